@@ -1,0 +1,186 @@
+"""The configuration of a run, by section. A YAML file has the same shape; `--set section.key=value` overrides a key.
+
+Sections decide rows; `execution` cannot change a row, and is the only section a run may be continued under with other
+values.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.record import Frozen
+from schemas.tasks import AnswerStyle
+from schemas.trajectories import HideMode
+
+
+class SourceFormat(StrEnum):
+    """The kinds of source that pages are read from."""
+
+    AUTO = "auto"
+    MEDIAWIKI = "mediawiki"
+    CIRRUS = "cirrus"
+    TABLE = "table"
+    JSONL = "jsonl"
+    FOLDER = "folder"
+
+
+class CorpusConfig(Frozen):
+    """Where pages come from and which are kept."""
+
+    sources: tuple[str, ...] = ()
+    """Files, folders, globs, `asset:NAME`, or `hf:DATASET[/CONFIG]`."""
+    format: SourceFormat = SourceFormat.AUTO
+    """How the sources are written; `auto` looks at names and first bytes."""
+    lang: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[a-z]+)?$")
+    """Language code of the wiki."""
+    simplify_chinese: bool = False
+    """Fold traditional Chinese characters to simplified ones (lang zh only)."""
+    pages_per_shard: int = Field(default=1000, ge=1)
+    """Pages read for one shard of documents."""
+    min_chars: int = Field(default=200, ge=0)
+    """A page with less text than this is rejected as `too_short`."""
+    max_page_chars: int = Field(default=4_000_000, ge=1000)
+    """A page with more markup than this is rejected as `page_too_large`."""
+
+
+class PassagesConfig(Frozen):
+    """How pages are cut."""
+
+    max_tokens: int = Field(default=128, ge=16)
+    """A passage holds at most so many tokens, unless a single sentence is longer."""
+    min_tokens: int = Field(default=16, ge=1)
+    """A shorter passage is rejected as `too_short`."""
+    duplicate_similarity: float = Field(default=0.8, gt=0, le=1)
+    """A passage this similar (Jaccard over word shingles) to an earlier one is rejected as `near_duplicate`."""
+
+
+class Selection(StrEnum):
+    """How the spans to hide are drawn from those that may be hidden."""
+
+    RANDOM = "random"
+    PERPLEXITY = "perplexity"
+    BAND = "band"
+
+
+class MaskingConfig(Frozen):
+    """Which spans are hidden."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """Stop at so many tasks; passages are then sampled evenly over the corpus. None: every passage."""
+    tasks_per_passage: int = Field(default=1, ge=1, le=8)
+    """Up to so many tasks from one passage, sharing no span."""
+    ner: str | None = "en_core_web_sm"
+    """spaCy pipeline for named entities: an asset, an installed package or a folder; none to leave it out."""
+    links: bool = True
+    """Use the page's own wikilinks."""
+    rules: bool = True
+    """Use the date and number rules."""
+    scorer: str | None = "smollm2-135m-instruct"
+    """Causal language model for perplexities: an asset, a folder or a hub name; none to leave perplexity out."""
+    device: str = "auto"
+    """Where the scorer runs: auto, cpu, cuda, cuda:1, mps."""
+    min_chars: int = Field(default=2, ge=1)
+    """A shorter span is dropped (digits excepted)."""
+    max_words: int = Field(default=8, ge=1)
+    """A longer span is dropped."""
+    min_perplexity: float = Field(default=2.0, ge=1)
+    """Below it a span is inferable from the rest."""
+    max_perplexity: float = Field(default=5_000.0, gt=1)
+    """Above it a span is noise."""
+    selection: Selection = Selection.BAND
+    """`random`: any span; `band`: any span within the band; `perplexity`: highest first, within the band."""
+    mask_counts: tuple[int, ...] = (1, 2, 3, 4)
+    """The numbers of masks wanted; tasks are balanced over them as far as passages allow."""
+    answer_style: AnswerStyle = AnswerStyle.SPANS
+    """What the solver is asked to write."""
+
+    @model_validator(mode="after")
+    def _bounds(self) -> Self:
+        if self.min_perplexity >= self.max_perplexity:
+            raise ValueError("min_perplexity must be below max_perplexity")
+        if not self.mask_counts or not set(self.mask_counts) <= {1, 2, 3, 4}:
+            raise ValueError("mask_counts takes numbers from 1 to 4")
+        if self.scorer is None and self.selection is not Selection.RANDOM:
+            raise ValueError("selection band and perplexity need a scorer; set masking.selection=random")
+        return self
+
+
+class SearchConfig(Frozen):
+    """What trajectories search with."""
+
+    engine: str = Field(default="bm25", pattern=r"^bm25$")
+    """The search engine."""
+    k: int = Field(default=5, ge=1, le=100)
+    """Passages shown for a step, after merging."""
+    k1: float = Field(default=1.2, gt=0)
+    """BM25's term saturation."""
+    b: float = Field(default=0.75, ge=0, le=1)
+    """BM25's length normalisation."""
+    hide: tuple[HideMode, ...] = (HideMode.PASSAGE,)
+    """What of a task's source is withheld; each task is attempted once for each mode named."""
+
+
+class AgentsConfig(Frozen):
+    """Who attempts the tasks."""
+
+    policy: str = Field(default="extractive", pattern=r"^extractive$")
+    """The agents."""
+    attempts: int = Field(default=1, ge=1, le=64)
+    """Attempts at each task for each hide mode."""
+    max_turns: int = Field(default=5, ge=1, le=20)
+    """Steps after which a trajectory ends."""
+    queries_per_turn: int = Field(default=3, ge=3, le=10)
+    """Queries the rewriter makes for each step."""
+
+
+class JudgingConfig(Frozen):
+    """What is accepted."""
+
+    min_fuzzy: float = Field(default=0.9, gt=0, le=1)
+    """An answer at least this similar to the gold counts as right even when it is not equal."""
+    min_recall: float = Field(default=1.0, gt=0, le=1)
+    """An answer with at least this token recall, and no longer than twice the gold, counts as right."""
+    require_seen: bool = True
+    """Reject a right answer that stands in no passage shown: it was guessed."""
+
+
+class ReportConfig(Frozen):
+    """What the report shows."""
+
+    examples: int = Field(default=20, ge=0, le=500)
+    """Trajectories shown in full."""
+
+
+class ExecutionConfig(Frozen):
+    """How the work is run. No value here can change a row."""
+
+    workers: int = Field(default=0, ge=0)
+    """Processes; 0 means one a core."""
+    retries: int = Field(default=1, ge=0)
+    """Times a failed shard is tried again."""
+
+
+class RunConfig(Frozen):
+    """Everything that decides what a run makes."""
+
+    seed: int = 0
+    """Every random choice follows from it and from content."""
+    corpus: CorpusConfig = CorpusConfig()
+    """Where pages come from and which are kept."""
+    passages: PassagesConfig = PassagesConfig()
+    """How pages are cut."""
+    masking: MaskingConfig = MaskingConfig()
+    """Which spans are hidden."""
+    search: SearchConfig = SearchConfig()
+    """What trajectories search with."""
+    agents: AgentsConfig = AgentsConfig()
+    """Who attempts the tasks."""
+    judging: JudgingConfig = JudgingConfig()
+    """What is accepted."""
+    report: ReportConfig = ReportConfig()
+    """What the report shows."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """How the work is run."""
