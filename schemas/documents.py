@@ -7,7 +7,7 @@ from typing import ClassVar
 from schemas.record import Frozen, Record
 
 HOLE = "\ufffc"
-"""Stands in the text where something visible (a template, a formula) could not be rendered. Its sentence is never masked."""
+"""Stands where something visible (a template, a formula) could not be rendered: its sentence is never masked."""
 
 LIST_MARK = "- "
 """Opens every line that was a list item on the page."""

@@ -44,7 +44,9 @@ class FunnelStep(Frozen):
     @model_validator(mode="after")
     def _sums(self) -> Self:
         if self.entered != self.passed + sum(self.rejected.values()):
-            raise ValueError(f"{self.stage}: {self.entered} {self.unit}s entered, {self.passed} passed, {self.rejected}")
+            raise ValueError(
+                f"{self.stage}: {self.entered} {self.unit}s entered, {self.passed} passed, {self.rejected}"
+            )
         return self
 
     def __add__(self, other: FunnelStep) -> FunnelStep:

@@ -1,0 +1,124 @@
+"""Runs a stage over one shard: journal, commit, resume.
+
+Promises: after `kill -9` at any moment a rerun redoes only what was in flight; no row is missing or doubled; the bytes
+of the shard do not depend on how often it was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from pipeline.errors import StorageError
+from pipeline.stage import Stage
+from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.journal import Journal
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import ShardWriter
+from schemas.funnel import FunnelStep, Reject
+from schemas.ledger import ShardCommit
+from schemas.record import Record
+
+
+class Keyed(Protocol):
+    """Anything with an id."""
+
+    @property
+    def key(self) -> str:
+        """The id."""
+        ...
+
+
+Item = TypeVar("Item", bound=Keyed)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """What identifies a shard's work and where it goes."""
+
+    run: RunFolder
+    stage: str
+    shard: str
+    outputs: tuple[type[Record], ...]
+    """Models of the datasets that the stage writes; rejects come by themselves."""
+    provenance: Mapping[str, str]
+    """Written into every file's metadata; the same for the same inputs."""
+
+
+def run_shard(plan: ShardPlan, stage: Stage[Item], inputs: Iterable[Item]) -> ShardCommit:
+    """Bring a shard to its end, from wherever it stands, and return its commit."""
+    done = plan.run.find_commit(plan.stage, plan.shard)
+    path = plan.run.journal(plan.stage, plan.shard)
+    if done is not None:
+        path.unlink(missing_ok=True)
+        return done
+    with Journal(path) as journal:
+        if stage.whole_shard:
+            journal.clear()
+        order: dict[str, int] = {}
+        for outcome in stage.run(_owed(inputs, journal.keys, order)):
+            journal.append(outcome)
+        commit = _commit(plan, journal, order)
+        journal.delete()
+    return commit
+
+
+def _owed(inputs: Iterable[Item], done: frozenset[str], order: dict[str, int]) -> Iterator[Item]:
+    """The inputs that have no outcome yet. How often each key came is counted in `order`."""
+    for item in inputs:
+        order[item.key] = order.get(item.key, 0) + 1
+        if order[item.key] == 1 and item.key not in done:
+            yield item
+
+
+def _commit(plan: ShardPlan, journal: Journal, order: dict[str, int]) -> ShardCommit:
+    """Turn the journal into Parquet files, then write the proof."""
+    missing = [key for key in order if key not in journal.keys]
+    if missing:
+        raise StorageError(f"{plan.stage}: no outcome for {len(missing)} inputs of {plan.shard}, first {missing[0]}")
+    models: dict[str, type[Record]] = {model.dataset: model for model in (*plan.outputs, Reject)}
+    steps: dict[tuple[str, str], FunnelStep] = {}
+    with ExitStack() as stack:
+        writers: dict[str, ShardWriter] = {}
+        for dataset, model in models.items():
+            path = plan.run.shard(dataset, plan.shard, plan.stage)
+            with storage_boundary(path):
+                writers[dataset] = stack.enter_context(ShardWriter(path.parent, path.name, model, plan.provenance))
+        with storage_boundary(plan.run.root):
+            for outcome in journal.read(order):
+                for dataset, row in outcome.rows:
+                    writers[dataset].append(row)
+                for raw in outcome.funnel:
+                    _add_step(steps, FunnelStep.model_validate(raw))
+            for key, times in order.items():
+                _reject_repeats(plan.stage, key, times - 1, writers[Reject.dataset], steps)
+            files = tuple(writer.close() for writer in writers.values())
+    commit = ShardCommit(
+        stage=plan.stage, shard=plan.shard, inputs=sum(order.values()), files=files, funnel=tuple(steps.values())
+    )
+    plan.run.commit(commit)
+    return commit
+
+
+def _reject_repeats(
+    stage: str, key: str, repeats: int, rejects: ShardWriter, steps: dict[tuple[str, str], FunnelStep]
+) -> None:
+    """A key that came again is the same content again: it was worked on once, and its repeats are named rejects."""
+    for _ in range(repeats):
+        rejects.append(Reject(stage=stage, unit="input", input_id=key, reason="repeated", detail="").model_dump())
+        _add_step(steps, FunnelStep(stage=stage, unit="input", entered=1, passed=0, rejected={"repeated": 1}))
+
+
+def _add_step(steps: dict[tuple[str, str], FunnelStep], step: FunnelStep) -> None:
+    place = (step.stage, step.unit)
+    steps[place] = steps[place] + step if place in steps else step
+
+
+def sum_funnel(steps: Iterable[FunnelStep]) -> tuple[FunnelStep, ...]:
+    """Add up the steps of many shards, keeping the order in which units first appear."""
+    sums: dict[tuple[str, str], FunnelStep] = {}
+    for step in steps:
+        _add_step(sums, step)
+    return tuple(sums.values())

@@ -1,0 +1,98 @@
+"""Parquet shards: complete or absent, plain for every reader, the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import StorageError
+from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from schemas.arrow import arrow_schema
+from schemas.ledger import ShardFile
+from schemas.record import Record
+
+Row = TypeVar("Row", bound=Record)
+
+ROWS_PER_GROUP = 2_000
+"""Rows buffered and written as one row group: bounds the writer's memory, keeps readers' statistics useful."""
+
+
+class ShardWriter:
+    """Writes the rows of one file. Nothing has the file's name until `close`; leaving without it leaves nothing."""
+
+    def __init__(self, folder: Path, name: str, model: type[Record], provenance: Mapping[str, str]) -> None:
+        self.path = folder / name
+        schema = arrow_schema(model)
+        facts = {f"rampforge.{key}": value for key, value in sorted(provenance.items())}
+        self._schema = schema.with_metadata({**(schema.metadata or {}), **facts})
+        self._model = model
+        self._rows: list[dict[str, Any]] = []
+        self._count = 0
+        self._temporary = temporary_name(self.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd")
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add a row given as plain values."""
+        self._rows.append(row)
+        self._count += 1
+        if len(self._rows) >= ROWS_PER_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows.clear()
+
+    def close(self) -> ShardFile:
+        """Put the file in its place and say what it holds."""
+        if self._rows:
+            self._flush()
+        self._writer.close()
+        size, digest = self._temporary.stat().st_size, hash_file(self._temporary)
+        put_in_place(self._temporary, self.path)
+        return ShardFile(dataset=self._model.dataset, name=self.path.name, rows=self._count, bytes=size, sha256=digest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer.is_open:
+            with suppress(OSError):  # the disk may be full: what matters then is the error that led here
+                self._writer.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_rows(path: Path, model: type[Row]) -> Iterator[Row]:
+    """The rows of a shard as records, a batch at a time. Raises StorageError for a shard of another schema version."""
+    with storage_boundary(path):
+        try:
+            file = pq.ParquetFile(path)
+        except pa.ArrowInvalid as error:
+            raise StorageError(f"{path}: not a whole Parquet file ({error})", "remove it and resume the run") from error
+    with file:
+        check_version(path, file.schema_arrow, model)
+        for batch in file.iter_batches(ROWS_PER_GROUP):
+            for row in batch.to_pylist():
+                yield model.model_validate(row)
+
+
+def check_version(path: Path, schema: pa.Schema, model: type[Record]) -> None:
+    """Raise StorageError unless the shard was written with the model's own schema version."""
+    found = (schema.metadata or {}).get(b"rampforge.schema_version", b"none").decode()
+    if found != str(model.version):
+        raise StorageError(
+            f"{path}: {model.dataset} of schema version {found}; this rampforge reads version {model.version}",
+            "use the rampforge that wrote it, or make the shard again",
+        )

@@ -1,0 +1,97 @@
+"""Opens and closes a stage's books, and refuses to continue them under other settings.
+
+A stage may be worked on by many processes, each writing the commits of its own shards. What it was started with is
+written once; a later sitting must bring the same, or it is told which keys differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+from schemas.ledger import StageManifest
+
+
+def pick_settings(config: RunConfig, decides: Iterable[str]) -> dict[str, str]:
+    """The configuration keys named (`section` or `section.key`), flat, each with its value as JSON text."""
+    values = config.model_dump(mode="json")
+    flat: dict[str, str] = {}
+    for name in decides:
+        section, _, key = name.partition(".")
+        _flatten(name, values[section][key] if key else values[section], flat)
+    return dict(sorted(flat.items()))
+
+
+def _flatten(name: str, value: Any, flat: dict[str, str]) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _flatten(f"{name}.{key}", inner, flat)
+    else:
+        flat[name] = json.dumps(value, ensure_ascii=False)
+
+
+def digest_manifest(manifest: StageManifest) -> str:
+    """What a finished stage made: a hash over its files' checksums."""
+    files = [[f.dataset, f.name, f.sha256] for shard in manifest.shards for f in shard.files]
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:20]
+
+
+def open_stage(run: RunFolder, stage: str, settings: Mapping[str, str], upstream: str | None) -> None:
+    """Start or continue a stage. Raises ConfigError when it was started with something else."""
+    path = run.ledger(stage) / "stage.json"
+    if not path.exists():
+        write_whole(path, json.dumps({"settings": settings, "upstream": upstream}, indent=1).encode())
+        return
+    started = json.loads(path.read_bytes())
+    differing = {
+        key: (started["settings"].get(key), settings.get(key))
+        for key in sorted({*started["settings"], *settings})
+        if started["settings"].get(key) != settings.get(key)
+    }
+    if differing:
+        lines = "; ".join(f"{key} was {old}, now {new}" for key, (old, new) in differing.items())
+        raise ConfigError(
+            f"{run.root}: stage {stage} was started under another configuration: {lines}",
+            f"`rampforge resume {run.root}` goes on as before; `--name OTHER` starts a new run; "
+            f"`--redo {stage}` throws away this stage and all after it",
+        )
+    if started["upstream"] != upstream:
+        raise StorageError(
+            f"{run.root}: stage {stage} was made from other shards than those that lie here now",
+            f"`--redo {stage}` makes it, and all after it, again",
+        )
+
+
+def close_stage(run: RunFolder, stage: str, shards: Iterable[str]) -> StageManifest:
+    """Write the manifest of a stage whose shards are all committed, and return it."""
+    commits = {commit.shard: commit for commit in run.commits(stage)}
+    missing = [shard for shard in shards if shard not in commits]
+    if missing:
+        raise StorageError(f"{run.root}: stage {stage} lacks shards {', '.join(missing[:5])}", "resume the run")
+    started = json.loads((run.ledger(stage) / "stage.json").read_bytes())
+    manifest = StageManifest(
+        stage=stage,
+        settings=started["settings"],
+        upstream=started["upstream"],
+        shards=tuple(commits[shard] for shard in sorted(commits)),
+    )
+    write_whole(run.ledger(stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
+    return manifest
+
+
+def discard_stage(run: RunFolder, stage: str) -> None:
+    """Throw away everything a stage has made, its proof first."""
+    with storage_boundary(run.root):
+        for commit in run.commits(stage):
+            (run.ledger(stage) / "shards" / f"{commit.shard}.json").unlink()
+            for file in commit.files:
+                (run.dataset(file.dataset) / file.name).unlink(missing_ok=True)
+        shutil.rmtree(run.ledger(stage), ignore_errors=True)
+        shutil.rmtree(run.journal(stage, "x").parent, ignore_errors=True)

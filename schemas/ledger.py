@@ -1,0 +1,101 @@
+"""What a stage has finished: the books that resume, inspection and the funnel are read from."""
+
+from __future__ import annotations
+
+from schemas.funnel import FunnelStep
+from schemas.record import Frozen
+
+
+class ShardFile(Frozen):
+    """One Parquet file of a finished shard."""
+
+    dataset: str
+    """The dataset, and so the folder, it belongs to."""
+    name: str
+    """File name inside that folder."""
+    rows: int
+    """Rows in it."""
+    bytes: int
+    """Size on disk."""
+    sha256: str
+    """Checksum of the file."""
+
+
+class ShardCommit(Frozen):
+    """The proof that a shard is whole. Written last: without it the shard does not exist."""
+
+    stage: str
+    """The stage that made it."""
+    shard: str
+    """Name of the shard, shared by all stages it passes through."""
+    inputs: int
+    """Records that entered."""
+    files: tuple[ShardFile, ...]
+    """The files made of them."""
+    funnel: tuple[FunnelStep, ...]
+    """What entered, passed and was rejected."""
+
+    def rows(self, dataset: str) -> int:
+        """Rows made for one dataset."""
+        return sum(file.rows for file in self.files if file.dataset == dataset)
+
+
+class StageManifest(Frozen):
+    """A finished stage: every shard with its row counts and checksums."""
+
+    stage: str
+    """The stage."""
+    settings: dict[str, str]
+    """Every configuration key that decided the rows, with its value as JSON text."""
+    upstream: str | None
+    """Digest of the manifest this stage was made from; None for the first."""
+    shards: tuple[ShardCommit, ...]
+    """All shards, in order of their names."""
+
+    def rows(self, dataset: str) -> int:
+        """Rows of one dataset over all shards."""
+        return sum(shard.rows(dataset) for shard in self.shards)
+
+
+class StageTiming(Frozen):
+    """How long a stage took in one sitting. Kept in run.json only: times never enter a shard."""
+
+    stage: str
+    """The stage."""
+    seconds: float
+    """Wall time of this sitting."""
+    work_seconds: float
+    """Seconds that processes spent inside the stage's own functions, summed over processes."""
+    inputs: int
+    """Records that entered in this sitting."""
+
+
+class RunRecord(Frozen):
+    """run.json: explains a run to whoever finds the folder."""
+
+    run: str
+    """Name of the run."""
+    version: str
+    """Version of rampforge that made it."""
+    revision: str | None
+    """Git revision of the checkout, where there is one."""
+    packages: dict[str, str]
+    """Versions of the packages that decide rows."""
+    config: dict[str, object]
+    """The whole configuration, secrets left out."""
+    sources: dict[str, str]
+    """Fingerprint (size and hash of head and tail) of each source file."""
+    models: dict[str, str]
+    """Name and revision of each model."""
+    prompts: dict[str, str]
+    """Digest of each prompt template used."""
+    fingerprints: dict[str, str]
+    """Digest of each stage's manifest, and of the search index."""
+    funnel: tuple[FunnelStep, ...]
+    """The sums of every stage so far."""
+    timings: tuple[StageTiming, ...]
+    """One entry for each stage and sitting."""
+    tokens: int
+    """Tokens spent on language models that were called over an API."""
+    cost: float
+    """Money spent on them."""
