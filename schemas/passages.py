@@ -36,3 +36,19 @@ class Passage(Record):
     """Length by the counter that cut it: words, and characters of scripts without spaces."""
     links: tuple[Link, ...]
     """Wikilinks wholly inside, offsets counted from the passage's own start."""
+
+
+class Chunk(Record):
+    """A passage on its way through the search for near-duplicates."""
+
+    dataset: ClassVar[str] = "chunks"
+    id_field: ClassVar[str] = "passage_id"
+
+    passage_id: str
+    """The passage's id."""
+    passage: Passage
+    """The passage."""
+    signature: str
+    """MinHash signature: the lowest byte of each minimum, in hexadecimal."""
+    bands: tuple[int, ...]
+    """A hash of each band of minima; passages that share one are compared."""

@@ -6,6 +6,7 @@ owed again. One line is one JSON object: `{"key", "rows": [[dataset, row], ...],
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 import orjson
 
+from pipeline.errors import StorageError
 from pipeline.stage import Outcome
 from pipeline.storage.boundary import storage_boundary
 
@@ -35,6 +37,7 @@ class Journal:
         with storage_boundary(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._lock()
             self._end = self._recover()
 
     @property
@@ -69,6 +72,14 @@ class Journal:
     def delete(self) -> None:
         """Remove the file: its shard is committed."""
         self.path.unlink(missing_ok=True)
+
+    def _lock(self) -> None:
+        """Two writers would mix their lines. The lock dies with its process."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise StorageError(f"{self.path}: another process writes this journal", "wait for it, or stop it") from None
 
     def _recover(self) -> int:
         """Index the whole lines; cut off what follows the last of them."""

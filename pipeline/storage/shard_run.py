@@ -78,7 +78,8 @@ def _commit(plan: ShardPlan, journal: Journal, order: dict[str, int]) -> ShardCo
     missing = [key for key in order if key not in journal.keys]
     if missing:
         raise StorageError(f"{plan.stage}: no outcome for {len(missing)} inputs of {plan.shard}, first {missing[0]}")
-    models: dict[str, type[Record]] = {model.dataset: model for model in (*plan.outputs, Reject)}
+    written: tuple[type[Record], ...] = (*plan.outputs, Reject)
+    models = {model.dataset: model for model in written}
     steps: dict[tuple[str, str], FunnelStep] = {}
     with ExitStack() as stack:
         writers: dict[str, ShardWriter] = {}

@@ -89,10 +89,11 @@ def read_rows(path: Path, model: type[Row]) -> Iterator[Row]:
 
 
 def check_version(path: Path, schema: pa.Schema, model: type[Record]) -> None:
-    """Raise StorageError unless the shard was written with the model's own schema version."""
-    found = (schema.metadata or {}).get(b"rampforge.schema_version", b"none").decode()
-    if found != str(model.version):
+    """Raise StorageError unless the shard holds the model's dataset, in the model's own schema version."""
+    metadata = schema.metadata or {}
+    dataset, found = (metadata.get(b"rampforge." + key, b"none").decode() for key in (b"dataset", b"schema_version"))
+    if (dataset, found) != (model.dataset, str(model.version)):
         raise StorageError(
-            f"{path}: {model.dataset} of schema version {found}; this rampforge reads version {model.version}",
+            f"{path}: holds {dataset} of schema version {found}; this needs {model.dataset} of version {model.version}",
             "use the rampforge that wrote it, or make the shard again",
         )

@@ -1,0 +1,45 @@
+# Everything a developer runs. `make` alone prints this list.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(STAMP)
+
+install: $(STAMP) ## Make .venv with everything in it
+
+demo: install ## The whole job on a sample of Wikipedia: no key, no GPU, no server
+	$(BIN)/rampforge assets get demo
+	$(BIN)/rampforge run --config demo --name demo
+
+test: check ## Check the code and run every test that needs no GPU
+	$(BIN)/rampforge assets get demo
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+check: install ## Format, lint and types, nothing else
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install ## Rewrite the code as ruff wants it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install ## Measure speed and memory against the raw libraries: outputs/bench/*.json and a table
+	$(BIN)/rampforge assets get demo
+	$(BIN)/python -m tests.bench
+
+clean: ## Remove the environment and caches (never outputs)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage* *.egg-info
+
+.PHONY: help install demo test check format bench clean

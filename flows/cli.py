@@ -1,0 +1,159 @@
+"""The command line: `rampforge`. Every error is one line that says what is wrong, and the next command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.assets_cli import assets_app, cache_folder
+from flows.configuration import list_presets, load_config, write_yaml
+from flows.prefect_settings import settle_prefect
+from pipeline.errors import ConfigError, RampforgeError
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Turn Wikipedia into corpora that teach language models to search.\n\n"
+        "The whole job on a sample, with no key, no GPU and no server:\n\n"
+        "    rampforge assets get demo\n\n"
+        "    rampforge run --config demo --name demo\n\n"
+        "A run lives in outputs/NAME: Parquet shards, run.json, report.html. It may be stopped at any moment and "
+        "continued with `rampforge resume outputs/NAME`; nothing finished is done again."
+    ),
+)
+app.add_typer(assets_app, name="assets")
+console = Console(stderr=True)
+
+Config = Annotated[
+    str | None,
+    typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key, e.g. masking.selection=perplexity."),
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, e.g. outputs/demo.")]
+
+
+@app.callback()
+def main_options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")] = False,
+) -> None:
+    """Settle what holds for every command."""
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    settle_prefect(debug)
+
+
+@app.command()
+def run(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Dumps, Parquet or jsonl files; else corpus.sources.")
+    ] = None,
+    config: Config = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; default: the config's name.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder that runs land in.")] = Path("outputs"),
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop at so many tasks.")] = None,
+    overrides: Overrides = None,
+    redo: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Throw away this stage and all after it first.")
+    ] = None,
+) -> None:
+    """Do the whole job: pages, passages, tasks, trajectories, judgements, report.
+
+    A run that exists already is continued, if its configuration is the same.
+    """
+    from flows.job import redo_from, start_job
+    from flows.stage_table import STAGES
+
+    settings = load_config(config, [*(overrides or []), *_shorthands(sources, limit)])
+    if not settings.corpus.sources:
+        raise ConfigError("no sources: nothing to read pages from", "rampforge run DUMP.xml.bz2, or --config demo")
+    folder = out / (name or (Path(config).stem if config else "run"))
+    if redo:
+        redo_from(folder, redo)
+    start_job(folder, settings, cache_folder(), list(STAGES))
+    _say_done(RunFolder(folder))
+
+
+@app.command()
+def resume(folder: RunArgument) -> None:
+    """Go on with a run that was stopped, under its own configuration."""
+    from flows.job import start_job
+    from flows.stage_table import STAGES
+
+    start_job(folder, _config_of(folder), cache_folder(), list(STAGES))
+    _say_done(RunFolder(folder))
+
+
+@app.command("config")
+def show_config(config: Config = None, overrides: Overrides = None) -> None:
+    """Print a configuration, every key with its meaning: redirect it to a file and edit that."""
+    sys.stdout.write(write_yaml(load_config(config, overrides or [])))
+
+
+def _shorthands(sources: list[str] | None, limit: int | None) -> list[str]:
+    """Options that stand for a `--set`."""
+    import json
+
+    shorthands = [f"corpus.sources={json.dumps(sources, ensure_ascii=False)}"] if sources else []
+    return shorthands + ([f"masking.limit={limit}"] if limit else [])
+
+
+def _config_of(folder: Path) -> RunConfig:
+    return RunConfig.model_validate(RunFolder(folder).record().config)
+
+
+def _say_done(folder: RunFolder) -> None:
+    from flows.summary import print_summary
+
+    print_summary(folder, console)
+
+
+def _add_stage_command(name: str, stages: tuple[str, ...], summary: str) -> None:
+    """A command that runs some stages over the shards that lie in a run folder."""
+
+    def command(folder: RunArgument, config: Config = None, overrides: Overrides = None) -> None:
+        from flows.job import start_job
+
+        base = RunFolder(folder).find_record()
+        settings = load_config(config, overrides or [], _config_of(folder) if base else None)
+        start_job(folder, settings, cache_folder(), stages)
+        _say_done(RunFolder(folder))
+
+    command.__doc__ = summary
+    app.command(name)(command)
+
+
+_add_stage_command("corpus", ("corpus",), "Read the sources into clean documents (documents/, redirects/).")
+_add_stage_command("passages", ("cut", "dedup"), "Cut documents into passages and drop near-duplicates (passages/).")
+_add_stage_command("mask", ("spans", "tasks"), "Find what can be hidden and make RAMP tasks (spans/, tasks/).")
+_add_stage_command("index", ("index",), "Build the search index over the passages (index/).")
+_add_stage_command("trajectories", ("trajectories",), "Let the agents attempt every task (trajectories/).")
+_add_stage_command("judge", ("judgements",), "Judge every trajectory (judgements/).")
+_add_stage_command("report", ("report",), "Draw report.html from what lies in the run folder.")
+
+
+def main() -> None:
+    """Run the command line; turn errors into one line and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except RampforgeError as error:
+        if "--debug" in sys.argv:
+            raise
+        console.print(f"[bold red]error:[/] {error.what}", highlight=False, markup=True)
+        if error.fix:
+            console.print(f"  [bold]next:[/] {error.fix}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("stopped; finished records are kept: `rampforge resume RUN` goes on")
+        sys.exit(130)

@@ -1,0 +1,93 @@
+"""Reads the sources and cuts their pages into shards of documents: one Prefect task a source, one process a shard.
+
+A source can only be read from its start, but reading is some twenty times faster than cleaning: on resume the pages of
+finished shards are skipped unread. At most two shards of raw pages a worker are in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from flows.progress import JournalCounter
+from flows.shard_work import ShardReport, clean_pages
+from flows.stage_flow import Sitting, enter_stage, note_timing, retry_options
+from flows.stage_table import CORPUS, find_sources
+from pipeline.corpus.sources import open_source
+from pipeline.storage.stage_ledger import close_stage
+from schemas.ledger import StageManifest
+
+T = TypeVar("T")
+
+PIECES_AHEAD = 2
+"""Shards of raw pages read ahead for each worker."""
+
+
+def run_corpus(sitting: Sitting) -> StageManifest:
+    """Bring the first stage to its end and return its manifest."""
+    finished = enter_stage(sitting, CORPUS)
+    if finished is not None:
+        return finished
+    run = sitting.place.run
+    started = time.monotonic()
+    reports: list[ShardReport] = []
+    with sitting.board.stage(run, CORPUS.name, CORPUS.unit, None) as counter:
+        for number, source in enumerate(find_sources(sitting.place)):
+            reports += read_source(sitting, number, source, counter)
+    manifest = close_stage(run, CORPUS.name, [report.commit.shard for report in reports])
+    work = sum(report.work_seconds for report in reports)
+    note_timing(sitting, CORPUS.name, started, work, sum(report.commit.inputs for report in reports))
+    return manifest
+
+
+def read_source(sitting: Sitting, number: int, source: Path | str, counter: JournalCounter) -> list[ShardReport]:
+    """Clean one source, as a Prefect task. Shards are named `<source number>-<shard number>`."""
+    place = sitting.place
+
+    @task(name=CORPUS.name, task_run_name=f"source-{number:03d}", cache_policy=NO_CACHE, **retry_options(sitting))
+    def read_one() -> list[ShardReport]:
+        reports: list[ShardReport] = []
+        under_way: set[Future[ShardReport]] = set()
+        pieces = cut_pieces(open_source(source, place.config.corpus), place.config.corpus.pages_per_shard)
+        for piece, pages in enumerate(pieces):
+            shard = f"{number:03d}-{piece:05d}"
+            done = place.run.find_commit(CORPUS.name, shard)
+            if done is not None:
+                reports.append(ShardReport(done, 0.0))
+                counter.commit(shard, done.inputs)
+                continue
+            future = sitting.pool.submit(clean_pages, place.run.root, shard, place.config, place.cache, pages)
+            under_way.add(future)
+            if len(under_way) >= PIECES_AHEAD * sitting.pool.workers:
+                under_way -= _collect(under_way, reports, counter)
+        while under_way:
+            under_way -= _collect(under_way, reports, counter)
+        return reports
+
+    reports: list[ShardReport] = read_one()
+    return reports
+
+
+def _collect(
+    under_way: set[Future[ShardReport]], reports: list[ShardReport], counter: JournalCounter
+) -> set[Future[ShardReport]]:
+    """Wait until at least one shard is done; note those that are."""
+    finished = wait(under_way, return_when=FIRST_COMPLETED).done
+    for future in finished:
+        report = future.result()
+        counter.commit(report.commit.shard, report.commit.inputs)
+        reports.append(report)
+    return finished
+
+
+def cut_pieces(pages: Iterator[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last may be shorter."""
+    while piece := list(islice(pages, size)):
+        yield piece

@@ -1,0 +1,93 @@
+"""Where rows come from: versions, source fingerprints, and the facts written into every shard's metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline.errors import SourceError
+from pipeline.storage.run_folder import RunFolder
+
+ROW_DECIDING_PACKAGES = (
+    "bm25s",
+    "datasketch",
+    "mwparserfromhell",
+    "mwxml",
+    "pyarrow",
+    "pydantic",
+    "rapidfuzz",
+    "spacy",
+    "torch",
+    "transformers",
+)
+"""Packages whose version may change a row."""
+
+EDGE_BYTES = 1 << 20
+"""Bytes hashed at either end of a source file: a dump of all of Wikipedia is too large to read twice."""
+
+
+def rampforge_version() -> str:
+    """The installed version."""
+    try:
+        return version("rampforge")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that decide rows."""
+    return {name: version(name) for name in ROW_DECIDING_PACKAGES}
+
+
+def git_revision() -> str | None:
+    """Revision of the checkout this runs from, with `+` when files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    git = ["git", "-C", str(here)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)  # noqa: S603 - fixed words
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def fingerprint_sources(sources: Iterable[str]) -> dict[str, str]:
+    """For each source its size and a hash of its edges; names (no folder) are the keys, so a moved file is the same."""
+    return {Path(source).name: fingerprint_source(source) for source in sources}
+
+
+def fingerprint_source(source: str) -> str:
+    """Size and hash of the edges of one file; of a folder, of the names and sizes of its files.
+
+    A source that is no file (a dataset on the hub) is named only. Raises SourceError for a file that cannot be read.
+    """
+    path = Path(source)
+    if path.is_dir():
+        listing = [[str(f.relative_to(path)), f.stat().st_size] for f in sorted(path.rglob("*")) if f.is_file()]
+        return f"{len(listing)} files, sha256 {hashlib.sha256(json.dumps(listing).encode()).hexdigest()[:16]}"
+    if not path.exists():
+        return "not a file"
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            edges = hashlib.sha256(file.read(EDGE_BYTES))
+            file.seek(max(0, size - EDGE_BYTES))
+            edges.update(file.read())
+    except OSError as error:
+        raise SourceError(f"{source}: {error.strerror or error}", "check `corpus.sources`") from None
+    return f"{size} bytes, sha256 of the edges {edges.hexdigest()[:16]}"
+
+
+def stage_provenance(run: RunFolder, stage: str) -> dict[str, str]:
+    """The facts about a stage that go into its files: no time, no path, nothing that differs between equal runs."""
+    started = json.loads((run.ledger(stage) / "stage.json").read_bytes())
+    return {
+        "stage": stage,
+        "version": rampforge_version(),
+        "settings": json.dumps(started["settings"], ensure_ascii=False, sort_keys=True),
+        "upstream": started["upstream"] or "",
+    }

@@ -1,0 +1,85 @@
+"""What a worker process does: one shard of one stage. Plain values in, the shard's commit out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.stage_table import find_spec
+from flows.provenance import stage_provenance
+from flows.stages import StageSpec, Workplace
+from pipeline.stage import Outcome, Stage
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shard_run import ShardPlan, run_shard
+from schemas.config import RunConfig
+from schemas.ledger import ShardCommit
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """A finished shard, and how much of the time went into the stage's own functions."""
+
+    commit: ShardCommit
+    work_seconds: float
+
+
+class TimedStage:
+    """A stage whose own time is measured: reading inputs and writing outcomes is not counted."""
+
+    def __init__(self, stage: Stage[Any]) -> None:
+        self._stage = stage
+        self.whole_shard = stage.whole_shard
+        self.seconds = 0.0
+
+    def run(self, inputs: Iterable[Any]) -> Iterator[Outcome]:
+        """The stage's outcomes, unchanged."""
+        outcomes = iter(self._stage.run(self._unclocked(inputs)))
+        while True:
+            started = time.perf_counter()
+            outcome = next(outcomes, None)
+            self.seconds += time.perf_counter() - started
+            if outcome is None:
+                return
+            yield outcome
+
+    def _unclocked(self, inputs: Iterable[Any]) -> Iterator[Any]:
+        items = iter(inputs)
+        while True:
+            started = time.perf_counter()
+            item = next(items, None)
+            self.seconds -= time.perf_counter() - started
+            if item is None:
+                return
+            yield item
+
+
+def prepare_stage(stage: str, root: Path, config: RunConfig, cache: Path) -> float:
+    """Do a stage's work that comes before its shards; the seconds it took."""
+    spec = find_spec(stage)
+    started = time.perf_counter()
+    if spec.prepare is not None:
+        spec.prepare(Workplace(RunFolder(root), config, cache))
+    return time.perf_counter() - started
+
+
+def work_shard(stage: str, root: Path, shard: str, config: RunConfig, cache: Path) -> ShardReport:
+    """Bring one shard of a stage to its end."""
+    place = Workplace(RunFolder(root), config, cache)
+    spec = find_spec(stage)
+    done = place.run.find_commit(stage, shard)
+    if done is not None:
+        return ShardReport(done, 0.0)
+    if spec.open is None or spec.read is None:
+        raise TypeError(f"stage {stage} has no shards")
+    return run_timed(spec, place, shard, spec.open(place, shard), spec.read(place, shard))
+
+
+def run_timed(spec: StageSpec, place: Workplace, shard: str, stage: Stage[Any], inputs: Iterable[Any]) -> ShardReport:
+    """Run a stage that is open over inputs that are at hand."""
+    timed = TimedStage(stage)
+    provenance = stage_provenance(place.run, spec.name)
+    commit = run_shard(ShardPlan(place.run, spec.name, shard, spec.outputs, provenance), timed, inputs)
+    return ShardReport(commit, timed.seconds)

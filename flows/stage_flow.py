@@ -1,0 +1,119 @@
+"""Runs stages under Prefect: a task is one shard, names in, commit out, Prefect's own caching off.
+
+Prefect's results are no ledger: what is finished is read from the run folder, so a stage may be started again at any
+time and does only what is owed. The work itself happens in the processes of a pool; Prefect's threads only wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import wait
+
+from flows.progress import JournalCounter, ProgressBoard
+from flows.shard_work import ShardReport, prepare_stage, work_shard
+from flows.stages import StageSpec, Workplace
+from flows.worker_pool import WorkerPool
+from pipeline.errors import RampforgeError
+from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage, pick_settings
+from schemas.ledger import StageManifest, StageTiming
+
+RETRY_SECONDS = 2
+
+
+@dataclass(slots=True)
+class Sitting:
+    """One sitting over a run: the place, and what the work is done with."""
+
+    place: Workplace
+    pool: WorkerPool
+    board: ProgressBoard
+    timings: list[StageTiming] = field(default_factory=list)
+
+
+def enter_stage(sitting: Sitting, spec: StageSpec) -> StageManifest | None:
+    """Open a stage's books, refusing a changed configuration; its manifest when it is already finished."""
+    run = sitting.place.run
+    upstream = run.manifest(spec.upstream) if spec.upstream else None
+    settings = pick_settings(sitting.place.config, spec.decides) | dict(spec.facts(sitting.place))
+    open_stage(run, spec.name, settings, digest_manifest(upstream) if upstream else None)
+    return run.find_manifest(spec.name)
+
+
+def run_stage(sitting: Sitting, spec: StageSpec) -> StageManifest:
+    """Bring a stage to its end and return its manifest."""
+    finished = enter_stage(sitting, spec)
+    if finished is not None or spec.upstream is None:
+        return finished or close_stage(sitting.place.run, spec.name, [])
+    place, upstream = sitting.place, sitting.place.run.manifest(spec.upstream)
+    shards = [shard.shard for shard in upstream.shards] if spec.open else []
+    total = upstream.rows(spec.inputs.dataset) if spec.inputs else None
+    started = time.monotonic()
+    work = 0.0
+    with sitting.board.stage(place.run, spec.name, spec.unit, total) as counter:
+        if spec.prepare is not None:
+            work += run_task(sitting, f"{spec.name}-prepare", prepare_stage, spec.name, place)
+        reports = work_shards(sitting, spec, shards, counter)
+        if not shards and total:
+            counter.commit("all", total)
+    manifest = close_stage(place.run, spec.name, shards)
+    inputs = sum(report.commit.inputs for report in reports) if shards else total or 0
+    note_timing(sitting, spec.name, started, work + sum(report.work_seconds for report in reports), inputs)
+    return manifest
+
+
+def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], counter: JournalCounter) -> list[ShardReport]:
+    """Run every shard as a Prefect task; when one fails the others still finish, then its error is raised."""
+    place = sitting.place
+
+    @task(name=spec.name, task_run_name="{shard}", cache_policy=NO_CACHE, **retry_options(sitting))
+    def run_one(shard: str) -> ShardReport:
+        future = sitting.pool.submit(work_shard, spec.name, place.run.root, shard, place.config, place.cache)
+        report = future.result()
+        counter.commit(shard, report.commit.inputs)
+        return report
+
+    futures = [run_one.submit(shard) for shard in shards]
+    wait(futures)
+    return [future.result() for future in futures]
+
+
+def run_task(sitting: Sitting, name: str, function: Any, stage: str, place: Workplace) -> float:
+    """Run one function of a stage in a process, as a Prefect task; returns the seconds it worked."""
+
+    @task(name=name, cache_policy=NO_CACHE, **retry_options(sitting))
+    def run_one() -> float:
+        seconds: float = sitting.pool.submit(function, stage, place.run.root, place.config, place.cache).result()
+        return seconds
+
+    return run_one()
+
+
+def retry_options(sitting: Sitting) -> dict[str, Any]:
+    """How a failed task is tried again: not when the fault is one a retry cannot mend."""
+    return {
+        "retries": sitting.place.config.execution.retries,
+        "retry_delay_seconds": RETRY_SECONDS,
+        "retry_condition_fn": _may_pass_next_time,
+    }
+
+
+def _may_pass_next_time(_task: Any, _run: Any, state: Any) -> bool:
+    try:
+        state.result()
+    except RampforgeError:
+        return False
+    except Exception:  # a worker that died, a passing fault of the machine
+        return True
+    return False
+
+
+def note_timing(sitting: Sitting, stage: str, started: float, work: float, inputs: int) -> None:
+    """Remember how long a stage took in this sitting."""
+    seconds = time.monotonic() - started
+    sitting.timings.append(StageTiming(stage=stage, seconds=seconds, work_seconds=work, inputs=inputs))

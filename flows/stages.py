@@ -1,0 +1,54 @@
+"""What a stage of the job is: what it is made from, what it writes, which configuration keys decide its rows, and how
+it is opened for one shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.stage import Stage
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+from schemas.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a shard is worked on, and under which configuration."""
+
+    run: RunFolder
+    config: RunConfig
+    cache: Path
+    """Folder of the assets."""
+
+
+def _no_facts(_: Workplace) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec:
+    """One stage of the job. A stage without `read` and `open` has no shards: all its work is `prepare`."""
+
+    name: str
+    upstream: str | None
+    """The stage whose shards it takes, one for one."""
+    unit: str
+    """What its inputs are called."""
+    decides: tuple[str, ...]
+    """Configuration keys that decide its rows, besides those of the stages before it."""
+    inputs: type[Record] | None = None
+    """The dataset of `upstream` whose rows are counted as its inputs."""
+    outputs: tuple[type[Record], ...] = ()
+    """Models of the datasets it writes, besides rejects."""
+    read: Callable[[Workplace, str], Iterable[Any]] | None = None
+    """Reads the inputs of a shard."""
+    open: Callable[[Workplace, str], Stage[Any]] | None = None
+    """Opens the stage for a shard."""
+    prepare: Callable[[Workplace], None] | None = None
+    """Work that must be done once, over all shards of `upstream`, before any shard."""
+    facts: Callable[[Workplace], Mapping[str, str]] = _no_facts
+    """What else decides its rows: fingerprints of files, models and indexes."""

@@ -1,0 +1,77 @@
+"""Processes for the CPU-bound work, kept for the whole run so that models and libraries are imported once.
+
+Promises: when the parent dies, by any signal, its workers die too, so no orphan writes into a journal that a resumed
+run has taken over; when a worker dies, its shard fails alone and the pool is made again.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Any, ParamSpec, Self, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+class WorkerPool:
+    """A pool of spawned processes that share the machine's cores fairly."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers or os.cpu_count() or 1
+        self._lock = threading.Lock()
+        self._executor: ProcessPoolExecutor | None = None
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function in some process. Function and arguments must pickle."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = self._start()
+            try:
+                return self._executor.submit(function, *args, **kwargs)
+            except BrokenProcessPool:
+                self._executor.shutdown(wait=False, cancel_futures=True)
+                self._executor = self._start()
+                return self._executor.submit(function, *args, **kwargs)
+
+    def _start(self) -> ProcessPoolExecutor:
+        threads = max(1, (os.cpu_count() or 1) // self.workers)
+        context = multiprocessing.get_context("spawn")
+        level = logging.getLogger().level
+        return ProcessPoolExecutor(self.workers, context, initializer=_enter_worker, initargs=(threads, level))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._executor is None:
+            return
+        for process in (self._executor._processes or {}).values():
+            process.kill()  # their finished records are journalled: there is nothing to wait for
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _enter_worker(threads: int, level: int) -> None:
+    """Prepare a fresh process: a fair share of threads, deaf to Ctrl-C, tied to the parent's life."""
+    for name in THREAD_LIMITS:
+        os.environ[name] = str(threads)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=level)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

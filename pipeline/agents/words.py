@@ -1,0 +1,81 @@
+"""Text as the extractive agents see it: words with offsets, their index terms, and sentences.
+
+A word of a script without spaces is a single character, and its term is the pair it opens; elsewhere a word is a word.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.search.tokens import PAIRED_LANGS, Tokenizer, make_tokenizer
+
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+SPACED_WORD = re.compile(r"\w+")
+PAIRED_WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
+SENTENCE_END = re.compile(
+    r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bSt\.)(?<!\bvs\.)[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9\ufffc])|(?<=[。！？；])|\n+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text cut into words."""
+
+    text: str
+    """The text."""
+    lower: tuple[str, ...]
+    """Each word in lower case."""
+    terms: tuple[str, ...]
+    """Each word's index term; empty for a stopword."""
+    starts: tuple[int, ...]
+    """Offset of each word's first character."""
+    ends: tuple[int, ...]
+    """Offset just past each word's last character."""
+    sentences: tuple[int, ...]
+    """Offsets at which sentences begin, the first being 0."""
+
+    def span_words(self, start: int, end: int) -> tuple[int, int]:
+        """The words that lie in a stretch of the text: first, and one past the last."""
+        return bisect_left(self.starts, start), bisect_right(self.ends, end)
+
+    def sentence_at(self, offset: int) -> tuple[int, int]:
+        """Offsets of the sentence that a character stands in."""
+        index = bisect_right(self.sentences, offset) - 1
+        after = self.sentences[index + 1] if index + 1 < len(self.sentences) else len(self.text)
+        return self.sentences[index], after
+
+
+def make_word_cutter(lang: str) -> Callable[[str], Words]:
+    """The function that cuts text of a language into words."""
+    paired = lang.split("-")[0] in PAIRED_LANGS
+    tokenize = make_tokenizer(lang)
+    pattern = PAIRED_WORD if paired else SPACED_WORD
+
+    def cut(text: str) -> Words:
+        found = list(pattern.finditer(text))
+        lower = tuple(match.group().lower() for match in found)
+        terms = _pair_terms(lower) if paired else tuple(_first_term(tokenize, word) for word in lower)
+        starts = tuple(match.start() for match in found)
+        ends = tuple(match.end() for match in found)
+        sentences = (0, *sorted({m.end() for m in SENTENCE_END.finditer(text) if 0 < m.end() < len(text)}))
+        return Words(text, lower, terms, starts, ends, sentences)
+
+    return cut
+
+
+def _first_term(tokenize: Tokenizer, word: str) -> str:
+    return next(iter(tokenize(word)), "")
+
+
+def _pair_terms(chars: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(
+        a + b if len(a) == len(b) == 1 and _is_cjk(a) and _is_cjk(b) else ("" if _is_cjk(a) else a)
+        for a, b in zip(chars, (*chars[1:], ""), strict=True)
+    )
+
+
+def _is_cjk(char: str) -> bool:
+    return len(char) == 1 and re.match(f"[{CJK}]", char) is not None

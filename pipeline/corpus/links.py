@@ -1,0 +1,64 @@
+"""Wikilinks: which are mentions of an article, what they point to, and what of them is shown.
+
+Promise: a target is written one way only, so that links, titles and redirects can be joined on it.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import unquote
+
+FILES = frozenset(
+    "file image media 文件 檔案 档案 图像 圖像 图片 圖片 影像 файл картинка изображение datei bild fichier archivo imagen "
+    "ficheiro imagem bestand afbeelding plik grafika ファイル 画像 immagine".split()
+)
+CATEGORIES = frozenset(
+    "category 分类 分類 категория kategorie catégorie categoría categoria categorie kategoria カテゴリ 분류".split()
+)
+# Shown as text, but no mention of an article.
+OTHER_SPACES = frozenset(
+    "talk user wikipedia wp project help template portal special draft module mos book mediawiki timedtext topic "
+    "wikt wiktionary wikisource wikiquote wikibooks wikinews wikiversity wikispecies wikidata commons meta species "
+    "voy voyage foundation mw bugzilla phab doi iarchive oclc google imdbname imdbtitle "
+    "用户 用戶 使用者 维基百科 維基百科 帮助 幫助 模板 样板 樣板 主题 主題 特殊 草稿 模块 模組".split()
+)
+INTERWIKI = re.compile(r"[a-z]{1,3}(?:-[a-z-]+)?$|simple$")
+SPACES = re.compile(r"[\s_]+")
+PIPE_TRICK = re.compile(r"^:?(?:[^:]*:)?(.*?)(?: ?[(（][^()（）]*[)）])?(?:, .*)?$", re.DOTALL)
+NOT_IN_TITLES = re.compile(r"[\[\]{}|<>\n\ufdd0-\ufdef\ufffc\U000f0000-\U0010ffff]")
+
+
+def normalise_title(title: str) -> str:
+    """A title as `Link.target` writes it; empty when it can name no page of this wiki."""
+    if "%" in title:
+        title = unquote(title, errors="ignore")
+    if "&" in title:
+        title = html.unescape(title)
+    title = SPACES.sub(" ", title.partition("#")[0]).strip(" :")
+    return "" if NOT_IN_TITLES.search(title) else title[:1].upper() + title[1:]
+
+
+def split_namespace(target: str) -> tuple[str, str]:
+    """The namespace or wiki that a target names (lower case, empty for an article here), and the rest."""
+    prefix, colon, rest = target.partition(":")
+    if not colon:
+        return "", target
+    prefix = SPACES.sub(" ", prefix).strip()
+    known = prefix.lower().removesuffix(" talk")
+    if known in FILES or known in CATEGORIES or known in OTHER_SPACES or INTERWIKI.match(prefix):
+        return known, rest
+    return "", target
+
+
+def is_invisible(namespace: str) -> bool:
+    """Whether a link into a namespace shows nothing at the place where it stands (no colon before it)."""
+    if namespace in FILES:
+        return namespace != "media"
+    return namespace in CATEGORIES or (namespace not in OTHER_SPACES and bool(INTERWIKI.match(namespace)))
+
+
+def apply_pipe_trick(target: str) -> str:
+    """What [[target|]] shows: no namespace, nothing in brackets, nothing after a comma."""
+    found = PIPE_TRICK.match(target)
+    return found[1] if found else target

@@ -1,0 +1,103 @@
+"""Characters that stand for something while wikitext is being cleaned, and how they leave it again.
+
+Links, gaps and the like travel inside the text itself, so that no step has to keep offsets. All of them are characters
+that Unicode keeps free of text; `scrub` takes them out of what comes in.
+"""
+
+from __future__ import annotations
+
+import re
+
+from schemas.documents import HOLE
+
+GAP = "\ufdd0"
+"""Something invisible stood here: a reference, a file, a maintenance tag."""
+
+LINK_END = "\ufdd1"
+"""Closes the link that a character from `LINK_START` on has opened."""
+
+SPOKEN = "\ufdd2"
+"""A pronunciation stood here: a gap inside brackets, a hole elsewhere."""
+
+LINK_START = 0xF0000
+LINK_LIMIT = 0x1FFFD
+LITERAL = 0xE000
+"""An ASCII character c that must not be read as markup travels as chr(LITERAL + ord(c))."""
+
+LINK_MARK = re.compile("[\ufdd1\U000f0000-\U0010fffd]")
+LITERAL_MARK = re.compile("[\ue000-\ue07f]")
+FOREIGN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U0010ffff]"
+)
+SPACE = re.compile("[\t\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f]")
+
+OPENING = ("(", "[", "（", "［")
+CLOSING = (")", "]", "）", "］")
+PAUSES = " ,;:，；、："
+STOPS = (".", ",", ";", ":", "!", "?", "%", "。", "，", "、", "；", "：", "！", "？", *CLOSING)
+BRACKETED = re.compile(r"[(（][^()（）\n]*[)）]")
+SPOKEN_LABEL = re.compile(
+    rf"(?:(?:\b(?:pronounced|pronunciation|pronounciation|locally|also|IPA|UK|US|or|English)\b|发音|發音|讀音|读音)"
+    rf"[:：]? ?|[,;] ?|{SPOKEN} ?)*{SPOKEN}"
+)
+
+
+def scrub(text: str) -> str:
+    """Drop what is no text, or is invisible: control and private characters, marks of direction, soft hyphens."""
+    return FOREIGN.sub("", text)
+
+
+def protect(text: str) -> str:
+    """Write ASCII punctuation so that it is not read as markup; `restore` undoes it."""
+    return "".join(chr(LITERAL + ord(c)) if c < "\x7f" and not c.isalnum() and not c.isspace() else c for c in text)
+
+
+def restore(text: str) -> str:
+    """Undo `protect`, character for character."""
+    return LITERAL_MARK.sub(lambda mark: chr(ord(mark[0]) - LITERAL), text) if LITERAL_MARK.search(text) else text
+
+
+def settle_spoken(text: str) -> str:
+    """Turn each `SPOKEN` into a gap when it stands in brackets (with the words that announce it), else into a hole."""
+    if SPOKEN not in text:
+        return text
+    text = BRACKETED.sub(lambda found: SPOKEN_LABEL.sub(GAP, found[0]) if SPOKEN in found[0] else found[0], text)
+    return text.replace(SPOKEN, HOLE)
+
+
+def close_gaps(text: str) -> str:
+    """Take the gaps out together with the spaces, pauses and brackets that they leave empty."""
+    left, *rest = text.split(GAP)
+    pieces: list[str] = []
+    for right in rest:
+        left, right = _join(left, right)
+        if right.strip(" "):
+            pieces.append(left)
+            left = right
+        else:
+            left += right
+    return "".join([*pieces, left])
+
+
+def _join(left: str, right: str) -> tuple[str, str]:
+    """What stands to the left and right of a gap once the gap is gone."""
+    before, after = left.rstrip(PAUSES), right.lstrip(PAUSES)
+    if before.endswith(OPENING):
+        if after.startswith(CLOSING):
+            return before[:-1].rstrip(" "), _spaced(before[:-1], after[1:])
+        return before, after
+    if after.startswith(CLOSING):
+        return before, after
+    before, after = left.rstrip(" "), right.lstrip(" ")
+    if before.endswith((",", ";")) and after.startswith((",", ";")):
+        after = after[1:]
+    if (before == left and after == right) or after.startswith(STOPS) or not before or before.endswith("\n"):
+        return before, after
+    return before, " " + after
+
+
+def _spaced(left: str, right: str) -> str:
+    """The right side, with one space before it when empty brackets stood between two words."""
+    right = right.lstrip(" ") if left.endswith(" ") else right
+    return " " + right if left.endswith(" ") and right and not right.startswith((*STOPS, "\n")) else right

@@ -1,0 +1,156 @@
+"""How close an answer comes to the gold span, and whether it counts as right. Rules only, no model.
+
+Promises: scores are on the span alone, over bags of tokens, so neither repetition nor copying the prompt pays; the best
+of the gold text and its aliases counts. An answer is right when it is equal to one of them after folding, or when it is
+nearly equal and nothing in it changes the meaning or offers a second answer (`settle_answer` says exactly when).
+MaskSearch (arXiv 2505.20285, section 4.3) saw token recall gamed by padding and enumeration: hence the limits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz
+
+from pipeline.judging.normalising import fold_text, is_unspaced
+from schemas.config import JudgingConfig
+from schemas.tasks import Span
+
+_APART = """
+north south east west northern southern eastern western upper lower inner outer new old former ex vice deputy
+anti non pre post pro pseudo jr sr junior senior younger elder not no never nor without except unlike
+january february march april june july august september october november december
+monday tuesday wednesday thursday friday saturday sunday
+东 南 西 北 前 后 左 右 上 下 新 旧 老 大 小 男 女 父 母 不 非 无 未 没 反 副 一 二 三 四 五 六 七 八 九
+"""
+_NAMES_APART = frozenset(_APART.split())
+"""Words and characters that make another thing of the same name: an answer has just those of the gold."""
+
+_FILL = "in on at of by to from about around circa ca year a an 年 在 于 约 是 的 答 案 为"
+_FILLERS = frozenset(_FILL.split())
+"""Tokens that may stand around a right answer."""
+
+_SECOND_ANSWER = re.compile(
+    r"[;；、/|｜\n]|[,，](?!\s*\d{4}\b)|\b(?:or|and|either|neither|both|vs|versus|maybe|perhaps|possibly|probably|likely"
+    r"|unknown|unclear|unsure|cannot|can't|undetermined|isn't|wasn't|alternatively|if)\b|[或和与及]|还是|可能|也许|大概|无法|未知|不确定",
+    re.IGNORECASE,
+)
+"""Marks of a list, a choice or a hedge: an answer has none that the gold itself lacks."""
+
+_NEVER_IN_AN_ANSWER = re.compile(r"\[\s*mask\s*\]|</?[a-z_|][^>]*>?|<\|", re.IGNORECASE)
+_ROMAN_NUMBER = re.compile(r"[ivx]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How close one answer came to the gold form it came closest to."""
+
+    exact: bool
+    f1: float
+    recall: float
+    fuzzy: float
+    gold: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoldForm:
+    """One way to write the right answer, folded once."""
+
+    text: str
+    folded: str
+    joined: str
+    tokens: Counter[str]
+    names: Counter[str]
+    unspaced: bool
+
+
+def read_gold(span: Span) -> tuple[GoldForm, ...]:
+    """The span's text and its aliases, folded; the text first, aliases that fold to the same left out."""
+    forms: dict[str, GoldForm] = {}
+    for text in (span.text, *span.aliases):
+        folded = fold_text(text)
+        if folded and folded not in forms:
+            tokens = folded.split()
+            unspaced = any(map(is_unspaced, folded))
+            forms[folded] = GoldForm(text, folded, "".join(tokens), Counter(tokens), _count_names(tokens), unspaced)
+    return tuple(forms.values())
+
+
+def score_answer(folded_answer: str, golds: tuple[GoldForm, ...], span: Span) -> Scores:
+    """Score a folded answer against every gold form; the best form wins (exact, then F1, then similarity)."""
+    best = Scores(exact=False, f1=0.0, recall=0.0, fuzzy=0.0, gold=span.text)
+    if not folded_answer:
+        return best
+    bag = Counter(folded_answer.split())
+    size, joined = bag.total(), folded_answer.replace(" ", "")
+    for gold in golds:
+        exact = folded_answer == gold.folded
+        shared = (bag & gold.tokens).total()
+        scores = Scores(
+            exact=exact,
+            f1=2 * shared / (size + gold.tokens.total()),
+            recall=shared / gold.tokens.total(),
+            fuzzy=1.0 if exact else fuzz.ratio(joined, gold.joined) / 100,
+            gold=gold.text,
+        )
+        if (scores.exact, scores.f1, scores.fuzzy) > (best.exact, best.f1, best.fuzzy):
+            best = scores
+    return best
+
+
+def settle_answer(
+    answer: str,
+    folded_answer: str,
+    golds: tuple[GoldForm, ...],
+    config: JudgingConfig,
+    stands_in_results: Callable[[str], bool],
+) -> bool:
+    """Whether the answer is right: true for some gold form when no tag or mask stands in the answer and either
+
+    - both are equal after folding; or
+    - the answer has the gold's numbers, single letters, negations and names of direction, order and month (1868 is not
+      1869, World War I not World War II, North not South), offers nothing beside it (no list, no choice, no hedge that
+      the gold lacks), and is similar enough (`min_fuzzy`) from the same first letter on; or
+    - the same, and it has `min_recall` of the gold's tokens, at most twice as many in all, and what it adds is filler
+      or it stands, whole, in some passage that was shown. In scripts without spaces the gold must stand in one piece.
+    """
+    if not folded_answer or _NEVER_IN_AN_ANSWER.search(answer):
+        return False
+    if any(folded_answer == gold.folded for gold in golds):
+        return True
+    tokens = folded_answer.split()
+    bag, names = Counter(tokens), _count_names(tokens)
+    marks, joined = _count_marks(answer), "".join(tokens)
+    for gold in golds:
+        if names != gold.names or not marks <= _count_marks(gold.text):
+            continue
+        if joined[0] == gold.joined[0] and fuzz.ratio(joined, gold.joined) / 100 >= config.min_fuzzy:
+            return True
+        if (
+            (bag & gold.tokens).total() / gold.tokens.total() >= config.min_recall
+            and len(tokens) <= 2 * gold.tokens.total()
+            and (not gold.unspaced or gold.folded in folded_answer)
+            and ((bag - gold.tokens).keys() <= _FILLERS or stands_in_results(folded_answer))
+        ):
+            return True
+    return False
+
+
+def _count_marks(text: str) -> Counter[str]:
+    return Counter(mark.lower() for mark in _SECOND_ANSWER.findall(text))
+
+
+def _count_names(tokens: list[str]) -> Counter[str]:
+    """The tokens that must be equal: numbers, figures or Roman; single letters at either end; `_NAMES_APART`."""
+    last = len(tokens) - 1
+    return Counter(
+        token
+        for place, token in enumerate(tokens)
+        if token in _NAMES_APART
+        or any(map(str.isdigit, token))
+        or _ROMAN_NUMBER.fullmatch(token)
+        or (place in (0, last) and len(token) == 1 and token.isalpha() and not is_unspaced(token))
+    )

@@ -1,0 +1,115 @@
+"""The format of a trajectory, as a state machine: which events may follow which, and what each may hold.
+
+    START -> THINK -> SEARCH -> RESULTS -> CONCLUSION -> (THINK | CLOSING) ; CLOSING -> ANSWER* -> END
+
+Promises: a broken format is found even when every answer is right, because a model trained on it learns to break it
+(results it wrote itself, turns of the user, text after the answer). Only what the agents wrote is searched for tags;
+passages are outside text and may hold anything. The first violation found names the reason, one of `FormatFault`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+
+from schemas.trajectories import SearchStatus, StopReason, Trajectory, Turn
+
+
+class FormatFault(StrEnum):
+    """What can break the format."""
+
+    NO_SEARCH = "no_search"
+    EMPTY_THINK = "empty_think"
+    NO_QUERY = "no_query"
+    EMPTY_QUERY = "empty_query"
+    FAILED_SEARCH = "failed_search"
+    STATUS_MISMATCH = "status_mismatch"
+    UNFOUNDED_RESULT = "unfounded_result"
+    REPEATED_RESULT = "repeated_result"
+    WRITTEN_TAG = "written_tag"
+    WRITTEN_TURN = "written_turn"
+    ANSWERS_MISMATCH = "answers_mismatch"
+    UNSEEN_EVIDENCE = "unseen_evidence"
+    STOP_MISMATCH = "stop_mismatch"
+
+
+_ROLE_TAGS = (
+    "think|search|query|information|results?|answer|tools?|tool_calls?|tool_response|function|function_call|documents?"
+    "|observation|system|user|assistant|human"
+)
+_TAG = re.compile(rf"</?\s*(?:{_ROLE_TAGS})\b|<\|\s*\w|\[/?INST\]|<</?SYS>>", re.IGNORECASE)
+_TURN = re.compile(
+    r"^[ \t#*]*(?:user|human|assistant|system|observation|用户|助手|系统)[ \t*]*(?:[:：]|$)", re.IGNORECASE | re.M
+)
+
+
+def find_fault(trajectory: Trajectory, mask_count: int) -> tuple[FormatFault, str] | None:
+    """The first violation, and a sentence that says where; None when the format is kept.
+
+    Args:
+        trajectory: What was written, searched, shown and answered.
+        mask_count: How many answers the task asks for.
+    """
+    return next(_walk(trajectory, mask_count), None)
+
+
+def _walk(trajectory: Trajectory, mask_count: int) -> Iterator[tuple[FormatFault, str]]:
+    for number, turn in enumerate(trajectory.turns, start=1):
+        for fault, what in _check_turn(turn):
+            yield fault, f"turn {number}: {what}"
+    if not any(turn.calls for turn in trajectory.turns):
+        yield FormatFault.NO_SEARCH, "nothing was searched"
+    yield from _check_text("closing thought", trajectory.final_think)
+    yield from _check_answers(trajectory, mask_count)
+    yield from _check_stop(trajectory)
+
+
+def _check_turn(turn: Turn) -> Iterator[tuple[FormatFault, str]]:
+    if not turn.think.strip():
+        yield FormatFault.EMPTY_THINK, "there is no thought"
+    yield from _check_text("thought", turn.think)
+    if not turn.calls:
+        yield FormatFault.NO_QUERY, "nothing is searched"
+    found: set[str] = set()
+    for call in turn.calls:
+        if not call.query.strip():
+            yield FormatFault.EMPTY_QUERY, "a query is empty"
+        yield from _check_text("query", call.query)
+        if call.status not in (SearchStatus.OK, SearchStatus.EMPTY):
+            yield FormatFault.FAILED_SEARCH, f"a search ended with {call.status}"
+        elif bool(call.hits) != (call.status is SearchStatus.OK):
+            yield FormatFault.STATUS_MISMATCH, f"a search says {call.status} with {len(call.hits)} hits"
+        found.update(hit.passage_id for hit in call.hits)
+    shown = [passage.passage_id for passage in turn.shown]
+    if not found.issuperset(shown):
+        yield FormatFault.UNFOUNDED_RESULT, "a passage is shown that no search of the turn returned"
+    if len(set(shown)) < len(shown):
+        yield FormatFault.REPEATED_RESULT, "a passage is shown twice"
+    yield from _check_text("conclusion", turn.conclusion)
+
+
+def _check_answers(trajectory: Trajectory, mask_count: int) -> Iterator[tuple[FormatFault, str]]:
+    masks = [answer.mask for answer in trajectory.answers]
+    if masks != list(range(mask_count)):
+        yield FormatFault.ANSWERS_MISMATCH, f"{mask_count} masks, but the answers are to masks {masks}"
+    shown = {passage.passage_id for turn in trajectory.turns for passage in turn.shown}
+    for answer in trajectory.answers:
+        yield from _check_text("answer", answer.answer or "")
+        if answer.evidence is not None and answer.evidence not in shown:
+            yield FormatFault.UNSEEN_EVIDENCE, "an answer names evidence that was never shown"
+
+
+def _check_stop(trajectory: Trajectory) -> Iterator[tuple[FormatFault, str]]:
+    answered = all((answer.answer or "").strip() for answer in trajectory.answers)
+    if trajectory.stop_reason is StopReason.ANSWERED and not answered:
+        yield FormatFault.STOP_MISMATCH, "it says answered, and a mask has no answer"
+    if trajectory.stop_reason is StopReason.GAVE_UP and answered:
+        yield FormatFault.STOP_MISMATCH, "it says gave_up, and every mask has an answer"
+
+
+def _check_text(what: str, text: str) -> Iterator[tuple[FormatFault, str]]:
+    if ("<" in text or "[" in text) and (tag := _TAG.search(text)):
+        yield FormatFault.WRITTEN_TAG, f"the {what} holds {tag[0]!r}"
+    if turn := _TURN.search(text):
+        yield FormatFault.WRITTEN_TURN, f"the {what} opens a turn of its own: {turn[0].strip()!r}"

@@ -1,0 +1,129 @@
+"""Candidate spans and how those of several sources become one list without overlaps.
+
+A link is gold and a rule is exact, a named entity is a guess. So links and rules settle the ground first, the longer one
+winning; an entity then takes what is free, or swallows the one link or rule it holds ("War of 1812" over "1812"), but
+never cuts through one and never joins two ("Putney, London" with a link in each). Of two with the same bounds the link
+or rule stays, and takes over what the other knows: a link's target, an entity's finer label.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from schemas.tasks import SpanKind, SpanSource
+
+RANK = {SpanSource.LINK: 0, SpanSource.RULE: 1, SpanSource.LLM: 2, SpanSource.NER: 3}
+EXACT = (SpanSource.LINK, SpanSource.RULE)
+
+TITLE_LABELS = {"WORK_OF_ART"}
+"""Labels of names that keep a capital article: it is theirs ("The Hobbit")."""
+
+LEADING = re.compile(r"(?:[\s\"'“”‘’«»„`(\[,;:.–—-]+|(?:the|an?|his|her|its|their|this|that|these|those|our|my) +)+")
+CAPITAL_ARTICLE = re.compile(r"(?:The|An?) +(?=\S)")
+TRAILING = re.compile(
+    r"(?:['’]s|[\s\"'“”‘’«»„`(\[,;:–—-]|(?<![A-Z])(?<!\.[a-z])(?<!\b(?:Jr|Sr|St|Co))(?<!\b(?:Inc|Ltd))(?<!Bros)\.)+$"
+)
+OPEN_BRACKET = re.compile(r"\s*[(\[][^)\]]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A stretch of a passage that some source proposes; offsets count characters of the passage's text."""
+
+    start: int
+    end: int
+    kind: SpanKind
+    label: str
+    source: SpanSource
+    target: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+def trim_candidate(candidate: Candidate, text: str) -> Candidate | None:
+    """Take determiners, quotes, brackets, punctuation and a possessive off both ends; None when nothing is left.
+
+    A capital "The" stays on links, which point to where it belongs, and on titles of works.
+    """
+    span = text[candidate.start : candidate.end]
+    start = candidate.start
+    if leading := LEADING.match(span):
+        start += leading.end()
+    keeps_article = candidate.source in EXACT or candidate.label in TITLE_LABELS
+    if not keeps_article and (article := CAPITAL_ARTICLE.match(text, start, candidate.end)):
+        start = article.end()
+    span = text[start : candidate.end]
+    if "(" in span or "[" in span:
+        span = OPEN_BRACKET.sub("", span)
+    span = TRAILING.sub("", span)
+    if span.endswith((")", "]")) and span.count("(") + span.count("[") < span.count(")") + span.count("]"):
+        span = span[:-1]
+    if not span:
+        return None
+    end = start + len(span)
+    if (start, end) == (candidate.start, candidate.end):
+        return candidate
+    return replace(candidate, start=start, end=end)
+
+
+def merge_candidates(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+    """Split into those kept, in document order and disjoint, and those that lost their ground to a kept one.
+
+    The order of the input does not matter; candidates with equal bounds are one.
+    """
+    unique = _join_equal(candidates)
+    exact = sorted((c for c in unique if c.source in EXACT), key=lambda c: (c.start - c.end, RANK[c.source], c.start))
+    others = sorted((c for c in unique if c.source not in EXACT), key=lambda c: (c.start - c.end, c.start))
+    kept: list[Candidate] = []
+    lost: list[Candidate] = []
+    for candidate in exact:
+        if _find_overlaps(kept, candidate):
+            lost.append(candidate)
+        else:
+            insort(kept, candidate, key=_order)
+    for candidate in others:
+        overlaps = _find_overlaps(kept, candidate)
+        if not overlaps:
+            insort(kept, candidate, key=_order)
+        elif len(overlaps) == 1 and _holds(candidate, overlaps[0]):
+            kept.remove(overlaps[0])
+            lost.append(overlaps[0])
+            insort(kept, candidate, key=_order)
+        else:
+            lost.append(candidate)
+    return kept, sorted(lost, key=_order)
+
+
+def _order(candidate: Candidate) -> tuple[int, int]:
+    return candidate.start, candidate.end
+
+
+def _join_equal(candidates: Iterable[Candidate]) -> list[Candidate]:
+    by_bounds: dict[tuple[int, int], Candidate] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.start, c.end, RANK[c.source], c.label, c.target or "")):
+        first = by_bounds.get((candidate.start, candidate.end))
+        by_bounds[candidate.start, candidate.end] = candidate if first is None else _join_pair(first, candidate)
+    return list(by_bounds.values())
+
+
+def _join_pair(first: Candidate, second: Candidate) -> Candidate:
+    """Join what two sources say of one stretch; `first` is of the better rank."""
+    if first.source is SpanSource.LINK and second.source is not SpanSource.LINK:
+        # The anchor alone cannot tell what kind of thing it names; the other source can.
+        return replace(first, kind=second.kind, label=second.label, aliases=first.aliases + second.aliases)
+    return first
+
+
+def _find_overlaps(kept: list[Candidate], candidate: Candidate) -> list[Candidate]:
+    """Those of the kept (sorted, disjoint) that share a character with the candidate."""
+    low = bisect_right(kept, candidate.start, key=lambda c: c.end)
+    high = bisect_left(kept, candidate.end, key=lambda c: c.start)
+    return kept[low:high]
+
+
+def _holds(outer: Candidate, inner: Candidate) -> bool:
+    # A term or name that swallows a full date would hide two facts under one; a bare year or number is part of a name.
+    bare = inner.source is SpanSource.LINK or inner.label in {"year", "cardinal", "ordinal", "ordinal_word"}
+    return bare and outer.start <= inner.start and inner.end <= outer.end

@@ -1,0 +1,77 @@
+"""What a search engine owes to whoever searches.
+
+Promises of every engine: a batch of requests gives as many calls, in the same order, each with its own status; bad
+queries and failing backends become statuses, never exceptions; equal scores come in a fixed order; the result of a
+request does not depend on what else was in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """One query, and what of a task's source must not come back for it."""
+
+    query: str
+    """The query as written."""
+    hide: HideMode = HideMode.NONE
+    """What of the source is withheld."""
+    passage_id: str = ""
+    """The source passage; withheld in modes `passage` and `page`."""
+    page_id: int | None = None
+    """The source page; withheld in mode `page`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPassage:
+    """A passage as an engine reads it back."""
+
+    passage_id: str
+    """The passage."""
+    title: str
+    """Title of its page."""
+    text: str
+    """Its text."""
+    anchors: tuple[tuple[int, int], ...] = ()
+    """Start and end of the wikilinks inside the text; empty when the engine does not know them."""
+
+
+class SearchEngine(Protocol):
+    """Finds passages for queries, and reads them back by id."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the kind of engine, its settings and its corpus: results of two fingerprints are not comparable."""
+        ...
+
+    def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
+        """Answer every request with at most k hits, best first."""
+        ...
+
+    def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
+        """Read passages that were hits, in the order asked. Raises SearchError for an unknown id."""
+        ...
+
+
+def fail_call(query: str, detail: str, status: SearchStatus = SearchStatus.ERROR) -> SearchCall:
+    """A call that brought nothing because it failed."""
+    return SearchCall(query=query, status=status, hits=(), detail=detail)
+
+
+def merge_round_robin(hit_lists: Iterable[Sequence[Hit]], k: int) -> list[Hit]:
+    """Take the first hit of every list, then the second of every list, and so on, no passage twice, k at most."""
+    lists = [list(hits) for hits in hit_lists]
+    merged: dict[str, Hit] = {}
+    for rank in range(max(map(len, lists), default=0)):
+        for hits in lists:
+            if len(merged) >= k:
+                return list(merged.values())
+            if rank < len(hits):
+                merged.setdefault(hits[rank].passage_id, hits[rank])
+    return list(merged.values())[: max(k, 0)]
