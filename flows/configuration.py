@@ -112,10 +112,11 @@ def write_yaml(config: RunConfig) -> str:
     for section, values in config.model_dump(mode="json").items():
         lines.append(f"# {descriptions[section]}")
         if not isinstance(values, dict):
-            lines.append(yaml.safe_dump({section: values}).strip())
+            lines.append(f"{section}: {orjson.dumps(values).decode()}")
             continue
         lines.append(f"{section}:")
         for key, value in values.items():
             lines.append(f"  # {descriptions[f'{section}.{key}']}")
-            lines.append("  " + yaml.safe_dump({key: value}, default_flow_style=None, allow_unicode=True).strip())
+            # JSON is YAML, and shows text, lists and null for what they are.
+            lines.append(f"  {key}: {orjson.dumps(value).decode()}")
     return "\n".join(lines) + "\n"

@@ -18,8 +18,9 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.progress import JournalCounter
 from flows.shard_work import ShardReport, clean_pages
+from flows.sources import find_sources
 from flows.stage_flow import Sitting, enter_stage, note_timing, retry_options
-from flows.stage_table import CORPUS, find_sources
+from flows.stage_table import CORPUS
 from pipeline.corpus.sources import open_source
 from pipeline.storage.stage_ledger import close_stage
 from schemas.ledger import StageManifest

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
-from flows.stage_table import STAGES, find_models, find_sources
+from flows.sources import find_models, find_sources
+from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder

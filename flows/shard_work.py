@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.stage_table import find_spec
 from flows.provenance import stage_provenance
+from flows.stage_table import find_spec
 from flows.stages import StageSpec, Workplace
+from pipeline.corpus.raw_pages import RawPage
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
@@ -75,6 +76,14 @@ def work_shard(stage: str, root: Path, shard: str, config: RunConfig, cache: Pat
     if spec.open is None or spec.read is None:
         raise TypeError(f"stage {stage} has no shards")
     return run_timed(spec, place, shard, spec.open(place, shard), spec.read(place, shard))
+
+
+def clean_pages(root: Path, shard: str, config: RunConfig, cache: Path, pages: list[RawPage]) -> ShardReport:
+    """Make one shard of documents from pages that were read elsewhere."""
+    from pipeline.corpus.documents import DocumentStage
+
+    place = Workplace(RunFolder(root), config, cache)
+    return run_timed(find_spec("corpus"), place, shard, DocumentStage(config.corpus), pages)
 
 
 def run_timed(spec: StageSpec, place: Workplace, shard: str, stage: Stage[Any], inputs: Iterable[Any]) -> ShardReport:

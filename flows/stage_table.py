@@ -1,56 +1,140 @@
-"""The stages of the job, in order, and how each is built from the configuration.
-
-The one place where real models, indexes and engines are made. Heavy libraries are imported where a stage is opened, so
-that `rampforge --help` stays quick and a worker process loads only what its stage needs.
-"""
+"""The stages of the job, in order: what each is made from, what it writes, and which settings decide its rows."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from flows.quotas import share_out
+from flows import stage_openers as openers
+from flows.provenance import fingerprint_sources
+from flows.sources import find_models, find_sources
+from flows.stage_openers import reading
 from flows.stages import StageSpec, Workplace
-from pipeline.assets.store import asset_revision, find_asset, resolve_model
-from pipeline.corpus.sources import expand_sources
-from pipeline.errors import AssetError
-from pipeline.stage import Stage
-from pipeline.storage.aliases import find_aliases
-from pipeline.storage.shards import read_rows
-from schemas.chunks import Chunk
 from schemas.documents import Document, Redirect
 from schemas.judgements import Judgement
-from schemas.passages import Passage
+from schemas.passages import Chunk, Passage
 from schemas.tasks import MaskTask, SpanSet
 from schemas.trajectories import Trajectory
 
-ASSET = "asset:"
+SPAN_KEYS = (
+    "limit",
+    "tasks_per_passage",
+    "ner",
+    "links",
+    "rules",
+    "scorer",
+    "device",
+    "min_chars",
+    "max_words",
+    "min_perplexity",
+    "max_perplexity",
+)
+"""Keys of `masking` that decide which spans may be hidden; the others only decide which of them are."""
 
 
-def find_sources(place: Workplace) -> list[str]:
-    """Every file or dataset that pages are read from; assets are found in the cache."""
-    sources = tuple(_resolve_source(place, source) for source in place.config.corpus.sources)
-    return expand_sources(place.config.corpus.model_copy(update={"sources": sources}))
+def _source_facts(place: Workplace) -> Mapping[str, str]:
+    fingerprints = fingerprint_sources(find_sources(place))
+    return {f"source {name}": fingerprint for name, fingerprint in fingerprints.items()}
 
 
-def _resolve_source(place: Workplace, source: str) -> str:
-    if not source.startswith(ASSET):
-        return source
-    name = source.removeprefix(ASSET)
-    path = find_asset(name, place.cache)
-    if path is None:
-        raise AssetError(f"the asset {name} is not in {place.cache}", f"rampforge assets get {name}")
-    return str(path)
+def _model_facts(place: Workplace) -> Mapping[str, str]:
+    return {f"model {name}": revision for name, revision in find_models(place).items()}
 
 
-def find_models(place: Workplace) -> dict[str, str]:
-    """Name and revision of each model that the configuration names."""
-    names = (place.config.masking.ner, place.config.masking.scorer)
-    return {name: _model_revision(place, name) for name in names if name}
+def _engine_facts(place: Workplace) -> Mapping[str, str]:
+    from pipeline.search.bm25 import Bm25Engine
+
+    place.run.manifest("index")
+    return {"engine": Bm25Engine(place.run.index).fingerprint}
 
 
-def _model_revision(place: Workplace, name: str) -> str:
-    path = resolve_model(name, place.cache)
-    revision = None if isinstance(path, str) else asset_revision(path)
-    return revision or str(path)
+CORPUS = StageSpec("corpus", None, "page", ("corpus",), outputs=(Document, Redirect), facts=_source_facts)
+
+_CUT = StageSpec(
+    "cut",
+    upstream="corpus",
+    unit="document",
+    decides=("passages",),
+    inputs=Document,
+    outputs=(Chunk,),
+    read=reading(Document),
+    open=openers.open_cut,
+)
+_DEDUP = StageSpec(
+    "dedup",
+    upstream="cut",
+    unit="passage",
+    decides=("passages.duplicate_similarity",),
+    inputs=Chunk,
+    outputs=(Passage,),
+    read=reading(Chunk),
+    open=openers.open_dedup,
+    prepare=openers.find_near_duplicates,
+)
+_SPANS = StageSpec(
+    "spans",
+    upstream="dedup",
+    unit="passage",
+    decides=("seed", *(f"masking.{key}" for key in SPAN_KEYS)),
+    inputs=Passage,
+    outputs=(SpanSet,),
+    read=reading(Passage),
+    open=openers.open_spans,
+    facts=_model_facts,
+)
+_TASKS = StageSpec(
+    "tasks",
+    upstream="spans",
+    unit="passage",
+    decides=("seed", "masking"),
+    inputs=SpanSet,
+    outputs=(MaskTask,),
+    read=openers.read_spanned,
+    open=openers.open_tasks,
+)
+_INDEX = StageSpec(
+    "index",
+    upstream="dedup",
+    unit="passage",
+    decides=("search.engine", "search.k1", "search.b"),
+    inputs=Passage,
+    prepare=openers.build_index,
+)
+_TRAJECTORIES = StageSpec(
+    "trajectories",
+    upstream="tasks",
+    unit="task",
+    decides=("search", "agents"),
+    inputs=MaskTask,
+    outputs=(Trajectory,),
+    read=reading(MaskTask),
+    open=openers.open_trajectories,
+    facts=_engine_facts,
+)
+_JUDGEMENTS = StageSpec(
+    "judgements",
+    upstream="trajectories",
+    unit="trajectory",
+    decides=("judging",),
+    inputs=Trajectory,
+    outputs=(Judgement,),
+    read=openers.read_attempts,
+    open=openers.open_judgements,
+)
+REPORT = StageSpec(
+    "report",
+    upstream="judgements",
+    unit="trajectory",
+    decides=("report",),
+    inputs=Trajectory,
+    prepare=openers.draw_report,
+)
+
+STAGES: dict[str, StageSpec] = {
+    spec.name: spec for spec in (CORPUS, _CUT, _DEDUP, _SPANS, _TASKS, _INDEX, _TRAJECTORIES, _JUDGEMENTS, REPORT)
+}
+"""Every stage, by name, in the order of the job."""
+
+
+def find_spec(name: str) -> StageSpec:
+    """The stage of that name."""
+    return STAGES[name]

@@ -19,11 +19,14 @@ FOLDER = Path(__file__).parent / "templates"
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 DIVIDER = re.compile(r"^---$\n?", re.MULTILINE)
 TAGS = (
-    "think search information result answer query queries observation passage passages document documents task plan"
-    " tool_call tool_calls tool_response tool function_call tools system user assistant judge verdict"
+    "think search information result results answer answers query queries observation passage passages document documents task"
+    " plan tool tools tool_call tool_calls tool_response tool_responses function function_call system user assistant human"
+    " judge verdict SYS"
 ).split()
 # A tag of ours, a chat template's control token, or either written with a wide or small less-than sign.
-TAG_OPENING = re.compile(rf"[<\uff1c\ufe64](?=\s*[/\uff0f]?\s*(?:{'|'.join(TAGS)})\b|\s*[|\uff5c])", re.IGNORECASE)
+TAG_OPENING = re.compile(
+    rf"[<\uff1c\ufe64](?=\s*[/\uff0f]?\s*(?:{'|'.join(TAGS)})\b|\s*[|\uff5c]|<)|\[(?=\s*/?\s*INST\b)", re.IGNORECASE
+)
 INERT_OPENING = "\u2039"
 
 

@@ -24,6 +24,8 @@ class MaskScore(Frozen):
     """Which mask, counted from 0."""
     exact: bool
     """Equal after normalisation."""
+    right: bool
+    """Counts as right: equal, or near enough by the judge's rules."""
     f1: float
     """Token F1, bags of tokens, 0 to 1."""
     recall: float

@@ -22,17 +22,18 @@ from schemas.trajectories import (
 )
 
 
-def make_span(text: str, start: int, aliases: Sequence[str] = (), kind: SpanKind = SpanKind.ENTITY) -> Span:
+def make_span(text: str, start: int, aliases: Sequence[str] = (), kind: SpanKind | None = None) -> Span:
+    kind = kind or (SpanKind.DATE if text.isdigit() else SpanKind.ENTITY)
     return Span(
         start=start,
         end=start + len(text),
         text=text,
         kind=kind,
         label=kind.value,
-        source=SpanSource.RULE,
+        source=SpanSource.RULE if kind is SpanKind.DATE else SpanSource.LINK,
         target=None,
         aliases=tuple(aliases),
-        perplexity=12.5,
+        perplexity=3.5 * len(text) ** 1.8,
     )
 
 

@@ -55,7 +55,8 @@ def is_invisible(namespace: str) -> bool:
     """Whether a link into a namespace shows nothing at the place where it stands (no colon before it)."""
     if namespace in FILES:
         return namespace != "media"
-    return namespace in CATEGORIES or (namespace not in OTHER_SPACES and bool(INTERWIKI.match(namespace)))
+    other_language = len(namespace) > 1 and namespace not in OTHER_SPACES and bool(INTERWIKI.match(namespace))
+    return namespace in CATEGORIES or other_language
 
 
 def apply_pipe_trick(target: str) -> str:

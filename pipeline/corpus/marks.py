@@ -31,6 +31,7 @@ FOREIGN = re.compile(
     "\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U0010ffff]"
 )
 SPACE = re.compile("[\t\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f]")
+SPACE_RUN = re.compile(r" {2,}")
 
 OPENING = ("(", "[", "（", "［")
 CLOSING = (")", "]", "）", "］")

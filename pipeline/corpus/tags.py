@@ -66,7 +66,8 @@ def strip_opaque(text: str) -> str:
             position = close.end()
         elif name == "ref":
             # Nobody can tell where it was meant to end: give up the rest of the line.
-            position = max(text.find("\n", position), position) if "\n" in text[position:] else len(text)
+            line_end = text.find("\n", position)
+            position = line_end if line_end >= 0 else len(text)
             pieces.append(HOLE)
         if not close:
             endless.add(name)

@@ -63,7 +63,6 @@ class MaskFinding:
 
     score: MaskScore
     answer: str
-    right: bool
 
 
 class JudgeStage:
@@ -139,13 +138,14 @@ class JudgeStage:
         score = MaskScore(
             mask=mask,
             exact=scores.exact,
+            right=settle_answer(answer, folded, golds, self._config, stands_in_results),
             f1=scores.f1,
             recall=scores.recall,
             fuzzy=scores.fuzzy,
             gold=scores.gold,
             seen=any(stands_in_results(gold.folded) for gold in golds),
         )
-        return MaskFinding(score, answer, settle_answer(answer, folded, golds, self._config, stands_in_results))
+        return MaskFinding(score, answer)
 
     def _choose_reject(
         self, trajectory: Trajectory, findings: list[MaskFinding], fault: tuple[FormatFault, str] | None
@@ -156,7 +156,7 @@ class JudgeStage:
             return RejectReason.BAD_FORMAT
         if not all(finding.answer for finding in findings):
             return RejectReason.UNANSWERED
-        if not all(finding.right for finding in findings):
+        if not all(finding.score.right for finding in findings):
             return RejectReason.WRONG_ANSWER
         if self._config.require_seen and not all(finding.score.seen for finding in findings):
             return RejectReason.UNSEEN_ANSWER
@@ -174,7 +174,7 @@ def _read_answers(trajectory: Trajectory) -> dict[int, str]:
 def _choose_verdict(trajectory: Trajectory, findings: list[MaskFinding]) -> Verdict:
     if trajectory.stop_reason is StopReason.SEARCH_FAILED:
         return Verdict.ERROR
-    return Verdict.CORRECT if all(finding.right for finding in findings) else Verdict.INCORRECT
+    return Verdict.CORRECT if all(finding.score.right for finding in findings) else Verdict.INCORRECT
 
 
 def _explain(reject: RejectReason | None, findings: list[MaskFinding], fault: tuple[FormatFault, str] | None) -> str:
@@ -188,7 +188,7 @@ def _explain(reject: RejectReason | None, findings: list[MaskFinding], fault: tu
     if reject is RejectReason.UNANSWERED:
         return f"No answer: {', '.join(n for n, f in zip(names, findings, strict=True) if not f.answer)}."
     if reject is RejectReason.WRONG_ANSWER:
-        wrong = next(f for f in findings if not f.right)
+        wrong = next(f for f in findings if not f.score.right)
         return f"Mask {wrong.score.mask + 1}: {_quote(wrong.answer)} is not {_quote(wrong.score.gold)}."
     unseen = ", ".join(n for n, f in zip(names, findings, strict=True) if not f.score.seen)
     return f"Right, but the answer stands in no passage shown: {unseen}."

@@ -41,12 +41,14 @@ DATES_EN = re.compile(
 
 FIGURE = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
 SCALE = r"(?:hundred|thousand|million|billion|trillion)"
-POWER = r"(?: ?[×x·] ?10(?:\^ ?\(?[−–+-]?\d+\)?|\*\*[−-]?\d+|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|[−–]\d+)|[eE][+−-]?\d+)"
+POWER = r"(?: ?[×x·] ?10(?:\^ ?\(?[−–+-]?\d+\)?|\*\*[−-]?\d+|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|[−–]\d+|\d{1,2}(?!\d))|[eE][+−-]?\d+)"
 VALUE = rf"(?:[−-]?{FIGURE}{POWER}|10(?:\^[−-]?\d+|[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[−-]?{FIGURE}(?:\s?±\s?{FIGURE})?(?: {SCALE}\b)?)"
 RANGE = rf"{VALUE}(?:(?:\s?[–—-]\s?| (?:to|or|and) ){VALUE})?"
 FIGURE_RANGE = rf"{VALUE}(?:(?:\s?[–—-]\s?| to ){VALUE})?"
 
-WORD_ONES = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)"
+WORD_ONES = (
+    r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)"
+)
 WORD_TENS = r"(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty)"
 WORD = rf"(?:{WORD_TENS}(?:-{WORD_ONES})?|{WORD_ONES})"
 SCALED_WORDS = rf"(?:{WORD}|[Aa]|half a) {SCALE}(?: {SCALE})?(?:(?: and)? {WORD}(?!\w))?"
@@ -57,7 +59,7 @@ LENGTH = (
     r"|inch(?:es)?|in(?=\))|yards?|light[- ]years?|parsecs?|fathoms?)"
 )
 UNIT = (
-    rf"(?:(?:square|cubic|sq\.?|cu\.?) {LENGTH}|{LENGTH}[²³]?|ha|hectares?|acres?|[kmμµ]?g|t|lbs?|oz|(?:kilo|milli)?grams?"
+    rf"(?:(?:square|cubic|sq\.?|cu\.?) {LENGTH}|{LENGTH}[²³23]?|ha|hectares?|acres?|[kmμµ]?g|t|lbs?|oz|(?:kilo|milli)?grams?"
     r"|tonnes?|(?:long |short )?tons?|pounds?|ounces?|[mk]?[lL]|lit(?:re|er)s?|gallons?|bushels?|barrels?"
     r"|°\s?[CFKR]?|K|kelvins?|degrees?(?: (?:Celsius|Fahrenheit))?|[kMGT]?(?:Hz|W|V|A|J|Pa|eV|B|Wh)|[kMG]?bar|psi|atm|hp"
     r"|horsepower|[kMG]?(?:watts?|volts?|hertz|bytes?|bits?|joules?)|dB|ppm|rpm|mol|Mya|Ma|Ga"
@@ -82,8 +84,8 @@ NUMBERS_EN = re.compile(
     rf"|(?P<number_words>{SCALED_WORDS})"
     r"|(?P<clock>\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]\.?m\b\.?)?)"
     r"|(?P<ordinal>\d{1,3}(?:,\d{3})*(?:st|nd|rd|th)\b)"
-    rf"|(?P<ordinal_word>(?:third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth)[ -]"
-    r"(?=largest|longest|highest|oldest|most|smallest|tallest|deepest|biggest|busiest|richest))"
+    r"|(?P<ordinal_word>(?:third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth)"
+    r"(?=[ -](?:largest|longest|highest|oldest|most|smallest|tallest|deepest|biggest|busiest|richest)))"
     rf"|(?P<cardinal>{FIGURE_RANGE}(?![\w°′″]|[.,:/]\d))"
     r")"
 )

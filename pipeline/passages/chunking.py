@@ -79,8 +79,8 @@ def _pack_sentences(text: str, start: int, end: int, config: PassagesConfig) -> 
 def _join_remainders(pieces: Iterator[Piece], config: PassagesConfig) -> list[Piece]:
     joined: list[Piece] = []
     for piece in pieces:
-        room = OVERFLOW * config.max_tokens - joined[-1].tokens if joined else 0
-        if piece.tokens < config.min_tokens and piece.tokens <= room:
+        short = piece.tokens < config.min_tokens
+        if short and joined and joined[-1].tokens + piece.tokens <= OVERFLOW * config.max_tokens:
             joined[-1].end = piece.end
             joined[-1].tokens += piece.tokens
         else:

@@ -19,10 +19,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from duckdb.func import ARROW
 
 from pipeline.errors import StorageError
 
 HEADS = 64
+BATCH = 10_000
 CHANCE = 1 / 256  # two unequal minima agree in their lowest byte so often
 
 SCHEMA = pa.schema(
@@ -54,7 +56,7 @@ from (select distinct g.place, unnest(s.bands) as band
       from grouped g join source s using (passage_id) where g.place = g.head)
 """
 COMPARE = """
-create table similar as
+create table pairs as
 select later, earlier, similarity from (
     select p.later, p.earlier, estimate_similarity(a.signature, b.signature) as similarity
     from (select distinct m.place as later, h.place as earlier
@@ -66,7 +68,7 @@ select later, earlier, similarity from (
 """
 CHOOSE_EARLIEST = """
 create table chosen as
-select later, min(earlier) as earlier, arg_min(similarity, earlier) as similarity from similar group by later
+select later, min(earlier) as earlier, arg_min(similarity, earlier) as similarity from pairs group by later
 """
 LIST_DUPLICATES = """
 select s.shard, s.passage_id, coalesce(e.passage_id, s.passage_id) as duplicate_of,
@@ -104,12 +106,14 @@ def find_duplicates(
     """
     database = scratch / "duplicates.duckdb"
     temporary = scratch / "duplicates.parquet"
-    config = {"memory_limit": f"{memory_mb}MB", "temp_directory": str(scratch / "spill"), "threads": str(threads)}
     try:
-        with duckdb.connect(str(database), config=config) as connection:
+        with duckdb.connect(str(database)) as connection:
+            connection.execute(f"set memory_limit = '{memory_mb}MB'")
+            connection.execute(f"set threads = {threads}")
+            connection.execute("set preserve_insertion_order = false")
             found = _write_duplicates(connection, chunk_files, threshold, temporary)
         temporary.replace(target)
-    except (duckdb.Error, OSError) as error:
+    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
         raise StorageError(
             f"cannot look for duplicates in {scratch}: {str(error).splitlines()[0]}", "make room there and resume"
         ) from error
@@ -128,9 +132,8 @@ def read_duplicates(path: Path, shard: str) -> dict[str, Duplicate]:
 def _write_duplicates(
     connection: duckdb.DuckDBPyConnection, chunk_files: Sequence[Path], threshold: float, target: Path
 ) -> int:
-    connection.execute("set preserve_insertion_order = false")
     connection.create_function(
-        "estimate_similarity", _estimate_similarity, ["VARCHAR", "VARCHAR"], "DOUBLE", type="arrow"
+        "estimate_similarity", _estimate_similarity, ["VARCHAR", "VARCHAR"], "DOUBLE", type=ARROW
     )
     rows = 0
     with pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer:
@@ -141,9 +144,13 @@ def _write_duplicates(
             connection.execute(step)
         connection.execute(COMPARE, {"heads": HEADS, "threshold": threshold})
         connection.execute(CHOOSE_EARLIEST)
-        for batch in connection.execute(LIST_DUPLICATES).fetch_record_batch(10_000):
-            writer.write_batch(batch.cast(SCHEMA))
-            rows += batch.num_rows
+        listed = connection.execute(LIST_DUPLICATES)
+        while batch := listed.fetchmany(BATCH):
+            columns = [
+                pa.array(column, field.type) for column, field in zip(zip(*batch, strict=True), SCHEMA, strict=True)
+            ]
+            writer.write_table(pa.table(columns, schema=SCHEMA))
+            rows += len(batch)
     return rows
 
 

@@ -29,18 +29,18 @@ def _words(text: str) -> frozenset[str]:
 
 # Never the last word of a sentence: a name or an example follows.
 TITLES = _words(
-    "adm amb brig capt cdr cf cmdr col cpl dr e.g fr gen gov hon i.e insp lt maj messrs mlle mme mr mrs ms msgr mt prof "
-    "pvt rep rev revd sen sgt st ste supt viz vs"
+    "adm amb brig capt cdr cf cmdr col cpl dr e.g fr gen gov hon i.e insp lt maj messrs mlle mme mr mrs ms msgr mt "
+    "prof pvt rep rev revd sen sgt st ste supt viz vs"
 )
 # Part of a reference, a date or a measure when a number follows; else an ordinary word or letter.
 NUMBERED = _words(
-    "app approx apr art aug b bk c ca ch chap cir d dec ed eq est feb fig figs fl jan jul jun mar n no nos nov nr oct op "
-    "p par pp pt r sec sep sept ser sess v vol vols"
+    "app approx apr art aug b bk c ca ch chap cir d dec ed eq est feb fig figs fl jan jul jun mar n no nos nov nr oct "
+    "op p par pp pt r sec sep sept ser sess v vol vols"
 )
 # May or may not end a sentence: only a word that commonly starts one tells.
 UNSURE = _words(
     "acad al approx assn assoc ave bldg blvd bros co corp dept dist div edn eds esp etc ext ft hrs hwy inc incl inst "
-    "intl jr ltd max min misc natl orig ph.d plc pop pub publ rd ret sr tr trans univ var yr yrs"
+    "intl jr lb lbs ltd max min misc natl orig ph.d plc pop pub publ rd ret sr tr trans univ var yr yrs"
 )
 STARTERS = _words(
     "A After All Although Among An And Another As At Because Before Between Both But By Despite During Each Early Even "
@@ -48,7 +48,11 @@ STARTERS = _words(
     "Nevertheless No Not Of On One Other Others Our Several She Since So Some Such That The Their Then There These "
     "They This Those Though Through Thus To Today Under Until Upon We What When Where While With Within You"
 )
-INITIAL = re.compile(r"[^\W\d_]")
+ORDINAL_NOUNS = _words(  # German writes "am 3. Oktober" and "im 19. Jahrhundert"
+    "Januar Februar März April Mai Juni Juli August September Oktober November Dezember Jahrhundert Jahrhunderts"
+)
+CLOSERS = "”’»›)]}」』"
+INITIALS = re.compile(r"(?:[^\W\d_]{1,2}\.)*[^\W\d_](?:\.[^\W\d_]{1,2})*")  # J, J.R.R, U.S, Ph.D
 WORD = re.compile(r"[^\W_]+")
 SHORT_NUMBER = re.compile(r"\d{1,2}")
 
@@ -72,28 +76,36 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     if match["wide"] is not None:
         in_title = set(match["wide_close"]) & set("》〉")  # the stop belongs to the name of a work
         return not in_title or "\n" in match[0]
-    following = text[match.end() : match.end() + LOOK_BACK].lstrip(OPENERS)
+    after = text[match.end() : match.end() + LOOK_BACK]
+    following = after.lstrip(OPENERS)
     if not following:
         return True
-    if following[0].islower():
+    if following[0].islower() or after[0] in CLOSERS:
         return False
-    plain_dot = match["stop"] == "." and not match["close"]
-    return not plain_dot or _ends_at_dot(text, match.start("stop"), following)
+    if match["stop"] != "." or match["close"]:
+        return not (match["close"] and after[0] == "(")  # "Duck, You Sucker!" (1971)
+    return _ends_at_dot(text, match.start("stop"), following)
 
 
 def _ends_at_dot(text: str, dot: int, following: str) -> bool:
-    before = text[max(0, dot - LOOK_BACK) : dot].split()
+    line = text.rfind("\n", max(0, dot - LOOK_BACK), dot) + 1
+    before = text[max(line, dot - LOOK_BACK) : dot].split()
     word = before[-1].lstrip(OPENERS) if before and not text[dot - 1].isspace() else ""
     folded = word.lower()
-    if folded in TITLES:
+    if folded in TITLES or (folded in NUMBERED and following[0].isdigit()):
         return False
-    if folded in NUMBERED and following[0].isdigit():
-        return False
-    dotted = "." in word and all(len(part) <= 2 for part in word.split("."))
-    unsure = folded in UNSURE or dotted or INITIAL.fullmatch(word.rsplit("-", 1)[-1]) or SHORT_NUMBER.fullmatch(word)
+    if SHORT_NUMBER.fullmatch(word):
+        opens_line = dot - len(word) == line  # the number of a list item
+        return not opens_line and _first_word(following) not in ORDINAL_NOUNS
+    unsure = folded in UNSURE or INITIALS.fullmatch(word.rsplit("-", 1)[-1])
     return not unsure or _starts_sentence(following)
 
 
+def _first_word(text: str) -> str:
+    word = WORD.match(text)
+    return word[0] if word else ""
+
+
 def _starts_sentence(following: str) -> bool:
-    word = WORD.match(following)
-    return word is not None and word[0] in STARTERS and following[word.end() : word.end() + 1] != "."
+    word = _first_word(following)
+    return word in STARTERS and following[len(word) : len(word) + 1] != "."

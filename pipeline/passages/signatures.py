@@ -12,6 +12,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -48,11 +49,7 @@ def choose_band_rows(threshold: float) -> int:
 
 def sign_texts(texts: Iterable[str], threshold: float) -> list[Signature]:
     """Signatures of some texts, banded for a similarity threshold."""
-    hashed = (hash_shingles(text) for text in texts)
-    minima = [
-        minhash.hashvalues
-        for minhash in MinHash.generator(hashed, num_perm=PERMUTATIONS, scheme="affine32", hashfunc=int)
-    ]
+    minima = [_find_minima(text) for text in texts]
     if not minima:
         return []
     table = np.stack(minima)
@@ -72,6 +69,18 @@ def hash_shingles(text: str) -> list[int]:
         folded = _fold(folded, words[place : place + runs])
     hashes: list[int] = (folded >> np.uint64(32)).tolist()
     return hashes
+
+
+@cache
+def _blank() -> MinHash:
+    return MinHash(num_perm=PERMUTATIONS, scheme="affine32", hashfunc=int)  # the values are hashes already
+
+
+def _find_minima(text: str) -> npt.NDArray[np.uint32]:
+    minhash = _blank().copy()  # drawing the permutations anew for each text would take longer than using them
+    minhash.update_batch(hash_shingles(text))
+    minima: npt.NDArray[np.uint32] = minhash.hashvalues
+    return minima
 
 
 def _hash_bands(table: Words, rows: int) -> Words:

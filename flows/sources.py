@@ -1,0 +1,38 @@
+"""Finds the files and models that a configuration names: assets in the cache, the rest where the user says."""
+
+from __future__ import annotations
+
+from flows.stages import Workplace
+from pipeline.assets.store import asset_revision, find_asset, resolve_model
+from pipeline.corpus.sources import expand_sources
+from pipeline.errors import AssetError
+
+ASSET = "asset:"
+
+
+def find_sources(place: Workplace) -> list[str]:
+    """Every file or dataset that pages are read from. Raises SourceError or AssetError for what is not there."""
+    sources = tuple(_resolve_source(place, source) for source in place.config.corpus.sources)
+    return expand_sources(place.config.corpus.model_copy(update={"sources": sources}))
+
+
+def _resolve_source(place: Workplace, source: str) -> str:
+    if not source.startswith(ASSET):
+        return source
+    name = source.removeprefix(ASSET)
+    path = find_asset(name, place.cache)
+    if path is None:
+        raise AssetError(f"the asset {name} is not in {place.cache}", f"rampforge assets get {name}")
+    return str(path)
+
+
+def find_models(place: Workplace) -> dict[str, str]:
+    """Name and revision of each model that the configuration names."""
+    names = (place.config.masking.ner, place.config.masking.scorer)
+    return {name: _find_revision(place, name) for name in names if name}
+
+
+def _find_revision(place: Workplace, name: str) -> str:
+    path = resolve_model(name, place.cache)
+    revision = None if isinstance(path, str) else asset_revision(path)
+    return revision or str(path)

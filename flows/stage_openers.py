@@ -1,0 +1,189 @@
+"""How each stage is opened for a shard, and where its inputs come from.
+
+The one place where real models, indexes and engines are made from the configuration. Heavy libraries are imported
+where a stage is opened, so that `rampforge --help` stays quick and a worker process loads only what its stage needs.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from flows.quotas import share_out
+from flows.stages import Workplace
+from pipeline.assets.store import resolve_model
+from pipeline.stage import Stage
+from pipeline.storage.aliases import find_aliases
+from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.shards import read_rows
+from schemas.documents import Document, Redirect
+from schemas.funnel import Reject
+from schemas.judgements import Judgement
+from schemas.passages import Chunk, Passage
+from schemas.record import Record
+from schemas.tasks import MaskTask, SpanSet
+from schemas.trajectories import Trajectory
+
+DATASETS: tuple[type[Record], ...] = (
+    Document,
+    Redirect,
+    Chunk,
+    Passage,
+    SpanSet,
+    MaskTask,
+    Trajectory,
+    Judgement,
+    Reject,
+)
+"""What a run folder may hold, in the order it is made."""
+
+
+def reading(model: type[Record]) -> Callable[[Workplace, str], Iterator[Any]]:
+    """A reader of the shard's rows of one dataset, nothing joined to them."""
+    return lambda place, shard: _read(place, model, shard)
+
+
+def _read(place: Workplace, model: type[Any], shard: str) -> Iterator[Any]:
+    return read_rows(place.run.shard(model.dataset, shard, ""), model)
+
+
+def _list_files(place: Workplace, stage: str, model: type[Record]) -> list[Path]:
+    """The files of a finished stage's dataset, in order."""
+    shards = place.run.manifest(stage).shards
+    return [place.run.shard(model.dataset, shard.shard, stage) for shard in shards]
+
+
+def _share_limit(place: Workplace, stage: str, model: type[Record], shard: str, total: int | None) -> int | None:
+    """A shard's part of a limit that holds for the whole run, in proportion to its rows."""
+    if total is None:
+        return None
+    shards = place.run.manifest(stage).shards
+    shares = share_out(total, [commit.rows(model.dataset) for commit in shards])
+    return shares[[commit.shard for commit in shards].index(shard)]
+
+
+def open_cut(place: Workplace, _: str) -> Stage[Any]:
+    """Documents to chunks."""
+    from pipeline.passages.stages import CutStage
+
+    return CutStage(place.config.passages)
+
+
+def locate_duplicates(place: Workplace) -> Path:
+    """The list of near-duplicates, made once for all shards."""
+    return place.run.ledger("dedup") / "duplicates.parquet"
+
+
+def find_near_duplicates(place: Workplace) -> None:
+    """Compare the chunks of all shards."""
+    from pipeline.passages.duplicates import find_duplicates
+
+    target = locate_duplicates(place)
+    with storage_boundary(target), tempfile.TemporaryDirectory(dir=place.run.root, prefix=".duplicates-") as scratch:
+        chunks = _list_files(place, "cut", Chunk)
+        find_duplicates(chunks, place.config.passages.duplicate_similarity, target, Path(scratch))
+
+
+def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
+    """Chunks to passages."""
+    from pipeline.passages.duplicates import read_duplicates
+    from pipeline.passages.stages import DeduplicateStage
+
+    name = place.run.shard(Chunk.dataset, shard, "cut").name
+    return DeduplicateStage(read_duplicates(locate_duplicates(place), name))
+
+
+def open_spans(place: Workplace, shard: str) -> Stage[Any]:
+    """Passages to the spans that may be hidden in them."""
+    from pipeline.masking.ner import load_ner
+
+    from pipeline.masking.perplexity import load_scorer
+    from pipeline.masking.span_stage import SpanStage, passages_wanted
+
+    config = place.config.masking
+    ner = load_ner(resolve_model(config.ner, place.cache)) if config.ner else None
+    scorer = load_scorer(resolve_model(config.scorer, place.cache), config.device) if config.scorer else None
+    targets = {link.target for passage in _read(place, Passage, shard) for link in passage.links}
+    aliases = find_aliases(place.run.dataset(Redirect.dataset), targets)
+    quota = _share_limit(place, "dedup", Passage, shard, passages_wanted(config))
+    return SpanStage(config, place.config.seed, ner=ner, scorer=scorer, aliases_of=aliases, quota=quota)
+
+
+def open_tasks(place: Workplace, shard: str) -> Stage[Any]:
+    """Spans to tasks."""
+    from pipeline.masking.task_stage import TaskStage
+
+    quota = _share_limit(place, "spans", SpanSet, shard, place.config.masking.limit)
+    return TaskStage(place.config.masking, place.config.seed, quota=quota)
+
+
+def read_spanned(place: Workplace, shard: str) -> Iterator[Any]:
+    """Each passage that has spans, with them."""
+    from pipeline.masking.task_stage import SpannedPassage
+
+    span_sets = {span_set.passage_id: span_set for span_set in _read(place, SpanSet, shard)}
+    for passage in _read(place, Passage, shard):
+        if passage.passage_id in span_sets:
+            yield SpannedPassage(passage, span_sets[passage.passage_id])
+
+
+def build_index(place: Workplace) -> None:
+    """Index the passages of all shards."""
+    from pipeline.search import bm25
+    from pipeline.search.passage_store import read_shards
+
+    with storage_boundary(place.run.index):
+        passages = read_shards(_list_files(place, "dedup", Passage))
+        bm25.build_index(passages, place.run.index, place.config.search, place.config.corpus.lang)
+
+
+def open_trajectories(place: Workplace, _: str) -> Stage[Any]:
+    """Tasks to trajectories."""
+    from pipeline.agents.extractive import ExtractiveAgents
+    from pipeline.agents.trajectory_stage import TrajectoryStage
+    from pipeline.search.bm25 import Bm25Engine
+
+    engine = Bm25Engine(place.run.index)
+    return TrajectoryStage(engine, ExtractiveAgents(engine), place.config.search, place.config.agents)
+
+
+def open_judgements(place: Workplace, _: str) -> Stage[Any]:
+    """Trajectories to judgements."""
+    from pipeline.judging.judge_stage import JudgeStage
+
+    return JudgeStage(place.config.judging)
+
+
+def read_attempts(place: Workplace, shard: str) -> Iterator[Any]:
+    """Each trajectory with its task and the passages of its page."""
+    from pipeline.judging.judge_stage import Attempt
+
+    tasks = {task.task_id: task for task in _read(place, MaskTask, shard)}
+    pages = _group_by_page(place, shard)
+    for trajectory in _read(place, Trajectory, shard):
+        task = tasks[trajectory.task_id]
+        yield Attempt(trajectory, task, pages[task.document_id])
+
+
+def _group_by_page(place: Workplace, shard: str) -> dict[str, frozenset[str]]:
+    """The ids of the passages of each page. A page is never divided between shards."""
+    columns = ["document_id", "passage_id"]
+    table = pq.read_table(place.run.shard(Passage.dataset, shard, "dedup"), columns=columns)
+    pages: dict[str, set[str]] = {}
+    for document_id, passage_id in zip(*(table[column].to_pylist() for column in columns), strict=True):
+        pages.setdefault(document_id, set()).add(passage_id)
+    return {document_id: frozenset(passages) for document_id, passages in pages.items()}
+
+
+def draw_report(place: Workplace) -> None:
+    """Write report.html from what lies in the run folder."""
+    from pipeline.report.collecting import collect_report
+    from pipeline.report.page import build_report
+
+    folders = {model.dataset: place.run.dataset(model.dataset) for model in DATASETS}
+    data = collect_report(place.run.record(), folders, place.config.report.examples)
+    write_whole(place.run.report, build_report(data).encode())

@@ -1,0 +1,174 @@
+"""Agents without a language model: they search, compare wordings, and say what they found or that they found nothing.
+
+Promises: an answer is always a stretch of a passage that was shown; a passage that repeats the masked text word for
+word settles it, everything else is weighed (`pipeline.agents.scoring`) and given up below `LEAST_BELIEF`; an answer is
+used for one mask only; replies depend on the ask alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from pipeline.agents.candidates import Kind, find_candidates
+from pipeline.agents.gathering import gather_places
+from pipeline.agents.queries import build_queries
+from pipeline.agents.restoration import restore_masks
+from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries
+from pipeline.agents.scoring import MaskView, Place, Source, mask_views, measure_places, share_belief
+from pipeline.agents.weights import BIAS, KINDS, WEIGHTS
+from pipeline.agents.words import make_word_cutter
+from pipeline.agents.wording import Finding, Wording, list_prompts
+from pipeline.search.engine import FoundPassage
+from schemas.trajectories import MaskAnswer, PromptUse
+
+LEAST_BELIEF = 0.05
+FIRM_BELIEF = 0.5
+PATIENCE = 3  # turns spent on one mask before what is known must do
+REMEMBERED = 4096
+
+
+class ExtractiveAgents:
+    """Planner, rewriter and observer by rules, for one language."""
+
+    policy = "extractive"
+    model = "extractive-1"
+
+    def __init__(self, lang: str, rarity: Callable[[str], float]) -> None:
+        """`rarity` gives the inverse document frequency of an index term in the corpus searched."""
+        self._lang = lang
+        self._rarity = lru_cache(maxsize=1 << 18)(rarity)
+        self._cut = make_word_cutter(lang)
+        self._views = lru_cache(maxsize=REMEMBERED)(self._make_views)
+        self._source = lru_cache(maxsize=REMEMBERED)(self._make_source)
+
+    def prompts(self, lang: str) -> tuple[PromptUse, ...]:
+        """The templates that the thoughts are made from."""
+        return list_prompts(lang)
+
+    def plan(self, asks: Sequence[Progress]) -> list[Plan]:
+        """Pick the mask to work on and say why."""
+        return [self._plan(ask) for ask in asks]
+
+    def rewrite(self, asks: Sequence[tuple[Progress, Plan]], count: int) -> list[Queries]:
+        """Turn each plan into `count` queries."""
+        return [self._rewrite(progress, plan, count) for progress, plan in asks]
+
+    def observe(self, asks: Sequence[tuple[Progress, Plan]]) -> list[Observation]:
+        """Weigh what was shown and decide whether to go on."""
+        return [self._observe(progress, plan) for progress, plan in asks]
+
+    def _plan(self, progress: Progress) -> Plan:
+        task, turn = progress.task, len(progress.turns)
+        wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
+        unsettled = [answer.mask for answer in progress.answers if answer.answer is None] or [0]
+        mask = unsettled[turn % len(unsettled)]
+        view = self._views(task)[mask]
+        context, kind = wording.quote_gap(view), wording.name_kind(guess_kind(view))
+        if turn == 0:
+            place, count = wording.name_place(task.section), str(task.mask_count)
+            fields = {"title": task.title, "place": place, "count": count, "hidden": wording.hidden()}
+            return Plan(wording.say("plan", context=context, kind=kind, **fields), mask)
+        finding = self._weigh(progress).get(mask)
+        if finding:
+            lead = wording.say("lead", answer=finding.answer, source=finding.passage.title)
+        else:
+            lead = wording.say("no_lead")
+        return Plan(wording.say("next", turn=str(turn + 1), context=context, kind=kind, lead=lead), mask)
+
+    def _rewrite(self, progress: Progress, plan: Plan, count: int) -> Queries:
+        task, turn = progress.task, len(progress.turns)
+        mask = plan.mask or 0
+        finding = self._weigh(progress).get(mask) if turn else None
+        lead = finding.answer if finding else ""
+        return Queries(build_queries(self._views(task)[mask], task.title, task.section, turn, lead, count))
+
+    def _observe(self, progress: Progress, plan: Plan) -> Observation:
+        task, turn = progress.task, len(progress.turns)
+        wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
+        findings = self._weigh(progress)
+        views = self._views(task)
+        said = [] if progress.seen else [wording.say("empty")]
+        for mask, view in enumerate(views):
+            said.append(_describe(wording, mask, view, findings.get(mask)))
+        answers = tuple(
+            MaskAnswer(mask=m, answer=f.answer, evidence=f.passage.passage_id) if (f := findings.get(m)) else
+            MaskAnswer(mask=m, answer=None, evidence=None)
+            for m in range(task.mask_count)
+        )
+        firm = all(m in findings and findings[m].belief >= FIRM_BELIEF for m in range(task.mask_count))
+        step = NextStep.SEARCH_ON
+        if firm or turn + 1 >= PATIENCE + task.mask_count - 1:
+            step = NextStep.ANSWER if len(findings) == task.mask_count else NextStep.GIVE_UP
+        count, found = str(task.mask_count), str(len(findings))
+        if findings:
+            closing = wording.say("close", found=found, count=count, answers=wording.list_answers(findings))
+        else:
+            closing = wording.say("close_none", count=count)
+        return Observation("\n".join(said), step, answers, closing)
+
+    def _weigh(self, progress: Progress) -> dict[int, Finding]:
+        return self._weigh_seen(progress.task, progress.seen)
+
+    def _weigh_seen(self, task: OpenTask, seen: tuple[FoundPassage, ...]) -> dict[int, Finding]:
+        """The best answer to each mask from all that was seen, each answer used once."""
+        findings: dict[int, Finding] = {}
+        for passage in seen:
+            for mask, (start, end) in restore_masks(task.masked_text, passage.text).items():
+                findings.setdefault(mask, Finding(passage.text[start:end], passage, start, end, 1.0))
+        open_masks = [mask for mask in range(task.mask_count) if mask not in findings]
+        if not open_masks or not seen:
+            return findings
+        offers = [(mask, offer) for mask in open_masks for offer in self._offer(task, mask, seen)]
+        used = {finding.answer.casefold() for finding in findings.values()}
+        for mask, offer in sorted(offers, key=lambda item: (-item[1].belief, item[0], item[1].answer)):
+            if mask not in findings and offer.answer.casefold() not in used:
+                findings[mask] = offer
+                used.add(offer.answer.casefold())
+        return findings
+
+    def _offer(self, task: OpenTask, mask: int, seen: tuple[FoundPassage, ...]) -> list[Finding]:
+        """The few most believable answers to a mask, read where each fits best."""
+        view = self._views(task)[mask]
+        passages = {passage.passage_id: passage for passage in seen}
+        ranks = {passage.passage_id: rank for rank, passage in enumerate(seen)}
+        places = gather_places(view, [self._source(passage) for passage in seen], task.title)
+        if not places:
+            return []
+        scores = measure_places(view, places, ranks, KINDS, task.title) @ WEIGHTS + BIAS
+        belief = share_belief(scores, [place.candidate.text.casefold() for place in places])
+        best: dict[str, tuple[float, Place]] = {}
+        for place, score in zip(places, scores.tolist(), strict=True):
+            key = place.candidate.text.casefold()
+            if key not in best or score > best[key][0]:
+                best[key] = (score, place)
+        top = sorted(belief, key=lambda key: (-belief[key], key))[: task.mask_count + 1]
+        chosen = [(best[key][1], belief[key]) for key in top if belief[key] >= LEAST_BELIEF]
+        return [
+            Finding(p.candidate.text, passages[p.source.passage_id], p.candidate.start, p.candidate.end, share)
+            for p, share in chosen
+        ]
+
+    def _make_views(self, task: OpenTask) -> list[MaskView]:
+        return mask_views(task.masked_text, self._cut, task.title, self._rarity)
+
+    def _make_source(self, passage: FoundPassage) -> Source:
+        candidates = tuple(find_candidates(passage.text, self._lang, passage.anchors))
+        words = self._cut(passage.text)
+        return Source(passage.passage_id, passage.title, words, candidates, frozenset(passage.anchors))
+
+
+def guess_kind(view: MaskView) -> Kind | None:
+    """What the words beside a mask make most likely; None when they say little."""
+    likely = {kind: KINDS.left(view.left, kind) + KINDS.right(view.right, kind) for kind in Kind}
+    best = max(likely, key=lambda kind: (likely[kind], kind))
+    return best if likely[best] > 1.0 else None
+
+
+def _describe(wording: Wording, mask: int, view: MaskView, finding: Finding | None) -> str:
+    number = str(mask + 1)
+    if finding is None:
+        return wording.say("nothing", number=number, context=wording.quote_gap(view))
+    name = "found" if finding.belief == 1.0 else "likely" if finding.belief >= FIRM_BELIEF else "guess"
+    snippet = wording.quote_finding(finding)
+    return wording.say(name, number=number, source=finding.passage.title, snippet=snippet, answer=finding.answer)

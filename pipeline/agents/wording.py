@@ -1,0 +1,96 @@
+"""What the extractive agents say: facts put into template texts, with a phrasing chosen by content.
+
+Promises: the same facts in the same trajectory are always said in the same way; every word comes from a template or
+from what was shown; outside text is inert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.agents.candidates import Kind
+from pipeline.agents.scoring import MaskView
+from pipeline.search.engine import FoundPassage
+from prompts.library import load_template, load_words
+from schemas.documents import HOLE
+from schemas.record import content_id
+from schemas.trajectories import PromptUse
+
+TEMPLATES = tuple(
+    f"extractive_{name}"
+    for name in "plan next lead no_lead found likely guess nothing empty close close_none words".split()
+)
+BESIDE = 60  # characters quoted to each side
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An answer and where it was read."""
+
+    answer: str
+    """The answer."""
+    passage: FoundPassage
+    """The passage."""
+    start: int
+    """Offset of the answer in the passage."""
+    end: int
+    """Offset just past it."""
+    belief: float
+    """How sure, 0 to 1."""
+
+
+def list_prompts(lang: str) -> tuple[PromptUse, ...]:
+    """The templates that the texts are made from."""
+    templates = (load_template(name, lang) for name in TEMPLATES)
+    return tuple(PromptUse(name=template.name, digest=template.digest) for template in templates)
+
+
+class Wording:
+    """Says things in one language, for one trajectory."""
+
+    def __init__(self, lang: str, *identity: str | int) -> None:
+        self._lang = lang
+        self._identity = identity
+        self._words = load_words("extractive_words", lang)
+
+    def say(self, name: str, **fields: str) -> str:
+        """Fill a template with the phrasing that the content chooses."""
+        phrasing = int(content_id(name, fields, self._identity), 16)
+        return load_template(f"extractive_{name}", self._lang).fill(phrasing, **fields)
+
+    def quote_gap(self, view: MaskView) -> str:
+        """The words around a mask, with a blank in its place."""
+        text, at = view.words.text, view.offset
+        begin, end = view.words.sentence_at(at)
+        left = text[max(begin, at - BESIDE) : at].replace(HOLE, self._words["blank"])
+        right = text[at + len(HOLE) : min(end, at + BESIDE)].replace(HOLE, self._words["blank"])
+        return _flatten(left + self._words["blank"] + right)
+
+    def quote_finding(self, finding: Finding) -> str:
+        """The words around an answer in its passage."""
+        return _flatten(finding.passage.text[max(0, finding.start - BESIDE) : finding.end + BESIDE])
+
+    def name_kind(self, kind: Kind | None) -> str:
+        """A kind in words."""
+        return self._words[kind.value if kind else "unknown"]
+
+    def name_place(self, section: Sequence[str]) -> str:
+        """The section, in words; empty for the lead."""
+        return self._words["section"].replace("{}", " / ".join(section)) if section else ""
+
+    def hidden(self) -> str:
+        """The word for what was done to the spans."""
+        return self._words["hidden"]
+
+    def list_answers(self, findings: dict[int, Finding]) -> str:
+        """Every answer with its number."""
+        answers = []
+        for mask, finding in sorted(findings.items()):
+            before, middle, after = self._words["gap"].split("{}")
+            answers.append(f"{before}{mask + 1}{middle}{_flatten(finding.answer)}{after}")
+        return (self._words["join"] + " ").join(answers)
+
+
+def _flatten(text: str) -> str:
+    return " ".join(text.split())

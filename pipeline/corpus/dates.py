@@ -1,0 +1,94 @@
+"""Templates that show dates. What depends on the day of reading (ages, "now") is never calculated: it is a hole."""
+
+from __future__ import annotations
+
+from pipeline.corpus.template_calls import Call
+
+MONTHS = (
+    "January February March April May June July August September October November December"
+).split()
+
+
+def write_date(year: str, month: str = "", day: str = "", lang: str = "en", day_first: bool = False) -> str | None:
+    """A date in words; None when a part of it is no number in range (a month may be named)."""
+    number = _month_number(month)
+    if not year.isdigit() or (month and not number) or (day and not (day.isdigit() and 1 <= int(day) <= 31)):
+        return None
+    year, day = str(int(year)), str(int(day)) if day else ""
+    if lang.startswith("zh"):
+        return f"{year}年" + (f"{number}月" if number else "") + (f"{day}日" if day else "")
+    if not number:
+        return year
+    name = MONTHS[number - 1]
+    if not day:
+        return f"{name} {year}"
+    return f"{day} {name} {year}" if day_first else f"{name} {day}, {year}"
+
+
+def _month_number(month: str) -> int:
+    if month.isdigit():
+        return int(month) if 1 <= int(month) <= 12 else 0
+    named = [at for at, name in enumerate(MONTHS, 1) if len(month) >= 3 and name.lower().startswith(month.lower())]
+    return named[0] if named else 0
+
+
+def _day_first(call: Call) -> bool:
+    return call.first("df").lower() in ("y", "yes", "1", "true") or call.first("mf").lower() in ("n", "no")
+
+
+def show_date(call: Call) -> str | None:
+    """{{birth date|1980|5|4}} and its kin: the first date given; text that is a date already is kept."""
+    args = call.plain()
+    if not args:
+        return None
+    if not args[0].isdigit() or len(args[0]) > 4:
+        return args[0]
+    return write_date(*args[:3], lang=call.lang, day_first=_day_first(call))
+
+
+def show_year(call: Call) -> str | None:
+    """{{birth year and age|1950}}: the year, without the age."""
+    year = call.arg(1)
+    return year if year.isdigit() else None
+
+
+def show_as_of(call: Call) -> str | None:
+    """{{as of|2013|6}}: the words the template writes, with its date."""
+    if alt := call.first("alt"):
+        return alt
+    args = call.plain()
+    date = write_date(*args[:3], lang=call.lang, day_first=call.first("df").lower() != "us") if args else None
+    if date is None:
+        return None
+    if call.first("bare"):
+        return date + call.first("post")
+    if call.lang.startswith("zh"):
+        return f"截至{date}" + call.first("post")
+    words = "since" if call.first("since") else "as of"
+    return f"{words if call.first('lc') else words.capitalize()} {date}" + call.first("post")
+
+
+def show_circa(call: Call) -> str:
+    """{{circa|1500|1550}}: c. 1500 – c. 1550."""
+    sign = "約" if call.lang.startswith("zh") else "c. "
+    return " – ".join(sign + arg for arg in call.plain()[:2]) or sign.strip()
+
+
+def show_span(call: Call) -> str | None:
+    """{{floruit|1200|1220}}, {{reign|1200|1220}}: the abbreviation and the years."""
+    years = "–".join(call.plain()[:2])
+    mark = "r." if call.name in ("reign", "r.", "ruled") else "fl."
+    return f"{mark} {years}" if years else mark
+
+
+def show_lifetime(call: Call) -> str | None:
+    """{{bd|1950年|1月2日|2000年|3月3日}} of the Chinese Wikipedia: both dates."""
+    born, died = "".join(call.args[:2]), "".join(call.args[2:4])
+    return f"{born}—{died}" if born or died else None
+
+
+def show_old_style(call: Call) -> str | None:
+    """{{OldStyleDate|9 February|1881|28 January}}: the date, and the date of the old calendar."""
+    if len(call.args) < 3:
+        return None
+    return f"{call.arg(1)} {call.arg(2)} [O.S. {call.arg(3)}]"

@@ -1,0 +1,94 @@
+"""The first stage: raw pages become documents, redirects, or rejects with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pipeline.corpus.chinese import simplify
+from pipeline.corpus.links import normalise_title, split_namespace
+from pipeline.corpus.marks import SPACE, SPACE_RUN, scrub
+from pipeline.corpus.page_kinds import find_redirect, reject_page
+from pipeline.corpus.raw_pages import WIKITEXT, RawPage
+from pipeline.corpus.sections import CleanPage
+from pipeline.corpus.wikitext import clean_wikitext
+from pipeline.stage import Outcome
+from schemas.config import CorpusConfig
+from schemas.documents import Document, Redirect, Section
+from schemas.funnel import FunnelStep, Reject
+from schemas.record import Record, content_id
+
+STAGE = "corpus"
+UNIT = "page"
+
+
+def make_documents(pages: Iterable[RawPage], config: CorpusConfig) -> Iterator[Outcome]:
+    """One outcome a page: its document or its reject, and the redirects it tells of."""
+    for page in pages:
+        reason, detail = reject_page(page, config)
+        document = None
+        if not reason:
+            document, reason, detail = _make_document(page, config)
+        rows: list[Record] = list(_find_redirects(page, config)) if reason in ("", "redirect", "too_short") else []
+        if document is not None:
+            rows.insert(0, document)
+        else:
+            rows.append(Reject(stage=STAGE, unit=UNIT, input_id=page.key, reason=reason, detail=scrub(detail)))
+        passed = int(document is not None)
+        rejected = {} if passed else {reason: 1}
+        step = FunnelStep(stage=STAGE, unit=UNIT, entered=1, passed=passed, rejected=rejected)
+        yield Outcome(key=page.key, rows=tuple(rows), funnel=(step,))
+
+
+def _make_document(page: RawPage, config: CorpusConfig) -> tuple[Document | None, str, str]:
+    """The document, or why there is none."""
+    title = _fold(" ".join(scrub(page.title).replace("_", " ").split()), config)
+    try:
+        clean = clean_wikitext(page.text, page.title, config.lang) if page.model == WIKITEXT else _clean_plain(page.text)
+    except Exception as error:  # whatever one page does to the parser, the others go on
+        return None, "parse_failed", f"{title}: {type(error).__name__}: {error}"
+    if len(clean.text) < config.min_chars or not title:
+        return None, "too_short", f"{title}: {len(clean.text)} characters"
+    text = _fold(clean.text, config)
+    page_id = page.page_id if page.page_id is not None else int(content_id(config.lang, title)[:15], 16)
+    links = clean.links
+    if _folds(config):
+        links = tuple(link.model_copy(update={"target": simplify(link.target)}) for link in links)
+    document = Document(
+        document_id=content_id(config.lang, page_id, title, text),
+        page_id=page_id,
+        revision_id=page.revision_id,
+        lang=config.lang,
+        title=title,
+        source=page.source,
+        text=text,
+        sections=clean.sections,
+        links=links,
+    )
+    return document, "", ""
+
+
+def _clean_plain(text: str) -> CleanPage:
+    """Text that its source has cleaned: one section, lines kept, blank lines dropped."""
+    lines = (SPACE_RUN.sub(" ", SPACE.sub(" ", line)).strip() for line in scrub(text).splitlines())
+    kept = "\n".join(line for line in lines if line)
+    return CleanPage(kept, (Section(start=0, path=()),) if kept else (), ())
+
+
+def _find_redirects(page: RawPage, config: CorpusConfig) -> Iterator[Redirect]:
+    target = find_redirect(page)
+    pairs = [(page.title, target)] if target else [(alias, page.title) for alias in page.aliases]
+    for alias, title in pairs:
+        alias, title = normalise_title(scrub(alias)), normalise_title(scrub(title))
+        alias, title = _fold(alias, config), _fold(title, config)
+        if alias and title and alias != title and not split_namespace(title)[0]:
+            yield Redirect(
+                redirect_id=content_id(config.lang, alias, title), lang=config.lang, title=alias, target=title
+            )
+
+
+def _folds(config: CorpusConfig) -> bool:
+    return config.simplify_chinese and config.lang.startswith("zh")
+
+
+def _fold(text: str, config: CorpusConfig) -> str:
+    return simplify(text) if _folds(config) else text

@@ -1,0 +1,62 @@
+"""Which pages are articles, and by what name the others are rejected."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.corpus.links import normalise_title
+from pipeline.corpus.raw_pages import BROKEN, PLAIN, WIKITEXT, RawPage
+from schemas.config import CorpusConfig
+
+REDIRECT = re.compile(r"\s*#[^\S\n]*(?:redirect|重定向|пренасочване|виж)[^\S\n]*:?[^\S\n]*\[\[([^\[\]\n|]+)", re.IGNORECASE)
+DISAMBIGUATION = re.compile(
+    r"\{\{\s*(?:template:)?(?:"
+    r"disambig(?:uation)?(?:[ _-](?:page|cleanup))?|dis(?:amb)?|dab|hndis(?:-cleanup)?|hnd(?:ab)?|geo-?dis|surnames?|"
+    r"given[ _]names?|nickname|(?:human|place)[ _]name[ _]disambiguation|"
+    r"(?:airport|call[ _]?sign|church|hospital|school|species|genus|letter-number combination|mathematical|mathematics|"
+    r"music|military unit|molecular formula|mountain|phonetics|plant|road|taxonomic?(?: authority)?|township|"
+    r"biology|chinese title|station|tropical cyclone)[ _](?:disambiguation|disambig|index)|"
+    r"(?:letter-?numbercomb|mil-unit|mil-base-|school|number|road|hospital|math|bio|county|tn|latin name|portal|roman)"
+    r"dis(?:ambig)?|shipindex|ship[ _]index|mountainindex|lakeindex|sportindex|roadindex|storm[ _]index|sia|set[ _]index(?:[ _]article)?|"
+    r"消歧[义義](?:[页頁])?|(?:人名|地名|姓氏|校名|車站|车站)消歧[义義](?:[页頁])?|disambigs?-cleanup|пояснение"
+    r")\s*[|}]",
+    re.IGNORECASE,
+)
+DISAMBIGUATION_TITLE = re.compile(r"[(（](?:disambiguation|消歧[义義]|пояснение)[)）]$")
+DISAMBIGUATION_START = re.compile(r"[^\n]{0,200}\b(?:may|can|might) (?:also )?(?:refer|stand) (?:to|for)\b[^\n.]{0,40}:?\s*(?:\n|$)")
+LIST_TITLE = re.compile(r"^(?:Lists? of |Index of .*articles$)|列表(?: ?[(（].*[)）])?$")
+
+
+def find_redirect(page: RawPage) -> str:
+    """Title that the page redirects to, normalised; empty when it is no redirect."""
+    if page.redirect:
+        return normalise_title(page.redirect)
+    found = REDIRECT.match(page.text) if page.model == WIKITEXT else None
+    return normalise_title(found[1]) if found else ""
+
+
+def reject_page(page: RawPage, config: CorpusConfig) -> tuple[str, str]:
+    """Why a page is no article to clean, as a reason and a detail; two empty strings when it is one."""
+    if page.error:
+        return "broken_text", page.error
+    if BROKEN in page.text or BROKEN in page.title:
+        return "broken_text", f"{page.title}: bytes or characters that are no text"
+    if page.namespace != 0 or page.model not in (WIKITEXT, PLAIN):
+        return "not_article", f"{page.title}: namespace {page.namespace}, {page.model}"
+    if target := find_redirect(page):
+        return "redirect", f"{page.title} -> {target}"
+    if len(page.text) > config.max_page_chars:
+        return "page_too_large", f"{page.title}: {len(page.text)} characters"
+    if LIST_TITLE.search(page.title):
+        return "list_page", page.title
+    if _is_disambiguation(page):
+        return "disambiguation", page.title
+    return "", ""
+
+
+def _is_disambiguation(page: RawPage) -> bool:
+    if DISAMBIGUATION_TITLE.search(page.title):
+        return True
+    if page.model == PLAIN:
+        return DISAMBIGUATION_START.match(page.text) is not None
+    return DISAMBIGUATION.search(page.text) is not None

@@ -1,0 +1,136 @@
+"""Markup with its templates, links and tables rendered; paragraphs, headings and lists are still marked up.
+
+Promises: every wikilink that is shown is marked in the text (see `marks`); what cannot be rendered leaves a hole;
+nothing is evaluated that depends on the day or on other pages; deep nesting costs no stack.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.corpus.brackets import Brackets
+from pipeline.corpus.inline_templates import find_handler, normalise_name
+from pipeline.corpus.links import apply_pipe_trick, is_invisible, normalise_title, split_namespace
+from pipeline.corpus.marks import GAP, LINK_END, LINK_LIMIT, LINK_MARK, LINK_START
+from pipeline.corpus.template_calls import Call
+from schemas.documents import HOLE
+
+MAX_DEPTH = 20
+FUNCTIONS = frozenset("formatnum lc uc lcfirst ucfirst #tag defaultsort displaytitle".split())
+TRAILS = {"en": re.compile(r"[a-z]+"), "zh": re.compile(r"(?!)"), "ja": re.compile(r"(?!)"), "ko": re.compile(r"(?!)")}
+ANY_TRAIL = re.compile(r"[^\W\d_]+")
+NUMBERED = re.compile(r"[1-9]\d?$")
+
+
+class Renderer:
+    """Renders one page."""
+
+    def __init__(self, text: str, title: str, lang: str) -> None:
+        self.title = title
+        self.lang = lang
+        self.targets: list[str] = []
+        """Targets of the links marked so far; the mark is `LINK_START` plus the place here."""
+        self.unrendered: list[str] = []
+        """Names of the templates that left a hole."""
+        self._text = text
+        self._brackets = Brackets(text)
+        self._trail = TRAILS.get(lang.partition("-")[0], ANY_TRAIL)
+        self._own_title = normalise_title(title)
+
+    def render(self, start: int = 0, end: int | None = None, depth: int = 0) -> str:
+        """The text of [start, end), rendered."""
+        text, ends = self._text, self._brackets.ends
+        end = len(text) if end is None else end
+        children = self._brackets.children(start, end)
+        if children and depth >= MAX_DEPTH:
+            return HOLE
+        pieces, position = [], start
+        for child in children:
+            if child < position:  # inside the trail of the link before: cannot be
+                continue
+            pieces.append(text[position:child])
+            close = ends[child]
+            position = close + 2
+            kind = text[child]
+            if kind == "[":
+                trail = self._trail.match(text, position, end)
+                pieces.append(self._render_link(child + 2, close, trail[0] if trail else "", depth))
+                position = trail.end() if trail else position
+            elif text[child + 1] == "{":
+                pieces.append(self._render_template(child, close, depth))
+            else:
+                pieces.append(GAP)
+        pieces.append(text[position:end])
+        return "".join(pieces)
+
+    def mark_link(self, target: str, shown: str) -> str:
+        """The text shown, marked as a link when it is a mention of an article."""
+        title = normalise_title(target)
+        inner = LINK_MARK.sub("", shown)
+        bare = inner.strip()
+        if not title or title == self._own_title or not bare or HOLE in bare or "\n" in bare:
+            return inner
+        if len(self.targets) >= LINK_LIMIT:
+            return inner
+        self.targets.append(title)
+        before, _, after = inner.partition(bare)
+        return f"{before}{chr(LINK_START + len(self.targets) - 1)}{bare}{LINK_END}{after}"
+
+    def _render_link(self, start: int, end: int, trail: str, depth: int) -> str:
+        bar = self._text.find("|", start, end)
+        target = self._text[start : bar if bar >= 0 else end]
+        if "{{" in target:
+            parts = self._brackets.split(start, end)
+            target = self.render(*parts[0], depth + 1)
+            bar = parts[1][0] - 1 if len(parts) > 1 else -1
+        namespace, _ = split_namespace(target.lstrip(": "))
+        if namespace and not target.lstrip().startswith(":") and is_invisible(namespace):
+            return GAP + trail
+        shown = self.render(bar + 1, end, depth + 1) if bar >= 0 else target.strip().removeprefix(":").replace("_", " ")
+        if bar >= 0 and not shown.strip():
+            shown = apply_pipe_trick(target)
+        if namespace or target.startswith("#"):
+            return LINK_MARK.sub("", shown) + trail
+        return self.mark_link(target, shown + trail)
+
+    def _render_template(self, start: int, end: int, depth: int) -> str:
+        text = self._text
+        name_end = min((at for mark in ("|", "{{") if (at := text.find(mark, start + 2, end)) >= 0), default=end)
+        name = normalise_name(text[start + 2 : name_end].replace(GAP, ""))
+        function, colon, rest = name.partition(":")
+        argument_start = name_end + 1
+        if colon and function in FUNCTIONS:
+            name = name if function == "#tag" else function
+            argument_start = text.index(":", start) + 1
+        handler = find_handler(name)
+        if handler is not None:
+            has_arguments = argument_start <= end and (name_end < end or argument_start < name_end)
+            call = self._read_call(name, argument_start, end, depth) if has_arguments else self._call(name, [], {})
+            shown = handler(call)
+            if shown is not None:
+                return shown
+        elif "\n" in text[start:end] and (start == 0 or text[start - 1] == "\n"):
+            return GAP  # a block beside or between the paragraphs
+        self.unrendered.append(name)
+        return HOLE
+
+    def _read_call(self, name: str, start: int, end: int, depth: int) -> Call:
+        args: list[str] = []
+        named: dict[str, str] = {}
+        for part_start, part_end in self._brackets.split(start, end):
+            nested = self._text.find("{{", part_start, part_end)
+            equals = self._text.find("=", part_start, nested if nested >= 0 else part_end)
+            key = self._text[part_start:equals].strip() if equals >= 0 else ""
+            if equals < 0 or "[[" in key or "<" in key:
+                args.append(self.render(part_start, part_end, depth + 1).strip())
+                continue
+            value = self.render(equals + 1, part_end, depth + 1).strip()
+            if NUMBERED.match(key):
+                args += [""] * (int(key) - len(args))
+                args[int(key) - 1] = value
+            else:
+                named[key.lower()] = value
+        return self._call(name, args, named)
+
+    def _call(self, name: str, args: list[str], named: dict[str, str]) -> Call:
+        return Call(name, args, named, self.lang, self.title, self.mark_link)

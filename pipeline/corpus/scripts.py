@@ -1,0 +1,104 @@
+"""Templates that show words of other languages and scripts."""
+
+from __future__ import annotations
+
+from pipeline.corpus.marks import SPOKEN
+from pipeline.corpus.template_calls import Call
+
+LANGUAGES = {
+    "ar": "Arabic", "az": "Azerbaijani", "be": "Belarusian", "ber": "Berber", "bg": "Bulgarian", "bn": "Bengali",
+    "ca": "Catalan", "cs": "Czech", "cy": "Welsh", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "et": "Estonian", "eu": "Basque", "fa": "Persian", "fi": "Finnish", "fr": "French",
+    "ga": "Irish", "gd": "Scottish Gaelic", "gl": "Galician", "grc": "Ancient Greek", "he": "Hebrew", "hi": "Hindi",
+    "hr": "Croatian", "hu": "Hungarian", "hy": "Armenian", "id": "Indonesian", "is": "Icelandic", "it": "Italian",
+    "ja": "Japanese", "ka": "Georgian", "kk": "Kazakh", "ko": "Korean", "ku": "Kurdish", "la": "Latin",
+    "lt": "Lithuanian", "lv": "Latvian", "mk": "Macedonian", "mn": "Mongolian", "ms": "Malay", "mt": "Maltese",
+    "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "ps": "Pashto", "pt": "Portuguese", "ro": "Romanian",
+    "ru": "Russian", "sa": "Sanskrit", "sk": "Slovak", "sl": "Slovene", "sq": "Albanian", "sr": "Serbian",
+    "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian",
+    "ur": "Urdu", "vi": "Vietnamese", "yi": "Yiddish", "zh": "Chinese",
+}  # fmt: skip
+LANGUAGES_ZH = {"en": "英語", "de": "德語", "fr": "法語", "ja": "日語", "ko": "韓語", "ru": "俄語", "es": "西班牙語",
+                "it": "義大利語", "pt": "葡萄牙語", "la": "拉丁語", "ar": "阿拉伯語", "el": "希臘語"}  # fmt: skip
+CHINESE_PARTS = {
+    "c": "Chinese", "s": "simplified Chinese", "t": "traditional Chinese", "p": "pinyin", "w": "Wade–Giles",
+    "j": "Jyutping", "y": "Yale", "poj": "Pe̍h-ōe-jī", "l": "lit.",
+}  # fmt: skip
+KOREAN_PARTS = {"hangul": "Korean", "hanja": "Hanja", "rr": "RR", "mr": "MR"}
+AERA = frozenset("bc ad bce ce am pm ah".split())
+
+
+def show_spoken(_call: Call) -> str:
+    """Pronunciations are not read as text: a gap inside brackets, a hole elsewhere."""
+    return SPOKEN
+
+
+def show_small_capitals(call: Call) -> str:
+    """{{sc|bc}}: eras are shown as capitals, other words as written."""
+    return call.arg(1).upper() if call.arg(1).lower() in AERA else call.arg(1)
+
+
+def show_named_language(call: Call) -> str | None:
+    """{{lang-fr|mot|lit=word}}, {{langx|fr|mot}}: the language's name and the words."""
+    code, args = (call.arg(1), call.args[1:]) if call.name == "langx" else (call.name.removeprefix("lang-"), call.args)
+    words = (args[0] if args else "") or call.first("text", "1")
+    if not words:
+        return None
+    code = code.partition("-")[0]
+    chinese = call.lang.startswith("zh")
+    name = (LANGUAGES_ZH if chinese else LANGUAGES).get(code, "")
+    if name and call.first("label").lower() not in ("none", "-"):
+        words = f"{name}：{words}" if chinese else f"{name}: {words}"
+    if len(args) > 1 and args[1] and not chinese:
+        words += f", {args[1]}"
+    if (meaning := call.first("lit") or (args[2] if len(args) > 2 else "")) and not chinese:
+        words += f", lit. '{meaning}'"
+    return words
+
+
+def show_japanese(call: Call) -> str | None:
+    """{{nihongo|English|kanji|romaji|extra|extra after}} in its three orders."""
+    english, kanji, romaji = call.arg(1), call.arg(2) or call.first("kanji"), call.arg(3) or call.first("romaji")
+    extra = call.arg(4) or call.first("extra")
+    if call.name == "nihongo2":
+        return english or None
+    if call.name in ("nihongo3", "nihongo krt") or not english:
+        head, rest = romaji or english, [kanji, english if romaji else "", extra]
+    else:
+        head, rest = english, [kanji, romaji, extra]
+    inside = ", ".join(part for part in rest if part)
+    head, after = head or kanji, call.arg(5) or call.first("extra2")
+    return (f"{head} ({inside})" if inside and head != inside else head) + (f" {after}" if after else "") or None
+
+
+def show_chinese(call: Call) -> str | None:
+    """{{zh|s=...|t=...|p=...}}: each form with its name."""
+    return _labelled(call, CHINESE_PARTS) or call.arg(1) or None
+
+
+def show_korean(call: Call) -> str | None:
+    """{{korean|hangul=...|hanja=...|rr=...}}."""
+    return _labelled(call, KOREAN_PARTS) or call.arg(1) or None
+
+
+def _labelled(call: Call, parts: dict[str, str]) -> str:
+    bare = call.first("labels") == "no"
+    shown = [
+        value if bare or (at == 0 and call.first("first")) else f"{label}: {value}"
+        for at, (code, label) in enumerate(parts.items())
+        if (value := call.named.get(code, ""))
+    ]
+    return "; ".join(shown)
+
+
+def show_foreign_link(call: Call) -> str | None:
+    """{{ill|Title|fr|Titre}}, {{link-en|本地|foreign|shown}}: a link to an article this wiki may lack."""
+    args = call.args
+    if call.name in ("tsl", "translink", "internal link helper", "link-interwiki") and call.name != "ill":
+        title, shown = (call.arg(3) or call.arg(2), call.arg(4)) if call.name != "link-interwiki" else ("", "")
+        title = title or call.first("zh")
+        shown = shown or call.first("d")
+    else:
+        chinese = call.lang.startswith("zh")
+        title, shown = call.arg(1), call.first("lt", "d", "nobold") or (call.arg(3) if chinese and len(args) > 2 else "")
+    return call.link(title, shown or title) if title else None

@@ -1,0 +1,131 @@
+"""Rendered lines put together to the text of a page, with its sections and the offsets of its links.
+
+Promises: sections are sorted and start inside the text; links are sorted, never overlap, and
+`text[link.start:link.end]` is what the page shows as the link; no heading stands in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pipeline.corpus.marks import LINK_END, LINK_MARK, LINK_START
+from schemas.documents import HOLE, LIST_MARK, Link, Section
+
+LEFT_OUT = frozenset(
+    """references|reference|external links|external link|see also|further reading|notes|note|bibliography|footnotes|sources|source
+citations|notes and references|references and notes|notes and citations|citations and notes|works cited|footnotes and references
+references and footnotes|references and sources|sources and references|general references|cited sources|literature|endnotes
+explanatory notes|notes and sources|references and further reading|further reading and external links|references and external links
+external links and references|additional reading|suggested reading|primary sources|secondary sources|other sources|cited references
+参考文献|參考文獻|参考资料|參考資料|参考|參考|参考书目|參考書目|参考来源|參考來源|外部链接|外部鏈接|外部連結|外部連接|外部链结|参见|參見|参看|參看|另见|另見
+相关条目|相關條目|延伸阅读|延伸閱讀|扩展阅读|擴展閱讀|注释|註釋|注釋|注解|註解|备注|備註|脚注|腳註|腳注|来源|來源|资料来源|資料來源|引用|引註|引注|引用来源|引用來源
+相关链接|相關連結|参考链接|參考連結|参考文献与注释|參考資料與註釋|注释与参考文献|註釋與參考文獻|书目|書目""".replace("\n", "|").split("|")
+)
+HAS_WORD = re.compile(r"\w")
+CJK_EDGE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
+MAX_LEVEL = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CleanPage:
+    """A page's text with what was marked up in it."""
+
+    text: str
+    """As in `Document.text`."""
+    sections: tuple[Section, ...]
+    """As in `Document.sections`."""
+    links: tuple[Link, ...]
+    """As in `Document.links`."""
+    unrendered: tuple[str, ...] = ()
+    """Names of the templates that left a hole, as often as they did; blocks that went out whole are among them."""
+
+
+def assemble(flat: str, targets: list[str], unrendered: list[str]) -> CleanPage:
+    """The page made of rendered lines; `targets` are those of the links marked in them."""
+    pieces: list[str] = []
+    sections: list[Section] = []
+    links: list[Link] = []
+    offset = 0
+    for path, lines in split_sections(flat):
+        divider = "\n\n" if sections else ""
+        sections.append(Section(start=offset + len(divider), path=path))
+        for line in lines:
+            text, found = _take_links(line, targets, offset + len(divider))
+            pieces += (divider, text)
+            links += found
+            offset += len(divider) + len(text)
+            divider = "\n"
+    return CleanPage("".join(pieces), tuple(sections), tuple(links), tuple(unrendered))
+
+
+def split_sections(flat: str) -> list[tuple[tuple[str, ...], list[str]]]:
+    """The lines of each section that is kept and not empty, with the headings above it.
+
+    Lines of a paragraph are joined; list items open with `LIST_MARK`.
+    """
+    sections: list[tuple[tuple[str, ...], list[str]]] = [((), [])]
+    headings: list[tuple[int, str]] = []
+    paragraph: list[str] = []
+    for line in flat.split("\n"):
+        heading = _read_heading(line) if line.startswith("=") else None
+        if heading is None and line[:1] not in ("", "*", "#", ":", ";", " ", "|", "-", "{"):
+            paragraph.append(line)
+            continue
+        sections[-1][1].extend(_join_lines(paragraph))
+        paragraph = []
+        if heading is not None:
+            headings = [above for above in headings if above[0] < heading[0]] + [heading]
+            sections.append((tuple(title for _, title in headings), []))
+        elif shown := _read_marked_line(line):
+            sections[-1][1].append(shown)
+    sections[-1][1].extend(_join_lines(paragraph))
+    return [(path, lines) for path, lines in sections if lines and not any(title.lower() in LEFT_OUT for title in path)]
+
+
+def _read_heading(line: str) -> tuple[int, str] | None:
+    line = LINK_MARK.sub("", line).replace(HOLE, "").strip()
+    level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), MAX_LEVEL)
+    title = " ".join(line[level:-level].split()) if level else ""
+    return (level, title) if title.strip("= ") else None
+
+
+def _join_lines(lines: list[str]) -> list[str]:
+    """A paragraph as one line, or none when it says nothing."""
+    joined = ""
+    for line in lines:
+        close = not joined or (CJK_EDGE.match(joined[-1]) and CJK_EDGE.match(line))
+        joined += line.strip() if close else f" {line.strip()}"
+    return [joined] if HAS_WORD.search(joined) else []
+
+
+def _read_marked_line(line: str) -> str:
+    """A line that opens with a mark of its own: list item, indented text, table or rule; empty when it says nothing."""
+    if line.startswith(("{|", "|")):
+        return ""
+    text = line.lstrip("*#:; ")
+    if line.startswith("----"):
+        text = line.lstrip("-")
+    if not HAS_WORD.search(text):
+        return ""
+    marks = line[: len(line) - len(text)]
+    return LIST_MARK + text if any(mark in marks for mark in "*#;") else text
+
+
+def _take_links(line: str, targets: list[str], base: int) -> tuple[str, list[Link]]:
+    """A line without its link marks, and the links they marked, offsets counted from `base`."""
+    pieces: list[str] = []
+    links: list[Link] = []
+    position = length = 0
+    opened: tuple[int, str] | None = None
+    for mark in LINK_MARK.finditer(line):
+        pieces.append(line[position : mark.start()])
+        length += mark.start() - position
+        position = mark.end()
+        if mark[0] != LINK_END:
+            opened = (length, targets[ord(mark[0]) - LINK_START])
+        elif opened is not None:
+            if length > opened[0]:
+                links.append(Link(start=base + opened[0], end=base + length, target=opened[1]))
+            opened = None
+    return "".join([*pieces, line[position:]]), links

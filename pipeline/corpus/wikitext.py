@@ -1,0 +1,51 @@
+"""From wikitext to a clean page: the one function that the rest of the pipeline calls.
+
+What goes out leaves no trace; what cannot be rendered leaves a `HOLE`, never a false sentence. Time is linear in the
+markup, so that a page of any size or brokenness costs what its length costs.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+from pipeline.corpus.chinese import resolve_variants
+from pipeline.corpus.marks import GAP, SPACE, close_gaps, restore, scrub, settle_spoken
+from pipeline.corpus.rendering import Renderer
+from pipeline.corpus.sections import CleanPage, assemble
+from pipeline.corpus.tags import strip_comments, strip_opaque, strip_styling
+from schemas.documents import HOLE
+
+SWITCH = re.compile(r"__[A-Z]{3,30}__")
+LABELLED_URL = re.compile(r"\[(?:https?:|ftp:|mailto:)?//[^\s\[\]<>]+[^\S\n]*([^\[\]\n]*)\]")
+URL = re.compile(r"\b(?:https?|ftp)://[^\s\[\]<>|}\"]*[^\s\[\]<>|}\".,;:!?)']")
+ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+UNMATCHED = re.compile(r"\[\[|\]\]|\{\{+|\}\}+")
+SPACE_RUN = re.compile(r" {2,}")
+
+
+
+def clean_wikitext(markup: str, title: str, lang: str = "en") -> CleanPage:
+    """Clean a page's markup; `title` is what PAGENAME shows, `lang` decides on link trails, dates and variants."""
+    text = strip_opaque(strip_comments(scrub(markup).replace("\r\n", "\n")))
+    if "__" in text:
+        text = SWITCH.sub("", text)
+    if lang.startswith("zh"):
+        text = resolve_variants(text)
+    renderer = Renderer(text, title, lang)
+    flat = _settle(renderer.render())
+    return assemble(flat, renderer.targets, renderer.unrendered)
+
+
+def _settle(text: str) -> str:
+    """Take out all markup inside lines, then what the invisible has left behind."""
+    text = strip_styling(text)
+    if "//" in text:
+        text = LABELLED_URL.sub(lambda found: found[1] or GAP, text)
+        text = URL.sub(GAP, text)
+    text = UNMATCHED.sub(lambda found: HOLE if found[0].startswith("{{") else "", text)
+    if "&" in text:
+        text = ENTITY.sub(lambda found: scrub(html.unescape(found[0])), text)
+    text = SPACE_RUN.sub(" ", SPACE.sub(" ", text))
+    text = SPACE_RUN.sub(" ", close_gaps(settle_spoken(text)))
+    return restore(text)

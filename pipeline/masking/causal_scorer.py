@@ -1,0 +1,134 @@
+"""Perplexities by a causal language model of transformers, one pass a passage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from pipeline.errors import AssetError
+from pipeline.masking.perplexity import SpanContext, cut_segments
+from pipeline.masking.span_trees import SpanTokens, TreeRow, build_batch, plant_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CPU_BATCH_TOKENS = 1
+"""On a CPU a passage of ordinary length already fills the cores: more rows a pass only add padding. One row a pass also
+makes the numbers independent, to the last bit, of what else is scored."""
+GPU_BATCH_TOKENS = 16_384
+"""Ids a pass on an accelerator, padding included."""
+DEFAULT_CONTEXT = 2048
+"""Context of a model whose configuration tells none, in tokens."""
+
+
+def load_scorer(path: str, device: str = "auto", name: str | None = None) -> CausalScorer:
+    """Load a causal model and its tokeniser: float32 on a CPU, bfloat16 on an accelerator.
+
+    `path`: a folder or a name on the hub; `name`: what the rows call it. Raises AssetError when it cannot be loaded.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    place = choose_device(device)
+    dtype = torch.float32 if place.type == "cpu" else torch.bfloat16
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+    except (OSError, ValueError) as error:
+        what = str(error).strip().split("\n", 1)[0]
+        fix = "run `rampforge assets get smollm2-135m-instruct`, or set masking.scorer to another model or to null"
+        raise AssetError(f"cannot load the language model {path}: {what}", fix) from error
+    return CausalScorer(model.to(place), tokenizer, name or path)
+
+
+def choose_device(device: str) -> torch.device:
+    """The device asked for; `auto` takes an accelerator when there is one."""
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class CausalScorer:
+    """Scores all spans of a passage in one pass; see `span_trees`."""
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str, batch_tokens: int | None = None
+    ) -> None:
+        """`batch_tokens`: ids a pass, padding included; a row that is longer goes alone."""
+        self.name = name
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._context = getattr(model.config, "max_position_embeddings", None) or DEFAULT_CONTEXT
+        self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
+        first = tokenizer("")["input_ids"][:1]
+        self._opening: list[int] = first if first and first[0] == tokenizer.bos_token_id else []
+
+    def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
+        """The perplexity of every span, one list an item, in the order given."""
+        rows: list[TreeRow] = []
+        owners: list[int] = []
+        for index, tokens in enumerate(self._encode(items)):
+            planted = plant_rows(tokens, self._context)
+            rows.extend(planted)
+            owners.extend([index] * len(planted))
+        scores: list[list[float]] = [[] for _ in rows]
+        for batch in _group_rows(rows, self._batch_tokens):
+            for index, found in zip(batch, self._score_rows([rows[i] for i in batch]), strict=True):
+                scores[index] = found
+        perplexities: list[list[float]] = [[] for _ in items]
+        for owner, found in zip(owners, scores, strict=True):
+            perplexities[owner].extend(found)
+        return perplexities
+
+    def _encode(self, items: Sequence[SpanContext]) -> Iterator[SpanTokens]:
+        """Tokenise all segments of all items in one call, then join them by item."""
+        segments = [cut_segments(item) for item in items]
+        texts = [
+            text for cut in segments for triple in zip(cut.plain, cut.spans, cut.masks, strict=True) for text in triple
+        ]
+        ids = iter(self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
+        for cut in segments:
+            trunk = list(self._opening)
+            holes: list[int] = []
+            branches: list[list[int]] = []
+            for _ in cut.spans:
+                trunk.extend(next(ids))
+                holes.append(len(trunk))
+                branches.append(next(ids))
+                trunk.extend(next(ids))
+            yield SpanTokens(trunk, holes, branches)
+
+    @torch.inference_mode()
+    def _score_rows(self, rows: Sequence[TreeRow]) -> list[list[float]]:
+        device = self._model.device
+        batch = build_batch(rows, pad=0)
+        hidden = self._model.base_model(
+            input_ids=batch.ids.to(device),
+            attention_mask=batch.mask.to(device),
+            position_ids=batch.positions.to(device),
+            use_cache=False,
+        ).last_hidden_state
+        # Only the rows that predict a span's token go through the vocabulary, the widest layer of a small model.
+        read = hidden.flatten(0, 1)[batch.reads.to(device)]
+        logits = self._model.get_output_embeddings()(read).float()
+        losses = torch.nn.functional.cross_entropy(logits, batch.targets.to(device), reduction="none").double().cpu()
+        lengths = [length for row in rows for length in row.lengths]
+        means = iter([chunk.mean().item() for chunk in losses.split(lengths)])
+        return [[math.exp(next(means)) for _ in row.lengths] for row in rows]
+
+
+def _group_rows(rows: Sequence[TreeRow], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices of rows of like length, so many that the padded batch holds at most `batch_tokens` ids (or one row)."""
+    order = sorted(range(len(rows)), key=lambda index: (len(rows[index].ids), index))
+    group: list[int] = []
+    for index in order:
+        if group and len(rows[index].ids) * (len(group) + 1) > batch_tokens:
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group

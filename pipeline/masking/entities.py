@@ -1,0 +1,124 @@
+"""Named entities: from a spaCy pipeline in the language it was made for, from jieba's tagger in Chinese.
+
+Only names are taken. What a recogniser calls dates and numbers ("his last years", "one") is left to the rules, which
+are exact.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.errors import AssetError
+from pipeline.masking.candidates import Candidate
+from schemas.tasks import SpanKind, SpanSource
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+NAME_LABELS = frozenset(
+    {"PERSON", "PER", "NORP", "FAC", "ORG", "GPE", "LOC", "PRODUCT", "EVENT", "WORK_OF_ART", "LAW", "LANGUAGE", "MISC"}
+)
+"""Labels of names in spaCy's OntoNotes and WikiNER pipelines."""
+
+NEEDED = {"ner", "tok2vec", "transformer"}
+JIEBA_LABELS = {"nr": "PERSON", "nrfg": "PERSON", "nrt": "PERSON", "ns": "GPE", "nt": "ORG", "nz": "MISC"}
+BATCH = 128
+
+
+def load_ner(name_or_path: str) -> Language:
+    """A spaCy pipeline with nothing but what its recogniser needs.
+
+    Raises AssetError when it is not installed, is no spaCy pipeline, or has no recogniser.
+    """
+    import spacy
+
+    fix = "run `rampforge assets get en_core_web_sm`, or set masking.ner to an installed pipeline or to null"
+    try:
+        nlp = spacy.load(name_or_path)
+    except (OSError, ValueError) as error:
+        raise AssetError(f"cannot load the spaCy pipeline {name_or_path}: {_first_line(error)}", fix) from error
+    if "ner" not in nlp.pipe_names:
+        raise AssetError(f"the spaCy pipeline {name_or_path} has no named entity recogniser", fix)
+    for pipe in nlp.component_names:
+        if pipe not in NEEDED:
+            nlp.remove_pipe(pipe)
+    return nlp
+
+
+def find_entities(nlp: Language, texts: Iterable[str]) -> Iterator[list[Candidate]]:
+    """The names in each text, in the order of the texts."""
+    for doc in nlp.pipe(texts, batch_size=BATCH):
+        yield _read_entities(doc)
+
+
+def find_chinese_names(texts: Iterable[str]) -> Iterator[list[Candidate]]:
+    """Persons, places, institutions and other proper nouns by jieba's tagger; neighbours in one name are joined.
+
+    jieba knows words, not names: "北京" and "大学" are two words of one institution, so a place or a person followed by an
+    institution's noun is one name.
+    """
+    import jieba
+    import jieba.posseg
+
+    jieba.setLogLevel(logging.WARNING)
+    for text in texts:
+        yield _join_words([(pair.word, pair.flag) for pair in jieba.posseg.cut(text)])
+
+
+def _read_entities(doc: Doc) -> list[Candidate]:
+    return [
+        Candidate(ent.start_char, ent.end_char, SpanKind.ENTITY, ent.label_, SpanSource.NER)
+        for ent in doc.ents
+        if ent.label_ in NAME_LABELS
+    ]
+
+
+INSTITUTIONS = (
+    "大学",
+    "大學",
+    "学院",
+    "學院",
+    "公司",
+    "银行",
+    "銀行",
+    "医院",
+    "醫院",
+    "博物馆",
+    "博物館",
+    "车站",
+    "車站",
+    "机场",
+    "機場",
+)
+DOTS = {"·", "・", "‧"}
+
+
+def _join_words(words: Sequence[tuple[str, str]]) -> list[Candidate]:
+    found: list[Candidate] = []
+    start = 0
+    dotted = False
+    for word, flag in words:
+        end = start + len(word)
+        label = JIEBA_LABELS.get(flag)
+        last = found[-1] if found and found[-1].end == start else None
+        if (
+            last
+            and (label or dotted or word in INSTITUTIONS)
+            and (dotted or label == last.label or word in INSTITUTIONS)
+        ):
+            label = "ORG" if word in INSTITUTIONS else last.label
+            found[-1] = Candidate(last.start, end, SpanKind.ENTITY, label, SpanSource.NER)
+        elif last and word in DOTS:
+            found[-1] = Candidate(last.start, end, SpanKind.ENTITY, last.label, SpanSource.NER)
+        elif label and len(word) > 1:
+            found.append(Candidate(start, end, SpanKind.ENTITY, label, SpanSource.NER))
+        dotted = word in DOTS
+        start = end
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,127 @@
+"""Which candidates may be masked, and for what reason the others may not.
+
+A span must not be given away by the passage itself: by the title, by a second mention in any inflection or alias, by its
+initials, or by a surname. Its sentence must be whole.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+from pipeline.masking.aliases import drop_qualifier
+from pipeline.masking.candidates import Candidate
+from pipeline.masking.words import PassageWords, Roots
+from pipeline.passages.sentences import find_sentences
+from schemas.config import MaskingConfig
+from schemas.documents import HOLE, LIST_MARK
+from schemas.passages import Passage
+from schemas.tasks import MASK, SpanKind
+
+IN_TITLE = "in_title"
+REPEATED = "repeated"
+TEMPLATE_HOLE = "template_hole"
+TOO_SHORT = "too_short"
+TOO_LONG = "too_long"
+WEAK = "weak"
+OVERLAPS = "overlaps"
+INFERABLE = "inferable"
+NOISE = "noise"
+
+NOT_SAMPLED = "not_sampled"
+NO_SPAN = "no_span"
+CONTAINS_MASK = "contains_mask"
+NOT_PROSE = "not_prose"
+
+MAX_LIST_SHARE = 0.5
+CHARACTERS_PER_WORD = 2
+"""Chinese characters that count as one word, for the longest span."""
+
+
+def check_passage(text: str) -> str | None:
+    """Why a passage cannot be masked at all, or None."""
+    if MASK in text:
+        return CONTAINS_MASK
+    if LIST_MARK in text:
+        listed = sum(len(line) for line in text.split("\n") if line.startswith(LIST_MARK))
+        if listed > MAX_LIST_SHARE * len(text):
+            return NOT_PROSE
+    return None
+
+
+class SpanFilter:
+    """Judges the candidates of one passage; the passage is cut into words once, whatever their number."""
+
+    def __init__(self, passage: Passage, roots: Roots, config: MaskingConfig) -> None:
+        self._text = passage.text
+        self._roots = roots
+        self._config = config
+        self._words = PassageWords(passage.text, roots)
+        self._title = roots.encode(drop_qualifier(passage.title))
+        self._holes = _find_holes(passage.text)
+        self._capitals = {word for word in self._words.words if len(word) > 1 and word.isupper()}
+
+    def check(self, candidate: Candidate, aliases: Sequence[str]) -> str | None:
+        """The reason why a candidate may not be masked, or None."""
+        low, high = self._words.find_range(candidate.start, candidate.end)
+        span = self._text[candidate.start : candidate.end]
+        checks: tuple[Callable[[], str | None], ...] = (
+            lambda: self._check_length(span, low, high),
+            lambda: self._check_strength(span, candidate),
+            lambda: IN_TITLE if self._words.encode_range(low, high) in self._title else None,
+            lambda: TEMPLATE_HOLE if self._stands_by_hole(candidate) else None,
+            lambda: REPEATED if self._is_repeated(candidate, low, high, aliases) else None,
+        )
+        return next((reason for check in checks if (reason := check())), None)
+
+    def _check_length(self, span: str, low: int, high: int) -> str | None:
+        if low == high or (len(span) < self._config.min_chars and not span.isdigit()):
+            return TOO_SHORT
+        words = self._words.words[low:high]
+        wide = sum(1 for word in words if len(word) == 1 and word > "\u3040")
+        if len(words) - wide + wide / CHARACTERS_PER_WORD > self._config.max_words:
+            return TOO_LONG
+        return None
+
+    def _check_strength(self, span: str, candidate: Candidate) -> str | None:
+        """Small bare numbers are everywhere: no search can tell which was meant."""
+        if candidate.label == "cardinal" and span.isdigit() and len(span) == 1:
+            return WEAK
+        return None
+
+    def _stands_by_hole(self, candidate: Candidate) -> bool:
+        return any(start < candidate.end and candidate.start < end for start, end in self._holes)
+
+    def _is_repeated(self, candidate: Candidate, low: int, high: int, aliases: Sequence[str]) -> bool:
+        count = self._words.count
+        if count(self._words.encode_range(low, high)) > 1:
+            return True
+        names = candidate.kind in (SpanKind.ENTITY, SpanKind.TERM)
+        if names and high - low > 1:
+            if candidate.label in ("PERSON", "PER") and count(self._words.encode_range(high - 1, high)) > 1:
+                return True
+            if self._shows_initials(low, high):
+                return True
+        return any(self._shows_alias(alias, low, high) for alias in aliases)
+
+    def _shows_initials(self, low: int, high: int) -> bool:
+        initials = "".join(word[0] for word in self._words.words[low:high] if word[0].isupper())
+        return len(initials) > 1 and (initials in self._capitals or ".".join(initials) + "." in self._text)
+
+    def _shows_alias(self, alias: str, low: int, high: int) -> bool:
+        """An alias is seen outside the span; one that is part of the span is counted there too."""
+        encoded = self._roots.encode(alias)
+        if not encoded:
+            return False
+        inside = self._words.encode_range(low, high).count(encoded)
+        return self._words.count(encoded) > inside
+
+
+def _find_holes(text: str) -> list[tuple[int, int]]:
+    """Bounds of the sentences that hold a template's hole."""
+    if HOLE not in text:
+        return []
+    bounds = find_sentences(text)
+    starts = [start for start, _ in bounds]
+    holes = {bisect_right(starts, at) - 1 for at, character in enumerate(text) if character == HOLE}
+    return [bounds[index] for index in sorted(holes)]

@@ -1,0 +1,28 @@
+"""Which passages of a shard are looked at when only so many tasks are wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from heapq import nsmallest
+
+from pipeline.masking.filters import check_passage
+from schemas.passages import Passage
+from schemas.record import content_id
+
+OVERSAMPLING = 1.4
+"""Passages looked at for each task wanted: some have no span worth hiding, few have four. Set from the sample dump."""
+
+
+def count_needed(tasks: int, tasks_per_passage: int = 1) -> int:
+    """How many passages to look at so that `tasks` tasks come out, as a rule."""
+    return math.ceil(OVERSAMPLING * tasks / tasks_per_passage)
+
+
+def sample_passages(passages: Iterable[Passage], quota: int, seed: int) -> frozenset[str]:
+    """Ids of `quota` passages that can be masked, spread evenly by a hash of the seed and the passage id.
+
+    The order of the passages does not matter, and a larger quota takes in the smaller one.
+    """
+    able = (passage.passage_id for passage in passages if check_passage(passage.text) is None)
+    return frozenset(nsmallest(quota, able, key=lambda passage_id: content_id("sample", seed, passage_id)))

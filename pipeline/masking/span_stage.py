@@ -1,0 +1,212 @@
+"""Passages in, spans out: find candidates, settle overlaps, filter, and ask a language model how surprising they are.
+
+The costly stage of masking, so each passage is an outcome of its own; passages are worked on in batches because the
+recogniser and the language model are faster that way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from pipeline.masking import filters
+from pipeline.masking.aliases import find_aliases
+from pipeline.masking.candidates import Candidate, merge_candidates, trim_candidate
+from pipeline.masking.entities import find_chinese_names, find_entities
+from pipeline.masking.filters import SpanFilter, check_passage
+from pipeline.masking.perplexity import SpanContext, SpanScorer
+from pipeline.masking.rules import find_rule_spans
+from pipeline.masking.words import Roots
+from pipeline.stage import Outcome
+from schemas.config import MaskingConfig, Selection
+from schemas.funnel import FunnelStep, Reject
+from schemas.passages import Passage
+from schemas.record import Record
+from schemas.tasks import Span, SpanKind, SpanSet, SpanSource
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+STAGE = "spans"
+BATCH = 32
+"""Passages worked on together; a killed run loses at most so many."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A passage on its way through the stage."""
+
+    passage: Passage
+    rejects: list[Reject] = field(default_factory=list)
+    kept: list[tuple[Candidate, tuple[str, ...]]] = field(default_factory=list)
+    """Candidates that may be masked so far, with their aliases."""
+
+    def reject(self, candidate: Candidate, reason: str, detail: str = "") -> None:
+        """Drop a candidate."""
+        start, end = candidate.start, candidate.end
+        said = f"{self.passage.text[start:end]} ({candidate.label}){detail}".replace("\n", " ")
+        input_id = f"{self.passage.passage_id}:{start}-{end}"
+        self.rejects.append(Reject(stage=STAGE, unit="span", input_id=input_id, reason=reason, detail=said))
+
+
+class SpanStage:
+    """Passages in, `SpanSet` and `Reject` rows out."""
+
+    whole_shard = False
+
+    def __init__(
+        self,
+        config: MaskingConfig,
+        nlp: Language | None = None,
+        scorer: SpanScorer | None = None,
+        aliases_of: Mapping[str, Sequence[str]] | None = None,
+        sampled: Container[str] | None = None,
+    ) -> None:
+        """`nlp`: names are taken from it in its own language; Chinese without it goes to jieba. `aliases_of`: titles
+        that redirect to a title. `sampled`: ids of the passages to look at (`sample_passages`); None: all.
+        """
+        self._config = config
+        self._nlp = nlp
+        self._scorer = scorer
+        self._aliases_of = aliases_of or {}
+        self._sampled = sampled
+        self._roots: dict[str, Roots] = {}
+
+    def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
+        """One outcome a passage; those that cannot be masked first within each batch."""
+        for batch in _batch(inputs):
+            drafts: list[_Draft] = []
+            for passage in batch:
+                if reason := self._check_passage(passage):
+                    yield _reject_passage(passage, reason)
+                else:
+                    drafts.append(_Draft(passage))
+            self._find(drafts)
+            perplexities = self._score(drafts)
+            for draft, scores in zip(drafts, perplexities, strict=True):
+                yield self._finish(draft, scores)
+
+    def _check_passage(self, passage: Passage) -> str | None:
+        if self._sampled is not None and passage.passage_id not in self._sampled:
+            return filters.NOT_SAMPLED
+        return check_passage(passage.text)
+
+    def _find(self, drafts: Sequence[_Draft]) -> None:
+        names = self._find_names([draft.passage for draft in drafts])
+        for draft, found in zip(drafts, names, strict=True):
+            passage = draft.passage
+            if self._config.links:
+                found = [*found, *_read_links(passage)]
+            trimmed = [t for c in found if (t := trim_candidate(c, passage.text))]
+            if self._config.rules:
+                trimmed += find_rule_spans(passage.text, passage.lang)
+            merged, lost = merge_candidates(trimmed)
+            for candidate in lost:
+                draft.reject(candidate, filters.OVERLAPS)
+            self._filter(draft, merged)
+
+    def _find_names(self, passages: Sequence[Passage]) -> list[list[Candidate]]:
+        names: list[list[Candidate]] = [[] for _ in passages]
+        by_lang: dict[str, list[int]] = {}
+        for index, passage in enumerate(passages):
+            by_lang.setdefault(passage.lang.split("-")[0], []).append(index)
+        for lang, indices in by_lang.items():
+            texts = [passages[index].text for index in indices]
+            if self._nlp is not None and self._nlp.lang == lang:
+                found = find_entities(self._nlp, texts)
+            elif lang == "zh" and self._config.ner is not None:
+                found = find_chinese_names(texts)
+            else:
+                continue
+            for index, candidates in zip(indices, found, strict=True):
+                names[index] = candidates
+        return names
+
+    def _filter(self, draft: _Draft, candidates: Sequence[Candidate]) -> None:
+        passage = draft.passage
+        roots = self._roots.get(passage.lang)
+        if roots is None:
+            roots = self._roots[passage.lang] = Roots(passage.lang)
+        judge = SpanFilter(passage, roots, self._config)
+        for candidate in candidates:
+            aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
+            if reason := judge.check(candidate, aliases):
+                draft.reject(candidate, reason)
+            else:
+                draft.kept.append((candidate, aliases))
+
+    def _score(self, drafts: Sequence[_Draft]) -> list[list[float | None]]:
+        if self._scorer is None:
+            return [[None] * len(draft.kept) for draft in drafts]
+        contexts = [
+            SpanContext(draft.passage.title, draft.passage.text, tuple((c.start, c.end) for c, _ in draft.kept))
+            for draft in drafts
+        ]
+        # Six digits: what a model computes beyond them differs between machines.
+        return [[float(f"{score:.6g}") for score in scores] for scores in self._scorer.score(contexts)]
+
+    def _finish(self, draft: _Draft, scores: Sequence[float | None]) -> Outcome:
+        passage = draft.passage
+        spans: list[Span] = []
+        for (candidate, aliases), perplexity in zip(draft.kept, scores, strict=True):
+            if reason := self._check_perplexity(perplexity):
+                draft.reject(candidate, reason, f" at {perplexity:.6g}")
+            else:
+                spans.append(_build_span(candidate, passage.text, aliases, perplexity))
+        steps = [_count("span", len(spans), Counter(reject.reason for reject in draft.rejects))]
+        rows: list[Record] = [*draft.rejects]
+        if not spans:
+            outcome = _reject_passage(passage, filters.NO_SPAN)
+            return replace(outcome, rows=(*rows, *outcome.rows), funnel=(*outcome.funnel, *steps))
+        scorer = self._scorer.name if self._scorer else None
+        rows.insert(0, SpanSet(passage_id=passage.passage_id, spans=tuple(spans), scorer=scorer))
+        return Outcome(passage.passage_id, tuple(rows), (_count("passage", 1, Counter()), *steps))
+
+    def _check_perplexity(self, perplexity: float | None) -> str | None:
+        if perplexity is None or self._config.selection is Selection.RANDOM:
+            return None
+        if perplexity < self._config.min_perplexity:
+            return filters.INFERABLE
+        return filters.NOISE if perplexity > self._config.max_perplexity else None
+
+
+def _batch(inputs: Iterable[Passage]) -> Iterator[list[Passage]]:
+    iterator = iter(inputs)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch
+
+
+def _read_links(passage: Passage) -> list[Candidate]:
+    """The passage's wikilinks: gold entities, or terms when the anchor is all lower-case words."""
+    found = []
+    for link in passage.links:
+        anchor = passage.text[link.start : link.end]
+        kind = SpanKind.TERM if anchor.islower() else SpanKind.ENTITY
+        found.append(Candidate(link.start, link.end, kind, "link", SpanSource.LINK, target=link.target))
+    return found
+
+
+def _build_span(candidate: Candidate, text: str, aliases: tuple[str, ...], perplexity: float | None) -> Span:
+    return Span(
+        start=candidate.start,
+        end=candidate.end,
+        text=text[candidate.start : candidate.end],
+        kind=candidate.kind,
+        label=candidate.label,
+        source=candidate.source,
+        target=candidate.target,
+        aliases=aliases,
+        perplexity=perplexity,
+    )
+
+
+def _reject_passage(passage: Passage, reason: str) -> Outcome:
+    reject = Reject(stage=STAGE, unit="passage", input_id=passage.passage_id, reason=reason, detail=passage.title)
+    return Outcome(passage.passage_id, (reject,), (_count("passage", 0, Counter({reason: 1})),))
+
+
+def _count(unit: str, passed: int, rejected: Counter[str]) -> FunnelStep:
+    return FunnelStep(stage=STAGE, unit=unit, entered=passed + rejected.total(), passed=passed, rejected=dict(rejected))

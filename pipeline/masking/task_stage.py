@@ -1,0 +1,130 @@
+"""Spans in, RAMP tasks out: choose which spans of a passage to hide, and how many.
+
+Everything is decided by hashes of the seed and the content, so the order of a shard's passages does not matter. Balance
+is over a shard, which is why the stage looks at whole shards; it is cheap.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.masking.balance import assign_counts, balance_counts
+from pipeline.stage import Outcome
+from schemas.config import MaskingConfig, Selection
+from schemas.funnel import FunnelStep, Reject
+from schemas.passages import Passage
+from schemas.record import Record, content_id
+from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanSet
+
+STAGE = "tasks"
+OVER_LIMIT = "over_limit"
+TOO_FEW_SPANS = "too_few_spans"
+
+GAP = re.compile(r"[\s,;:/()–—-]*")
+"""What may not be all that stands between two masks: a solver could not tell where one answer ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpannedPassage:
+    """A passage joined with its spans."""
+
+    passage: Passage
+    span_set: SpanSet
+
+    @property
+    def key(self) -> str:
+        """The passage's id."""
+        return self.passage.passage_id
+
+
+class TaskStage:
+    """Spanned passages of one shard in, `MaskTask` and `Reject` rows out."""
+
+    whole_shard = True
+
+    def __init__(self, config: MaskingConfig, seed: int, quota: int | None = None) -> None:
+        """`quota`: the most tasks that this shard may make."""
+        self._config = config
+        self._seed = seed
+        self._quota = quota
+
+    def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
+        """One outcome a passage; one with no task is rejected as `too_few_spans` or `over_limit`."""
+        items = sorted(inputs, key=lambda item: content_id("task", self._seed, item.key))
+        groups = [self._group_spans(item) for item in items]
+        # First groups of all passages come before second ones: with a limit, more passages rather than more of one.
+        slots = [(i, j) for j in range(self._config.tasks_per_passage) for i in range(len(items)) if j < len(groups[i])]
+        capacities = [len(groups[i][j]) for i, j in slots]
+        turn = int(content_id("turn", self._seed, items[0].key), 16) if items else 0
+        counts = balance_counts(capacities, self._config.mask_counts, self._quota, turn)
+        tasks: list[list[MaskTask]] = [[] for _ in items]
+        for (i, j), k in zip(slots, assign_counts(capacities, counts), strict=True):
+            if k is not None:
+                tasks[i].append(build_task(items[i].passage, groups[i][j][:k], self._config.answer_style))
+        for item, group, made in zip(items, groups, tasks, strict=True):
+            yield self._finish(item, group, made)
+
+    def _group_spans(self, item: SpannedPassage) -> list[list[Span]]:
+        """Spans for one task each, in the order in which they are to be hidden; no two in a group are neighbours."""
+        left = sorted(item.span_set.spans, key=lambda span: self._rank_span(item.key, span))
+        groups: list[list[Span]] = []
+        largest = max(self._config.mask_counts)
+        while left and len(groups) < self._config.tasks_per_passage:
+            group: list[Span] = []
+            for span in left:
+                if len(group) < largest and not any(_are_neighbours(item.passage.text, span, g) for g in group):
+                    group.append(span)
+            groups.append(group)
+            left = [span for span in left if span not in group]
+        return groups
+
+    def _rank_span(self, passage_id: str, span: Span) -> tuple[float, str]:
+        drawn = content_id("span", self._seed, passage_id, span.start, span.end)
+        if self._config.selection is Selection.PERPLEXITY and span.perplexity is not None:
+            return -span.perplexity, drawn
+        return 0.0, drawn
+
+    def _finish(self, item: SpannedPassage, groups: Sequence[Sequence[Span]], tasks: Sequence[MaskTask]) -> Outcome:
+        if tasks:
+            step = FunnelStep(stage=STAGE, unit="passage", entered=1, passed=1, rejected={})
+            return Outcome(item.key, tuple(tasks), (step,))
+        able = max((len(group) for group in groups), default=0)
+        reason = OVER_LIMIT if able >= min(self._config.mask_counts) else TOO_FEW_SPANS
+        detail = f"{item.passage.title}: {able} spans can be hidden together"
+        row: Record = Reject(stage=STAGE, unit="passage", input_id=item.key, reason=reason, detail=detail)
+        step = FunnelStep(stage=STAGE, unit="passage", entered=1, passed=0, rejected={reason: 1})
+        return Outcome(item.key, (row,), (step,))
+
+
+def build_task(passage: Passage, spans: Sequence[Span], style: AnswerStyle) -> MaskTask:
+    """Hide the spans (at least one, disjoint, in any order) in the passage."""
+    spans = sorted(spans, key=lambda span: span.start)
+    pieces: list[str] = []
+    at = 0
+    for span in spans:
+        pieces.append(passage.text[at : span.start])
+        at = span.end
+    pieces.append(passage.text[at:])
+    scores = [math.log(span.perplexity) for span in spans if span.perplexity is not None]
+    return MaskTask(
+        task_id=content_id(passage.passage_id, [[span.start, span.end] for span in spans], style.value),
+        passage_id=passage.passage_id,
+        document_id=passage.document_id,
+        page_id=passage.page_id,
+        lang=passage.lang,
+        title=passage.title,
+        section=passage.section,
+        masked_text=MASK.join(pieces),
+        spans=tuple(spans),
+        mask_count=len(spans),
+        answer_style=style,
+        difficulty=sum(scores) / len(scores) if len(scores) == len(spans) else None,
+    )
+
+
+def _are_neighbours(text: str, one: Span, other: Span) -> bool:
+    first, second = (one, other) if one.start < other.start else (other, one)
+    return GAP.fullmatch(text, first.end, second.start) is not None

@@ -1,0 +1,74 @@
+"""The words of a passage, each reduced to its root, so that a name is known again in any inflection.
+
+A passage is cut into words once; a span's words are then a slice. Roots come from the Snowball stemmer of the language
+and, above it, from taking off the endings that make an adjective of a place ("Canada", "Canadian"; "Italy", "Italian").
+Scripts without spaces are compared character by character.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from functools import lru_cache
+
+import Stemmer
+
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\d+(?:[.,]\d+)+|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
+PLACE_ENDING = re.compile(r"(?<=....)(?:ian|ani|ia|an|es|a|i|e)$")
+STEMMERS = {
+    "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
+    "eu": "basque", "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian",
+    "hy": "armenian", "id": "indonesian", "it": "italian", "lt": "lithuanian", "ne": "nepali", "nl": "dutch",
+    "no": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian", "sv": "swedish",
+    "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
+
+
+class Roots:
+    """Words to roots, in one language."""
+
+    def __init__(self, lang: str) -> None:
+        algorithm = STEMMERS.get(lang.split("-")[0])
+        stem: Callable[[str], str] = Stemmer.Stemmer(algorithm).stemWord if algorithm else str
+
+        @lru_cache(maxsize=200_000)
+        def find_root(word: str) -> str:
+            return "\x1f" + PLACE_ENDING.sub("", stem(word.casefold())) + "\x1e"
+
+        self._find = find_root
+
+    def encode(self, text: str) -> str:
+        """The roots of the words of a text, each between two control characters: `in` then means whole words."""
+        return "".join(map(self._find, WORD.findall(text)))
+
+    def find(self, word: str) -> str:
+        """The encoded root of one word."""
+        return self._find(word)
+
+
+class PassageWords:
+    """A passage cut into words, once."""
+
+    def __init__(self, text: str, roots: Roots) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self.words: list[str] = []
+        for match in WORD.finditer(text):
+            self._starts.append(match.start())
+            self._ends.append(match.end())
+            self.words.append(match.group())
+        self._roots = [roots.find(word) for word in self.words]
+        self._encoded = "".join(self._roots)
+
+    def find_range(self, start: int, end: int) -> tuple[int, int]:
+        """The range of words that share a character with `text[start:end]`."""
+        return bisect_right(self._ends, start), bisect_left(self._starts, end)
+
+    def encode_range(self, low: int, high: int) -> str:
+        """The roots of the words from `low` to before `high`."""
+        return "".join(self._roots[low:high])
+
+    def count(self, encoded: str) -> int:
+        """How often a run of words stands in the passage, in any inflection."""
+        return self._encoded.count(encoded)

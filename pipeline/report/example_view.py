@@ -1,0 +1,109 @@
+"""One trajectory beside its passage, as the template shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.report.report_data import Example
+from pipeline.report.text_pieces import Piece, cut_at_masks, mark_forms
+from schemas.judgements import MaskScore
+from schemas.tasks import Span
+from schemas.trajectories import SearchCall
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerView:
+    """An answer against its gold span."""
+
+    number: int
+    """Counted from 1, as people do."""
+    state: str
+    """`right`, `wrong` or `missing`."""
+    gold: Span
+    answer: str | None
+    score: MaskScore
+    evidence: str | None
+    """Anchor of the passage it was read from; None when it names none that was shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassageView:
+    """A passage that was shown."""
+
+    anchor: str
+    title: tuple[Piece, ...]
+    text: tuple[Piece, ...]
+    holds_gold: bool
+    cited: tuple[int, ...]
+    """Numbers of the masks whose answers were read from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """One step."""
+
+    number: int
+    think: str
+    calls: tuple[SearchCall, ...]
+    passages: tuple[PassageView, ...]
+    conclusion: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleView:
+    """Everything shown of one example."""
+
+    number: int
+    anchor: str
+    example: Example
+    passage: tuple[Piece, ...]
+    answers: tuple[AnswerView, ...]
+    turns: tuple[TurnView, ...]
+
+
+def view_example(number: int, example: Example) -> ExampleView:
+    """Join task, trajectory and judgement. Anchors are made of numbers only, never of outside text."""
+    anchor = f"example-{number}"
+    trajectory = example.trajectory
+    given = {answer.mask: answer for answer in trajectory.answers}
+    anchors = _place_anchors(anchor, example)
+    answers = []
+    for mask, (span, score) in enumerate(zip(example.task.spans, example.judgement.scores, strict=True)):
+        answer = given.get(mask)
+        text = answer.answer if answer else None
+        state = "right" if score.right else "wrong" if text and text.strip() else "missing"
+        evidence = anchors.get(answer.evidence) if answer and answer.evidence else None
+        answers.append(AnswerView(mask + 1, state, span, text, score, evidence))
+    return ExampleView(
+        number=number,
+        anchor=anchor,
+        example=example,
+        passage=cut_at_masks(example.task.masked_text),
+        answers=tuple(answers),
+        turns=_view_turns(anchor, example, tuple(answers)),
+    )
+
+
+def _place_anchors(anchor: str, example: Example) -> dict[str, str]:
+    """The anchor of each passage where it was first shown."""
+    anchors: dict[str, str] = {}
+    for turn_number, turn in enumerate(example.trajectory.turns, start=1):
+        for place, shown in enumerate(turn.shown, start=1):
+            anchors.setdefault(shown.passage_id, f"{anchor}-step-{turn_number}-passage-{place}")
+    return anchors
+
+
+def _view_turns(anchor: str, example: Example, answers: tuple[AnswerView, ...]) -> tuple[TurnView, ...]:
+    gold = [form for answer in answers for form in (answer.gold.text, *answer.gold.aliases)]
+    wrong = [answer.answer for answer in answers if answer.state == "wrong" and answer.answer]
+    turns = []
+    for number, turn in enumerate(example.trajectory.turns, start=1):
+        passages = []
+        for place, shown in enumerate(turn.shown, start=1):
+            here = f"{anchor}-step-{number}-passage-{place}"
+            title, text = mark_forms(shown.title, gold, wrong), mark_forms(shown.text, gold, wrong)
+            holds = any(piece.found == "gold" for piece in (*title, *text))
+            cited = tuple(answer.number for answer in answers if answer.evidence == here)
+            passages.append(PassageView(here, title, text, holds, cited))
+        turns.append(TurnView(number, turn.think, turn.calls, tuple(passages), turn.conclusion))
+    return tuple(turns)

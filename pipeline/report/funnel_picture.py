@@ -1,0 +1,77 @@
+"""The funnel, laid out: for each step what entered, what went on, and where the rest went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.funnel import FunnelStep
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What one reason took."""
+
+    reason: str
+    count: int
+    share: float
+    """Of what entered the step."""
+    width: float
+    """Of the step's largest loss, 0 to 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnStep:
+    """One step of the funnel, drawn as a band that narrows from `top` to `bottom` (0 to 100, of its unit's first)."""
+
+    stage: str
+    unit: str
+    entered: int
+    passed: int
+    lost: int
+    share: float
+    """Passed of entered."""
+    top: float
+    bottom: float
+    losses: tuple[Loss, ...]
+    bridge: str
+    """How this step's unit follows from the one before; empty inside a unit."""
+
+
+def draw_funnel(steps: Sequence[FunnelStep]) -> tuple[DrawnStep, ...]:
+    """Lay out the steps in order. Widths compare within a run of one unit; where the unit changes they start afresh."""
+    drawn: list[DrawnStep] = []
+    first = 1
+    for number, step in enumerate(steps):
+        before = steps[number - 1] if number else None
+        bridge = ""
+        if before is None or before.unit != step.unit or step.entered > first:
+            first = max(step.entered, 1)
+            bridge = _bridge(before, step) if before else ""
+        most = max(step.rejected.values(), default=1)
+        ordered = sorted(step.rejected.items(), key=lambda item: (-item[1], item[0]))
+        entered = max(step.entered, 1)
+        drawn.append(
+            DrawnStep(
+                stage=step.stage,
+                unit=step.unit,
+                entered=step.entered,
+                passed=step.passed,
+                lost=step.entered - step.passed,
+                share=step.passed / entered,
+                top=round(100 * step.entered / first, 2),
+                bottom=round(100 * step.passed / first, 2),
+                losses=tuple(Loss(r, n, n / entered, round(100 * n / max(most, 1), 1)) for r, n in ordered if n),
+                bridge=bridge,
+            )
+        )
+    return tuple(drawn)
+
+
+def _bridge(before: FunnelStep, step: FunnelStep) -> str:
+    if not before.passed or before.unit == step.unit:
+        return ""
+    ratio = step.entered / before.passed
+    if ratio >= 1:
+        return f"{ratio:,.1f} {step.unit}s from each {before.unit}"
+    return f"{step.entered:,} {step.unit}s from {before.passed:,} {before.unit}s"

@@ -1,0 +1,117 @@
+"""Writes the report: one HTML file that needs nothing else, and in which outside text can do nothing.
+
+Promises: no request leaves the page; every value is escaped by the template engine, invisible and direction-changing
+characters are written out, and a Content-Security-Policy lets only our own style and script run, by their hashes. The
+same data give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.report import bar_charts
+from pipeline.report.example_view import view_example
+from pipeline.report.funnel_picture import draw_funnel
+from pipeline.report.report_data import ReportData
+from pipeline.report.text_pieces import show_controls
+from schemas.ledger import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpeed:
+    """How fast a stage went, over all its sittings."""
+
+    stage: str
+    inputs: int
+    seconds: float
+    work_seconds: float
+    share: float
+    """Of the wall time of all stages."""
+
+
+def build_report(data: ReportData) -> str:
+    """The report as one HTML document."""
+    environment = Environment(
+        loader=PackageLoader("pipeline.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters.update(
+        count=lambda number: f"{number:,}", percent=_write_percent, duration=_write_duration, size=_write_size
+    )
+    style, script = (environment.get_template(name).render() for name in ("report.css", "report.js"))
+    totals = [row for row in data.acceptance if not row.masks]
+    return environment.get_template("report.html").render(
+        data=data,
+        record=data.record,
+        style=Markup(style),  # noqa: S704  # our own file, not outside text
+        script=Markup(script),  # noqa: S704  # our own file, not outside text
+        policy=_write_policy(style, script),
+        attempts=sum(row.attempts for row in totals),
+        accepted=sum(row.accepted for row in totals),
+        sizes={size.name: size.rows for size in data.datasets},
+        funnel=draw_funnel(data.record.funnel),
+        charts=[bar_charts.lay_out(histogram) for histogram in data.histograms],
+        drawing=bar_charts,
+        speeds=_sum_speeds(data.record),
+        cost=data.record.cost + sum(usage.cost for usage in data.usage),
+        settings=list(_flatten(data.record.config)),
+        examples=[view_example(number, example) for number, example in enumerate(data.examples, start=1)],
+    )
+
+
+def _finalize(value: Any) -> Any:
+    return show_controls(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _write_policy(style: str, script: str) -> str:
+    hashes = [b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    return (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sum_speeds(record: RunRecord) -> list[StageSpeed]:
+    wall = sum(timing.seconds for timing in record.timings)
+    speeds = []
+    for stage in dict.fromkeys(timing.stage for timing in record.timings):
+        sittings = [timing for timing in record.timings if timing.stage == stage]
+        seconds = sum(timing.seconds for timing in sittings)
+        inputs, work = sum(timing.inputs for timing in sittings), sum(timing.work_seconds for timing in sittings)
+        speeds.append(StageSpeed(stage, inputs, seconds, work, seconds / wall if wall else 0.0))
+    return speeds
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)
+
+
+def _write_percent(share: float) -> str:
+    return f"{100 * share:.0f}%" if share in (0, 1) else f"{100 * share:.1f}%"
+
+
+def _write_duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _write_size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"

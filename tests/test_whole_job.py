@@ -1,0 +1,166 @@
+"""The whole job through the command line, against a Prefect server: kill -9 in every stage, resume, refuse."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import datasets
+import duckdb
+import pytest
+
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import hash_file
+from tests.sample_dump import write_dump
+
+RAMPFORGE = [sys.executable, "-m", "flows"]
+STAGES = ("corpus", "cut", "dedup", "spans", "tasks", "index", "trajectories", "judgements", "report")
+# No model: the job of every stage is done, in seconds.
+LIGHT = "masking.ner=null masking.scorer=null masking.selection=random corpus.pages_per_shard=25 execution.workers=2"
+SETTINGS = [part for setting in LIGHT.split() for part in ("--set", setting)]
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """The environment of a Prefect server of our own: flows then need not start one each."""
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--no-ui",
+    ]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        api = f"http://127.0.0.1:{port}/api"
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            with suppress(OSError), urllib.request.urlopen(f"{api}/health") as reply:
+                if reply.status == 200:
+                    break
+            time.sleep(0.2)
+        yield environment | {"PREFECT_API_URL": api}
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dump(tmp_path_factory.mktemp("dump") / "towns.xml.bz2", towns=60)
+
+
+def start(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*RAMPFORGE, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def rampforge(environment: Mapping[str, str], *words: str) -> tuple[int, str]:
+    process = start(environment, *words)
+    output, _ = process.communicate(timeout=240)
+    return process.returncode, output
+
+
+@pytest.fixture(scope="session")
+def whole_run(prefect_server: Mapping[str, str], dump: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    code, output = rampforge(prefect_server, "run", str(dump), "--out", str(out), "--name", "whole", *SETTINGS)
+    assert code == 0, output
+    return out / "whole"
+
+
+def hash_shards(run: Path) -> dict[str, str]:
+    """Checksum of every Parquet file, by its place in the run."""
+    return {str(path.relative_to(run)): hash_file(path) for path in sorted(run.glob("*/part-*.parquet"))}
+
+
+def test_whole_job_leaves_shards_that_everyone_reads(whole_run: Path) -> None:
+    attempts = duckdb.sql(f"SELECT count(*) FROM '{whole_run}/trajectories/part-*.parquet'").fetchone()
+    judged = duckdb.sql(
+        f"SELECT count(*), count(DISTINCT trajectory_id) FROM '{whole_run}/judgements/*.parquet'"
+    ).fetchone()
+    assert attempts is not None
+    assert judged == (attempts[0], attempts[0])
+    assert attempts[0] > 50
+    for dataset in ("documents", "passages", "tasks", "trajectories", "judgements", "rejects"):
+        folder = str(whole_run / dataset)
+        loaded = datasets.load_dataset(
+            "parquet", data_dir=folder, split="train", cache_dir=str(whole_run.parent / "hf")
+        )
+        counted = duckdb.sql(f"SELECT count(*) FROM '{folder}/*.parquet'").fetchone()
+        assert counted == (loaded.num_rows,)
+    assert (whole_run / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_funnel_of_every_stage_meets_the_next(whole_run: Path) -> None:
+    run = RunFolder(whole_run)
+    steps = {(step.stage, step.unit): step for step in run.record().funnel}
+    assert steps["corpus", "page"].entered == 132
+    assert steps["corpus", "page"].rejected["redirect"] == 60
+    assert steps["cut", "document"].entered == steps["corpus", "page"].passed
+    assert steps["dedup", "passage"].entered == steps["cut", "passage"].passed
+    assert steps["spans", "passage"].entered == steps["dedup", "passage"].passed
+    assert steps["tasks", "passage"].entered == steps["spans", "passage"].passed
+    assert steps["judgements", "trajectory"].entered == run.manifest("trajectories").rows("trajectories")
+    rejects = duckdb.sql(
+        f"SELECT stage, unit, reason, count(*) FROM '{whole_run}/rejects/*.parquet' GROUP BY ALL"
+    ).fetchall()
+    assert {(s, u, r): n for s, u, r, n in rejects} == {
+        (step.stage, step.unit, reason): count for step in steps.values() for reason, count in step.rejected.items()
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_and_resumed_run_equals_an_uninterrupted_one(
+    stage: str, prefect_server: Mapping[str, str], dump: Path, whole_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "whole"
+    process = start(prefect_server, "run", str(dump), "--out", str(tmp_path), "--name", "whole", *SETTINGS)
+    wait_for_stage(run, stage, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (run / "ledger" / "report" / "manifest.json").exists()
+    code, output = rampforge(prefect_server, "resume", str(run))
+    assert code == 0, output
+    assert hash_shards(run) == hash_shards(whole_run)
+    assert [path for path in run.rglob("*") if path.name.endswith((".tmp", ".jsonl"))] == []
+
+
+def wait_for_stage(run: Path, stage: str, process: subprocess.Popen[str]) -> None:
+    """Until the stage has begun and, where it has shards, journalled or finished something."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        begun = (run / "ledger" / stage / "stage.json").exists()
+        worked = stage in ("index", "report") or any((run / "ledger" / stage / "shards").glob("*.json"))
+        worked = worked or any(path.stat().st_size for path in (run / "journals" / stage).glob("*.jsonl"))
+        if begun and worked:
+            return
+        time.sleep(0.001)
+    raise AssertionError(f"{stage} never began: {process.stdout.read() if process.stdout else ''}")
+
+
+def test_a_changed_configuration_is_refused(prefect_server: Mapping[str, str], dump: Path, whole_run: Path) -> None:
+    words = ["run", str(dump), "--out", str(whole_run.parent), "--name", "whole", *SETTINGS]
+    code, output = rampforge(prefect_server, *words, "--set", "search.k=9")
+    assert code == 1
+    assert "search.k was 5, now 9" in " ".join(output.split())
+    assert "Traceback" not in output
+    code, output = rampforge(prefect_server, *words, "--set", "execution.workers=1")
+    assert code == 0, output
