@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from flows.assets_cli import assets_app, cache_folder
 from flows.configuration import list_presets, load_config, write_yaml
@@ -144,16 +145,23 @@ _add_stage_command("report", ("report",), "Draw report.html from what lies in th
 
 
 def main() -> None:
-    """Run the command line; turn errors into one line and exit code 1."""
+    """Run the command line; turn errors into one line, the next command, and exit code 1."""
     try:
         app(standalone_mode=True)
-    except RampforgeError as error:
-        if "--debug" in sys.argv:
-            raise
-        console.print(f"[bold red]error:[/] {error.what}", highlight=False, markup=True)
-        if error.fix:
-            console.print(f"  [bold]next:[/] {error.fix}", highlight=False)
-        sys.exit(1)
     except KeyboardInterrupt:
         console.print("stopped; finished records are kept: `rampforge resume RUN` goes on")
         sys.exit(130)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        what, fix = _explain(error)
+        console.print(Text.assemble(("error: ", "bold red"), what), soft_wrap=True)
+        if fix:
+            console.print(Text.assemble(("next:  ", "bold"), fix), soft_wrap=True)
+        sys.exit(1)
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    if isinstance(error, RampforgeError):
+        return error.what, error.fix
+    return f"{type(error).__name__}: {error}", "this is a fault of rampforge: `rampforge --debug ...` shows where"

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 
 from prefect import task
@@ -48,7 +47,7 @@ def run_corpus(sitting: Sitting) -> StageManifest:
     return manifest
 
 
-def read_source(sitting: Sitting, number: int, source: Path | str, counter: JournalCounter) -> list[ShardReport]:
+def read_source(sitting: Sitting, number: int, source: str, counter: JournalCounter) -> list[ShardReport]:
     """Clean one source, as a Prefect task. Shards are named `<source number>-<shard number>`."""
     place = sitting.place
 

@@ -46,7 +46,7 @@ def run_stages(run: str, root: str, config: dict[str, Any], cache: str, stages: 
 def start_job(root: Path, config: RunConfig, cache: Path, stages: Sequence[str]) -> None:
     """Run the flow in this process. Raises RampforgeError for anything a user can mend."""
     workers = config.execution.workers or os.cpu_count() or 1
-    runner = ThreadPoolTaskRunner(max_workers=workers)
+    runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
     flow_of_run(root.resolve().name, str(root), config.model_dump(mode="json"), str(cache), list(stages))
 

@@ -80,7 +80,7 @@ def work_shard(stage: str, root: Path, shard: str, config: RunConfig, cache: Pat
 
 def clean_pages(root: Path, shard: str, config: RunConfig, cache: Path, pages: list[RawPage]) -> ShardReport:
     """Make one shard of documents from pages that were read elsewhere."""
-    from pipeline.corpus.documents import DocumentStage
+    from pipeline.corpus.document_stage import DocumentStage
 
     place = Workplace(RunFolder(root), config, cache)
     return run_timed(find_spec("corpus"), place, shard, DocumentStage(config.corpus), pages)

@@ -29,10 +29,11 @@ def _resolve_source(place: Workplace, source: str) -> str:
 def find_models(place: Workplace) -> dict[str, str]:
     """Name and revision of each model that the configuration names."""
     names = (place.config.masking.ner, place.config.masking.scorer)
-    return {name: _find_revision(place, name) for name in names if name}
+    return {name: find_revision(place, name) for name in names if name}
 
 
-def _find_revision(place: Workplace, name: str) -> str:
+def find_revision(place: Workplace, name: str) -> str:
+    """The revision of an asset; of any other model, the path or name it is loaded from."""
     path = resolve_model(name, place.cache)
     revision = None if isinstance(path, str) else asset_revision(path)
     return revision or str(path)

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from flows.quotas import share_out
+from flows.sources import find_revision
 from flows.stages import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.stage import Stage
@@ -99,18 +100,36 @@ def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
 
 def open_spans(place: Workplace, shard: str) -> Stage[Any]:
     """Passages to the spans that may be hidden in them."""
-    from pipeline.masking.ner import load_ner
-
-    from pipeline.masking.perplexity import load_scorer
-    from pipeline.masking.span_stage import SpanStage, passages_wanted
+    from pipeline.masking.sampling import count_needed, sample_passages
+    from pipeline.masking.span_stage import SpanStage
 
     config = place.config.masking
-    ner = load_ner(resolve_model(config.ner, place.cache)) if config.ner else None
-    scorer = load_scorer(resolve_model(config.scorer, place.cache), config.device) if config.scorer else None
+    wanted = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
+    quota = _share_limit(place, "dedup", Passage, shard, wanted)
+    passages = _read(place, Passage, shard)
+    sampled = sample_passages(passages, quota, place.config.seed) if quota is not None else None
     targets = {link.target for passage in _read(place, Passage, shard) for link in passage.links}
     aliases = find_aliases(place.run.dataset(Redirect.dataset), targets)
-    quota = _share_limit(place, "dedup", Passage, shard, passages_wanted(config))
-    return SpanStage(config, place.config.seed, ner=ner, scorer=scorer, aliases_of=aliases, quota=quota)
+    return SpanStage(config, _open_ner(place), _open_scorer(place), aliases, sampled)
+
+
+def _open_ner(place: Workplace) -> Any:
+    """The recogniser of names, unless the configuration leaves it out."""
+    from pipeline.masking.entities import load_ner
+
+    name = place.config.masking.ner
+    return load_ner(str(resolve_model(name, place.cache))) if name else None
+
+
+def _open_scorer(place: Workplace) -> Any:
+    """The language model behind the perplexities, named with its revision."""
+    from pipeline.masking.causal_scorer import load_scorer
+
+    name = place.config.masking.scorer
+    if name is None:
+        return None
+    path = str(resolve_model(name, place.cache))
+    return load_scorer(path, place.config.masking.device, f"{name} {find_revision(place, name)}")
 
 
 def open_tasks(place: Workplace, shard: str) -> Stage[Any]:
@@ -148,7 +167,8 @@ def open_trajectories(place: Workplace, _: str) -> Stage[Any]:
     from pipeline.search.bm25 import Bm25Engine
 
     engine = Bm25Engine(place.run.index)
-    return TrajectoryStage(engine, ExtractiveAgents(engine), place.config.search, place.config.agents)
+    agents = ExtractiveAgents(engine.lang, engine.rarity)
+    return TrajectoryStage(engine, agents, place.config.search, place.config.agents)
 
 
 def open_judgements(place: Workplace, _: str) -> Stage[Any]:

@@ -27,8 +27,10 @@ SPAN_KEYS = (
     "max_words",
     "min_perplexity",
     "max_perplexity",
+    "selection",
 )
-"""Keys of `masking` that decide which spans may be hidden; the others only decide which of them are."""
+"""Keys of `masking` that decide which spans may be hidden; the others only decide which of them are.
+(`selection` is among them because `random` takes spans of any perplexity.)"""
 
 
 def _source_facts(place: Workplace) -> Mapping[str, str]:

@@ -52,11 +52,12 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
         if self._executor is None:
             return
-        for process in (self._executor._processes or {}).values():
-            process.kill()  # their finished records are journalled: there is nothing to wait for
+        if kind is not None:  # finished records are journalled: there is nothing to wait for
+            for process in (self._executor._processes or {}).values():
+                process.kill()
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
@@ -65,6 +66,8 @@ def _enter_worker(threads: int, level: int) -> None:
     for name in THREAD_LIMITS:
         os.environ[name] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # What libraries would draw on the terminal gets in the way of our own progress.
+    os.environ["TQDM_DISABLE"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=level)
     threading.Thread(target=_die_with_parent, daemon=True).start()

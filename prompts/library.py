@@ -94,3 +94,9 @@ def load_words(name: str, lang: str) -> dict[str, str]:
     """Read a template file of `key: text` lines as a table of words."""
     (body,) = load_template(name, lang).phrasings
     return {key.strip(): value.strip() for key, value in (line.split(":", 1) for line in body.splitlines() if line)}
+
+
+def digest_templates() -> dict[str, str]:
+    """The digest of every template there is, by name."""
+    paths = sorted(path for path in FOLDER.iterdir() if path.suffix == ".md")
+    return {path.stem: _parse_template(path.stem, path.read_text(encoding="utf-8")).digest for path in paths}

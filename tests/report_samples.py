@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from trajectory_samples import make_task, make_trajectory, make_turn
 
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.report.report_data import Example
@@ -17,6 +16,7 @@ from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord, StageTiming
 from schemas.record import Record
 from schemas.trajectories import HideMode
+from tests.trajectory_samples import make_task, make_trajectory, make_turn
 
 TEXT = (
     "The Harbour Light was lit in 1868 by Ada Merrow, who kept it for 41 years. It stands on Gull Point, "
@@ -34,8 +34,8 @@ SOURCES = (
     ("p-paraffin", "Paraffin", "Paraffin, or kerosene, replaced whale oil in most lights during the 19th century."),
 )
 POISON = (
-    "<script>window.broken=1</script> \"quoted\" 'single' {{ 7*7 }} {% raw %} & \u202egnp.exe\u202c \x00\x07 ]]> </style>"
-    " <img src=x onerror=window.broken=2> javascript:x \ud800 </script>"
+    "<script>window.broken=1</script> \"quoted\" 'single' {{ 7*7 }} {% raw %} & \u202egnp.exe\u202c \x00\x07 ]]>"
+    " </style><img src=x onerror=window.broken=2> javascript:x </script>"
 )
 
 

@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trajectory_samples import make_attempt, make_span
 
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.judging.normalising import fold_text, holds_tokens
@@ -18,6 +17,7 @@ from schemas.config import JudgingConfig
 from schemas.funnel import Reject
 from schemas.judgements import Judgement, Verdict
 from schemas.trajectories import MaskAnswer, StopReason
+from tests.trajectory_samples import make_attempt, make_span
 
 COLOURS = ["red", "green", "blue", "12"]
 

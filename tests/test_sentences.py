@@ -40,7 +40,7 @@ def test_a_line_break_always_ends_a_sentence(text: str) -> None:
         ["Samuel L. Jackson came.", "He preferred plan B.", "They left at 5 p.m. Monday.", "See Fig. 3."],
         ["Apple Inc. bought it.", "His son was Lon Jr. (b. 1906).", "He died at age 46.", "Wilde's parents paid."],
         ["The text ends (with Jr.).", "Esther followed."],
-        ['"Duck, You Sucker!" (1971) followed.', "“Cry! Cry now! ” is a song."],
+        ['"Duck, You Sucker!" (1971) followed.', "“Cry now! ” is a song."],
         ["他来了。", "“你好！”", "他说。", "《蹦蹦！》是歌。", "第二；", "「第三？」", "结束"],
         ["Am 3. Oktober 1990 war es.", "Im 19. Jahrhundert nicht."],
         ["1. First item", "2. Second item", "New paragraph.", "Its end"],

@@ -120,7 +120,7 @@ def _is_plausible(text: str) -> bool:
     words = text.split()
     if not words or len(words) > MAX_WORDS or len(text) > MAX_CHARS:
         return False
-    return words[0].lower() not in STOPWORDS_EN or words[0].isupper()
+    return words[0].lower() not in STOPWORDS_EN or len(words[0]) > 1 and words[0].isupper()
 
 
 def _split_name(match: re.Match[str]) -> Iterator[tuple[int, int]]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from pipeline.agents.candidates import Kind, find_candidates
+from pipeline.agents.candidates import find_candidates
 from pipeline.agents.gathering import gather_places
+from pipeline.agents.labels import Surroundings, load_labels
 from pipeline.agents.queries import build_queries
 from pipeline.agents.restoration import restore_masks
 from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries
 from pipeline.agents.scoring import MaskView, Place, Source, mask_views, measure_places, share_belief
-from pipeline.agents.weights import BIAS, KINDS, WEIGHTS
+from pipeline.agents.weights import BIAS, WEIGHTS
 from pipeline.agents.words import make_word_cutter
 from pipeline.agents.wording import Finding, Wording, list_prompts
 from pipeline.search.engine import FoundPassage
@@ -26,6 +27,7 @@ LEAST_BELIEF = 0.05
 FIRM_BELIEF = 0.5
 PATIENCE = 3  # turns spent on one mask before what is known must do
 REMEMBERED = 4096
+LEAST_LABEL = 0.5  # below it a thought does not say what kind of thing is sought
 
 
 class ExtractiveAgents:
@@ -38,6 +40,7 @@ class ExtractiveAgents:
         """`rarity` gives the inverse document frequency of an index term in the corpus searched."""
         self._lang = lang
         self._rarity = lru_cache(maxsize=1 << 18)(rarity)
+        self._labels = load_labels(lang)
         self._cut = make_word_cutter(lang)
         self._views = lru_cache(maxsize=REMEMBERED)(self._make_views)
         self._source = lru_cache(maxsize=REMEMBERED)(self._make_source)
@@ -64,7 +67,7 @@ class ExtractiveAgents:
         unsettled = [answer.mask for answer in progress.answers if answer.answer is None] or [0]
         mask = unsettled[turn % len(unsettled)]
         view = self._views(task)[mask]
-        context, kind = wording.quote_gap(view), wording.name_kind(guess_kind(view))
+        context, kind = wording.quote_gap(view), wording.name_label(self._guess_label(view))
         if turn == 0:
             place, count = wording.name_place(task.section), str(task.mask_count)
             fields = {"title": task.title, "place": place, "count": count, "hidden": wording.hidden()}
@@ -135,7 +138,7 @@ class ExtractiveAgents:
         places = gather_places(view, [self._source(passage) for passage in seen], task.title)
         if not places:
             return []
-        scores = measure_places(view, places, ranks, KINDS, task.title) @ WEIGHTS + BIAS
+        scores = measure_places(view, places, ranks, self._labels, task.title) @ WEIGHTS + BIAS
         belief = share_belief(scores, [place.candidate.text.casefold() for place in places])
         best: dict[str, tuple[float, Place]] = {}
         for place, score in zip(places, scores.tolist(), strict=True):
@@ -149,6 +152,10 @@ class ExtractiveAgents:
             for p, share in chosen
         ]
 
+    def _guess_label(self, view: MaskView) -> str | None:
+        around = Surroundings(view.left, view.right, view.before, view.after)
+        return self._labels.name_likely(self._labels.read_context(around), LEAST_LABEL)
+
     def _make_views(self, task: OpenTask) -> list[MaskView]:
         return mask_views(task.masked_text, self._cut, task.title, self._rarity)
 
@@ -156,13 +163,6 @@ class ExtractiveAgents:
         candidates = tuple(find_candidates(passage.text, self._lang, passage.anchors))
         words = self._cut(passage.text)
         return Source(passage.passage_id, passage.title, words, candidates, frozenset(passage.anchors))
-
-
-def guess_kind(view: MaskView) -> Kind | None:
-    """What the words beside a mask make most likely; None when they say little."""
-    likely = {kind: KINDS.left(view.left, kind) + KINDS.right(view.right, kind) for kind in Kind}
-    best = max(likely, key=lambda kind: (likely[kind], kind))
-    return best if likely[best] > 1.0 else None
 
 
 def _describe(wording: Wording, mask: int, view: MaskView, finding: Finding | None) -> str:

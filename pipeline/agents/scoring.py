@@ -9,15 +9,16 @@ and a null (the answer is not here) gives each answer its share of belief, summe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
 from pipeline.agents.candidates import Candidate, Kind
-from pipeline.agents.words import Words
+from pipeline.agents.labels import LabelTable, Surroundings
+from pipeline.agents.words import Words, class_after, class_before
 from schemas.documents import HOLE
 from schemas.tasks import MASK
 
@@ -26,10 +27,30 @@ WIDE = 24.0  # and in the wide view
 REACH = 10  # words to each side whose order is compared
 FEATURES = (
     *("near", "wide", "side", "sentence", "passage", "left_one", "left_two", "right_one", "right_two", "left_order"),
-    *("right_order", "same_title", "title_named", "names_title", "is_title", "is_anchor", "rank", "rarity", "length", "kind_left"),
-    *("kind_right", "both_sides", "rare_shared", "is_gap"),
+    *("right_order", "same_title", "title_named", "names_title", "is_title", "is_anchor", "rank", "rarity", "length", "label"),
+    *("both_sides", "rare_shared", "is_gap", "elsewhere_left", "elsewhere_right", "mark_before", "mark_after", "opening"),
     *(f"is_{kind}" for kind in Kind),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a stretch whatever the mask."""
+
+    first: int
+    """Number of its first word."""
+    last: int
+    """Number of the word after its last."""
+    begin: int
+    """Number of its sentence's first word."""
+    end: int
+    """Number of the word after its sentence's last."""
+    around: Surroundings
+    """What stands around it."""
+    own: frozenset[str]
+    """Its index terms."""
+    label: np.ndarray
+    """P(label)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +68,9 @@ class Source:
     anchors: frozenset[tuple[int, int]]
     """Its links."""
 
+    facts: dict[tuple[int, int], Facts] = field(default_factory=dict, compare=False)
+    """What is known of stretches already looked at; filled by `read_facts`."""
+
     @cached_property
     def places(self) -> dict[str, list[int]]:
         """Where each term stands, by word number."""
@@ -55,6 +79,21 @@ class Source:
             if term:
                 found.setdefault(term, []).append(place)
         return found
+
+
+def read_facts(source: Source, candidate: Candidate, labels: LabelTable) -> Facts:
+    """Look at a stretch once."""
+    span = candidate.start, candidate.end
+    if span not in source.facts:
+        words = source.words
+        first, last = words.span_words(*span)
+        begin, end = words.span_words(*words.sentence_at(candidate.start))
+        left, right = words.lower[max(0, first - REACH) : first][::-1], words.lower[last : last + REACH]
+        around = Surroundings(left, right, class_before(words.text, span[0]), class_after(words.text, span[1]))
+        own = frozenset(term for term in words.terms[first:last] if term)
+        label = labels.read_candidate(candidate.kind, words.lower[first:last] or ("",), around)
+        source.facts[span] = Facts(first, last, begin, end, around, own, label)
+    return source.facts[span]
 
 
 class MaskView:
@@ -67,6 +106,8 @@ class MaskView:
         self.offset = offset
         self.rarity = rarity
         self.title_terms = frozenset(title_terms)
+        self.before = class_before(words.text, offset)
+        self.after = class_after(words.text, offset + 1)
         self.left = words.lower[max(0, at - REACH) : at][::-1]
         self.right = words.lower[at : at + REACH]
         begin, end = words.span_words(*words.sentence_at(offset))
@@ -110,15 +151,31 @@ class Shared:
     """The features that depend on the passage alone."""
 
 
-def measure_places(view: MaskView, places: Iterable[Place], ranks: dict[str, int], kinds: KindTable, title: str) -> np.ndarray:
+@dataclass(slots=True)
+class Usage:
+    """How a candidate text is used where it stands."""
+
+    before: set[str]
+    """Words right before it."""
+    after: set[str]
+    """Words right after it."""
+    inside: bool = False
+    """It stands with a capital elsewhere than at the head of a sentence."""
+
+
+def measure_places(
+    view: MaskView, places: Sequence[Place], ranks: dict[str, int], labels: LabelTable, title: str
+) -> np.ndarray:
     """One row of `FEATURES` for each place; all values lie in about -3..3."""
     shared: dict[str, Shared] = {}
     rows = []
+    expected = labels.read_context(Surroundings(view.left, view.right, view.before, view.after))
+    usage = _collect_usage(places, labels)
     for place in places:
         source = place.source
         if source.passage_id not in shared:
             shared[source.passage_id] = _share(view, source, ranks, title)
-        rows.append(_measure_place(view, place, shared[source.passage_id], kinds))
+        rows.append(_measure_place(view, place, shared[source.passage_id], usage, labels, expected))
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURES))
 
 
@@ -137,12 +194,25 @@ def _share(view: MaskView, source: Source, ranks: dict[str, int], title: str) ->
     return Shared(terms, (overlap, float(source.title == title), named, names_title, rank))
 
 
-def _measure_place(view: MaskView, place: Place, shared: Shared, kinds: KindTable) -> list[float]:
+def _collect_usage(places: Sequence[Place], labels: LabelTable) -> dict[str, Usage]:
+    """How each candidate text is used over all the passages."""
+    usage: dict[str, Usage] = {}
+    for place in places:
+        words, candidate = place.source.words, place.candidate
+        around = read_facts(place.source, candidate, labels).around
+        use = usage.setdefault(candidate.text.casefold(), Usage(set(), set()))
+        use.before.add(around.left[0] if around.left else "^")
+        use.after.add(around.right[0] if around.right else "$")
+        use.inside |= candidate.start not in words.sentences and candidate.text[0].isupper()
+    return usage
+
+
+def _measure_place(
+    view: MaskView, place: Place, shared: Shared, usage: dict[str, Usage], labels: LabelTable, expected: np.ndarray
+) -> list[float]:
     source, candidate = place.source, place.candidate
-    words = source.words
-    first, last = words.span_words(candidate.start, candidate.end)
-    begin, end = words.span_words(*words.sentence_at(candidate.start))
-    own = words.terms[first:last]
+    facts = read_facts(source, candidate, labels)
+    first, last, begin, end, own = facts.first, facts.last, facts.begin, facts.end, facts.own
     near = wide = side = sentence = rare = 0.0
     for term, places, near_weight, wide_weight, after, rarity in shared.terms:
         if term in own:
@@ -156,10 +226,11 @@ def _measure_place(view: MaskView, place: Place, shared: Shared, kinds: KindTabl
             sentence += rarity
             rare = max(rare, rarity)
     overlap, same_title, named, names_title, rank = shared.values
-    left, right = words.lower[max(0, first - REACH) : first][::-1], words.lower[last : last + REACH]
+    left, right = facts.around.left, facts.around.right
     left_one, left_two = _match_ends(view.left, left)
     right_one, right_two = _match_ends(view.right, right)
-    own_rarity = [view.rarity(term) for term in own if term]
+    use = usage[candidate.text.casefold()]
+    own_rarity = [view.rarity(term) for term in sorted(own)]
     kind = [float(candidate.kind is kind) for kind in Kind]
     return [
         *(near / view.near_sum, wide / view.wide_sum, side / view.near_sum, sentence / view.sentence_sum, overlap),
@@ -168,8 +239,10 @@ def _measure_place(view: MaskView, place: Place, shared: Shared, kinds: KindTabl
         *(same_title, named, names_title, float(candidate.text.lower() == source.title.lower())),
         *(float((candidate.start, candidate.end) in source.anchors), rank),
         *(sum(own_rarity) / max(1, len(own_rarity)) / 10.0, math.log1p(len(candidate.text)) / 3.0),
-        *(kinds.left(view.left, candidate.kind), kinds.right(view.right, candidate.kind), left_one * right_one),
-        *(rare / 10.0, float(place.gap), *kind),
+        *(labels.agreement(expected, facts.label), left_one * right_one, rare / 10.0, float(place.gap)),
+        *(float((view.left or "^")[0] in use.before), float((view.right or "$")[0] in use.after)),
+        *(float(view.before == facts.around.before), float(view.after == facts.around.after)),
+        *(float(not use.inside and first + 1 == last and candidate.text[0].isupper()), *kind),
     ]
 
 
@@ -177,22 +250,6 @@ def _match_ends(wanted: Sequence[str], here: Sequence[str]) -> tuple[float, floa
     one = float(bool(wanted) and bool(here) and wanted[0] == here[0] or not wanted and not here)
     two = float(one > 0 and len(wanted) > 1 and len(here) > 1 and wanted[1] == here[1])
     return one, two
-
-
-class KindTable:
-    """What the words beside a stretch say of its kind: log of P(kind beside word) over P(kind), from counts."""
-
-    def __init__(self, left: dict[str, dict[str, float]], right: dict[str, dict[str, float]]) -> None:
-        self._left = left
-        self._right = right
-
-    def left(self, words: Sequence[str], kind: Kind) -> float:
-        """The log ratio for the word before; 0 for a word without a row."""
-        return self._left.get(words[0] if words else "^", {}).get(kind, 0.0)
-
-    def right(self, words: Sequence[str], kind: Kind) -> float:
-        """The log ratio for the word after; 0 for a word without a row."""
-        return self._right.get(words[0] if words else "$", {}).get(kind, 0.0)
 
 
 def share_belief(scores: np.ndarray, texts: Sequence[str]) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.agents.candidates import Kind
 from pipeline.agents.scoring import MaskView
 from pipeline.search.engine import FoundPassage
 from prompts.library import load_template, load_words
@@ -71,9 +70,9 @@ class Wording:
         """The words around an answer in its passage."""
         return _flatten(finding.passage.text[max(0, finding.start - BESIDE) : finding.end + BESIDE])
 
-    def name_kind(self, kind: Kind | None) -> str:
-        """A kind in words."""
-        return self._words[kind.value if kind else "unknown"]
+    def name_label(self, label: str | None) -> str:
+        """What kind of thing is sought, in words."""
+        return self._words[label or "unknown"]
 
     def name_place(self, section: Sequence[str]) -> str:
         """The section, in words; empty for the lead."""

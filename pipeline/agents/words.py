@@ -66,6 +66,33 @@ def make_word_cutter(lang: str) -> Callable[[str], Words]:
     return cut
 
 
+def class_before(text: str, offset: int) -> str:
+    """What comes right before an offset: a mark as itself, a word as A, a or 0 by its first character, ^ for nothing."""
+    before = text[max(0, offset - 40) : offset]
+    kept = before.rstrip()
+    if not kept:
+        return "^"
+    if not kept[-1].isalnum():
+        return kept[-1]
+    word = re.split(r"\W", kept)[-1]
+    return _class_of(word[0]) if len(kept) < len(before) else "w"
+
+
+def class_after(text: str, offset: int) -> str:
+    """What comes right after an offset: as `class_before`, with $ for nothing and w for a word that runs on."""
+    after = text[offset : offset + 40]
+    kept = after.lstrip()
+    if not kept:
+        return "$"
+    if not kept[0].isalnum():
+        return kept[0]
+    return _class_of(kept[0]) if len(kept) < len(after) else "w"
+
+
+def _class_of(char: str) -> str:
+    return "0" if char.isdigit() else "A" if char.isupper() else "a"
+
+
 def _first_term(tokenize: Tokenizer, word: str) -> str:
     return next(iter(tokenize(word)), "")
 

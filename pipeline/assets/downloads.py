@@ -66,7 +66,7 @@ def _continue_part(client: httpx.Client, file: RemoteFile, part: Path, progress:
         done = had if resumed else 0
         with part.open("ab" if resumed else "wb") as out:
             progress(file.name, done, file.size)
-            for block in reply.iter_bytes(1 << 20):
+            for block in reply.iter_bytes():  # as they come: larger blocks would be lost at a break
                 out.write(block)
                 done += len(block)
                 if done > file.size:  # a login page, or another file: do not fill the disk with it

@@ -32,7 +32,14 @@ def download_wheel(source: WheelSource, folder: Path) -> Path:
     Raises UnreachableError with pip's reason.
     """
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    exact = ["--no-deps", "--only-binary=:all:", "--dest", str(folder), f"{source.distribution}=={source.version}"]
+    exact = [
+        "--retries=2",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        str(folder),
+        f"{source.distribution}=={source.version}",
+    ]
     reason = ""
     for build in OTHER_BUILDS:
         try:

@@ -73,12 +73,16 @@ def _unzstd(file: BinaryIO) -> Iterator[bytes]:
 
 
 def read_head(path: Path, size: int = 4096) -> bytes:
-    """Up to the first `size` bytes of a file, decompressed; for telling formats apart."""
+    """Up to the first `size` bytes of a file, decompressed; fewer when it is damaged after them."""
     head = b""
-    for chunk in read_chunks(path):
-        head += chunk
-        if len(head) >= size:
-            break
+    try:
+        for chunk in read_chunks(path):
+            head += chunk
+            if len(head) >= size:
+                break
+    except SourceError:
+        if not head:
+            raise
     return head[:size]
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pipeline.corpus.template_calls import Call
 
 MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 
 
-def write_date(year: str, month: str = "", day: str = "", lang: str = "en", day_first: bool = False) -> str | None:
-    """A date in words; None when a part of it is no number in range (a month may be named)."""
+def write_date(parts: list[str], lang: str = "en", day_first: bool = False) -> str | None:
+    """Year, month and day (later ones may be missing) in words; None when one is out of range. A month may be named."""
+    year, month, day = (*parts[:3], "", "", "")[:3]
     number = _month_number(month)
     if not year.isdigit() or (month and not number) or (day and not (day.isdigit() and 1 <= int(day) <= 31)):
         return None
@@ -43,7 +45,7 @@ def show_date(call: Call) -> str | None:
         return None
     if not args[0].isdigit() or len(args[0]) > 4:
         return args[0]
-    return write_date(*args[:3], lang=call.lang, day_first=_day_first(call))
+    return write_date(args, lang=call.lang, day_first=_day_first(call))
 
 
 def show_year(call: Call) -> str | None:
@@ -57,7 +59,7 @@ def show_as_of(call: Call) -> str | None:
     if alt := call.first("alt"):
         return alt
     args = call.plain()
-    date = write_date(*args[:3], lang=call.lang, day_first=call.first("df").lower() != "us") if args else None
+    date = write_date(args, lang=call.lang, day_first=call.first("df").lower() != "us") if args else None
     if date is None:
         return None
     if call.first("bare"):

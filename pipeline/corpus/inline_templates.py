@@ -10,8 +10,10 @@ from pipeline.corpus.symbols import SYMBOLS
 from pipeline.corpus.template_calls import (
     Call,
     Handler,
+    show_as_written,
     show_constant,
     show_first,
+    show_flagged,
     show_last,
     show_list,
     show_nothing,
@@ -25,17 +27,22 @@ HANDLED: tuple[tuple[str, Handler], ...] = (
     (
         "nowrap|nobr|nwr|nowraplinks|j|small|smaller|smaller2|midsize|big|bigger|large|larger|huge|sm|center|noitalic|"
         "nobold|nobold2|strong|em|italic|bold|vanchor|visible anchor|angle|mvar|math|math2|tooltip|abbr|abbrv|"
-        "abbrlink|define|start-date|end-date|birth-date|death-date|unicode|linktext|polytonic|hebrew|arabic|nastaliq|"
+        "abbrlink|define|start-date|end-date|birth-date|death-date|unicode|linktext|polytonic|hebrew|arabic|nastaliq|nq|"
         "script/arabic|script/hebrew|script/nastaliq|keypress|key press|key|tt|mono|code|var|samp|kbd|ruby|ruby-ja|"
-        "rtl|bidi|midsize|pxsmall|allow wrap|normal|not a typo|typo|sic inline|sub label|僻字|zhuyin|strikethrough|"
-        "flag|flagu|flagcountry|flaglink|flagright|flaglist|pad|hw|thinspace|unichar text|small|pinyin|char",
+        "rtl|bidi|pxsmall|allow wrap|normal|not a typo|typo|sic inline|sub label|僻字|zhuyin|strikethrough|"
+        "flag|flagu|flagcountry|flaglink|flagright|flaglist|pad|hw|thinspace|unichar text|pinyin|char",
         show_first,
     ),
-    ("lang|script|rtl-lang|flagg|font|color|colour|fontcolor|background color|fs interlinear|lang2", show_second),
+    (
+        "lang|lang2|script|wikt|wikt-lang|rtl-lang|flagg|font|color|colour|fontcolor|background color|fs interlinear",
+        show_second,
+    ),
     ("transl|transliteration|tlit|resize|translit", show_last),
     ("hlist|flatlist|ubl|ubil|unbulleted list|vunblist|plainlist|plain list|cslist", show_list),
-    ("quote|blockquote|cquote|bquote|quotation|centered quote|rquote|poemquote|引言|引文|quote2|cquote2", show_quotation),
-    ("pagename|basepagename|fullpagename|subst:pagename|pagename|article name", show_title),
+    ("quote|blockquote|cquote|bquote|quotation|centered quote|rquote|poemquote|引言|引文", show_quotation),
+    ("pagename|basepagename|fullpagename|article name", show_title),
+    ("sic", show_as_written),
+    ("citation needed span|clarify span|as written|dubious span", show_flagged),
     # numbers
     ("convert|cvt|conv", measures.convert),
     ("val", measures.show_value),
@@ -78,7 +85,10 @@ PREFIXED: tuple[tuple[str, Handler], ...] = (
     ("link-", scripts.show_foreign_link),
     ("internal link helper/", scripts.show_foreign_link),
 )
-SHIPS = frozenset("hms hmas hmcs hmnzs uss usns usat usrc ss rms mv ms sms ins gts rv mts usav hmt hmht".split())
+SHIPS = (
+    "hms", "hmas", "hmcs", "hmnzs", "uss", "usns", "usat", "usrc", "ss", "rms", "mv",
+    "ms", "sms", "ins", "gts", "rv", "mts", "usav", "hmt",
+)  # fmt: skip
 
 
 def show_angle_brackets(call: Call) -> str:

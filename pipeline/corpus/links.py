@@ -9,20 +9,24 @@ import html
 import re
 from urllib.parse import unquote
 
-FILES = frozenset(
-    "file image media 文件 檔案 档案 图像 圖像 图片 圖片 影像 файл картинка изображение datei bild fichier archivo imagen "
-    "ficheiro imagem bestand afbeelding plik grafika ファイル 画像 immagine".split()
-)
-CATEGORIES = frozenset(
-    "category 分类 分類 категория kategorie catégorie categoría categoria categorie kategoria カテゴリ 분류".split()
-)
+FILES = frozenset({
+    "file", "image", "media", "文件", "檔案", "档案", "图像", "圖像", "图片", "圖片", "影像", "файл", "картинка",
+    "изображение", "datei", "bild", "fichier", "archivo", "imagen", "ficheiro", "imagem", "bestand", "afbeelding",
+    "plik", "grafika", "ファイル", "画像", "immagine",
+})  # fmt: skip
+CATEGORIES = frozenset({
+    "category", "分类", "分類", "категория", "kategorie", "catégorie", "categoría", "categoria", "categorie",
+    "kategoria", "カテゴリ", "분류",
+})  # fmt: skip
 # Shown as text, but no mention of an article.
-OTHER_SPACES = frozenset(
-    "talk user wikipedia wp project help template portal special draft module mos book mediawiki timedtext topic "
-    "wikt wiktionary wikisource wikiquote wikibooks wikinews wikiversity wikispecies wikidata commons meta species "
-    "voy voyage foundation mw bugzilla phab doi iarchive oclc google imdbname imdbtitle "
-    "用户 用戶 使用者 维基百科 維基百科 帮助 幫助 模板 样板 樣板 主题 主題 特殊 草稿 模块 模組".split()
-)
+OTHER_SPACES = frozenset({
+    "talk", "user", "wikipedia", "wp", "project", "help", "template", "portal", "special", "draft", "module",
+    "mos", "book", "mediawiki", "timedtext", "topic", "wikt", "wiktionary", "wikisource", "wikiquote", "wikibooks",
+    "wikinews", "wikiversity", "wikispecies", "wikidata", "commons", "meta", "species", "voy", "voyage",
+    "foundation", "mw", "bugzilla", "phab", "doi", "iarchive", "oclc", "google", "imdbname", "imdbtitle", "用户",
+    "用戶", "使用者", "维基百科", "維基百科", "帮助", "幫助", "模板", "样板", "樣板", "主题", "主題", "特殊",
+    "草稿", "模块", "模組",
+})  # fmt: skip
 INTERWIKI = re.compile(r"[a-z]{1,3}(?:-[a-z-]+)?$|simple$")
 SPACES = re.compile(r"[\s_]+")
 PIPE_TRICK = re.compile(r"^:?(?:[^:]*:)?(.*?)(?: ?[(（][^()（）]*[)）])?(?:, .*)?$", re.DOTALL)

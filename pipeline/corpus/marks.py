@@ -31,7 +31,7 @@ FOREIGN = re.compile(
     "\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U0010ffff]"
 )
 SPACE = re.compile("[\t\r\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f]")
-SPACE_RUN = re.compile(r" {2,}")
+SPACE_RUN = re.compile("  +")
 
 OPENING = ("(", "[", "（", "［")
 CLOSING = (")", "]", "）", "］")
@@ -41,6 +41,13 @@ BRACKETED = re.compile(r"[(（][^()（）\n]*[)）]")
 SPOKEN_LABEL = re.compile(
     rf"(?:(?:\b(?:pronounced|pronunciation|pronounciation|locally|also|IPA|UK|US|or|English)\b|发音|發音|讀音|读音)"
     rf"[:：]? ?|[,;] ?|{SPOKEN} ?)*{SPOKEN}"
+)
+# A name that opens a line, its pronunciation, then the sentence goes on: it reads as well without.
+SPOKEN_IN_LEAD = re.compile(
+    rf"(?m)^([^.\n{SPOKEN}]{{1,100}}){SPOKEN}(?=[ ,;]*(?:[,(]|is |was |are |were |officially |or ))"
+)
+ANNOUNCES = re.compile(
+    r"\b(?:pronounced|pronunciation|is|was|are|as|by|of|like|in|the|sound|vowel|consonant|phoneme)[: ]*$"
 )
 
 
@@ -60,9 +67,13 @@ def restore(text: str) -> str:
 
 
 def settle_spoken(text: str) -> str:
-    """Turn each `SPOKEN` into a gap when it stands in brackets (with the words that announce it), else into a hole."""
+    """Turn each `SPOKEN` into a gap where a sentence can do without it, else into a hole.
+
+    It can in brackets (the words that announce it go as well), and after the name that opens a paragraph.
+    """
     if SPOKEN not in text:
         return text
+    text = SPOKEN_IN_LEAD.sub(lambda found: found[0] if ANNOUNCES.search(found[1]) else found[1] + GAP, text)
     text = BRACKETED.sub(lambda found: SPOKEN_LABEL.sub(GAP, found[0]) if SPOKEN in found[0] else found[0], text)
     return text.replace(SPOKEN, HOLE)
 
@@ -91,6 +102,8 @@ def _join(left: str, right: str) -> tuple[str, str]:
     if after.startswith(CLOSING):
         return before, after
     before, after = left.rstrip(" "), right.lstrip(" ")
+    if after.startswith((",", ";")):
+        before = before.rstrip(" :：")
     if before.endswith((",", ";")) and after.startswith((",", ";")):
         after = after[1:]
     if (before == left and after == right) or after.startswith(STOPS) or not before or before.endswith("\n"):

@@ -21,14 +21,14 @@ UNITS = {
     "c": "°C", "f": "°F", "k": "K", "r": "°R", "sqmi": "sq mi", "sqkm": "km²", "sqft": "sq ft", "sqm": "m²",
     "sqin": "sq in", "sqyd": "sq yd", "cuft": "cu ft", "cuyd": "cu yd", "cumi": "cu mi", "cuin": "cu in",
     "cum": "m³", "cc": "cm³", "kph": "km/h", "kn": "knots", "kt": "knots", "nmi": "nautical miles", "acre": "acres",
-    "mile": "miles", "foot": "feet", "inch": "inches", "in": "inches", "hp": "hp", "oz": "oz", "st": "st", "lt": "long tons", "lton": "long tons",
+    "mile": "miles", "foot": "feet", "inch": "inches", "in": "inches",
+    "lt": "long tons", "lton": "long tons",
     "ston": "short tons", "usgal": "US gal", "impgal": "imp gal", "impbbl": "imp bbl", "usoz": "US fl oz",
-    "lb·ft": "lb⋅ft", "lbft": "lb⋅ft", "ftlbf": "ft⋅lbf", "n.m": "N⋅m", "nm": "nm", "ly": "light-years", "au": "AU",
+    "lb·ft": "lb⋅ft", "lbft": "lb⋅ft", "ftlbf": "ft⋅lbf", "ly": "light-years", "au": "AU",
     "pd/sqmi": "/sq mi", "pd/km2": "/km²", "/sqmi": "/sq mi", "/km2": "/km²", "ft/s": "ft/s", "cuft/s": "cu ft/s",
-    "tonne": "tonnes", "t": "tonnes", "carat": "carats", "hand": "hands", "min": "minutes",
+    "tonne": "tonnes", "t": "tonnes", "carat": "carats", "hand": "hands",
 }  # fmt: skip
-CASE_MATTERS = {"C", "F", "K", "R", "LT", "ST", "Nm", "N.m", "nm"}
-EXACT_UNITS = {"LT": "long tons", "ST": "short tons", "Nm": "N⋅m", "N.m": "N⋅m", "nm": "nm"}
+EXACT_UNITS = {"LT": "long tons", "ST": "short tons", "Nm": "N⋅m", "N.m": "N⋅m"}
 SCALES = {"e3": "thousand", "e6": "million", "e9": "billion", "e12": "trillion"}
 SMALLER = {"ft": ("in", "inch"), "foot": ("in", "inch"), "lb": ("oz",), "st": ("lb",), "mi": ("ft", "yd", "chain"),
            "yd": ("ft",), "LT": ("LT", "cwt")}  # fmt: skip
@@ -88,7 +88,7 @@ def _unit(code: str) -> str:
     scale = next((scale for scale in ("e12", "e3", "e6", "e9") if code.startswith(scale)), "")
     if scale:
         return f"{SCALES[scale]} {_unit(code[len(scale) :])}"
-    name = EXACT_UNITS.get(code) or UNITS.get(code if code in CASE_MATTERS else code.lower(), code)
+    name = EXACT_UNITS.get(code) or UNITS.get(code.lower(), code)
     return POWER.sub(lambda power: "²" if power[1] == "2" else "³", name)
 
 

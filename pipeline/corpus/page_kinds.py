@@ -8,7 +8,9 @@ from pipeline.corpus.links import normalise_title
 from pipeline.corpus.raw_pages import BROKEN, PLAIN, WIKITEXT, RawPage
 from schemas.config import CorpusConfig
 
-REDIRECT = re.compile(r"\s*#[^\S\n]*(?:redirect|重定向|пренасочване|виж)[^\S\n]*:?[^\S\n]*\[\[([^\[\]\n|]+)", re.IGNORECASE)
+REDIRECT = re.compile(
+    r"\s*#[^\S\n]*(?:redirect|重定向|пренасочване|виж)[^\S\n]*:?[^\S\n]*\[\[([^\[\]\n|]+)", re.IGNORECASE
+)
 DISAMBIGUATION = re.compile(
     r"\{\{\s*(?:template:)?(?:"
     r"disambig(?:uation)?(?:[ _-](?:page|cleanup))?|dis(?:amb)?|dab|hndis(?:-cleanup)?|hnd(?:ab)?|geo-?dis|surnames?|"
@@ -17,13 +19,16 @@ DISAMBIGUATION = re.compile(
     r"music|military unit|molecular formula|mountain|phonetics|plant|road|taxonomic?(?: authority)?|township|"
     r"biology|chinese title|station|tropical cyclone)[ _](?:disambiguation|disambig|index)|"
     r"(?:letter-?numbercomb|mil-unit|mil-base-|school|number|road|hospital|math|bio|county|tn|latin name|portal|roman)"
-    r"dis(?:ambig)?|shipindex|ship[ _]index|mountainindex|lakeindex|sportindex|roadindex|storm[ _]index|sia|set[ _]index(?:[ _]article)?|"
+    r"dis(?:ambig)?|shipindex|ship[ _]index|mountainindex|lakeindex|sportindex|roadindex|storm[ _]index|sia|"
+    r"set[ _]index(?:[ _]article)?|"
     r"消歧[义義](?:[页頁])?|(?:人名|地名|姓氏|校名|車站|车站)消歧[义義](?:[页頁])?|disambigs?-cleanup|пояснение"
     r")\s*[|}]",
     re.IGNORECASE,
 )
 DISAMBIGUATION_TITLE = re.compile(r"[(（](?:disambiguation|消歧[义義]|пояснение)[)）]$")
-DISAMBIGUATION_START = re.compile(r"[^\n]{0,200}\b(?:may|can|might) (?:also )?(?:refer|stand) (?:to|for)\b[^\n.]{0,40}:?\s*(?:\n|$)")
+DISAMBIGUATION_START = re.compile(
+    r"[^\n]{0,200}\b(?:may|can|might) (?:also )?(?:refer|stand) (?:to|for)\b[^\n.]{0,40}:?\s*(?:\n|$)"
+)
 LIST_TITLE = re.compile(r"^(?:Lists? of |Index of .*articles$)|列表(?: ?[(（].*[)）])?$")
 
 

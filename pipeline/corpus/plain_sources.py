@@ -6,7 +6,7 @@ Promises: memory stays flat; a row that cannot be read is a page with an `error`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,9 @@ def read_hub(source: str) -> Iterator[RawPage]:
         for ordinal, row in enumerate(load_dataset(name, config, split="train", streaming=True)):
             yield _page(row, source, ordinal)
     except (OSError, ValueError, RuntimeError) as error:
-        what = str(error).strip().split("\n")[0]
-        raise SourceError(f"{source} cannot be read after {ordinal + 1} pages: {what}", "check its name and the network")
+        reason = str(error).strip().split("\n")[0]
+        what = f"{source} cannot be read after {ordinal + 1} pages: {reason}"
+        raise SourceError(what, "check its name and the network") from None
     _require_pages(source, ordinal + 1)
 
 

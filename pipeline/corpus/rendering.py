@@ -16,7 +16,7 @@ from pipeline.corpus.template_calls import Call
 from schemas.documents import HOLE
 
 MAX_DEPTH = 20
-FUNCTIONS = frozenset("formatnum lc uc lcfirst ucfirst #tag defaultsort displaytitle".split())
+FUNCTIONS = frozenset(["formatnum", "lc", "uc", "lcfirst", "ucfirst", "#tag", "defaultsort", "displaytitle"])
 TRAILS = {"en": re.compile(r"[a-z]+"), "zh": re.compile(r"(?!)"), "ja": re.compile(r"(?!)"), "ko": re.compile(r"(?!)")}
 ANY_TRAIL = re.compile(r"[^\W\d_]+")
 NUMBERED = re.compile(r"[1-9]\d?$")
@@ -97,7 +97,7 @@ class Renderer:
         text = self._text
         name_end = min((at for mark in ("|", "{{") if (at := text.find(mark, start + 2, end)) >= 0), default=end)
         name = normalise_name(text[start + 2 : name_end].replace(GAP, ""))
-        function, colon, rest = name.partition(":")
+        function, colon, _ = name.partition(":")
         argument_start = name_end + 1
         if colon and function in FUNCTIONS:
             name = name if function == "#tag" else function

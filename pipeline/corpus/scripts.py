@@ -25,7 +25,7 @@ CHINESE_PARTS = {
     "j": "Jyutping", "y": "Yale", "poj": "Pe̍h-ōe-jī", "l": "lit.",
 }  # fmt: skip
 KOREAN_PARTS = {"hangul": "Korean", "hanja": "Hanja", "rr": "RR", "mr": "MR"}
-AERA = frozenset("bc ad bce ce am pm ah".split())
+AERA = frozenset(["bc", "ad", "bce", "ce", "am", "pm", "ah"])
 
 
 def show_spoken(_call: Call) -> str:
@@ -100,5 +100,8 @@ def show_foreign_link(call: Call) -> str | None:
         shown = shown or call.first("d")
     else:
         chinese = call.lang.startswith("zh")
-        title, shown = call.arg(1), call.first("lt", "d", "nobold") or (call.arg(3) if chinese and len(args) > 2 else "")
+        title, shown = (
+            call.arg(1),
+            call.first("lt", "d", "nobold") or (call.arg(3) if chinese and len(args) > 2 else ""),
+        )
     return call.link(title, shown or title) if title else None

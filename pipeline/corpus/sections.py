@@ -12,16 +12,23 @@ from dataclasses import dataclass
 from pipeline.corpus.marks import LINK_END, LINK_MARK, LINK_START
 from schemas.documents import HOLE, LIST_MARK, Link, Section
 
-LEFT_OUT = frozenset(
-    """references|reference|external links|external link|see also|further reading|notes|note|bibliography|footnotes|sources|source
-citations|notes and references|references and notes|notes and citations|citations and notes|works cited|footnotes and references
-references and footnotes|references and sources|sources and references|general references|cited sources|literature|endnotes
-explanatory notes|notes and sources|references and further reading|further reading and external links|references and external links
-external links and references|additional reading|suggested reading|primary sources|secondary sources|other sources|cited references
-参考文献|參考文獻|参考资料|參考資料|参考|參考|参考书目|參考書目|参考来源|參考來源|外部链接|外部鏈接|外部連結|外部連接|外部链结|参见|參見|参看|參看|另见|另見
-相关条目|相關條目|延伸阅读|延伸閱讀|扩展阅读|擴展閱讀|注释|註釋|注釋|注解|註解|备注|備註|脚注|腳註|腳注|来源|來源|资料来源|資料來源|引用|引註|引注|引用来源|引用來源
-相关链接|相關連結|参考链接|參考連結|参考文献与注释|參考資料與註釋|注释与参考文献|註釋與參考文獻|书目|書目""".replace("\n", "|").split("|")
-)
+LEFT_OUT = frozenset({
+    "additional reading", "bibliography", "citations", "citations and notes", "cited references", "cited sources",
+    "endnotes", "explanatory notes", "external link", "external links", "external links and references",
+    "footnotes", "footnotes and references", "further reading", "further reading and external links",
+    "general references", "literature", "note", "notes", "notes and citations", "notes and references",
+    "notes and sources", "other sources", "primary sources", "reference", "references",
+    "references and external links", "references and footnotes", "references and further reading",
+    "references and notes", "references and sources", "secondary sources", "see also", "source", "sources",
+    "sources and references", "suggested reading", "works cited", "书目", "來源", "備註", "参看", "参考",
+    "参考书目", "参考文献", "参考文献与注释", "参考来源", "参考资料", "参考链接", "参见", "參看", "參考",
+    "參考來源", "參考文獻", "參考書目", "參考資料", "參考資料與註釋", "參考連結", "參見", "另見", "另见", "备注",
+    "外部連接", "外部連結", "外部鏈接", "外部链接", "外部链结", "延伸閱讀", "延伸阅读", "引注", "引用", "引用來源",
+    "引用来源", "引註", "扩展阅读", "擴展閱讀", "書目", "来源", "注解", "注释", "注释与参考文献", "注釋",
+    "相关条目", "相关链接", "相關條目", "相關連結", "脚注", "腳注", "腳註", "註解", "註釋", "註釋與參考文獻",
+    "資料來源", "资料来源",
+})  # fmt: skip
+MARKS = ("", "*", "#", ":", ";", " ", "|", "-", "{")
 HAS_WORD = re.compile(r"\w")
 CJK_EDGE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 MAX_LEVEL = 6
@@ -69,7 +76,7 @@ def split_sections(flat: str) -> list[tuple[tuple[str, ...], list[str]]]:
     paragraph: list[str] = []
     for line in flat.split("\n"):
         heading = _read_heading(line) if line.startswith("=") else None
-        if heading is None and line[:1] not in ("", "*", "#", ":", ";", " ", "|", "-", "{"):
+        if heading is None and line[:1] not in MARKS and HAS_WORD.search(line):
             paragraph.append(line)
             continue
         sections[-1][1].extend(_join_lines(paragraph))
@@ -96,7 +103,7 @@ def _join_lines(lines: list[str]) -> list[str]:
     for line in lines:
         close = not joined or (CJK_EDGE.match(joined[-1]) and CJK_EDGE.match(line))
         joined += line.strip() if close else f" {line.strip()}"
-    return [joined] if HAS_WORD.search(joined) else []
+    return [joined] if joined else []
 
 
 def _read_marked_line(line: str) -> str:

@@ -57,7 +57,9 @@ def _expand(source: str, format_: SourceFormat) -> list[str]:
         if path.is_dir() and format_ in (SourceFormat.AUTO, SourceFormat.FOLDER) and _holds_pages(path):
             expanded.append(path)
         elif path.is_dir():
-            expanded += sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
+            expanded += sorted(
+                file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "_"))
+            )
         else:
             expanded.append(path)
     return [str(path) for path in expanded]

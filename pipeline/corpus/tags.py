@@ -11,16 +11,17 @@ from pipeline.corpus.marks import GAP, protect
 from schemas.documents import HOLE
 
 INVISIBLE_TAGS = (
-    "ref references gallery timeline imagemap graph mapframe maplink templatestyles indicator inputbox score section "
-    "categorytree table"
+    "ref|references|gallery|timeline|imagemap|graph|mapframe|maplink|templatestyles|indicator|inputbox|score|section|"
+    "categorytree|table"
 )
-VISIBLE_TAGS = "math chem ce hiero syntaxhighlight source pre"
-OPAQUE = re.compile(rf"<({'|'.join(f'{INVISIBLE_TAGS} {VISIBLE_TAGS} nowiki'.split())})\b([^<>]*)>", re.IGNORECASE)
+VISIBLE_TAGS = "math|chem|ce|hiero|syntaxhighlight|source|pre"
+OPAQUE = re.compile(rf"<({INVISIBLE_TAGS}|{VISIBLE_TAGS}|nowiki)\b([^<>]*)>", re.IGNORECASE)
 MARKUP = re.compile(r"\{\{|\[\[|\]\]|\}\}|<")
 STRAY_REF = re.compile(r"</?ref(?:erences)?\b[^<>\n]*>?", re.IGNORECASE)
 
 HIDDEN = re.compile(r"<(span|div)\b[^<>]*display:\s*none[^<>]*>[^<>]*</\1\s*>", re.IGNORECASE)
-RAISED = re.compile(r"(.?)<(sup|sub)\b[^<>]*>([^<>\n]{0,80})</\2\s*>", re.IGNORECASE)
+LOWERED = re.compile(r"<sub\b[^<>]*>([^<>\n]{0,80})</sub\s*>", re.IGNORECASE)
+RAISED = re.compile(r"<sup\b[^<>]*>([^<>\n]{0,80})</sup\s*>", re.IGNORECASE)
 BREAKING = re.compile(r"</?(?:blockquote|p|div|li|ul|ol|dl|dd|dt|center|poem|hr|h[1-6])\b[^<>\n]*>", re.IGNORECASE)
 LINE_BREAK = re.compile(r"<[\\/]?br\b[^<>\n]*>", re.IGNORECASE)
 STYLING = re.compile(
@@ -29,14 +30,15 @@ STYLING = re.compile(
     r"pre|source|syntaxhighlight|timeline)\b[^<>\n]*>",
     re.IGNORECASE,
 )
-QUOTES = re.compile("'{2,}")
+QUOTES = re.compile("''+")  # not '{2,}: with a literal to look for, the search is ten times faster
 
 
 def strip_comments(text: str) -> str:
     """Drop comments, and the whole line where a line holds nothing else; one that never ends hides the rest."""
     if "<!--" not in text:
         return text
-    pieces, position = [], 0
+    pieces: list[str] = []
+    position = 0
     while (start := text.find("<!--", position)) >= 0:
         before = text[position:start]
         end = text.find("-->", start)
@@ -51,7 +53,8 @@ def strip_comments(text: str) -> str:
 
 def strip_opaque(text: str) -> str:
     """Take out the tags whose insides are not wikitext: a gap for references and pictures, a hole for formulas."""
-    pieces, position = [], 0
+    pieces: list[str] = []
+    position = 0
     endless: set[str] = set()
     while found := OPAQUE.search(text, position):
         name = found[1].lower()
@@ -77,22 +80,25 @@ def strip_opaque(text: str) -> str:
 def _replace(name: str, inside: str) -> str:
     if name == "nowiki":
         return HOLE if MARKUP.search(inside) else protect(inside)
-    return HOLE if name in VISIBLE_TAGS.split() else GAP
+    return HOLE if name in VISIBLE_TAGS.split("|") else GAP
 
 
 def strip_styling(text: str) -> str:
     """Take out the tags and quotes that style words; a raised or lowered number stays apart from the number before."""
     if "<" in text:
         text = HIDDEN.sub("", text)
-        # Twice, because the character before a tag may itself belong to a tag.
-        text = RAISED.sub(_raise, RAISED.sub(_raise, text))
+        # One after the other, so that what stands before a raised number is seen without its own tag.
+        text = RAISED.sub(_raise, LOWERED.sub(_lower, text))
         text = STYLING.sub("", BREAKING.sub("\n", LINE_BREAK.sub(" ", text)))
     return QUOTES.sub(lambda run: "'" * (1 if len(run[0]) == 4 else max(0, len(run[0]) - 5)), text)
 
 
 def _raise(found: re.Match[str]) -> str:
-    before, tag, inside = found[1], found[2].lower(), found[3].strip()
-    return before + set_apart(before, inside, "^" if tag == "sup" else "_")
+    return set_apart(found.string[max(found.start() - 1, 0) : found.start()], found[1].strip(), "^")
+
+
+def _lower(found: re.Match[str]) -> str:
+    return set_apart(found.string[max(found.start() - 1, 0) : found.start()], found[1].strip(), "_")
 
 
 def set_apart(before: str, inside: str, mark: str) -> str:

@@ -79,6 +79,16 @@ def show_quotation(call: Call) -> str:
     return f"\n\n{text}\n\n"
 
 
+def show_as_written(call: Call) -> str:
+    """{{sic|wo|rd}}: the words, without the remark."""
+    return "".join(call.args[:2]) or GAP
+
+
+def show_flagged(call: Call) -> str:
+    """{{clarify span|text=words}}: the words that are flagged, without the flag."""
+    return call.first("text") or call.arg(1)
+
+
 def show_constant(text: str) -> Handler:
     """A handler that always shows the same text."""
     return lambda _call: text

@@ -10,7 +10,7 @@ import html
 import re
 
 from pipeline.corpus.chinese import resolve_variants
-from pipeline.corpus.marks import GAP, SPACE, close_gaps, restore, scrub, settle_spoken
+from pipeline.corpus.marks import GAP, SPACE, SPACE_RUN, close_gaps, restore, scrub, settle_spoken
 from pipeline.corpus.rendering import Renderer
 from pipeline.corpus.sections import CleanPage, assemble
 from pipeline.corpus.tags import strip_comments, strip_opaque, strip_styling
@@ -18,11 +18,9 @@ from schemas.documents import HOLE
 
 SWITCH = re.compile(r"__[A-Z]{3,30}__")
 LABELLED_URL = re.compile(r"\[(?:https?:|ftp:|mailto:)?//[^\s\[\]<>]+[^\S\n]*([^\[\]\n]*)\]")
-URL = re.compile(r"\b(?:https?|ftp)://[^\s\[\]<>|}\"]*[^\s\[\]<>|}\".,;:!?)']")
+URL = re.compile(r"(?:http|ftp)s?://[^\s\[\]<>|}\"]*[^\s\[\]<>|}\".,;:!?)']")
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 UNMATCHED = re.compile(r"\[\[|\]\]|\{\{+|\}\}+")
-SPACE_RUN = re.compile(r" {2,}")
-
 
 
 def clean_wikitext(markup: str, title: str, lang: str = "en") -> CleanPage:

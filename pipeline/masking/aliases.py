@@ -1,9 +1,9 @@
 """Other ways to write the same answer.
 
-A name: the title its link points to, without what stands in brackets to tell it from its namesakes, and the titles that
-redirect there. A date: day and month the other way round, another name of the era. A number: without its separators, its
-per cent in words, the two sides of a conversion. The judge folds case, articles and punctuation, so no alias is given
-for those.
+A name: the title its link points to, without what stands in brackets to tell it from its namesakes, and the titles
+that redirect there. A date: day and month the other way round, another name of the era. A number: without its
+separators, its per cent in words, the two sides of a conversion. The judge folds case, articles and punctuation, so no
+alias is given for those.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ def _write_dates(text: str) -> Iterable[str]:
         yield f"{match[2]} {match[1]}, {match[3]}"
     elif match := MONTH_FIRST.fullmatch(text):
         yield f"{match[2]} {match[1]} {match[3]}"
-    elif match := DAY_MONTH.fullmatch(text):
-        yield f"{match[2]} {match[1]}"
-    elif match := MONTH_DAY.fullmatch(text):
+    elif match := DAY_MONTH.fullmatch(text) or MONTH_DAY.fullmatch(text):
         yield f"{match[2]} {match[1]}"
     elif match := AD_FIRST.fullmatch(text):
         yield from (f"{match[1]} AD", f"{match[1]} CE")

@@ -1,9 +1,9 @@
 """Candidate spans and how those of several sources become one list without overlaps.
 
-A link is gold and a rule is exact, a named entity is a guess. So links and rules settle the ground first, the longer one
-winning; an entity then takes what is free, or swallows the one link or rule it holds ("War of 1812" over "1812"), but
-never cuts through one and never joins two ("Putney, London" with a link in each). Of two with the same bounds the link
-or rule stays, and takes over what the other knows: a link's target, an entity's finer label.
+A link is gold and a rule is exact, a named entity is a guess. So links and rules settle the ground first, the longer
+one winning; an entity then takes what is free, or swallows the one link or rule it holds ("War of 1812" over "1812"),
+but never cuts through one and never joins two ("Putney, London" with a link in each). Of two with the same bounds the
+link stays, before the rule, before the name, and a link takes over the finer kind and label that the others know.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -35,7 +35,7 @@ def load_scorer(path: str, device: str = "auto", name: str | None = None) -> Cau
     dtype = torch.float32 if place.type == "cpu" else torch.bfloat16
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
     except (OSError, ValueError) as error:
         what = str(error).strip().split("\n", 1)[0]
         fix = "run `rampforge assets get smollm2-135m-instruct`, or set masking.scorer to another model or to null"
@@ -60,7 +60,7 @@ class CausalScorer:
     ) -> None:
         """`batch_tokens`: ids a pass, padding included; a row that is longer goes alone."""
         self.name = name
-        self._model = model.eval()
+        self._model: Any = model.train(False)  # most methods of transformers' models carry no types
         self._tokenizer = tokenizer
         self._context = getattr(model.config, "max_position_embeddings", None) or DEFAULT_CONTEXT
         self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
@@ -117,7 +117,7 @@ class CausalScorer:
         logits = self._model.get_output_embeddings()(read).float()
         losses = torch.nn.functional.cross_entropy(logits, batch.targets.to(device), reduction="none").double().cpu()
         lengths = [length for row in rows for length in row.lengths]
-        means = iter([chunk.mean().item() for chunk in losses.split(lengths)])
+        means = iter([chunk.mean().item() for chunk in torch.split(losses, lengths)])
         return [[math.exp(next(means)) for _ in row.lengths] for row in rows]
 
 

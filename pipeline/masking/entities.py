@@ -57,8 +57,8 @@ def find_entities(nlp: Language, texts: Iterable[str]) -> Iterator[list[Candidat
 def find_chinese_names(texts: Iterable[str]) -> Iterator[list[Candidate]]:
     """Persons, places, institutions and other proper nouns by jieba's tagger; neighbours in one name are joined.
 
-    jieba knows words, not names: "北京" and "大学" are two words of one institution, so a place or a person followed by an
-    institution's noun is one name.
+    jieba knows words, not names: "北京" and "大学" are two words of one institution, so a name and the noun of an
+    institution after it are one name.
     """
     import jieba
     import jieba.posseg

@@ -1,7 +1,7 @@
 """Which candidates may be masked, and for what reason the others may not.
 
-A span must not be given away by the passage itself: by the title, by a second mention in any inflection or alias, by its
-initials, or by a surname. Its sentence must be whole.
+A span must not be given away by the passage itself: by the title, by a second mention in any inflection or alias, by
+its initials, or by a surname. Its sentence must be whole.
 """
 
 from __future__ import annotations

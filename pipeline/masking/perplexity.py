@@ -1,12 +1,12 @@
 """How surprising a span is: exp of the mean negative log-likelihood of its tokens, in nats.
 
-What the model is told is the title, a line break, and the passage before the span with every other candidate span hidden
-as `[mask]`. The paper names perplexity as a measure of difficulty and gives no formula; this definition is the project's
-own. It depends on the passage alone, never on what else is scored beside it.
+What the model is told is the title, a line break, and the passage before the span with every other candidate span
+hidden as `[mask]`. The paper names perplexity as a measure of difficulty and gives no formula; this definition is the
+project's own. It depends on the passage alone, never on what else is scored beside it.
 
-A passage is cut into segments, plain text, span, plain text, and so on, and each is tokenised by itself, the space before
-a span going with the span: byte-pair tokenisers put a word's space into its first token. So the tokens of a span and of
-what stands before it are the same whether the span is scored alone or with all the others.
+A passage is cut into segments, plain text, span, plain text, and so on, and each is tokenised by itself, the space
+before a span going with the span: byte-pair tokenisers put a word's space into its first token. So the tokens of a span
+and of what stands before it are the same whether the span is scored alone or with all the others.
 """
 
 from __future__ import annotations

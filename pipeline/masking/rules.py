@@ -30,8 +30,10 @@ def find_rule_spans(text: str, lang: str) -> list[Candidate]:
     """
     found: list[Candidate] = []
     for kind, pattern in PATTERNS.get(lang.split("-")[0], OTHER):
-        for match in pattern.finditer(text):
-            found.append(Candidate(match.start(), match.end(), kind, match.lastgroup or kind.value, SpanSource.RULE))
+        found.extend(
+            Candidate(match.start(), match.end(), kind, match.lastgroup or kind.value, SpanSource.RULE)
+            for match in pattern.finditer(text)
+        )
     found.sort(key=lambda c: (c.start, -c.end, c.kind))
     kept: list[Candidate] = []
     for candidate in found:

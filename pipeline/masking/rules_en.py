@@ -33,7 +33,7 @@ DATES_EN = re.compile(
     rf"(?: {ERA}(?!\w))?)"
     rf"|(?P<decade>{YEAR}s?(?:{DASH}| (?:and|to) (?:the )?){YEAR}s\b|(?:1\d|20)\d0['’]?s\b)"
     rf"|(?P<era_year>(?:AD|A\.D\.) ?\d{{1,4}}\b(?:{DASH}\d{{1,4}}\b)?"
-    rf"|\d{{1,3}}(?:,?\d{{3}})?(?:{DASH}\d{{1,4}})?\s?{ERA}(?!\w))"
+    rf"|\d{{1,3}}(?:,?\d{{3}})?(?:{DASH}\d{{1,4}})? {ERA}(?!\w))"
     rf"|(?P<year_range>{YEAR}{DASH}(?:{YEAR}|\d\d)\b(?![.,]?\d|%))"
     rf"|(?P<year>{YEAR}(?![\w°%′″]|[.,:]\d|-\d| ?[×]))"
     r")"
@@ -59,20 +59,21 @@ LENGTH = (
     r"|inch(?:es)?|in(?=\))|yards?|light[- ]years?|parsecs?|fathoms?)"
 )
 UNIT = (
-    rf"(?:(?:square|cubic|sq\.?|cu\.?) {LENGTH}|{LENGTH}[²³23]?|ha|hectares?|acres?|[kmμµ]?g|t|lbs?|oz|(?:kilo|milli)?grams?"
-    r"|tonnes?|(?:long |short )?tons?|pounds?|ounces?|[mk]?[lL]|lit(?:re|er)s?|gallons?|bushels?|barrels?"
-    r"|°\s?[CFKR]?|K|kelvins?|degrees?(?: (?:Celsius|Fahrenheit))?|[kMGT]?(?:Hz|W|V|A|J|Pa|eV|B|Wh)|[kMG]?bar|psi|atm|hp"
-    r"|horsepower|[kMG]?(?:watts?|volts?|hertz|bytes?|bits?|joules?)|dB|ppm|rpm|mol|Mya|Ma|Ga"
+    rf"(?:(?:square|cubic|sq\.?|cu\.?) {LENGTH}|{LENGTH}[²³23]?|ha|hectares?|acres?|[kmμµ]?g|t|lbs?|oz"
+    r"|(?:kilo|milli)?grams?|tonnes?|(?:long |short )?tons?|pounds?|ounces?|[mk]?[lL]|lit(?:re|er)s?"
+    r"|gallons?|bushels?|barrels?"
+    r"|°\s?[CFKR]?|K|kelvins?|degrees?(?: (?:Celsius|Fahrenheit))?|[kMGT]?(?:Hz|W|V|A|J|Pa|eV|B|Wh)|[kMG]?bar|psi"
+    r"|atm|hp|horsepower|[kMG]?(?:watts?|volts?|hertz|bytes?|bits?|joules?)|dB|ppm|rpm|mol|Mya|Ma|Ga"
     r"|calories|kcal|cal|knots?|mph|kn"
     r"|seconds?|minutes?|hours?|days?|weeks?|months?|years?|decades?|centuries)"
-    r"(?![\w])(?:\s?(?:/|per) ?(?:k?m[²³]?|mi[²³]?|h|s|min|hour|second|minute|day|week|month|year|sq(?:uare)? (?:km|mi(?:les?)?)"
+    r"(?![\w])(?:\s?(?:/|per) ?(?:k?m[²³]?|mi[²³]?|h|s|min|hour|second|minute|day|week|month|year|sq (?:km|mi)"
     r"|square (?:kilomet(?:re|er)|mile)|L|mol|kg|g|capita|cent)(?![\w]))?[²³]?"
 )
 QUANTITY = rf"{RANGE}[\s-]?{UNIT}"
 CURRENCY = r"(?:(?:US|AU?|CA?|NZ|HK|R)?\$|[€£¥₹₽])"
 MONEY = (
     rf"{CURRENCY} ?{FIGURE}(?:{DASH}{CURRENCY}?{FIGURE})?(?:[ -]?{SCALE}\b| ?(?:bn|[mM]|k)\b)?"
-    rf"|{RANGE} (?:(?:US|Canadian|Australian) )?(?:dollars|euros|pounds sterling|yen|rupees|francs|roubles|rubles|USD|EUR|GBP)\b"
+    rf"|{RANGE} (?:(?:US|Canadian|Australian) )?(?:dollars|euros|pounds sterling|yen|rupees|francs|rou?bles)\b"
 )
 
 NUMBERS_EN = re.compile(

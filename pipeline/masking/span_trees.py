@@ -48,8 +48,9 @@ class TreeRow:
 def plant_rows(tokens: SpanTokens, context: int) -> list[TreeRow]:
     """The rows of one passage: one, unless trunk and branches exceed the model's context (in tokens).
 
-    A long passage is covered by windows: each starts so that its first span has half a context before it (less where the
-    span is very long), and takes every following span that still fits. What stands before a window is not seen.
+    A long passage is covered by windows: each starts so that its first span has half a context before it
+    (less where a span is very long), and takes every following span that still fits. What stands before a
+    window is not seen.
     """
     rows: list[TreeRow] = []
     first = 0

@@ -50,10 +50,10 @@ select place, passage_id, signature, min(place) over (partition by signature) as
 """
 LIST_BANDS = """
 create table members as
-select band, place, row_number() over (partition by band order by place) as rank,
-       count(*) over (partition by band) as size
+select band, place, row_number() over (partition by band order by place) as rank
 from (select distinct g.place, unnest(s.bands) as band
       from grouped g join source s using (passage_id) where g.place = g.head)
+qualify count(*) over (partition by band) > 1
 """
 COMPARE = """
 create table pairs as
@@ -61,7 +61,7 @@ select later, earlier, similarity from (
     select p.later, p.earlier, estimate_similarity(a.signature, b.signature) as similarity
     from (select distinct m.place as later, h.place as earlier
           from members m join members h on m.band = h.band and h.place < m.place
-          where m.size > 1 and h.size > 1 and h.rank <= $heads) p
+          where h.rank <= $heads) p
     join grouped a on a.place = p.later
     join grouped b on b.place = p.earlier
 ) where similarity >= $threshold
@@ -111,6 +111,7 @@ def find_duplicates(
             connection.execute(f"set memory_limit = '{memory_mb}MB'")
             connection.execute(f"set threads = {threads}")
             connection.execute("set preserve_insertion_order = false")
+            connection.execute("set enable_progress_bar = false")
             found = _write_duplicates(connection, chunk_files, threshold, temporary)
         temporary.replace(target)
     except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:

@@ -10,6 +10,8 @@ from schemas.judgements import MaskScore
 from schemas.tasks import Span
 from schemas.trajectories import SearchCall
 
+GIST_CHARS = 90
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerView:
@@ -32,6 +34,8 @@ class PassageView:
 
     anchor: str
     title: tuple[Piece, ...]
+    gist: str
+    """How its text begins: tells passages of one title apart."""
     text: tuple[Piece, ...]
     holds_gold: bool
     cited: tuple[int, ...]
@@ -104,6 +108,6 @@ def _view_turns(anchor: str, example: Example, answers: tuple[AnswerView, ...]) 
             title, text = mark_forms(shown.title, gold, wrong), mark_forms(shown.text, gold, wrong)
             holds = any(piece.found == "gold" for piece in (*title, *text))
             cited = tuple(answer.number for answer in answers if answer.evidence == here)
-            passages.append(PassageView(here, title, text, holds, cited))
+            passages.append(PassageView(here, title, shown.text[:GIST_CHARS], text, holds, cited))
         turns.append(TurnView(number, turn.think, turn.calls, tuple(passages), turn.conclusion))
     return tuple(turns)

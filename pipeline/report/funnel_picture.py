@@ -17,7 +17,7 @@ class Loss:
     share: float
     """Of what entered the step."""
     width: float
-    """Of the step's largest loss, 0 to 100."""
+    """Its share, of the largest share that any reason took in any step; 0 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class DrawnStep:
     """One step of the funnel, drawn as a band that narrows from `top` to `bottom` (0 to 100, of its unit's first)."""
 
     stage: str
-    unit: str
+    units: str
+    """What is counted, plural."""
     entered: int
     passed: int
     lost: int
@@ -42,26 +43,26 @@ def draw_funnel(steps: Sequence[FunnelStep]) -> tuple[DrawnStep, ...]:
     """Lay out the steps in order. Widths compare within a run of one unit; where the unit changes they start afresh."""
     drawn: list[DrawnStep] = []
     first = 1
+    most = max((n / step.entered for step in steps for n in step.rejected.values() if n), default=1.0)
     for number, step in enumerate(steps):
         before = steps[number - 1] if number else None
         bridge = ""
         if before is None or before.unit != step.unit or step.entered > first:
             first = max(step.entered, 1)
             bridge = _bridge(before, step) if before else ""
-        most = max(step.rejected.values(), default=1)
         ordered = sorted(step.rejected.items(), key=lambda item: (-item[1], item[0]))
         entered = max(step.entered, 1)
         drawn.append(
             DrawnStep(
                 stage=step.stage,
-                unit=step.unit,
+                units=name_several(step.unit),
                 entered=step.entered,
                 passed=step.passed,
                 lost=step.entered - step.passed,
                 share=step.passed / entered,
                 top=round(100 * step.entered / first, 2),
                 bottom=round(100 * step.passed / first, 2),
-                losses=tuple(Loss(r, n, n / entered, round(100 * n / max(most, 1), 1)) for r, n in ordered if n),
+                losses=tuple(Loss(r, n, n / entered, round(100 * n / entered / most, 1)) for r, n in ordered if n),
                 bridge=bridge,
             )
         )
@@ -73,5 +74,10 @@ def _bridge(before: FunnelStep, step: FunnelStep) -> str:
         return ""
     ratio = step.entered / before.passed
     if ratio >= 1:
-        return f"{ratio:,.1f} {step.unit}s from each {before.unit}"
-    return f"{step.entered:,} {step.unit}s from {before.passed:,} {before.unit}s"
+        return f"{ratio:,.1f} {name_several(step.unit)} from each {before.unit}"
+    return f"{step.entered:,} {name_several(step.unit)} from {before.passed:,} {name_several(before.unit)}"
+
+
+def name_several(unit: str) -> str:
+    """The plural of a unit: pages, trajectories."""
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"

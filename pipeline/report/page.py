@@ -12,6 +12,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -23,6 +24,8 @@ from pipeline.report.funnel_picture import draw_funnel
 from pipeline.report.report_data import ReportData
 from pipeline.report.text_pieces import show_controls
 from schemas.ledger import RunRecord
+
+TEMPLATES = files("pipeline.report") / "templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def build_report(data: ReportData) -> str:
     environment.filters.update(
         count=lambda number: f"{number:,}", percent=_write_percent, duration=_write_duration, size=_write_size
     )
-    style, script = (environment.get_template(name).render() for name in ("report.css", "report.js"))
+    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
     totals = [row for row in data.acceptance if not row.masks]
     return environment.get_template("report.html").render(
         data=data,
@@ -65,7 +68,6 @@ def build_report(data: ReportData) -> str:
         charts=[bar_charts.lay_out(histogram) for histogram in data.histograms],
         drawing=bar_charts,
         speeds=_sum_speeds(data.record),
-        cost=data.record.cost + sum(usage.cost for usage in data.usage),
         settings=list(_flatten(data.record.config)),
         examples=[view_example(number, example) for number, example in enumerate(data.examples, start=1)],
     )

@@ -21,29 +21,44 @@ STAGE = "corpus"
 UNIT = "page"
 
 
-def make_documents(pages: Iterable[RawPage], config: CorpusConfig) -> Iterator[Outcome]:
-    """One outcome a page: its document or its reject, and the redirects it tells of."""
-    for page in pages:
-        reason, detail = reject_page(page, config)
-        document = None
-        if not reason:
-            document, reason, detail = _make_document(page, config)
-        rows: list[Record] = list(_find_redirects(page, config)) if reason in ("", "redirect", "too_short") else []
-        if document is not None:
-            rows.insert(0, document)
-        else:
-            rows.append(Reject(stage=STAGE, unit=UNIT, input_id=page.key, reason=reason, detail=scrub(detail)))
-        passed = int(document is not None)
-        rejected = {} if passed else {reason: 1}
-        step = FunnelStep(stage=STAGE, unit=UNIT, entered=1, passed=passed, rejected=rejected)
-        yield Outcome(key=page.key, rows=tuple(rows), funnel=(step,))
+class DocumentStage:
+    """Cleans pages; every page is on its own."""
+
+    whole_shard = False
+
+    def __init__(self, config: CorpusConfig) -> None:
+        self._config = config
+
+    def run(self, inputs: Iterable[RawPage]) -> Iterator[Outcome]:
+        """One outcome a page: its document or its reject, and the redirects it tells of."""
+        return (make_outcome(page, self._config) for page in inputs)
+
+
+def make_outcome(page: RawPage, config: CorpusConfig) -> Outcome:
+    """What becomes of one page; whatever the page does to the parser, this returns."""
+    reason, detail = reject_page(page, config)
+    document = None
+    if not reason:
+        document, reason, detail = _make_document(page, config)
+    rows: list[Record] = []
+    if document is not None:
+        rows.append(document)
+    if reason in ("", "redirect", "too_short"):
+        rows += _find_redirects(page, config)
+    if document is None:
+        rows.append(Reject(stage=STAGE, unit=UNIT, input_id=page.key, reason=reason, detail=scrub(detail)))
+    rejected = {} if document is not None else {reason: 1}
+    step = FunnelStep(stage=STAGE, unit=UNIT, entered=1, passed=1 - len(rejected), rejected=rejected)
+    return Outcome(key=page.key, rows=tuple(rows), funnel=(step,))
 
 
 def _make_document(page: RawPage, config: CorpusConfig) -> tuple[Document | None, str, str]:
     """The document, or why there is none."""
     title = _fold(" ".join(scrub(page.title).replace("_", " ").split()), config)
     try:
-        clean = clean_wikitext(page.text, page.title, config.lang) if page.model == WIKITEXT else _clean_plain(page.text)
+        clean = (
+            clean_wikitext(page.text, page.title, config.lang) if page.model == WIKITEXT else _clean_plain(page.text)
+        )
     except Exception as error:  # whatever one page does to the parser, the others go on
         return None, "parse_failed", f"{title}: {type(error).__name__}: {error}"
     if len(clean.text) < config.min_chars or not title:
