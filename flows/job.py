@@ -12,6 +12,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.corpus_flow import run_corpus
+from flows.ephemeral_server import guard_server
 from flows.progress import ProgressBoard
 from flows.run_record import collect_funnel, write_record
 from flows.stage_flow import Sitting, run_stage
@@ -31,6 +32,7 @@ def run_stages(run: str, root: str, config: dict[str, Any], cache: str, stages: 
 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder, `cache` the folder of the assets.
     """
+    guard_server()
     place = Workplace(RunFolder(Path(root)), RunConfig.model_validate(config), Path(cache))
     with place.run.locked(), WorkerPool(place.config.execution.workers) as pool:
         sitting = Sitting(place, pool, ProgressBoard())

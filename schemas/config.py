@@ -88,7 +88,7 @@ class MaskingConfig(Frozen):
     """A longer span is dropped."""
     min_perplexity: float = Field(default=2.0, ge=1)
     """Below it a span is inferable from the rest."""
-    max_perplexity: float = Field(default=5_000.0, gt=1)
+    max_perplexity: float = Field(default=1_000_000.0, gt=1)
     """Above it a span is noise."""
     selection: Selection = Selection.BAND
     """`random`: any span; `band`: any span within the band; `perplexity`: highest first, within the band."""

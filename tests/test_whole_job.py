@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 import datasets
@@ -19,9 +14,9 @@ import pytest
 
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import hash_file
+from tests.command_line import rampforge, start
 from tests.sample_dump import write_dump
 
-RAMPFORGE = [sys.executable, "-m", "flows"]
 STAGES = ("corpus", "cut", "dedup", "spans", "tasks", "index", "trajectories", "judgements", "report")
 # No model: the job of every stage is done, in seconds.
 LIGHT = "masking.ner=null masking.scorer=null masking.selection=random corpus.pages_per_shard=25 execution.workers=2"
@@ -29,53 +24,8 @@ SETTINGS = [part for setting in LIGHT.split() for part in ("--set", setting)]
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    """The environment of a Prefect server of our own: flows then need not start one each."""
-    home = tmp_path_factory.mktemp("prefect")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {"PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--no-ui",
-    ]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        api = f"http://127.0.0.1:{port}/api"
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            with suppress(OSError), urllib.request.urlopen(f"{api}/health") as reply:
-                if reply.status == 200:
-                    break
-            time.sleep(0.2)
-        yield environment | {"PREFECT_API_URL": api}
-        server.terminate()
-        server.wait(timeout=30)
-
-
-@pytest.fixture(scope="session")
 def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dump(tmp_path_factory.mktemp("dump") / "towns.xml.bz2", towns=60)
-
-
-def start(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*RAMPFORGE, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def rampforge(environment: Mapping[str, str], *words: str) -> tuple[int, str]:
-    process = start(environment, *words)
-    output, _ = process.communicate(timeout=240)
-    return process.returncode, output
 
 
 @pytest.fixture(scope="session")

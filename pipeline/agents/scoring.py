@@ -28,7 +28,7 @@ REACH = 10  # words to each side whose order is compared
 FEATURES = (
     *("near", "wide", "side", "sentence", "passage", "left_one", "left_two", "right_one", "right_two", "left_order"),
     *("right_order", "same_title", "title_named", "names_title", "is_title", "is_anchor", "rank", "rarity", "length", "label"),
-    *("both_sides", "rare_shared", "is_gap", "elsewhere_left", "elsewhere_right", "mark_before", "mark_after", "opening"),
+    *("both_sides", "rare_shared", "is_gap", "elsewhere_left", "elsewhere_right", "mark_before", "mark_after", "opening", "spread", "times"),
     *(f"is_{kind}" for kind in Kind),
 )
 
@@ -114,14 +114,14 @@ class MaskView:
         self.sentence = frozenset(term for term in words.terms[begin:end] if term)
         self.near: dict[str, float] = {}
         self.wide: dict[str, float] = {}
-        self.after: dict[str, bool] = {}
+        self.follows: dict[str, bool] = {}
         for place, term in enumerate(words.terms):
             if term:
                 distance = place - at + 1 if place >= at else at - place
                 if rarity(term) * math.exp(-distance / NEAR) > self.near.get(term, 0.0):
                     self.near[term] = rarity(term) * math.exp(-distance / NEAR)
                     self.wide[term] = rarity(term) * math.exp(-distance / WIDE)
-                    self.after[term] = place >= at
+                    self.follows[term] = place >= at
         self.near_sum = sum(self.near.values()) or 1.0
         self.wide_sum = sum(self.wide.values()) or 1.0
         self.all_sum = sum(rarity(term) for term in self.near) or 1.0
@@ -161,6 +161,10 @@ class Usage:
     """Words right after it."""
     inside: bool = False
     """It stands with a capital elsewhere than at the head of a sentence."""
+    times: int = 0
+    """How often it stands."""
+    sources: set[str] = field(default_factory=set)
+    """The passages it stands in."""
 
 
 def measure_places(
@@ -182,7 +186,7 @@ def measure_places(
 def _share(view: MaskView, source: Source, ranks: dict[str, int], title: str) -> Shared:
     rarity, places = view.rarity, source.places
     terms = tuple(
-        (t, tuple(places[t]), weight, view.wide[t], view.after[t], rarity(t) if t in view.sentence else 0.0)
+        (t, tuple(places[t]), weight, view.wide[t], view.follows[t], rarity(t) if t in view.sentence else 0.0)
         for t, weight in view.near.items()
         if t in places
     )
@@ -203,6 +207,8 @@ def _collect_usage(places: Sequence[Place], labels: LabelTable) -> dict[str, Usa
         use = usage.setdefault(candidate.text.casefold(), Usage(set(), set()))
         use.before.add(around.left[0] if around.left else "^")
         use.after.add(around.right[0] if around.right else "$")
+        use.times += 1
+        use.sources.add(place.source.passage_id)
         use.inside |= candidate.start not in words.sentences and candidate.text[0].isupper()
     return usage
 
@@ -242,7 +248,8 @@ def _measure_place(
         *(labels.agreement(expected, facts.label), left_one * right_one, rare / 10.0, float(place.gap)),
         *(float((view.left or "^")[0] in use.before), float((view.right or "$")[0] in use.after)),
         *(float(view.before == facts.around.before), float(view.after == facts.around.after)),
-        *(float(not use.inside and first + 1 == last and candidate.text[0].isupper()), *kind),
+        *(float(not use.inside and first + 1 == last and candidate.text[0].isupper())),
+        *(len(use.sources) / len(ranks), math.log(use.times), *kind),
     ]
 
 

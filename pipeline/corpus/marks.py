@@ -44,7 +44,7 @@ SPOKEN_LABEL = re.compile(
 )
 # A name that opens a line, its pronunciation, then the sentence goes on: it reads as well without.
 SPOKEN_IN_LEAD = re.compile(
-    rf"(?m)^([^.\n{SPOKEN}]{{1,100}}){SPOKEN}(?=[ ,;]*(?:[,(]|is |was |are |were |officially |or ))"
+    rf"(?m)^([^.\n{SPOKEN}]{{1,100}}){SPOKEN}(?=[ ,;{GAP}]*(?:[,(]|is |was |are |were |officially |or ))"
 )
 ANNOUNCES = re.compile(
     r"\b(?:pronounced|pronunciation|is|was|are|as|by|of|like|in|the|sound|vowel|consonant|phoneme)[: ]*$"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.corpus.marks import GAP, protect
+from pipeline.corpus.marks import GAP, LINK_MARK, protect
 from schemas.documents import HOLE
 
 INVISIBLE_TAGS = (
@@ -85,20 +85,21 @@ def _replace(name: str, inside: str) -> str:
 
 def strip_styling(text: str) -> str:
     """Take out the tags and quotes that style words; a raised or lowered number stays apart from the number before."""
-    if "<" in text:
-        text = HIDDEN.sub("", text)
-        # One after the other, so that what stands before a raised number is seen without its own tag.
-        text = RAISED.sub(_raise, LOWERED.sub(_lower, text))
-        text = STYLING.sub("", BREAKING.sub("\n", LINE_BREAK.sub(" ", text)))
-    return QUOTES.sub(lambda run: "'" * (1 if len(run[0]) == 4 else max(0, len(run[0]) - 5)), text)
+    text = QUOTES.sub(lambda run: "'" * (1 if len(run[0]) == 4 else max(0, len(run[0]) - 5)), text)
+    if "<" not in text:
+        return text
+    # One after the other, so that what stands before a raised number is seen without its own tag.
+    text = LOWERED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "_"), HIDDEN.sub("", text))
+    text = RAISED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "^"), text)
+    return STYLING.sub("", BREAKING.sub("\n", LINE_BREAK.sub(" ", text)))
 
 
-def _raise(found: re.Match[str]) -> str:
-    return set_apart(found.string[max(found.start() - 1, 0) : found.start()], found[1].strip(), "^")
-
-
-def _lower(found: re.Match[str]) -> str:
-    return set_apart(found.string[max(found.start() - 1, 0) : found.start()], found[1].strip(), "_")
+def _look_back(found: re.Match[str]) -> str:
+    """The character shown before a match; empty at the start."""
+    at = found.start() - 1
+    while at >= 0 and LINK_MARK.match(found.string, at):
+        at -= 1
+    return found.string[at] if at >= 0 else ""
 
 
 def set_apart(before: str, inside: str, mark: str) -> str:

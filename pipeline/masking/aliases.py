@@ -19,6 +19,8 @@ MAX_ALIASES = 16
 """A page may have hundreds of redirects; the first so many, in the order of the lookup, are kept."""
 
 QUALIFIER = re.compile(r"\s*[(（][^()（）]*[)）]$")
+COLLECTION = re.compile(r"(?:Lists?|History|Outline|Timeline|Index) of ")
+"""Pages about many things: no name of the one that links there."""
 DAY_FIRST = re.compile(rf"({DAY}) (?:of )?({MONTH}),? (\d{{4}})")
 MONTH_FIRST = re.compile(rf"({MONTH}) ({DAY}),? (\d{{4}})")
 DAY_MONTH = re.compile(rf"({DAY}) (?:of )?({MONTH})")
@@ -57,7 +59,7 @@ def drop_qualifier(title: str) -> str:
 
 
 def _name_target(target: str | None, redirects: Mapping[str, Sequence[str]]) -> Iterable[str]:
-    if target is None:
+    if target is None or COLLECTION.match(target):
         return ()
     return (drop_qualifier(target), *(drop_qualifier(title) for title in redirects.get(target, ())))
 

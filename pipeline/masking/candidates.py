@@ -24,7 +24,8 @@ TITLE_LABELS = {"WORK_OF_ART"}
 LEADING = re.compile(r"(?:[\s\"'“”‘’«»„`(\[,;:.–—-]+|(?:the|an?|his|her|its|their|this|that|these|those|our|my) +)+")
 CAPITAL_ARTICLE = re.compile(r"(?:The|An?) +(?=\S)")
 TRAILING = re.compile(
-    r"(?:['’]s|[\s\"'“”‘’«»„`(\[,;:–—-]|(?<![A-Z])(?<!\.[a-z])(?<!\b(?:Jr|Sr|St|Co))(?<!\b(?:Inc|Ltd))(?<!Bros)\.)+$"
+    r"(?:['’]s| (?:and|or|of|the|in|for|by|to)|[\s\"'“”‘’«»„`(\[,;:–—-]"
+    r"|(?<![A-Z])(?<!\.[a-z])(?<!\b(?:Jr|Sr|St|Co))(?<!\b(?:Inc|Ltd))(?<!Bros)\.)+$"
 )
 OPEN_BRACKET = re.compile(r"\s*[(\[][^)\]]*$")
 
@@ -45,14 +46,15 @@ class Candidate:
 def trim_candidate(candidate: Candidate, text: str) -> Candidate | None:
     """Take determiners, quotes, brackets, punctuation and a possessive off both ends; None when nothing is left.
 
-    A capital "The" stays on links, which point to where it belongs, and on titles of works.
+    Links and rule spans are exact and stay as they are, titles of works keep a capital "The".
     """
+    if candidate.source in EXACT:
+        return candidate
     span = text[candidate.start : candidate.end]
     start = candidate.start
     if leading := LEADING.match(span):
         start += leading.end()
-    keeps_article = candidate.source in EXACT or candidate.label in TITLE_LABELS
-    if not keeps_article and (article := CAPITAL_ARTICLE.match(text, start, candidate.end)):
+    if candidate.label not in TITLE_LABELS and (article := CAPITAL_ARTICLE.match(text, start, candidate.end)):
         start = article.end()
     span = text[start : candidate.end]
     if "(" in span or "[" in span:

@@ -34,6 +34,8 @@ CONTAINS_MASK = "contains_mask"
 NOT_PROSE = "not_prose"
 
 MAX_LIST_SHARE = 0.5
+TELLING_LENGTH = 3
+"""Letters of the shortest word that tells what a link is about; "of" does not."""
 CHARACTERS_PER_WORD = 2
 """Chinese characters that count as one word, for the longest span."""
 
@@ -67,7 +69,7 @@ class SpanFilter:
         span = self._text[candidate.start : candidate.end]
         checks: tuple[Callable[[], str | None], ...] = (
             lambda: self._check_length(span, low, high),
-            lambda: self._check_strength(span, candidate),
+            lambda: WEAK if self._is_weak(candidate, low, high) else None,
             lambda: IN_TITLE if self._words.encode_range(low, high) in self._title else None,
             lambda: TEMPLATE_HOLE if self._stands_by_hole(candidate) else None,
             lambda: REPEATED if self._is_repeated(candidate, low, high, aliases) else None,
@@ -83,11 +85,15 @@ class SpanFilter:
             return TOO_LONG
         return None
 
-    def _check_strength(self, span: str, candidate: Candidate) -> str | None:
-        """Small bare numbers are everywhere: no search can tell which was meant."""
-        if candidate.label == "cardinal" and span.isdigit() and len(span) == 1:
-            return WEAK
-        return None
+    def _is_weak(self, candidate: Candidate, low: int, high: int) -> bool:
+        """Nobody could search for it: a bare figure, or common words linked to something of another name."""
+        if candidate.label == "cardinal":
+            return candidate.end - candidate.start == 1
+        if candidate.kind is SpanKind.TERM and candidate.target is not None:
+            target = self._roots.encode(candidate.target)
+            telling = (at for at in range(low, high) if len(self._words.words[at]) >= TELLING_LENGTH)
+            return not any(self._words.encode_range(at, at + 1) in target for at in telling)
+        return False
 
     def _stands_by_hole(self, candidate: Candidate) -> bool:
         return any(start < candidate.end and candidate.start < end for start, end in self._holes)

@@ -43,7 +43,10 @@ FIGURE = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
 SCALE = r"(?:hundred|thousand|million|billion|trillion)"
 POWER = r"(?: ?[×x·] ?10(?:\^ ?\(?[−–+-]?\d+\)?|\*\*[−-]?\d+|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|[−–]\d+|\d{1,2}(?!\d))|[eE][+−-]?\d+)"
 VALUE = rf"(?:[−-]?{FIGURE}{POWER}|10(?:\^[−-]?\d+|[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[−-]?{FIGURE}(?:\s?±\s?{FIGURE})?(?: {SCALE}\b)?)"
-RANGE = rf"{VALUE}(?:(?:\s?[–—-]\s?| (?:to|or|and) ){VALUE})?"
+# Two values joined by "and" are one answer only after "between": elsewhere they are two facts.
+RANGE = (
+    rf"{VALUE}(?:(?:\s?[–—-]\s?| (?:to|or) |(?:(?<=between \d)|(?<=between \d\d)|(?<=between \d\d\d)) and ){VALUE})?"
+)
 FIGURE_RANGE = rf"{VALUE}(?:(?:\s?[–—-]\s?| to ){VALUE})?"
 
 WORD_ONES = (

@@ -113,7 +113,7 @@ class Bm25Engine:
         return math.log(1 + (len(self.store) - found + 0.5) / (found + 0.5))
 
     def _search_one(self, request: SearchRequest, k: int) -> SearchCall:
-        query = request.query
+        query = request.query.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be written down
         if k < 1:
             return fail_call(query[:MAX_QUERY_CHARS], f"k is {k}, must be at least 1")
         if len(query) > MAX_QUERY_CHARS:

@@ -1,0 +1,55 @@
+"""`make bench`, or `python -m tests.bench NAME...`: runs benchmarks, prints a table, writes outputs/bench/NAME.json."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.prefect_settings import settle_prefect
+from flows.provenance import git_revision, package_versions
+from tests.bench.figures import Figure
+
+BENCHMARKS = ("ingest", "masking", "trajectories", "demo")
+RESULTS = Path("outputs") / "bench"
+MARKS = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}
+
+
+def main(names: list[str]) -> None:
+    """Run the benchmarks named, or all."""
+    settle_prefect(debug=False)
+    console = Console()
+    table = Table(
+        "benchmark", "figure", title=f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    for column in ("value", "unit", "bound", ""):
+        table.add_column(column, justify="right")
+    for name in names or BENCHMARKS:
+        console.print(f"measuring {name} ...")
+        figures: list[Figure] = importlib.import_module(f"tests.bench.{name}").run()
+        save(name, figures)
+        for figure in figures:
+            value = f"{figure.value:,.3g}" if abs(figure.value) < 1000 else f"{figure.value:,.0f}"
+            label = f"{figure.name} ({figure.note})" if figure.note else figure.name
+            table.add_row(name, label, value, figure.unit, figure.bound, MARKS[figure.holds()])
+    console.print(table)
+
+
+def save(name: str, figures: list[Figure]) -> None:
+    """Keep the figures with what they depend on."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    about = {"revision": git_revision(), "python": platform.python_version(), "cores": os.cpu_count()}
+    rows = [asdict(figure) | {"holds": figure.holds()} for figure in figures]
+    content = {"about": about | {"packages": package_versions()}, "figures": rows}
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

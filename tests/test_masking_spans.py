@@ -1,0 +1,230 @@
+"""From passage to spans: merging, trimming, filters and their reasons, perplexity bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.masking.aliases import find_aliases
+from pipeline.masking.candidates import Candidate, merge_candidates, trim_candidate
+from pipeline.masking.perplexity import SpanContext
+from pipeline.masking.span_stage import SpanStage
+from pipeline.stage import Outcome
+from schemas.config import MaskingConfig, Selection
+from schemas.documents import HOLE, Link
+from schemas.funnel import Reject
+from schemas.passages import Passage
+from schemas.tasks import Span, SpanKind, SpanSet, SpanSource
+
+PLAIN = MaskingConfig(ner=None, scorer=None, selection=Selection.RANDOM)
+
+
+class FixedScorer:
+    """Gives every span the perplexity its text names."""
+
+    name = "fixed"
+
+    def __init__(self, perplexities: dict[str, float]) -> None:
+        self.perplexities = perplexities
+
+    def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
+        return [[self.perplexities.get(item.text[a:b], 10.0) for a, b in item.spans] for item in items]
+
+
+def make_passage(text: str, title: str = "Ada Lovelace", lang: str = "en", **links: str) -> Passage:
+    """`links`: anchor (underscores for spaces) to target."""
+    found = []
+    for anchor, target in links.items():
+        start = text.index(anchor.replace("_", " "))
+        found.append(Link(start=start, end=start + len(anchor), target=target))
+    return Passage(
+        passage_id=f"p-{hash((text, title))}", document_id="d", page_id=1, lang=lang, title=title, section=(),
+        text=text, start=0, end=len(text), tokens=9, links=tuple(sorted(found, key=lambda link: link.start)),
+    )  # fmt: skip
+
+
+def run_one(passage: Passage, config: MaskingConfig = PLAIN, **more: object) -> Outcome:
+    (outcome,) = SpanStage(config, **more).run([passage])  # type: ignore[arg-type]  # keywords pass through
+    for row in outcome.rows:
+        if isinstance(row, SpanSet):
+            assert all(span.text == passage.text[span.start : span.end] for span in row.spans)
+    return outcome
+
+
+def read_spans(outcome: Outcome) -> list[Span]:
+    return [span for row in outcome.rows if isinstance(row, SpanSet) for span in row.spans]
+
+
+def read_reasons(outcome: Outcome) -> dict[str, str]:
+    """What was dropped, by the text of the span or the unit."""
+    rejects = [row for row in outcome.rows if isinstance(row, Reject)]
+    return {r.detail.rsplit(" (", 1)[0] if r.unit == "span" else r.unit: r.reason for r in rejects}
+
+
+def make_candidate(start: int, end: int, source: SpanSource, label: str = "x", target: str | None = None) -> Candidate:
+    kind = SpanKind.DATE if source is SpanSource.RULE else SpanKind.ENTITY
+    return Candidate(start, end, kind, label, source, target)
+
+
+NER, LINK, RULE = SpanSource.NER, SpanSource.LINK, SpanSource.RULE
+
+
+@pytest.mark.parametrize(
+    ("candidates", "kept"),
+    [
+        ([(0, 5, NER), (0, 5, LINK)], [(0, 5, LINK)]),
+        ([(0, 9, NER), (4, 9, LINK)], [(0, 9, NER)]),
+        ([(0, 9, NER), (0, 3, LINK), (5, 9, LINK)], [(0, 3, LINK), (5, 9, LINK)]),
+        ([(0, 6, NER), (4, 9, LINK)], [(4, 9, LINK)]),
+        ([(2, 5, NER), (0, 9, LINK)], [(0, 9, LINK)]),
+        ([(0, 4, RULE), (0, 9, LINK)], [(0, 9, LINK)]),
+        ([(0, 9, RULE), (5, 9, LINK)], [(0, 9, RULE)]),
+        ([(0, 5, NER), (3, 9, NER)], [(3, 9, NER)]),
+        ([(0, 5, NER), (5, 9, NER)], [(0, 5, NER), (5, 9, NER)]),
+    ],
+)
+def test_overlaps_are_settled_by_rank_and_length(
+    candidates: list[tuple[int, int, SpanSource]], kept: list[tuple[int, int, SpanSource]]
+) -> None:
+    found, lost = merge_candidates(make_candidate(*candidate) for candidate in candidates)
+    assert [(c.start, c.end, c.source) for c in found] == kept
+    assert len(found) + len(lost) == len({(start, end) for start, end, _ in candidates})
+
+
+def test_a_link_takes_over_what_the_other_sources_know() -> None:
+    pair = [make_candidate(0, 5, NER, "PERSON"), make_candidate(0, 5, LINK, "link", target="Ada")]
+    (joined,), _ = merge_candidates(pair)
+    assert (joined.source, joined.label, joined.target) == (LINK, "PERSON", "Ada")
+
+
+def test_an_entity_does_not_swallow_a_whole_date() -> None:
+    found, _ = merge_candidates([make_candidate(0, 20, NER, "ORG"), make_candidate(5, 15, RULE, "date")])
+    assert [(c.start, c.end) for c in found] == [(5, 15)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.sampled_from([NER, LINK, RULE])), max_size=20))
+def test_merging_never_overlaps_and_never_depends_on_order(raw: list[tuple[int, int, SpanSource]]) -> None:
+    candidates = [make_candidate(start, start + size, source) for start, size, source in raw]
+    kept, lost = merge_candidates(candidates)
+    assert (kept, lost) == merge_candidates(reversed(candidates))
+    assert all(one.end <= other.start for one, other in zip(kept, kept[1:], strict=False))  # noqa: RUF007  # as read
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "trimmed"),
+    [
+        ("the United States", "GPE", "United States"),
+        ("The University of Rome", "ORG", "University of Rome"),
+        ("The Hobbit", "WORK_OF_ART", "The Hobbit"),
+        ("London's", "GPE", "London"),
+        ('"The Cat"', "PERSON", "Cat"),
+        ("Martin Luther King Jr.", "PERSON", "Martin Luther King Jr."),
+        ("Washington, D.C.", "GPE", "Washington, D.C."),
+        ("Sarawak and", "GPE", "Sarawak"),
+        ("Rome (", "GPE", "Rome"),
+        ("Mercury (planet)", "LOC", "Mercury (planet)"),
+        ("Rome)", "GPE", "Rome"),
+        ("the ", "ORG", None),
+    ],
+)
+def test_names_are_trimmed(text: str, label: str, trimmed: str | None) -> None:
+    found = trim_candidate(make_candidate(3, 3 + len(text), NER, label), f"xx {text} yy")
+    assert (f"xx {text} yy"[found.start : found.end] if found else None) == trimmed
+
+
+REPEATS = {
+    "title": ("Ada Lovelace met Babbage.", "Lovelace", "in_title"),
+    "title inflected": ("The Lovelaces met Babbage.", "Lovelaces", "in_title"),
+    "twice": ("He left Rome, and Rome fell.", "Rome", "repeated"),
+    "possessive": ("He left Rome, for Rome's walls fell.", "Rome", "repeated"),
+    "adjective": ("Born in Canada, she was a Canadian author.", "Canada", "repeated"),
+    "initials": ("The World Bank Group (WBG) lends.", "World Bank Group", "repeated"),
+    "hole": (f"He left Rome {HOLE} on foot.", "Rome", "template_hole"),
+    "short": ("The letter X marks it.", "X", "too_short"),
+    "long": ("It is A Very Long Name Of A Thing Indeed here.", "A Very Long Name Of A Thing Indeed", "too_long"),
+    "easter egg": ("He drew his weapon at once.", "weapon", "weak"),
+}
+
+
+@pytest.mark.parametrize("case", REPEATS)
+def test_a_span_that_may_not_be_masked_is_dropped_with_its_reason(case: str) -> None:
+    text, anchor, reason = REPEATS[case]
+    passage = make_passage(text, **{anchor.replace(" ", "_"): "Target"})
+    outcome = run_one(passage)
+    assert read_reasons(outcome) == {anchor: reason, "passage": "no_span"}
+    steps = {step.unit: step for step in outcome.funnel}
+    assert steps["span"].rejected == {reason: 1}
+    assert steps["passage"].rejected == {"no_span": 1}
+
+
+def test_an_alias_elsewhere_is_a_repetition() -> None:
+    passage = make_passage("He left Constantinople before Istanbul grew.", Constantinople="Istanbul")
+    assert read_reasons(run_one(passage)) == {"Constantinople": "repeated", "passage": "no_span"}
+
+
+def test_only_the_sentence_with_the_hole_is_lost() -> None:
+    passage = make_passage(f"He left Rome {HOLE} on foot. She stayed in Paris.", Rome="Rome", Paris="Paris")
+    outcome = run_one(passage)
+    assert [span.text for span in read_spans(outcome)] == ["Paris"]
+    assert read_reasons(outcome) == {"Rome": "template_hole"}
+
+
+def test_perplexity_bounds_name_their_reason() -> None:
+    passage = make_passage("In 1843 he saw Rome, Paris and Oslo.", Rome="Rome", Paris="Paris", Oslo="Oslo")
+    config = MaskingConfig(ner=None)
+    scorer = FixedScorer({"1843": 1.5, "Rome": 5e7, "Paris": 12.3456789})
+    outcome = run_one(passage, config, scorer=scorer)
+    assert read_reasons(outcome) == {"1843": "inferable", "Rome": "noise"}
+    assert [(span.text, span.perplexity) for span in read_spans(outcome)] == [("Paris", 12.3457), ("Oslo", 10.0)]
+    free = run_one(passage, config.model_copy(update={"selection": Selection.RANDOM}), scorer=scorer)
+    assert len(read_spans(free)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("It says [mask] in 1843.", "contains_mask"),
+        ("Works:\n- One, 1843\n- Two, 1844\n- Three, 1845", "not_prose"),
+        ("Nothing is named here.", "no_span"),
+    ],
+)
+def test_a_passage_that_cannot_be_masked_is_named(text: str, reason: str) -> None:
+    assert read_reasons(run_one(make_passage(text)))["passage"] == reason
+
+
+def test_passages_outside_the_sample_are_not_looked_at() -> None:
+    passage = make_passage("In 1843 he came.")
+    assert read_reasons(run_one(passage, sampled=frozenset())) == {"passage": "not_sampled"}
+    assert len(read_spans(run_one(passage, sampled={passage.passage_id}))) == 1
+
+
+def test_a_chinese_passage() -> None:
+    text = "北京大学创办于1898年，校园位于海淀区，占地约274万平方米。胡适曾任校长。"
+    passage = make_passage(text, title="京师大学堂", lang="zh", 海淀区="海淀区")
+    spans = {span.text: span for span in read_spans(run_one(passage, MaskingConfig(scorer=None, selection="random")))}
+    assert {"北京大学", "1898年", "海淀区", "274万平方米", "胡适"} <= set(spans)
+    assert (spans["1898年"].kind, spans["海淀区"].target) == (SpanKind.DATE, "海淀区")
+    again = make_passage("胡适生于1891年，胡适是学者。", title="安徽", lang="zh")
+    assert read_reasons(run_one(again, MaskingConfig(scorer=None, selection="random")))["胡适"] == "repeated"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "target", "aliases"),
+    [
+        ("5 May 1868", SpanKind.DATE, None, ("May 5, 1868",)),
+        ("May 5, 1868", SpanKind.DATE, None, ("5 May 1868",)),
+        ("325 BC", SpanKind.DATE, None, ("325 BCE",)),
+        ("1,000", SpanKind.NUMBER, None, ("1000",)),
+        ("45%", SpanKind.NUMBER, None, ("45 percent",)),
+        ("300 mm (12 in)", SpanKind.NUMBER, None, ("300 mm", "12 in")),
+        ("1949年10月1日", SpanKind.DATE, None, ("1949-10-01",)),
+        ("winged messenger", SpanKind.ENTITY, "Mercury (planet)", ("Mercury", "Hermes")),
+        ("airports", SpanKind.TERM, "List of airports", ()),
+    ],
+)
+def test_aliases(text: str, kind: SpanKind, target: str | None, aliases: tuple[str, ...]) -> None:
+    candidate = Candidate(0, len(text), kind, "x", LINK if target else RULE, target)
+    assert find_aliases(candidate, text, {"Mercury (planet)": ["Hermes", "mercury"]}) == aliases

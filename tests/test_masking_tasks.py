@@ -1,0 +1,152 @@
+"""From spans to tasks: balance, neighbours, byte-equal filling, order independence."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.masking.balance import assign_counts, balance_counts
+from pipeline.masking.sampling import count_needed, sample_passages
+from pipeline.masking.task_stage import SpannedPassage, TaskStage, build_task
+from schemas.config import MaskingConfig, Selection
+from schemas.funnel import Reject
+from schemas.passages import Passage
+from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet, SpanSource
+
+
+def make_item(number: int, pieces: list[str]) -> SpannedPassage:
+    """Pieces at odd places are spans; perplexities rise along the text."""
+    text = "".join(pieces)
+    spans = []
+    at = 0
+    for index, piece in enumerate(pieces):
+        if index % 2:
+            spans.append(
+                Span(
+                    start=at, end=at + len(piece), text=piece, kind=SpanKind.ENTITY, label="x", source=SpanSource.NER,
+                    target=None, aliases=(), perplexity=2.0 + index,
+                )
+            )  # fmt: skip
+        at += len(piece)
+    passage = Passage(
+        passage_id=f"p{number}", document_id="d", page_id=1, lang="en", title="T", section=("S",), text=text, start=0,
+        end=len(text), tokens=1, links=(),
+    )  # fmt: skip
+    return SpannedPassage(passage, SpanSet(passage_id=f"p{number}", spans=tuple(spans), scorer="s"))
+
+
+def make_shard(capacities: list[int]) -> list[SpannedPassage]:
+    return [
+        make_item(n, ["It", *(x for i in range(size) for x in (f" Name{i}", " and so"))])
+        for n, size in enumerate(capacities)
+    ]
+
+
+def make_tasks(
+    items: list[SpannedPassage], config: MaskingConfig | None = None, seed: int = 0, quota: int | None = None
+) -> list[MaskTask]:
+    outcomes = list(TaskStage(config or MaskingConfig(), seed, quota).run(items))
+    assert sorted(outcome.key for outcome in outcomes) == sorted(item.key for item in items)
+    return [row for outcome in outcomes for row in outcome.rows if isinstance(row, MaskTask)]
+
+
+def count_masks(tasks: list[MaskTask]) -> list[int]:
+    return [sum(1 for task in tasks if task.mask_count == k) for k in (1, 2, 3, 4)]
+
+
+PIECES = st.lists(st.text("ab é京\n[]m,", min_size=1, max_size=6), min_size=2, max_size=14)
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES, min_size=1, max_size=6), st.integers(0, 9), st.sampled_from(list(Selection)), st.integers(1, 3))
+def test_filling_restores_the_passage(shard: list[list[str]], seed: int, selection: Selection, most: int) -> None:
+    items = [make_item(n, pieces) for n, pieces in enumerate(shard)]
+    texts = {item.key: item.passage.text for item in items}
+    config = MaskingConfig(selection=selection, tasks_per_passage=most)
+    for task in make_tasks(items, config, seed):
+        gold = [span.text for span in task.spans]
+        assert task.fill(gold) == texts[task.passage_id]
+        assert task.mask_count == task.masked_text.count(MASK) == len(task.spans)
+        assert [span.start for span in task.spans] == sorted(span.start for span in task.spans)
+
+
+@given(st.lists(st.integers(0, 6), max_size=40), st.sets(st.integers(1, 4), min_size=1), st.integers(0, 50))
+def test_counts_are_as_equal_as_passages_allow(capacities: list[int], wanted: set[int], limit: int) -> None:
+    counts = balance_counts(capacities, tuple(wanted), limit, turn=limit)
+    able = sum(1 for capacity in capacities if capacity >= min(wanted))
+    assert sum(counts.values()) == min(able, limit)
+    assigned = assign_counts(capacities, counts)
+    assert {k: assigned.count(k) for k in wanted} == counts
+    assert all(k is None or k <= capacity for k, capacity in zip(assigned, capacities, strict=True))
+    for high in wanted:
+        for low in wanted:
+            if counts[low] > counts[high] + 1:  # one more of `high` for one less of `low` must be impossible
+                moved = {**counts, high: counts[high] + 1, low: counts[low] - 1}
+                assert sum(1 for k in assign_counts(capacities, moved) if k) < sum(counts.values())
+
+
+@pytest.mark.parametrize(
+    ("capacities", "quota", "counts"),
+    [
+        ([5] * 40, None, [10, 10, 10, 10]),
+        ([1] * 50 + [4] * 30, None, [50, 10, 10, 10]),
+        ([1] * 50 + [4] * 10, 40, [30, 4, 3, 3]),
+        ([6] * 9, 4, [1, 1, 1, 1]),
+    ],
+)
+def test_scarce_passages_are_kept_for_large_counts(capacities: list[int], quota: int | None, counts: list[int]) -> None:
+    found = count_masks(make_tasks(make_shard(capacities), quota=quota))
+    assert (found[0], sorted(found)) == (counts[0], sorted(counts))
+
+
+def test_order_does_not_matter_and_the_seed_does() -> None:
+    items = make_shard([3, 4, 5, 6, 2, 9, 1, 4])
+    tasks = make_tasks(items)
+    assert make_tasks(items[::-1]) == tasks
+    assert {t.task_id for t in make_tasks(items, seed=1)} != {t.task_id for t in tasks}
+
+
+def test_neighbours_are_not_hidden_together() -> None:
+    item = make_item(0, ["In ", "Redon", ", ", "Brittany", " lived ", "Ann", " (", "Bo", ")."])
+    for seed in range(8):
+        (task,) = make_tasks([item], MaskingConfig(mask_counts=(2,)), seed)
+        assert "[mask], [mask]" not in task.masked_text
+        assert "[mask] ([mask]" not in task.masked_text
+
+
+def test_perplexity_takes_the_most_surprising_first() -> None:
+    config = MaskingConfig(selection=Selection.PERPLEXITY, mask_counts=(2,), tasks_per_passage=2)
+    first, second = make_tasks(make_shard([5]), config)
+    assert [span.text for span in first.spans] == [" Name3", " Name4"]
+    assert [span.text for span in second.spans] == [" Name1", " Name2"]
+    assert first.difficulty == pytest.approx((math.log(9) + math.log(11)) / 2)
+
+
+def test_passages_left_over_say_why() -> None:
+    items = make_shard([1, 3, 3])
+    outcomes = TaskStage(MaskingConfig(mask_counts=(3,)), 0, quota=1).run(items)
+    rejects = {row.input_id: row.reason for outcome in outcomes for row in outcome.rows if isinstance(row, Reject)}
+    assert rejects["p0"] == "too_few_spans"
+    assert sorted(rejects.values()) == ["over_limit", "too_few_spans"]
+    assert list(TaskStage(MaskingConfig(), 0).run([])) == []
+
+
+def test_answer_style_and_missing_perplexities_pass_through() -> None:
+    item = make_item(0, ["In ", "Rome", "."])
+    bare = item.span_set.spans[0].model_copy(update={"perplexity": None})
+    task = build_task(item.passage, [bare], AnswerStyle.PARAGRAPH)
+    assert (task.answer_style, task.difficulty) == (AnswerStyle.PARAGRAPH, None)
+    assert task.task_id != build_task(item.passage, [bare], AnswerStyle.SPANS).task_id
+
+
+def test_the_sample_is_a_hash_of_content() -> None:
+    passages = [item.passage for item in make_shard([1] * 50)]
+    sample = sample_passages(passages, 10, seed=3)
+    assert len(sample) == 10
+    assert sample == sample_passages(passages[::-1], 10, seed=3)
+    assert sample < sample_passages(passages, 20, seed=3)
+    assert sample != sample_passages(passages, 10, seed=4)
+    assert count_needed(100) > 100

@@ -1,0 +1,179 @@
+"""BM25 search: exactness against bare bm25s, hiding, statuses, broken indexes, merging."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import bm25s
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import SearchError
+from pipeline.search.bm25 import MAX_QUERY_CHARS, Bm25Engine, build_index
+from pipeline.search.engine import SearchRequest, merge_round_robin
+from pipeline.search.passage_store import read_shards
+from pipeline.search.tokens import make_tokenizer
+from schemas.arrow import arrow_schema
+from schemas.config import SearchConfig
+from schemas.documents import Link
+from schemas.passages import Passage
+from schemas.trajectories import HideMode, Hit, SearchStatus
+
+WORDS = (
+    "river bridge stone tower king queen battle city north south harbour railway museum garden school market".split()
+)
+
+
+def make_passage(number: int, text: str, page: int, lang: str = "en", title: str | None = None) -> Passage:
+    return Passage(
+        passage_id=f"p{number:04}", document_id=f"d{page}", page_id=page, lang=lang, title=title or f"Page {page}",
+        section=(), text=text, start=0, end=len(text), tokens=len(text.split()),
+        links=(Link(start=0, end=5, target="Somewhere"),),
+    )  # fmt: skip
+
+
+def write_shards(folder: Path, passages: list[Passage]) -> list[Path]:
+    halves = [passages[::2], passages[1::2]]
+    paths = [folder / f"part-{i}.parquet" for i in range(2)]
+    for path, half in zip(paths, halves, strict=True):
+        pq.write_table(pa.Table.from_pylist([p.model_dump() for p in half], schema=arrow_schema(Passage)), path)
+    return paths
+
+
+def open_engine(folder: Path, passages: list[Passage], lang: str = "en") -> Bm25Engine:
+    folder.mkdir(exist_ok=True)
+    build_index(read_shards(write_shards(folder, passages)), folder / "index", SearchConfig(), lang)
+    return Bm25Engine(folder / "index")
+
+
+@pytest.fixture(scope="module")
+def passages() -> list[Passage]:
+    rng = random.Random(0)
+    return [make_passage(i, " ".join(rng.choices(WORDS, k=rng.randint(5, 30))), i // 4) for i in range(200)]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, passages: list[Passage]) -> Bm25Engine:
+    return open_engine(tmp_path_factory.mktemp("bm25"), passages)
+
+
+def test_scores_equal_those_of_bare_bm25s(engine: Bm25Engine, passages: list[Passage]) -> None:
+    rng = random.Random(1)
+    queries = [" ".join(rng.choices(WORDS, k=rng.randint(1, 12))) for _ in range(100)]
+    rows = passages[::2] + passages[1::2]
+    tokenize = make_tokenizer("en")
+    model = bm25s.BM25(k1=1.2, b=0.75, method="lucene")
+    model.index([tokenize(f"{p.title}. {p.text}") for p in rows], show_progress=False)
+    _, scores = model.retrieve([tokenize(q) for q in queries], k=7, show_progress=False)
+    calls = engine.search([SearchRequest(q) for q in queries], 7)
+    np.testing.assert_allclose([[hit.score for hit in call.hits] for call in calls], scores, rtol=1e-5)
+
+
+def test_hiding_is_as_if_the_source_had_never_been_there(engine: Bm25Engine, passages: list[Passage]) -> None:
+    source = passages[42]
+    everything = engine.search([SearchRequest(source.text)], 200)[0].hits
+    page = {p.passage_id for p in passages if p.page_id == source.page_id}
+    for hide, hidden in ((HideMode.PASSAGE, {source.passage_id}), (HideMode.PAGE, page), (HideMode.NONE, set())):
+        request = SearchRequest(source.text, hide, source.passage_id, source.page_id)
+        (call,) = engine.search([request], 9)
+        assert call.hits == tuple(hit for hit in everything if hit.passage_id not in hidden)[:9]
+
+
+def test_statuses_never_exceptions(engine: Bm25Engine) -> None:
+    expected = {
+        "": SearchStatus.EMPTY, "the of and": SearchStatus.EMPTY, "zzzz": SearchStatus.EMPTY, "\ud800 \x00": SearchStatus.EMPTY,
+        "river": SearchStatus.OK, "x" * 50_000: SearchStatus.ERROR,
+    }  # fmt: skip
+    calls = engine.search([SearchRequest(query) for query in expected], 3)
+    assert [c.status for c in calls] == list(expected.values())
+    assert all(
+        len(call.query) <= MAX_QUERY_CHARS and (call.status is SearchStatus.OK) == bool(call.hits) for call in calls
+    )
+    for k in (0, -1):
+        assert engine.search([SearchRequest("river")], k)[0].status is SearchStatus.ERROR
+    assert len(engine.search([SearchRequest("river")], 10**6)[0].hits) <= 200
+
+
+def test_equal_scores_come_in_row_order_and_batches_do_not_matter(tmp_path: Path) -> None:
+    twins = [make_passage(i, "river bridge", i, title="Same") for i in range(50)]
+    engine = open_engine(tmp_path, twins)
+    (alone,) = engine.search([SearchRequest("river")], 10)
+    assert [hit.passage_id for hit in alone.hits] == [p.passage_id for p in twins[::2][:10]]
+    assert engine.search([SearchRequest("bridge"), SearchRequest("river")], 10)[1] == alone
+
+
+def test_reading_back(engine: Bm25Engine, passages: list[Passage]) -> None:
+    wanted = [passages[i] for i in (3, 199, 0)]
+    found = engine.read([p.passage_id for p in wanted])
+    assert [(f.passage_id, f.title, f.text, f.anchors) for f in found] == [
+        (p.passage_id, p.title, p.text, ((0, 5),)) for p in wanted
+    ]
+    with pytest.raises(SearchError, match="not in the index"):
+        engine.read(["p9999"])
+
+
+def test_rebuilding_gives_the_same_index(tmp_path: Path, passages: list[Passage]) -> None:
+    one, two = open_engine(tmp_path / "a", passages), open_engine(tmp_path / "b", passages)
+    assert one.about == two.about
+    assert open_engine(tmp_path / "c", passages[:-1]).fingerprint != one.fingerprint
+    for name in ("passages.arrow", "data.csc.index.npy", "vocab.index.json"):
+        assert (tmp_path / "a/index" / name).read_bytes() == (tmp_path / "b/index" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "broken", ["index.json", "passages.arrow", "id_order.npy", "data.csc.index.npy", "vocab.index.json"]
+)
+def test_a_missing_or_torn_part_is_one_clear_error(tmp_path: Path, passages: list[Passage], broken: str) -> None:
+    open_engine(tmp_path, passages[:20])
+    path = tmp_path / "index" / broken
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(SearchError, match="rampforge"):
+        Bm25Engine(tmp_path / "index")
+    path.unlink()
+    with pytest.raises(SearchError):
+        Bm25Engine(tmp_path / "index")
+
+
+def test_an_index_of_other_passages_or_versions_is_refused(tmp_path: Path, passages: list[Passage]) -> None:
+    engine = open_engine(tmp_path, passages[:20])
+    assert Bm25Engine(tmp_path / "index", corpus=engine.about["corpus"]).fingerprint == engine.fingerprint
+    with pytest.raises(SearchError, match="other passages"):
+        Bm25Engine(tmp_path / "index", corpus="something else")
+    about = tmp_path / "index/index.json"
+    about.write_text(json.dumps({**engine.about, "version": 99}))
+    with pytest.raises(SearchError, match="another version"):
+        Bm25Engine(tmp_path / "index")
+
+
+def test_nothing_to_index(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match="no passage"):
+        build_index(iter(()), tmp_path / "index", SearchConfig(), "en")
+    assert not list(tmp_path.iterdir())
+
+
+def test_chinese_needs_no_spaces(tmp_path: Path) -> None:
+    texts = ["北京大学创办于1898年，位于海淀区。", "长江是亚洲第一长河。", "故宫位于北京市中心。"]
+    engine = open_engine(tmp_path, [make_passage(i, t, i, "zh", f"页{i}") for i, t in enumerate(texts)], "zh")
+    best = [
+        call.hits[0].passage_id
+        for call in engine.search([SearchRequest("北京大学"), SearchRequest("第一长河是什么")], 2)
+    ]
+    assert best == ["p0000", "p0001"]
+    assert make_tokenizer("zh")("我爱NLP 3.5中") == ["我爱", "nlp", "3", "5", "中"]
+
+
+HIT_LISTS = st.lists(st.lists(st.integers(0, 12), unique=True, max_size=8), max_size=5)
+
+
+@given(HIT_LISTS, st.integers(0, 20))
+def test_round_robin_merge(lists: list[list[int]], k: int) -> None:
+    hit_lists = [[Hit(passage_id=str(n), score=float(n)) for n in numbers] for numbers in lists]
+    merged = [hit.passage_id for hit in merge_round_robin(hit_lists, k)]
+    everything = [str(n) for rank in range(8) for numbers in lists for n in numbers[rank : rank + 1]]
+    assert merged == list(dict.fromkeys(everything))[:k]
