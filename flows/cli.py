@@ -124,9 +124,11 @@ def _add_stage_command(name: str, stages: tuple[str, ...], summary: str) -> None
     """A command that runs some stages over the shards that lie in a run folder."""
 
     def command(folder: RunArgument, config: Config = None, overrides: Overrides = None) -> None:
-        from flows.job import start_job
+        from flows.job import redo_from, start_job
 
         base = RunFolder(folder).find_record()
+        if stages == ("report",):  # a picture of what lies there now, so it is always drawn anew
+            redo_from(folder, "report")
         settings = load_config(config, overrides or [], _config_of(folder) if base else None)
         start_job(folder, settings, cache_folder(), stages)
         _say_done(RunFolder(folder))

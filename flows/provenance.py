@@ -15,7 +15,6 @@ from pipeline.storage.run_folder import RunFolder
 ROW_DECIDING_PACKAGES = (
     "bm25s",
     "datasketch",
-    "mwparserfromhell",
     "mwxml",
     "pyarrow",
     "pydantic",

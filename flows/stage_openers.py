@@ -20,6 +20,7 @@ from pipeline.assets.store import resolve_model
 from pipeline.stage import Stage
 from pipeline.storage.aliases import find_aliases
 from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
 from schemas.documents import Document, Redirect
 from schemas.funnel import Reject
@@ -199,11 +200,15 @@ def _group_by_page(place: Workplace, shard: str) -> dict[str, frozenset[str]]:
     return {document_id: frozenset(passages) for document_id, passages in pages.items()}
 
 
+def list_folders(run: RunFolder) -> dict[str, Path]:
+    """The folder of every dataset that a run may hold."""
+    return {model.dataset: run.dataset(model.dataset) for model in DATASETS}
+
+
 def draw_report(place: Workplace) -> None:
     """Write report.html from what lies in the run folder."""
     from pipeline.report.collecting import collect_report
     from pipeline.report.page import build_report
 
-    folders = {model.dataset: place.run.dataset(model.dataset) for model in DATASETS}
-    data = collect_report(place.run.record(), folders, place.config.report.examples)
+    data = collect_report(place.run.record(), list_folders(place.run), place.config.report.examples)
     write_whole(place.run.report, build_report(data).encode())

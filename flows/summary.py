@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import duckdb
 from rich.console import Console
 from rich.table import Table
 
 from flows.run_record import collect_funnel
+from flows.stage_openers import list_folders
+from pipeline.report.collecting import collect_report
 from pipeline.storage.run_folder import RunFolder
-
-ACCEPTED = """
-SELECT t.hide, k.mask_count, count(*), count(*) FILTER (j.accepted),
-       count(*) FILTER (j.answer_seen), count(*) FILTER (j.accepted AND j.answer_seen)
-FROM read_parquet($judgements) j
-JOIN read_parquet($trajectories) t USING (trajectory_id)
-JOIN read_parquet($tasks) k ON k.task_id = t.task_id
-GROUP BY ALL ORDER BY ALL
-"""
-"""Attempts and accepted ones by what was hidden and how many masks; `seen`: every answer stood in a passage shown."""
 
 
 def print_summary(run: RunFolder, console: Console) -> None:
@@ -46,21 +35,12 @@ def _draw_funnel(run: RunFolder) -> Table:
 
 def _draw_acceptance(run: RunFolder) -> Table:
     table = Table("hidden", "masks", title="accepted trajectories")
-    for column in ("attempts", "accepted", "share", "answers seen", "accepted of these"):
+    for column in ("attempts", "accepted", "share", "answers shown", "accepted of these"):
         table.add_column(column, justify="right")
-    for hide, masks, attempts, accepted, seen, accepted_seen in acceptance_rows(run):
-        shares = (f"{accepted / attempts:.0%}", f"{seen:,}", f"{accepted_seen / seen:.0%}" if seen else "-")
-        table.add_row(hide, str(masks), f"{attempts:,}", f"{accepted:,}", *shares)
+    for row in collect_report(run.record(), list_folders(run), examples=0).acceptance:
+        share = f"{row.accepted / row.attempts:.0%}"
+        of_shown = f"{row.accepted_seen / row.seen:.0%}" if row.seen else "-"
+        table.add_row(
+            row.hide, str(row.masks), f"{row.attempts:,}", f"{row.accepted:,}", share, f"{row.seen:,}", of_shown
+        )
     return table
-
-
-def acceptance_rows(run: RunFolder) -> list[tuple[str, int, int, int, int, int]]:
-    """Hide mode, mask count, attempts, accepted, attempts whose every answer was shown, accepted among these."""
-    files = {name: str(_parts(run, name)) for name in ("judgements", "trajectories", "tasks")}
-    with duckdb.connect() as database:
-        rows: list[tuple[str, int, int, int, int, int]] = database.execute(ACCEPTED, files).fetchall()
-    return rows
-
-
-def _parts(run: RunFolder, dataset: str) -> Path:
-    return run.dataset(dataset) / "part-*.parquet"

@@ -23,7 +23,9 @@ from schemas.trajectories import HideMode, Hit, MaskAnswer, PromptUse, SearchCal
 from tests.test_search import make_passage, open_engine
 
 BRIDGE = "The Old Bridge over the Mara was built by Ion Vasile in 1871 and it carries the coast road to Lumea harbour."
-AGAIN = "Engineer Ion Vasile came from Lumea; the stone bridge over the Mara was built by Ion Vasile in 1871 for the crown."
+AGAIN = (
+    "Engineer Ion Vasile came from Lumea; the stone bridge over the Mara was built by Ion Vasile in 1871 for the crown."
+)
 OTHER = "The harbour of Lumea ships grain and salt, and its market opens on every second Sunday of the month."
 
 
@@ -56,7 +58,9 @@ class ScriptedEngine:
 
     def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
         self.requests += requests
-        statuses = [self._statuses[i % len(self._statuses)] if self._statuses else SearchStatus.OK for i in range(len(requests))]
+        statuses = [
+            self._statuses[i % len(self._statuses)] if self._statuses else SearchStatus.OK for i in range(len(requests))
+        ]
         hits = tuple(Hit(passage_id=p.passage_id, score=1.0) for p in self._found[:k])
         return [
             SearchCall(query=r.query, status=s, hits=hits, detail=None)
@@ -108,7 +112,11 @@ def test_roles_are_never_told_gold() -> None:
     assert not any(span.text in repr(open_task(task)) for span in task.spans)
     engine = ScriptedEngine([OTHER])
     (trajectory,) = run_stage(engine, [task])
-    texts = [trajectory.final_think, *(t.think + t.conclusion for t in trajectory.turns), *(r.query for r in engine.requests)]
+    texts = [
+        trajectory.final_think,
+        *(t.think + t.conclusion for t in trajectory.turns),
+        *(r.query for r in engine.requests),
+    ]
     assert not any(span.text in text for span in task.spans for text in texts)
 
 
@@ -136,15 +144,22 @@ def test_all_searches_failing_gives_a_reject_and_no_trajectory() -> None:
 
 
 def test_one_failed_search_is_recorded_and_shown_to_nobody() -> None:
-    (trajectory,) = run_stage(ScriptedEngine([AGAIN], [SearchStatus.ERROR, SearchStatus.OK, SearchStatus.OK]), [make_task(BRIDGE, ["1871"])])
+    (trajectory,) = run_stage(
+        ScriptedEngine([AGAIN], [SearchStatus.ERROR, SearchStatus.OK, SearchStatus.OK]), [make_task(BRIDGE, ["1871"])]
+    )
     assert SearchStatus.ERROR in {call.status for turn in trajectory.turns for call in turn.calls}
-    said = trajectory.final_think + "".join(t.think + t.conclusion + "".join(s.text for s in t.shown) for t in trajectory.turns)
+    said = trajectory.final_think + "".join(
+        t.think + t.conclusion + "".join(s.text for s in t.shown) for t in trajectory.turns
+    )
     assert "503" not in said
 
 
 def test_same_rows_whatever_is_stepped_beside(tmp_path: Path, passages: list[Passage]) -> None:
     engine = open_engine(tmp_path, passages)
-    tasks = [make_task(p.text, [gold], p.passage_id, p.page_id) for p, gold in zip(passages, ("1871", "Lumea", "Sunday"), strict=True)]
+    tasks = [
+        make_task(p.text, [gold], p.passage_id, p.page_id)
+        for p, gold in zip(passages, ("1871", "Lumea", "Sunday"), strict=True)
+    ]
     both = (HideMode.NONE, HideMode.PASSAGE)
     together = run_stage(engine, tasks, hide=both)
     alone = [row for task in reversed(tasks) for row in run_stage(engine, [task], hide=both)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -110,7 +111,7 @@ def test_merging_never_overlaps_and_never_depends_on_order(raw: list[tuple[int, 
     candidates = [make_candidate(start, start + size, source) for start, size, source in raw]
     kept, lost = merge_candidates(candidates)
     assert (kept, lost) == merge_candidates(reversed(candidates))
-    assert all(one.end <= other.start for one, other in zip(kept, kept[1:], strict=False))  # noqa: RUF007  # as read
+    assert all(one.end <= other.start for one, other in pairwise(kept))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,11 @@ REPEATS = {
     "initials": ("The World Bank Group (WBG) lends.", "World Bank Group", "repeated"),
     "hole": (f"He left Rome {HOLE} on foot.", "Rome", "template_hole"),
     "short": ("The letter X marks it.", "X", "too_short"),
-    "long": ("It is A Very Long Name Of A Thing Indeed here.", "A Very Long Name Of A Thing Indeed", "too_long"),
+    "long": (
+        "It is A Very Long Name Of A Thing Quite Indeed here.",
+        "A Very Long Name Of A Thing Quite Indeed",
+        "too_long",
+    ),
     "easter egg": ("He drew his weapon at once.", "weapon", "weak"),
 }
 

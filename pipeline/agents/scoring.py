@@ -149,6 +149,8 @@ class Shared:
     in the mask's sentence."""
     values: tuple[float, ...]
     """The features that depend on the passage alone."""
+    weight: float
+    """One over the number of passages shown."""
 
 
 @dataclass(slots=True)
@@ -195,7 +197,7 @@ def _share(view: MaskView, source: Source, ranks: dict[str, int], title: str) ->
     names_title = sum(rarity(term) for term in view.title_terms if term in places) / title_sum
     named = float(source.title != title and source.title.lower() in view.words.text.lower())
     rank = 1.0 / (1.0 + ranks[source.passage_id])
-    return Shared(terms, (overlap, float(source.title == title), named, names_title, rank))
+    return Shared(terms, (overlap, float(source.title == title), named, names_title, rank), 1.0 / len(ranks))
 
 
 def _collect_usage(places: Sequence[Place], labels: LabelTable) -> dict[str, Usage]:
@@ -248,8 +250,8 @@ def _measure_place(
         *(labels.agreement(expected, facts.label), left_one * right_one, rare / 10.0, float(place.gap)),
         *(float((view.left or "^")[0] in use.before), float((view.right or "$")[0] in use.after)),
         *(float(view.before == facts.around.before), float(view.after == facts.around.after)),
-        *(float(not use.inside and first + 1 == last and candidate.text[0].isupper())),
-        *(len(use.sources) / len(ranks), math.log(use.times), *kind),
+        float(not use.inside and first + 1 == last and candidate.text[0].isupper()),
+        *(len(use.sources) * shared.weight, math.log(use.times), *kind),
     ]
 
 

@@ -1,62 +1,62 @@
-"""Constants of the scoring, fitted offline.
+"""The weights of the scoring, fitted offline.
 
-FILL
+How: tasks of one mask were made by this project's own span and task stages (spaCy names, date and number rules, random
+selection) from paragraphs of HotpotQA, MuSiQue and 2WikiMultihopQA, cut into pieces of 250 and of 500 characters; each was
+searched with the queries of `pipeline.agents.queries`, its source hidden; the weights maximise the marginal likelihood
+of the right text under `share_belief` (a null where it stood in no result), by L-BFGS with an L2 penalty. No page of the
+sample dump was used.
+
+Held out (900 tasks): the gold stands in a shown passage for 274, and comes first for 42% of those.
+Set by hand, because that text has no links: `is_anchor` and `is_term`.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import yaml
 
-from pipeline.agents.candidates import Kind
-from pipeline.agents.scoring import FEATURES, KindTable
+from pipeline.agents.scoring import FEATURES
 
 WEIGHT_OF: dict[str, float] = {
-    "near": 1.56,
-    "wide": -0.17,
-    "side": 1.21,
-    "sentence": 0.43,
-    "passage": 0.74,
-    "left_one": 1.73,
-    "left_two": 1.42,
-    "right_one": 1.55,
-    "right_two": 0.31,
-    "left_order": 1.46,
-    "right_order": 0.53,
-    "same_title": 1.10,
-    "title_named": 1.00,
-    "names_title": 0.57,
-    "is_title": 0.43,
-    "is_anchor": 0.00,
-    "rank": 0.83,
-    "rarity": -1.83,
-    "length": -1.98,
-    "kind_left": 0.36,
-    "kind_right": 0.48,
-    "both_sides": -1.02,
-    "rare_shared": 1.15,
-    "is_gap": -0.47,
-    "is_year": 0.53,
-    "is_date": -0.83,
-    "is_period": -0.47,
-    "is_number": -0.43,
-    "is_amount": -0.97,
-    "is_count": 0.99,
-    "is_ordinal": 0.77,
-    "is_name": 1.37,
-    "is_part": -0.50,
-    "is_term": -0.47,
+    "near": 3.01,
+    "wide": 1.13,
+    "side": 1.65,
+    "sentence": -0.20,
+    "passage": 0.01,
+    "left_one": 0.34,
+    "left_two": 0.79,
+    "right_one": 0.07,
+    "right_two": 0.69,
+    "left_order": 0.61,
+    "right_order": 0.44,
+    "same_title": 1.19,
+    "title_named": 1.52,
+    "names_title": 0.97,
+    "is_title": 0.51,
+    "is_anchor": 0.50,
+    "rank": 0.64,
+    "rarity": 0.25,
+    "length": -1.08,
+    "label": 0.91,
+    "both_sides": 0.10,
+    "rare_shared": 1.41,
+    "is_gap": -0.17,
+    "elsewhere_left": 0.45,
+    "elsewhere_right": 0.43,
+    "mark_before": 0.41,
+    "mark_after": 0.40,
+    "opening": -0.68,
+    "spread": 1.31,
+    "times": 0.46,
+    "is_year": 1.40,
+    "is_date": -0.41,
+    "is_period": -0.74,
+    "is_number": 0.12,
+    "is_amount": -1.23,
+    "is_count": -0.97,
+    "is_ordinal": -0.23,
+    "is_name": 1.77,
+    "is_part": 0.46,
+    "is_term": 0.00,
 }
-BIAS = -6.83
+BIAS = -9.90
 WEIGHTS = np.array([WEIGHT_OF[name] for name in FEATURES])
-
-
-def _load_kinds() -> KindTable:
-    rows = yaml.safe_load((Path(__file__).parent / "kinds.yaml").read_text(encoding="utf-8"))
-    left, right = ({str(w): {Kind(k): v for k, v in row.items()} for w, row in rows[side].items()} for side in ("left", "right"))
-    return KindTable(left, right)
-
-
-KINDS = _load_kinds()
