@@ -13,6 +13,7 @@ from rich.text import Text
 
 from flows.assets_cli import assets_app, cache_folder
 from flows.configuration import list_presets, load_config, write_yaml
+from flows.logs import listen_to_ourselves
 from flows.prefect_settings import settle_prefect
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.run_folder import RunFolder
@@ -51,7 +52,7 @@ def main_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")] = False,
 ) -> None:
     """Settle what holds for every command."""
-    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    listen_to_ourselves(logging.INFO if debug else logging.WARNING)
     settle_prefect(debug)
 
 

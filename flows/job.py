@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.corpus_flow import run_corpus
-from flows.ephemeral_server import guard_server
+from flows.local_api import local_api
 from flows.progress import ProgressBoard
 from flows.run_record import collect_funnel, write_record
 from flows.stage_flow import Sitting, run_stage
@@ -32,7 +32,6 @@ def run_stages(run: str, root: str, config: dict[str, Any], cache: str, stages: 
 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder, `cache` the folder of the assets.
     """
-    guard_server()
     place = Workplace(RunFolder(Path(root)), RunConfig.model_validate(config), Path(cache))
     with place.run.locked(), WorkerPool(place.config.execution.workers) as pool:
         sitting = Sitting(place, pool, ProgressBoard())
@@ -50,7 +49,8 @@ def start_job(root: Path, config: RunConfig, cache: Path, stages: Sequence[str])
     workers = config.execution.workers or os.cpu_count() or 1
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
-    flow_of_run(root.resolve().name, str(root), config.model_dump(mode="json"), str(cache), list(stages))
+    with local_api():
+        flow_of_run(root.resolve().name, str(root), config.model_dump(mode="json"), str(cache), list(stages))
 
 
 def redo_from(root: Path, stage: str) -> None:

@@ -23,6 +23,11 @@ PLAIN_LINE_SECONDS = 15.0
 STALL_SECONDS = 120.0
 
 
+def name_many(unit: str) -> str:
+    """The plural of a unit."""
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+
+
 class RateColumn(ProgressColumn):
     """Units a second since the stage began."""
 
@@ -90,13 +95,19 @@ class ProgressBoard:
         done = counter.count()
         rate = done / seconds if seconds else 0.0
         self.console.print(
-            f"[green]done[/] {stage:<13}{done:>9,} {unit}s {seconds:>8.1f} s {rate:>10,.1f}/s", highlight=False
+            f"[green]done[/] {stage:<13}{done:>9,} {name_many(unit):<13}{seconds:>8.1f} s {rate:>10,.1f}/s",
+            highlight=False,
         )
 
     def _draw_bar(
         self, counter: JournalCounter, stage: str, unit: str, total: int | None, stop: threading.Event
     ) -> None:
-        columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit}s"))
+        columns = (
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(f"{name_many(unit)}"),
+        )
         watch = StallWatch(self.console, stage)
         with Progress(*columns, RateColumn(), TimeRemainingColumn(), console=self.console, transient=True) as progress:
             bar = progress.add_task(stage, total=total)
@@ -115,7 +126,7 @@ class ProgressBoard:
             rate = count / (time.monotonic() - started)
             left = f", about {(total - count) / rate:,.0f} s left" if total and rate else ""
             of = f"/{total:,}" if total else ""
-            self.console.print(f"{stage}: {count:,}{of} {unit}s, {rate:,.1f}/s{left}", highlight=False)
+            self.console.print(f"{stage}: {count:,}{of} {name_many(unit)}, {rate:,.1f}/s{left}", highlight=False)
             watch.note(count)
 
 

@@ -125,9 +125,9 @@ _JUDGEMENTS = StageSpec(
 REPORT = StageSpec(
     "report",
     upstream="judgements",
-    unit="trajectory",
+    unit="judgement",
     decides=("report",),
-    inputs=Trajectory,
+    inputs=Judgement,
     prepare=openers.draw_report,
 )
 

@@ -41,6 +41,12 @@ def _draw_acceptance(run: RunFolder) -> Table:
         share = f"{row.accepted / row.attempts:.0%}"
         of_shown = f"{row.accepted_seen / row.seen:.0%}" if row.seen else "-"
         table.add_row(
-            row.hide, str(row.masks), f"{row.attempts:,}", f"{row.accepted:,}", share, f"{row.seen:,}", of_shown
+            row.hide,
+            str(row.masks or "all"),
+            f"{row.attempts:,}",
+            f"{row.accepted:,}",
+            share,
+            f"{row.seen:,}",
+            of_shown,
         )
     return table

@@ -17,6 +17,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, Self, TypeVar
 
+from flows.logs import listen_to_ourselves
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -28,6 +30,9 @@ class WorkerPool:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers or os.cpu_count() or 1
+        # A killed worker leaves locks of its libraries behind. Python cleans them up, and need not say so.
+        silence = "ignore:resource_tracker"
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), silence)))
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
 
@@ -46,7 +51,7 @@ class WorkerPool:
     def _start(self) -> ProcessPoolExecutor:
         threads = max(1, (os.cpu_count() or 1) // self.workers)
         context = multiprocessing.get_context("spawn")
-        level = logging.getLogger().level
+        level = logging.getLogger("pipeline").level
         return ProcessPoolExecutor(self.workers, context, initializer=_enter_worker, initargs=(threads, level))
 
     def __enter__(self) -> Self:
@@ -69,7 +74,7 @@ def _enter_worker(threads: int, level: int) -> None:
     # What libraries would draw on the terminal gets in the way of our own progress.
     os.environ["TQDM_DISABLE"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=level)
+    listen_to_ourselves(level)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -12,20 +12,32 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "templates"
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 DIVIDER = re.compile(r"^---$\n?", re.MULTILINE)
 TAGS = (
-    "think search information result results answer answers query queries observation passage passages document documents task"
-    " plan tool tools tool_call tool_calls tool_response tool_responses function function_call system user assistant human"
-    " judge verdict SYS"
-).split()
+    *(
+        "think",
+        "search",
+        "information",
+        "results?",
+        "answers?",
+        "query",
+        "queries",
+        "observation",
+        "passages?",
+        "documents?",
+    ),
+    *("task", "plan", "tools?", "tool_calls?", "tool_responses?", "function", "function_call", "system", "user"),
+    *("assistant", "human", "judge", "verdict", "SYS"),
+)
 # A tag of ours, a chat template's control token, or either written with a wide or small less-than sign.
 TAG_OPENING = re.compile(
-    rf"[<\uff1c\ufe64](?=\s*[/\uff0f]?\s*(?:{'|'.join(TAGS)})\b|\s*[|\uff5c]|<)|\[(?=\s*/?\s*INST\b)", re.IGNORECASE
+    rf"[<\uff1c\ufe64](?=\s*[/\uff0f]?\s*(?:{'|'.join(TAGS)})\b|\s*[|\uff5c]|<)|\[(?=\s*/?\s*INST\b)",
+    re.IGNORECASE,
 )
 INERT_OPENING = "\u2039"
 
@@ -68,7 +80,7 @@ class Template:
         return PLACEHOLDER.sub(lambda place: make_inert(fields[place.group(1)]), text)
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_template(name: str, lang: str) -> Template:
     """Read a template in a language: `zh-hant` falls back to `zh`, any other unknown language to English.
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.assets.store import find_asset
+from pipeline.errors import AssetError
 from pipeline.masking.causal_scorer import CausalScorer, load_scorer
 from pipeline.masking.perplexity import SpanContext, cut_segments
 from pipeline.masking.span_trees import SpanTokens, plant_rows
 from schemas.tasks import MASK
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEXTS = {
     "Ada Lovelace": "She worked with Charles Babbage in London, and in 1843 published notes on the Analytical Engine.",
@@ -54,7 +54,8 @@ def make_tokenizer() -> Any:
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    wrap: Any = PreTrainedTokenizerFast  # its constructor carries no types
+    return wrap(tokenizer_object=tokenizer)
 
 
 def make_scorer(context: int = 512, batch_tokens: int | None = None) -> CausalScorer:
@@ -144,22 +145,15 @@ def test_long_passages_are_scored_with_the_text_just_before(context: int) -> Non
 
 
 @pytest.mark.assets
-def test_the_real_model_agrees_with_plain_passes() -> None:
-    scorer = load_scorer(str(find_model()), "cpu", "smollm2")
-    for context, found in zip(make_contexts(), scorer.score(make_contexts()), strict=True):
+def test_the_real_model_agrees_with_plain_passes(assets: Path) -> None:
+    scorer = load_scorer(str(find_asset("smollm2-135m-instruct", assets)), "cpu", "smollm2")
+    alone = scorer.score(make_contexts())
+    for context, found in zip(make_contexts(), alone, strict=True):
         assert found == pytest.approx(score_naively(scorer, context), rel=1e-3)
     batched = CausalScorer(scorer._model, scorer._tokenizer, "smollm2", batch_tokens=10_000)
-    assert [pytest.approx(x, rel=1e-3) for x in batched.score(make_contexts())] == scorer.score(make_contexts())
+    assert [pytest.approx(found, rel=1e-3) for found in batched.score(make_contexts())] == alone
 
 
-def find_model() -> Path:
-    from pathlib import Path
-
-    from platformdirs import user_cache_dir
-
-    from pipeline.assets.store import find_asset
-
-    path = find_asset("smollm2-135m-instruct", Path(user_cache_dir("rampforge")) / "assets")
-    if path is None:
-        pytest.skip("run `rampforge assets get demo`")
-    return path
+def test_a_folder_without_a_model_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match="cannot load the language model"):
+        load_scorer(str(tmp_path), "cpu")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.assets.store import find_asset
+from pipeline.errors import AssetError
 from pipeline.masking.aliases import find_aliases
 from pipeline.masking.candidates import Candidate, merge_candidates, trim_candidate
+from pipeline.masking.entities import load_ner
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_stage import SpanStage
 from pipeline.stage import Outcome
@@ -233,3 +237,21 @@ def test_a_chinese_passage() -> None:
 def test_aliases(text: str, kind: SpanKind, target: str | None, aliases: tuple[str, ...]) -> None:
     candidate = Candidate(0, len(text), kind, "x", LINK if target else RULE, target)
     assert find_aliases(candidate, text, {"Mercury (planet)": ["Hermes", "mercury"]}) == aliases
+
+
+@pytest.mark.assets
+def test_names_come_from_spacy_in_its_own_language(assets: Path) -> None:
+    nlp = load_ner(str(find_asset("en_core_web_sm", assets)))
+    assert set(nlp.pipe_names) == {"tok2vec", "ner"}
+    config = MaskingConfig(scorer=None, selection=Selection.RANDOM)
+    passage = make_passage("She met Charles Babbage in London on 5 June 1833.")
+    assert [span.text for span in read_spans(run_one(passage, config, nlp=nlp))] == [
+        "Charles Babbage", "London", "5 June 1833",
+    ]  # fmt: skip
+    french = make_passage("Elle rencontra Charles Babbage en 1833.", lang="fr")
+    assert [span.text for span in read_spans(run_one(french, config, nlp=nlp))] == ["1833"]
+
+
+def test_a_folder_without_a_pipeline_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match="cannot load the spaCy pipeline"):
+        load_ner(str(tmp_path))

@@ -15,8 +15,8 @@ from enum import StrEnum
 from pipeline.search.tokens import STOPWORDS_EN
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-UNITS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen"
-TENS = "nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion dozen"
+UNITS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+TENS = "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion dozen"
 ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 COUNT = rf"(?:{'|'.join((UNITS + ' ' + TENS).split())})"
 ERA = r"(?: ?(?:BCE|BC|AD|CE)\b)?"
@@ -120,12 +120,14 @@ def _is_plausible(text: str) -> bool:
     words = text.split()
     if not words or len(words) > MAX_WORDS or len(text) > MAX_CHARS:
         return False
-    return words[0].lower() not in STOPWORDS_EN or len(words[0]) > 1 and words[0].isupper()
+    return words[0].lower() not in STOPWORDS_EN or (len(words[0]) > 1 and words[0].isupper())
 
 
 def _split_name(match: re.Match[str]) -> Iterator[tuple[int, int]]:
     """Parts of a run of capitalised words that may be names by themselves."""
-    words = [(m.start() + match.start(), m.end() + match.start(), m.group()) for m in re.finditer(r"\S+", match.group())]
+    words = [
+        (m.start() + match.start(), m.end() + match.start(), m.group()) for m in re.finditer(r"\S+", match.group())
+    ]
     heads = [i for i, (_, _, word) in enumerate(words) if word[0].isupper() and word.lower() not in STOPWORDS_EN]
     for i in heads:
         for j in range(i, min(len(words), i + 5)):

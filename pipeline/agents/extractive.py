@@ -18,14 +18,14 @@ from pipeline.agents.restoration import restore_masks
 from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries
 from pipeline.agents.scoring import MaskView, Place, Source, mask_views, measure_places, share_belief
 from pipeline.agents.weights import BIAS, WEIGHTS
-from pipeline.agents.words import make_word_cutter
 from pipeline.agents.wording import Finding, Wording, list_prompts
+from pipeline.agents.words import make_word_cutter
 from pipeline.search.engine import FoundPassage
 from schemas.trajectories import MaskAnswer, PromptUse
 
-LEAST_BELIEF = 0.05
+LEAST_BELIEF = 0.02  # a weak sign is said to be one; below this there is none
 FIRM_BELIEF = 0.5
-PATIENCE = 3  # turns spent on one mask before what is known must do
+PATIENCE = 2  # turns spent on one mask before what is known must do
 REMEMBERED = 4096
 LEAST_LABEL = 0.5  # below it a thought does not say what kind of thing is sought
 
@@ -42,6 +42,8 @@ class ExtractiveAgents:
         self._rarity = lru_cache(maxsize=1 << 18)(rarity)
         self._labels = load_labels(lang)
         self._cut = make_word_cutter(lang)
+        # A turn's findings are asked for again by the next turn's plan and queries.
+        self._weighed = lru_cache(maxsize=REMEMBERED)(self._weigh_seen)
         self._views = lru_cache(maxsize=REMEMBERED)(self._make_views)
         self._source = lru_cache(maxsize=REMEMBERED)(self._make_source)
 
@@ -95,8 +97,9 @@ class ExtractiveAgents:
         for mask, view in enumerate(views):
             said.append(_describe(wording, mask, view, findings.get(mask)))
         answers = tuple(
-            MaskAnswer(mask=m, answer=f.answer, evidence=f.passage.passage_id) if (f := findings.get(m)) else
-            MaskAnswer(mask=m, answer=None, evidence=None)
+            MaskAnswer(mask=m, answer=f.answer, evidence=f.passage.passage_id)
+            if (f := findings.get(m))
+            else MaskAnswer(mask=m, answer=None, evidence=None)
             for m in range(task.mask_count)
         )
         firm = all(m in findings and findings[m].belief >= FIRM_BELIEF for m in range(task.mask_count))
@@ -111,7 +114,7 @@ class ExtractiveAgents:
         return Observation("\n".join(said), step, answers, closing)
 
     def _weigh(self, progress: Progress) -> dict[int, Finding]:
-        return self._weigh_seen(progress.task, progress.seen)
+        return self._weighed(progress.task, progress.seen)
 
     def _weigh_seen(self, task: OpenTask, seen: tuple[FoundPassage, ...]) -> dict[int, Finding]:
         """The best answer to each mask from all that was seen, each answer used once."""

@@ -6,7 +6,7 @@ of the page's title, so nothing that the masked text or the title says is an ans
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pipeline.agents.candidates import MAX_CHARS, Candidate, Kind
 from pipeline.agents.scoring import MaskView, Place, Source
@@ -15,7 +15,7 @@ GAP_WORDS = 6  # words that a gap between a mask's neighbours may hold
 
 
 def gather_places(view: MaskView, sources: Sequence[Source], title: str) -> list[Place]:
-    """Every place in the sources that could be the answer: by its form, or by standing between the mask's neighbours."""
+    """Every place in the sources that could be the answer: by its form, or by standing between like neighbours."""
     told = _spaced(view.words.lower)
     titled = _spaced(word.lower() for word in title.replace("(", " ").replace(")", " ").replace(",", " ").split())
     places = []
@@ -31,8 +31,8 @@ def gather_places(view: MaskView, sources: Sequence[Source], title: str) -> list
     return places
 
 
-def _spaced(words: Sequence[str] | object) -> str:
-    return " " + " ".join(words) + " "  # type: ignore[call-overload]
+def _spaced(words: Iterable[str]) -> str:
+    return " " + " ".join(words) + " "
 
 
 def _find_gaps(view: MaskView, source: Source) -> list[Candidate]:

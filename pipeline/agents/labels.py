@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,8 @@ class LabelTable:
         row, left, right = self._row, around.left, around.right
         near = row("l1", left[0] if left else "^") + row("r1", right[0] if right else "$")
         far = row("l2", left[1] if len(left) > 1 else "^") + row("r2", right[1] if len(right) > 1 else "$")
-        return near + far / 2 + row("before", around.before) + row("after", around.after)
+        total: np.ndarray = near + far / 2 + row("before", around.before) + row("after", around.after)
+        return total
 
     def _row(self, position: str, word: str) -> np.ndarray:
         return self._rows.get(position, {}).get(word, self._none)
@@ -79,11 +80,12 @@ class LabelTable:
 def _normalise(logs: np.ndarray) -> np.ndarray:
     if not len(logs):
         return logs
-    weights = np.exp(logs - logs.max())
-    return weights / weights.sum()
+    weights: np.ndarray = np.exp(logs - logs.max())
+    weights /= weights.sum()
+    return weights
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_labels(lang: str) -> LabelTable:
     """The table of a language; an empty one, which agrees with everything alike, where none was made."""
     path = Path(__file__).parent / f"labels.{lang.split('-')[0]}.json"

@@ -16,7 +16,9 @@ LONGEST = 600  # characters
 RARE_NEAR = 8  # words taken from around a mask
 
 
-def build_queries(view: MaskView, title: str, section: Sequence[str], turn: int, lead: str, count: int) -> tuple[str, ...]:
+def build_queries(
+    view: MaskView, title: str, section: Sequence[str], turn: int, lead: str, count: int
+) -> tuple[str, ...]:
     """`count` different queries for a mask in a turn (counted from 0); `lead` is a guess to be checked, or empty."""
     queries: dict[str, None] = {}
     for query in _propose(view, title, section, turn, lead):
@@ -36,7 +38,11 @@ def _propose(view: MaskView, title: str, section: Sequence[str], turn: int, lead
     near = " ".join(_pick_words(view, view.near))
     broad = [words.text, f"{title} {sentence}", f"{title} {near}"]
     narrow = [sentence, f"{lead} {window}" if lead else window, f"{title} {lead} {' '.join(section)} {near}"]
-    around = [words.text[max(0, begin - 200) : begin] + f" {lead}", words.text[end : end + 200] + f" {lead}", f"{lead} {near}"]
+    around = [
+        words.text[max(0, begin - 200) : begin] + f" {lead}",
+        words.text[end : end + 200] + f" {lead}",
+        f"{lead} {near}",
+    ]
     order = (broad, narrow, around)
     for step in range(len(order)):
         yield from order[(turn + step) % len(order)]

@@ -2,8 +2,8 @@
 
 A fact told twice is told in like words: the words around the mask stand around the answer too, at like distances and
 on the same side. So a candidate is scored by where the mask's neighbours stand in its passage, weighted by rarity, and
-by what its form says of it beside the mask's nearest words. The features are combined linearly; a softmax over all candidates
-and a null (the answer is not here) gives each answer its share of belief, summed over the places it stands in.
+by what its form says of it beside the mask's nearest words. The features are combined linearly; a softmax over
+all candidates and a null (the answer is not here) gives each answer its share of belief, summed over its places.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ WIDE = 24.0  # and in the wide view
 REACH = 10  # words to each side whose order is compared
 FEATURES = (
     *("near", "wide", "side", "sentence", "passage", "left_one", "left_two", "right_one", "right_two", "left_order"),
-    *("right_order", "same_title", "title_named", "names_title", "is_title", "is_anchor", "rank", "rarity", "length", "label"),
-    *("both_sides", "rare_shared", "is_gap", "elsewhere_left", "elsewhere_right", "mark_before", "mark_after", "opening", "spread", "times"),
+    *("right_order", "same_title", "title_named", "names_title", "is_title", "is_anchor", "rank", "rarity", "length"),
+    *("label", "both_sides", "rare_shared", "is_gap", "elsewhere_left", "elsewhere_right", "mark_before", "mark_after"),
+    *("opening", "near_raw", "wide_raw", "left_rare", "right_rare"),
     *(f"is_{kind}" for kind in Kind),
 )
 
@@ -99,8 +100,10 @@ def read_facts(source: Source, candidate: Candidate, labels: LabelTable) -> Fact
 class MaskView:
     """A mask and what stands around it, masks left out and counted as one word."""
 
-    def __init__(self, words: Words, at: int, offset: int, title_terms: Sequence[str], rarity: Callable[[str], float]) -> None:
-        """`words` are those of the masked text, `at` the word that follows this mask, `offset` where the mask stands."""
+    def __init__(
+        self, words: Words, at: int, offset: int, title_terms: Sequence[str], rarity: Callable[[str], float]
+    ) -> None:
+        """`words` are the masked text's, `at` the word that follows this mask, `offset` where the mask stands."""
         self.words = words
         self.at = at
         self.offset = offset
@@ -108,6 +111,10 @@ class MaskView:
         self.title_terms = frozenset(title_terms)
         self.before = class_before(words.text, offset)
         self.after = class_after(words.text, offset + 1)
+        self.left_word = words.lower[at - 1] if at else "^"
+        self.right_word = words.lower[at] if at < len(words.lower) else "$"
+        self.left_rarity = rarity(words.terms[at - 1]) / 10.0 if at and words.terms[at - 1] else 0.0
+        self.right_rarity = rarity(words.terms[at]) / 10.0 if at < len(words.terms) and words.terms[at] else 0.0
         self.left = words.lower[max(0, at - REACH) : at][::-1]
         self.right = words.lower[at : at + REACH]
         begin, end = words.span_words(*words.sentence_at(offset))
@@ -149,8 +156,6 @@ class Shared:
     in the mask's sentence."""
     values: tuple[float, ...]
     """The features that depend on the passage alone."""
-    weight: float
-    """One over the number of passages shown."""
 
 
 @dataclass(slots=True)
@@ -163,10 +168,6 @@ class Usage:
     """Words right after it."""
     inside: bool = False
     """It stands with a capital elsewhere than at the head of a sentence."""
-    times: int = 0
-    """How often it stands."""
-    sources: set[str] = field(default_factory=set)
-    """The passages it stands in."""
 
 
 def measure_places(
@@ -197,7 +198,7 @@ def _share(view: MaskView, source: Source, ranks: dict[str, int], title: str) ->
     names_title = sum(rarity(term) for term in view.title_terms if term in places) / title_sum
     named = float(source.title != title and source.title.lower() in view.words.text.lower())
     rank = 1.0 / (1.0 + ranks[source.passage_id])
-    return Shared(terms, (overlap, float(source.title == title), named, names_title, rank), 1.0 / len(ranks))
+    return Shared(terms, (overlap, float(source.title == title), named, names_title, rank))
 
 
 def _collect_usage(places: Sequence[Place], labels: LabelTable) -> dict[str, Usage]:
@@ -209,8 +210,6 @@ def _collect_usage(places: Sequence[Place], labels: LabelTable) -> dict[str, Usa
         use = usage.setdefault(candidate.text.casefold(), Usage(set(), set()))
         use.before.add(around.left[0] if around.left else "^")
         use.after.add(around.right[0] if around.right else "$")
-        use.times += 1
-        use.sources.add(place.source.passage_id)
         use.inside |= candidate.start not in words.sentences and candidate.text[0].isupper()
     return usage
 
@@ -248,16 +247,19 @@ def _measure_place(
         *(float((candidate.start, candidate.end) in source.anchors), rank),
         *(sum(own_rarity) / max(1, len(own_rarity)) / 10.0, math.log1p(len(candidate.text)) / 3.0),
         *(labels.agreement(expected, facts.label), left_one * right_one, rare / 10.0, float(place.gap)),
-        *(float((view.left or "^")[0] in use.before), float((view.right or "$")[0] in use.after)),
+        *(float(view.left_word in use.before), float(view.right_word in use.after)),
         *(float(view.before == facts.around.before), float(view.after == facts.around.after)),
         float(not use.inside and first + 1 == last and candidate.text[0].isupper()),
-        *(len(use.sources) * shared.weight, math.log(use.times), *kind),
+        *(near / 10.0, wide / 10.0),
+        view.left_rarity * (view.left_word in use.before),
+        view.right_rarity * (view.right_word in use.after),
+        *kind,
     ]
 
 
 def _match_ends(wanted: Sequence[str], here: Sequence[str]) -> tuple[float, float]:
-    one = float(bool(wanted) and bool(here) and wanted[0] == here[0] or not wanted and not here)
-    two = float(one > 0 and len(wanted) > 1 and len(here) > 1 and wanted[1] == here[1])
+    one = float(wanted[:1] == here[:1])
+    two = float(len(wanted) > 1 and wanted[:2] == here[:2])
     return one, two
 
 
@@ -272,7 +274,9 @@ def share_belief(scores: np.ndarray, texts: Sequence[str]) -> dict[str, float]:
     return belief
 
 
-def mask_views(masked_text: str, cut: Callable[[str], Words], title: str, rarity: Callable[[str], float]) -> list[MaskView]:
+def mask_views(
+    masked_text: str, cut: Callable[[str], Words], title: str, rarity: Callable[[str], float]
+) -> list[MaskView]:
     """One view for each mask of a text."""
     pieces = masked_text.split(MASK)
     words = cut(HOLE.join(pieces))

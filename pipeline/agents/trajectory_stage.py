@@ -111,9 +111,9 @@ class TrajectoryStage:
         agents, episode = self._agents, attempt.episode
         if episode.stop_reason is None:
             raise RuntimeError("only an episode that ended is a trajectory")
-        usage = RoleUsage(
-            role=agents.policy, model=agents.model, calls=3 * len(episode.turns), prompt_tokens=0, completion_tokens=0, cost=0
-        )
+        calls = 3 * len(episode.turns)  # a plan, a rewrite and an observation each turn
+        tokens = {"prompt_tokens": 0, "completion_tokens": 0}
+        usage = RoleUsage(role=agents.policy, model=agents.model, calls=calls, cost=0.0, **tokens)
         return Trajectory(
             trajectory_id=self._trajectory_id(attempt),
             task_id=attempt.task.task_id,

@@ -16,10 +16,21 @@ from schemas.documents import HOLE
 from schemas.record import content_id
 from schemas.trajectories import PromptUse
 
-TEMPLATES = tuple(
-    f"extractive_{name}"
-    for name in "plan next lead no_lead found likely guess nothing empty close close_none words".split()
+NAMES = (
+    "plan",
+    "next",
+    "lead",
+    "no_lead",
+    "found",
+    "likely",
+    "guess",
+    "nothing",
+    "empty",
+    "close",
+    "close_none",
+    "words",
 )
+TEMPLATES = tuple(f"extractive_{name}" for name in NAMES)
 BESIDE = 60  # characters quoted to each side
 
 
@@ -62,13 +73,14 @@ class Wording:
         """The words around a mask, with a blank in its place."""
         text, at = view.words.text, view.offset
         begin, end = view.words.sentence_at(at)
-        left = text[max(begin, at - BESIDE) : at].replace(HOLE, self._words["blank"])
-        right = text[at + len(HOLE) : min(end, at + BESIDE)].replace(HOLE, self._words["blank"])
+        left = _cut_start(text, begin, at).replace(HOLE, self._words["blank"])
+        right = _cut_end(text, at + len(HOLE), end).replace(HOLE, self._words["blank"])
         return _flatten(left + self._words["blank"] + right)
 
     def quote_finding(self, finding: Finding) -> str:
         """The words around an answer in its passage."""
-        return _flatten(finding.passage.text[max(0, finding.start - BESIDE) : finding.end + BESIDE])
+        text, start, end = finding.passage.text, finding.start, finding.end
+        return _flatten(_cut_start(text, 0, start) + text[start:end] + _cut_end(text, end, len(text)))
 
     def name_label(self, label: str | None) -> str:
         """What kind of thing is sought, in words."""
@@ -89,6 +101,18 @@ class Wording:
             before, middle, after = self._words["gap"].split("{}")
             answers.append(f"{before}{mask + 1}{middle}{_flatten(finding.answer)}{after}")
         return (self._words["join"] + " ").join(answers)
+
+
+def _cut_start(text: str, begin: int, at: int) -> str:
+    """What stands before an offset, `BESIDE` characters of it at most, from a word's start where there are spaces."""
+    piece = text[max(begin, at - BESIDE) : at]
+    return piece.partition(" ")[2] if at - BESIDE > begin and " " in piece[:20] else piece
+
+
+def _cut_end(text: str, at: int, end: int) -> str:
+    """What stands after an offset, `BESIDE` characters of it at most, to a word's end where there are spaces."""
+    piece = text[at : min(end, at + BESIDE)]
+    return piece.rpartition(" ")[0] if at + BESIDE < end and " " in piece[-20:] else piece
 
 
 def _flatten(text: str) -> str:

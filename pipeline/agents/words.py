@@ -67,7 +67,7 @@ def make_word_cutter(lang: str) -> Callable[[str], Words]:
 
 
 def class_before(text: str, offset: int) -> str:
-    """What comes right before an offset: a mark as itself, a word as A, a or 0 by its first character, ^ for nothing."""
+    """What comes right before an offset: a mark as itself, a word as A, a or 0 by its first letter, ^ for nothing."""
     before = text[max(0, offset - 40) : offset]
     kept = before.rstrip()
     if not kept:

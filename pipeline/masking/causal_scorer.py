@@ -24,15 +24,17 @@ DEFAULT_CONTEXT = 2048
 """Context of a model whose configuration tells none, in tokens."""
 
 
-def load_scorer(path: str, device: str = "auto", name: str | None = None) -> CausalScorer:
-    """Load a causal model and its tokeniser: float32 on a CPU, bfloat16 on an accelerator.
+def load_scorer(
+    path: str, device: str = "auto", name: str | None = None, dtype: torch.dtype = torch.float32
+) -> CausalScorer:
+    """Load a causal model and its tokeniser.
 
-    `path`: a folder or a name on the hub; `name`: what the rows call it. Raises AssetError when it cannot be loaded.
+    `path`: a folder or a name on the hub; `name`: what the rows call it. In a `dtype` shorter than float32 a
+    score depends a little on what else is in the batch. Raises AssetError when the model cannot be loaded.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place = choose_device(device)
-    dtype = torch.float32 if place.type == "cpu" else torch.bfloat16
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")

@@ -180,12 +180,21 @@ def _batch(inputs: Iterable[Passage]) -> Iterator[list[Passage]]:
 
 
 def _read_links(passage: Passage) -> list[Candidate]:
-    """The passage's wikilinks: gold entities, or terms when the anchor is all lower-case words."""
+    """The passage's wikilinks: gold entities, or terms when the anchor is all lower-case words without a figure."""
     found = []
     for link in passage.links:
         anchor = passage.text[link.start : link.end]
-        kind = SpanKind.TERM if anchor.islower() else SpanKind.ENTITY
-        found.append(Candidate(link.start, link.end, kind, "link", SpanSource.LINK, target=link.target))
+        common = anchor.islower() and not any(character.isdigit() for character in anchor)
+        found.append(
+            Candidate(
+                link.start,
+                link.end,
+                SpanKind.TERM if common else SpanKind.ENTITY,
+                "link",
+                SpanSource.LINK,
+                target=link.target,
+            )
+        )
     return found
 
 

@@ -145,7 +145,7 @@ class Bm25Engine:
         return np.array([] if row is None else [row], dtype=np.int64)
 
     def _take_best(self, scores: np.ndarray, k: int) -> tuple[Hit, ...]:
-        # Few passages come near the best, so most are set aside by one comparison; sorting all would cost most of a search.
+        # Few passages come near the best: one comparison sets most aside. Sorting all would cost most of a search.
         rows = np.flatnonzero(scores > scores.max() * NEAR_BEST)
         if len(rows) < k:
             rows = np.flatnonzero(scores)

@@ -29,14 +29,12 @@ def read_shards(shards: Iterable[str | Path]) -> Iterator[pa.RecordBatch]:
 
 
 def write_store(batches: Iterable[pa.RecordBatch], folder: Path, see: Callable[[str, str], None]) -> tuple[int, str]:
-    """Write the store into the folder, handing title and text of each row to `see`; return row count and fingerprint."""
+    """Write the store into the folder, handing each row's title and text to `see`; return row count and fingerprint."""
     digest = hashlib.blake2b(digest_size=10)
     ids: list[str] = []
     anchor = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())])
-    schema = pa.schema(
-        [("passage_id", pa.string()), ("page_id", pa.int64()), ("title", pa.string()), ("text", pa.string())]
-        + [("anchors", pa.list_(anchor))]
-    )
+    texts = [("passage_id", pa.string()), ("page_id", pa.int64()), ("title", pa.string()), ("text", pa.string())]
+    schema = pa.schema([*texts, ("anchors", pa.list_(anchor))])
     with pa.OSFile(str(folder / TEXTS), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for batch in batches:
             columns = {name: batch.column(name).to_pylist() for name in COLUMNS}

@@ -16,13 +16,14 @@ import Stemmer
 WORD = re.compile(r"\w+")
 CJK_RUN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 PAIRED_LANGS = ("zh", "ja")
-STOPWORDS_EN = frozenset(
-    "a about above after again against all also am an and any are as at be because been before being below between both but by can"
-    " could did do does doing down during each few for from further had has have having he her here hers him his how i if in into"
-    " is it its itself just me more most my no nor not now of off on once only or other our out over own s same she should so some"
-    " such t than that the their theirs them then there these they this those through to too under until up very was we were what"
-    " when where which while who whom why will with would you your".split()
-)
+_STOPWORDS_EN = """
+a about above after again against all also am an and any are as at be because been before being below between both
+but by can could did do does doing down during each few for from further had has have having he her here hers him
+his how i if in into is it its itself just me more most my no nor not now of off on once only or other our out over
+own s same she should so some such t than that the their theirs them then there these they this those through to too
+under until up very was we were what when where which while who whom why will with would you your
+"""
+STOPWORDS_EN = frozenset(_STOPWORDS_EN.split())
 KNOWN_WORDS = 1 << 18  # words whose stem is remembered; a vocabulary's frequent part
 
 Tokenizer = Callable[[str], list[str]]
