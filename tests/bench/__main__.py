@@ -25,7 +25,8 @@ MARKS = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}
 def main(names: list[str]) -> None:
     """Run the benchmarks named, or all."""
     settle_prefect(debug=False)
-    console = Console()
+    os.environ["TQDM_DISABLE"] = "1"
+    console = Console(width=max(Console().width, 120))
     table = Table(
         "benchmark", "figure", title=f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
