@@ -78,9 +78,13 @@ def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], counte
         counter.commit(shard, report.commit.inputs)
         return report
 
-    futures = [run_one.submit(shard) for shard in shards]
+    done = {shard: place.run.find_commit(spec.name, shard) for shard in shards}
+    reports = [ShardReport(commit, 0.0) for commit in done.values() if commit]
+    for report in reports:
+        counter.commit(report.commit.shard, report.commit.inputs)
+    futures = [run_one.submit(shard) for shard, commit in done.items() if commit is None]
     wait(futures)
-    return [future.result() for future in futures]
+    return reports + [future.result() for future in futures]
 
 
 def run_task(sitting: Sitting, name: str, function: Any, stage: str, place: Workplace) -> float:

@@ -41,21 +41,21 @@ def hash_shards(run: Path) -> dict[str, str]:
     return {str(path.relative_to(run)): hash_file(path) for path in sorted(run.glob("*/part-*.parquet"))}
 
 
+def count_rows(pattern: Path, column: str = "*") -> int:
+    ((count,),) = duckdb.sql(f"SELECT count({column}) FROM '{pattern}'").fetchall()
+    return int(count)
+
+
 def test_whole_job_leaves_shards_that_everyone_reads(whole_run: Path) -> None:
-    attempts = duckdb.sql(f"SELECT count(*) FROM '{whole_run}/trajectories/part-*.parquet'").fetchone()
-    judged = duckdb.sql(
-        f"SELECT count(*), count(DISTINCT trajectory_id) FROM '{whole_run}/judgements/*.parquet'"
-    ).fetchone()
-    assert attempts is not None
-    assert judged == (attempts[0], attempts[0])
-    assert attempts[0] > 50
+    attempts = count_rows(whole_run / "trajectories" / "part-*.parquet")
+    assert attempts > 50
+    judged = whole_run / "judgements" / "*.parquet"
+    assert count_rows(judged) == count_rows(judged, "DISTINCT trajectory_id") == attempts
     for dataset in ("documents", "passages", "tasks", "trajectories", "judgements", "rejects"):
-        folder = str(whole_run / dataset)
-        loaded = datasets.load_dataset(
-            "parquet", data_dir=folder, split="train", cache_dir=str(whole_run.parent / "hf")
-        )
-        counted = duckdb.sql(f"SELECT count(*) FROM '{folder}/*.parquet'").fetchone()
-        assert counted == (loaded.num_rows,)
+        folder = whole_run / dataset
+        cache = str(whole_run.parent / "hf")
+        loaded = datasets.load_dataset("parquet", data_dir=str(folder), split="train", cache_dir=cache)
+        assert count_rows(folder / "*.parquet") == loaded.num_rows
     assert (whole_run / "report.html").read_text().startswith("<!doctype html>")
 
 

@@ -34,8 +34,8 @@ def storage_boundary(path: Path) -> Iterator[None]:
 
 
 def temporary_name(path: Path) -> Path:
-    """Where a file is written until it is whole."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Where a file is written until it is whole. One that a killed process left is overwritten by the next try."""
+    return path.with_name(f".{path.name}.tmp")
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

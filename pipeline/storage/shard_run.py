@@ -50,11 +50,9 @@ class ShardPlan:
 def run_shard(plan: ShardPlan, stage: Stage[Item], inputs: Iterable[Item]) -> ShardCommit:
     """Bring a shard to its end, from wherever it stands, and return its commit."""
     done = plan.run.find_commit(plan.stage, plan.shard)
-    path = plan.run.journal(plan.stage, plan.shard)
     if done is not None:
-        path.unlink(missing_ok=True)
         return done
-    with Journal(path) as journal:
+    with Journal(plan.run.journal(plan.stage, plan.shard)) as journal:
         if stage.whole_shard:
             journal.clear()
         order: dict[str, int] = {}

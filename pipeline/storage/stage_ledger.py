@@ -83,6 +83,7 @@ def close_stage(run: RunFolder, stage: str, shards: Iterable[str]) -> StageManif
         shards=tuple(commits[shard] for shard in sorted(commits)),
     )
     write_whole(run.ledger(stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
+    _remove_journals(run, stage)
     return manifest
 
 
@@ -94,4 +95,9 @@ def discard_stage(run: RunFolder, stage: str) -> None:
             for file in commit.files:
                 (run.dataset(file.dataset) / file.name).unlink(missing_ok=True)
         shutil.rmtree(run.ledger(stage), ignore_errors=True)
-        shutil.rmtree(run.journal(stage, "x").parent, ignore_errors=True)
+        _remove_journals(run, stage)
+
+
+def _remove_journals(run: RunFolder, stage: str) -> None:
+    """Nothing in them is owed any more. (A process killed between commit and clean-up leaves its own behind.)"""
+    shutil.rmtree(run.journal(stage, "x").parent, ignore_errors=True)
