@@ -111,9 +111,11 @@ def test_funnel_sums_and_repeats_are_named(tmp_path: Path) -> None:
     steps = {step.unit: step for step in commit.funnel}
     assert (steps["title"].entered, steps["title"].passed, steps["title"].rejected) == (5, 4, {"bad": 1})
     assert steps["input"].rejected == {"repeated": 2}
-    rejects = duckdb.sql(
-        f"SELECT reason, count(*) FROM '{tmp_path}/rejects/*.parquet' GROUP BY 1 ORDER BY 1"
-    ).fetchall()
+    rejects = (
+        duckdb.connect()
+        .execute(f"SELECT reason, count(*) FROM '{tmp_path}/rejects/*.parquet' GROUP BY 1 ORDER BY 1")
+        .fetchall()
+    )
     assert rejects == [("bad", 1), ("repeated", 2)]
     assert commit.rows("redirects") == 4
     assert commit.inputs == 7

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import datasets
 import duckdb
+import httpx
 import pytest
 
 from pipeline.storage.run_folder import RunFolder
@@ -42,7 +43,7 @@ def hash_shards(run: Path) -> dict[str, str]:
 
 
 def count_rows(pattern: Path, column: str = "*") -> int:
-    ((count,),) = duckdb.sql(f"SELECT count({column}) FROM '{pattern}'").fetchall()
+    ((count,),) = duckdb.connect().execute(f"SELECT count({column}) FROM '{pattern}'").fetchall()
     return int(count)
 
 
@@ -69,12 +70,25 @@ def test_funnel_of_every_stage_meets_the_next(whole_run: Path) -> None:
     assert steps["spans", "passage"].entered == steps["dedup", "passage"].passed
     assert steps["tasks", "passage"].entered == steps["spans", "passage"].passed
     assert steps["judgements", "trajectory"].entered == run.manifest("trajectories").rows("trajectories")
-    rejects = duckdb.sql(
-        f"SELECT stage, unit, reason, count(*) FROM '{whole_run}/rejects/*.parquet' GROUP BY ALL"
-    ).fetchall()
+    rejects = (
+        duckdb.connect()
+        .execute(f"SELECT stage, unit, reason, count(*) FROM '{whole_run}/rejects/*.parquet' GROUP BY ALL")
+        .fetchall()
+    )
     assert {(s, u, r): n for s, u, r, n in rejects} == {
         (step.stage, step.unit, reason): count for step in steps.values() for reason, count in step.rejected.items()
     }
+
+
+def test_prefect_shows_the_funnel_and_the_way_to_the_report(whole_run: Path, prefect_server: Mapping[str, str]) -> None:
+    with httpx.Client(base_url=prefect_server["PREFECT_API_URL"] + "/", trust_env=False) as client:
+        artifacts = client.post("artifacts/filter", json={"limit": 200}).json()
+        tasks = client.post("task_runs/filter", json={"limit": 200}).json()
+    (of_run,) = [a for a in artifacts if a["key"] == "run" and (whole_run / "report.html").as_uri() in a["data"]]
+    (funnel,) = [a for a in artifacts if a["key"] == "funnel" and a["flow_run_id"] == of_run["flow_run_id"]]
+    assert funnel["type"] == "table"
+    assert '"judgements"' in funnel["data"]
+    assert "000-00000" in {task["name"] for task in tasks}, "a task is one shard"
 
 
 @pytest.mark.parametrize("stage", STAGES)
