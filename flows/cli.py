@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -44,6 +45,9 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key, e.g. masking.selection=perplexity."),
 ]
+Sources = Annotated[
+    list[str] | None, typer.Argument(help="Dumps, Parquet or jsonl files, folders; else corpus.sources.")
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, e.g. outputs/demo.")]
 
 
@@ -58,9 +62,7 @@ def main_options(
 
 @app.command()
 def run(
-    sources: Annotated[
-        list[str] | None, typer.Argument(help="Dumps, Parquet or jsonl files; else corpus.sources.")
-    ] = None,
+    sources: Sources = None,
     config: Config = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the config's name.")] = None,
     out: Annotated[Path, typer.Option(help="Folder that runs land in.")] = Path("outputs"),
@@ -105,8 +107,6 @@ def show_config(config: Config = None, overrides: Overrides = None) -> None:
 
 def _shorthands(sources: list[str] | None, limit: int | None) -> list[str]:
     """Options that stand for a `--set`."""
-    import json
-
     shorthands = [f"corpus.sources={json.dumps(sources, ensure_ascii=False)}"] if sources else []
     return shorthands + ([f"masking.limit={limit}"] if limit else [])
 
@@ -121,24 +121,32 @@ def _say_done(folder: RunFolder) -> None:
     print_summary(folder, console)
 
 
+def _run_stages(folder: Path, stages: tuple[str, ...], config: str | None, overrides: list[str]) -> None:
+    from flows.job import redo_from, start_job
+
+    base = _config_of(folder) if RunFolder(folder).find_record() else None
+    if stages == ("report",):  # a picture of what lies there now, so it is always drawn anew
+        redo_from(folder, "report")
+    start_job(folder, load_config(config, overrides, base), cache_folder(), stages)
+    _say_done(RunFolder(folder))
+
+
 def _add_stage_command(name: str, stages: tuple[str, ...], summary: str) -> None:
     """A command that runs some stages over the shards that lie in a run folder."""
 
     def command(folder: RunArgument, config: Config = None, overrides: Overrides = None) -> None:
-        from flows.job import redo_from, start_job
-
-        base = RunFolder(folder).find_record()
-        if stages == ("report",):  # a picture of what lies there now, so it is always drawn anew
-            redo_from(folder, "report")
-        settings = load_config(config, overrides or [], _config_of(folder) if base else None)
-        start_job(folder, settings, cache_folder(), stages)
-        _say_done(RunFolder(folder))
+        _run_stages(folder, stages, config, overrides or [])
 
     command.__doc__ = summary
     app.command(name)(command)
 
 
-_add_stage_command("corpus", ("corpus",), "Read the sources into clean documents (documents/, redirects/).")
+@app.command()
+def corpus(folder: RunArgument, sources: Sources = None, config: Config = None, overrides: Overrides = None) -> None:
+    """Read the sources into clean documents (documents/, redirects/)."""
+    _run_stages(folder, ("corpus",), config, [*(overrides or []), *_shorthands(sources, None)])
+
+
 _add_stage_command("passages", ("cut", "dedup"), "Cut documents into passages and drop near-duplicates (passages/).")
 _add_stage_command("mask", ("spans", "tasks"), "Find what can be hidden and make RAMP tasks (spans/, tasks/).")
 _add_stage_command("index", ("index",), "Build the search index over the passages (index/).")

@@ -8,6 +8,8 @@ from pipeline.corpus.sources import expand_sources
 from pipeline.errors import AssetError
 
 ASSET = "asset:"
+JIEBA = "jieba"
+"""Value of `masking.ner` that asks for no model: jieba carries its dictionary with it."""
 
 
 def find_sources(place: Workplace) -> list[str]:
@@ -29,7 +31,7 @@ def _resolve_source(place: Workplace, source: str) -> str:
 def find_models(place: Workplace) -> dict[str, str]:
     """Name and revision of each model that the configuration names."""
     names = (place.config.masking.ner, place.config.masking.scorer)
-    return {name: find_revision(place, name) for name in names if name}
+    return {name: find_revision(place, name) for name in names if name not in (None, JIEBA)}
 
 
 def find_revision(place: Workplace, name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from flows.quotas import share_out
-from flows.sources import find_revision
+from flows.sources import JIEBA, find_revision
 from flows.stages import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.stage import Stage
@@ -119,7 +119,7 @@ def _open_ner(place: Workplace) -> Any:
     from pipeline.masking.entities import load_ner
 
     name = place.config.masking.ner
-    return load_ner(str(resolve_model(name, place.cache))) if name else None
+    return load_ner(str(resolve_model(name, place.cache))) if name not in (None, JIEBA) else None
 
 
 def _open_scorer(place: Workplace) -> Any:

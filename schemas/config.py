@@ -73,7 +73,7 @@ class MaskingConfig(Frozen):
     tasks_per_passage: int = Field(default=1, ge=1, le=8)
     """Up to so many tasks from one passage, sharing no span."""
     ner: str | None = "en_core_web_sm"
-    """spaCy pipeline for named entities: an asset, an installed package or a folder; none to leave it out."""
+    """What finds names: a spaCy pipeline (an asset, an installed package, a folder), `jieba` for Chinese, or null."""
     links: bool = True
     """Use the page's own wikilinks."""
     rules: bool = True
