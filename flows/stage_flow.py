@@ -48,23 +48,33 @@ def enter_stage(sitting: Sitting, spec: StageSpec) -> StageManifest | None:
 def run_stage(sitting: Sitting, spec: StageSpec) -> StageManifest:
     """Bring a stage to its end and return its manifest."""
     finished = enter_stage(sitting, spec)
-    if finished is not None or spec.upstream is None:
-        return finished or close_stage(sitting.place.run, spec.name, [])
-    place, upstream = sitting.place, sitting.place.run.manifest(spec.upstream)
+    if finished is not None:
+        return finished
+    run = sitting.place.run
+    upstream = run.manifest(spec.upstream or "")
     shards = [shard.shard for shard in upstream.shards] if spec.open else []
-    total = upstream.rows(spec.inputs.dataset) if spec.inputs else None
+    total = upstream.rows(spec.inputs.dataset) if spec.inputs else 0
     started = time.monotonic()
-    work = 0.0
-    with sitting.board.stage(place.run, spec.name, spec.unit, total) as counter:
-        if spec.prepare is not None:
-            work += run_task(sitting, f"{spec.name}-prepare", prepare_stage, spec.name, place)
+    with sitting.board.stage(run, spec.name, spec.unit, total) as counter:
+        work = prepare(sitting, spec) if spec.prepare else 0.0
         reports = work_shards(sitting, spec, shards, counter)
-        if not shards and total:
+        if not shards:
             counter.commit("all", total)
-    manifest = close_stage(place.run, spec.name, shards)
-    inputs = sum(report.commit.inputs for report in reports) if shards else total or 0
-    note_timing(sitting, spec.name, started, work + sum(report.work_seconds for report in reports), inputs)
-    return manifest
+    work += sum(report.work_seconds for report in reports)
+    note_timing(sitting, spec.name, started, work, total)
+    return close_stage(run, spec.name, shards)
+
+
+def prepare(sitting: Sitting, spec: StageSpec) -> float:
+    """Do the work that comes before the shards, as a Prefect task; returns the seconds it took."""
+    place = sitting.place
+
+    @task(name=f"{spec.name}-prepare", cache_policy=NO_CACHE, **retry_options(sitting))
+    def prepare_one() -> float:
+        return sitting.pool.submit(prepare_stage, spec.name, place.run.root, place.config, place.cache).result()
+
+    seconds: float = prepare_one()
+    return seconds
 
 
 def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], counter: JournalCounter) -> list[ShardReport]:
@@ -85,17 +95,6 @@ def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], counte
     futures = [run_one.submit(shard) for shard, commit in done.items() if commit is None]
     wait(futures)
     return reports + [future.result() for future in futures]
-
-
-def run_task(sitting: Sitting, name: str, function: Any, stage: str, place: Workplace) -> float:
-    """Run one function of a stage in a process, as a Prefect task; returns the seconds it worked."""
-
-    @task(name=name, cache_policy=NO_CACHE, **retry_options(sitting))
-    def run_one() -> float:
-        seconds: float = sitting.pool.submit(function, stage, place.run.root, place.config, place.cache).result()
-        return seconds
-
-    return run_one()
 
 
 def retry_options(sitting: Sitting) -> dict[str, Any]:
