@@ -110,29 +110,30 @@ def _read_marked_line(line: str) -> str:
     """A line that opens with a mark of its own: list item, indented text, table or rule; empty when it says nothing."""
     if line.startswith(("{|", "|")):
         return ""
-    text = line.lstrip("*#:; ")
+    text = line.lstrip("*#:; ").rstrip()
     if line.startswith("----"):
-        text = line.lstrip("-")
+        text = line.lstrip("-").rstrip()
     if not HAS_WORD.search(text):
         return ""
-    marks = line[: len(line) - len(text)]
+    marks = line[: len(line) - len(line.lstrip("*#:; "))]
     return LIST_MARK + text if any(mark in marks for mark in "*#;") else text
 
 
 def _take_links(line: str, targets: list[str], base: int) -> tuple[str, list[Link]]:
-    """A line without its link marks, and the links they marked, offsets counted from `base`."""
-    pieces: list[str] = []
+    """A line without its link marks, and the links they marked, trimmed, with offsets counted from `base`."""
+    text = ""
     links: list[Link] = []
-    position = length = 0
+    position = 0
     opened: tuple[int, str] | None = None
     for mark in LINK_MARK.finditer(line):
-        pieces.append(line[position : mark.start()])
-        length += mark.start() - position
+        text += line[position : mark.start()]
         position = mark.end()
         if mark[0] != LINK_END:
-            opened = (length, targets[ord(mark[0]) - LINK_START])
+            opened = (len(text), targets[ord(mark[0]) - LINK_START])
         elif opened is not None:
-            if length > opened[0]:
-                links.append(Link(start=base + opened[0], end=base + length, target=opened[1]))
+            anchor = text[opened[0] :]
+            start, end = len(text) - len(anchor.lstrip()), len(text.rstrip())
+            if start < end:
+                links.append(Link(start=base + start, end=base + end, target=opened[1]))
             opened = None
-    return "".join([*pieces, line[position:]]), links
+    return text + line[position:], links
