@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.agents.extractive import ExtractiveAgents
+from pipeline.agents.gathering import find_listed
 from pipeline.agents.restoration import restore_masks
 from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries, open_task
 from pipeline.agents.trajectory_loop import Episode, State
@@ -176,6 +177,27 @@ def test_nothing_found_is_an_honest_failure() -> None:
     (trajectory,) = run_stage(ScriptedEngine([]), [make_task(BRIDGE, ["Ion Vasile"])])
     assert trajectory.answers == (MaskAnswer(mask=0, answer=None, evidence=None),)
     assert trajectory.stop_reason in (StopReason.GAVE_UP, StopReason.MAX_TURNS)
+
+
+def test_a_weak_answer_is_called_a_guess() -> None:
+    weak = "The bridge at Tisa was built by Petra Stan, who never saw Lumea."
+    (trajectory,) = run_stage(ScriptedEngine([weak]), [make_task(BRIDGE, ["Ion Vasile"])])
+    assert trajectory.answers[0].answer is not None
+    assert trajectory.final_think.count("(only a guess)") == 1
+
+
+def test_a_listed_thing_gives_the_kind_away() -> None:
+    task = make_task("Grain went to Vienna, Prague and Lumea by rail.", ["Prague"])
+    view = ExtractiveAgents("en", rate_rare)._make_views(open_task(task))[0]
+    assert [candidate.text for candidate in find_listed(view, "en")] == ["Vienna", "Lumea"]
+
+
+def test_what_the_masked_text_says_is_no_answer() -> None:
+    (trajectory,) = run_stage(
+        ScriptedEngine(["The bridges of Mara: the Old Bridges over the Mara, built by Ion Vasile."]),
+        [make_task(BRIDGE, ["Ion Vasile"])],
+    )
+    assert trajectory.answers[0].answer == "Ion Vasile"
 
 
 def test_chinese_works_without_spaces() -> None:

@@ -11,21 +11,22 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from pipeline.agents.candidates import find_candidates
-from pipeline.agents.gathering import gather_places
-from pipeline.agents.labels import Surroundings, load_labels
+from pipeline.agents.gathering import find_listed, gather_places
+from pipeline.agents.labels import load_labels
 from pipeline.agents.queries import build_queries
 from pipeline.agents.restoration import restore_masks
 from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries
-from pipeline.agents.scoring import MaskView, Place, Source, mask_views, measure_places, share_belief
+from pipeline.agents.scoring import measure_places, share_belief
+from pipeline.agents.views import MaskView, Place, Source, mask_views
 from pipeline.agents.weights import BIAS, WEIGHTS
 from pipeline.agents.wording import Finding, Wording, list_prompts
 from pipeline.agents.words import make_word_cutter
 from pipeline.search.engine import FoundPassage
 from schemas.trajectories import MaskAnswer, PromptUse
 
-LEAST_BELIEF = 0.02  # a weak sign is said to be one; below this there is none
+LEAST_BELIEF = 0.01  # a weak sign is said to be one; below this there is none
 FIRM_BELIEF = 0.5
-PATIENCE = 2  # turns spent on one mask before what is known must do
+PATIENCE = 1  # turns spent on one mask before what is known must do: a second one finds chance mentions, hardly answers
 REMEMBERED = 4096
 LEAST_LABEL = 0.5  # below it a thought does not say what kind of thing is sought
 
@@ -108,7 +109,9 @@ class ExtractiveAgents:
             step = NextStep.ANSWER if len(findings) == task.mask_count else NextStep.GIVE_UP
         count, found = str(task.mask_count), str(len(findings))
         if findings:
-            closing = wording.say("close", found=found, count=count, answers=wording.list_answers(findings))
+            closing = wording.say(
+                "close", found=found, count=count, answers=wording.list_answers(findings, FIRM_BELIEF)
+            )
         else:
             closing = wording.say("close_none", count=count)
         return Observation("\n".join(said), step, answers, closing)
@@ -137,11 +140,11 @@ class ExtractiveAgents:
         """The few most believable answers to a mask, read where each fits best."""
         view = self._views(task)[mask]
         passages = {passage.passage_id: passage for passage in seen}
-        ranks = {passage.passage_id: rank for rank, passage in enumerate(seen)}
         places = gather_places(view, [self._source(passage) for passage in seen], task.title)
         if not places:
             return []
-        scores = measure_places(view, places, ranks, self._labels, task.title) @ WEIGHTS + BIAS
+        listed = find_listed(view, self._lang)
+        scores = measure_places(view, places, listed, self._labels, task.title) @ WEIGHTS + BIAS
         belief = share_belief(scores, [place.candidate.text.casefold() for place in places])
         best: dict[str, tuple[float, Place]] = {}
         for place, score in zip(places, scores.tolist(), strict=True):
@@ -156,8 +159,7 @@ class ExtractiveAgents:
         ]
 
     def _guess_label(self, view: MaskView) -> str | None:
-        around = Surroundings(view.left, view.right, view.before, view.after)
-        return self._labels.name_likely(self._labels.read_context(around), LEAST_LABEL)
+        return self._labels.name_likely(self._labels.read_context(view.around), LEAST_LABEL)
 
     def _make_views(self, task: OpenTask) -> list[MaskView]:
         return mask_views(task.masked_text, self._cut, task.title, self._rarity)

@@ -6,29 +6,51 @@ of the page's title, so nothing that the masked text or the title says is an ans
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
-from pipeline.agents.candidates import MAX_CHARS, Candidate, Kind
-from pipeline.agents.scoring import MaskView, Place, Source
+from pipeline.agents.candidates import MAX_CHARS, Candidate, Kind, find_candidates
+from pipeline.agents.views import MaskView, Place, Source
+from pipeline.agents.words import Words
+from schemas.documents import HOLE
 
+LIST_JOINT = re.compile(r",|(?:, ?)?(?:and|or|&)|[、和与及]")
+LONGEST_JOINT = 6  # characters between two things of a list
 GAP_WORDS = 6  # words that a gap between a mask's neighbours may hold
 
 
 def gather_places(view: MaskView, sources: Sequence[Source], title: str) -> list[Place]:
     """Every place in the sources that could be the answer: by its form, or by standing between like neighbours."""
-    told = _spaced(view.words.lower)
+    told = _spaced(_take_roots(view.words, 0, len(view.words.lower)))
     titled = _spaced(word.lower() for word in title.replace("(", " ").replace(")", " ").replace(",", " ").split())
     places = []
     for source in sources:
         known = {(c.start, c.end) for c in source.candidates}
-        found = [Place(source, c) for c in source.candidates]
-        found += [Place(source, c, gap=True) for c in _find_gaps(view, source) if (c.start, c.end) not in known]
-        for place in found:
-            first, last = source.words.span_words(place.candidate.start, place.candidate.end)
+        gaps = [c for c in _find_gaps(view, source) if (c.start, c.end) not in known]
+        for candidate in (*source.candidates, *gaps):
+            first, last = source.words.span_words(candidate.start, candidate.end)
             words = _spaced(source.words.lower[first:last])
-            if len(words) > 2 and words not in told and words not in titled:
-                places.append(place)
+            if first < last and words not in titled and _spaced(_take_roots(source.words, first, last)) not in told:
+                places.append(Place(source, candidate))
     return places
+
+
+def find_listed(view: MaskView, lang: str) -> list[Candidate]:
+    """Stretches of the masked text which only a comma or an "and" divides from the mask: things of its kind."""
+    text, listed = view.words.text, []
+    for candidate in find_candidates(text, lang):
+        if HOLE in candidate.text:
+            continue
+        follows = candidate.start > view.offset
+        start, end = (view.offset + len(HOLE), candidate.start) if follows else (candidate.end, view.offset)
+        if end - start <= LONGEST_JOINT and LIST_JOINT.fullmatch(text[start:end].strip()):
+            listed.append(candidate)
+    return listed
+
+
+def _take_roots(words: Words, first: int, last: int) -> list[str]:
+    """The words' index terms, which inflections share; a stopword as it stands."""
+    return [term or word for term, word in zip(words.terms[first:last], words.lower[first:last], strict=True)]
 
 
 def _spaced(words: Iterable[str]) -> str:

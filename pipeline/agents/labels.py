@@ -1,14 +1,13 @@
 """What kind of thing a mask hides, and a candidate names, guessed from words alone.
 
-A table of counts says how much oftener than by chance a word stands beside, or at an end of, a thing of each label.
-Added up in the manner of naive Bayes, the words around a mask give a distribution over labels; the words around and
-in a candidate give another; the two agree as far as they lie on the same labels.
+Two log-linear models fitted offline share a set of labels: one reads what stands around a stretch, one its own words.
+The first is asked about the mask, both about a candidate; the two answers agree as far as they lie on the same labels.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 
 from pipeline.agents.candidates import Kind
 
-DAMPING = 0.7  # neighbouring words are not independent, so each counts for less than the whole
+TRUST = 0.5  # how much a candidate's surroundings count beside its own words
+OTHER_LABEL = "term"  # the label of what no other label fits: no guess is worth a word on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,48 +33,61 @@ class Surroundings:
     after: str
     """`class_after`."""
 
+    def signs(self) -> Iterator[str]:
+        """The features of the first model."""
+        l1, l2, l3 = map(_blur, (*self.left[:3], *"^^^"[: 3 - len(self.left[:3])]))
+        r1, r2, r3 = map(_blur, (*self.right[:3], *"$$$"[: 3 - len(self.right[:3])]))
+        yield from (f"l1 {l1}", f"l2 {l2}", f"l3 {l3}", f"r1 {r1}", f"r2 {r2}", f"r3 {r3}")
+        yield from (f"ll {l2} {l1}", f"rr {r1} {r2}", f"lr {l1} {r1}")
+        yield from (f"b {self.before}", f"a {self.after}", f"lb {l1} {self.before}", f"ra {r1} {self.after}")
+
+
+def own_signs(kind: Kind, words: Sequence[str]) -> Iterator[str]:
+    """The features of the second model: form and words (lower case) of a stretch."""
+    first, last = _blur(words[0]), _blur(words[-1])
+    yield from (f"k {kind}", f"kn {kind} {min(len(words), 4)}", f"w {first}", f"z {last}")
+    yield f"s {last[-3:]}"
+    if len(words) > 1:
+        yield f"wz {first[-2:]} {last[-2:]}"
+
 
 class LabelTable:
-    """Log ratios P(label | word in a position) / P(label), by position and word."""
+    """P(label) by two log-linear models."""
 
-    def __init__(self, prior: dict[str, float], positions: dict[str, dict[str, dict[str, float]]]) -> None:
-        """`prior` holds log P(label); positions are l2, l1, r1, r2, first, last (words),
-        before, after (classes) and kind (`Kind`)."""
-        self.labels = tuple(prior)
-        self._prior = np.array([prior[label] for label in self.labels])
-        self._rows = {
-            position: {word: np.array([row.get(label, 0.0) for label in self.labels]) for word, row in words.items()}
-            for position, words in positions.items()
-        }
+    def __init__(self, labels: Sequence[str], prior: Sequence[float], rows: dict[str, list[int]]) -> None:
+        """`prior` holds log P(label); `rows` the weights of each feature, in tenths, one a label."""
+        self.labels = tuple(labels)
+        self._prior = np.array(prior)
+        self._rows = {sign: np.array(row) / 10.0 for sign, row in rows.items()}
         self._none = np.zeros(len(self.labels))
 
     def read_context(self, around: Surroundings) -> np.ndarray:
         """P(label) given what stands around."""
-        return _normalise(self._prior + DAMPING * self._sum_context(around))
+        return _normalise(self._prior + self._add(around.signs()))
 
     def read_candidate(self, kind: Kind, words: Sequence[str], around: Surroundings) -> np.ndarray:
-        """P(label) of a stretch, given its form, its outer words and the words around it."""
-        form = self._row("kind", kind.value) + DAMPING * (self._row("first", words[0]) + self._row("last", words[-1]))
-        return _normalise(self._prior + form + DAMPING * self._sum_context(around) / 2)
+        """P(label) of a stretch, given its form, its words and what stands around."""
+        return _normalise(self._prior + self._add(own_signs(kind, words)) + TRUST * self._add(around.signs()))
 
     def agreement(self, one: np.ndarray, other: np.ndarray) -> float:
         """Log of how much oftener than by chance both are of one label."""
         return float(np.log((one * other * np.exp(-self._prior)).sum() + 1e-3)) if self.labels else 0.0
 
     def name_likely(self, distribution: np.ndarray, least: float) -> str | None:
-        """The label with at least that probability, if there is one."""
+        """The label with at least that probability, if there is one that says anything."""
         best = int(distribution.argmax()) if self.labels else 0
-        return self.labels[best] if self.labels and distribution[best] >= least else None
+        sure = self.labels and distribution[best] >= least and self.labels[best] != OTHER_LABEL
+        return self.labels[best] if sure else None
 
-    def _sum_context(self, around: Surroundings) -> np.ndarray:
-        row, left, right = self._row, around.left, around.right
-        near = row("l1", left[0] if left else "^") + row("r1", right[0] if right else "$")
-        far = row("l2", left[1] if len(left) > 1 else "^") + row("r2", right[1] if len(right) > 1 else "$")
-        total: np.ndarray = near + far / 2 + row("before", around.before) + row("after", around.after)
+    def _add(self, signs: Iterable[str]) -> np.ndarray:
+        rows = [row for sign in signs if (row := self._rows.get(sign)) is not None]
+        total: np.ndarray = np.sum(rows, axis=0) if rows else self._none
         return total
 
-    def _row(self, position: str, word: str) -> np.ndarray:
-        return self._rows.get(position, {}).get(word, self._none)
+
+def _blur(word: str) -> str:
+    """A number by its length alone."""
+    return "0" * len(word) if word.isdigit() else word
 
 
 def _normalise(logs: np.ndarray) -> np.ndarray:
@@ -87,9 +100,8 @@ def _normalise(logs: np.ndarray) -> np.ndarray:
 
 @cache
 def load_labels(lang: str) -> LabelTable:
-    """The table of a language; an empty one, which agrees with everything alike, where none was made."""
+    """The models of a language; empty ones, which agree with everything alike, where none were made."""
     path = Path(__file__).parent / f"labels.{lang.split('-')[0]}.json"
     if not path.is_file():
-        return LabelTable({}, {})
-    table = json.loads(path.read_text(encoding="utf-8"))
-    return LabelTable(table.pop("prior"), table)
+        return LabelTable((), (), {})
+    return LabelTable(**json.loads(path.read_text(encoding="utf-8")))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.agents.scoring import MaskView
+from pipeline.agents.views import MaskView
 from pipeline.search.engine import FoundPassage
 from prompts.library import load_template, load_words
 from schemas.documents import HOLE
@@ -94,12 +94,13 @@ class Wording:
         """The word for what was done to the spans."""
         return self._words["hidden"]
 
-    def list_answers(self, findings: dict[int, Finding]) -> str:
-        """Every answer with its number."""
+    def list_answers(self, findings: dict[int, Finding], firm: float) -> str:
+        """Every answer with its number; one believed less than `firm` is called a guess."""
         answers = []
         for mask, finding in sorted(findings.items()):
             before, middle, after = self._words["gap"].split("{}")
-            answers.append(f"{before}{mask + 1}{middle}{_flatten(finding.answer)}{after}")
+            said = f"{before}{mask + 1}{middle}{_flatten(finding.answer)}{after}"
+            answers.append(said if finding.belief >= firm else self._words["unsure"].replace("{}", said))
         return (self._words["join"] + " ").join(answers)
 
 

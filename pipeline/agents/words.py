@@ -41,6 +41,11 @@ class Words:
         """The words that lie in a stretch of the text: first, and one past the last."""
         return bisect_left(self.starts, start), bisect_right(self.ends, end)
 
+    def lower_of(self, start: int, end: int) -> tuple[str, ...]:
+        """The words of a stretch, in lower case; one empty word when it holds none."""
+        first, last = self.span_words(start, end)
+        return self.lower[first:last] or ("",)
+
     def sentence_at(self, offset: int) -> tuple[int, int]:
         """Offsets of the sentence that a character stands in."""
         index = bisect_right(self.sentences, offset) - 1

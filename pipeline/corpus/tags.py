@@ -85,7 +85,7 @@ def _replace(name: str, inside: str) -> str:
 
 def strip_styling(text: str) -> str:
     """Take out the tags and quotes that style words; a raised or lowered number stays apart from the number before."""
-    text = QUOTES.sub(lambda run: "'" * (1 if len(run[0]) == 4 else max(0, len(run[0]) - 5)), text)
+    text = QUOTES.sub(lambda run: "'" if len(run[0]) == 4 or len(run[0]) > 5 else "", text)
     if "<" not in text:
         return text
     # One after the other, so that what stands before a raised number is seen without its own tag.

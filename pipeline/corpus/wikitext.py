@@ -10,7 +10,7 @@ import html
 import re
 
 from pipeline.corpus.chinese import resolve_variants
-from pipeline.corpus.marks import GAP, SPACE, SPACE_RUN, close_gaps, restore, scrub, settle_spoken
+from pipeline.corpus.marks import GAP, LINK_END, SPACE, SPACE_RUN, close_gaps, restore, scrub, settle_spoken
 from pipeline.corpus.rendering import Renderer
 from pipeline.corpus.sections import CleanPage, assemble
 from pipeline.corpus.tags import strip_comments, strip_opaque, strip_styling
@@ -20,6 +20,8 @@ SWITCH = re.compile(r"__[A-Z]{3,30}__")
 LABELLED_URL = re.compile(r"\[(?:https?:|ftp:|mailto:)?//[^\s\[\]<>]+[^\S\n]*([^\[\]\n]*)\]")
 URL = re.compile(r"(?:http|ftp)s?://[^\s\[\]<>|}\"]*[^\s\[\]<>|}\".,;:!?)']")
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+LINK_EDGE = re.compile(f"([\U000f0000-\U0010fffd]) | {LINK_END}")
+"""A space just inside a link: it belongs outside."""
 UNMATCHED = re.compile(r"\[\[|\]\]|\{\{+|\}\}+")
 
 
@@ -45,5 +47,6 @@ def _settle(text: str) -> str:
     if "&" in text:
         text = ENTITY.sub(lambda found: scrub(html.unescape(found[0])), text)
     text = SPACE_RUN.sub(" ", SPACE.sub(" ", text))
+    text = LINK_EDGE.sub(lambda found: f" {found[1]}" if found[1] else f"{LINK_END} ", text)
     text = SPACE_RUN.sub(" ", close_gaps(settle_spoken(text)))
     return restore(text)

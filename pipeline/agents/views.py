@@ -1,0 +1,149 @@
+"""What is compared: a mask with what stands around it, and the passages shown with the stretches found in them.
+
+Everything is read once and kept, because a passage is weighed for many masks and a mask in every turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from pipeline.agents.candidates import Candidate
+from pipeline.agents.labels import LabelTable, Surroundings
+from pipeline.agents.words import Words, class_after, class_before
+from schemas.documents import HOLE
+from schemas.tasks import MASK
+
+NEAR = 6.0  # words over which a neighbour's weight falls by e, in the narrow view
+WIDE = 24.0  # and in the wide view
+REACH = 10  # words kept to each side
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a stretch whatever the mask."""
+
+    first: int
+    """Number of its first word."""
+    last: int
+    """Number of the word after its last."""
+    begin: int
+    """Number of its sentence's first word."""
+    end: int
+    """Number of the word after its sentence's last."""
+    around: Surroundings
+    """What stands around it."""
+    own: frozenset[str]
+    """Its index terms."""
+    label: np.ndarray
+    """P(label)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A passage that was shown, cut into words, with its candidates."""
+
+    passage_id: str
+    """The passage."""
+    title: str
+    """Its page's title."""
+    words: Words
+    """Its words."""
+    candidates: tuple[Candidate, ...]
+    """Its stretches that could be answers."""
+    anchors: frozenset[tuple[int, int]]
+    """Its links."""
+
+    facts: dict[tuple[int, int], Facts] = field(default_factory=dict, compare=False)
+    """What is known of stretches already looked at; filled by `read_facts`."""
+
+    @cached_property
+    def places(self) -> dict[str, list[int]]:
+        """Where each term stands, by word number."""
+        found: dict[str, list[int]] = {}
+        for place, term in enumerate(self.words.terms):
+            if term:
+                found.setdefault(term, []).append(place)
+        return found
+
+
+def read_facts(source: Source, candidate: Candidate, labels: LabelTable) -> Facts:
+    """Look at a stretch once."""
+    span = candidate.start, candidate.end
+    if span not in source.facts:
+        words = source.words
+        first, last = words.span_words(*span)
+        begin, end = words.span_words(*words.sentence_at(candidate.start))
+        left, right = words.lower[max(0, first - REACH) : first][::-1], words.lower[last : last + REACH]
+        around = Surroundings(left, right, class_before(words.text, span[0]), class_after(words.text, span[1]))
+        own = frozenset(term for term in words.terms[first:last] if term)
+        label = labels.read_candidate(candidate.kind, words.lower[first:last] or ("",), around)
+        source.facts[span] = Facts(first, last, begin, end, around, own, label)
+    return source.facts[span]
+
+
+class MaskView:
+    """A mask and what stands around it, masks left out and counted as one word."""
+
+    def __init__(
+        self, words: Words, at: int, offset: int, title_terms: Sequence[str], rarity: Callable[[str], float]
+    ) -> None:
+        """`words` are the masked text's, `at` the word that follows this mask, `offset` where the mask stands."""
+        self.words = words
+        self.at = at
+        self.offset = offset
+        self.rarity = rarity
+        self.title_terms = frozenset(title_terms)
+        self.left_word = words.lower[at - 1] if at else "^"
+        self.right_word = words.lower[at] if at < len(words.lower) else "$"
+        self.left = words.lower[max(0, at - REACH) : at][::-1]
+        self.right = words.lower[at : at + REACH]
+        before, after = class_before(words.text, offset), class_after(words.text, offset + 1)
+        self.around = Surroundings(self.left, self.right, before, after)
+        begin, end = words.span_words(*words.sentence_at(offset))
+        self.sentence = frozenset(term for term in words.terms[begin:end] if term)
+        self.near: dict[str, float] = {}
+        self.wide: dict[str, float] = {}
+        for place, term in enumerate(words.terms):
+            if term:
+                distance = place - at + 1 if place >= at else at - place
+                if rarity(term) * math.exp(-distance / NEAR) > self.near.get(term, 0.0):
+                    self.near[term] = rarity(term) * math.exp(-distance / NEAR)
+                    self.wide[term] = rarity(term) * math.exp(-distance / WIDE)
+        self.near_sum = sum(self.near.values()) or 1.0
+        self.sentence_sum = sum(rarity(term) for term in self.sentence) or 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A candidate where it stands."""
+
+    source: Source
+    """The passage."""
+    candidate: Candidate
+    """The stretch."""
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether the stretch is a link."""
+        return (self.candidate.start, self.candidate.end) in self.source.anchors
+
+
+def mask_views(
+    masked_text: str, cut: Callable[[str], Words], title: str, rarity: Callable[[str], float]
+) -> list[MaskView]:
+    """One view for each mask of a text."""
+    pieces = masked_text.split(MASK)
+    words = cut(HOLE.join(pieces))
+    title_terms = [term for term in cut(title).terms if term]
+    views, offset = [], 0
+    for piece in pieces[:-1]:
+        offset += len(piece)
+        at, _ = words.span_words(offset, len(words.text))
+        views.append(MaskView(words, at, offset, title_terms, rarity))
+        offset += len(HOLE)
+    return views
