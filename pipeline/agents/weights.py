@@ -1,11 +1,11 @@
 """The weights of the scoring, fitted offline.
 
 How: one span at a time was masked in passages of the pages with an even id of the sample dump (3,772 tasks), by the
-span stage of this project without its language model; each task was searched once with its source hidden, and the 1,018
-whose answer was shown were fitted on. The weights maximise the likelihood of the right text under `share_belief` where it stood among the places, by L-BFGS with
-an L2 penalty of 2; the bias makes the null as likely as it was true. `labels.en.json` comes from the labels that
-en_core_web_sm gives in the same pages and in the paragraphs of HotpotQA, MuSiQue and 2WikiMultihopQA. Pages with an odd
-id had no part in either.
+span stage of this project without its language model; each task was searched once with its source hidden, and the
+1,018 whose answer was shown were fitted on. The weights maximise the likelihood of the right text under
+`share_belief` where it stood among the places, by L-BFGS with an L2 penalty of 2; the bias makes the null as likely
+as it was true. `labels.en.json` comes from the labels that en_core_web_sm gives in the same pages and in the
+paragraphs of HotpotQA, MuSiQue and 2WikiMultihopQA. Pages with an odd id had no part in either.
 """
 
 from __future__ import annotations
