@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +33,7 @@ TAGS = (
         "documents?",
     ),
     *("task", "plan", "tools?", "tool_calls?", "tool_responses?", "function", "function_call", "system", "user"),
-    *("assistant", "human", "judge", "verdict", "SYS"),
+    *("assistant", "human", "judge", "verdict", "reference", "steps?", "SYS"),
 )
 # A tag of ours, a chat template's control token, or either written with a wide or small less-than sign.
 TAG_OPENING = re.compile(
@@ -56,6 +57,18 @@ def make_inert(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Text made by a template of ours: inert already, so that it goes into another template as it is."""
+
+    text: str
+
+
+def join_blocks(blocks: Iterable[Block], nothing: str) -> Block:
+    """Put blocks under each other; `nothing`, words of ours, stands for none at all."""
+    return Block("\n".join(block.text for block in blocks) or nothing)
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """One message with places for values."""
 
@@ -68,16 +81,21 @@ class Template:
     digest: str
     """Hash of the file's text."""
 
-    def fill(self, phrasing: int = 0, /, **fields: str) -> str:
+    def fill(self, phrasing: int = 0, /, **fields: str | Block) -> str:
         """Put inert values into the places, in one pass. `phrasing` is any number; it picks by remainder.
 
-        Raises TemplateError when a field is missing or unknown.
+        A block keeps its tags; any other text loses their meaning. Raises TemplateError when a field is missing or
+        unknown.
         """
         if fields.keys() != self.fields:
             wrong = sorted(fields.keys() ^ self.fields)
             raise TemplateError(f"template {self.name} takes {sorted(self.fields)}; wrong or missing: {wrong}")
         text = self.phrasings[phrasing % len(self.phrasings)]
-        return PLACEHOLDER.sub(lambda place: make_inert(fields[place.group(1)]), text)
+        return PLACEHOLDER.sub(lambda place: _write_value(fields[place.group(1)]), text)
+
+
+def _write_value(value: str | Block) -> str:
+    return value.text if isinstance(value, Block) else make_inert(value)
 
 
 @cache

@@ -1,7 +1,7 @@
 """The configuration of a run, by section. A YAML file has the same shape; `--set section.key=value` overrides a key.
 
-Sections decide rows; `execution` cannot change a row, and is the only section a run may be continued under with other
-values.
+Sections decide rows; `execution` and `serving` cannot change a row, nor can `llm` apart from `llm.roles`: only these a
+run may be continued under with other values.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from schemas.llm_config import LlmConfig
 from schemas.record import Frozen
+from schemas.serving_config import ServingConfig
 from schemas.tasks import AnswerStyle
 from schemas.trajectories import HideMode
 
@@ -78,6 +80,10 @@ class MaskingConfig(Frozen):
     """Use the page's own wikilinks."""
     rules: bool = True
     """Use the date and number rules."""
+    extractor: bool = False
+    """Ask the model of the role `extractor` for spans too."""
+    extractor_tokens: int = Field(default=1024, ge=16)
+    """Longest reply of the extractor, where `llm.roles` does not say."""
     scorer: str | None = "smollm2-135m-instruct"
     """Causal language model for perplexities: an asset, a folder or a hub name; none to leave perplexity out."""
     device: str = "auto"
@@ -126,14 +132,24 @@ class SearchConfig(Frozen):
 class AgentsConfig(Frozen):
     """Who attempts the tasks."""
 
-    policy: str = Field(default="extractive", pattern=r"^extractive$")
-    """The agents."""
+    policy: str = Field(default="extractive", pattern=r"^(extractive|agents)$")
+    """The agents: `extractive` needs no language model; `agents` are played by those of `llm.roles`."""
     attempts: int = Field(default=1, ge=1, le=64)
     """Attempts at each task for each hide mode."""
     max_turns: int = Field(default=5, ge=1, le=20)
     """Steps after which a trajectory ends."""
     queries_per_turn: int = Field(default=3, ge=3, le=10)
     """Queries the rewriter makes for each step."""
+    temperature: float = Field(default=0.7, ge=0, le=2)
+    """How language models draw their replies, where `llm.roles` does not say."""
+    max_tokens: int = Field(default=1024, ge=16)
+    """Longest reply of a language model, where `llm.roles` does not say."""
+    parse_retries: int = Field(default=2, ge=0, le=9)
+    """Times a reply that cannot be read is asked for again; then the attempt is rejected as `unreadable_reply`."""
+    allow_memory: bool = False
+    """The observer may answer from memory; such an answer carries no evidence."""
+    dated: bool = False
+    """Open each conversation with a system line that names a day, drawn from the task."""
 
 
 class JudgingConfig(Frozen):
@@ -145,6 +161,16 @@ class JudgingConfig(Frozen):
     """An answer with at least this token recall, and no longer than twice the gold, counts as right."""
     require_seen: bool = True
     """Reject a right answer that stands in no passage shown: it was guessed."""
+    judge: str = Field(default="rules", pattern=r"^(rules|llm)$")
+    """`rules` alone, or `llm`: the model of the role `judge` gets what the rules cannot settle."""
+    votes: int = Field(default=1, ge=1, le=15)
+    """Verdicts asked of the model for each answer; more than half must agree, else it is unjudgeable."""
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    """How the model draws its verdicts, where `llm.roles` does not say; above 0 for several votes."""
+    max_tokens: int = Field(default=512, ge=16)
+    """Longest verdict, reason included, where `llm.roles` does not say."""
+    audit: float = Field(default=0.0, ge=0, le=1)
+    """Share of the answers right by the rules that the model judges too, to see whether it agrees; changes nothing."""
 
 
 class ReportConfig(Frozen):
@@ -180,6 +206,10 @@ class RunConfig(Frozen):
     """Who attempts the tasks."""
     judging: JudgingConfig = JudgingConfig()
     """What is accepted."""
+    llm: LlmConfig = LlmConfig()
+    """Language models behind the roles."""
+    serving: ServingConfig = ServingConfig()
+    """A model server of our own."""
     report: ReportConfig = ReportConfig()
     """What the report shows."""
     execution: ExecutionConfig = ExecutionConfig()

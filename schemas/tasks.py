@@ -52,6 +52,33 @@ class Span(Frozen):
     """exp of the mean negative log-likelihood of its tokens; None when no language model was asked."""
 
 
+class ProposedSpan(Frozen):
+    """A stretch of a passage that a language model would hide."""
+
+    start: int
+    """Offset of the first character in the passage's text."""
+    end: int
+    """Offset just past the last character in the passage's text."""
+    kind: SpanKind
+    """What it names, as the model says."""
+
+
+class Proposals(Record):
+    """What a language model would hide in one passage: every stretch stands there letter by letter."""
+
+    dataset: ClassVar[str] = "proposals"
+    id_field: ClassVar[str] = "passage_id"
+
+    passage_id: str
+    """The passage."""
+    spans: tuple[ProposedSpan, ...]
+    """In document order, none twice."""
+    model: str
+    """Name of the model."""
+    prompts: tuple[str, ...]
+    """Digests of the templates that asked for them."""
+
+
 class SpanSet(Record):
     """The spans of one passage that passed every filter, in document order, never overlapping."""
 

@@ -88,7 +88,7 @@ class MaskAnswer(Frozen):
     answer: str | None
     """The answer; None is an honest failure."""
     evidence: str | None
-    """The passage the answer was read from."""
+    """The passage the answer was read from; None marks an answer as ungrounded: it came from memory."""
 
 
 class RoleUsage(Frozen):

@@ -13,9 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from flows.assets_cli import cache_folder
 from pipeline.assets.store import find_asset
+
+# A busy machine is slow, not wrong: no test is judged by the clock.
+settings.register_profile("rampforge", deadline=None)
+settings.load_profile("rampforge")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared" / "data"

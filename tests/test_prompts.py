@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompts.library import FOLDER, PLACEHOLDER, TAGS, Template, TemplateError, load_template, load_words, make_inert
+from prompts.library import (
+    FOLDER,
+    PLACEHOLDER,
+    TAGS,
+    Block,
+    Template,
+    TemplateError,
+    join_blocks,
+    load_template,
+    load_words,
+    make_inert,
+)
 
 TAG_LIKE = re.compile(rf"[<＜﹤]\s*[/／]?\s*(?:{'|'.join(TAGS)})\b|[<＜﹤]\s*[|｜]|\[\s*/?\s*INST\b|<<", re.IGNORECASE)
 PIECES = st.sampled_from(
@@ -46,6 +57,16 @@ def test_inert_text_opens_no_tag_and_keeps_its_length(text: str) -> None:
 def test_a_value_never_opens_a_placeholder(one: str, other: str) -> None:
     template = Template("t", ("{a}|{b}|{a}",), frozenset({"a", "b"}), "")
     assert template.fill(a=one, b=other) == "|".join(map(make_inert, (one, other, one)))
+
+
+@given(POISON)
+def test_a_block_keeps_our_tags_and_no_other(text: str) -> None:
+    inner = Template("i", ("<passage>{text}</passage>",), frozenset({"text"}), "")
+    outer = Template("o", ("{passages}|{text}",), frozenset({"passages", "text"}), "")
+    blocks = join_blocks([Block(inner.fill(text=text))] * 2, "none")
+    inert = make_inert(text)
+    assert outer.fill(passages=blocks, text=text) == "\n".join([f"<passage>{inert}</passage>"] * 2) + f"|{inert}"
+    assert join_blocks([], "none").text == "none"
 
 
 def test_plain_less_than_signs_stay() -> None:

@@ -10,33 +10,16 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from pipeline.agents.roles import Agents, open_task
-from pipeline.agents.trajectory_loop import Episode, State
-from pipeline.search.engine import SearchEngine, SearchRequest
+from pipeline.agents.roles import Agents
+from pipeline.agents.trajectory_loop import State
+from pipeline.agents.trajectory_rows import Attempt, Making, build_row, conclude_task
+from pipeline.search.engine import SearchEngine
 from pipeline.stage import Outcome
 from schemas.config import AgentsConfig, SearchConfig
-from schemas.funnel import FunnelStep, Reject
-from schemas.record import Record, content_id
 from schemas.tasks import MaskTask
-from schemas.trajectories import HideMode, RoleUsage, StopReason, Trajectory
+from schemas.trajectories import RoleUsage
 
-STAGE = "trajectories"
 TOGETHER = 128  # tasks stepped together: enough to batch searches, few enough that a killed run loses seconds
-
-
-class Attempt:
-    """An episode, and what of its task's source is withheld from it."""
-
-    def __init__(self, task: MaskTask, hide: HideMode, number: int, max_turns: int) -> None:
-        self.task = task
-        self.hide = hide
-        self.number = number
-        self.episode = Episode(open_task(task), number, max_turns)
-
-    def requests(self) -> list[SearchRequest]:
-        """The searches that the episode waits for."""
-        task = self.task
-        return [SearchRequest(query, self.hide, task.passage_id, task.page_id) for query in self.episode.queries]
 
 
 class TrajectoryStage:
@@ -89,56 +72,12 @@ class TrajectoryStage:
                 attempt.episode.take_passages(self._engine.read(ids))
 
     def _conclude(self, task: MaskTask, attempts: Sequence[Attempt]) -> Outcome:
-        rows: list[Record] = []
-        for attempt in attempts:
-            if attempt.episode.stop_reason is StopReason.SEARCH_FAILED:
-                rows.append(_reject("trajectory", self._trajectory_id(attempt), _describe_failure(attempt)))
-            else:
-                rows.append(self._record(attempt))
-        passed = sum(isinstance(row, Trajectory) for row in rows)
-        if not passed:
-            rows.append(_reject("task", task.task_id, "no attempt could search"))
-        funnel = (_count("task", 1, min(passed, 1)), _count("trajectory", len(attempts), passed))
-        return Outcome(task.task_id, tuple(rows), funnel)
+        agents = self._agents
+        prompts = agents.prompts(task.lang)
+        making = Making(agents.policy, agents.model, prompts, self._sampling, self._engine.fingerprint)
+        return conclude_task(task, [build_row(a, making, (self._count_usage(a),)) for a in attempts])
 
-    def _trajectory_id(self, attempt: Attempt) -> str:
-        agents, task = self._agents, attempt.task
-        digests = [prompt.digest for prompt in agents.prompts(task.lang)]
-        made_by = (agents.policy, agents.model, self._engine.fingerprint, digests, self._sampling)
-        return content_id(task.task_id, attempt.hide, attempt.number, *made_by)
-
-    def _record(self, attempt: Attempt) -> Trajectory:
-        agents, episode = self._agents, attempt.episode
-        if episode.stop_reason is None:
-            raise RuntimeError("only an episode that ended is a trajectory")
-        calls = 3 * len(episode.turns)  # a plan, a rewrite and an observation each turn
+    def _count_usage(self, attempt: Attempt) -> RoleUsage:
+        calls = 3 * len(attempt.episode.turns)  # a plan, a rewrite and an observation each turn
         tokens = {"prompt_tokens": 0, "completion_tokens": 0}
-        usage = RoleUsage(role=agents.policy, model=agents.model, calls=calls, cost=0.0, **tokens)
-        return Trajectory(
-            trajectory_id=self._trajectory_id(attempt),
-            task_id=attempt.task.task_id,
-            attempt=attempt.number,
-            policy=agents.policy,
-            hide=attempt.hide,
-            turns=tuple(episode.turns),
-            answers=episode.answers,
-            final_think=episode.closing,
-            stop_reason=episode.stop_reason,
-            usage=(usage,),
-            prompts=agents.prompts(attempt.task.lang),
-            sampling=self._sampling,
-            engine=self._engine.fingerprint,
-        )
-
-
-def _describe_failure(attempt: Attempt) -> str:
-    return "; ".join(sorted({f"{call.status}: {call.detail}" for call in attempt.episode.calls}))[:500]
-
-
-def _reject(unit: str, input_id: str, detail: str) -> Reject:
-    return Reject(stage=STAGE, unit=unit, input_id=input_id, reason="search_failed", detail=detail)
-
-
-def _count(unit: str, entered: int, passed: int) -> FunnelStep:
-    rejected = {"search_failed": entered - passed} if entered > passed else {}
-    return FunnelStep(stage=STAGE, unit=unit, entered=entered, passed=passed, rejected=rejected)
+        return RoleUsage(role=self._agents.policy, model=self._agents.model, calls=calls, cost=0.0, **tokens)

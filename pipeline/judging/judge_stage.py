@@ -26,6 +26,8 @@ from schemas.trajectories import StopReason, Trajectory
 JUDGE = "rules"
 RULES_VERSION = 1
 """Raised when a rule changes its verdict on anything, so that judgements get new ids."""
+RULE_KEYS = {"min_fuzzy", "min_recall", "require_seen"}
+"""Settings that the rules go by."""
 STAGE = "judgements"
 REMEMBERED_PASSAGES = 8192
 
@@ -38,6 +40,8 @@ class RejectReason(StrEnum):
     UNANSWERED = "unanswered"
     WRONG_ANSWER = "wrong_answer"
     UNSEEN_ANSWER = "unseen_answer"
+    UNJUDGEABLE = "unjudgeable"
+    JUDGE_FAILED = "judge_failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +76,13 @@ class JudgeStage:
 
     def __init__(self, config: JudgingConfig) -> None:
         self._config = config
-        self._settings = (JUDGE, RULES_VERSION, config.model_dump(mode="json"))
+        self._settings = (JUDGE, RULES_VERSION, config.model_dump(mode="json", include=RULE_KEYS))
         self._fold = lru_cache(REMEMBERED_PASSAGES)(fold_text)
 
     def run(self, inputs: Iterable[Attempt]) -> Iterator[Outcome]:
         """Judge each attempt; raises ValueError when a trajectory is paired with a task it did not attempt."""
         for attempt in inputs:
-            judgement = self.judge(attempt)
-            rows: tuple[Judgement | Reject, ...] = (judgement,)
-            rejected: dict[str, int] = {}
-            if judgement.reject_reason is not None:
-                rejected[judgement.reject_reason] = 1
-                rows += (_reject(judgement),)
-            passed = int(judgement.accepted)
-            step = FunnelStep(stage=STAGE, unit="trajectory", entered=1, passed=passed, rejected=rejected)
-            yield Outcome(key=attempt.key, rows=rows, funnel=(step,))
+            yield conclude(self.judge(attempt))
 
     def judge(self, attempt: Attempt) -> Judgement:
         """Settle the verdict on one attempt."""
@@ -120,10 +116,18 @@ class JudgeStage:
             reject_reason=reject.value if reject else None,
         )
 
-    def _examine_masks(self, attempt: Attempt) -> list[MaskFinding]:
+    def is_shown(self, attempt: Attempt, text: str) -> bool:
+        """Whether a text stands in some passage that was shown."""
+        folded = fold_text(text)
+        return any(holds_tokens(shown, folded) for shown in self._fold_shown(attempt))
+
+    def _fold_shown(self, attempt: Attempt) -> list[str]:
         shown = {(p.title, p.text) for turn in attempt.trajectory.turns for p in turn.shown}
-        folded = [self._fold(text) for pair in sorted(shown) for text in pair]
-        answers = _read_answers(attempt.trajectory)
+        return [self._fold(text) for pair in sorted(shown) for text in pair]
+
+    def _examine_masks(self, attempt: Attempt) -> list[MaskFinding]:
+        folded = self._fold_shown(attempt)
+        answers = read_answers(attempt.trajectory)
         return [
             self._examine(mask, span, answers.get(mask, ""), folded) for mask, span in enumerate(attempt.task.spans)
         ]
@@ -163,7 +167,7 @@ class JudgeStage:
         return None
 
 
-def _read_answers(trajectory: Trajectory) -> dict[int, str]:
+def read_answers(trajectory: Trajectory) -> dict[int, str]:
     """The answer to each mask; a mask answered more than once counts as unanswered."""
     answers: dict[int, str] = {}
     for answer in trajectory.answers:
@@ -197,6 +201,17 @@ def _explain(reject: RejectReason | None, findings: list[MaskFinding], fault: tu
 def _quote(text: str) -> str:
     line = " ".join(text.split())
     return f'"{line[:79]}…"' if len(line) > 80 else f'"{line}"'
+
+
+def conclude(judgement: Judgement, *more: FunnelStep) -> Outcome:
+    """The outcome of a trajectory from its judgement; `more`: further sums."""
+    rows: tuple[Judgement | Reject, ...] = (judgement,)
+    rejected: dict[str, int] = {}
+    if judgement.reject_reason is not None:
+        rejected[judgement.reject_reason] = 1
+        rows += (_reject(judgement),)
+    step = FunnelStep(stage=STAGE, unit="trajectory", entered=1, passed=int(judgement.accepted), rejected=rejected)
+    return Outcome(key=judgement.trajectory_id, rows=rows, funnel=(step, *more))
 
 
 def _reject(judgement: Judgement) -> Reject:

@@ -117,7 +117,7 @@ def settle_answer(
     - the same, and it has `min_recall` of the gold's tokens, at most twice as many in all, and what it adds is filler
       or it stands, whole, in some passage that was shown. In scripts without spaces the gold must stand in one piece.
     """
-    if not folded_answer or _NEVER_IN_AN_ANSWER.search(answer):
+    if not folded_answer or holds_markup(answer):
         return False
     if any(folded_answer == gold.folded for gold in golds):
         return True
@@ -137,6 +137,11 @@ def settle_answer(
         ):
             return True
     return False
+
+
+def holds_markup(answer: str) -> bool:
+    """Whether a tag or a mask stands in the answer: then it is not one."""
+    return _NEVER_IN_AN_ANSWER.search(answer) is not None
 
 
 def _count_marks(text: str) -> Counter[str]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipeline.errors import AssetError
-from pipeline.masking.perplexity import SpanContext, cut_segments
-from pipeline.masking.span_trees import SpanTokens, TreeRow, build_batch, plant_rows
+from pipeline.masking.perplexity import SpanContext
+from pipeline.masking.span_tokens import encode_contexts
+from pipeline.masking.span_trees import TreeRow, build_batch, plant_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -66,14 +67,12 @@ class CausalScorer:
         self._tokenizer = tokenizer
         self._context = getattr(model.config, "max_position_embeddings", None) or DEFAULT_CONTEXT
         self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
-        first = tokenizer("")["input_ids"][:1]
-        self._opening: list[int] = first if first and first[0] == tokenizer.bos_token_id else []
 
     def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
         """The perplexity of every span, one list an item, in the order given."""
         rows: list[TreeRow] = []
         owners: list[int] = []
-        for index, tokens in enumerate(self._encode(items)):
+        for index, tokens in enumerate(encode_contexts(self._tokenizer, items)):
             planted = plant_rows(tokens, self._context)
             rows.extend(planted)
             owners.extend([index] * len(planted))
@@ -85,24 +84,6 @@ class CausalScorer:
         for owner, found in zip(owners, scores, strict=True):
             perplexities[owner].extend(found)
         return perplexities
-
-    def _encode(self, items: Sequence[SpanContext]) -> Iterator[SpanTokens]:
-        """Tokenise all segments of all items in one call, then join them by item."""
-        segments = [cut_segments(item) for item in items]
-        texts = [
-            text for cut in segments for triple in zip(cut.plain, cut.spans, cut.masks, strict=True) for text in triple
-        ]
-        ids = iter(self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-        for cut in segments:
-            trunk = list(self._opening)
-            holes: list[int] = []
-            branches: list[list[int]] = []
-            for _ in cut.spans:
-                trunk.extend(next(ids))
-                holes.append(len(trunk))
-                branches.append(next(ids))
-                trunk.extend(next(ids))
-            yield SpanTokens(trunk, holes, branches)
 
     @torch.inference_mode()
     def _score_rows(self, rows: Sequence[TreeRow]) -> list[list[float]]:

@@ -18,6 +18,7 @@ from pipeline.masking.candidates import Candidate, merge_candidates, trim_candid
 from pipeline.masking.entities import find_chinese_names, find_entities
 from pipeline.masking.filters import SpanFilter, check_passage
 from pipeline.masking.perplexity import SpanContext, SpanScorer
+from pipeline.masking.proposals import BOTH, compare_proposals, read_proposals
 from pipeline.masking.rules import find_rule_spans
 from pipeline.masking.words import Roots
 from pipeline.stage import Outcome
@@ -25,7 +26,7 @@ from schemas.config import MaskingConfig, Selection
 from schemas.funnel import FunnelStep, Reject
 from schemas.passages import Passage
 from schemas.record import Record
-from schemas.tasks import Span, SpanKind, SpanSet, SpanSource
+from schemas.tasks import Proposals, Span, SpanKind, SpanSet, SpanSource
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -43,6 +44,8 @@ class _Draft:
     rejects: list[Reject] = field(default_factory=list)
     kept: list[tuple[Candidate, tuple[str, ...]]] = field(default_factory=list)
     """Candidates that may be masked so far, with their aliases."""
+    agreement: Counter[str] = field(default_factory=Counter)
+    """How many names were found by whom, where a language model was asked."""
 
     def reject(self, candidate: Candidate, reason: str, detail: str = "") -> None:
         """Drop a candidate."""
@@ -64,15 +67,18 @@ class SpanStage:
         scorer: SpanScorer | None = None,
         aliases_of: Mapping[str, Sequence[str]] | None = None,
         sampled: Container[str] | None = None,
+        proposals: Mapping[str, Proposals] | None = None,
     ) -> None:
         """`nlp`: names are taken from it in its own language; Chinese without it goes to jieba. `aliases_of`: titles
         that redirect to a title. `sampled`: ids of the passages to look at (`sample_passages`); None: all.
+        `proposals`: what a language model found, by passage id; None when none was asked.
         """
         self._config = config
         self._nlp = nlp
         self._scorer = scorer
         self._aliases_of = aliases_of or {}
         self._sampled = sampled
+        self._proposals = proposals
         self._roots: dict[str, Roots] = {}
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
@@ -98,6 +104,10 @@ class SpanStage:
         names = self._find_names([draft.passage for draft in drafts])
         for draft, found in zip(drafts, names, strict=True):
             passage = draft.passage
+            if self._proposals is not None:
+                proposed = read_proposals(self._proposals.get(passage.passage_id))
+                draft.agreement = compare_proposals(proposed, found, passage.text)
+                found = [*found, *proposed]
             if self._config.links:
                 found = [*found, *_read_links(passage)]
             trimmed = [t for c in found if (t := trim_candidate(c, passage.text))]
@@ -157,6 +167,8 @@ class SpanStage:
             else:
                 spans.append(_build_span(candidate, passage.text, aliases, perplexity))
         steps = [_count("span", len(spans), Counter(reject.reason for reject in draft.rejects))]
+        if self._proposals is not None:
+            steps.append(_count_names(draft.agreement))
         rows: list[Record] = [*draft.rejects]
         if not spans:
             outcome = _reject_passage(passage, filters.NO_SPAN)
@@ -215,6 +227,12 @@ def _build_span(candidate: Candidate, text: str, aliases: tuple[str, ...], perpl
 def _reject_passage(passage: Passage, reason: str) -> Outcome:
     reject = Reject(stage=STAGE, unit="passage", input_id=passage.passage_id, reason=reason, detail=passage.title)
     return Outcome(passage.passage_id, (reject,), (_count("passage", 0, Counter({reason: 1})),))
+
+
+def _count_names(agreement: Counter[str]) -> FunnelStep:
+    """Names found by the recogniser or the language model; those found by both pass."""
+    alone = Counter({reason: count for reason, count in agreement.items() if reason != BOTH})
+    return _count("name", agreement[BOTH], alone)
 
 
 def _count(unit: str, passed: int, rejected: Counter[str]) -> FunnelStep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import platform
 import sys
@@ -17,7 +18,7 @@ from flows.prefect_settings import settle_prefect
 from flows.provenance import git_revision, package_versions
 from tests.bench.figures import Figure
 
-BENCHMARKS = ("ingest", "masking", "trajectories", "demo")
+BENCHMARKS = ("ingest", "masking", "trajectories", "llm", "demo")
 RESULTS = Path("outputs") / "bench"
 MARKS = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}
 
@@ -26,6 +27,7 @@ def main(names: list[str]) -> None:
     """Run the benchmarks named, or all."""
     settle_prefect(debug=False)
     os.environ["TQDM_DISABLE"] = "1"
+    logging.getLogger("bm25s").setLevel(logging.ERROR)
     console = Console(width=max(Console().width, 120))
     table = Table(
         "benchmark", "figure", title=f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"

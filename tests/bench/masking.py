@@ -10,6 +10,7 @@ from pipeline.masking.causal_scorer import CausalScorer, load_scorer
 from pipeline.masking.entities import load_ner
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_stage import SpanStage
+from pipeline.masking.span_tokens import encode_contexts
 from pipeline.masking.span_trees import plant_rows
 from schemas.config import MaskingConfig, Selection
 from schemas.passages import Passage
@@ -48,7 +49,7 @@ def measure_perplexity(stage: SpanStage, passages: list[Passage]) -> list[Figure
         SpanContext(by_id[s.passage_id].title, by_id[s.passage_id].text, tuple((x.start, x.end) for x in s.spans))
         for s in sets
     ]
-    rows = [row.ids for tree in scorer._encode(contexts) for row in plant_rows(tree, WHOLE_ROW)]
+    rows = [row.ids for tree in encode_contexts(scorer._tokenizer, contexts) for row in plant_rows(tree, WHOLE_ROW)]
     ours, bare, ratio = compare_cpu(lambda: scorer.score(contexts), lambda: forward_all(scorer, rows), rounds=3)
     started = time.perf_counter()
     scorer.score(contexts)

@@ -1,0 +1,13 @@
+"""The models behind the roles, as rows and ids name them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from schemas.llm_config import RoleModelConfig
+
+
+def describe_models(models: Mapping[str, RoleModelConfig], roles: tuple[str, ...]) -> dict[str, dict[str, object]]:
+    """The settings of each role that are not left to the server; `default` stands for a role not named."""
+    found = {role: models.get(role, models.get("default")) for role in roles}
+    return {role: model.model_dump(mode="json", exclude_none=True) for role, model in found.items() if model}

@@ -1,0 +1,152 @@
+"""The stage that judges with a language model: rules settle what they can, the model gets the rest.
+
+What the rules settle: a failed search, a broken format, a missing answer, an answer that is right by them, and one that
+is plainly wrong (markup, another year). Only an answer that they cannot match to the gold goes to the model, whose
+verdict then stands.
+
+Promises: those of the judging by rules; nothing is accepted but on the verdict `correct`; where the rules and the model
+both spoke, the sums say how often they agreed (unit `opinion`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pipeline.asking.asker import Tally
+from pipeline.asking.gathering import gather_all
+from pipeline.asking.models import describe_models
+from pipeline.judging.judge_stage import STAGE, Attempt, JudgeStage, RejectReason, conclude, read_answers
+from pipeline.judging.llm_judge import ROLE, LlmJudge, Question, Ruling, list_prompts
+from pipeline.judging.normalising import fold_text
+from pipeline.judging.scoring import holds_markup
+from pipeline.llm.chat_model import ChatModel
+from pipeline.stage import Outcome
+from schemas.config import JudgingConfig
+from schemas.funnel import FunnelStep
+from schemas.judgements import Judgement, MaskScore, Verdict
+from schemas.llm_config import RoleModelConfig
+from schemas.record import content_id
+from schemas.tasks import MaskTask, Span, SpanKind
+
+AUDITS = 1_000_000
+YEAR = re.compile(r"\b[12]\d{3}\b")
+REJECTS = {
+    Verdict.INCORRECT: RejectReason.WRONG_ANSWER,
+    Verdict.UNJUDGEABLE: RejectReason.UNJUDGEABLE,
+    Verdict.ERROR: RejectReason.JUDGE_FAILED,
+}
+WORST = (Verdict.INCORRECT, Verdict.ERROR, Verdict.UNJUDGEABLE, Verdict.CORRECT)
+"""A trajectory is as right as the worst of its answers."""
+
+
+class LlmJudgeStage:
+    """Judges attempts by rules, then by a model."""
+
+    whole_shard = False
+
+    def __init__(self, config: JudgingConfig, model: ChatModel, models: Mapping[str, RoleModelConfig]) -> None:
+        """`models`: the configuration's `llm.roles`, part of the ids."""
+        self._config = config
+        self._rules = JudgeStage(config)
+        self._judge = LlmJudge(model, config)
+        self._model = describe_models(models, (ROLE,)).get(ROLE, {})
+
+    async def work(self, attempt: Attempt) -> Outcome:
+        """The outcome of one attempt. Raises the ModelError that leaves it owed."""
+        ruled = self._rules.judge(attempt)
+        judgement = ruled.model_copy(update={"judgement_id": self._identify(attempt, ruled)})
+        masks = self._choose_masks(attempt, ruled)
+        if not masks:
+            return conclude(judgement)
+        tally = Tally()
+        rulings = await gather_all(self._judge.rule(make_question(attempt, mask), tally) for mask in masks)
+        opinion = min((ruling.verdict for ruling in rulings), key=WORST.index)
+        if ruled.verdict is not Verdict.CORRECT:
+            names = sorted({model for _, model in tally.sums}) or [str(self._model.get("model", ROLE))]
+            judgement = self._overrule(attempt, judgement, dict(zip(masks, rulings, strict=True)), ", ".join(names))
+        return conclude(judgement, _compare(ruled.verdict, opinion))
+
+    def _identify(self, attempt: Attempt, ruled: Judgement) -> str:
+        config = self._config
+        digests = [prompt.digest for prompt in list_prompts(attempt.task.lang)]
+        return content_id(
+            ruled.judgement_id, ROLE, self._model, digests, config.votes, config.temperature, config.max_tokens
+        )
+
+    def _choose_masks(self, attempt: Attempt, ruled: Judgement) -> list[int]:
+        """The masks whose answers the model is asked about."""
+        if ruled.reject_reason == RejectReason.WRONG_ANSWER:
+            answers, spans = read_answers(attempt.trajectory), attempt.task.spans
+            wrong = [score.mask for score in ruled.scores if not score.right]
+            return [] if any(is_plainly_wrong(answers[mask], spans[mask]) for mask in wrong) else wrong
+        if ruled.verdict is Verdict.CORRECT and ruled.format_ok and self._is_audited(attempt):
+            return list(range(attempt.task.mask_count))
+        return []
+
+    def _is_audited(self, attempt: Attempt) -> bool:
+        return int(content_id("audit", attempt.key), 16) % AUDITS < self._config.audit * AUDITS
+
+    def _overrule(self, attempt: Attempt, ruled: Judgement, rulings: Mapping[int, Ruling], judge: str) -> Judgement:
+        verdict = min((ruling.verdict for ruling in rulings.values()), key=WORST.index)
+        right = {mask for mask, ruling in rulings.items() if ruling.verdict is Verdict.CORRECT}
+        answers = read_answers(attempt.trajectory)
+
+        def rescore(score: MaskScore) -> MaskScore:
+            if score.mask not in right:
+                return score
+            # The answer is the gold in other words, so it counts as seen where those words were shown.
+            seen = score.seen or self._rules.is_shown(attempt, answers[score.mask])
+            return score.model_copy(update={"right": True, "seen": seen})
+
+        scores = tuple(map(rescore, ruled.scores))
+        answer_seen = all(score.seen for score in scores)
+        reject = REJECTS.get(verdict)
+        if reject is None and self._config.require_seen and not answer_seen:
+            reject = RejectReason.UNSEEN_ANSWER
+        return ruled.model_copy(
+            update={
+                "verdict": verdict,
+                "judge": judge,
+                "reason": _explain(rulings, verdict),
+                "scores": scores,
+                "answer_seen": answer_seen,
+                "accepted": reject is None,
+                "reject_reason": reject.value if reject else None,
+            }
+        )
+
+
+def make_question(attempt: Attempt, mask: int) -> Question:
+    """One answer of an attempt, as the judge is asked about it."""
+    task: MaskTask = attempt.task
+    span = task.spans[mask]
+    golds = (span.text, *span.aliases)
+    answer = read_answers(attempt.trajectory).get(mask, "")
+    return Question(task.lang, task.title, task.section, task.masked_text, mask, golds, answer)
+
+
+def is_plainly_wrong(answer: str, span: Span) -> bool:
+    """Whether no model need be asked about an answer that the rules do not call right.
+
+    It holds markup or nothing, or it names another year than a date that has one.
+    """
+    folded = fold_text(answer)
+    if not folded or holds_markup(answer):
+        return True
+    if span.kind is not SpanKind.DATE:
+        return False
+    years = set(YEAR.findall(folded))
+    gold_years = [set(YEAR.findall(fold_text(gold))) for gold in (span.text, *span.aliases)]
+    return bool(years) and all(gold and gold.isdisjoint(years) for gold in gold_years)
+
+
+def _explain(rulings: Mapping[int, Ruling], verdict: Verdict) -> str:
+    mask, ruling = next((mask, ruling) for mask, ruling in rulings.items() if ruling.verdict is verdict)
+    return f"Mask {mask + 1}: {ruling.reason or verdict.value}"
+
+
+def _compare(ruled: Verdict, opinion: Verdict) -> FunnelStep:
+    agree = ruled is opinion
+    rejected: dict[str, int] = {} if agree else {f"model_says_{opinion.value}": 1}
+    return FunnelStep(stage=STAGE, unit="opinion", entered=1, passed=int(agree), rejected=rejected)

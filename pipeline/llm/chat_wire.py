@@ -1,0 +1,134 @@
+"""The OpenAI chat protocol: what a request looks like when sent, and what a reply means.
+
+Promises: the body of a request is a function of the request and its role's configuration alone, so it can serve as
+the request's identity; what a model thought and what it answered are kept apart, however its server mixes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, RefusedRequestError, ToolCall
+from schemas.llm_config import RoleModelConfig
+
+THINKING = re.compile(r"\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
+BYTES_PER_TOKEN = 4
+"""For servers that report no usage: an estimate is better for a budget than nothing."""
+
+
+class MalformedReplyError(Exception):
+    """A body that is cut off, or no reply at all. It may be whole the next time."""
+
+
+def make_body(role: RoleModelConfig, request: ChatRequest) -> dict[str, Any]:
+    """The request as JSON values. What is left to the server is left out."""
+    body: dict[str, Any] = {
+        "model": role.model,
+        "messages": [_write_message(message) for message in request.messages],
+        "temperature": request.temperature if role.temperature is None else role.temperature,
+        "max_tokens": request.max_tokens if role.max_tokens is None else role.max_tokens,
+    }
+    if role.top_p is not None:
+        body["top_p"] = role.top_p
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.schema is not None and role.structured:
+        schema = {"name": request.role, "schema": request.schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if request.tools:
+        body["tools"] = [{"type": "function", "function": tool} for tool in request.tools]
+    # A null in `extra` takes a key away: some APIs refuse `temperature`, or call `max_tokens` something else.
+    return {key: value for key, value in (body | role.extra).items() if value is not None}
+
+
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """JSON as sent. Half a surrogate pair, which UTF-8 cannot hold, becomes a question mark."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _write_message(message: Message) -> dict[str, Any]:
+    written: dict[str, Any] = {"role": message.speaker, "content": message.text}
+    if message.tool_calls:
+        written["tool_calls"] = [
+            {"id": call.call_id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.answers:
+        written["tool_call_id"] = message.answers
+    return written
+
+
+def read_reply(content: bytes, model: str, body_bytes: int, stop: tuple[str, ...]) -> ChatReply:
+    """Read the reply of a model; `body_bytes` is the size of the request.
+
+    The reply carries the name that was asked for, not the server's own name for it: prices and sums go by that.
+
+    Raises MalformedReplyError for a body that is none, RefusedRequestError where a content filter took the answer.
+    """
+    try:
+        values = _parse_json(content)
+        choice = values["choices"][0]
+        message = choice["message"]
+        answer = message.get("content") or ""
+        reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
+        usage = values.get("usage") or {}
+        finish = choice.get("finish_reason") or "stop"
+        calls = tuple(_read_call(call) for call in message.get("tool_calls") or ())
+        prompt_tokens = int(usage.get("prompt_tokens", body_bytes // BYTES_PER_TOKEN))
+        completion_tokens = int(usage.get("completion_tokens", len(content) // BYTES_PER_TOKEN))
+        thought, text = split_thinking(answer)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise MalformedReplyError(f"not a chat completion: {type(error).__name__}") from None
+    if finish == "content_filter" and not text:
+        raise RefusedRequestError("content_filter", "a content filter took the answer")
+    return ChatReply(
+        text=cut_at_stop(text, stop),
+        reasoning=(reasoning or thought).strip(),
+        finish_reason=finish,
+        model=model,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        tool_calls=calls,
+    )
+
+
+def _parse_json(content: bytes) -> Any:
+    """Parse what orjson refuses too: a model may write half a surrogate pair as an escape."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        text = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
+        return orjson.loads(text)
+
+
+def _read_call(call: Mapping[str, Any]) -> ToolCall:
+    function = call["function"]
+    return ToolCall(str(call.get("id") or ""), str(function["name"]), str(function.get("arguments") or ""))
+
+
+def split_thinking(answer: str) -> tuple[str, str]:
+    """What was thought and what was answered, where a server leaves both in one text.
+
+    Thinking never closed is all thinking. Some chat templates open it in the prompt, so that only its end is seen.
+    """
+    opened = THINKING.match(answer)
+    if opened:
+        return opened.group(1), answer[opened.end() :].lstrip()
+    before, closing, after = answer.partition("</think>")
+    if closing and "<think>" not in before:
+        return before, after.lstrip()
+    return "", answer
+
+
+def cut_at_stop(text: str, stop: tuple[str, ...]) -> str:
+    """The text before the first stop string; some servers leave it in."""
+    places = [place for place in (text.find(mark) for mark in stop if mark) if place >= 0]
+    return text[: min(places)] if places else text

@@ -1,0 +1,237 @@
+"""How hard one endpoint is driven: how many requests at once, how long one is waited for, and when it is left alone.
+
+Promises: noise does not slow a run down (a server that turns one request in twenty away at random is not overdriven),
+an overdriven server is relieved, and one that comes back is driven at full speed again. No clock is read here: times
+come in, in seconds from any origin.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+THROTTLE_MEMORY = 256
+"""Requests over which the share of 429s is averaged."""
+THROTTLE_TOLERANCE = 0.15
+"""A lasting share of 429s that needs no answer: ten standard deviations above 5% noise."""
+THROTTLE_RESET = 0.05
+SLOW_DOWN = 0.75
+SPEED_UP = 0.1
+"""Step back up after a slow-down, a window of requests at a time."""
+CREEP_UP = 0.02
+"""The same, above the level that was too much the last time."""
+SMALLEST_WINDOW = 32
+SATURATED_SHARE = 0.5
+"""A window teaches about the limit only when the limit was reached in so much of it."""
+PROBE_EVERY = 8
+PROBE_DOWN, KEEP_DOWN = 0.85, 0.95
+"""Going this far down is kept when it leaves at least so much of the best throughput."""
+PROBE_UP, KEEP_UP = 1.2, 1.04
+BEST_DECAY = 0.98
+QUEUE_SHARE = 0.1
+"""A queue at the server up to this share of the limit keeps it busy; more of it only waits."""
+
+
+class Probe(StrEnum):
+    """What the limit is being tried at."""
+
+    NONE = "none"
+    DOWN = "down"
+    UP = "up"
+
+
+class AdaptiveLimit:
+    """The number of requests that an endpoint is given at once.
+
+    Additive increase, multiplicative decrease on a lasting share of 429s. For servers that never send one: the queue
+    they report, or else small steps down and up in turn, kept when throughput (tokens a second) speaks for it.
+    """
+
+    def __init__(self, maximum: int, adaptive: bool = True) -> None:
+        self.maximum = maximum
+        self.queue: int | None = None
+        """Requests waiting at the server, when it says."""
+        self._adaptive = adaptive
+        self._limit = float(maximum)
+        self._ceiling = float(maximum)
+        self._share = 0.0
+        self._slowed_at = float("-inf")
+        self._probe = Probe.NONE
+        self._next_probe = Probe.DOWN
+        self._steady_windows = 0
+        self._settling = False
+        self._before_probe = 0.0
+        self._best = 0.0
+        self._window_start: float | None = None
+        self._count = self._saturated = self._tokens = 0
+
+    @property
+    def limit(self) -> int:
+        """Requests allowed at once."""
+        return max(1, int(self._limit))
+
+    def note_throttle(self, now: float, started: float) -> None:
+        """A 429 came back for a request sent at `started`."""
+        self._share += (1 - self._share) / THROTTLE_MEMORY
+        # What was sent before the last slow-down says nothing about the level since.
+        if not self._adaptive or self._share <= THROTTLE_TOLERANCE or started < self._slowed_at:
+            return
+        self._ceiling = self._limit
+        self._limit = max(1.0, self._limit * SLOW_DOWN)
+        self._slowed_at = now
+        self._share = THROTTLE_RESET
+        self._probe = Probe.NONE
+        self._open_window(now)
+
+    def note_reply(self, now: float, tokens: int, saturated: bool) -> bool:
+        """A reply came back. True when a window of requests is over: the time to ask a server for its queue."""
+        self._share -= self._share / THROTTLE_MEMORY
+        if self._window_start is None:
+            self._open_window(now)
+        self._count += 1
+        self._saturated += saturated
+        self._tokens += tokens + 1
+        if self._count < max(SMALLEST_WINDOW, 2 * self.limit):
+            return False
+        if self._adaptive:
+            self._close_window(now)
+        self._open_window(now)
+        return True
+
+    def _open_window(self, now: float) -> None:
+        self._window_start = now
+        self._count = self._saturated = self._tokens = 0
+
+    def _close_window(self, now: float) -> None:
+        if self._saturated < SATURATED_SHARE * self._count:
+            return
+        rate = self._tokens / max(now - (self._window_start or 0.0), 1e-6)
+        if self.queue is not None:
+            self._follow_queue(self.queue)
+        elif self._settling:
+            self._settling = False
+        elif self._probe is not Probe.NONE:
+            self._judge_probe(rate)
+        elif self._limit < self._ceiling:
+            self._limit = min(self._ceiling, self._limit + max(1.0, SPEED_UP * self._limit))
+        else:
+            self._best = max(self._best * BEST_DECAY, rate)
+            self._steady_windows += 1
+            if self._slowed_at > float("-inf"):
+                self._raise_ceiling()
+            elif self._steady_windows >= PROBE_EVERY:
+                self._begin_probe()
+
+    def _raise_ceiling(self) -> None:
+        """An endpoint that answers with 429s shows its knee by them: creep up until it does."""
+        self._limit = min(float(self.maximum), self._limit + max(1.0, CREEP_UP * self._limit))
+        self._ceiling = max(self._ceiling, self._limit)
+
+    def _follow_queue(self, queue: int) -> None:
+        spare = QUEUE_SHARE * self._limit
+        if queue > spare + 1:
+            self._limit = max(1.0, self._limit - (queue - spare) / 2)
+        elif queue == 0:
+            self._limit = min(float(self.maximum), self._limit + max(1.0, SPEED_UP * self._limit))
+
+    def _begin_probe(self) -> None:
+        self._steady_windows = 0
+        self._before_probe = self._limit
+        self._probe = self._next_probe
+        factor = PROBE_DOWN if self._probe is Probe.DOWN else PROBE_UP
+        target = min(float(self.maximum), max(1.0, self._limit * factor))
+        self._next_probe = Probe.UP if self._probe is Probe.DOWN else Probe.DOWN
+        if int(target) == int(self._limit):
+            self._probe = Probe.NONE
+            return
+        self._limit = self._ceiling = target
+        self._settling = True
+
+    def _judge_probe(self, rate: float) -> None:
+        keep = KEEP_DOWN if self._probe is Probe.DOWN else KEEP_UP
+        if rate >= keep * self._best:
+            self._next_probe = self._probe
+            self._steady_windows = PROBE_EVERY // 2
+        else:
+            self._limit = self._ceiling = self._before_probe
+            self._settling = True
+        self._probe = Probe.NONE
+
+
+class CircuitBreaker:
+    """Leaves an endpoint alone after faults in a row, then lets single requests try it until one is answered."""
+
+    TRIP = 10
+    FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+
+    def __init__(self) -> None:
+        self.open_until: float | None = None
+        """When the next try is due; None while requests flow."""
+        self.silent_since: float | None = None
+        """When the first fault of the current row came."""
+        self._faults = 0
+        self._pause = self.FIRST_PAUSE
+        self._opened_at = float("-inf")
+        self._probing = False
+
+    def admits(self, now: float) -> bool:
+        """Whether a request may be sent."""
+        return self.open_until is None or (now >= self.open_until and not self._probing)
+
+    def start(self) -> None:
+        """A request is sent."""
+        self._probing = self.open_until is not None
+
+    def note_answer(self) -> None:
+        """The server answered, be it with a refusal."""
+        self._faults = 0
+        self.open_until = self.silent_since = None
+        self._pause = self.FIRST_PAUSE
+        self._probing = False
+
+    def note_fault(self, now: float, started: float) -> bool:
+        """The server did not answer, or not sensibly. True when it is left alone from now on."""
+        self.silent_since = now if self.silent_since is None else self.silent_since
+        self._faults += 1
+        if self._faults < self.TRIP or started < self._opened_at:
+            return False
+        self._probing = False
+        self._opened_at = now
+        self.open_until = now + self._pause
+        self._pause = min(self.LONGEST_PAUSE, 2 * self._pause)
+        return True
+
+    def abandon(self) -> None:
+        """The request was cancelled before its end: another one may try."""
+        self._probing = False
+
+
+class Patience:
+    """How long a reply is waited for: far longer than usual, as TCP does it, so that a lost one is soon repeated."""
+
+    SAMPLES, DEVIATIONS, MEMORY = 50, 8.0, 16.0
+
+    def __init__(self, shortest: float, longest: float) -> None:
+        self._shortest = shortest
+        self._longest = longest
+        self._count = 0
+        self._mean = 0.0
+        self._deviation = 0.0
+
+    def note(self, seconds: float) -> None:
+        """A reply took so long, or was given up after so long."""
+        self._count += 1
+        share = max(1 / self._count, 1 / self.MEMORY)
+        self._deviation += share * (abs(seconds - self._mean) - self._deviation) if self._count > 1 else 0.0
+        self._mean += share * (seconds - self._mean)
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough replies have come to say what is usual."""
+        return self._count >= self.SAMPLES
+
+    def deadline(self, hangs: int) -> float:
+        """Seconds to wait, after so many hangs of the same request: each doubles it, so none is given up too early."""
+        if not self.settled:
+            return self._longest
+        usual = self._mean + self.DEVIATIONS * self._deviation
+        return float(min(self._longest, max(self._shortest, usual) * 2**hangs))

@@ -1,0 +1,184 @@
+"""Chat models behind servers that speak the OpenAI protocol. The only place where a request is tried again.
+
+Promises: a fault that may pass costs a pause, not a request; a hung request is abandoned and repeated; the first sign
+that an endpoint can never be used (wrong key, unknown model) stops everything at once; a server is not asked for more
+than it can take. Used inside one event loop at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import tenacity
+
+from pipeline.errors import ConfigError
+from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, ModelError, RefusedRequestError
+from pipeline.llm.chat_wire import MalformedReplyError, encode_body, make_body, read_reply
+from pipeline.llm.dispatch import Dispatcher
+from pipeline.llm.endpoints import Endpoint
+from pipeline.llm.faults import RETRYABLE, HttpStatusError, ThrottledError, explain, refuses_schema
+from schemas.llm_config import LlmConfig, RoleModelConfig
+
+log = logging.getLogger(__name__)
+
+FIRST_WAIT = 0.5
+LONGEST_RETRY_AFTER = 600.0
+HOPELESS_START = 20
+"""Requests refused as wrong, none ever answered: the fault is in the configuration, not in the items."""
+
+
+class Tries:
+    """The tries at one request: when to stop, and how long to pause."""
+
+    def __init__(self, tries: int, max_wait: float, give_up: float) -> None:
+        self.hangs = 0
+        self._left = tries
+        self._give_up = give_up
+        self._jitter = tenacity.wait_random_exponential(multiplier=FIRST_WAIT, max=max_wait)
+
+    def stop(self, state: tenacity.RetryCallState) -> bool:
+        """Whether to give up. Being told to slow down is no fault: only time ends that."""
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, ThrottledError):
+            return (state.seconds_since_start or 0.0) > self._give_up
+        self._left -= 1
+        self.hangs += isinstance(error, TimeoutError)
+        return self._left <= 0
+
+    def wait(self, state: tenacity.RetryCallState) -> float:
+        """Seconds to pause: what the server asks for, and never all at the same time."""
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, HttpStatusError) and error.retry_after:
+            return min(error.retry_after, LONGEST_RETRY_AFTER) * random.uniform(1.0, 1.25)  # noqa: S311 - spreads load, no secret
+        return self._jitter(state)
+
+
+class OpenAiChatModel:
+    """Answers requests by the endpoints of a configuration. `keys` holds the values of the variables it names."""
+
+    def __init__(self, config: LlmConfig, keys: Mapping[str, str]) -> None:
+        self._config = config
+        self._endpoints = tuple(
+            Endpoint(name, endpoint, config.limits, keys) for name, endpoint in config.endpoints.items()
+        )
+        self._dispatcher = Dispatcher(config.limits.give_up)
+        self._allowed: dict[str, tuple[Endpoint, ...]] = {}
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints, for whoever watches the run."""
+        return self._endpoints
+
+    def describe(self, request: ChatRequest) -> dict[str, Any]:
+        """The request as it is sent: what decides its reply. Raises ConfigError for a role without a model."""
+        return make_body(find_role(self._config, request.role), request)
+
+    async def ask(self, request: ChatRequest) -> ChatReply:
+        """One reply. Raises ModelError."""
+        allowed = self._find_endpoints(request.role)
+        body = self.describe(request)
+        content = encode_body(body)
+        limits = self._config.limits
+        tries = Tries(limits.tries, limits.max_wait, limits.give_up)
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(RETRYABLE), stop=tries.stop, wait=tries.wait, reraise=True
+        )
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    return await self._try_once(request, body, content, allowed, tries.hangs)
+        except RETRYABLE as error:
+            fault = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise RefusedRequestError("no_reply", f"no reply after {limits.tries} tries, at last {fault}") from error
+        raise AssertionError("unreachable: tenacity returns, or raises the last error")
+
+    async def _try_once(
+        self, request: ChatRequest, body: dict[str, Any], content: bytes, allowed: tuple[Endpoint, ...], hangs: int
+    ) -> ChatReply:
+        endpoint = await self._dispatcher.acquire(allowed)
+        time = asyncio.get_running_loop().time
+        started = time()
+        if "response_format" in body and not endpoint.takes_schemas:
+            content = encode_body({key: value for key, value in body.items() if key != "response_format"})
+        answered = False
+        try:
+            async with endpoint.watch(request.role, started, hangs):
+                answer = await endpoint.post(content)
+            reply = read_reply(answer, str(body["model"]), len(content), request.stop)
+            endpoint.note_reply(request.role, time() - started, reply.completion_tokens, time())
+            answered = True
+            return reply
+        except Exception as error:
+            answered = True
+            self._note_failure(error, endpoint, allowed, request, started)
+            ours = self._explain(error, endpoint, body)
+            if ours is None:
+                raise
+            raise ours from None
+        finally:
+            self._dispatcher.release(endpoint, abandoned=not answered)
+
+    def _note_failure(
+        self, error: Exception, endpoint: Endpoint, allowed: tuple[Endpoint, ...], request: ChatRequest, started: float
+    ) -> None:
+        """Tell the endpoint's flow control what came instead of a reply."""
+        now = asyncio.get_running_loop().time()
+        endpoint.last_fault = f"{type(error).__name__}: {error}"[:200]
+        if isinstance(error, ThrottledError):
+            endpoint.flow.note_throttle(now, started)
+            endpoint.breaker.abandon()
+            return
+        if isinstance(error, TimeoutError):
+            endpoint.patience(request.role).note(now - started)
+        if not isinstance(error, RETRYABLE):
+            endpoint.breaker.note_answer()
+        elif endpoint.breaker.note_fault(now, started):
+            log.warning("%s is left alone for a while: %s", endpoint.name, endpoint.last_fault)
+            self._dispatcher.note_silence(endpoint, allowed)
+
+    def _explain(self, error: Exception, endpoint: Endpoint, body: Mapping[str, Any]) -> Exception | None:
+        """What to raise instead; None for the error as it is. An unusable endpoint closes the line."""
+        if isinstance(error, ModelError):
+            return error
+        if "response_format" in body and refuses_schema(error):
+            if endpoint.takes_schemas:
+                log.warning("%s enforces no JSON schemas: replies are parsed leniently", endpoint.name)
+            endpoint.takes_schemas = False
+            return MalformedReplyError("schema refused")
+        ours = explain(error, endpoint.name, str(body["model"]))
+        if isinstance(ours, RefusedRequestError) and ours.reason == "bad_request":
+            endpoint.bad_requests += 1
+            if endpoint.bad_requests >= HOPELESS_START and not endpoint.answered:
+                ours = EndpointError(ours.what, "check llm.roles: the server takes none of our requests")
+        if isinstance(ours, EndpointError):
+            self._dispatcher.close(ours)
+        return ours
+
+    def _find_endpoints(self, role: str) -> tuple[Endpoint, ...]:
+        if role not in self._allowed:
+            self._allowed[role] = tuple(endpoint for endpoint in self._endpoints if endpoint.serves(role))
+            if not self._allowed[role]:
+                raise ConfigError(f"no endpoint serves the role {role}", "name one in llm.endpoints")
+        return self._allowed[role]
+
+    def stop(self) -> None:
+        """Send nothing more: requests that wait are refused, those in flight go on."""
+        self._dispatcher.close(ModelError("the run is being stopped"))
+
+    async def close(self) -> None:
+        """Give up the connections; the next request opens new ones."""
+        for endpoint in self._endpoints:
+            await endpoint.close()
+        self._dispatcher.reopen()
+
+
+def find_role(config: LlmConfig, role: str) -> RoleModelConfig:
+    """The model of a role. Raises ConfigError when neither it nor `default` is configured."""
+    found = config.roles.get(role) or config.roles.get("default")
+    if found is None:
+        raise ConfigError(f"no model plays the role {role}", f"set llm.roles.{role}.model, or llm.roles.default.model")
+    return found

@@ -1,0 +1,104 @@
+"""The stage that asks a language model what to hide in a passage, in the manner of MaskSearch (arXiv 2505.20285, 2.1).
+
+Promises: what the model says is checked against the passage; what does not stand there letter by letter is rejected as
+`not_verbatim`. A passage that no reply could be read for, or whose request was refused, is rejected with that reason:
+it goes on with what recogniser, links and rules find. Other errors of the model leave the passage owed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+
+from pipeline.asking.asker import UNREADABLE, Asker, Prompt, Sampling, Tally
+from pipeline.asking.models import describe_models
+from pipeline.asking.wording import use_templates, write_page
+from pipeline.llm.chat_model import ChatModel, RefusedRequestError
+from pipeline.masking.filters import NOT_SAMPLED, check_passage
+from pipeline.masking.proposals import locate_spans
+from pipeline.stage import Outcome
+from prompts.library import load_template
+from prompts.replies import EXTRACT, ExtractReply, UnreadableReplyError
+from schemas.funnel import FunnelStep, Reject
+from schemas.llm_config import RoleModelConfig
+from schemas.passages import Passage
+from schemas.record import Record, content_id
+from schemas.tasks import Proposals, SpanKind
+
+STAGE = "proposals"
+ROLE = "extractor"
+NOT_VERBATIM = "not_verbatim"
+TEMPLATES = ("extract_spans", "ask_again")
+DETAIL_CHARS = 300
+
+
+class ProposalStage:
+    """Passages in, `Proposals` and `Reject` rows out."""
+
+    whole_shard = False
+
+    def __init__(
+        self,
+        model: ChatModel,
+        sampling: Sampling,
+        models: Mapping[str, RoleModelConfig],
+        sampled: Container[str] | None = None,
+    ) -> None:
+        """`models`: the configuration's `llm.roles`; `sampled`: ids of the passages to look at, None for all."""
+        self._asker = Asker(model, sampling)
+        self._model = str(describe_models(models, (ROLE,)).get(ROLE, {}).get("model", ""))
+        self._sampled = sampled
+
+    async def work(self, passage: Passage) -> Outcome:
+        """The outcome of one passage."""
+        if self._sampled is not None and passage.passage_id not in self._sampled:
+            return _reject_passage(passage, NOT_SAMPLED, passage.title)
+        if reason := check_passage(passage.text):
+            return _reject_passage(passage, reason, passage.title)
+        prompt = Prompt(role=ROLE, lang=passage.lang, text=write_extract(passage))
+        tally = Tally()
+        try:
+            said = await self._asker.ask(prompt, EXTRACT, _read_said, tally)
+        except UnreadableReplyError as error:
+            return _reject_passage(passage, UNREADABLE, str(error))
+        except RefusedRequestError as error:
+            return _reject_passage(passage, error.reason, error.what)
+        spans, missing = locate_spans(passage.text, said)
+        proposals = Proposals(
+            passage_id=passage.passage_id,
+            spans=tuple(spans),
+            model=", ".join(sorted(model for _, model in tally.sums)) or self._model,
+            prompts=tuple(prompt.digest for prompt in use_templates(TEMPLATES, passage.lang)),
+        )
+        rows: tuple[Record, ...] = (proposals, *(_reject_span(passage, words) for words in missing))
+        return Outcome(passage.passage_id, rows, (_count("passage", 1, {}), _count_spans(len(spans), len(missing))))
+
+
+def write_extract(passage: Passage) -> str:
+    """The extractor's prompt."""
+    page = write_page(passage.title, passage.section)
+    return load_template("extract_spans", passage.lang).fill(page=page, text=passage.text)
+
+
+def _read_said(reply: ExtractReply) -> list[tuple[str, SpanKind]]:
+    """Each text once, as it was first named."""
+    return list({item.text: (item.text, SpanKind(item.kind)) for item in reversed(reply.spans)}.values())[::-1]
+
+
+def _reject_passage(passage: Passage, reason: str, detail: str) -> Outcome:
+    row = Reject(stage=STAGE, unit="passage", input_id=passage.passage_id, reason=reason, detail=detail[:DETAIL_CHARS])
+    return Outcome(passage.passage_id, (row,), (_count("passage", 0, {reason: 1}),))
+
+
+def _reject_span(passage: Passage, words: str) -> Reject:
+    """A stretch that is not in the passage has no offsets: its words stand in its id instead."""
+    input_id = f"{passage.passage_id}:{content_id(words)}"
+    return Reject(stage=STAGE, unit="span", input_id=input_id, reason=NOT_VERBATIM, detail=words[:DETAIL_CHARS])
+
+
+def _count_spans(passed: int, missing: int) -> FunnelStep:
+    return _count("span", passed, {NOT_VERBATIM: missing} if missing else {})
+
+
+def _count(unit: str, passed: int, rejected: dict[str, int]) -> FunnelStep:
+    entered = passed + sum(rejected.values())
+    return FunnelStep(stage=STAGE, unit=unit, entered=entered, passed=passed, rejected=rejected)

@@ -1,0 +1,101 @@
+"""An append-only file of JSON lines, each with a `key`: what journals are made of.
+
+After `kill -9` at any moment the file holds every line whose append returned; a torn last line is cut off when the
+file is next opened. One process writes; a lock that dies with it keeps others out.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from pipeline.errors import StorageError
+from pipeline.storage.boundary import storage_boundary
+
+
+class LineLog:
+    """Lines addressed by their key."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        with storage_boundary(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._lock()
+            self._end = self._recover()
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Keys of the lines."""
+        return frozenset(self._places)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def append(self, key: str, line: bytes) -> None:
+        """Write one line, newline included; when this returns, the death of the process cannot lose it."""
+        with storage_boundary(self.path):
+            try:
+                written = os.write(self._file, line)
+                while written < len(line):
+                    written += os.write(self._file, line[written:])
+            except OSError:
+                # Half a line would swallow the next one. Cutting it off needs no space.
+                os.ftruncate(self._file, self._end)
+                raise
+        self._places[key] = (self._end, len(line))
+        self._end += len(line)
+
+    def read(self, key: str) -> Any:
+        """The line of a key, parsed. Raises KeyError for an unknown one."""
+        start, length = self._places[key]
+        return orjson.loads(os.pread(self._file, length, start))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with storage_boundary(self.path):
+            os.ftruncate(self._file, 0)
+        self._places.clear()
+        self._end = 0
+
+    def delete(self) -> None:
+        """Remove the file: nothing in it is needed any more."""
+        self.path.unlink(missing_ok=True)
+
+    def _lock(self) -> None:
+        """Two writers would mix their lines. The lock dies with its process."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise StorageError(f"{self.path}: another process writes this journal", "wait for it, or stop it") from None
+
+    def _recover(self) -> int:
+        """Index the whole lines; cut off what follows the last of them."""
+        end = 0
+        with self.path.open("rb") as lines:
+            for line in lines:
+                try:
+                    key = orjson.loads(line)["key"] if line.endswith(b"\n") else None
+                except (orjson.JSONDecodeError, KeyError, TypeError):
+                    key = None
+                if not isinstance(key, str):
+                    break
+                self._places[key] = (end, len(line))
+                end += len(line)
+        os.ftruncate(self._file, end)
+        return end
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)

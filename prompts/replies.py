@@ -1,0 +1,206 @@
+"""Reply contracts: for each role, the form that its template asks for and the parser that reads it back.
+
+Promises of every contract: the last offer of a reply counts, and nothing else is taken when that one is broken; a
+field of the wrong type is refused, never converted; text is cleaned of what no file can hold; an error quotes the end
+of the reply. The templates of the same name carry the instruction; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from prompts.reply_scan import Offer, blank_out, drop_thoughts, find_objects, find_tagged
+
+TAIL = 200
+"""Characters of a reply that its error quotes."""
+
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+class UnreadableReplyError(ValueError):
+    """A reply does not keep its contract."""
+
+    def __init__(self, problem: str, reply: str) -> None:
+        tail = " ".join(reply[-TAIL:].split())
+        super().__init__(f"{problem}; the reply ends: {tail!r}")
+        self.problem = problem
+        """What is wrong, without the quotation."""
+
+
+def _clean(text: str) -> str:
+    """Without control characters and halves of surrogate pairs, and blank at neither end."""
+    return _UNWRITABLE.sub("", text).strip()
+
+
+def _join_lines(text: str) -> str:
+    return " ".join(text.split())
+
+
+Text = Annotated[str, AfterValidator(_clean)]
+Said = Annotated[str, AfterValidator(_clean), Field(min_length=1)]
+Line = Annotated[str, AfterValidator(_clean), AfterValidator(_join_lines)]
+
+
+class Reply(BaseModel):
+    """What a role says. Unknown keys are passed over; types are exact."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class PlanReply(Reply):
+    """The planner's."""
+
+    think: Said
+    mask: int | None = None
+    give_up: bool = False
+
+
+class RewriteReply(Reply):
+    """The rewriter's."""
+
+    queries: Annotated[list[Line], Field(min_length=1)]
+
+
+class AnswerItem(Reply):
+    """One answer of the observer; `mask` and `passage` count from 1."""
+
+    mask: int
+    answer: Line | None
+    passage: int | None = None
+
+
+class ObserveReply(Reply):
+    """The observer's."""
+
+    conclusion: Said
+    answers: list[AnswerItem]
+    next: Literal["answer", "search_on", "give_up"]
+    closing: Text = ""
+
+
+class SpanItem(Reply):
+    """One span of the extractor."""
+
+    text: Line
+    kind: Literal["entity", "term", "date", "number"]
+
+
+class ExtractReply(Reply):
+    """The extractor's."""
+
+    spans: list[SpanItem]
+
+
+VERDICT_WORDS = {
+    **{"correct": "correct", "incorrect": "incorrect", "unjudgeable": "unjudgeable"},
+    **{"正确": "correct", "错误": "incorrect", "不正确": "incorrect", "无法判断": "unjudgeable"},
+}
+"""The verdicts that are on offer, as they may be written."""
+
+
+def _read_verdict(value: object) -> object:
+    return VERDICT_WORDS.get(value.strip(" \t\n.。*\"'`").lower(), value) if isinstance(value, str) else value
+
+
+class JudgeReply(Reply):
+    """The judge's."""
+
+    reason: Text = ""
+    verdict: Annotated[Literal["correct", "incorrect", "unjudgeable"], BeforeValidator(_read_verdict)]
+
+
+R = TypeVar("R", bound=Reply)
+
+
+@dataclass(frozen=True)
+class ReplyContract(Generic[R]):
+    """The form of a role's reply, and how it is read."""
+
+    template: str
+    """The template whose instruction asks for this form."""
+    form: type[R]
+    """The fields, checked."""
+    key: str
+    """The field that tells the object from any other."""
+    tag: str = ""
+    """A tag that may hold the key's value instead of an object."""
+    several: bool = False
+    """The tag may stand more than once and its values make a list."""
+    line: re.Pattern[str] | None = None
+    """A line of its own that may hold the key's value instead."""
+    schema: Mapping[str, Any] = field(init=False, hash=False)
+    """JSON schema for a server that can enforce one: every field required, no other allowed."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schema", _close_schema(self.form.model_json_schema()))
+
+    def read(self, text: str) -> R:
+        """The reply's last offer. Raises UnreadableReplyError when there is none or it is broken."""
+        said = drop_thoughts(text)
+        offers = self._find_offers(said)
+        if not offers:
+            raise UnreadableReplyError(f'no object with "{self.key}"', text)
+        last = max(offers, key=lambda offer: offer.start)
+        if last.fields is None:
+            raise UnreadableReplyError("the object is broken or cut off", text)
+        try:
+            return self.form.model_validate(last.fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise UnreadableReplyError(f"{where}: {first['msg']}", text) from error
+
+    def _find_offers(self, said: str) -> list[Offer]:
+        objects = list(find_objects(said))
+        quoted_key = f'"{self.key}"'
+        offers = [
+            offer
+            for offer in objects
+            if (quoted_key in said[offer.start : offer.end] if offer.fields is None else self.key in offer.fields)
+        ]
+        prose = blank_out(said, objects)
+        tagged = list(find_tagged(prose, self.tag)) if self.tag else []
+        if self.several and tagged:
+            values: object = [value for _, value in tagged]
+            return [*offers, Offer(tagged[0][0], tagged[0][0], {self.key: values})]
+        if self.line is not None:
+            tagged += [(match.start(), match[1]) for match in self.line.finditer(prose)]
+        return [*offers, *(Offer(start, start, {self.key: value}) for start, value in tagged)]
+
+
+def _close_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Put definitions in their places, require every property and forbid all others, as servers in strict mode ask."""
+    definitions = schema.pop("$defs", {})
+
+    def close(node: Any) -> Any:
+        if isinstance(node, list):
+            return [close(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return close(definitions[node["$ref"].rsplit("/", 1)[-1]])
+        if isinstance(node.get("properties"), dict):
+            properties = {name: close(part) for name, part in node["properties"].items()}
+            closed = {"required": list(properties), "additionalProperties": False}
+            return {"type": "object", "properties": properties, **closed}
+        return {key: close(value) for key, value in node.items() if key not in ("title", "default", "description")}
+
+    closed: dict[str, Any] = close(schema)
+    return closed
+
+
+_VERDICT_LINE = re.compile(
+    r"(?:^[ \t*#>]*(?:(?:final )?verdict|结论|判定)[ \t*]*[:：]|\A(?=\s*\S+\s*\Z))\s*(\S[^\n]*)", re.IGNORECASE | re.M
+)
+"""`Verdict: ...` on a line of its own, or a reply that is one word."""
+
+PLAN = ReplyContract("plan", PlanReply, "think")
+REWRITE = ReplyContract("rewrite", RewriteReply, "queries", tag="query", several=True)
+OBSERVE = ReplyContract("observe", ObserveReply, "conclusion")
+EXTRACT = ReplyContract("extract_spans", ExtractReply, "spans")
+JUDGE = ReplyContract("judge_answer", JudgeReply, "verdict", tag="verdict", line=_VERDICT_LINE)

@@ -1,0 +1,93 @@
+"""Finding the objects and tags that a model wrote, anywhere in its reply.
+
+Promises: text is only ever parsed, never evaluated; an object inside another, or inside one that is broken, is not an
+offer (a quoted answer may hold a fake one); the time is bounded whatever the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+THOUGHT = re.compile(r"\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.IGNORECASE | re.DOTALL)
+MAX_OPENINGS = 50
+"""Braces that are tried before a reply counts as rubbish."""
+LONGEST = 30_000
+"""Characters of a reply that are looked at: the last ones."""
+
+_DECODER = json.JSONDecoder(strict=False)  # a line break inside a string is a common slip
+_BRACE_OR_STRING = re.compile(r'[{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_OBJECT_OPENING = re.compile(r"\{\s*\"")
+_LOOSE_COMMA = re.compile(r",(?=\s*[}\]])")
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Something in a reply that may be what was asked for."""
+
+    start: int
+    """Where it begins."""
+    end: int
+    """Just past it."""
+    fields: dict[str, object] | None
+    """What it says, unchecked; None when it is broken."""
+
+
+def drop_thoughts(text: str) -> str:
+    """What comes after a thought that opens the reply: it offers nothing, and one never closed is all there is."""
+    thought = THOUGHT.match(text)
+    return text[thought.end() if thought else 0 :][-LONGEST:]
+
+
+def find_objects(text: str) -> Iterator[Offer]:
+    """Every outermost JSON object, in order. A comma too many is forgiven, nothing else is.
+
+    An object that is never closed is broken and reaches to the end of the text.
+    """
+    at = 0
+    for _ in range(MAX_OPENINGS):
+        at = text.find("{", at)
+        if at < 0:
+            return
+        end = _find_end(text, at)
+        if end is None and not _OBJECT_OPENING.match(text, at):
+            at += 1  # a brace in prose
+            continue
+        end = len(text) if end is None else end
+        yield Offer(at, end, _read_object(text, at, end))
+        at = end
+
+
+def blank_out(text: str, offers: Iterable[Offer]) -> str:
+    """The text with spaces where the offers stand: what they quote is nobody's word."""
+    for offer in offers:
+        text = text[: offer.start] + " " * (offer.end - offer.start) + text[offer.end :]
+    return text
+
+
+def _read_object(text: str, at: int, end: int) -> dict[str, object] | None:
+    for written in (text[at:end], _LOOSE_COMMA.sub("", text[at:end])):
+        try:
+            fields = _DECODER.decode(written)
+        except (ValueError, RecursionError):
+            continue
+        return fields if isinstance(fields, dict) else None
+    return None
+
+
+def _find_end(text: str, at: int) -> int | None:
+    """Just past the brace that closes the one at `at`; braces in strings do not count."""
+    depth = 0
+    for match in _BRACE_OR_STRING.finditer(text, at):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        if depth == 0:
+            return match.end()
+    return None
+
+
+def find_tagged(text: str, tag: str) -> Iterator[tuple[int, str]]:
+    """Where each `<tag>...</tag>` begins, and what is in it; neither nested nor unclosed ones."""
+    for match in re.finditer(rf"<{tag}>([^<]*)</{tag}>", text, re.IGNORECASE):
+        yield match.start(), match[1].strip()

@@ -1,0 +1,104 @@
+"""Asynchronous work inside a synchronous stage: bounded, back-pressured, and stopped cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.llm.async_stage import run_concurrently
+from pipeline.llm.chat_model import BudgetSpentError, EndpointError
+from tests.scripted_model import ScriptedModel, make_request
+
+
+@given(count=st.integers(0, 60), in_flight=st.integers(1, 20))
+def test_every_item_has_one_result_and_no_more_are_under_way_than_allowed(count: int, in_flight: int) -> None:
+    under_way = most = 0
+
+    async def work(item: int) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        return item * item
+
+    results = list(run_concurrently(range(count), work, in_flight))
+    assert sorted(results) == [item * item for item in range(count)]
+    assert most <= in_flight
+
+
+def test_slow_consumer_slows_the_source_down() -> None:
+    drawn = 0
+
+    def draw() -> Iterator[int]:
+        nonlocal drawn
+        for item in range(1000):
+            drawn += 1
+            yield item
+
+    async def work(item: int) -> int:
+        return item
+
+    results = run_concurrently(draw(), work, 8)
+    for taken in range(1, 50):
+        next(results)
+        assert drawn <= taken + 8
+    results.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+@pytest.mark.parametrize("error", [EndpointError("wrong key"), BudgetSpentError("cap reached"), ValueError("a bug")])
+def test_error_stops_the_run_and_closes_what_it_used(error: Exception) -> None:
+    service = ScriptedModel()
+
+    async def work(item: int) -> int:
+        if item == 30:
+            await asyncio.sleep(0.02)
+            raise error
+        await asyncio.sleep(60 if item > 30 else 0)
+        return item
+
+    threads = threading.active_count()
+    with pytest.raises(type(error)):
+        list(run_concurrently(range(1000), work, 10, service))
+    assert (service.stopped, service.closed) == (1, 1)
+    assert threading.active_count() == threads
+
+
+def test_results_done_before_an_error_are_not_lost() -> None:
+    async def work(item: int) -> int:
+        if item == 5:
+            raise EndpointError("wrong key")
+        return item
+
+    results: list[int] = []
+    with pytest.raises(EndpointError):
+        results.extend(run_concurrently(range(6), work, 6))
+    assert sorted(results) == [0, 1, 2, 3, 4]
+
+
+def test_what_is_in_flight_is_given_time_to_end_and_no_more() -> None:
+    """The shielded call outlives its cancelled item, within the grace period."""
+    model = ScriptedModel(seconds=0.1)
+    kept: list[asyncio.Task[object]] = []
+
+    async def work(item: int) -> None:
+        if item == 1:
+            await asyncio.sleep(0.02)
+            raise EndpointError("wrong key")
+        for _ in range(2):
+            kept.append(asyncio.create_task(model.ask(make_request(f"q{item}"))))
+            await asyncio.shield(kept[-1])
+
+    with pytest.raises(EndpointError):
+        list(run_concurrently(range(2), work, 2, model))
+    assert (len(model.asked), model.finished) == (1, 1)
+    slow = ScriptedModel(seconds=60)
+    model = slow
+    with pytest.raises(EndpointError):
+        list(run_concurrently(range(2), work, 2, model, grace=0.05))
+    assert (len(slow.asked), slow.finished, slow.closed) == (1, 0, 1)
