@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flows.chat_models import locate_books, open_budget
 from flows.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
 from flows.sources import find_models, find_sources
 from flows.stage_table import STAGES
@@ -27,6 +28,7 @@ def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
     """Write run.json, adding the timings of this sitting to those of earlier ones."""
     earlier = place.run.find_record()
     manifests = {stage: place.run.find_manifest(stage) for stage in STAGES}
+    usage = open_budget(place.run, place.config).usage() if locate_books(place.run).exists() else ()
     record = RunRecord(
         run=place.run.name,
         version=rampforge_version(),
@@ -39,8 +41,8 @@ def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
         fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest},
         funnel=collect_funnel(place.run),
         timings=(*(earlier.timings if earlier else ()), *timings),
-        tokens=0,
-        cost=0.0,
+        tokens=sum(role.prompt_tokens + role.completion_tokens for role in usage),
+        cost=sum(role.cost for role in usage),
     )
     write_whole(place.run.root / "run.json", record.model_dump_json(indent=1).encode())
     return record

@@ -161,21 +161,35 @@ def build_index(place: Workplace) -> None:
         bm25.build_index(passages, place.run.index, place.config.search, place.config.corpus.lang)
 
 
-def open_trajectories(place: Workplace, _: str) -> Stage[Any]:
+def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
     """Tasks to trajectories."""
     from pipeline.agents.extractive import ExtractiveAgents
     from pipeline.agents.trajectory_stage import TrajectoryStage
     from pipeline.search.bm25 import Bm25Engine
 
     engine = Bm25Engine(place.run.index)
+    if place.config.agents.policy == "agents":
+        from flows.chat_models import make_stage, open_model
+        from pipeline.agents.llm_trajectory_stage import LlmTrajectoryStage
+
+        model, config = open_model(place, "trajectories", shard), place.config
+        return make_stage(
+            place, model, LlmTrajectoryStage(engine, model, config.search, config.agents, config.llm.roles).work
+        )
     agents = ExtractiveAgents(engine.lang, engine.rarity)
     return TrajectoryStage(engine, agents, place.config.search, place.config.agents)
 
 
-def open_judgements(place: Workplace, _: str) -> Stage[Any]:
+def open_judgements(place: Workplace, shard: str) -> Stage[Any]:
     """Trajectories to judgements."""
     from pipeline.judging.judge_stage import JudgeStage
 
+    if place.config.judging.judge == "llm":
+        from flows.chat_models import make_stage, open_model
+        from pipeline.judging.llm_judge_stage import LlmJudgeStage
+
+        model = open_model(place, "judgements", shard)
+        return make_stage(place, model, LlmJudgeStage(place.config.judging, model, place.config.llm.roles).work)
     return JudgeStage(place.config.judging)
 
 
