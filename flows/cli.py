@@ -14,6 +14,8 @@ from rich.text import Text
 
 from flows.assets_cli import assets_app, cache_folder
 from flows.configuration import list_presets, load_config, write_yaml
+from flows.doctor_cli import doctor
+from flows.env_cli import env_app
 from flows.logs import listen_to_ourselves
 from flows.prefect_settings import settle_prefect
 from pipeline.errors import ConfigError, RampforgeError
@@ -35,6 +37,8 @@ app = typer.Typer(
     ),
 )
 app.add_typer(assets_app, name="assets")
+app.add_typer(env_app, name="env")
+app.command("doctor")(doctor)
 console = Console(stderr=True)
 
 Config = Annotated[

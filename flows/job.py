@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from flows.corpus_flow import run_corpus
 from flows.local_api import local_api
 from flows.progress import ProgressBoard
 from flows.run_record import collect_funnel, write_record
+from flows.serving import serve_models
 from flows.stage_flow import Sitting, run_stage
 from flows.stage_table import CORPUS, STAGES, find_spec
 from flows.stages import Workplace
@@ -33,9 +36,12 @@ def run_stages(run: str, root: str, config: dict[str, Any], cache: str, stages: 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder, `cache` the folder of the assets.
     """
     place = Workplace(RunFolder(Path(root)), RunConfig.model_validate(config), Path(cache))
-    with place.run.locked(), WorkerPool(place.config.execution.workers) as pool:
-        sitting = Sitting(place, pool, ProgressBoard())
-        write_record(place, sitting.timings)
+    with ExitStack() as stack:
+        stack.enter_context(place.run.locked())
+        served = stack.enter_context(serve_models(place.config, place.cache, place.run.root / "logs"))
+        pool = stack.enter_context(WorkerPool(served.execution.workers))
+        sitting = Sitting(replace(place, config=served), pool, ProgressBoard())
+        write_record(place, sitting.timings)  # the place as configured: where our own server listens is no setting
         for name in stages:
             before = len(sitting.timings)
             run_corpus(sitting) if name == CORPUS.name else run_stage(sitting, find_spec(name))

@@ -1,35 +1,26 @@
 """A Prefect API of our own for as long as we run, where the user has named no server.
 
 Prefect would start one itself, but as a plain child: Ctrl-C reaches it before our last report does, and `kill -9`
-leaves it behind. Ours lives in a session of its own and has a guard, a small process that notices when we are gone.
+leaves it behind. Ours is a `BoundProcess`.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
 
 from pipeline.errors import RampforgeError
+from pipeline.serving.bound_process import BoundProcess
+from pipeline.serving.managed_server import find_port
 
 SERVER = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "critical"]
 ENVIRONMENT = {"PREFECT_SERVER_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-GUARD = """
-import os, signal, sys
-sys.stdin.buffer.read()  # ends when the process at the other end is gone, however it went
-try:
-    os.kill(int(sys.argv[1]), signal.SIGTERM)
-except ProcessLookupError:
-    pass
-"""
 START_SECONDS = 120.0
-STOP_SECONDS = 5.0
 
 
 class LocalApiError(RampforgeError):
@@ -45,34 +36,20 @@ def local_api() -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
-    port = _find_port()
-    server = _start_apart(["-m", *SERVER, "--host", "127.0.0.1", "--port", str(port)], os.environ | ENVIRONMENT)
-    guard = _start_apart(["-c", GUARD, str(server.pid)], os.environ)
-    try:
+    port = find_port()
+    command = [sys.executable, "-m", *SERVER, "--host", "127.0.0.1", "--port", str(port)]
+    with BoundProcess(command, os.environ | ENVIRONMENT) as server:
         url = f"http://127.0.0.1:{port}/api"
         _wait_until_healthy(server, url)
         os.environ["PREFECT_API_URL"] = url
         refresh_global_settings_context()
-        yield
-    finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        _stop(server, guard)
+        try:
+            yield
+        finally:
+            os.environ.pop("PREFECT_API_URL", None)
 
 
-def _start_apart(words: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start Python in a session of its own, listening to us on its standard input."""
-    command = [sys.executable, *words]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own words
-
-
-def _find_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _wait_until_healthy(server: subprocess.Popen[bytes], url: str) -> None:
+def _wait_until_healthy(server: BoundProcess, url: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     with httpx.Client(trust_env=False) as client:
         while time.monotonic() < deadline and server.poll() is None:
@@ -84,13 +61,3 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], url: str) -> None:
     raise LocalApiError(
         "Prefect's temporary API did not start", "see why with `prefect server start`, or name one: PREFECT_API_URL"
     )
-
-
-def _stop(server: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    try:
-        server.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
-    guard.communicate()

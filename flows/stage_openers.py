@@ -124,11 +124,14 @@ def _open_ner(place: Workplace) -> Any:
 
 def _open_scorer(place: Workplace) -> Any:
     """The language model behind the perplexities, named with its revision."""
+    from flows.serving import names_served_scorer, open_served_scorer
     from pipeline.masking.causal_scorer import load_scorer
 
     name = place.config.masking.scorer
     if name is None:
         return None
+    if names_served_scorer(place.config):
+        return open_served_scorer(place.config, place.cache)
     path = str(resolve_model(name, place.cache))
     return load_scorer(path, place.config.masking.device, f"{name} {find_revision(place, name)}")
 

@@ -39,7 +39,9 @@ def _source_facts(place: Workplace) -> Mapping[str, str]:
 
 
 def _model_facts(place: Workplace) -> Mapping[str, str]:
-    return {f"model {name}": revision for name, revision in find_models(place).items()}
+    scorer = place.config.llm.roles.get("scorer")
+    served = {"llm.roles.scorer": scorer.model_dump_json()} if scorer else {}
+    return served | {f"model {name}": revision for name, revision in find_models(place).items()}
 
 
 def _engine_facts(place: Workplace) -> Mapping[str, str]:

@@ -1,0 +1,55 @@
+"""`rampforge doctor`: is everything there that a configuration needs, and if not, what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.assets_cli import cache_folder
+from flows.configuration import list_presets, load_config
+from flows.findings import Finding, State
+from flows.stages import Workplace
+from pipeline.storage.run_folder import RunFolder
+
+COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
+
+
+def doctor(
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that runs land in.")] = Path("outputs"),
+) -> None:
+    """Check what a configuration needs: sources, models, servers, keys, room; exit code 1 when a run would fail."""
+    from flows.endpoint_checks import check_endpoints
+    from flows.local_checks import check_machine
+
+    settings = load_config(config, overrides or [])
+    place = Workplace(RunFolder(out), settings, cache_folder())
+    with Console(stderr=True).status("looking"):
+        findings = [*check_machine(place), *check_endpoints(settings, place.cache)]
+    Console().print(draw_findings(findings))
+    if any(finding.state is State.FAIL for finding in findings):
+        raise typer.Exit(1)
+
+
+def draw_findings(findings: Sequence[Finding]) -> Table:
+    """The findings as a person reads them."""
+    table = Table()
+    for column in ("", "what", "found", "to mend it"):
+        table.add_column(column, overflow="fold")
+    for finding in findings:
+        state = Text(finding.state.value, style=COLOURS[finding.state])
+        # Text, not markup: what a server says may hold brackets.
+        table.add_row(state, Text(finding.subject), Text(finding.detail), Text(finding.fix))
+    return table

@@ -1,0 +1,134 @@
+"""Checks of what a configuration needs on this machine: sources, models, environments, room on disk and in memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from flows.findings import Finding, State, look_at
+from flows.recipes import open_environment
+from flows.serving import build_spec, names_served_scorer
+from flows.sources import JIEBA, find_revision, find_sources
+from flows.stages import Workplace
+from pipeline.assets.store import resolve_model
+from pipeline.errors import AssetError
+from pipeline.serving.environments import check_environment
+from schemas.serving_config import ServingMode
+
+GIB = 1024**3
+DISK_WARN, DISK_FAIL = 5 * GIB, GIB // 2
+WORKER_MEMORY = GIB
+"""What a worker takes, spaCy and a small model in it."""
+WAIT_SECONDS = 10.0
+
+
+def check_machine(place: Workplace) -> Iterator[Finding]:
+    """Everything that can be checked without a model server."""
+    if place.config.corpus.sources:
+        yield look_at("sources", lambda: _count_sources(place))
+    else:
+        yield Finding("sources", State.WARN, "none named", "name them to `rampforge run`, or set corpus.sources")
+    yield from _check_models(place)
+    yield _check_disk(place.run.root)
+    yield _check_memory(place)
+    yield _check_prefect()
+    if place.config.serving.mode is ServingMode.MANAGED:
+        yield from _check_serving(place)
+
+
+def _count_sources(place: Workplace) -> str:
+    found = find_sources(place)
+    return f"{len(found)}: {found[0]}" + (" ..." if len(found) > 1 else "")
+
+
+def _check_models(place: Workplace) -> Iterator[Finding]:
+    masking = place.config.masking
+    if masking.ner not in (None, JIEBA):
+        yield look_at(f"names: {masking.ner}", lambda: _load_ner(place, str(masking.ner)))
+    if masking.scorer is not None:
+        yield look_at(f"perplexity: {masking.scorer}", lambda: _load_scorer(place, str(masking.scorer)))
+
+
+def _load_ner(place: Workplace, name: str) -> str:
+    from pipeline.masking.entities import load_ner
+
+    return f"loads ({load_ner(str(resolve_model(name, place.cache))).lang}, {find_revision(place, name)})"
+
+
+def _load_scorer(place: Workplace, name: str) -> str:
+    """Load the tokeniser, and unless a server scores, the model's configuration; the weights would take long."""
+    from transformers import AutoConfig
+
+    from pipeline.masking.served_scorer import load_tokenizer
+
+    path = str(resolve_model(name, place.cache))
+    load_tokenizer(path)
+    if names_served_scorer(place.config):
+        return "its tokeniser loads; a server scores"
+    try:
+        kind = AutoConfig.from_pretrained(path).model_type
+    except (OSError, ValueError) as error:
+        raise AssetError(f"{path}: {str(error).strip().splitlines()[0]}", f"rampforge assets get {name}") from error
+    return f"{kind}, {find_revision(place, name)}"
+
+
+def _check_disk(folder: Path) -> Finding:
+    """Room where the run lands."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not os.access(there, os.W_OK):
+        return Finding("disk", State.FAIL, f"{there} cannot be written", "choose another folder with --out")
+    free = shutil.disk_usage(there).free
+    state = State.FAIL if free < DISK_FAIL else State.WARN if free < DISK_WARN else State.OK
+    return Finding("disk", state, f"{free / GIB:.1f} GiB free at {there}", "" if state is State.OK else "make room")
+
+
+def _check_memory(place: Workplace) -> Finding:
+    free = read_free_memory()
+    workers = place.config.execution.workers or os.cpu_count() or 1
+    need = workers * WORKER_MEMORY
+    told = f"{free / GIB:.1f} GiB free, about {need / GIB:.0f} for {workers} workers"
+    if free < need:
+        return Finding("memory", State.WARN, told, "set execution.workers lower")
+    return Finding("memory", State.OK, told)
+
+
+def read_free_memory() -> int:
+    """Bytes that programs can have without swapping."""
+    if sys.platform == "linux":
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # all there is: macOS does not tell what is free
+
+
+def _check_prefect() -> Finding:
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return Finding("Prefect", State.OK, "a temporary API is started for each run")
+    fix = "start it with `prefect server start`, or unset PREFECT_API_URL"
+    try:
+        status = httpx.get(f"{url.rstrip('/')}/health", timeout=WAIT_SECONDS).status_code
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Finding("Prefect", State.FAIL, f"{url} does not answer ({type(error).__name__})", fix)
+    if status != httpx.codes.OK:
+        return Finding("Prefect", State.FAIL, f"{url} answers HTTP {status}", fix)
+    return Finding("Prefect", State.OK, f"{url} answers")
+
+
+def _check_serving(place: Workplace) -> Iterator[Finding]:
+    serving = place.config.serving
+    name = serving.environment
+    works = look_at(f"environment {name}", lambda: f"works ({check_environment(open_environment(name), os.environ)})")
+    yield works
+    if works.state is State.OK:
+        yield look_at("served model", lambda: build_spec(serving, place.cache).model)
+    if name == "vllm" and shutil.which("nvidia-smi") is None:
+        fix = "on a machine without GPU: serving.environment=vllm-cpu"
+        yield Finding("GPU", State.WARN, "nvidia-smi is not there", fix)

@@ -1,0 +1,91 @@
+"""Model servers for a run: starts the one that `serving` asks for, and opens the one that scores spans."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.recipes import open_environment
+from pipeline.assets.store import resolve_model
+from pipeline.errors import ConfigError
+from pipeline.llm.chat_model import EndpointError
+from pipeline.masking.served_scorer import ServedScorer, load_tokenizer
+from pipeline.serving.environments import clean_variables
+from pipeline.serving.managed_server import ManagedServer, ServerSpec
+from schemas.config import RunConfig
+from schemas.llm_config import EndpointConfig, LimitsConfig
+from schemas.serving_config import ServingConfig, ServingMode
+
+SCORER = "scorer"
+"""The role in `llm.roles` that moves perplexity to a server when it is named there; `default` does not stand for it."""
+MANAGED = "managed"
+"""What the endpoint of our own server is called among `llm.endpoints`."""
+
+
+@contextmanager
+def serve_models(config: RunConfig, cache: Path, logs: Path) -> Iterator[RunConfig]:
+    """Run the server that the configuration asks for, if any; yields the configuration with its endpoint.
+
+    `cache`: folder of the assets; `logs`: takes what the server prints. Raises RampforgeError.
+    """
+    serving = config.serving
+    if serving.mode is ServingMode.EXTERNAL:
+        yield config
+        return
+    with ManagedServer(build_spec(serving, cache), logs) as server:
+        endpoint = EndpointConfig(url=server.url, roles=serving.roles, max_in_flight=serving.max_in_flight)
+        llm = config.llm.model_copy(update={"endpoints": {**config.llm.endpoints, MANAGED: endpoint}})
+        try:
+            yield config.model_copy(update={"llm": llm})
+        except EndpointError:
+            server.check()  # its own last words tell more than that it is silent
+            raise
+
+
+def build_spec(serving: ServingConfig, cache: Path) -> ServerSpec:
+    """The server as the `serving` section describes it. Raises ConfigError, AssetError or EnvironmentBuildError."""
+    if serving.model is None:
+        raise ConfigError("serving.mode is managed and no model is named", "set serving.model")
+    environment = open_environment(serving.environment)
+    variables = dict(environment.recipe.variables or {}) | clean_variables(os.environ) | serving.variables
+    # Programs that vLLM calls, such as ninja, lie beside the interpreter.
+    variables.pop("VLLM_API_KEY", None)  # it would make the server ask us for a key
+    variables["PATH"] = os.pathsep.join((str(environment.python.parent), variables.get("PATH", os.defpath)))
+    return ServerSpec(
+        python=environment.python,
+        model=str(resolve_model(serving.model, cache)),
+        name=serving.name or serving.model,
+        tensor_parallel=serving.tensor_parallel,
+        data_parallel=serving.data_parallel,
+        max_model_len=serving.max_model_len,
+        arguments=serving.arguments,
+        variables=variables,
+        startup_seconds=serving.startup_seconds,
+    )
+
+
+def names_served_scorer(config: RunConfig) -> bool:
+    """Whether spans are scored by a server."""
+    return SCORER in config.llm.roles and config.masking.scorer is not None
+
+
+def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | None = None) -> ServedScorer:
+    """The scorer that `llm.roles` names, at the first endpoint that serves it.
+
+    `masking.scorer` is the same model, whose tokeniser is loaded here; `limits`: instead of those configured. Raises
+    ConfigError, AssetError, EndpointError.
+    """
+    role = config.llm.roles.get(SCORER)
+    if role is None or config.masking.scorer is None:
+        raise ConfigError(
+            "no served scorer is named", "set llm.roles.scorer.model, and masking.scorer to the same model"
+        )
+    hosts = [endpoint for endpoint in config.llm.endpoints.values() if not endpoint.roles or SCORER in endpoint.roles]
+    if not hosts:
+        raise ConfigError("llm.roles names a scorer and no endpoint serves it", "name one in llm.endpoints")
+    tokenizer = load_tokenizer(str(resolve_model(config.masking.scorer, cache)))
+    key = os.environ.get(hosts[0].key, "") if hosts[0].key else ""
+    name = f"{role.model} (served)"
+    return ServedScorer(hosts[0].url, role.model, tokenizer, name, key, limits or config.llm.limits)

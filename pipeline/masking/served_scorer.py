@@ -1,0 +1,213 @@
+"""Perplexities by a causal language model behind vLLM's `/v1/completions`, the twin in numbers of `causal_scorer`.
+
+Over HTTP every span is a prompt of its own: the tokens before it, then its own, as token ids, so that nothing is
+tokenised again. The numbers come back as `prompt_logprobs`. Prompts are cut into requests in the order they come, a
+fixed number of tokens each, so that the same passages make the same requests. The server should hold the weights in
+float32 (`--dtype=float32`), because in a shorter type a prompt's numbers depend on its company, and run without prefix
+caching (`--no-enable-prefix-caching`): what a cache holds was computed in other batches. (vLLM 0.32 reads no cache for
+such prompts anyway.) A passing fault costs nothing; a server that is silent too long ends the run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from pipeline.errors import AssetError
+from pipeline.llm.chat_model import EndpointError
+from pipeline.masking.perplexity import SpanContext
+from pipeline.masking.span_tokens import encode_contexts
+from pipeline.masking.span_trees import TreeRow, plant_rows
+from pipeline.serving.managed_server import is_loopback
+from schemas.llm_config import LimitsConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+REQUEST_TOKENS = 8192
+"""Prompt tokens of one request; a longer prompt goes alone."""
+REQUESTS = 4
+"""Requests in flight, so that the server need not wait for us."""
+ANSWER_TOKENS = 1
+"""A completion has at least one token; it is thrown away, and room is kept for it."""
+
+
+DEFAULT_LIMITS = LimitsConfig()
+
+
+class PassingFaultError(Exception):
+    """A reply that may be another one the next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanPrompt:
+    """What the server is sent for one span."""
+
+    ids: list[int]
+    """The tokens before the span, and its own."""
+    span: int
+    """How many of them, at the end, are the span's own."""
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """Load a model's tokeniser alone. Raises AssetError."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        what = str(error).strip().split("\n", 1)[0]
+        raise AssetError(
+            f"cannot load the tokeniser of {path}: {what}", "set masking.scorer to the served model"
+        ) from error
+    return tokenizer
+
+
+class ServedScorer:
+    """A SpanScorer that asks a server. `close` it, or use it as a context manager."""
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str,
+        key: str = "",
+        limits: LimitsConfig = DEFAULT_LIMITS,
+    ) -> None:
+        """`url`: the base URL that ends in /v1; `model`: what the server calls the model; `name`: what rows call it.
+
+        Raises EndpointError where the server does not answer within a tenth of `limits.give_up`, or has no such model.
+        """
+        self.name = name
+        self._model = model
+        self._tokenizer = tokenizer
+        self._limits = limits
+        self._client = httpx.Client(
+            base_url=url.rstrip("/"),
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=limits.deadline,
+            limits=httpx.Limits(max_connections=REQUESTS),
+            trust_env=not is_loopback(url),
+        )
+        self._context = self._read_context()
+
+    def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
+        """The perplexity of every span, one list an item, in the order given. Raises EndpointError."""
+        prompts: list[SpanPrompt] = []
+        counts: list[int] = []
+        for tokens in encode_contexts(self._tokenizer, items):
+            rows = plant_rows(tokens, self._context - ANSWER_TOKENS)
+            prompts.extend(prompt for row in rows for prompt in write_prompts(row))
+            counts.append(len(tokens.branches))
+        with ThreadPoolExecutor(REQUESTS) as pool:
+            replies = pool.map(self._score_prompts, group_prompts(prompts))
+            found = iter([score for reply in replies for score in reply])
+        return [[next(found) for _ in range(count)] for count in counts]
+
+    def _score_prompts(self, prompts: Sequence[SpanPrompt]) -> list[float]:
+        body = {
+            "model": self._model,
+            "prompt": [prompt.ids for prompt in prompts],
+            "max_tokens": ANSWER_TOKENS,
+            "temperature": 0,
+            "prompt_logprobs": 0,
+        }
+        choices = self._send("POST", "/completions", body)["choices"]
+        if len(choices) != len(prompts):
+            raise EndpointError(f"{self._client.base_url}: {len(choices)} replies to {len(prompts)} prompts")
+        ordered = sorted(choices, key=lambda choice: int(choice["index"]))
+        return [self._read_score(prompt, choice) for prompt, choice in zip(prompts, ordered, strict=True)]
+
+    def _read_score(self, prompt: SpanPrompt, choice: dict[str, Any]) -> float:
+        told = choice.get("prompt_logprobs")
+        if not told or len(told) != len(prompt.ids):
+            raise EndpointError(
+                f"{self._client.base_url}: the server gives no prompt_logprobs", "use a vLLM server, or a local scorer"
+            )
+        at = len(prompt.ids) - prompt.span
+        losses = [-told[at + i][str(token)]["logprob"] for i, token in enumerate(prompt.ids[at:])]
+        return math.exp(math.fsum(losses) / len(losses))
+
+    def _read_context(self) -> int:
+        """The longest prompt and reply together, in tokens, as the server says."""
+        listed = self._send("GET", "/models", give_up=self._limits.give_up / 10)
+        served = {model["id"]: model for model in listed["data"]}
+        if self._model not in served:
+            raise EndpointError(
+                f"{self._client.base_url}: no model {self._model} is served here, but {', '.join(sorted(served))}",
+                "set llm.roles.scorer.model to one of them",
+            )
+        length: int = served[self._model].get("max_model_len") or self._tokenizer.model_max_length
+        return length
+
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None = None, give_up: float | None = None
+    ) -> dict[str, Any]:
+        retrying = Retrying(
+            retry=retry_if_exception_type((httpx.TransportError, PassingFaultError)),
+            wait=wait_random_exponential(max=self._limits.max_wait),
+            stop=stop_after_delay(give_up or self._limits.give_up),
+            reraise=True,
+        )
+        try:
+            reply: dict[str, Any] = retrying(self._send_once, method, path, body)
+        except (httpx.TransportError, PassingFaultError) as error:
+            what = f"{self._client.base_url}: no answer ({type(error).__name__}: {error})"
+            raise EndpointError(what, "see that the server is up: rampforge doctor") from error
+        return reply
+
+    def _send_once(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        response = self._client.request(method, path, json=body)
+        if response.status_code in (408, 425, 429) or response.status_code >= 500:
+            raise PassingFaultError(f"HTTP {response.status_code}")
+        if response.is_error:
+            said = " ".join(response.text.split())[:200]
+            raise EndpointError(
+                f"{self._client.base_url}: the server refuses to score (HTTP {response.status_code}: {said})",
+                "see what it serves: rampforge doctor",
+            )
+        try:
+            values: dict[str, Any] = response.json()
+        except ValueError:
+            raise PassingFaultError("a reply that is not JSON") from None
+        return values
+
+    def close(self) -> None:
+        """Give up the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def write_prompts(row: TreeRow) -> Iterator[SpanPrompt]:
+    """A row of trunk and branches as one prompt a span."""
+    at = 0
+    for length in row.lengths:
+        before = row.ids[: row.reads[at] + 1]  # the trunk up to the token that predicts the span's first
+        yield SpanPrompt(before + row.targets[at : at + length], length)
+        at += length
+
+
+def group_prompts(prompts: Sequence[SpanPrompt]) -> Iterator[list[SpanPrompt]]:
+    """Prompts in order, at most REQUEST_TOKENS tokens together (or one prompt)."""
+    group: list[SpanPrompt] = []
+    size = 0
+    for prompt in prompts:
+        if group and size + len(prompt.ids) > REQUEST_TOKENS:
+            yield group
+            group, size = [], 0
+        group.append(prompt)
+        size += len(prompt.ids)
+    if group:
+        yield group

