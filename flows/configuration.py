@@ -6,7 +6,7 @@ Secrets are never part of it: they are read from the environment where a client 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -107,16 +107,16 @@ def describe_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
 
 def write_yaml(config: RunConfig) -> str:
     """The configuration as YAML, each key explained by a comment above it."""
-    lines: list[str] = []
-    descriptions = describe_keys(RunConfig)
-    for section, values in config.model_dump(mode="json").items():
-        lines.append(f"# {descriptions[section]}")
-        if not isinstance(values, dict):
-            lines.append(f"{section}: {orjson.dumps(values).decode()}")
-            continue
-        lines.append(f"{section}:")
-        for key, value in values.items():
-            lines.append(f"  # {descriptions[f'{section}.{key}']}")
-            # JSON is YAML, and shows text, lists and null for what they are.
-            lines.append(f"  {key}: {orjson.dumps(value).decode()}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(_write_section(config, describe_keys(RunConfig), "")) + "\n"
+
+
+def _write_section(section: BaseModel, descriptions: dict[str, str], prefix: str) -> Iterator[str]:
+    indent = "  " * prefix.count(".")
+    for key, value in section.model_dump(mode="json").items():
+        yield f"{indent}# {' '.join(descriptions[prefix + key].split())}"
+        inner = getattr(section, key)
+        if isinstance(inner, BaseModel):
+            yield f"{indent}{key}:"
+            yield from _write_section(inner, descriptions, f"{prefix}{key}.")
+        else:  # JSON is YAML, and shows text, lists and null for what they are
+            yield f"{indent}{key}: {orjson.dumps(value).decode()}"

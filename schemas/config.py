@@ -1,7 +1,7 @@
 """The configuration of a run, by section. A YAML file has the same shape; `--set section.key=value` overrides a key.
 
-Sections decide rows; `execution` and `serving` cannot change a row, nor can `llm` apart from `llm.roles`: only these a
-run may be continued under with other values.
+Sections decide rows; `execution`, `serving` and `search_service` cannot change a row, nor can `llm` apart from
+`llm.roles`: only these a run may be continued under with other values.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 
 from schemas.llm_config import LlmConfig
 from schemas.record import Frozen
+from schemas.search_config import SearchConfig, SearchServiceConfig
 from schemas.serving_config import ServingConfig
 from schemas.tasks import AnswerStyle
-from schemas.trajectories import HideMode
 
 
 class SourceFormat(StrEnum):
@@ -97,7 +97,8 @@ class MaskingConfig(Frozen):
     max_perplexity: float = Field(default=1_000_000.0, gt=1)
     """Above it a span is noise."""
     selection: Selection = Selection.BAND
-    """`random`: any span; `band`: any span within the band; `perplexity`: highest first, within the band."""
+    """`random`: any span; `band`: any span within the band; `perplexity`: highest first, within the band. A span of
+    kind `term` is always the last resort."""
     mask_counts: tuple[int, ...] = (1, 2, 3, 4)
     """The numbers of masks wanted; tasks are balanced over them as far as passages allow."""
     answer_style: AnswerStyle = AnswerStyle.SPANS
@@ -112,21 +113,6 @@ class MaskingConfig(Frozen):
         if self.scorer is None and self.selection is not Selection.RANDOM:
             raise ValueError("selection band and perplexity need a scorer; set masking.selection=random")
         return self
-
-
-class SearchConfig(Frozen):
-    """What trajectories search with."""
-
-    engine: str = Field(default="bm25", pattern=r"^bm25$")
-    """The search engine."""
-    k: int = Field(default=5, ge=1, le=100)
-    """Passages shown for a step, after merging."""
-    k1: float = Field(default=1.2, gt=0)
-    """BM25's term saturation."""
-    b: float = Field(default=0.75, ge=0, le=1)
-    """BM25's length normalisation."""
-    hide: tuple[HideMode, ...] = (HideMode.PASSAGE,)
-    """What of a task's source is withheld; each task is attempted once for each mode named."""
 
 
 class AgentsConfig(Frozen):
@@ -202,6 +188,8 @@ class RunConfig(Frozen):
     """Which spans are hidden."""
     search: SearchConfig = SearchConfig()
     """What trajectories search with."""
+    search_service: SearchServiceConfig = SearchServiceConfig()
+    """Where a search service is, and how hard it is asked."""
     agents: AgentsConfig = AgentsConfig()
     """Who attempts the tasks."""
     judging: JudgingConfig = JudgingConfig()

@@ -16,9 +16,10 @@ from pipeline.agents.trajectory_loop import Episode, State
 from pipeline.agents.trajectory_stage import TrajectoryStage
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from prompts.library import make_inert
-from schemas.config import AgentsConfig, SearchConfig
+from schemas.config import AgentsConfig
 from schemas.funnel import Reject
 from schemas.passages import Passage
+from schemas.search_config import SearchConfig
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSource
 from schemas.trajectories import HideMode, Hit, MaskAnswer, PromptUse, SearchCall, SearchStatus, StopReason, Trajectory
 from tests.test_search import make_passage, open_engine

@@ -73,7 +73,7 @@ def test_every_section_is_frozen_and_closed() -> None:
 def test_settings_take_sections_and_single_keys() -> None:
     settings = pick_settings(RunConfig(), ("seed", "search.k", "judging"))
     assert settings["seed"] == "0"
-    assert settings["search.k"] == "5"
+    assert settings["search.k"] == "3"
     whole = {key for key in settings if key.startswith("judging.")}
     assert whole == {f"judging.{name}" for name in JudgingConfig.model_fields}
     assert pick_settings(RunConfig(), ("seed",)) == pick_settings(load_config(None, ["execution.workers=7"]), ("seed",))

@@ -17,10 +17,11 @@ from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.chat_model import BudgetSpentError, ChatRequest, EndpointError, RefusedRequestError
 from pipeline.search.engine import SearchEngine, SearchRequest
 from pipeline.stage import Outcome
-from schemas.config import AgentsConfig, JudgingConfig, SearchConfig
+from schemas.config import AgentsConfig, JudgingConfig
 from schemas.funnel import Reject
 from schemas.judgements import Verdict
 from schemas.llm_config import RoleModelConfig
+from schemas.search_config import SearchConfig
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, SearchCall, SearchStatus, StopReason, Trajectory
 from tests.scripted_roles import RoleModel, Script, by_role, write

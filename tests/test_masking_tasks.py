@@ -125,6 +125,38 @@ def test_perplexity_takes_the_most_surprising_first() -> None:
     assert first.difficulty == pytest.approx((math.log(9) + math.log(11)) / 2)
 
 
+def make_mixed_item(number: int, kinds: list[SpanKind]) -> SpannedPassage:
+    item = make_shard([len(kinds)])[0]
+    spans = zip(item.span_set.spans, kinds, strict=True)
+    changed = tuple(span.model_copy(update={"kind": kind}) for span, kind in spans)
+    key = f"p{number}"
+    passage = item.passage.model_copy(update={"passage_id": key})
+    return SpannedPassage(passage, item.span_set.model_copy(update={"passage_id": key, "spans": changed}))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from(list(SpanKind)), min_size=1, max_size=9), min_size=1, max_size=8),
+    st.sampled_from(list(Selection)),
+    st.sets(st.integers(1, 4), min_size=1),
+    st.integers(0, 9),
+)
+def test_terms_are_hidden_only_for_want_of_facts(
+    shard: list[list[SpanKind]], selection: Selection, counts: set[int], seed: int
+) -> None:
+    config = MaskingConfig(selection=selection, mask_counts=tuple(counts))
+    items = [make_mixed_item(number, kinds) for number, kinds in enumerate(shard)]
+    tasks = make_tasks(items, config, seed)
+    assert make_tasks(items[::-1], config, seed) == tasks
+    kinds_of = {item.key: [span.kind for span in item.span_set.spans] for item in items}
+    for task in tasks:
+        facts = sum(kind is not SpanKind.TERM for kind in kinds_of[task.passage_id])
+        hidden = sum(span.kind is SpanKind.TERM for span in task.spans)
+        assert hidden == max(0, task.mask_count - facts)
+    made = {task.passage_id for task in tasks}  # a preference, no filter: who can be masked at all still is
+    assert made == {key for key, kinds in kinds_of.items() if len(kinds) >= min(counts)}
+
+
 def test_passages_left_over_say_why() -> None:
     items = make_shard([1, 3, 3])
     outcomes = TaskStage(MaskingConfig(mask_counts=(3,)), 0, quota=1).run(items)

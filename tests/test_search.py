@@ -20,9 +20,9 @@ from pipeline.search.engine import SearchRequest, merge_round_robin
 from pipeline.search.passage_store import read_shards
 from pipeline.search.tokens import make_tokenizer
 from schemas.arrow import arrow_schema
-from schemas.config import SearchConfig
 from schemas.documents import Link
 from schemas.passages import Passage
+from schemas.search_config import SearchConfig
 from schemas.trajectories import HideMode, Hit, SearchStatus
 
 WORDS = [

@@ -23,9 +23,10 @@ from pipeline.search.engine import SearchEngine
 from pipeline.search.gathered_search import GatheredSearch
 from pipeline.stage import Outcome
 from prompts.replies import UnreadableReplyError
-from schemas.config import AgentsConfig, SearchConfig
+from schemas.config import AgentsConfig
 from schemas.funnel import Reject
 from schemas.llm_config import RoleModelConfig
+from schemas.search_config import SearchConfig
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 

@@ -15,7 +15,8 @@ from pipeline.agents.trajectory_loop import State
 from pipeline.agents.trajectory_rows import Attempt, Making, build_row, conclude_task
 from pipeline.search.engine import SearchEngine
 from pipeline.stage import Outcome
-from schemas.config import AgentsConfig, SearchConfig
+from schemas.config import AgentsConfig
+from schemas.search_config import SearchConfig
 from schemas.tasks import MaskTask
 from schemas.trajectories import RoleUsage
 

@@ -1,7 +1,8 @@
 """Spans in, RAMP tasks out: choose which spans of a passage to hide, and how many.
 
 Everything is decided by hashes of the seed and the content, so the order of a shard's passages does not matter. Balance
-is over a shard, which is why the stage looks at whole shards; it is cheap.
+is over a shard, which is why the stage looks at whole shards; it is cheap. Whatever the selection, a span of kind
+`term` is hidden only where a passage has too few names, dates and numbers for the masks wanted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from schemas.config import MaskingConfig, Selection
 from schemas.funnel import FunnelStep, Reject
 from schemas.passages import Passage
 from schemas.record import Record, content_id
-from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanSet
+from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet
 
 STAGE = "tasks"
 OVER_LIMIT = "over_limit"
@@ -81,11 +82,13 @@ class TaskStage:
             left = [span for span in left if span not in group]
         return groups
 
-    def _rank_span(self, passage_id: str, span: Span) -> tuple[float, str]:
+    def _rank_span(self, passage_id: str, span: Span) -> tuple[bool, float, str]:
+        # A fact (a name, a date, a number) is what search must recover; a common word can be put in many ways.
+        last_resort = span.kind is SpanKind.TERM
         drawn = content_id("span", self._seed, passage_id, span.start, span.end)
         if self._config.selection is Selection.PERPLEXITY and span.perplexity is not None:
-            return -span.perplexity, drawn
-        return 0.0, drawn
+            return last_resort, -span.perplexity, drawn
+        return last_resort, 0.0, drawn
 
     def _finish(self, item: SpannedPassage, groups: Sequence[Sequence[Span]], tasks: Sequence[MaskTask]) -> Outcome:
         if tasks:

@@ -24,8 +24,8 @@ from pipeline.errors import SearchError
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from pipeline.search.passage_store import FIX, PassageStore, write_store
 from pipeline.search.tokens import KNOWN_WORDS, make_tokenizer
-from schemas.config import SearchConfig
 from schemas.record import content_id
+from schemas.search_config import SearchConfig
 from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
 
 INDEX_FILE = "index.json"

@@ -59,6 +59,28 @@ class SearchEngine(Protocol):
         ...
 
 
+class AsyncSearchEngine(Protocol):
+    """A search engine that is waited for: a server, the web, a language model. It owes what a SearchEngine owes, and
+    reads back what it found itself, in this process or an earlier one of the same run."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the kind of engine, its settings and what is known of its corpus."""
+        ...
+
+    async def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
+        """Answer every request with at most k hits, best first."""
+        ...
+
+    async def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
+        """Read passages that were hits, in the order asked. Raises SearchError for an unknown id."""
+        ...
+
+    async def close(self) -> None:
+        """End what is under way and let connections go."""
+        ...
+
+
 def fail_call(query: str, detail: str, status: SearchStatus = SearchStatus.ERROR) -> SearchCall:
     """A call that brought nothing because it failed."""
     return SearchCall(query=query, status=status, hits=(), detail=detail)

@@ -15,7 +15,8 @@ from pipeline.agents.trajectory_stage import TrajectoryStage
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.search.engine import SearchRequest
 from pipeline.search.tokens import make_tokenizer
-from schemas.config import AgentsConfig, SearchConfig
+from schemas.config import AgentsConfig
+from schemas.search_config import SearchConfig
 from schemas.trajectories import HideMode
 from tests.bench.figures import Figure, compare_cpu
 from tests.bench.sample import cut_sample, draw_passages, make_tasks, write_index
