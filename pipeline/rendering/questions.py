@@ -1,0 +1,35 @@
+"""What a solver is told before it starts: the rules of its format, and the question."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from prompts.library import Block, load_template, load_words
+from schemas.renderings import Question
+
+SEARCH_TOOL = "search"
+
+
+def write_instruction(template: str, question: Question, **options: Any) -> str:
+    """The rules of a format for a question; `boxed` (bool) and `results` (a tag) where the template takes them."""
+    words = load_words("solve_words", question.lang)
+    fields: dict[str, str | Block] = {"form": Block(words["one" if question.answers == 1 else "many"])}
+    if "results" in options:
+        fields["results"] = options["results"]
+        fields["boxed"] = Block(words["boxed"] if options["boxed"] else "")
+    return load_template(template, question.lang).fill(0, **fields)
+
+
+def write_question(question: Question) -> str:
+    """The question, inert."""
+    return load_template(f"ask_{question.kind}", question.lang).fill(text=question.text)
+
+
+def describe_tool(lang: str, argument: str) -> str:
+    """The schema of the search tool as a JSON array of one, in the OpenAI shape."""
+    words = load_words("solve_words", lang)
+    queries = {"type": "array", "items": {"type": "string"}, "description": words["queries"]}
+    parameters = {"type": "object", "properties": {argument: queries}, "required": [argument]}
+    function = {"name": SEARCH_TOOL, "description": words["search"], "parameters": parameters}
+    return json.dumps([{"type": "function", "function": function}], ensure_ascii=False)

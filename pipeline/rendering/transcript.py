@@ -1,0 +1,73 @@
+"""From a trajectory to its transcript: what every format carries of it, fit to stand between tags.
+
+Promises: nothing in a transcript can open or close a tag of ours, whoever wrote it; queries, answers and documents are
+single lines, so that formats which divide by lines can be read back to the character; a trajectory that was shown a
+failed search has no transcript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.asking.wording import number_masks, write_page
+from prompts.library import make_inert
+from schemas.renderings import Document, Question, QuestionKind, Step, Transcript
+from schemas.tasks import MaskTask
+from schemas.trajectories import SearchStatus, Trajectory, Turn
+
+
+class TranscriptError(ValueError):
+    """The trajectory cannot be put into words for training; `reason` is a code."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def ask(task: MaskTask) -> Question:
+    """A task as a model gets it, with nothing that could tell the gold."""
+    text = f"{write_page(task.title, task.section)}\n{number_masks(task.masked_text)}"
+    return Question(kind=QuestionKind.RAMP, lang=task.lang, text=text, answers=task.mask_count)
+
+
+def transcribe(trajectory: Trajectory) -> Transcript:
+    """What was thought, searched, shown and answered.
+
+    The conclusion of a step opens the thought of the next one. Raises TranscriptError with reason `failed_search` when
+    a search ended with an error, `no_query` when a step did not search.
+    """
+    conclusion = ""
+    steps: list[Step] = []
+    for number, turn in enumerate(trajectory.turns, start=1):
+        steps.append(_read_turn(turn, conclusion, f"turn {number}"))
+        conclusion = turn.conclusion
+    answers = tuple(fold_line(answer.answer or "") or None for answer in trajectory.answers)
+    return Transcript(steps=tuple(steps), think=_join((conclusion, trajectory.final_think)), answers=answers)
+
+
+def fold_line(text: str) -> str:
+    """Text on one line, inert, with single spaces."""
+    return " ".join(make_inert(text).split())
+
+
+def _read_turn(turn: Turn, conclusion: str, where: str) -> Step:
+    failed = [call for call in turn.calls if call.status not in (SearchStatus.OK, SearchStatus.EMPTY)]
+    if failed:
+        raise TranscriptError("failed_search", f"{where}: a search ended with {failed[0].status}")
+    queries = tuple(query for call in turn.calls if (query := fold_line(call.query)))
+    if not queries:
+        raise TranscriptError("no_query", f"{where}: nothing is searched")
+    documents = tuple(Document(title=fold_title(shown.title), text=fold_line(shown.text)) for shown in turn.shown)
+    return Step(think=_join((conclusion, turn.think)), queries=queries, documents=documents)
+
+
+def fold_title(title: str) -> str:
+    """A title on one line, without the quotes that end it where documents are listed."""
+    return fold_line(title.replace('"', "'"))
+
+
+def _join(thoughts: Iterable[str]) -> str:
+    """Thoughts as paragraphs; line ends are those of Unix."""
+    cleaned = ("\n".join(make_inert(thought).splitlines()).strip() for thought in thoughts)
+    return "\n\n".join(thought for thought in cleaned if thought)
