@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from flows.run_record import collect_funnel
 from flows.stage_openers import list_folders
+from pipeline.report.agreement import Comparison, compare_steps, drop_comparisons
 from pipeline.report.collecting import collect_report
+from pipeline.report.handed_over import warn_of_gold
 from pipeline.storage.run_folder import RunFolder
+from schemas.spending import RunSpending
 
 
 def print_summary(run: RunFolder, console: Console) -> None:
     """Print what lies in a run folder."""
     console.print(_draw_funnel(run))
+    if comparisons := compare_steps(collect_funnel(run)):
+        console.print(_draw_comparisons(comparisons))
     if run.find_manifest("judgements"):
         console.print(_draw_acceptance(run))
+    if (record := run.find_record()) and record.spending and record.spending.roles:
+        console.print(_draw_spending(record.spending))
     if run.report.exists():
         console.print(f"report: [bold]{run.report}[/]", highlight=False, soft_wrap=True)
 
@@ -25,7 +35,7 @@ def _draw_funnel(run: RunFolder) -> Table:
     for column in ("in", "out", "rejected"):
         table.add_column(column, justify="right")
     table.add_column("most common reasons")
-    for step in collect_funnel(run):
+    for step in drop_comparisons(collect_funnel(run)):
         worst = sorted(step.rejected.items(), key=lambda item: -item[1])
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in worst[:4])
         rejected = sum(step.rejected.values())
@@ -33,11 +43,26 @@ def _draw_funnel(run: RunFolder) -> Table:
     return table
 
 
+def _draw_comparisons(comparisons: Sequence[Comparison]) -> Table:
+    table = Table("compared", title="where two ways lead to the same")
+    for column in ("cases", "agree", "share"):
+        table.add_column(column, justify="right")
+    table.add_column("the others")
+    for row in comparisons:
+        others = ", ".join(f"{words} {count:,}" for words, count in row.differences)
+        share = f"{row.agreed / row.compared:.0%}"
+        table.add_row(Text(row.topic), f"{row.compared:,}", f"{row.agreed:,}", share, Text(others))
+    return table
+
+
 def _draw_acceptance(run: RunFolder) -> Table:
     table = Table("hidden", "masks", title="accepted trajectories")
     for column in ("attempts", "accepted", "share", "answers shown", "accepted of these"):
         table.add_column(column, justify="right")
-    for row in collect_report(run.record(), list_folders(run), examples=0).acceptance:
+    data = collect_report(run.record(), list_folders(run), examples=0)
+    if data.simulated:
+        table.caption = f"[yellow]warning:[/] {warn_of_gold(data.simulated)}"
+    for row in data.acceptance:
         share = f"{row.accepted / row.attempts:.0%}"
         of_shown = f"{row.accepted_seen / row.seen:.0%}" if row.seen else "-"
         table.add_row(
@@ -49,4 +74,21 @@ def _draw_acceptance(run: RunFolder) -> Table:
             f"{row.seen:,}",
             of_shown,
         )
+    return table
+
+
+def _draw_spending(spending: RunSpending) -> Table:
+    """What the language models consumed; for each accepted trajectory where there is one, else in all."""
+    unit = f"each of {spending.accepted:,} accepted" if spending.per_accepted else "in all, none accepted yet"
+    table = Table("role", title=f"calls to language models: {unit}")
+    for column in ("calls", "tokens sent", "tokens received", "seconds of calls", "cost"):
+        table.add_column(column, justify="right")
+    for row in spending.per_accepted or spending.roles:
+        amounts = (f"{number:,.1f}" for number in (row.calls, row.prompt_tokens, row.completion_tokens, row.seconds))
+        table.add_row(row.role, *amounts, f"{row.cost:,.5f}" if row.cost else "-")
+    total = sum(role.calls for role in spending.roles)
+    cost = sum(role.cost for role in spending.roles)
+    unpriced = f"; no price is known for {', '.join(spending.unpriced)}" if spending.unpriced else ""
+    # Text, not markup: a model's name may hold brackets.
+    table.caption = Text(f"{total:,} calls in {spending.busy_seconds:,.0f} s, cost {cost:,.2f}{unpriced}")
     return table

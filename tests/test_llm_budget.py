@@ -6,13 +6,16 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.llm.budget import Budget, BudgetedChatModel, check_prices, sum_usage
+from pipeline.llm.books import BLOCK, Books, BusyTime, Entry
+from pipeline.llm.budget import Budget, BudgetedChatModel, check_prices
 from pipeline.llm.chat_model import BudgetSpentError, RefusedRequestError
-from pipeline.llm.prices import PriceTable
+from pipeline.llm.prices import PriceTable, pin_prices
 from schemas.llm_config import BudgetConfig, LlmConfig, ModelPrice, RoleModelConfig
-from tests.scripted_model import ScriptedModel, make_reply, make_request
+from tests.scripted_model import ScriptedModel, make_request
 
 PRICES = PriceTable({"scripted": ModelPrice(prompt=1.0, completion=10.0)})
 UNCAPPED = BudgetConfig()
@@ -48,9 +51,11 @@ def test_cap_on_hours_counts_one_sitting(tmp_path: Path) -> None:
     budget = Budget(BudgetConfig(hours=1), PRICES, tmp_path / "spend", lambda: now)
     budget.reserve()
     now = 3600.0
-    with pytest.raises(BudgetSpentError, match="1 hours"):
+    with pytest.raises(BudgetSpentError, match="hours: the cap of 1 hours"):
         budget.reserve()
     Budget(BudgetConfig(hours=1), PRICES, tmp_path / "spend", lambda: now).reserve()
+    with pytest.raises(BudgetSpentError, match="hours: the cap of 1 hours"):
+        Budget(BudgetConfig(hours=1), PRICES, tmp_path / "spend", lambda: now, started=0.0).reserve()
 
 
 def test_spending_is_counted_over_sittings_and_processes(tmp_path: Path) -> None:
@@ -88,12 +93,32 @@ def test_calls_without_reply_cost_nothing_and_free_their_room(tmp_path: Path) ->
     assert ask(BudgetedChatModel(ScriptedModel(), budget), 10) == 2
 
 
-def test_usage_sums_by_role_and_model() -> None:
-    calls = [("planner", make_reply("a b")), ("judge", make_reply("a")), ("planner", make_reply("a"))]
-    judge, planner = sum_usage(calls, PRICES)
-    assert (planner.role, planner.calls, planner.prompt_tokens, planner.completion_tokens) == ("planner", 2, 20, 3)
-    assert planner.cost == pytest.approx((20 * 1 + 3 * 10) / 1e6)
-    assert judge.calls == 1
+def test_books_larger_than_a_block_are_read_whole_and_once(tmp_path: Path) -> None:
+    books = Books(tmp_path / "books")
+    entry = Entry("planner", "m" * 1000, 1, 2, 0.5, 3.0, 1.5)
+    count = 2 * BLOCK // 1000
+    for _ in range(count):
+        books.write(entry)
+    late = Books(tmp_path / "books")
+    assert list(late.read()) == [entry] * count
+    assert list(late.read()) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20))))
+def test_busy_time_is_the_length_of_the_union(calls: list[tuple[int, int]]) -> None:
+    busy = BusyTime()
+    for start, length in sorted(calls, key=sum):
+        busy.add(start, start + length)
+    covered = {second for start, length in calls for second in range(start, start + length)}
+    assert busy.seconds == len(covered)
+
+
+def test_seconds_of_a_call_are_counted_from_request_to_reply(tmp_path: Path) -> None:
+    now = iter(range(0, 1000, 10))
+    budget = Budget(UNCAPPED, PRICES, tmp_path / "spend", lambda: float(next(now)))
+    ask(BudgetedChatModel(ScriptedModel(), budget), 3)
+    assert budget.usage()[0].seconds == 3 * 10
+    assert budget.busy_seconds == 3 * 10
 
 
 def test_own_prices_go_before_the_packaged_table() -> None:
@@ -106,5 +131,17 @@ def test_own_prices_go_before_the_packaged_table() -> None:
 def test_money_cap_needs_prices() -> None:
     config = LlmConfig(roles={"default": RoleModelConfig(model="mine")}, budget=BudgetConfig(money=1))
     with pytest.raises(ConfigError, match="mine"):
-        check_prices(config)
-    check_prices(config.model_copy(update={"prices": {"min*": ModelPrice(prompt=1, completion=1)}}))
+        check_prices(config, ["planner"])
+    check_prices(config, [])
+    check_prices(config.model_copy(update={"prices": {"min*": ModelPrice(prompt=0, completion=0)}}), ["planner"])
+
+
+def test_pinned_prices_stay_when_a_table_changes() -> None:
+    own = {"mine-*": ModelPrice(prompt=1, completion=2)}
+    pinned = pin_prices(own, ["mine-7b", "gpt-4o-mini", "unknown"])
+    assert pinned["mine-7b"] == own["mine-*"]
+    assert pinned["gpt-4o-mini"] == PriceTable({}).find("gpt-4o-mini")
+    assert "unknown" not in pinned
+    later = PriceTable(pinned | {"mine-*": ModelPrice(prompt=9, completion=9)})
+    assert later.find("mine-7b") == own["mine-*"]
+    assert pin_prices(pinned, ["mine-7b", "gpt-4o-mini"]) == pinned

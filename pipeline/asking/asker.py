@@ -8,7 +8,7 @@ are passed on as they are: retrying a fault is the model's work.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -60,6 +60,8 @@ class Prompt:
     """Which attempt it belongs to."""
     system: str = ""
     """The system message; empty for none."""
+    most: Mapping[str, int] = field(default_factory=dict)
+    """What the task leaves to fields of the reply: largest value, or length of a list. For servers that enforce it."""
 
 
 @dataclass(slots=True)
@@ -128,7 +130,7 @@ class Asker:
             messages=(*system, Message("user", prompt.text)),
             temperature=self._sampling.temperature,
             max_tokens=self._sampling.max_tokens,
-            schema=contract.schema,
+            schema=contract.narrow(prompt.most),
         )
 
     def _count_unreadable(self, failure: UnreadableReplyError) -> None:

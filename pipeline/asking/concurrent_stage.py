@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
-from pipeline.llm.async_stage import GRACE, Service, run_concurrently
+from pipeline.llm.async_stage import GRACE, run_concurrently
+from pipeline.llm.chat_model import ModelService
 from pipeline.stage import Outcome
+from schemas.live import EndpointLive
 
 
 class ConcurrentStage:
@@ -18,7 +20,7 @@ class ConcurrentStage:
         self,
         work: Callable[[Any], Awaitable[Outcome]],
         in_flight: int,
-        service: Service | None = None,
+        service: ModelService | None = None,
         grace: float = GRACE,
     ) -> None:
         """`service`: the model asked, so that it can be told to stop."""
@@ -30,3 +32,7 @@ class ConcurrentStage:
     def run(self, inputs: Iterable[Any]) -> Iterator[Outcome]:
         """One outcome for each input."""
         return run_concurrently(inputs, self._work, self._in_flight, self._service, self._grace)
+
+    def load(self) -> tuple[EndpointLive, ...]:
+        """What the endpoints of its model are doing; asked from any thread."""
+        return self._service.load() if self._service else ()

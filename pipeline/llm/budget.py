@@ -2,31 +2,27 @@
 
 Promises: spending is counted over all processes and sittings of a run, through one file that only grows; a call that
 would pass a cap, going by the mean of the calls so far, is not made; what is in flight then still counts and is kept.
+A cap is passed by no more than what other processes have in flight, or by what is in flight before any call is done.
 A process killed between a reply and its entry leaves out that one call at most.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from pipeline.errors import ConfigError
+from pipeline.llm.books import Books, BusyTime, Entry
 from pipeline.llm.chat_model import BudgetSpentError, ChatReply, ChatRequest, ModelService
+from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
-from pipeline.storage.boundary import storage_boundary
+from schemas.live import EndpointLive
 from schemas.llm_config import BudgetConfig, LlmConfig
-from schemas.trajectories import RoleUsage
+from schemas.spending import RoleSpending
 
-log = logging.getLogger(__name__)
-
-READ_OTHERS_EVERY = 1.0
-"""Seconds between looks at what other processes have spent."""
-FIX = "raise the cap under llm.budget, then `rampforge resume RUN`: finished calls are kept"
+GO_ON = "`rampforge resume RUN --set llm.budget.{cap}={more}` goes on; every finished call is kept"
+AGAIN = "`rampforge resume RUN` goes on for as long again; every finished call is kept"
 
 
 @dataclass(slots=True)
@@ -37,89 +33,101 @@ class Sums:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+    seconds: float = 0.0
 
-    def add(self, prompt_tokens: int, completion_tokens: int, cost: float) -> None:
+    def add(self, entry: Entry) -> None:
         """Count one call."""
         self.calls += 1
-        self.prompt_tokens += prompt_tokens
-        self.completion_tokens += completion_tokens
-        self.cost += cost
+        self.prompt_tokens += entry.prompt_tokens
+        self.completion_tokens += entry.completion_tokens
+        self.cost += entry.cost
+        self.seconds += entry.seconds
+
+    @property
+    def tokens(self) -> int:
+        """Tokens sent and received."""
+        return self.prompt_tokens + self.completion_tokens
 
 
 class Budget:
-    """The books of a run. `clock` gives seconds from any origin; hours are counted from the making of this object."""
+    """The books of a run, and its caps.
 
-    def __init__(self, caps: BudgetConfig, prices: PriceTable, path: Path, clock: Callable[[], float]) -> None:
+    `clock` gives seconds that all processes of the run share; `started` is when the sitting began by it, else now.
+    """
+
+    def __init__(
+        self,
+        caps: BudgetConfig,
+        prices: PriceTable,
+        path: Path,
+        clock: Callable[[], float],
+        started: float | None = None,
+    ) -> None:
         self.prices = prices
+        self.clock = clock
         self._caps = caps
-        self._clock = clock
-        self._started = clock()
+        self._started = clock() if started is None else started
         self._roles: dict[tuple[str, str], Sums] = {}
         self._total = Sums()
+        self._busy = BusyTime()
         self._reserved = 0
-        self._path = path
-        self._read_to = 0
-        self._read_at = self._started
-        with storage_boundary(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._books = Books(path)
         self._read_entries()
 
     def reserve(self) -> None:
         """Enter a call that is about to be made. Raises BudgetSpentError when it may pass a cap."""
-        now = self._clock()
-        if now - self._read_at >= READ_OTHERS_EVERY:
-            self._read_at = now
-            self._read_entries()
+        self._read_entries()
         caps, sums = self._caps, self._total
         # The calls in flight and this one, each like the mean of those that are done.
         share = (self._reserved + 1) / sums.calls if sums.calls else 0.0
-        tokens = sums.prompt_tokens + sums.completion_tokens
-        if caps.tokens is not None and tokens * (1 + share) > caps.tokens:
-            raise BudgetSpentError(f"the cap of {caps.tokens:,} tokens is reached: {tokens:,} are used", FIX)
+        if caps.tokens is not None and sums.tokens * (1 + share) > caps.tokens:
+            raise BudgetSpentError(
+                f"llm.budget.tokens: the cap of {caps.tokens:,} tokens is reached, {sums.tokens:,} are used",
+                GO_ON.format(cap="tokens", more=2 * caps.tokens),
+            )
         if caps.money is not None and sums.cost * (1 + share) > caps.money:
-            raise BudgetSpentError(f"the cap of {caps.money:,.2f} is reached: {sums.cost:,.2f} is spent", FIX)
-        if caps.hours is not None and now - self._started >= caps.hours * 3600:
-            raise BudgetSpentError(f"the cap of {caps.hours:g} hours is reached", FIX)
+            raise BudgetSpentError(
+                f"llm.budget.money: the cap of {caps.money:,.2f} is reached, {sums.cost:,.2f} is spent",
+                GO_ON.format(cap="money", more=f"{2 * caps.money:g}"),
+            )
+        if caps.hours is not None and self.clock() - self._started >= caps.hours * 3600:
+            raise BudgetSpentError(f"llm.budget.hours: the cap of {caps.hours:g} hours a sitting is reached", AGAIN)
         self._reserved += 1
 
     def cancel(self) -> None:
         """A reserved call came to nothing."""
         self._reserved -= 1
 
-    def spend(self, role: str, reply: ChatReply) -> None:
-        """Enter a reserved call that was answered."""
+    def spend(self, role: str, reply: ChatReply, started: float) -> None:
+        """Enter a reserved call that was asked for at `started` and is answered now."""
         self._reserved -= 1
         cost = self.prices.cost(reply.model, reply.prompt_tokens, reply.completion_tokens)
-        entry = [role, reply.model, reply.prompt_tokens, reply.completion_tokens, cost]
-        with storage_boundary(self._path):
-            os.write(self._file, orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        now = self.clock()
+        seconds = round(max(0.0, now - started), 4)
+        tokens = (reply.prompt_tokens, reply.completion_tokens)
+        self._books.write(Entry(role, reply.model, *tokens, cost, round(now, 4), seconds))
         self._read_entries()
 
-    def usage(self) -> tuple[RoleUsage, ...]:
+    def usage(self) -> tuple[RoleSpending, ...]:
         """What each role has consumed over the run so far, by all processes."""
         self._read_entries()
         return tuple(_row(place, sums) for place, sums in sorted(self._roles.items()))
 
+    @property
+    def busy_seconds(self) -> float:
+        """Time in which at least one call was under way, over the run so far."""
+        return self._busy.seconds
+
     def _read_entries(self) -> None:
-        """Count the entries that are new, ours or another process's. An entry still without its end waits."""
-        with storage_boundary(self._path):
-            size = os.fstat(self._file).st_size
-            fresh = os.pread(self._file, size - self._read_to, self._read_to) if size > self._read_to else b""
-        whole = fresh[: fresh.rfind(b"\n") + 1]
-        self._read_to += len(whole)
-        for line in whole.splitlines():
-            try:
-                role, model, prompt_tokens, completion_tokens, cost = orjson.loads(line)
-            except ValueError:
-                log.warning("%s: an entry is broken and left out", self._path)
-                continue
-            self._roles.setdefault((role, model), Sums()).add(prompt_tokens, completion_tokens, cost)
-            self._total.add(prompt_tokens, completion_tokens, cost)
+        """Count the entries that are new, ours or another process's."""
+        for entry in self._books.read():
+            self._roles.setdefault((entry.role, entry.model), Sums()).add(entry)
+            self._total.add(entry)
+            self._busy.add(entry.ended - entry.seconds, entry.ended)
 
     def close(self) -> None:
         """Give the file back."""
-        os.close(self._file)
+        self._books.close()
 
 
 class BudgetedChatModel:
@@ -132,12 +140,13 @@ class BudgetedChatModel:
     async def ask(self, request: ChatRequest) -> ChatReply:
         """One reply, paid for. Raises ModelError; BudgetSpentError when a cap is reached."""
         self._budget.reserve()
+        started = self._budget.clock()
         try:
             reply = await self._model.ask(request)
         except BaseException:
             self._budget.cancel()
             raise
-        self._budget.spend(request.role, reply)
+        self._budget.spend(request.role, reply, started)
         return reply
 
     def stop(self) -> None:
@@ -148,35 +157,31 @@ class BudgetedChatModel:
         """Give up the connections; the next request opens new ones."""
         await self._model.close()
 
-
-def sum_usage(calls: Iterable[tuple[str, ChatReply]], prices: PriceTable) -> tuple[RoleUsage, ...]:
-    """What the calls of one trajectory consumed: (role, reply) pairs, also those answered from a journal."""
-    roles: dict[tuple[str, str], Sums] = {}
-    for role, reply in calls:
-        cost = prices.cost(reply.model, reply.prompt_tokens, reply.completion_tokens)
-        sums = roles.setdefault((role, reply.model), Sums())
-        sums.add(reply.prompt_tokens, reply.completion_tokens, cost)
-    return tuple(_row(place, sums) for place, sums in sorted(roles.items()))
+    def load(self) -> tuple[EndpointLive, ...]:
+        """What the endpoints behind it are doing."""
+        return self._model.load()
 
 
-def _row(place: tuple[str, str], sums: Sums) -> RoleUsage:
-    return RoleUsage(
+def _row(place: tuple[str, str], sums: Sums) -> RoleSpending:
+    return RoleSpending(
         role=place[0],
         model=place[1],
         calls=sums.calls,
         prompt_tokens=sums.prompt_tokens,
         completion_tokens=sums.completion_tokens,
         cost=sums.cost,
+        seconds=sums.seconds,
     )
 
 
-def check_prices(config: LlmConfig) -> None:
-    """Raise ConfigError when money is capped and a model has no price: its calls would count as free."""
-    table = PriceTable(config.prices)
-    models = sorted({role.model for role in config.roles.values()})
-    unpriced = [model for model in models if table.find(model) is None]
-    if config.budget.money is not None and unpriced:
+def check_prices(config: LlmConfig, roles: Iterable[str]) -> None:
+    """Raise ConfigError when money is capped and a model of these roles has no price: its calls would count as free."""
+    if config.budget.money is None:
+        return
+    unpriced = PriceTable(config.prices).list_unpriced(find_role(config, role).model for role in roles)
+    if unpriced:
         raise ConfigError(
             f"llm.budget.money is set, but no price is known for {', '.join(unpriced)}",
-            f"set llm.prices: {{{unpriced[0]}: {{prompt: ..., completion: ...}}}} (for a million tokens)",
+            f"set llm.prices: {{{unpriced[0]}: {{prompt: ..., completion: ...}}}} (for a million tokens; "
+            "0 for a server of your own), or cap llm.budget.tokens or hours instead",
         )

@@ -8,6 +8,7 @@ A caller that goes away does not take its call along: what is in flight is finis
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -15,9 +16,11 @@ from typing import Any, Self
 import orjson
 
 from pipeline.llm.chat_model import ChatReply, ChatRequest, ModelService, RefusedRequestError, ToolCall
+from pipeline.llm.chat_wire import encode_body
 from pipeline.llm.faults import PERMANENT_REASONS
 from pipeline.storage.line_log import LineLog
-from schemas.record import content_id
+from schemas.live import EndpointLive
+from schemas.record import ID_BYTES
 
 
 class JournaledChatModel:
@@ -37,7 +40,7 @@ class JournaledChatModel:
 
     async def ask(self, request: ChatRequest) -> ChatReply:
         """One reply, safe on disk. Raises ModelError."""
-        key = content_id(self._describe(request), request.attempt)
+        key = make_key(encode_body(self._describe(request)), request.attempt)
         if key in self._log:
             self.repeated += 1
             return read_line(self._log.read(key))
@@ -72,6 +75,10 @@ class JournaledChatModel:
         """Give up the connections; the next request opens new ones."""
         await self._model.close()
 
+    def load(self) -> tuple[EndpointLive, ...]:
+        """What the endpoints behind it are doing."""
+        return self._model.load()
+
     def delete(self) -> None:
         """Remove the journal: its shard is committed."""
         self._log.delete()
@@ -81,6 +88,11 @@ class JournaledChatModel:
 
     def __exit__(self, *exit: object) -> None:
         self._log.__exit__(*exit)
+
+
+def make_key(content: bytes, attempt: int) -> str:
+    """The identity of a call: a hash of what is sent, and which attempt it belongs to."""
+    return hashlib.blake2b(b"%b %d" % (content, attempt), digest_size=ID_BYTES).hexdigest()
 
 
 def write_reply(key: str, reply: ChatReply) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pipeline.errors import RampforgeError
+from schemas.live import EndpointLive
 
 Speaker = Literal["system", "user", "assistant", "tool"]
 
@@ -95,6 +96,10 @@ class ModelService(ChatModel, Protocol):
         """Give up the connections; the next request opens new ones."""
         ...
 
+    def load(self) -> tuple[EndpointLive, ...]:
+        """What its endpoints are doing, for whoever watches the run; asked from any thread."""
+        ...
+
 
 class ModelError(RampforgeError):
     """A request that no reply can be had for."""
@@ -110,6 +115,10 @@ class RefusedRequestError(ModelError):
 
     def __reduce__(self) -> tuple[type[RampforgeError], tuple[str, str]]:
         return type(self), (self.reason, self.what)
+
+
+class NoReplyError(ModelError):
+    """Every try at this request came to nothing, while others are answered. Leaves its item owed; the rest goes on."""
 
 
 class EndpointError(ModelError):

@@ -16,7 +16,10 @@ import orjson
 from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, RefusedRequestError, ToolCall
 from schemas.llm_config import RoleModelConfig
 
-THINKING = re.compile(r"\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
+OPENED = re.compile(r"\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
+"""Thinking that opens a reply; never closed, it is all there is."""
+CLOSED = re.compile(r"^[ \t]*</think>[ \t\r]*$|</think>[ \t\r]*\n[ \t\r]*(?:\n|\Z)", re.MULTILINE)
+"""The end of thinking that the prompt has opened: alone on its line, or before an empty line."""
 BYTES_PER_TOKEN = 4
 """For servers that report no usage: an estimate is better for a budget than nothing."""
 
@@ -84,7 +87,7 @@ def read_reply(content: bytes, model: str, body_bytes: int, stop: tuple[str, ...
         calls = tuple(_read_call(call) for call in message.get("tool_calls") or ())
         prompt_tokens = int(usage.get("prompt_tokens", body_bytes // BYTES_PER_TOKEN))
         completion_tokens = int(usage.get("completion_tokens", len(content) // BYTES_PER_TOKEN))
-        thought, text = split_thinking(answer)
+        thought, text = split_thinking(answer, kept_apart=bool(reasoning))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise MalformedReplyError(f"not a chat completion: {type(error).__name__}") from None
     if finish == "content_filter" and not text:
@@ -110,21 +113,27 @@ def _parse_json(content: bytes) -> Any:
 
 
 def _read_call(call: Mapping[str, Any]) -> ToolCall:
+    """A call as the model wrote it. Arguments that the server has parsed are put back into JSON, whatever they are."""
     function = call["function"]
-    return ToolCall(str(call.get("id") or ""), str(function["name"]), str(function.get("arguments") or ""))
+    arguments = function.get("arguments")
+    text = arguments if isinstance(arguments, str) else "" if arguments is None else orjson.dumps(arguments).decode()
+    return ToolCall(str(call.get("id") or ""), str(function["name"]), text)
 
 
-def split_thinking(answer: str) -> tuple[str, str]:
+def split_thinking(answer: str, kept_apart: bool = False) -> tuple[str, str]:
     """What was thought and what was answered, where a server leaves both in one text.
 
-    Thinking never closed is all thinking. Some chat templates open it in the prompt, so that only its end is seen.
+    Only a block that opens the reply is thinking; what an answer quotes is not. Templates of some reasoning models
+    (DeepSeek-R1, QwQ, Qwen3-Thinking) open the block in the prompt, so that its end alone is seen. These models write
+    it on a line of its own, or an empty line after it: there a closing tag counts as theirs, unless an opening one
+    stands before it or the server has `kept_apart` what was thought.
     """
-    opened = THINKING.match(answer)
+    opened = OPENED.match(answer)
     if opened:
         return opened.group(1), answer[opened.end() :].lstrip()
-    before, closing, after = answer.partition("</think>")
-    if closing and "<think>" not in before:
-        return before, after.lstrip()
+    closed = None if kept_apart else CLOSED.search(answer)
+    if closed and "<think>" not in answer[: closed.start()]:
+        return answer[: closed.start()], answer[closed.end() :].lstrip()
     return "", answer
 
 

@@ -60,6 +60,10 @@ class Dispatcher:
                 self.release(slot.result(), abandoned=True)
             raise
 
+    def count_waiting(self, endpoint: Endpoint) -> int:
+        """Requests in line for an endpoint, or for one of several that it is among."""
+        return sum(len(line) for allowed, line in list(self._lines.items()) if endpoint in allowed)
+
     def release(self, endpoint: Endpoint, abandoned: bool = False) -> None:
         """Give a slot back."""
         endpoint.finish(abandoned)
@@ -68,7 +72,7 @@ class Dispatcher:
     def serve(self) -> None:
         """Give free slots to those who wait, the one who came first going first."""
         now = asyncio.get_running_loop().time()
-        while True:
+        while any(self._lines.values()):
             heads = [(line[0][0], allowed) for allowed, line in self._lines.items() if skip_gone(line)]
             served = False
             for _, allowed in sorted(heads, key=lambda head: head[0]):
@@ -99,8 +103,12 @@ class Dispatcher:
 
 def pick(allowed: tuple[Endpoint, ...], now: float) -> Endpoint | None:
     """The endpoint with the smallest share of its slots taken, if any has one free."""
-    free = [e for e in allowed if e.in_flight < e.flow.limit and e.breaker.admits(now)]
-    return min(free, key=lambda e: e.in_flight / e.flow.limit, default=None)
+    best, least = None, 1.0
+    for endpoint in allowed:
+        share = endpoint.in_flight / endpoint.flow.limit
+        if share < least and endpoint.breaker.admits(now):
+            best, least = endpoint, share
+    return best
 
 
 def skip_gone(line: Waiting) -> bool:

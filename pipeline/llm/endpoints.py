@@ -1,9 +1,5 @@
 """One server: its connections, its load, and what it has shown of itself.
 
-Requests go straight through aiohttp: the openai client's own layers cost five times as much (measured: 0.67 ms of CPU a
-call by its leanest path on aiohttp, 1.9 ms as it comes, 0.12 ms without it), and at 1,000 requests in flight the CPU of
-the client is what limits a run.
-
 Promises: a key is used and never shown; connections are opened in the event loop that uses them, and given back.
 """
 
@@ -13,21 +9,21 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from weakref import WeakKeyDictionary
-
-import aiohttp
+from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError
-from pipeline.llm.faults import make_status_error
-from pipeline.llm.flow_control import AdaptiveLimit, CircuitBreaker, Patience
+from pipeline.llm.deadlines import Deadlines
+from pipeline.llm.flow_control import AdaptiveLimit, Patience
+from pipeline.llm.transport import Transport, open_transport
+from pipeline.remote.circuit_breaker import CircuitBreaker
+from pipeline.remote.http_faults import make_status_error
+from schemas.live import EndpointLive
 from schemas.llm_config import EndpointConfig, LimitsConfig
 
 QUEUE_GAUGES = re.compile(
     rb"^(?:vllm:num_requests_waiting|sglang:num_queue_reqs)(?:\{[^}]*\})? ([0-9.e+]+)", re.MULTILINE
 )
 METRICS_TIMEOUT = 5.0
-CONNECT_TIMEOUT = 10.0
-KEEP_ALIVE = 60.0
 
 
 class Endpoint:
@@ -36,6 +32,10 @@ class Endpoint:
     def __init__(self, name: str, config: EndpointConfig, limits: LimitsConfig, keys: Mapping[str, str]) -> None:
         if config.key is not None and not keys.get(config.key):
             raise ConfigError(f"endpoint {name} needs a key, and {config.key} is not set", f"export {config.key}=...")
+        if config.key is not None and not (keys[config.key].isascii() and keys[config.key].isprintable()):
+            raise ConfigError(
+                f"the value of {config.key} is no key: a header cannot carry it", f"export {config.key}=..."
+            )
         self.name = name
         self.config = config
         self.flow = AdaptiveLimit(config.max_in_flight, config.adaptive)
@@ -43,18 +43,23 @@ class Endpoint:
         self.in_flight = 0
         self.answered = 0
         """Replies so far."""
+        self.faults = 0
+        """Tries that came to nothing so far."""
         self.bad_requests = 0
         self.takes_schemas = True
         """Whether JSON schemas are sent to it; false from its first refusal on."""
         self.last_fault = ""
         self._limits = limits
-        self._url = f"{config.url.rstrip('/')}/chat/completions"
+        parts = urlsplit(config.url)
+        base = parts.path.rstrip("/")
+        self._chat = f"{base}/chat/completions" + (f"?{parts.query}" if parts.query else "")
+        self._metrics = base.removesuffix("/v1") + "/metrics"
         self._headers = {"content-type": "application/json"}
         if config.key is not None:
             self._headers["authorization"] = f"Bearer {keys[config.key]}"
         self._patience: dict[str, Patience] = {}
-        self._unsettled: dict[str, WeakKeyDictionary[asyncio.Timeout, tuple[float, int]]] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._deadlines = Deadlines()
+        self._transport: Transport | None = None
         self._metrics_task: asyncio.Task[None] | None = None
 
     def serves(self, role: str) -> bool:
@@ -67,19 +72,19 @@ class Endpoint:
             self._patience[role] = Patience(self._limits.min_deadline, self._limits.deadline)
         return self._patience[role]
 
-    def watch(self, role: str, started: float, hangs: int) -> asyncio.Timeout:
-        """A deadline for one request. Those set before it was known how long replies take are corrected later."""
-        patience = self.patience(role)
-        timeout = asyncio.timeout_at(started + patience.deadline(hangs))
-        if not patience.settled:
-            self._unsettled.setdefault(role, WeakKeyDictionary())[timeout] = (started, hangs)
-        return timeout
-
-    def _settle(self, role: str, now: float) -> None:
-        patience = self.patience(role)
-        for timeout, (started, hangs) in list(self._unsettled.pop(role, {}).items()):
-            with suppress(RuntimeError):  # its request has ended
-                timeout.reschedule(max(now, started + patience.deadline(hangs)))
+    def load(self, waiting: int) -> EndpointLive:
+        """What it is doing, with so many requests in line for it."""
+        usual = max((patience.usual for patience in list(self._patience.values())), default=0.0)
+        return EndpointLive(
+            name=self.name,
+            in_flight=self.in_flight,
+            limit=self.flow.limit,
+            waiting=waiting,
+            answered=self.answered,
+            faults=self.faults,
+            usual_seconds=usual,
+            last_fault=self.last_fault,
+        )
 
     def start(self) -> None:
         """A request takes a slot."""
@@ -96,46 +101,51 @@ class Endpoint:
         """A reply came."""
         self.answered += 1
         self.breaker.note_answer()
-        patience = self.patience(role)
-        patience.note(seconds)
-        if patience.settled and role in self._unsettled:
-            self._settle(role, now)
+        self.patience(role).note(seconds)
         # The slot of the request that has just ended still counts.
-        if self.flow.note_reply(now, tokens, self.in_flight >= self.flow.limit) and self.config.metrics:
+        window_over = self.flow.note_reply(now, tokens, self.in_flight >= self.flow.limit)
+        if window_over and self.config.metrics and self._metrics_task is None:
             self._metrics_task = asyncio.ensure_future(self._read_queue())
+            self._metrics_task.add_done_callback(self._forget_look)
 
-    async def post(self, body: bytes) -> bytes:
-        """Send a chat request; the body of the reply. Raises HttpStatusError and what the transport raises."""
-        session = self._session or self._connect()
-        async with session.post(self._url, data=body, headers=self._headers, proxy=self.config.proxy) as response:
-            content = await response.read()
-            if response.status != 200:
-                raise make_status_error(response.status, content, response.headers)
-            return content
+    async def post(self, body: bytes, role: str, hangs: int) -> bytes:
+        """Send a chat request that has hung so often before; the body of the reply.
 
-    def _connect(self) -> aiohttp.ClientSession:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.config.max_in_flight, keepalive_timeout=KEEP_ALIVE),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
-        )
-        return self._session
+        Raises HttpStatusError, ConnectionError, and TimeoutError when the role's patience is at its end.
+        """
+        request = self._connect().request("POST", self._chat, body)
+        reply = await self._deadlines.wait_for(request, self.patience(role), hangs)
+        if reply.status != 200:
+            raise make_status_error(reply.status, reply.content, reply.headers)
+        return reply.content
+
+    def _connect(self) -> Transport:
+        if self._transport is None:
+            self._transport = open_transport(self.config.url, self._headers, self.config.proxy)
+        return self._transport
 
     async def _read_queue(self) -> None:
         """Ask the server how many requests wait there. Silence leaves the limit to other signs."""
-        url = re.sub(r"/v1/?$", "", self.config.url.rstrip("/")) + "/metrics"
-        session = self._session or self._connect()
         content = b""
-        with suppress(aiohttp.ClientError, OSError, TimeoutError):
-            async with asyncio.timeout(METRICS_TIMEOUT), session.get(url, proxy=self.config.proxy) as response:
-                if response.status == 200:
-                    content = await response.read()
+        with suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(METRICS_TIMEOUT):
+                reply = await self._connect().request("GET", self._metrics)
+            if reply.status == 200:
+                content = reply.content
         waiting = QUEUE_GAUGES.findall(content)
         self.flow.queue = int(sum(map(float, waiting))) if waiting else None
 
-    async def close(self) -> None:
-        """Give up the connections."""
+    def _forget_look(self, _: asyncio.Task[None]) -> None:
+        self._metrics_task = None
+
+    def stop(self) -> None:
+        """Leave the queue alone: nobody needs to wait for that answer."""
         if self._metrics_task is not None:
             self._metrics_task.cancel()
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+
+    async def close(self) -> None:
+        """Give up the connections."""
+        self.stop()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()

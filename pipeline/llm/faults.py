@@ -7,35 +7,10 @@ endpoint, said in one line that never holds a key.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-
-import aiohttp
 
 from pipeline.llm.chat_model import EndpointError, ModelError, RefusedRequestError
 from pipeline.llm.chat_wire import MalformedReplyError
-
-
-class HttpStatusError(Exception):
-    """A server answered with something other than a reply."""
-
-    def __init__(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-        self.status = status
-        self.detail = read_detail(content)
-        self.retry_after = read_retry_after(headers)
-        super().__init__(f"HTTP {status}: {self.detail}")
-
-
-class ThrottledError(HttpStatusError):
-    """429: slower, please."""
-
-
-class UnavailableError(HttpStatusError):
-    """5xx, and the few below it that pass by themselves."""
-
-
-class RefusalError(HttpStatusError):
-    """Everything else: the same request will be answered in the same way."""
-
+from pipeline.remote.http_faults import UNPAID, HttpStatusError, RefusalError, ThrottledError, UnavailableError
 
 RETRYABLE: tuple[type[Exception], ...] = (
     ThrottledError,
@@ -43,7 +18,6 @@ RETRYABLE: tuple[type[Exception], ...] = (
     MalformedReplyError,
     TimeoutError,
     ConnectionError,
-    aiohttp.ClientError,
 )
 """Faults that may pass: 429, 5xx, bodies cut off, hangs, resets. `explain` takes out what may not."""
 
@@ -62,21 +36,7 @@ FILTERED = re.compile(
 UNKNOWN_MODEL = re.compile(
     r"model_not_found|model.{0,80}(does not exist|not found|not exist)|no such model|unknown model", re.IGNORECASE
 )
-UNPAID = re.compile(
-    r"insufficient_quota|billing|arrearage|insufficient balance|exceeded your current quota", re.IGNORECASE
-)
 UNSTRUCTURED = re.compile(r"response_format|json_schema|guided|structured.?output", re.IGNORECASE)
-KEY_LIKE = re.compile(r"\b(sk|key|bearer)[-_ ][\w*.-]{6,}", re.IGNORECASE)
-PASSING_STATUSES = (408, 409, 425)
-DETAIL_CHARS, MOST_BYTES = 200, 4000
-
-
-def make_status_error(status: int, content: bytes, headers: Mapping[str, str]) -> HttpStatusError:
-    """The error for an answer that is none."""
-    if status == 429:
-        return ThrottledError(status, content, headers)
-    kind = UnavailableError if status >= 500 or status in PASSING_STATUSES else RefusalError
-    return kind(status, content, headers)
 
 
 def explain(error: Exception, endpoint: str, model: str) -> ModelError | None:
@@ -107,22 +67,6 @@ def explain(error: Exception, endpoint: str, model: str) -> ModelError | None:
     return RefusedRequestError("bad_request", f"{endpoint}: HTTP {status}: {detail}")
 
 
-def read_detail(content: bytes) -> str:
-    """What the server said, short, on one line, and with no word that looks like a key."""
-    said = " ".join(content[:MOST_BYTES].decode("utf-8", "replace").split())
-    return KEY_LIKE.sub("(key)", said)[:DETAIL_CHARS]
-
-
 def refuses_schema(error: Exception) -> bool:
     """Whether the server turned a request down for the schema in it."""
     return isinstance(error, RefusalError) and error.status in (400, 422) and bool(UNSTRUCTURED.search(error.detail))
-
-
-def read_retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds the server asks to wait; 0 where it says nothing (or a date, which few send)."""
-    for header, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[header]) / scale)
-        except (KeyError, ValueError):
-            continue
-    return 0.0

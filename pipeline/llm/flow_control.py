@@ -1,4 +1,4 @@
-"""How hard one endpoint is driven: how many requests at once, how long one is waited for, and when it is left alone.
+"""How hard one endpoint is driven: how many requests at once, and how long one is waited for.
 
 Promises: noise does not slow a run down (a server that turns one request in twenty away at random is not overdriven),
 an overdriven server is relieved, and one that comes back is driven at full speed again. No clock is read here: times
@@ -157,54 +157,6 @@ class AdaptiveLimit:
         self._probe = Probe.NONE
 
 
-class CircuitBreaker:
-    """Leaves an endpoint alone after faults in a row, then lets single requests try it until one is answered."""
-
-    TRIP = 10
-    FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-
-    def __init__(self) -> None:
-        self.open_until: float | None = None
-        """When the next try is due; None while requests flow."""
-        self.silent_since: float | None = None
-        """When the first fault of the current row came."""
-        self._faults = 0
-        self._pause = self.FIRST_PAUSE
-        self._opened_at = float("-inf")
-        self._probing = False
-
-    def admits(self, now: float) -> bool:
-        """Whether a request may be sent."""
-        return self.open_until is None or (now >= self.open_until and not self._probing)
-
-    def start(self) -> None:
-        """A request is sent."""
-        self._probing = self.open_until is not None
-
-    def note_answer(self) -> None:
-        """The server answered, be it with a refusal."""
-        self._faults = 0
-        self.open_until = self.silent_since = None
-        self._pause = self.FIRST_PAUSE
-        self._probing = False
-
-    def note_fault(self, now: float, started: float) -> bool:
-        """The server did not answer, or not sensibly. True when it is left alone from now on."""
-        self.silent_since = now if self.silent_since is None else self.silent_since
-        self._faults += 1
-        if self._faults < self.TRIP or started < self._opened_at:
-            return False
-        self._probing = False
-        self._opened_at = now
-        self.open_until = now + self._pause
-        self._pause = min(self.LONGEST_PAUSE, 2 * self._pause)
-        return True
-
-    def abandon(self) -> None:
-        """The request was cancelled before its end: another one may try."""
-        self._probing = False
-
-
 class Patience:
     """How long a reply is waited for: far longer than usual, as TCP does it, so that a lost one is soon repeated."""
 
@@ -223,6 +175,11 @@ class Patience:
         share = max(1 / self._count, 1 / self.MEMORY)
         self._deviation += share * (abs(seconds - self._mean) - self._deviation) if self._count > 1 else 0.0
         self._mean += share * (seconds - self._mean)
+
+    @property
+    def usual(self) -> float:
+        """Seconds that a reply takes on average, lately; 0 before the first."""
+        return self._mean
 
     @property
     def settled(self) -> bool:

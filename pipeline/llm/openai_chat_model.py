@@ -10,18 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tenacity
 
 from pipeline.errors import ConfigError
-from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, ModelError, RefusedRequestError
+from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, ModelError, NoReplyError, RefusedRequestError
 from pipeline.llm.chat_wire import MalformedReplyError, encode_body, make_body, read_reply
 from pipeline.llm.dispatch import Dispatcher
 from pipeline.llm.endpoints import Endpoint
-from pipeline.llm.faults import RETRYABLE, HttpStatusError, ThrottledError, explain, refuses_schema
-from schemas.llm_config import LlmConfig, RoleModelConfig
+from pipeline.llm.faults import RETRYABLE, explain, refuses_schema
+from pipeline.remote.http_faults import HttpStatusError, ThrottledError
+from schemas.live import EndpointLive
+from schemas.llm_config import LlmConfig, RoleModelConfig, Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,19 @@ class Tries:
         return self._jitter(state)
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request on its way."""
+
+    request: ChatRequest
+    body: dict[str, Any]
+    """What is sent, as JSON values."""
+    content: bytes
+    """The same as bytes."""
+    allowed: tuple[Endpoint, ...]
+    """Endpoints that may take it."""
+
+
 class OpenAiChatModel:
     """Answers requests by the endpoints of a configuration. `keys` holds the values of the variables it names."""
 
@@ -67,6 +83,8 @@ class OpenAiChatModel:
         )
         self._dispatcher = Dispatcher(config.limits.give_up)
         self._allowed: dict[str, tuple[Endpoint, ...]] = {}
+        self.note_try: Callable[[Endpoint, Exception | None], None] | None = None
+        """Told how each try ends, where calls are traced."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -79,9 +97,15 @@ class OpenAiChatModel:
 
     async def ask(self, request: ChatRequest) -> ChatReply:
         """One reply. Raises ModelError."""
-        allowed = self._find_endpoints(request.role)
         body = self.describe(request)
-        content = encode_body(body)
+        call = Call(request, body, encode_body(body), self._find_endpoints(request.role))
+        try:
+            return await self._try_once(call, 0)
+        except RETRYABLE as fault:
+            return await self._try_again(call, fault)
+
+    async def _try_again(self, call: Call, fault: Exception) -> ChatReply:
+        """Go on after a first try that ended with a fault. Only what has failed once pays for tenacity's layers."""
         limits = self._config.limits
         tries = Tries(limits.tries, limits.max_wait, limits.give_up)
         retrying = tenacity.AsyncRetrying(
@@ -90,31 +114,37 @@ class OpenAiChatModel:
         try:
             async for attempt in retrying:
                 with attempt:
-                    return await self._try_once(request, body, content, allowed, tries.hangs)
+                    if attempt.retry_state.attempt_number == 1:
+                        raise fault
+                    return await self._try_once(call, tries.hangs)
         except RETRYABLE as error:
-            fault = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            raise RefusedRequestError("no_reply", f"no reply after {limits.tries} tries, at last {fault}") from error
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            what = f"no reply after {limits.tries} tries, at last {said}"
+            if limits.unanswered is Unanswered.REJECT:
+                raise RefusedRequestError("no_reply", what) from error
+            raise NoReplyError(what) from error
         raise AssertionError("unreachable: tenacity returns, or raises the last error")
 
-    async def _try_once(
-        self, request: ChatRequest, body: dict[str, Any], content: bytes, allowed: tuple[Endpoint, ...], hangs: int
-    ) -> ChatReply:
-        endpoint = await self._dispatcher.acquire(allowed)
+    async def _try_once(self, call: Call, hangs: int) -> ChatReply:
+        request, body, content = call.request, call.body, call.content
+        endpoint = await self._dispatcher.acquire(call.allowed)
         time = asyncio.get_running_loop().time
         started = time()
-        if "response_format" in body and not endpoint.takes_schemas:
+        if not endpoint.takes_schemas and "response_format" in body:
             content = encode_body({key: value for key, value in body.items() if key != "response_format"})
         answered = False
         try:
-            async with endpoint.watch(request.role, started, hangs):
-                answer = await endpoint.post(content)
+            answer = await endpoint.post(content, request.role, hangs)
             reply = read_reply(answer, str(body["model"]), len(content), request.stop)
-            endpoint.note_reply(request.role, time() - started, reply.completion_tokens, time())
+            now = time()
+            endpoint.note_reply(request.role, now - started, reply.completion_tokens, now)
             answered = True
+            if self.note_try is not None:
+                self.note_try(endpoint, None)
             return reply
         except Exception as error:
             answered = True
-            self._note_failure(error, endpoint, allowed, request, started)
+            self._note_failure(error, endpoint, call, started)
             ours = self._explain(error, endpoint, body)
             if ours is None:
                 raise
@@ -122,23 +152,24 @@ class OpenAiChatModel:
         finally:
             self._dispatcher.release(endpoint, abandoned=not answered)
 
-    def _note_failure(
-        self, error: Exception, endpoint: Endpoint, allowed: tuple[Endpoint, ...], request: ChatRequest, started: float
-    ) -> None:
+    def _note_failure(self, error: Exception, endpoint: Endpoint, call: Call, started: float) -> None:
         """Tell the endpoint's flow control what came instead of a reply."""
         now = asyncio.get_running_loop().time()
+        endpoint.faults += 1
+        if self.note_try is not None:
+            self.note_try(endpoint, error)
         endpoint.last_fault = f"{type(error).__name__}: {error}"[:200]
         if isinstance(error, ThrottledError):
             endpoint.flow.note_throttle(now, started)
             endpoint.breaker.abandon()
             return
         if isinstance(error, TimeoutError):
-            endpoint.patience(request.role).note(now - started)
+            endpoint.patience(call.request.role).note(now - started)
         if not isinstance(error, RETRYABLE):
             endpoint.breaker.note_answer()
         elif endpoint.breaker.note_fault(now, started):
             log.warning("%s is left alone for a while: %s", endpoint.name, endpoint.last_fault)
-            self._dispatcher.note_silence(endpoint, allowed)
+            self._dispatcher.note_silence(endpoint, call.allowed)
 
     def _explain(self, error: Exception, endpoint: Endpoint, body: Mapping[str, Any]) -> Exception | None:
         """What to raise instead; None for the error as it is. An unusable endpoint closes the line."""
@@ -165,9 +196,15 @@ class OpenAiChatModel:
                 raise ConfigError(f"no endpoint serves the role {role}", "name one in llm.endpoints")
         return self._allowed[role]
 
+    def load(self) -> tuple[EndpointLive, ...]:
+        """What the endpoints are doing."""
+        return tuple(endpoint.load(self._dispatcher.count_waiting(endpoint)) for endpoint in self._endpoints)
+
     def stop(self) -> None:
         """Send nothing more: requests that wait are refused, those in flight go on."""
         self._dispatcher.close(ModelError("the run is being stopped"))
+        for endpoint in self._endpoints:
+            endpoint.stop()
 
     async def close(self) -> None:
         """Give up the connections; the next request opens new ones."""

@@ -1,8 +1,11 @@
-"""What models cost: the table of the configuration, then the one that comes with rampforge."""
+"""What models cost: the table of the configuration, then the one that comes with rampforge.
+
+A run writes the prices it starts with into its own configuration, so no later table changes what its rows say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -25,12 +28,23 @@ class PriceTable:
         """The price of a model, or None for one that stands in no table: a server of one's own costs nothing here."""
         return next((price for pattern, price in self._rows if fnmatchcase(model, pattern)), None)
 
+    def list_unpriced(self, models: Iterable[str]) -> tuple[str, ...]:
+        """Those of the models that stand in no table, sorted."""
+        return tuple(sorted({model for model in models if self.find(model) is None}))
+
     def cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float:
         """Price of a call."""
         price = self.find(model)
         if price is None:
             return 0.0
         return (price.prompt * prompt_tokens + price.completion * completion_tokens) / TOKENS
+
+
+def pin_prices(own: Mapping[str, ModelPrice], models: Iterable[str]) -> dict[str, ModelPrice]:
+    """The user's own table with the price of each of these models written out before it, where one is known."""
+    table = PriceTable(own)
+    found = {model: table.find(model) for model in sorted(set(models))}
+    return {model: price for model, price in found.items() if price is not None} | dict(own)
 
 
 @cache

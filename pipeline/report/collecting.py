@@ -15,13 +15,15 @@ import duckdb
 import pyarrow.parquet as pq
 
 from pipeline.report.example_choice import choose_examples
+from pipeline.report.handed_over import sum_simulated
+from pipeline.report.leaks import count_leaks
 from pipeline.report.report_data import Acceptance, Bar, DatasetSize, Histogram, ReportData
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement
 from schemas.ledger import RunRecord
 from schemas.record import Record
 from schemas.tasks import MaskTask
-from schemas.trajectories import RoleUsage, Trajectory
+from schemas.trajectories import Trajectory
 
 QUERIED: tuple[type[Record], ...] = (MaskTask, Trajectory, Judgement)
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -54,7 +56,8 @@ def collect_report(record: RunRecord, folders: Mapping[str, Path], examples: int
             datasets=tuple(_measure(name, files) for name, files in shards.items() if files),
             histograms=tuple(histogram for histogram in _count_histograms(db) if histogram.bars),
             acceptance=_count_acceptance(db),
-            usage=_sum_usage(db),
+            simulated=sum_simulated(db),
+            leaks=count_leaks(db),
             examples=choose_examples(db, examples),
         )
 
@@ -134,13 +137,3 @@ def _count_acceptance(db: duckdb.DuckDBPyConnection) -> tuple[Acceptance, ...]:
         ORDER BY t.hide, masks = 0, masks
     """).fetchall()
     return tuple(Acceptance(*row) for row in rows)
-
-
-def _sum_usage(db: duckdb.DuckDBPyConnection) -> tuple[RoleUsage, ...]:
-    names = tuple(RoleUsage.model_fields)
-    rows = db.execute("""
-        SELECT role, model, sum(calls)::BIGINT, sum(prompt_tokens)::BIGINT, sum(completion_tokens)::BIGINT, sum(cost)
-        FROM (SELECT unnest(usage, recursive := true) FROM trajectories)
-        GROUP BY role, model ORDER BY role, model
-    """).fetchall()
-    return tuple(RoleUsage(**dict(zip(names, row, strict=True))) for row in rows)

@@ -19,8 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.report import bar_charts
+from pipeline.report.agreement import compare_steps, drop_comparisons
 from pipeline.report.example_view import view_example
 from pipeline.report.funnel_picture import draw_funnel
+from pipeline.report.handed_over import warn_of_gold
+from pipeline.report.leaks import tell_leaks
 from pipeline.report.report_data import ReportData
 from pipeline.report.text_pieces import show_controls
 from schemas.ledger import RunRecord
@@ -53,6 +56,7 @@ def build_report(data: ReportData) -> str:
     environment.filters.update(
         count=lambda number: f"{number:,}", percent=_write_percent, duration=_write_duration, size=_write_size
     )
+    environment.filters |= {"gold_warning": warn_of_gold, "leak_rate": tell_leaks}
     style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
     totals = [row for row in data.acceptance if not row.masks]
     return environment.get_template("report.html").render(
@@ -64,7 +68,8 @@ def build_report(data: ReportData) -> str:
         attempts=sum(row.attempts for row in totals),
         accepted=sum(row.accepted for row in totals),
         sizes={size.name: size.rows for size in data.datasets},
-        funnel=draw_funnel(data.record.funnel),
+        funnel=draw_funnel(drop_comparisons(data.record.funnel)),
+        comparisons=compare_steps(data.record.funnel),
         charts=[bar_charts.lay_out(histogram) for histogram in data.histograms],
         drawing=bar_charts,
         speeds=_sum_speeds(data.record),

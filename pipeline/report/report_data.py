@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.judgements import Judgement
+from pipeline.report.leaks import LeakRate
+from schemas.judgements import Judgement, SimulatedShown
 from schemas.ledger import RunRecord
 from schemas.tasks import MaskTask
-from schemas.trajectories import RoleUsage, Trajectory
+from schemas.trajectories import Trajectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,9 @@ class ReportData:
     """Distributions, in the order they are shown."""
     acceptance: tuple[Acceptance, ...]
     """One row for each hide mode and mask count, and one for the sum of each hide mode."""
-    usage: tuple[RoleUsage, ...]
-    """What each role and model consumed over all trajectories."""
     examples: tuple[Example, ...]
     """Trajectories to read, accepted and rejected."""
+    simulated: SimulatedShown | None = None
+    """What a simulated search engine showed; None when nothing was simulated."""
+    leaks: LeakRate | None = None
+    """How often hiding the source failed; None when nothing was hidden."""

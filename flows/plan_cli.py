@@ -1,0 +1,84 @@
+"""`rampforge plan`: what a configuration will cost, before anything is spent; and what one was said to cost beside what
+it did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.assets_cli import cache_folder
+from flows.configuration import list_presets, load_config
+from pipeline.errors import ConfigError
+from schemas.plan import Comparison, Plan
+
+PLAIN_WIDTH = 220
+"""Columns without a terminal: nothing is folded."""
+
+
+def plan(
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Plan for so many tasks.")] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Use what was measured in this run (or saved by --save-means)."),
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Show what the plan of this run said beside what happened.")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that serve the models, for GPU-hours.")] = None,
+    tokens_per_second: Annotated[
+        float | None, typer.Option(min=0.001, help="Tokens, sent and received, that they do in a second together.")
+    ] = None,
+    save_means: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the means that were used: --from takes the file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a run will need: calls, tokens, money, GPU-hours and hours, by role. Nothing is spent.
+
+    The right way: `rampforge run --limit 50 --name pilot`, then `rampforge plan --from outputs/pilot --limit 100000`.
+    """
+    from flows.planning import Question, answer, look_back, write_means
+
+    words = [*(overrides or []), *([f"masking.limit={limit}"] if limit else [])]
+    workers = os.cpu_count() or 1
+    question = Question(measured, gpus, tokens_per_second, cache_folder(), workers)
+    if compare and (config or words):
+        raise ConfigError("--compare takes the run's own configuration", "leave out --config, --set and --limit")
+    if compare:
+        made, rows = look_back(question, compare)
+    else:
+        base = question.find_config() if config is None else None
+        made, rows = answer(question, load_config(config, words, base)), ()
+    if save_means:
+        write_means(question, save_means)
+    _show(made, rows, as_json)
+
+
+def _show(made: Plan, rows: Sequence[Comparison], as_json: bool) -> None:
+    if as_json:
+        values = made.model_dump(mode="json")
+        if rows:
+            values = {"plan": values, "compared": [row.model_dump(mode="json") for row in rows]}
+        typer.echo(json.dumps(values, indent=1, ensure_ascii=False))
+        return
+    from flows.plan_tables import draw_comparison, draw_plan
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
+    for part in draw_comparison(made, rows, console.is_terminal) if rows else draw_plan(made, console.is_terminal):
+        console.print(part, highlight=False)

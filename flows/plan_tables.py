@@ -1,0 +1,110 @@
+"""Plans as a person reads them: tables on a terminal, plain columns elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.planning.estimate import ALL, KEPT, STOPS
+from schemas.plan import CapCheck, Comparison, Plan, Range
+
+COLOURS = {KEPT: "green", STOPS: "bold red"}
+SCALES = ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
+
+
+def draw_plan(plan: Plan, terminal: bool) -> Iterator[RenderableType]:
+    """Everything that a plan says."""
+    yield from _draw_head(plan)
+    if len(plan.roles) > 1:
+        yield _draw_roles(plan, terminal)
+    for name, hours in (
+        (f"at {plan.tokens_per_second or 0:,.0f} tokens a second", plan.hours_at_pace),
+        (f"with {plan.in_flight:,} calls always under way, none slower for it", plan.hours_at_full_flight),
+    ):
+        if hours is not None:
+            yield Text(f"hours {name}: {write_range(hours)}")
+    if plan.gpus and plan.tokens_per_second:
+        yield Text(f"GPU-hours: {plan.gpus} GPUs do those {plan.tokens_per_second:,.0f} tokens a second together")
+    for cap in plan.caps:
+        yield _draw_cap(cap)
+    for note in plan.notes:
+        yield Text(f"note: {note}", style="yellow")
+
+
+def _draw_head(plan: Plan) -> Iterator[Text]:
+    work = plan.workload
+    yield Text(f"{work.tasks:,} tasks ({work.known_from})")
+    yield Text(f"{work.attempts:,} attempts of {write_range(work.turns)} turns")
+    if work.passages:
+        yield Text(f"{work.passages:,} passages put to the extractor")
+    yield Text(f"means: {plan.means}", style="" if plan.measured else "yellow")
+
+
+def _make_table(title: str, terminal: bool) -> Table:
+    return Table(title=title, title_justify="left", box=box.HEAVY_HEAD if terminal else None)
+
+
+def _draw_roles(plan: Plan, terminal: bool) -> Table:
+    table = _make_table("planned: mean (low to high)", terminal)
+    for column in ("role", "model"):
+        table.add_column(column, overflow="fold")
+    for column in ("calls", "tokens sent", "tokens received", "money", "GPU-hours"):
+        table.add_column(column, justify="right")
+    for role in plan.roles:
+        cells = (role.calls, role.prompt_tokens, role.completion_tokens, role.money, role.gpu_hours)
+        style = "bold" if role.role == ALL else ""
+        # Text, not markup: a model's name may hold brackets.
+        table.add_row(Text(role.role), Text(role.model), *(write_range(cell) for cell in cells), style=style)
+    return table
+
+
+def _draw_cap(cap: CapCheck) -> Text:
+    planned = write_range(cap.planned) if cap.planned else "not known"
+    reaches = f", reaches {cap.reaches:.0%} of the tasks" if cap.reaches is not None and cap.reaches < 1 else ""
+    text = f"cap llm.budget.{cap.cap}={write_number(cap.limit)}: {cap.verdict} (planned {planned}{reaches})"
+    return Text(text, style=COLOURS.get(cap.verdict, "yellow"))
+
+
+def draw_comparison(plan: Plan, rows: Sequence[Comparison], terminal: bool) -> Iterator[RenderableType]:
+    """What a plan said beside what happened."""
+    yield from _draw_head(plan)
+    table = _make_table("planned beside spent", terminal)
+    for column in ("role", ""):
+        table.add_column(column)
+    for column in ("planned: mean (low to high)", "spent", "spent / mean", "in the range"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        ratio, inside = "-", "-"
+        if row.planned is not None:
+            ratio = f"{row.actual / row.planned.mean:.2f}" if row.planned.mean else "-"
+            inside = "yes" if row.planned.low <= row.actual <= row.planned.high else "no"
+        table.add_row(
+            Text(row.role),
+            row.quantity,
+            write_range(row.planned),
+            write_number(row.actual),
+            ratio,
+            inside,
+            style="bold" if row.role == ALL else "",
+        )
+    yield table
+
+
+def write_range(value: Range | None) -> str:
+    """A range on one line; `-` where it is not known."""
+    if value is None:
+        return "-"
+    mean, low, high = (write_number(number) for number in (value.mean, value.low, value.high))
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def write_number(value: float) -> str:
+    """A number with three figures or so."""
+    for least, unit, letter in SCALES:
+        if value >= least:
+            return f"{value / unit:,.{1 if value < 100 * unit else 0}f}{letter}"
+    return f"{value:,.0f}" if value == int(value) or value >= 100 else f"{value:.3g}"

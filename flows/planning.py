@@ -1,0 +1,134 @@
+"""Gathers what a plan is made from: means of a run or those that come with rampforge, sizes of sources, machines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from flows.chat_models import locate_books
+from flows.pricing import list_chat_roles
+from flows.run_record import collect_funnel
+from flows.sources import find_sources
+from flows.stages import Workplace
+from pipeline.errors import ConfigError
+from pipeline.llm.books import Books
+from pipeline.planning.comparing import compare
+from pipeline.planning.estimate import Machines, estimate
+from pipeline.planning.measuring import find_step, measure_run
+from pipeline.planning.workload import plan_workload
+from pipeline.storage.boundary import write_whole
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+from schemas.ledger import RunRecord
+from schemas.plan import Comparison, Means, Plan
+from schemas.serving_config import ServingMode
+from schemas.trajectories import Trajectory
+
+SHIPPED = files("pipeline.planning") / "means.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a plan is asked for with, besides the configuration."""
+
+    measured: Path | None
+    """A run folder or a file of means; None for the means that come with rampforge."""
+    gpus: int | None
+    """GPUs behind the endpoints, as the user says."""
+    tokens_per_second: float | None
+    """What they do together, as the user says."""
+    cache: Path
+    """Folder of the assets."""
+    cores: int
+    """Processes where the configuration names none."""
+
+    def find_config(self) -> RunConfig | None:
+        """The configuration of the run that the means are taken from, where there is one."""
+        return read_config(self.measured) if self.measured and self.measured.is_dir() else None
+
+
+def answer(question: Question, config: RunConfig) -> Plan:
+    """The plan of a configuration. Raises RampforgeError."""
+    means = find_means(question)
+    roles = list_chat_roles(config)
+    workload = plan_workload(config, means, _measure_sources(question, config))
+    return estimate(config, roles, workload, means, _find_machines(question, config))
+
+
+def look_back(question: Question, root: Path) -> tuple[Plan, tuple[Comparison, ...]]:
+    """What the plan for a run's configuration and tasks says, and that beside what the run has spent."""
+    run = RunFolder(root)
+    config = read_config(root)
+    tasks = find_step(collect_funnel(run), "trajectories", "task")
+    if tasks is None:
+        raise ConfigError(f"{root}: the stage trajectories is not finished", f"rampforge resume {root}")
+    masking = config.masking.model_copy(update={"limit": tasks.entered})
+    plan = answer(question, config.model_copy(update={"masking": masking}))
+    spent = run.record().spending
+    return plan, compare(plan, spent.roles if spent else (), spent.busy_seconds if spent else 0.0)
+
+
+def read_config(root: Path) -> RunConfig:
+    """The configuration that a run was made under. Raises StorageError for a folder that is no run."""
+    return RunConfig.model_validate(RunFolder(root).record().config)
+
+
+def find_means(question: Question) -> Means:
+    """Means measured in a run, or read from a file. Raises RampforgeError."""
+    if question.measured is None:
+        return _read_means(SHIPPED)
+    if not question.measured.is_dir():
+        return _read_means(question.measured)
+    run = RunFolder(question.measured)
+    record: RunRecord = run.record()
+    if not locate_books(run).exists():
+        raise ConfigError(
+            f"{run.root}: no language model was called in this run, so nothing is measured",
+            "rampforge run --limit 50 with agents.policy=agents, then plan --from that run",
+        )
+    shards = sorted(run.dataset(Trajectory.dataset).glob("part-*.parquet"))
+    record = record.model_copy(update={"funnel": collect_funnel(run)})
+    return measure_run(str(run.root), record, Books(locate_books(run)).read(), shards)
+
+
+def _read_means(path: Path | Traversable) -> Means:
+    try:
+        return Means.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        problem = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"{path}: no run, and no means either: {problem}",
+            "`--from` takes a run's folder, or what --save-means wrote",
+        ) from None
+
+
+def write_means(question: Question, path: Path) -> None:
+    """Save the means that a plan used."""
+    values = find_means(question).model_dump(mode="json", exclude_none=True)
+    write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+
+
+def _measure_sources(question: Question, config: RunConfig) -> int | None:
+    """Size of the sources, where nothing else tells the number of tasks; None for those that are no files."""
+    if config.masking.limit is not None or not config.corpus.sources:
+        return None
+    paths = [Path(source) for source in find_sources(Workplace(RunFolder(Path()), config, question.cache))]
+    return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
+
+
+def _find_machines(question: Question, config: RunConfig) -> Machines:
+    serving, llm = config.serving, config.llm
+    managed = serving.mode is ServingMode.MANAGED
+    ours = serving.tensor_parallel * serving.data_parallel if managed else 0
+    slots = sum(endpoint.max_in_flight for endpoint in llm.endpoints.values()) + serving.max_in_flight * managed
+    processes = config.execution.workers or question.cores
+    return Machines(
+        in_flight=processes * min(llm.in_flight, slots or llm.in_flight),
+        gpus=question.gpus or ours or (1 if question.tokens_per_second else 0),
+        tokens_per_second=question.tokens_per_second,
+    )

@@ -1,0 +1,29 @@
+"""Settles, before a run spends anything, what its models cost: the prices become part of its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flows.model_roles import list_roles
+from flows.serving import SCORER
+from flows.stage_table import STAGES
+from pipeline.llm.budget import check_prices
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.prices import pin_prices
+from schemas.config import RunConfig
+
+
+def list_chat_roles(config: RunConfig, stages: Iterable[str] = STAGES) -> tuple[str, ...]:
+    """The roles that some stages ask for text, and so are counted and paid for, in the order of the stages."""
+    return tuple(role for role in list_roles(config, (STAGES[name] for name in stages)) if role != SCORER)
+
+
+def settle_prices(config: RunConfig, stages: Iterable[str]) -> RunConfig:
+    """The configuration with the price of each model that these stages ask written out, as known now.
+
+    Raises ConfigError when a role has no model, or when money is capped and the price of a model is not known.
+    """
+    roles = list_chat_roles(config, stages)
+    check_prices(config.llm, roles)
+    prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in roles))
+    return config.model_copy(update={"llm": config.llm.model_copy(update={"prices": prices})})

@@ -1,0 +1,102 @@
+"""The books of a run: one line for each call that was answered, in one file that only grows.
+
+Promises: every process of a run may write to it; a line is read once, whoever wrote it; what a process killed while
+writing left behind costs that line at most; memory does not grow with the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from pipeline.storage.boundary import storage_boundary
+
+log = logging.getLogger(__name__)
+
+BLOCK = 1 << 16
+"""Bytes read at once. Asked for at every call, and most often there is next to nothing: more would cost more."""
+
+
+class Entry(NamedTuple):
+    """One answered call."""
+
+    role: str
+    """Who asked."""
+    model: str
+    """Name of the model."""
+    prompt_tokens: int
+    """Tokens sent."""
+    completion_tokens: int
+    """Tokens received."""
+    cost: float
+    """Price, by the table of that moment."""
+    ended: float
+    """When the reply came, in seconds of the clock that all processes share."""
+    seconds: float
+    """From request to reply, waiting and further tries included."""
+
+
+class Books:
+    """One process's hold on the file, and how far it has read."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises StorageError where nothing can be written."""
+        self._path = path
+        self._read_to = 0
+        with storage_boundary(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._closing = weakref.finalize(self, os.close, self._file)
+
+    def write(self, entry: Entry) -> None:
+        """Add a line. Reading gives it back like any other process's."""
+        with storage_boundary(self._path):
+            os.write(self._file, orjson.dumps(list(entry), option=orjson.OPT_APPEND_NEWLINE))
+
+    def read(self) -> Iterator[Entry]:
+        """The entries that are new since the last reading. A line still without its end waits."""
+        while True:
+            with storage_boundary(self._path):
+                block = os.pread(self._file, BLOCK, self._read_to)
+            whole = block[: block.rfind(b"\n") + 1]
+            self._read_to += len(whole)
+            for line in whole.splitlines():
+                try:
+                    yield Entry(*orjson.loads(line))
+                except (ValueError, TypeError):
+                    log.warning("%s: an entry is broken and left out", self._path)
+            if len(block) < BLOCK:
+                return
+
+    def close(self) -> None:
+        """Give the file back; also done when nobody holds the books any more."""
+        self._closing()
+
+
+class BusyTime:
+    """Adds up the time in which at least one call was under way: the length of the union of their intervals.
+
+    Entries come about in the order in which the calls ended, so what is kept is small: one interval for each pause.
+    """
+
+    def __init__(self) -> None:
+        self._intervals: list[tuple[float, float]] = []
+
+    def add(self, start: float, end: float) -> None:
+        """Count a call."""
+        intervals = self._intervals
+        while intervals and intervals[-1][1] >= start:
+            last = intervals.pop()
+            start, end = min(start, last[0]), max(end, last[1])
+        intervals.append((start, end))
+
+    @property
+    def seconds(self) -> float:
+        """The sum so far."""
+        return sum(end - start for start, end in self._intervals)
