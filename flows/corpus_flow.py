@@ -15,10 +15,11 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.progress import JournalCounter
+from flows.artifacts import publish_stage
 from flows.shard_work import ShardReport, clean_pages
 from flows.sources import find_sources
 from flows.stage_flow import Sitting, enter_stage, note_timing, retry_options
+from flows.stage_gauge import StageGauge
 from flows.stage_table import CORPUS
 from pipeline.corpus.sources import open_source
 from pipeline.storage.stage_ledger import close_stage
@@ -38,16 +39,17 @@ def run_corpus(sitting: Sitting) -> StageManifest:
     run = sitting.place.run
     started = time.monotonic()
     reports: list[ShardReport] = []
-    with sitting.board.stage(run, CORPUS.name, CORPUS.unit, None) as counter:
+    with sitting.board.stage(sitting.place, CORPUS, None) as gauge:
         for number, source in enumerate(find_sources(sitting.place)):
-            reports += read_source(sitting, number, source, counter)
+            reports += read_source(sitting, number, source, gauge)
     manifest = close_stage(run, CORPUS.name, [report.commit.shard for report in reports])
+    publish_stage(gauge.latest, manifest)
     work = sum(report.work_seconds for report in reports)
     note_timing(sitting, CORPUS.name, started, work, sum(report.commit.inputs for report in reports))
     return manifest
 
 
-def read_source(sitting: Sitting, number: int, source: str, counter: JournalCounter) -> list[ShardReport]:
+def read_source(sitting: Sitting, number: int, source: str, gauge: StageGauge) -> list[ShardReport]:
     """Clean one source, as a Prefect task. Shards are named `<source number>-<shard number>`."""
     place = sitting.place
 
@@ -61,14 +63,14 @@ def read_source(sitting: Sitting, number: int, source: str, counter: JournalCoun
             done = place.run.find_commit(CORPUS.name, shard)
             if done is not None:
                 reports.append(ShardReport(done, 0.0))
-                counter.commit(shard, done.inputs)
+                gauge.enter_earlier(done)
                 continue
             future = sitting.pool.submit(clean_pages, place.run.root, shard, place.config, place.cache, pages)
             under_way.add(future)
             if len(under_way) >= PIECES_AHEAD * sitting.pool.workers:
-                under_way -= _collect(under_way, reports, counter)
+                under_way -= _collect(under_way, reports, gauge)
         while under_way:
-            under_way -= _collect(under_way, reports, counter)
+            under_way -= _collect(under_way, reports, gauge)
         return reports
 
     reports: list[ShardReport] = read_one()
@@ -76,13 +78,13 @@ def read_source(sitting: Sitting, number: int, source: str, counter: JournalCoun
 
 
 def _collect(
-    under_way: set[Future[ShardReport]], reports: list[ShardReport], counter: JournalCounter
+    under_way: set[Future[ShardReport]], reports: list[ShardReport], gauge: StageGauge
 ) -> set[Future[ShardReport]]:
     """Wait until at least one shard is done; note those that are."""
     finished = wait(under_way, return_when=FIRST_COMPLETED).done
     for future in finished:
         report = future.result()
-        counter.commit(report.commit.shard, report.commit.inputs)
+        gauge.enter(report.commit)
         reports.append(report)
     return finished
 

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.task_runners import ThreadPoolTaskRunner
+from rich.console import Console
 
+from flows.artifacts import publish_run
+from flows.chat_models import begin_sitting
 from flows.corpus_flow import run_corpus
+from flows.endpoint_checks import refuse_wrong_keys
+from flows.live_files import clear_live
 from flows.local_api import local_api
+from flows.model_roles import check_roles, list_roles
+from flows.pricing import list_chat_roles, settle_prices
 from flows.progress import ProgressBoard
-from flows.run_record import collect_funnel, write_record
+from flows.run_record import write_record
 from flows.serving import serve_models
 from flows.stage_flow import Sitting, run_stage
 from flows.stage_table import CORPUS, STAGES, find_spec
 from flows.stages import Workplace
+from flows.trace_export import check_tracing
 from flows.worker_pool import WorkerPool
 from pipeline.errors import StorageError
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
 from schemas.config import RunConfig
-from schemas.funnel import FunnelStep
 
 
 @flow(name="rampforge", flow_run_name="{run}", persist_result=False, validate_parameters=False)
@@ -38,25 +44,46 @@ def run_stages(run: str, root: str, config: dict[str, Any], cache: str, stages: 
     place = Workplace(RunFolder(Path(root)), RunConfig.model_validate(config), Path(cache))
     with ExitStack() as stack:
         stack.enter_context(place.run.locked())
+        wanted = [name for name in stages if find_spec(name).enabled(place.config)]
+        owed = [find_spec(name) for name in wanted if place.run.find_manifest(name) is None]
+        roles = list_roles(place.config, owed)
+        check_roles(place.config, roles)
+        refuse_wrong_keys(place.config, roles)
+        if list_chat_roles(place.config, wanted):
+            begin_sitting(place.run)
         served = stack.enter_context(serve_models(place.config, place.cache, place.run.root / "logs"))
-        pool = stack.enter_context(WorkerPool(served.execution.workers))
+        stack.callback(clear_live, place.run)  # what the last calls of a stopped run have told
+        pool = stack.enter_context(WorkerPool(served.execution.workers, served.llm.limits.grace))
         sitting = Sitting(replace(place, config=served), pool, ProgressBoard())
         write_record(place, sitting.timings)  # the place as configured: where our own server listens is no setting
-        for name in stages:
+        for name in wanted:
             before = len(sitting.timings)
             run_corpus(sitting) if name == CORPUS.name else run_stage(sitting, find_spec(name))
             write_record(place, sitting.timings[before:])
-    publish_artifacts(place)
+    publish_run(place)
     return root
 
 
 def start_job(root: Path, config: RunConfig, cache: Path, stages: Sequence[str]) -> None:
     """Run the flow in this process. Raises RampforgeError for anything a user can mend."""
     workers = config.execution.workers or os.cpu_count() or 1
+    config = settle_prices(config, stages)
+    check_tracing(config.llm.trace, os.environ)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
-    with local_api():
+    with local_api(), say_how_to_go_on(root):
         flow_of_run(root.resolve().name, str(root), config.model_dump(mode="json"), str(cache), list(stages))
+
+
+@contextmanager
+def say_how_to_go_on(root: Path) -> Iterator[None]:
+    """Tell whoever stops the run by Ctrl-C what became of it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        line = f"stopped; finished records and calls are kept: `rampforge resume {root}` goes on"
+        Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
+        raise
 
 
 def redo_from(root: Path, stage: str) -> None:
@@ -66,27 +93,3 @@ def redo_from(root: Path, stage: str) -> None:
         raise StorageError(f"--redo {stage}: no such stage", f"the stages are {', '.join(names)}")
     for name in reversed(names[names.index(stage) :]):
         discard_stage(RunFolder(root), name)
-
-
-def publish_artifacts(place: Workplace) -> None:
-    """Show the funnel and the way to the report in Prefect."""
-    funnel = collect_funnel(place.run)
-    create_table_artifact(table=[show_step(step) for step in funnel], key="funnel", description="In = out + rejected")
-    report = place.run.report.resolve()
-    lines = [f"# {place.run.name}", "", f"Folder: `{place.run.root.resolve()}`"]
-    if report.exists():
-        lines += ["", f"Report: [{report.name}]({report.as_uri()})"]
-    create_markdown_artifact(markdown="\n".join(lines), key="run")
-
-
-def show_step(step: FunnelStep) -> dict[str, Any]:
-    """A row of the funnel as a person reads it."""
-    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items(), key=lambda r: -r[1]))
-    return {
-        "stage": step.stage,
-        "unit": step.unit,
-        "in": step.entered,
-        "out": step.passed,
-        "rejected": sum(step.rejected.values()),
-        "reasons": reasons,
-    }

@@ -1,7 +1,7 @@
-"""Shows how far a stage is, by counting the lines of its journals: nothing in the work itself has to report.
+"""Shows how far a stage is, from what its workers and the books tell.
 
-On a terminal a bar with rate and time left; elsewhere a plain line now and then. A stage that finishes nothing for
-two minutes says so.
+On a terminal a bar, and under it what the language models do; elsewhere a plain line every ten seconds. The same goes
+into `live/<stage>.json`, for whoever else watches, and beside Prefect's bar. A stall is told once, and its end.
 """
 
 from __future__ import annotations
@@ -9,66 +9,81 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from pipeline.storage.run_folder import RunFolder
+from flows.artifacts import ProgressArtifact
+from flows.live_files import clear_live, write_live
+from flows.live_text import describe_end, describe_rest, describe_stage, name_many
+from flows.stage_gauge import StageGauge
+from flows.stages import StageSpec, Workplace
+from flows.stall_watch import StallWatch
+from schemas.live import StageLive
 
 POLL_SECONDS = 0.5
-PLAIN_LINE_SECONDS = 15.0
-STALL_SECONDS = 120.0
+PLAIN_LINE_SECONDS = 10.0
 
 
-def name_many(unit: str) -> str:
-    """The plural of a unit."""
-    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+class View(AbstractContextManager["View"], Protocol):
+    """Where the state of a stage is shown while the block runs."""
+
+    def show(self, live: StageLive) -> None:
+        """Show it, or leave it for now."""
+        ...
 
 
-class RateColumn(ProgressColumn):
-    """Units a second since the stage began."""
+class PlainView:
+    """A line now and then."""
 
-    def render(self, task: Task) -> Text:
-        """The rate, as text."""
-        rate = task.completed / task.elapsed if task.elapsed else 0.0
-        return Text(f"{rate:,.1f}/s", style="cyan")
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._next = time.monotonic() + PLAIN_LINE_SECONDS
+
+    def show(self, live: StageLive) -> None:
+        """Print a line when it is time for one."""
+        if time.monotonic() >= self._next:
+            self._next += PLAIN_LINE_SECONDS
+            self._console.print(describe_stage(live), highlight=False, markup=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """There is nothing to take away."""
 
 
-class JournalCounter:
-    """Counts the finished inputs of a stage: those of committed shards, and the lines of journals under way."""
+class TerminalView:
+    """A bar, and a line under it."""
 
-    def __init__(self, run: RunFolder, stage: str) -> None:
-        self._folder = run.journal(stage, "x").parent
-        self._committed: dict[str, int] = {}
-        self._lines: dict[Path, tuple[int, int]] = {}
+    def __init__(self, console: Console, spec: StageSpec, total: int | None) -> None:
+        columns = (
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(name_many(spec.unit)),
+            TextColumn("[cyan]{task.fields[rate]:,.1f}/s"),
+        )
+        self._progress = Progress(*columns)
+        self._bar = self._progress.add_task(spec.name, total=total, rate=0.0)
+        self._below = Text(style="dim")
+        self._live = Live(Group(self._progress, self._below), console=console, transient=True, refresh_per_second=4)
 
-    def commit(self, shard: str, inputs: int) -> None:
-        """Note that a shard is done."""
-        self._committed[shard] = inputs
+    def show(self, live: StageLive) -> None:
+        """Draw it."""
+        self._progress.update(self._bar, completed=live.done, rate=live.rate)
+        self._below.plain = "; ".join(describe_rest(live))
 
-    def count(self) -> int:
-        """Inputs that are done by now."""
-        under_way = 0
-        for path in list(self._folder.glob("*.jsonl")) if self._folder.exists() else []:
-            if path.stem not in self._committed:
-                under_way += self._count_lines(path)
-        return sum(self._committed.values()) + under_way
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
 
-    def _count_lines(self, path: Path) -> int:
-        read, lines = self._lines.get(path, (0, 0))
-        try:
-            with path.open("rb") as file:
-                file.seek(read)
-                while block := file.read(1 << 20):
-                    read += len(block)
-                    lines += block.count(b"\n")
-        except FileNotFoundError:  # committed between the listing and the look
-            return lines
-        self._lines[path] = (read, lines)
-        return lines
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
 
 class ProgressBoard:
@@ -78,72 +93,65 @@ class ProgressBoard:
         self.console = console or Console(stderr=True)
 
     @contextmanager
-    def stage(self, run: RunFolder, stage: str, unit: str, total: int | None) -> Iterator[JournalCounter]:
+    def stage(self, place: Workplace, spec: StageSpec, total: int | None) -> Iterator[StageGauge]:
         """Show one stage while the block runs."""
-        counter = JournalCounter(run, stage)
+        clear_live(place.run)
+        gauge = StageGauge(place, spec, total)
         stop = threading.Event()
-        show = self._draw_bar if self.console.is_terminal else self._print_lines
-        thread = threading.Thread(target=show, args=(counter, stage, unit, total, stop), daemon=True)
-        started = time.monotonic()
-        thread.start()
-        try:
-            yield counter
-        finally:
-            stop.set()
-            thread.join()
-        seconds = time.monotonic() - started
-        done = counter.count()
-        rate = done / seconds if seconds else 0.0
-        self.console.print(
-            f"[green]done[/] {stage:<13}{done:>9,} {name_many(unit):<13}{seconds:>8.1f} s {rate:>10,.1f}/s",
-            highlight=False,
-        )
+        with ProgressArtifact(spec.name) as artifact:
+            thread = threading.Thread(target=self._watch, args=(place, spec, total, gauge, artifact, stop), daemon=True)
+            thread.start()
+            try:
+                yield gauge
+            except BaseException as error:
+                self._end(stop, thread)
+                self._tell_break(gauge.read(), error, place)
+                raise
+            else:
+                self._end(stop, thread)
+                live = gauge.read()
+                artifact.show(live)
+                done = f"[green]done[/] {spec.name:<13}{describe_end(live)}"
+                self.console.print(done, highlight=False, soft_wrap=True)
+            finally:
+                clear_live(place.run)
 
-    def _draw_bar(
-        self, counter: JournalCounter, stage: str, unit: str, total: int | None, stop: threading.Event
+    @staticmethod
+    def _end(stop: threading.Event, thread: threading.Thread) -> None:
+        stop.set()
+        thread.join()
+
+    def _watch(
+        self,
+        place: Workplace,
+        spec: StageSpec,
+        total: int | None,
+        gauge: StageGauge,
+        artifact: ProgressArtifact,
+        stop: threading.Event,
     ) -> None:
-        columns = (
-            TextColumn("{task.description:<18}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(f"{name_many(unit)}"),
-        )
-        watch = StallWatch(self.console, stage)
-        with Progress(*columns, RateColumn(), TimeRemainingColumn(), console=self.console, transient=True) as progress:
-            bar = progress.add_task(stage, total=total)
+        watch = StallWatch(spec.name, time.monotonic())
+        view: View = TerminalView(self.console, spec, total) if self.console.is_terminal else PlainView(self.console)
+        with view:
             while not stop.wait(POLL_SECONDS):
-                count = counter.count()
-                progress.update(bar, completed=count)
-                watch.note(count)
+                live = gauge.read()
+                for line in watch.note(time.monotonic(), live.done, gauge.endpoints):
+                    self.console.print(Text(line, style="yellow"), soft_wrap=True)
+                if live.calls and watch.stalled:
+                    live = live.model_copy(update={"calls": live.calls.model_copy(update={"stalled": watch.stalled})})
+                write_live(place.run.live_stage(spec.name), live)
+                view.show(live)
+                artifact.show(live)
 
-    def _print_lines(
-        self, counter: JournalCounter, stage: str, unit: str, total: int | None, stop: threading.Event
-    ) -> None:
-        watch = StallWatch(self.console, stage)
-        started = time.monotonic()
-        while not stop.wait(PLAIN_LINE_SECONDS):
-            count = counter.count()
-            rate = count / (time.monotonic() - started)
-            left = f", about {(total - count) / rate:,.0f} s left" if total and rate else ""
-            of = f"/{total:,}" if total else ""
-            self.console.print(f"{stage}: {count:,}{of} {name_many(unit)}, {rate:,.1f}/s{left}", highlight=False)
-            watch.note(count)
-
-
-class StallWatch:
-    """Says once when nothing has finished for a long while."""
-
-    def __init__(self, console: Console, stage: str) -> None:
-        self._console = console
-        self._stage = stage
-        self._last = (0, time.monotonic())
-        self._warned = False
-
-    def note(self, count: int) -> None:
-        """Compare with the count noted before."""
-        now = time.monotonic()
-        if count != self._last[0]:
-            self._last, self._warned = (count, now), False
-        elif now - self._last[1] > STALL_SECONDS and not self._warned:
-            self._console.print(f"[yellow]{self._stage}: nothing finished for {now - self._last[1]:.0f} s[/]")
-            self._warned = True
+    def _tell_break(self, live: StageLive, error: BaseException, place: Workplace) -> None:
+        """Say where a stage stands that did not come to its end, and what is still being done."""
+        self.console.print(f"stopped {describe_stage(live)}", highlight=False, markup=False, soft_wrap=True)
+        in_flight = live.calls.in_flight if live.calls else 0
+        if isinstance(error, KeyboardInterrupt) and in_flight:
+            grace = place.config.llm.limits.grace
+            self.console.print(
+                f"finishing about {in_flight:,} calls in flight and keeping their replies, for at most {grace:.0f} s; "
+                "Ctrl-C again leaves them",
+                highlight=False,
+                soft_wrap=True,
+            )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from flows.chat_models import locate_books, open_budget
 from flows.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
 from flows.sources import find_models, find_sources
 from flows.stage_table import STAGES
 from flows.stages import Workplace
+from pipeline.planning.actuals import count_accepted, sum_spending
 from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.stage_ledger import digest_manifest
 from prompts.library import digest_templates
+from schemas.config import RunConfig
 from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord, StageTiming
+from schemas.spending import RunSpending
+
+ENGINE = "engine"
+"""Name of the search engine's fingerprint, in the facts of the trajectories and in run.json."""
 
 
 def collect_funnel(run: RunFolder) -> tuple[FunnelStep, ...]:
@@ -24,11 +30,26 @@ def collect_funnel(run: RunFolder) -> tuple[FunnelStep, ...]:
     return sum_funnel(step for manifest in manifests if manifest for shard in manifest.shards for step in shard.funnel)
 
 
+def collect_spending(run: RunFolder, config: RunConfig, funnel: Iterable[FunnelStep]) -> RunSpending | None:
+    """What the calls of a run have cost so far, and what that is for each accepted trajectory; None before any call."""
+    if not locate_books(run).exists():
+        return None
+    budget = open_budget(run, config)
+    return sum_spending(budget.usage(), budget.busy_seconds, budget.prices, count_accepted(funnel))
+
+
+def name_engine(run: RunFolder) -> dict[str, str]:
+    """The fingerprint of the engine that the trajectories were made with, once they are."""
+    manifest = run.find_manifest("trajectories")
+    return {ENGINE: manifest.settings[ENGINE]} if manifest and ENGINE in manifest.settings else {}
+
+
 def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
     """Write run.json, adding the timings of this sitting to those of earlier ones."""
     earlier = place.run.find_record()
     manifests = {stage: place.run.find_manifest(stage) for stage in STAGES}
-    usage = open_budget(place.run, place.config).usage() if locate_books(place.run).exists() else ()
+    funnel = collect_funnel(place.run)
+    spending = collect_spending(place.run, place.config, funnel)
     record = RunRecord(
         run=place.run.name,
         version=rampforge_version(),
@@ -38,11 +59,13 @@ def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
         sources=fingerprint_sources(find_sources(place)),
         models=find_models(place),
         prompts=digest_templates(),
-        fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest},
-        funnel=collect_funnel(place.run),
+        fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest}
+        | name_engine(place.run),
+        funnel=funnel,
         timings=(*(earlier.timings if earlier else ()), *timings),
-        tokens=sum(role.prompt_tokens + role.completion_tokens for role in usage),
-        cost=sum(role.cost for role in usage),
+        tokens=sum(role.prompt_tokens + role.completion_tokens for role in spending.roles) if spending else 0,
+        cost=sum(role.cost for role in spending.roles) if spending else 0.0,
+        spending=spending,
     )
     write_whole(place.run.root / "run.json", record.model_dump_json(indent=1).encode())
     return record

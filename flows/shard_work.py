@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.interruption import INTERRUPTION
 from flows.provenance import stage_provenance
+from flows.shard_reporter import ShardReporter, count_lines
 from flows.stage_table import find_spec
 from flows.stages import StageSpec, Workplace
+from flows.trace_export import trace_shard
+from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.run_folder import RunFolder
@@ -30,21 +35,30 @@ class ShardReport:
 class TimedStage:
     """A stage whose own time is measured: reading inputs and writing outcomes is not counted."""
 
-    def __init__(self, stage: Stage[Any]) -> None:
+    def __init__(self, stage: Stage[Any], note: Callable[[Outcome], None]) -> None:
+        """`note` is told of each outcome that has been put away."""
         self._stage = stage
+        self._note = note
+        self._outcomes: Iterator[Outcome] = iter(())
         self.whole_shard = stage.whole_shard
         self.seconds = 0.0
 
     def run(self, inputs: Iterable[Any]) -> Iterator[Outcome]:
         """The stage's outcomes, unchanged."""
-        outcomes = iter(self._stage.run(self._unclocked(inputs)))
+        self._outcomes = iter(self._stage.run(self._unclocked(inputs)))
         while True:
             started = time.perf_counter()
-            outcome = next(outcomes, None)
+            outcome = next(self._outcomes, None)
             self.seconds += time.perf_counter() - started
             if outcome is None:
                 return
             yield outcome
+            self._note(outcome)
+
+    def close(self) -> None:
+        """End the stage where it stands; one that asks language models waits for the calls in flight."""
+        if isinstance(self._outcomes, Generator):
+            self._outcomes.close()
 
     def _unclocked(self, inputs: Iterable[Any]) -> Iterator[Any]:
         items = iter(inputs)
@@ -62,7 +76,8 @@ def prepare_stage(stage: str, root: Path, config: RunConfig, cache: Path) -> flo
     spec = find_spec(stage)
     started = time.perf_counter()
     if spec.prepare is not None:
-        spec.prepare(Workplace(RunFolder(root), config, cache))
+        with INTERRUPTION.at_work():
+            spec.prepare(Workplace(RunFolder(root), config, cache))
     return time.perf_counter() - started
 
 
@@ -72,7 +87,8 @@ def work_shard(stage: str, root: Path, shard: str, config: RunConfig, cache: Pat
     spec = find_spec(stage)
     if spec.open is None or spec.read is None:
         raise TypeError(f"stage {stage} has no shards")
-    return run_timed(spec, place, shard, spec.open(place, shard), spec.read(place, shard))
+    with INTERRUPTION.at_work():
+        return run_timed(spec, place, shard, spec.open(place, shard), spec.read(place, shard))
 
 
 def clean_pages(root: Path, shard: str, config: RunConfig, cache: Path, pages: list[RawPage]) -> ShardReport:
@@ -80,12 +96,22 @@ def clean_pages(root: Path, shard: str, config: RunConfig, cache: Path, pages: l
     from pipeline.corpus.document_stage import DocumentStage
 
     place = Workplace(RunFolder(root), config, cache)
-    return run_timed(find_spec("corpus"), place, shard, DocumentStage(config.corpus), pages)
+    with INTERRUPTION.at_work():
+        return run_timed(find_spec("corpus"), place, shard, DocumentStage(config.corpus), pages)
 
 
 def run_timed(spec: StageSpec, place: Workplace, shard: str, stage: Stage[Any], inputs: Iterable[Any]) -> ShardReport:
     """Run a stage that is open over inputs that are at hand."""
-    timed = TimedStage(stage)
-    provenance = stage_provenance(place.run, spec.name)
-    commit = run_shard(ShardPlan(place.run, spec.name, shard, spec.outputs, provenance), timed, inputs)
+    plan = ShardPlan(place.run, spec.name, shard, spec.outputs, stage_provenance(place.run, spec.name))
+    resumed = 0 if stage.whole_shard else count_lines(place.run.journal(spec.name, shard))
+    asked = stage if isinstance(stage, ConcurrentStage) else None
+    reporter = ShardReporter(place.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)
+    timed = TimedStage(stage, reporter.note)
+    with ExitStack() as stack:
+        stack.enter_context(reporter)
+        if asked:
+            stack.enter_context(trace_shard(place, spec.name, shard))
+            stack.enter_context(INTERRUPTION.asking())
+        stack.callback(timed.close)
+        commit = run_shard(plan, timed, inputs)
     return ShardReport(commit, timed.seconds)

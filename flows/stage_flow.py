@@ -15,9 +15,12 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 
-from flows.progress import JournalCounter, ProgressBoard
+from flows.artifacts import publish_stage
+from flows.progress import ProgressBoard
 from flows.shard_work import ShardReport, prepare_stage, work_shard
+from flows.stage_gauge import StageGauge
 from flows.stages import StageSpec, Workplace
+from flows.unread_watch import UnreadWatch
 from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError
 from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage, pick_settings
@@ -55,14 +58,16 @@ def run_stage(sitting: Sitting, spec: StageSpec) -> StageManifest:
     shards = [shard.shard for shard in upstream.shards] if spec.open else []
     total = upstream.rows(spec.inputs.dataset) if spec.inputs else 0
     started = time.monotonic()
-    with sitting.board.stage(run, spec.name, spec.unit, total) as counter:
+    with sitting.board.stage(sitting.place, spec, total) as gauge:
         work = prepare(sitting, spec) if spec.prepare else 0.0
-        reports = work_shards(sitting, spec, shards, counter)
+        reports = work_shards(sitting, spec, shards, gauge)
         if not shards:
-            counter.commit("all", total)
+            gauge.enter_whole(total)
     work += sum(report.work_seconds for report in reports)
     note_timing(sitting, spec.name, started, work, total)
-    return close_stage(run, spec.name, shards)
+    manifest = close_stage(run, spec.name, shards)
+    publish_stage(gauge.latest, manifest)
+    return manifest
 
 
 def prepare(sitting: Sitting, spec: StageSpec) -> float:
@@ -77,21 +82,22 @@ def prepare(sitting: Sitting, spec: StageSpec) -> float:
     return seconds
 
 
-def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], counter: JournalCounter) -> list[ShardReport]:
+def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge: StageGauge) -> list[ShardReport]:
     """Run every shard as a Prefect task; when one fails the others still finish, then its error is raised."""
-    place = sitting.place
+    place, watch = sitting.place, UnreadWatch(spec.name)
 
     @task(name=spec.name, task_run_name="{shard}", cache_policy=NO_CACHE, **retry_options(sitting))
     def run_one(shard: str) -> ShardReport:
         future = sitting.pool.submit(work_shard, spec.name, place.run.root, shard, place.config, place.cache)
         report = future.result()
-        counter.commit(shard, report.commit.inputs)
+        gauge.enter(report.commit)
+        watch.note(report.commit)
         return report
 
     done = {shard: place.run.find_commit(spec.name, shard) for shard in shards}
     reports = [ShardReport(commit, 0.0) for commit in done.values() if commit]
     for report in reports:
-        counter.commit(report.commit.shard, report.commit.inputs)
+        gauge.enter_earlier(report.commit)
     futures = [run_one.submit(shard) for shard, commit in done.items() if commit is None]
     wait(futures)
     return reports + [future.result() for future in futures]
@@ -102,7 +108,7 @@ def retry_options(sitting: Sitting) -> dict[str, Any]:
     return {
         "retries": sitting.place.config.execution.retries,
         "retry_delay_seconds": RETRY_SECONDS,
-        "retry_condition_fn": _may_pass_next_time,
+        "retry_condition_fn": lambda *state: not sitting.pool.stopping and _may_pass_next_time(*state),
     }
 
 

@@ -27,7 +27,7 @@ from schemas.funnel import Reject
 from schemas.judgements import Judgement
 from schemas.passages import Chunk, Passage
 from schemas.record import Record
-from schemas.tasks import MaskTask, SpanSet
+from schemas.tasks import MaskTask, Proposals, SpanSet
 from schemas.trajectories import Trajectory
 
 DATASETS: tuple[type[Record], ...] = (
@@ -35,6 +35,7 @@ DATASETS: tuple[type[Record], ...] = (
     Redirect,
     Chunk,
     Passage,
+    Proposals,
     SpanSet,
     MaskTask,
     Trajectory,
@@ -99,19 +100,36 @@ def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
     return DeduplicateStage(read_duplicates(locate_duplicates(place), name))
 
 
+def open_proposals(place: Workplace, shard: str) -> Stage[Any]:
+    """Passages to what a language model would hide in them."""
+    from flows.chat_models import make_stage, open_model
+    from pipeline.asking.asker import Sampling
+    from pipeline.masking.proposal_stage import STAGE, ProposalStage
+
+    config, model = place.config, open_model(place, STAGE, shard)
+    sampling = Sampling(0.0, config.masking.extractor_tokens, config.agents.parse_retries)
+    return make_stage(place, model, ProposalStage(model, sampling, config.llm.roles, _sample(place, shard)).work)
+
+
 def open_spans(place: Workplace, shard: str) -> Stage[Any]:
     """Passages to the spans that may be hidden in them."""
-    from pipeline.masking.sampling import count_needed, sample_passages
     from pipeline.masking.span_stage import SpanStage
+
+    config = place.config.masking
+    proposals = {p.passage_id: p for p in _read(place, Proposals, shard)} if config.extractor else None
+    targets = {link.target for passage in _read(place, Passage, shard) for link in passage.links}
+    aliases = find_aliases(place.run.dataset(Redirect.dataset), targets)
+    return SpanStage(config, _open_ner(place), _open_scorer(place), aliases, _sample(place, shard), proposals)
+
+
+def _sample(place: Workplace, shard: str) -> frozenset[str] | None:
+    """Ids of the passages of a shard that spans are sought in; None for all."""
+    from pipeline.masking.sampling import count_needed, sample_passages
 
     config = place.config.masking
     wanted = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
     quota = _share_limit(place, "dedup", Passage, shard, wanted)
-    passages = _read(place, Passage, shard)
-    sampled = sample_passages(passages, quota, place.config.seed) if quota is not None else None
-    targets = {link.target for passage in _read(place, Passage, shard) for link in passage.links}
-    aliases = find_aliases(place.run.dataset(Redirect.dataset), targets)
-    return SpanStage(config, _open_ner(place), _open_scorer(place), aliases, sampled)
+    return sample_passages(_read(place, Passage, shard), quota, place.config.seed) if quota is not None else None
 
 
 def _open_ner(place: Workplace) -> Any:
@@ -156,31 +174,32 @@ def read_spanned(place: Workplace, shard: str) -> Iterator[Any]:
 
 def build_index(place: Workplace) -> None:
     """Index the passages of all shards."""
-    from pipeline.search import bm25
-    from pipeline.search.passage_store import read_shards
+    from flows.local_engines import build_parts
 
     with storage_boundary(place.run.index):
-        passages = read_shards(_list_files(place, "dedup", Passage))
-        bm25.build_index(passages, place.run.index, place.config.search, place.config.corpus.lang)
+        build_parts(place, _list_files(place, "dedup", Passage))
 
 
 def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
     """Tasks to trajectories."""
+    from flows.search_engines import open_async_engine, open_engine, open_term_statistics
     from pipeline.agents.extractive import ExtractiveAgents
     from pipeline.agents.trajectory_stage import TrajectoryStage
-    from pipeline.search.bm25 import Bm25Engine
 
-    engine = Bm25Engine(place.run.index)
     if place.config.agents.policy == "agents":
         from flows.chat_models import make_stage, open_model
+        from pipeline.agents.attempt_services import ModelWithEngine
         from pipeline.agents.llm_trajectory_stage import LlmTrajectoryStage
+        from pipeline.llm.prices import PriceTable
 
         model, config = open_model(place, "trajectories", shard), place.config
-        return make_stage(
-            place, model, LlmTrajectoryStage(engine, model, config.search, config.agents, config.llm.roles).work
-        )
-    agents = ExtractiveAgents(engine.lang, engine.rarity)
-    return TrajectoryStage(engine, agents, place.config.search, place.config.agents)
+        engine = open_async_engine(place, shard)
+        price = PriceTable(config.llm.prices).cost
+        stage = LlmTrajectoryStage(engine, model, config.search, config.agents, config.llm.roles, price)
+        return make_stage(place, ModelWithEngine(model, engine), stage.work)
+    terms = open_term_statistics(place)
+    agents = ExtractiveAgents(terms.lang, terms.rarity)
+    return TrajectoryStage(open_engine(place, shard), agents, place.config.search, place.config.agents)
 
 
 def open_judgements(place: Workplace, shard: str) -> Stage[Any]:

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flows import stage_openers as openers
+from flows.local_engines import index_facts
 from flows.provenance import fingerprint_sources
+from flows.search_engines import needs_index, read_fingerprint
+from flows.serving import SCORER, names_served_scorer
 from flows.sources import find_models, find_sources
 from flows.stage_openers import reading
 from flows.stages import StageSpec, Workplace
+from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
+from pipeline.judging.llm_judge import ROLE as JUDGE
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.prices import PriceTable
+from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
+from pipeline.search.simulated_source import ROLE as SIMULATOR
+from pipeline.storage.stage_ledger import digest_manifest
+from schemas.config import RunConfig
 from schemas.documents import Document, Redirect
 from schemas.judgements import Judgement
 from schemas.passages import Chunk, Passage
-from schemas.tasks import MaskTask, SpanSet
+from schemas.search_config import EngineKind
+from schemas.tasks import MaskTask, Proposals, SpanSet
 from schemas.trajectories import Trajectory
 
 SPAN_KEYS = (
@@ -32,23 +44,70 @@ SPAN_KEYS = (
 """Keys of `masking` that decide which spans may be hidden; the others only decide which of them are.
 (`selection` is among them because `random` takes spans of any perplexity.)"""
 
+PROPOSAL_KEYS = (
+    "seed",
+    "masking.limit",
+    "masking.tasks_per_passage",
+    "masking.extractor_tokens",
+    "agents.parse_retries",
+)
+"""Keys that decide what the extractor is asked, and how often."""
+
 
 def _source_facts(place: Workplace) -> Mapping[str, str]:
     fingerprints = fingerprint_sources(find_sources(place))
     return {f"source {name}": fingerprint for name, fingerprint in fingerprints.items()}
 
 
-def _model_facts(place: Workplace) -> Mapping[str, str]:
-    scorer = place.config.llm.roles.get("scorer")
-    served = {"llm.roles.scorer": scorer.model_dump_json()} if scorer else {}
-    return served | {f"model {name}": revision for name, revision in find_models(place).items()}
+def _span_facts(place: Workplace) -> Mapping[str, str]:
+    scorer = place.config.llm.roles.get(SCORER)
+    served = {f"llm.roles.{SCORER}": scorer.model_dump_json()} if scorer else {}
+    asked = _asks_extractor(place.config)
+    proposed = {"proposals": digest_manifest(place.run.manifest("proposals"))} if asked else {}
+    return served | proposed | {f"model {name}": revision for name, revision in find_models(place).items()}
+
+
+def _asks_extractor(config: RunConfig) -> bool:
+    return config.masking.extractor
+
+
+def _extractor_facts(place: Workplace) -> Mapping[str, str]:
+    return {f"llm.roles.{EXTRACTOR}": find_role(place.config.llm, EXTRACTOR).model_dump_json()}
+
+
+def _scorer_roles(config: RunConfig) -> tuple[str, ...]:
+    return (SCORER,) if names_served_scorer(config) else ()
+
+
+def _agent_roles(config: RunConfig) -> tuple[str, ...]:
+    return AGENT_ROLES if config.agents.policy == "agents" else ()
+
+
+def _attempt_roles(config: RunConfig) -> tuple[str, ...]:
+    """Of the agents, and of the language model that plays the search engine."""
+    simulated = config.search.engine is EngineKind.SIMULATED
+    return (*_agent_roles(config), *((SIMULATOR,) if simulated else ()))
+
+
+def _judge_roles(config: RunConfig) -> tuple[str, ...]:
+    return (JUDGE,) if config.judging.judge == "llm" else ()
 
 
 def _engine_facts(place: Workplace) -> Mapping[str, str]:
-    from pipeline.search.bm25 import Bm25Engine
+    if needs_index(place.config):
+        place.run.manifest("index")
+    return {"engine": read_fingerprint(place)}
 
-    place.run.manifest("index")
-    return {"engine": Bm25Engine(place.run.index).fingerprint}
+
+def _attempt_facts(place: Workplace) -> Mapping[str, str]:
+    return {**_engine_facts(place), **_price_facts(place)}
+
+
+def _price_facts(place: Workplace) -> Mapping[str, str]:
+    """Trajectories carry what they cost."""
+    table = PriceTable(place.config.llm.prices)
+    models = sorted({find_role(place.config.llm, role).model for role in _agent_roles(place.config)})
+    return {f"price of {model}": price.model_dump_json() for model in models if (price := table.find(model))}
 
 
 CORPUS = StageSpec("corpus", None, "page", ("corpus",), outputs=(Document, Redirect), facts=_source_facts)
@@ -74,6 +133,19 @@ _DEDUP = StageSpec(
     open=openers.open_dedup,
     prepare=openers.find_near_duplicates,
 )
+_PROPOSALS = StageSpec(
+    "proposals",
+    upstream="dedup",
+    unit="passage",
+    decides=PROPOSAL_KEYS,
+    inputs=Passage,
+    outputs=(Proposals,),
+    read=reading(Passage),
+    open=openers.open_proposals,
+    facts=_extractor_facts,
+    enabled=_asks_extractor,
+    roles=lambda _: (EXTRACTOR,),
+)
 _SPANS = StageSpec(
     "spans",
     upstream="dedup",
@@ -83,7 +155,8 @@ _SPANS = StageSpec(
     outputs=(SpanSet,),
     read=reading(Passage),
     open=openers.open_spans,
-    facts=_model_facts,
+    facts=_span_facts,
+    roles=_scorer_roles,
 )
 _TASKS = StageSpec(
     "tasks",
@@ -99,9 +172,11 @@ _INDEX = StageSpec(
     "index",
     upstream="dedup",
     unit="passage",
-    decides=("search.engine", "search.k1", "search.b"),
+    decides=("search.engine", "search.k1", "search.b", "search.tokenizer"),
     inputs=Passage,
     prepare=openers.build_index,
+    facts=index_facts,
+    enabled=needs_index,
 )
 _TRAJECTORIES = StageSpec(
     "trajectories",
@@ -112,7 +187,8 @@ _TRAJECTORIES = StageSpec(
     outputs=(Trajectory,),
     read=reading(MaskTask),
     open=openers.open_trajectories,
-    facts=_engine_facts,
+    facts=_attempt_facts,
+    roles=_attempt_roles,
 )
 _JUDGEMENTS = StageSpec(
     "judgements",
@@ -123,6 +199,7 @@ _JUDGEMENTS = StageSpec(
     outputs=(Judgement,),
     read=openers.read_attempts,
     open=openers.open_judgements,
+    roles=_judge_roles,
 )
 REPORT = StageSpec(
     "report",
@@ -134,7 +211,8 @@ REPORT = StageSpec(
 )
 
 STAGES: dict[str, StageSpec] = {
-    spec.name: spec for spec in (CORPUS, _CUT, _DEDUP, _SPANS, _TASKS, _INDEX, _TRAJECTORIES, _JUDGEMENTS, REPORT)
+    spec.name: spec
+    for spec in (CORPUS, _CUT, _DEDUP, _PROPOSALS, _SPANS, _TASKS, _INDEX, _TRAJECTORIES, _JUDGEMENTS, REPORT)
 }
 """Every stage, by name, in the order of the job."""
 

@@ -29,6 +29,14 @@ def _no_facts(_: Workplace) -> Mapping[str, str]:
     return {}
 
 
+def _always(_: RunConfig) -> bool:
+    return True
+
+
+def _no_roles(_: RunConfig) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class StageSpec:
     """One stage of the job. A stage without `read` and `open` has no shards: all its work is `prepare`."""
@@ -52,3 +60,7 @@ class StageSpec:
     """Work that must be done once, over all shards of `upstream`, before any shard."""
     facts: Callable[[Workplace], Mapping[str, str]] = _no_facts
     """What else decides its rows: fingerprints of files, models and indexes."""
+    enabled: Callable[[RunConfig], bool] = _always
+    """Whether the configuration asks for it; a stage that it does not ask for leaves no trace."""
+    roles: Callable[[RunConfig], tuple[str, ...]] = _no_roles
+    """The roles that language models play in it, each named in `llm.roles` or played by `default`."""

@@ -1,7 +1,8 @@
 """Processes for the CPU-bound work, kept for the whole run so that models and libraries are imported once.
 
-Promises: when the parent dies, by any signal, its workers die too, so no orphan writes into a journal that a resumed
-run has taken over; when a worker dies, its shard fails alone and the pool is made again.
+Promises: when the run is stopped, calls to language models that are in flight are ended and kept; when the parent
+dies, by any signal, its workers die too, so no orphan writes into a journal that a resumed run has taken over; when a
+worker dies, its shard fails alone and the pool is made again.
 """
 
 from __future__ import annotations
@@ -9,26 +10,33 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, Self, TypeVar
 
+from flows.interruption import INTERRUPTION, StoppedError, deaf_children
 from flows.logs import listen_to_ourselves
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MARGIN = 5.0
+"""Seconds beyond the grace period in which a worker puts its results away."""
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 class WorkerPool:
     """A pool of spawned processes that share the machine's cores fairly."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, grace: float = 0.0) -> None:
+        """`grace`: seconds that calls in flight are given when the run is stopped."""
+        self.stopping = False
+        self._grace = grace
         self.workers = workers or os.cpu_count() or 1
         # A killed worker leaves locks of its libraries behind. Python cleans them up, and need not say so.
         silence = "ignore:resource_tracker"
@@ -38,7 +46,10 @@ class WorkerPool:
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in some process. Function and arguments must pickle."""
-        with self._lock:
+        resource_tracker.ensure_running()  # started by a worker's start, it would give the worker its hearing back
+        with self._lock, deaf_children():
+            if self.stopping:
+                raise StoppedError("the run is being stopped")
             if self._executor is None:
                 self._executor = self._start()
             try:
@@ -58,12 +69,28 @@ class WorkerPool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
-        if self._executor is None:
+        with self._lock:
+            self.stopping = True
+            executor = self._executor
+        if executor is None:
             return
-        if kind is not None:  # finished records are journalled: there is nothing to wait for
-            for process in (self._executor._processes or {}).values():
+        if kind is not None:
+            self._stop(executor)
+        executor.shutdown(wait=True, cancel_futures=True)
+
+    def _stop(self, executor: ProcessPoolExecutor) -> None:
+        """Tell the workers to stop; kill those that do not in time, or at a second Ctrl-C."""
+        processes = list((executor._processes or {}).values())
+        for process in processes:
+            process.terminate()
+        executor.shutdown(wait=False, cancel_futures=True)
+        deadline = time.monotonic() + self._grace + MARGIN
+        try:
+            while (alive := [p.sentinel for p in processes if p.is_alive()]) and time.monotonic() < deadline:
+                wait(alive, timeout=deadline - time.monotonic())
+        finally:
+            for process in processes:
                 process.kill()
-        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _enter_worker(threads: int, level: int) -> None:
@@ -73,7 +100,7 @@ def _enter_worker(threads: int, level: int) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     # What libraries would draw on the terminal gets in the way of our own progress.
     os.environ["TQDM_DISABLE"] = "1"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    INTERRUPTION.listen()
     listen_to_ourselves(level)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StorageError
@@ -23,14 +21,26 @@ FIXES = {
 }
 
 
-@contextmanager
-def storage_boundary(path: Path) -> Iterator[None]:
+class StorageBoundary:
+    """Turns an OSError inside its block into a StorageError. Entered for every call: a generator would cost more."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            what, fix = FIXES.get(error.errno or 0, (error.strerror or str(error), ""))
+            raise StorageError(f"{self._path}: {what}", fix) from error
+
+
+def storage_boundary(path: Path) -> StorageBoundary:
     """Raise StorageError, naming the path and the way out, for any OSError inside."""
-    try:
-        yield
-    except OSError as error:
-        what, fix = FIXES.get(error.errno or 0, (error.strerror or str(error), ""))
-        raise StorageError(f"{path}: {what}", fix) from error
+    return StorageBoundary(path)
 
 
 def temporary_name(path: Path) -> Path:

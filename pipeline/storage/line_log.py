@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,8 @@ class LineLog:
         with storage_boundary(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            # Given back, and the lock with it, also when nobody holds this any more: a shard may be tried again here.
+            self._closing = weakref.finalize(self, os.close, self._file)
             self._lock()
             self._end = self._recover()
 
@@ -75,7 +78,7 @@ class LineLog:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._file)
+            self._closing()
             raise StorageError(f"{self.path}: another process writes this journal", "wait for it, or stop it") from None
 
     def _recover(self) -> int:
@@ -98,4 +101,4 @@ class LineLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        self._closing()

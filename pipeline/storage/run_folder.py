@@ -5,6 +5,7 @@
     ledger/<stage>/stage.json        what the stage was started with
     ledger/<stage>/manifest.json     the finished stage
     journals/<stage>/<shard>.jsonl   outcomes of shards under way
+    live/                            what a stage under way tells whoever watches it
     index/                           the search index
     run.json, report.html, logs/
 
@@ -58,6 +59,14 @@ class RunFolder:
     def journal(self, stage: str, shard: str) -> Path:
         """Path of a shard's journal."""
         return self.root / "journals" / stage / f"{shard}.jsonl"
+
+    def live_stage(self, stage: str) -> Path:
+        """Path of what a stage under way tells."""
+        return self.root / "live" / f"{stage}.json"
+
+    def live_shard(self, stage: str, shard: str) -> Path:
+        """Path of what a shard under way tells."""
+        return self.root / "live" / stage / f"{shard}.json"
 
     def ledger(self, stage: str) -> Path:
         """Folder of a stage's ledger."""

@@ -1,0 +1,133 @@
+"""What Prefect is shown of a run: a bar for each stage while it runs, a table when it has ended, the funnel at last.
+
+Promises: nothing here stops the work, or holds it up, when Prefect's API is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any, Self
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.live_text import describe_stage, name_many
+from flows.run_record import collect_funnel
+from flows.stages import Workplace
+from pipeline.report.agreement import drop_comparisons
+from pipeline.storage.shard_run import sum_funnel
+from schemas.funnel import FunnelStep
+from schemas.ledger import StageManifest
+from schemas.live import StageLive
+
+log = logging.getLogger(__name__)
+
+UPDATE_SECONDS = 10.0
+PATIENCE_SECONDS = 5.0
+"""How long the end of a stage waits for Prefect to take the last word on it."""
+
+
+class ProgressArtifact:
+    """Prefect's bar for one stage, kept up by a thread of its own while the block runs."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._latest: StageLive | None = None
+        self._id: Any = None  # Prefect types it as what an asynchronous caller gets, too
+        self._stop = threading.Event()
+        context = copy_context()  # where Prefect keeps which flow run this is
+        self._thread = threading.Thread(target=context.run, args=(self._publish_on,), daemon=True)
+
+    def show(self, live: StageLive) -> None:
+        """What is to be shown next."""
+        self._latest = live
+
+    def _publish_on(self) -> None:
+        attempt(self._publish)
+        while not self._stop.wait(UPDATE_SECONDS):
+            attempt(self._publish)
+        attempt(self._publish)
+
+    def _publish(self) -> None:
+        live = self._latest
+        share = measure_percent(live) if live else 0.0
+        said = describe_stage(live) if live else self._stage
+        if self._id is None:
+            self._id = create_progress_artifact(share, key=f"progress-{self._stage}", description=said)
+        else:
+            update_progress_artifact(self._id, share, description=said)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(PATIENCE_SECONDS)
+
+
+def measure_percent(live: StageLive) -> float:
+    """How much is done, 0 to 100; 0 as long as the total is unknown."""
+    return min(100.0, 100.0 * live.done / live.total) if live.total else 0.0
+
+
+def publish_stage(live: StageLive, manifest: StageManifest) -> None:
+    """Show what a stage has done: counts and, where it asked language models, calls, tokens and cost."""
+    steps = drop_comparisons(sum_funnel(step for shard in manifest.shards for step in shard.funnel))
+    row: dict[str, Any] = {
+        "stage": live.stage,
+        "unit": live.unit,
+        "done": live.done,
+        "done in this sitting": live.done_now,
+        "seconds": round(live.seconds, 1),
+        "rate": round(live.done_now / live.seconds, 2) if live.seconds else 0.0,
+    }
+    row |= {f"{name_many(step.unit)} rejected": sum(step.rejected.values()) for step in steps}
+    if live.calls:
+        row |= {
+            "calls": live.calls.answered,
+            "tokens in": live.calls.prompt_tokens,
+            "tokens out": live.calls.completion_tokens,
+            "cost": round(live.calls.stage_cost, 4),
+            "failed tries": f"{live.calls.fault_share:.1%}",
+        }
+    attempt(lambda: create_table_artifact(table=[row], key=f"stage-{live.stage}", description=describe_stage(live)))
+
+
+def publish_run(place: Workplace) -> None:
+    """Show the funnel and the way to the report."""
+    funnel = [show_step(step) for step in drop_comparisons(collect_funnel(place.run))]
+    attempt(lambda: create_table_artifact(table=funnel, key="funnel", description="In = out + rejected"))
+    report = place.run.report.resolve()
+    lines = [f"# {place.run.name}", "", f"Folder: `{place.run.root.resolve()}`"]
+    if report.exists():
+        lines += ["", f"Report: [{report.name}]({report.as_uri()})"]
+    attempt(lambda: create_markdown_artifact(markdown="\n".join(lines), key="run"))
+
+
+def show_step(step: FunnelStep) -> dict[str, Any]:
+    """A row of the funnel as a person reads it."""
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items(), key=lambda r: -r[1]))
+    return {
+        "stage": step.stage,
+        "unit": step.unit,
+        "in": step.entered,
+        "out": step.passed,
+        "rejected": sum(step.rejected.values()),
+        "reasons": reasons,
+    }
+
+
+def attempt(publish: Callable[[], object]) -> None:
+    """Publish if Prefect's API takes it."""
+    try:
+        publish()
+    except Exception as error:  # whatever it is, it is not worth a run
+        log.info("Prefect did not take an artifact: %s: %s", type(error).__name__, error)

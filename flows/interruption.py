@@ -1,0 +1,82 @@
+"""How a worker process hears that the run is being stopped, and what it does then.
+
+Promises: a worker that waits for language models ends the calls in flight and keeps their replies before it goes; any
+other goes at once, because what it has finished is journalled and what it has not costs nothing but time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from pipeline.errors import RampforgeError
+
+
+class StopRequested(BaseException):
+    """Raised in the midst of the work of a process that asks language models."""
+
+
+class StoppedError(RampforgeError):
+    """The work was stopped on request; it goes on when the run is resumed."""
+
+
+class Interruption:
+    """What the process is doing when the signal comes. There is one a process, as there is one handler."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self._working = self._asking = False
+
+    def listen(self) -> None:
+        """Hear SIGTERM, and be deaf to Ctrl-C: a terminal sends that to the workers too, and the parent decides."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGTERM, self._hear)
+
+    def _hear(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.stopping:
+            return
+        self.stopping = True
+        if self._asking:
+            raise StopRequested
+        if self._working:
+            os._exit(1)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Work that may be dropped at any moment. Raises StoppedError when the process has been told to stop."""
+        if self.stopping:
+            raise StoppedError("the run is being stopped")
+        self._working = True
+        try:
+            yield
+        except StopRequested:
+            raise StoppedError("the run was stopped") from None
+        finally:
+            self._working = False
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Work that must be told to end."""
+        self._asking = True
+        try:
+            yield
+        finally:
+            self._asking = False
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes started inside the block do not hear Ctrl-C, from their first instruction on, until they `listen`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+INTERRUPTION = Interruption()
+"""That of this process."""

@@ -1,0 +1,104 @@
+"""An append-only file of JSON lines, each with a `key`, that several processes write and read at the same time.
+
+Promises: a line whose append returned is seen by every process that looks for its key afterwards, and outlives the
+death of its writer; what a process killed while writing left behind is cut off by the next one that writes; of several
+lines of one key the first counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.storage.boundary import storage_boundary
+
+log = logging.getLogger(__name__)
+
+BLOCK = 1 << 20
+
+
+class SharedLog:
+    """One process's hold on the file, and which keys it has seen. Memory grows with the keys, not with the lines."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, made when it is not there. Raises StorageError where nothing can be written."""
+        self._path = path
+        self._places: dict[str, tuple[int, int]] = {}
+        self._end = 0
+        with storage_boundary(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._closing = weakref.finalize(self, os.close, self._file)
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """The line of a key, parsed; None when nobody has written one."""
+        if key not in self._places:
+            self._read_on()
+        place = self._places.get(key)
+        if place is None:
+            return None
+        with storage_boundary(self._path):
+            line: dict[str, Any] = orjson.loads(os.pread(self._file, place[1], place[0]))
+        return line
+
+    def append(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write lines under their keys, leaving out those that are there; all of them or, when this raises, none."""
+        with self._locked():
+            self._read_on()
+            content = b"".join(
+                orjson.dumps({"key": key, **line}, option=orjson.OPT_APPEND_NEWLINE)
+                for key, line in lines.items()
+                if key not in self._places
+            )
+            with storage_boundary(self._path):
+                # Nobody writes but us: a line without an end is that of a process that died in it.
+                os.ftruncate(self._file, self._end)
+                try:
+                    written = 0
+                    while written < len(content):
+                        written += os.write(self._file, content[written:])
+                except OSError:
+                    os.ftruncate(self._file, self._end)
+                    raise
+            self._read_on()
+
+    def close(self) -> None:
+        """Give the file back; also done when nobody holds the log any more."""
+        self._closing()
+
+    def _read_on(self) -> None:
+        """Take in the whole lines that were written since the last look."""
+        rest = b""
+        with storage_boundary(self._path):
+            while block := os.pread(self._file, BLOCK, self._end + len(rest)):
+                rest += block
+                whole = rest[: rest.rfind(b"\n") + 1]
+                rest = rest[len(whole) :]
+                for line in whole.splitlines(keepends=True):
+                    self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            key = orjson.loads(line)["key"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            log.warning("%s: a line is broken and left out", self._path)
+        else:
+            self._places.setdefault(key, (self._end, len(line)))
+        self._end += len(line)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with storage_boundary(self._path):
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)

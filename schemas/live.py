@@ -1,0 +1,130 @@
+"""What a run under way tells whoever watches it: small files under `live/`, written again about once a second.
+
+    live/<stage>/<shard>.json   a shard under work, by the process that works on it
+    live/<stage>.json           the whole stage, by the process that leads the run; what the terminal shows
+
+Nothing that decides a row is read from them, and they go when the stage ends. One that `kill -9` left behind shows by
+its age. Times are seconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from schemas.record import Frozen
+
+STALE_SECONDS = 15.0
+"""A record this old has no living writer."""
+
+
+class EndpointLive(Frozen):
+    """An endpoint as one process sees it. Counts are of the shard's work so far."""
+
+    name: str
+    """Its name in the configuration."""
+    in_flight: int
+    """Requests sent and not yet answered."""
+    limit: int
+    """Requests allowed at once by now."""
+    waiting: int
+    """Requests in line for it; one that any of several may take counts for each of them."""
+    answered: int
+    """Replies."""
+    faults: int
+    """Tries that came to nothing: errors, hangs, 429s, bodies cut off. Most are tried again."""
+    usual_seconds: float
+    """How long a reply takes: the mean of the slowest role; 0 before the first."""
+    last_fault: str
+    """What the latest fault was; empty for none."""
+
+
+class ShardLive(Frozen):
+    """A shard under work."""
+
+    stage: str
+    """The stage."""
+    shard: str
+    """The shard."""
+    pid: int
+    """Process that works on it."""
+    at: float
+    """When this was written."""
+    resumed: int
+    """Inputs that were done in earlier sittings."""
+    done: int
+    """Inputs done since."""
+    accepted: int | None
+    """Of those, what passed; None before anything tells."""
+    endpoints: tuple[EndpointLive, ...] = ()
+    """The language models asked, where the stage asks any."""
+
+
+class CallsLive(Frozen):
+    """The calls of a stage to language models, over all its processes."""
+
+    in_flight: int
+    """Requests sent and not yet answered."""
+    waiting: int
+    """Requests in line for an endpoint."""
+    answered: int
+    """Replies for this stage in this sitting."""
+    rate: float
+    """Replies a second, lately."""
+    fault_share: float
+    """Share of the tries that came to nothing, over the stage so far, 0 to 1."""
+    prompt_tokens: int
+    """Tokens sent for this stage in this sitting."""
+    completion_tokens: int
+    """Tokens received for it."""
+    prompt_rate: float
+    """Tokens sent a second, lately."""
+    completion_rate: float
+    """Tokens received a second, lately."""
+    stage_cost: float
+    """Cost of this stage in this sitting, by the price table."""
+    cost: float
+    """Cost of the run so far, over all sittings."""
+    cost_cap: float | None
+    """The cap on it."""
+    tokens: int
+    """Tokens of the run so far, both ways, over all sittings."""
+    token_cap: int | None
+    """The cap on them."""
+    stalled: tuple[str, ...]
+    """Endpoints from which nothing comes any more."""
+
+
+class StageLive(Frozen):
+    """A stage under work."""
+
+    run: str
+    """Name of the run."""
+    stage: str
+    """The stage."""
+    unit: str
+    """What its inputs are called."""
+    pid: int
+    """Process that leads the run."""
+    at: float
+    """When this was written."""
+    seconds: float
+    """How long the stage has been under work in this sitting."""
+    total: int | None
+    """Inputs there are; None where that is not known before the end."""
+    done: int
+    """Inputs done, over all sittings."""
+    done_now: int
+    """Of those, inputs done in this sitting."""
+    rate: float
+    """Inputs done a second, lately."""
+    accepted_share: float | None
+    """Share of the inputs done that passed; None before anything tells. (Of shards under work, only what was done in
+    this sitting counts.)"""
+    seconds_left: float | None
+    """About how long the rest will take; None where nothing tells."""
+    shards: int
+    """Shards under work."""
+    calls: CallsLive | None = None
+    """Its calls to language models, where it makes any."""
+
+    def is_stale(self, now: float) -> bool:
+        """Whether its writer has died: nothing new for too long."""
+        return now - self.at > STALE_SECONDS
