@@ -6,14 +6,16 @@ Promise: a key is sent to its own server and shown nowhere; only the names of va
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import httpx
 
 from flows.findings import Finding, State, look_at
-from flows.serving import MANAGED, SCORER, open_served_scorer
+from flows.model_roles import check_roles, find_hosts, list_roles
+from flows.serving import MANAGED, SCORER, names_served_scorer, open_served_scorer
+from flows.stage_table import STAGES
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.openai_chat_model import find_role
@@ -21,21 +23,40 @@ from pipeline.masking.perplexity import SpanContext
 from pipeline.serving.managed_server import is_loopback
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig, LimitsConfig
-from schemas.serving_config import ServingMode
 
 WAIT_SECONDS = 10.0
 PROBE_SECONDS = 60.0
 SHOWN_MODELS = 5
 PROBE = SpanContext("Paris", "Paris is the capital of France.", ((24, 30),))
-AGENT_ROLES = ("planner", "rewriter", "observer")
 
 
-def list_roles(config: RunConfig) -> tuple[str, ...]:
-    """The roles that language models play under this configuration."""
-    roles = list(AGENT_ROLES) if config.agents.policy == "agents" else []
-    roles += ["extractor"] * config.masking.extractor
-    roles += ["judge"] * (config.judging.judge == "llm")
-    return (*roles, SCORER) if SCORER in config.llm.roles else tuple(roles)
+class RefusedKeyError(EndpointError):
+    """The server is there and does not take the key."""
+
+
+def refuse_wrong_keys(config: RunConfig, roles: Iterable[str]) -> None:
+    """Ask every endpoint that serves one of the roles whether it takes its key: a wrong one is said before the work.
+
+    Raises ConfigError for a key that is not set, EndpointError for one that is refused. A server that does not answer
+    is let pass: it may be up by the time it is needed.
+    """
+    for name in sorted({host for role in roles for host in find_hosts(config, role)} - {MANAGED}):
+        endpoint = config.llm.endpoints[name]
+        key = read_key(name, endpoint)
+        try:
+            read_models(endpoint.url, key)
+        except RefusedKeyError:
+            raise
+        except EndpointError:
+            continue
+
+
+def read_key(name: str, endpoint: EndpointConfig) -> str:
+    """The key of an endpoint, empty where it needs none. Raises ConfigError when its variable is not set."""
+    key = os.environ.get(endpoint.key, "") if endpoint.key else ""
+    if endpoint.key and not key:
+        raise ConfigError(f"endpoint {name} needs a key, and {endpoint.key} is not set", f"export {endpoint.key}=...")
+    return key
 
 
 def check_endpoints(config: RunConfig, cache: Path) -> Iterator[Finding]:
@@ -46,21 +67,18 @@ def check_endpoints(config: RunConfig, cache: Path) -> Iterator[Finding]:
         yield finding
         if models is not None:
             served[name] = models
-    for role in list_roles(config):
+    for role in list_roles(config, STAGES.values()):
         yield look_at(f"role {role}", partial(_check_role, config, role, served))
-    if SCORER in config.llm.roles and MANAGED not in _find_hosts(config, SCORER):
+    if names_served_scorer(config) and MANAGED not in find_hosts(config, SCORER):
         yield look_at("prompt_logprobs", lambda: _probe_scorer(config, cache))
 
 
 def _check_endpoint(name: str, endpoint: EndpointConfig) -> tuple[Finding, tuple[str, ...] | None]:
     """How a server stands, and what it says it serves: nothing where it does not list its models, None if down."""
     subject = f"endpoint {name}"
-    key = os.environ.get(endpoint.key, "") if endpoint.key else ""
-    if endpoint.key and not key:
-        return Finding(subject, State.FAIL, f"its key {endpoint.key} is not set", f"export {endpoint.key}=..."), None
     try:
-        models = read_models(endpoint.url, key)
-    except EndpointError as error:
+        models = read_models(endpoint.url, read_key(name, endpoint))
+    except (ConfigError, EndpointError) as error:
         return Finding(subject, State.FAIL, error.what, error.fix), None
     if not models:
         return Finding(subject, State.WARN, f"{endpoint.url} answers, and lists no models"), ()
@@ -79,7 +97,7 @@ def read_models(url: str, key: str) -> tuple[str, ...]:
         )
         if reply.status_code in (401, 403):
             fix = "put the right key into the variable that `key` names"
-            raise EndpointError(f"{url} refuses the key (HTTP {reply.status_code})", fix)
+            raise RefusedKeyError(f"{url} refuses the key (HTTP {reply.status_code})", fix)
         if reply.status_code >= 500:
             raise EndpointError(f"{url} answers HTTP {reply.status_code}", "see the server's own log")
         return tuple(sorted(str(model["id"]) for model in reply.json()["data"])) if reply.is_success else ()
@@ -90,21 +108,10 @@ def read_models(url: str, key: str) -> tuple[str, ...]:
         return ()
 
 
-def _find_hosts(config: RunConfig, role: str) -> tuple[str, ...]:
-    """Names of the endpoints that serve a role, our own server among them."""
-    hosts = [name for name, endpoint in config.llm.endpoints.items() if not endpoint.roles or role in endpoint.roles]
-    serving = config.serving
-    if serving.mode is ServingMode.MANAGED and (not serving.roles or role in serving.roles):
-        hosts.append(MANAGED)
-    return tuple(hosts)
-
-
 def _check_role(config: RunConfig, role: str, served: Mapping[str, tuple[str, ...]]) -> str:
     """Every endpoint that may get the role's requests must have its model."""
-    model = find_role(config.llm, role).model
-    hosts = _find_hosts(config, role)
-    if not hosts:
-        raise ConfigError("no endpoint serves it", "name one in llm.endpoints, or set serving.mode=managed")
+    check_roles(config, [role])
+    model, hosts = find_role(config.llm, role).model, find_hosts(config, role)
     listed = {**served, MANAGED: (config.serving.name or config.serving.model or "",)}
     for host in hosts:
         models = listed.get(host)

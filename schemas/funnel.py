@@ -40,6 +40,8 @@ class FunnelStep(Frozen):
     """How many went on."""
     rejected: dict[str, int]
     """How many were dropped, by reason code."""
+    compares: bool = False
+    """Two ways to the same thing: those on which they agree passed, the others are named, and nothing is dropped."""
 
     @model_validator(mode="after")
     def _sums(self) -> Self:
@@ -59,4 +61,5 @@ class FunnelStep(Frozen):
             entered=self.entered + other.entered,
             passed=self.passed + other.passed,
             rejected={r: self.rejected.get(r, 0) + other.rejected.get(r, 0) for r in reasons},
+            compares=self.compares,
         )

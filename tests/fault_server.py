@@ -41,6 +41,9 @@ class FaultServer:
         self.in_flight = self.most_in_flight = 0
         self.answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda body: {"content": f"echo {prompt_of(body)}"}
         self.metrics: str | None = None
+        self.metrics_latency = 0.0
+        self.listing = 404
+        """Status of the list of models."""
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -79,8 +82,9 @@ class FaultServer:
                 fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line)
                 content = await reader.readexactly(int(fields.get(b"content-length", 0)))
                 if head.startswith(b"GET"):
+                    await asyncio.sleep(self.metrics_latency)
                     found = self.metrics is not None and b"/metrics" in head.split(b"\r\n")[0]
-                    await send(writer, 200 if found else 404, {}, (self.metrics or "").encode())
+                    await send(writer, 200 if found else self.listing, {}, (self.metrics or "").encode())
                 else:
                     await self._chat(json.loads(content), writer)
         except (asyncio.IncompleteReadError, ConnectionError):

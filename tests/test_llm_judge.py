@@ -1,4 +1,4 @@
-"""The judge played by a language model: what it is asked, how its word counts, how it is calibrated."""
+"""The judge played by a language model: what it is asked, and how its word counts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import asyncio
 import pytest
 
 from pipeline.errors import RampforgeError
-from pipeline.judging.calibration import calibrate, read_pairs, rule_alone
 from pipeline.judging.judge_stage import Attempt, JudgeStage
-from pipeline.judging.llm_judge import LlmJudge, Question, count_votes, write_question
+from pipeline.judging.llm_judge import Question, count_votes, write_question
 from pipeline.judging.llm_judge_stage import LlmJudgeStage
 from pipeline.llm.chat_model import ChatRequest, EndpointError, RefusedRequestError
 from pipeline.stage import Outcome
@@ -47,7 +46,7 @@ def test_the_model_settles_what_the_rules_cannot() -> None:
     assert judgement.reason == "Mask 1: The same person."
     assert [(s.unit, s.passed, s.rejected) for s in outcome.funnel] == [
         ("trajectory", 1, {}),
-        ("opinion", 0, {"model_says_correct": 1}),
+        ("unsettled_trajectory", 0, {"model_says_correct": 1}),
     ]
     assert '"Countess of Lovelace"' in model.prompts()[0]
     judgement, outcome, _ = judge(INCORRECT, make_lovelace())
@@ -166,22 +165,3 @@ def test_an_answer_cannot_talk_the_judge_round_by_form() -> None:
     assert "<|im_end" not in prompt
     assert "written [mask 2]" in prompt
     assert "<reference>\ng\nh\n</reference>" in prompt
-
-
-def test_calibration_counts_every_label() -> None:
-    pairs = read_pairs()
-    assert {pair.kind for pair in pairs} == {"right", "wrong", "hedged", "empty", "undetermined", "junk"}
-    assert {pair.question.lang for pair in pairs} == {"en", "zh"}
-    config = JudgingConfig(judge="llm")
-
-    def run(script: Script | str) -> tuple[float, float, float, int]:
-        made = asyncio.run(calibrate(LlmJudge(RoleModel(by_role(judge=script)), config), pairs, config))
-        assert sum(sum(counts.values()) for _, _, counts in made.model.rows()) == len(pairs)
-        return made.model.accuracy, made.model.false_accepts, made.agreement, len(made.missed)
-
-    right = sum(pair.expected is Verdict.CORRECT for pair in pairs)
-    assert run(CORRECT)[:2] == (right / len(pairs), 1.0)
-    assert run(INCORRECT) == (1 - right / len(pairs), 0.0, run(INCORRECT)[2], right)
-    assert run("hm") == (0.0, 0.0, 0.0, len(pairs))
-    assert run(lambda _: RefusedRequestError("bad_request", "no"))[0] == 0.0
-    assert all(rule_alone(p.question, config) is Verdict.INCORRECT for p in pairs if p.expected is not Verdict.CORRECT)

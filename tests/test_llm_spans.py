@@ -57,14 +57,18 @@ def test_proposals_stand_in_the_passage_and_become_spans() -> None:
         ("1931", SpanSource.RULE, SpanKind.DATE),
         ("silverweave", SpanSource.LLM, SpanKind.TERM),
     ]
-    assert [(s.entered, s.passed, s.rejected) for s in made.funnel if s.unit == "name"] == [(2, 0, {"only_llm": 2})]
+    assert {(s.unit, s.entered, s.passed, str(s.rejected)) for s in made.funnel if s.compares} == {
+        ("entity", 2, 1, "{'only_llm': 1}"),
+        ("term", 1, 0, "{'only_llm': 1}"),
+        ("date", 1, 0, "{'only_others': 1}"),
+    }
 
 
 def test_a_passage_nobody_could_be_asked_about_goes_on_without() -> None:
     passage = make_passage(TEXT)
     (made,) = SpanStage(PLAIN, proposals={}).run([passage])
     (before,) = SpanStage(PLAIN).run([passage])
-    assert made.rows == before.rows
+    assert made == before
 
 
 @pytest.mark.parametrize(
@@ -127,9 +131,23 @@ def test_every_proposal_is_found_or_missing(text: str, said: list[str]) -> None:
     assert [span.start for span in spans] == sorted(span.start for span in spans)
 
 
-def test_agreement_is_counted_after_trimming() -> None:
-    text = "The Orvel Bank and Teodora Lind met in 1931."
-    named = [Candidate(a, b, SpanKind.ENTITY, "x", SpanSource.NER) for a, b in ((0, 14), (19, 31))]
-    model = [Candidate(a, b, SpanKind.ENTITY, "x", SpanSource.LLM) for a, b in ((4, 14), (19, 26))]
-    model.append(Candidate(39, 43, SpanKind.DATE, "date", SpanSource.LLM))
-    assert compare_proposals(model, named, text) == {"both": 1, "only_llm": 1, "only_ner": 1}
+def test_agreement_is_counted_by_kind() -> None:
+    def make(source: SpanSource, kind: SpanKind, *bounds: tuple[int, int]) -> list[Candidate]:
+        return [Candidate(start, end, kind, "x", source) for start, end in bounds]
+
+    found = [
+        *make(SpanSource.NER, SpanKind.ENTITY, (0, 4), (10, 14)),
+        *make(SpanSource.LINK, SpanKind.TERM, (0, 4), (30, 34)),
+        *make(SpanSource.RULE, SpanKind.DATE, (20, 24)),
+        *make(SpanSource.LLM, SpanKind.ENTITY, (0, 4), (11, 14)),
+        *make(SpanSource.LLM, SpanKind.NUMBER, (20, 24), (20, 24)),
+    ]
+    assert (
+        compare_proposals(found)
+        == compare_proposals(reversed(found))
+        == {
+            SpanKind.ENTITY: {"both": 1, "only_others": 1, "only_llm": 1},
+            SpanKind.NUMBER: {"both": 1},
+            SpanKind.TERM: {"only_others": 1},
+        }
+    )

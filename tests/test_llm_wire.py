@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.llm.chat_model import ChatRequest, EndpointError, Message, RefusedRequestError, ToolCall
 from pipeline.llm.chat_wire import MalformedReplyError, encode_body, make_body, read_reply, split_thinking
-from pipeline.llm.faults import explain, make_status_error, read_detail
+from pipeline.llm.faults import explain
+from pipeline.remote.http_faults import make_status_error, read_detail
 from schemas.llm_config import RoleModelConfig
 from tests.scripted_model import make_request
 
@@ -32,6 +33,15 @@ def wrap(message: dict[str, object], finish: str = "stop") -> bytes:
         ({"content": "hm\n</think>\n\nyes"}, "hm", "yes"),
         ({"content": "<think>never done"}, "never done", ""),
         ({"content": "say <think>x</think> aloud"}, "", "say <think>x</think> aloud"),
+        ({"content": "hm, it is 7.</think>\n\nyes"}, "hm, it is 7.", "yes"),
+        ({"content": "hm\r\n</think>\r\n\r\nyes"}, "hm", "yes"),
+        ({"content": "hm\n</think>"}, "hm", ""),
+        ({"content": 'The tag "</think>" ends a thought.'}, "", 'The tag "</think>" ends a thought.'),
+        ({"content": "It ends with </think>\nas a rule."}, "", "It ends with </think>\nas a rule."),
+        ({"content": "Quote:\n<think>\nx\n</think>\nso"}, "", "Quote:\n<think>\nx\n</think>\nso"),
+        ({"content": "Quote:\n</think>\nso", "reasoning_content": "hm"}, "hm", "Quote:\n</think>\nso"),
+        ({"content": "<think>hm</think>the tag </think>\n\nyes"}, "hm", "the tag </think>\n\nyes"),
+        ({"content": '<think>hm</think>{"verdict": "</think>"}'}, "hm", '{"verdict": "</think>"}'),
         ({"content": None, "reasoning_content": "hm"}, "hm", ""),
     ],
 )
@@ -53,6 +63,23 @@ def test_tool_calls_go_both_ways() -> None:
     assert body["messages"][0]["tool_calls"] == [call]
     assert body["messages"][1] == {"role": "tool", "content": "found", "tool_call_id": "c1"}
     assert body["tools"] == [{"type": "function", "function": {"name": "search"}}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('{"q": "__import__(\'os\')"}', '{"q": "__import__(\'os\')"}'),
+        ({"q": ["a", 1, None]}, '{"q":["a",1,null]}'),
+        ([], "[]"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_arguments_stay_text_however_a_server_gives_them(arguments: object, text: str) -> None:
+    call = {"type": "function", "function": {"name": "search", "arguments": arguments}}
+    reply = read_reply(wrap({"content": None, "tool_calls": [call]}, "tool_calls"), "m", 0, ())
+    assert reply.tool_calls == (ToolCall("", "search", text),)
+    assert reply.text == ""
 
 
 @given(

@@ -1,161 +1,195 @@
-"""How far a judge can be trusted: its verdicts on answers whose verdict is known.
+"""How far a judge can be trusted: its verdicts on answers whose verdict a person has said.
 
-The labelled answers, invented by us in English and Chinese, are right, wrong, hedged, empty, "cannot be determined", or
-right with junk around them; some try to talk the judge round.
+The labelled answers that come with rampforge, invented by us in English and Chinese, are right, wrong, hedged, empty,
+"cannot be determined", or right with junk around them; some try to talk the judge round. A user's own may join or
+replace them (`schemas.labelled_answers`).
 
-Promises: every answer is judged by the model alone and, beside it, by the rules alone; an answer that the model could
-not be asked about counts as `error` and never as agreement.
+Promises: every answer is put to the model and, beside it, to the rules; the verdict of the job is the rules' where they
+settle an answer, as in the judging stage, and the model's otherwise; an answer that the model gave no verdict on never
+counts as agreement.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import ValidationError
 
 from pipeline.asking.asker import Tally
-from pipeline.asking.gathering import gather_all
-from pipeline.judging.llm_judge import LlmJudge, Question
+from pipeline.errors import ConfigError
+from pipeline.judging.llm_judge import LlmJudge, Question, Ruling
+from pipeline.judging.llm_judge_stage import is_plainly_wrong
 from pipeline.judging.normalising import fold_text
 from pipeline.judging.scoring import read_gold, settle_answer
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
-from schemas.record import Frozen
-from schemas.tasks import Span, SpanKind, SpanSource
+from schemas.labelled_answers import LabelledAnswer
+from schemas.tasks import Span, SpanSource
 
-PACKAGED = Path(__file__).with_name("calibration_pairs.json")
-VERDICTS = tuple(Verdict)
+PACKAGED = Path(__file__).with_name("calibration_pairs.jsonl")
 
 
-class LabelledAnswer(Frozen):
-    """An answer and what a judge should say of it."""
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """What the rules say of an answer."""
 
-    kind: str
-    """right, wrong, hedged, empty, undetermined or junk."""
-    answer: str
-    """The answer."""
     verdict: Verdict
-    """The verdict it deserves."""
-
-
-class LabelledGap(Frozen):
-    """A gap, what stood in it, and answers to it."""
-
-    lang: str
-    """Language code."""
-    title: str
-    """Title of the page."""
-    text: str
-    """The passage, with one `MASK`."""
-    gold: str
-    """What stood there."""
-    aliases: tuple[str, ...]
-    """Other ways to write it."""
-    answers: tuple[LabelledAnswer, ...]
-    """Labelled answers."""
+    """Their verdict, were there no model."""
+    settled: bool
+    """Whether the judging stage leaves it at that, and asks no model."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One labelled answer as a question."""
+class Judged:
+    """A labelled answer with the verdicts on it."""
 
-    question: Question
-    kind: str
-    expected: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """How often each verdict was given on answers of each kind and label."""
-
-    counts: Mapping[tuple[str, Verdict, Verdict], int]
-    """By kind, expected verdict and given verdict."""
+    labelled: LabelledAnswer
+    ruled: Ruled
+    ruling: Ruling
+    """What the model says."""
 
     @property
-    def accuracy(self) -> float:
-        """Share of the answers that got the verdict they deserve."""
-        total = sum(self.counts.values())
-        return sum(n for (_, expected, given), n in self.counts.items() if expected is given) / total if total else 0.0
+    def deserved(self) -> Verdict:
+        """The label."""
+        return Verdict(self.labelled.verdict)
 
     @property
-    def false_accepts(self) -> float:
-        """Share of the answers that deserve another verdict but were called correct: what spoils a corpus."""
-        wrong = {key: n for key, n in self.counts.items() if key[1] is not Verdict.CORRECT}
-        total = sum(wrong.values())
-        return sum(n for key, n in wrong.items() if key[2] is Verdict.CORRECT) / total if total else 0.0
+    def by_model(self) -> Verdict:
+        """The model's verdict."""
+        return self.ruling.verdict
 
-    def rows(self) -> list[tuple[str, str, dict[Verdict, int]]]:
-        """Kind, expected verdict and the count of each verdict given; sorted."""
-        groups = sorted({key[:2] for key in self.counts})
-        return [(k, e, {v: self.counts.get((k, e, v), 0) for v in VERDICTS}) for k, e in groups]
+    @property
+    def by_rules(self) -> Verdict:
+        """The rules' verdict."""
+        return self.ruled.verdict
+
+    @property
+    def by_job(self) -> Verdict:
+        """The verdict that the judging stage would give."""
+        return self.ruled.verdict if self.ruled.settled else self.ruling.verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
-    """A judge's verdicts on the labelled answers, the rules' beside them."""
+class Score:
+    """How well some verdicts fit the labels."""
 
-    model: Confusion
-    """The model's verdicts."""
-    rules: Confusion
-    """The rules'."""
-    agreement: float
-    """Share of the answers on which both say the same."""
-    missed: tuple[tuple[Pair, Verdict, str], ...]
-    """The answers that the model misjudged, with its verdict and reason."""
+    count: int
+    """How many answers."""
+    right: int
+    """How many got the verdict that they deserve."""
+    deserve_incorrect: int
+    """How many deserve `incorrect`."""
+    false_accepts: int
+    """How many of these were called correct: they spoil a corpus."""
+    deserve_correct: int
+    """How many deserve `correct`."""
+    false_rejects: int
+    """How many of these were called incorrect: they cost trajectories."""
+    undecided: int
+    """How many got no verdict: unreadable, unjudgeable, refused."""
+    kappa: float | None
+    """Cohen's kappa between verdict and label; None where there is nothing to tell apart."""
 
 
-@cache
-def read_pairs(path: Path = PACKAGED) -> tuple[Pair, ...]:
-    """The labelled answers of a file, as questions."""
-    gaps = TypeAdapter(tuple[LabelledGap, ...]).validate_json(path.read_bytes())
-    return tuple(
-        Pair(Question(g.lang, g.title, (), g.text, 0, (g.gold, *g.aliases), a.answer), a.kind, a.verdict)
-        for g in gaps
-        for a in g.answers
+def score_verdicts(judged: Iterable[Judged], verdict: Callable[[Judged], Verdict]) -> Score:
+    """Score the verdicts that `verdict` picks, against the labels."""
+    pairs = Counter((one.deserved, verdict(one)) for one in judged)
+
+    def count(*keys: tuple[Verdict, Verdict]) -> int:
+        return sum(pairs[key] for key in keys)
+
+    return Score(
+        count=pairs.total(),
+        right=count(*((each, each) for each in (Verdict.CORRECT, Verdict.INCORRECT))),
+        deserve_incorrect=count(*((Verdict.INCORRECT, given) for given in Verdict)),
+        false_accepts=count((Verdict.INCORRECT, Verdict.CORRECT)),
+        deserve_correct=count(*((Verdict.CORRECT, given) for given in Verdict)),
+        false_rejects=count((Verdict.CORRECT, Verdict.INCORRECT)),
+        undecided=sum(n for (_, given), n in pairs.items() if given in (Verdict.UNJUDGEABLE, Verdict.ERROR)),
+        kappa=measure_kappa(pairs),
     )
 
 
-async def calibrate(judge: LlmJudge, pairs: Sequence[Pair], config: JudgingConfig) -> Calibration:
-    """Judge every pair by the model and by the rules. Raises the ModelError that stops a run."""
-    tally = Tally()
-    rulings = await gather_all(judge.rule(pair.question, tally) for pair in pairs)
-    ruled = [rule_alone(pair.question, config) for pair in pairs]
-    given = [ruling.verdict for ruling in rulings]
-    return Calibration(
-        model=_count(pairs, given),
-        rules=_count(pairs, ruled),
-        agreement=sum(a is b for a, b in zip(given, ruled, strict=True)) / max(len(pairs), 1),
-        missed=tuple(
-            (pair, ruling.verdict, ruling.reason)
-            for pair, ruling in zip(pairs, rulings, strict=True)
-            if ruling.verdict is not pair.expected
-        ),
+def measure_kappa(pairs: Counter[tuple[Verdict, Verdict]]) -> float | None:
+    """Cohen's kappa (1960): agreement beyond what chance gives to two judges of these habits; 1 is perfect, 0 chance.
+
+    None where chance alone would have them agree on everything, or there are no pairs.
+    """
+    total = pairs.total()
+    if not total:
+        return None
+    first, second = Counter[Verdict](), Counter[Verdict]()
+    for (one, other), n in pairs.items():
+        first[one] += n
+        second[other] += n
+    observed = sum(n for (one, other), n in pairs.items() if one is other) / total
+    chance = sum(first[each] * second[each] for each in Verdict) / total**2
+    return None if chance == 1 else (observed - chance) / (1 - chance)
+
+
+def measure_agreement(judged: Sequence[Judged]) -> tuple[int, float | None]:
+    """On how many answers the model says what the rules say, and kappa between the two."""
+    pairs = Counter((one.by_rules, one.by_model) for one in judged)
+    return sum(n for (rules, model), n in pairs.items() if rules is model), measure_kappa(pairs)
+
+
+def read_labelled(path: Path = PACKAGED) -> tuple[LabelledAnswer, ...]:
+    """The labelled answers of a JSON Lines file. Raises ConfigError for one that cannot be read, naming the line."""
+    fix = "write one JSON object a line: lang, title, masked_text, gold, answer, verdict"
+    try:
+        lines = path.read_text("utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})", "name a JSON Lines file in UTF-8") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(LabelledAnswer.model_validate_json(line))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise ConfigError(f"{path}, line {number}: {where}{': ' if where else ''}{fault['msg']}", fix) from None
+    if not found:
+        raise ConfigError(f"{path}: no labelled answer in it", fix)
+    return tuple(found)
+
+
+async def judge_labelled(labelled: LabelledAnswer, judge: LlmJudge, config: JudgingConfig) -> Judged:
+    """The verdicts on one answer. Raises the ModelError that stops a run."""
+    return Judged(labelled, apply_rules(labelled, config), await judge.rule(make_question(labelled), Tally()))
+
+
+def make_question(labelled: LabelledAnswer) -> Question:
+    """The answer as the judge is asked about it."""
+    return Question(
+        lang=labelled.lang,
+        title=labelled.title,
+        section=labelled.section,
+        masked_text=labelled.masked_text,
+        mask=labelled.mask,
+        golds=(labelled.gold, *labelled.aliases),
+        answer=labelled.answer.strip(),
     )
 
 
-def rule_alone(question: Question, config: JudgingConfig) -> Verdict:
-    """The verdict of the rules, no passage being shown."""
-    text, *aliases = question.golds
-    kind, source = SpanKind.TERM, SpanSource.RULE
+def apply_rules(labelled: LabelledAnswer, config: JudgingConfig) -> Ruled:
+    """The verdict of the rules, and whether it stands; no passage being shown."""
     span = Span(
         start=0,
-        end=len(text),
-        text=text,
-        kind=kind,
-        label=kind.value,
-        source=source,
+        end=len(labelled.gold),
+        text=labelled.gold,
+        kind=labelled.kind,
+        label=labelled.kind.value,
+        source=SpanSource.RULE,
         target=None,
-        aliases=tuple(aliases),
+        aliases=labelled.aliases,
         perplexity=None,
     )
-    folded = fold_text(question.answer)
-    right = settle_answer(question.answer, folded, read_gold(span), config, lambda _: False)
-    return Verdict.CORRECT if right else Verdict.INCORRECT
-
-
-def _count(pairs: Sequence[Pair], given: Sequence[Verdict]) -> Confusion:
-    return Confusion(Counter((pair.kind, pair.expected, v) for pair, v in zip(pairs, given, strict=True)))
+    answer = labelled.answer.strip()
+    if settle_answer(answer, fold_text(answer), read_gold(span), config, lambda _: False):
+        return Ruled(Verdict.CORRECT, settled=True)
+    return Ruled(Verdict.INCORRECT, settled=is_plainly_wrong(answer, span))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from pipeline.judging.handed_over import count_simulated
+from pipeline.judging.leaks import find_leaks
 from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.judging.scoring import GoldForm, read_gold, score_answer, settle_answer
 from pipeline.judging.trajectory_format import FormatFault, find_fault
@@ -96,6 +98,7 @@ class JudgeStage:
         fault = find_fault(trajectory, task.mask_count)
         reject = self._choose_reject(trajectory, findings, fault)
         shown = {passage.passage_id for turn in trajectory.turns for passage in turn.shown}
+        leaks = find_leaks(trajectory, task, attempt.page_passages)
         count = len(findings)
         return Judgement(
             judgement_id=content_id(trajectory.trajectory_id, self._settings),
@@ -112,6 +115,9 @@ class JudgeStage:
             format_reason=fault[0].value if fault else None,
             answer_seen=all(score.seen for score in scores),
             from_source_page=not shown.isdisjoint(attempt.page_passages),
+            leaked=leaks.leaked,
+            copies_shown=leaks.copies,
+            simulated=count_simulated(trajectory, task.spans, self._fold),
             accepted=reject is None,
             reject_reason=reject.value if reject else None,
         )

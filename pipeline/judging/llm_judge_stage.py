@@ -5,7 +5,9 @@ is plainly wrong (markup, another year). Only an answer that they cannot match t
 verdict then stands.
 
 Promises: those of the judging by rules; nothing is accepted but on the verdict `correct`; where the rules and the model
-both spoke, the sums say how often they agreed (unit `opinion`).
+both spoke, the sums compare them: on the trajectories that are right by the rules and drawn for an audit
+(`audited_trajectory`), and on those that the rules cannot settle, where agreeing means that the model finds no right
+answer either (`unsettled_trajectory`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from schemas.llm_config import RoleModelConfig
 from schemas.record import content_id
 from schemas.tasks import MaskTask, Span, SpanKind
 
+AUDITED, UNSETTLED = "audited_trajectory", "unsettled_trajectory"
+UNREAD_OPINION = f"model_says_{Verdict.UNJUDGEABLE.value}"
 AUDITS = 1_000_000
 YEAR = re.compile(r"\b[12]\d{3}\b")
 REJECTS = {
@@ -147,6 +151,7 @@ def _explain(rulings: Mapping[int, Ruling], verdict: Verdict) -> str:
 
 
 def _compare(ruled: Verdict, opinion: Verdict) -> FunnelStep:
+    unit = AUDITED if ruled is Verdict.CORRECT else UNSETTLED
     agree = ruled is opinion
     rejected: dict[str, int] = {} if agree else {f"model_says_{opinion.value}": 1}
-    return FunnelStep(stage=STAGE, unit="opinion", entered=1, passed=int(agree), rejected=rejected)
+    return FunnelStep(stage=STAGE, unit=unit, entered=1, passed=int(agree), rejected=rejected, compares=True)

@@ -1,4 +1,4 @@
-"""What a language model would hide, beside what a recogniser of names finds: checked, read back, compared.
+"""What a language model would hide, beside what recogniser, links and rules find: checked, read back, compared.
 
 Promises: a proposal stands in its passage letter by letter, at word bounds; nothing else is ever hidden.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from pipeline.masking.candidates import Candidate, trim_candidate
+from pipeline.masking.candidates import Candidate, join_equal
 from schemas.tasks import Proposals, ProposedSpan, SpanKind, SpanSource
 
 BOTH = "both"
 ONLY_MODEL = "only_llm"
-ONLY_RECOGNISER = "only_ner"
+ONLY_OTHERS = "only_others"
 
 _SPACED_END = re.compile(r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 """A letter or figure of a script that puts spaces between words."""
@@ -49,20 +49,22 @@ def _cuts_word(text: str, at: int) -> bool:
     return 0 < at < len(text) and all(_SPACED_END.match(character) for character in text[at - 1 : at + 1])
 
 
-def read_proposals(proposals: Proposals | None) -> list[Candidate]:
-    """Proposals as candidates for the merge; an empty list for a passage that none were made for."""
-    spans = proposals.spans if proposals else ()
-    return [Candidate(span.start, span.end, span.kind, span.kind.value, SpanSource.LLM) for span in spans]
+def read_proposals(proposals: Proposals) -> list[Candidate]:
+    """Proposals as candidates for the merge."""
+    return [Candidate(span.start, span.end, span.kind, span.kind.value, SpanSource.LLM) for span in proposals.spans]
 
 
-def compare_proposals(proposed: Sequence[Candidate], names: Sequence[Candidate], text: str) -> Counter[str]:
-    """How many names the model and the recogniser found both, and each alone, by bounds after trimming.
+def compare_proposals(candidates: Iterable[Candidate]) -> dict[SpanKind, Counter[str]]:
+    """How many stretches the model and the other sources found both, and each alone, by kind.
 
-    Only names are compared: dates and numbers the recogniser leaves to the rules.
+    Candidates are compared by their bounds, so they must be trimmed. A stretch that the model found is of the kind that
+    the model says.
     """
-    ours, theirs = (
-        {(t.start, t.end) for c in side if c.kind is SpanKind.ENTITY and (t := trim_candidate(c, text))}
-        for side in (proposed, names)
-    )
-    sums = {BOTH: len(ours & theirs), ONLY_MODEL: len(ours - theirs), ONLY_RECOGNISER: len(theirs - ours)}
-    return Counter({reason: count for reason, count in sums.items() if count})
+    found = list(candidates)
+    ours = {(c.start, c.end): c.kind for c in join_equal(c for c in found if c.source is SpanSource.LLM)}
+    theirs = {(c.start, c.end): c.kind for c in join_equal(c for c in found if c.source is not SpanSource.LLM)}
+    sums: dict[SpanKind, Counter[str]] = {}
+    for bounds, kind in sorted((theirs | ours).items()):
+        finder = ONLY_OTHERS if bounds not in ours else BOTH if bounds in theirs else ONLY_MODEL
+        sums.setdefault(kind, Counter())[finder] += 1
+    return sums

@@ -44,8 +44,8 @@ class _Draft:
     rejects: list[Reject] = field(default_factory=list)
     kept: list[tuple[Candidate, tuple[str, ...]]] = field(default_factory=list)
     """Candidates that may be masked so far, with their aliases."""
-    agreement: Counter[str] = field(default_factory=Counter)
-    """How many names were found by whom, where a language model was asked."""
+    agreement: Mapping[SpanKind, Counter[str]] = field(default_factory=dict)
+    """How many candidates of each kind were found by whom, where a language model was asked."""
 
     def reject(self, candidate: Candidate, reason: str, detail: str = "") -> None:
         """Drop a candidate."""
@@ -71,14 +71,14 @@ class SpanStage:
     ) -> None:
         """`nlp`: names are taken from it in its own language; Chinese without it goes to jieba. `aliases_of`: titles
         that redirect to a title. `sampled`: ids of the passages to look at (`sample_passages`); None: all.
-        `proposals`: what a language model found, by passage id; None when none was asked.
+        `proposals`: what a language model found, by passage id, where one was asked.
         """
         self._config = config
         self._nlp = nlp
         self._scorer = scorer
         self._aliases_of = aliases_of or {}
         self._sampled = sampled
-        self._proposals = proposals
+        self._proposals = proposals or {}
         self._roots: dict[str, Roots] = {}
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
@@ -104,15 +104,16 @@ class SpanStage:
         names = self._find_names([draft.passage for draft in drafts])
         for draft, found in zip(drafts, names, strict=True):
             passage = draft.passage
-            if self._proposals is not None:
-                proposed = read_proposals(self._proposals.get(passage.passage_id))
-                draft.agreement = compare_proposals(proposed, found, passage.text)
-                found = [*found, *proposed]
+            proposed = self._proposals.get(passage.passage_id)
+            if proposed is not None:
+                found = [*found, *read_proposals(proposed)]
             if self._config.links:
                 found = [*found, *_read_links(passage)]
             trimmed = [t for c in found if (t := trim_candidate(c, passage.text))]
             if self._config.rules:
                 trimmed += find_rule_spans(passage.text, passage.lang)
+            if proposed is not None:
+                draft.agreement = compare_proposals(trimmed)
             merged, lost = merge_candidates(trimmed)
             for candidate in lost:
                 draft.reject(candidate, filters.OVERLAPS)
@@ -167,8 +168,7 @@ class SpanStage:
             else:
                 spans.append(_build_span(candidate, passage.text, aliases, perplexity))
         steps = [_count("span", len(spans), Counter(reject.reason for reject in draft.rejects))]
-        if self._proposals is not None:
-            steps.append(_count_names(draft.agreement))
+        steps += [_count_found(kind, sums) for kind, sums in draft.agreement.items()]
         rows: list[Record] = [*draft.rejects]
         if not spans:
             outcome = _reject_passage(passage, filters.NO_SPAN)
@@ -229,10 +229,10 @@ def _reject_passage(passage: Passage, reason: str) -> Outcome:
     return Outcome(passage.passage_id, (reject,), (_count("passage", 0, Counter({reason: 1})),))
 
 
-def _count_names(agreement: Counter[str]) -> FunnelStep:
-    """Names found by the recogniser or the language model; those found by both pass."""
-    alone = Counter({reason: count for reason, count in agreement.items() if reason != BOTH})
-    return _count("name", agreement[BOTH], alone)
+def _count_found(kind: SpanKind, sums: Counter[str]) -> FunnelStep:
+    """Candidates of a kind by who found them: the language model, the other sources, or both."""
+    alone = Counter({finder: count for finder, count in sums.items() if finder != BOTH})
+    return _count(kind.value, sums[BOTH], alone).model_copy(update={"compares": True})
 
 
 def _count(unit: str, passed: int, rejected: Counter[str]) -> FunnelStep:

@@ -1,0 +1,46 @@
+"""`rampforge calibrate`: how far the judge of a configuration can be trusted, before it decides over a corpus."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.assets_cli import cache_folder
+from flows.configuration import list_presets, load_config
+from flows.stages import Workplace
+from pipeline.storage.run_folder import RunFolder
+
+
+def calibrate(
+    config: Annotated[
+        str | None,
+        typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key.")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own labelled answers, JSON Lines; default: ours.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that the calls are kept in.")] = Path("outputs/calibration"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Let the judge of a configuration judge answers whose verdict is known, and say whether it can be trusted."""
+    from flows.calibration import describe, judge_all, print_tables
+    from pipeline.judging.calibration import PACKAGED, read_labelled
+    from pipeline.judging.calibration_advice import assess_judge
+
+    settings = load_config(config, overrides or [])
+    settings = settings.model_copy(update={"judging": settings.judging.model_copy(update={"judge": "llm"})})
+    labelled = read_labelled(pairs or PACKAGED)
+    judged = judge_all(Workplace(RunFolder(out), settings, cache_folder()), labelled)
+    assessment = assess_judge(judged)
+    if as_json:
+        sys.stdout.write(json.dumps(describe(settings, judged, assessment), ensure_ascii=False, indent=1) + "\n")
+    else:
+        print_tables(Console(), settings, judged, assessment)

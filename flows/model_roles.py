@@ -1,0 +1,39 @@
+"""Which roles language models play under a configuration, and who serves them.
+
+Checked before a run spends anything: a stage whose role no model plays, or no endpoint serves, would fail hours later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flows.serving import MANAGED
+from flows.stages import StageSpec
+from pipeline.errors import ConfigError
+from pipeline.llm.openai_chat_model import find_role
+from schemas.config import RunConfig
+from schemas.serving_config import ServingMode
+
+
+def list_roles(config: RunConfig, specs: Iterable[StageSpec]) -> tuple[str, ...]:
+    """The roles that language models play in some stages, in the order of the stages."""
+    return tuple(dict.fromkeys(role for spec in specs if spec.enabled(config) for role in spec.roles(config)))
+
+
+def find_hosts(config: RunConfig, role: str) -> tuple[str, ...]:
+    """Names of the endpoints that serve a role, our own server among them."""
+    hosts = [name for name, endpoint in config.llm.endpoints.items() if not endpoint.roles or role in endpoint.roles]
+    serving = config.serving
+    if serving.mode is ServingMode.MANAGED and (not serving.roles or role in serving.roles):
+        hosts.append(MANAGED)
+    return tuple(hosts)
+
+
+def check_roles(config: RunConfig, roles: Iterable[str]) -> None:
+    """Raise ConfigError for the first role that no model plays or no endpoint serves."""
+    for role in roles:
+        find_role(config.llm, role)
+        if not find_hosts(config, role):
+            raise ConfigError(
+                f"no endpoint serves the role {role}", "name one in llm.endpoints, or set serving.mode=managed"
+            )
