@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.assets_cli import assets_app, cache_folder
+from flows.calibrate_cli import calibrate
 from flows.configuration import list_presets, load_config, write_yaml
 from flows.doctor_cli import doctor
 from flows.env_cli import env_app
 from flows.logs import listen_to_ourselves
+from flows.plan_cli import plan
 from flows.prefect_settings import settle_prefect
+from flows.search_cli import search_app
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -38,7 +41,10 @@ app = typer.Typer(
 )
 app.add_typer(assets_app, name="assets")
 app.add_typer(env_app, name="env")
+app.add_typer(search_app, name="search")
 app.command("doctor")(doctor)
+app.command("plan")(plan)
+app.command("calibrate")(calibrate)
 console = Console(stderr=True)
 
 Config = Annotated[
@@ -94,12 +100,15 @@ def run(
 
 
 @app.command()
-def resume(folder: RunArgument) -> None:
-    """Go on with a run that was stopped, under its own configuration."""
+def resume(folder: RunArgument, overrides: Overrides = None) -> None:
+    """Go on with a run that was stopped, under its own configuration.
+
+    `--set` changes what decides no row, such as llm.budget.money.
+    """
     from flows.job import start_job
     from flows.stage_table import STAGES
 
-    start_job(folder, _config_of(folder), cache_folder(), list(STAGES))
+    start_job(folder, load_config(None, overrides or [], _config_of(folder)), cache_folder(), list(STAGES))
     _say_done(RunFolder(folder))
 
 
@@ -152,7 +161,9 @@ def corpus(folder: RunArgument, sources: Sources = None, config: Config = None, 
 
 
 _add_stage_command("passages", ("cut", "dedup"), "Cut documents into passages and drop near-duplicates (passages/).")
-_add_stage_command("mask", ("spans", "tasks"), "Find what can be hidden and make RAMP tasks (spans/, tasks/).")
+_add_stage_command(
+    "mask", ("proposals", "spans", "tasks"), "Find what can be hidden and make RAMP tasks (spans/, tasks/)."
+)
 _add_stage_command("index", ("index",), "Build the search index over the passages (index/).")
 _add_stage_command("trajectories", ("trajectories",), "Let the agents attempt every task (trajectories/).")
 _add_stage_command("judge", ("judgements",), "Judge every trajectory (judgements/).")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -44,6 +45,9 @@ def _join_lines(text: str) -> str:
 Text = Annotated[str, AfterValidator(_clean)]
 Said = Annotated[str, AfterValidator(_clean), Field(min_length=1)]
 Line = Annotated[str, AfterValidator(_clean), AfterValidator(_join_lines)]
+# Bounds in `json_schema_extra` are for servers that enforce schemas. The parser leaves it to whoever knows the task to
+# say what is wrong with a number: that is what a second try is told.
+Count = Annotated[int, Field(json_schema_extra={"minimum": 1})]
 
 
 class Reply(BaseModel):
@@ -56,29 +60,29 @@ class PlanReply(Reply):
     """The planner's."""
 
     think: Said
-    mask: int | None = None
+    mask: Count | None = None
     give_up: bool = False
 
 
 class RewriteReply(Reply):
     """The rewriter's."""
 
-    queries: Annotated[list[Line], Field(min_length=1)]
+    queries: Annotated[list[Line], Field(min_length=1, json_schema_extra={"minItems": 3})]
 
 
 class AnswerItem(Reply):
     """One answer of the observer; `mask` and `passage` count from 1."""
 
-    mask: int
+    mask: Count
     answer: Line | None
-    passage: int | None = None
+    passage: Count | None = None
 
 
 class ObserveReply(Reply):
     """The observer's."""
 
     conclusion: Said
-    answers: list[AnswerItem]
+    answers: Annotated[list[AnswerItem], Field(json_schema_extra={"maxItems": 4})]
     next: Literal["answer", "search_on", "give_up"]
     closing: Text = ""
 
@@ -139,6 +143,10 @@ class ReplyContract(Generic[R]):
     def __post_init__(self) -> None:
         object.__setattr__(self, "schema", _close_schema(self.form.model_json_schema()))
 
+    def narrow(self, most: Mapping[str, int]) -> Mapping[str, Any]:
+        """The schema with the largest value (or length of a list) that a task leaves to some fields, by their names."""
+        return _narrow_contract(self, tuple(sorted(most.items()))) if most else self.schema
+
     def read(self, text: str) -> R:
         """The reply's last offer. Raises UnreadableReplyError when there is none or it is broken."""
         said = drop_thoughts(text)
@@ -192,6 +200,26 @@ def _close_schema(schema: dict[str, Any]) -> dict[str, Any]:
 
     closed: dict[str, Any] = close(schema)
     return closed
+
+
+@cache
+def _narrow_contract(contract: ReplyContract[Any], most: tuple[tuple[str, int], ...]) -> Mapping[str, Any]:
+    narrow: Mapping[str, Any] = _narrow_schema(contract.schema, dict(most))
+    return narrow
+
+
+def _narrow_schema(node: Any, most: Mapping[str, int], name: str = "") -> Any:
+    """The schema with an upper bound for each integer and list of a name in `most`."""
+    if isinstance(node, list):
+        return [_narrow_schema(item, most, name) for item in node]
+    if not isinstance(node, dict):
+        return node
+    bound = {"integer": "maximum", "array": "maxItems"}.get(str(node.get("type")))
+    narrow = {key: _narrow_schema(part, most, name) for key, part in node.items() if key != "properties"}
+    if "properties" in node:
+        narrow["properties"] = {key: _narrow_schema(part, most, key) for key, part in node["properties"].items()}
+        narrow = {key: narrow[key] for key in node}  # servers write replies in the order of the schema
+    return narrow | {bound: most[name]} if bound and name in most else narrow
 
 
 _VERDICT_LINE = re.compile(

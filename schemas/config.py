@@ -1,7 +1,7 @@
 """The configuration of a run, by section. A YAML file has the same shape; `--set section.key=value` overrides a key.
 
 Sections decide rows; `execution`, `serving` and `search_service` cannot change a row, nor can `llm` apart from
-`llm.roles`: only these a run may be continued under with other values.
+`llm.roles` and the prices of the agents' models: only these a run may be continued under with other values.
 """
 
 from __future__ import annotations
@@ -173,6 +173,8 @@ class ExecutionConfig(Frozen):
     """Processes; 0 means one a core."""
     retries: int = Field(default=1, ge=0)
     """Times a failed shard is tried again."""
+    memory_gb: float | None = Field(default=None, gt=0)
+    """Memory that indexes may count on, in 10^9 bytes; null means what the machine, or its container, has."""
 
 
 class RunConfig(Frozen):

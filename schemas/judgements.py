@@ -38,6 +38,19 @@ class MaskScore(Frozen):
     """The gold, or an alias, stands in some passage that was shown."""
 
 
+class SimulatedShown(Frozen):
+    """The simulated documents that a trajectory was shown, none counted twice."""
+
+    useful: int
+    """Made to be useful."""
+    useful_with_gold: int
+    """Of these, how many hold a gold answer."""
+    noisy: int
+    """Made to be noise."""
+    noisy_with_gold: int
+    """Of these, how many hold a gold answer all the same."""
+
+
 class Judgement(Record):
     """The verdict on one trajectory."""
 
@@ -72,6 +85,12 @@ class Judgement(Record):
     """Every gold answer stands in some passage that was shown."""
     from_source_page: bool
     """Some passage that was shown comes from the task's own page."""
+    leaked: bool = False
+    """What was to be hidden was shown all the same: the source passage, or in mode `page` a part of its page."""
+    copies_shown: int = 0
+    """Near-copies of the source passage that were shown: other passages with half of its word triples."""
+    simulated: SimulatedShown | None = None
+    """What a simulated search engine showed and how much of it holds the gold; None when nothing was simulated."""
     accepted: bool
     """Kept for training."""
     reject_reason: str | None

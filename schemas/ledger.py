@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.funnel import FunnelStep
 from schemas.record import Frozen
+from schemas.spending import RunSpending
 
 
 class ShardFile(Frozen):
@@ -90,7 +91,8 @@ class RunRecord(Frozen):
     prompts: dict[str, str]
     """Digest of each prompt template used."""
     fingerprints: dict[str, str]
-    """Digest of each stage's manifest, and of the search index."""
+    """Digest of each stage's manifest, and as `engine` the fingerprint of the search engine: results of two engines are
+    not comparable."""
     funnel: tuple[FunnelStep, ...]
     """The sums of every stage so far."""
     timings: tuple[StageTiming, ...]
@@ -99,3 +101,5 @@ class RunRecord(Frozen):
     """Tokens spent on language models that were called over an API."""
     cost: float
     """Money spent on them."""
+    spending: RunSpending | None = None
+    """The same by role, with calls and time, and for each accepted trajectory; None before any call."""

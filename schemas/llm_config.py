@@ -1,11 +1,13 @@
 """The `llm` section of the configuration: which model plays which role, where it is served, and what it may cost.
 
-Only `llm.roles` decides rows. Endpoints, limits, budgets and prices may change between the sittings of one run.
+Only `llm.roles` decides rows, and the prices of the agents' models: trajectories carry their cost. Endpoints, limits and
+budgets may change between the sittings of one run.
 """
 
 from __future__ import annotations
 
-from typing import Self
+from enum import StrEnum
+from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -48,6 +50,13 @@ class RoleModelConfig(Frozen):
     """More keys for the request body, such as `chat_template_kwargs` or `reasoning_effort`."""
 
 
+class Unanswered(StrEnum):
+    """What becomes of an item whose request got no reply after all tries."""
+
+    OWE = "owe"
+    REJECT = "reject"
+
+
 class LimitsConfig(Frozen):
     """How faults are met."""
 
@@ -57,6 +66,9 @@ class LimitsConfig(Frozen):
     """A request far slower than its role usually is, is abandoned earlier, but never before so many seconds."""
     tries: int = Field(default=8, ge=1)
     """Tries at one request; refusals for too many requests (429) do not count."""
+    unanswered: Unanswered = Unanswered.OWE
+    """What becomes of an item whose request got no reply after all tries: `owe` does the others, then stops and leaves
+    it for the next sitting; `reject` gives it up as `no_reply`."""
     max_wait: float = Field(default=30.0, gt=0)
     """Longest pause between two tries, in seconds, unless the server asks for more."""
     give_up: float = Field(default=600.0, gt=0)
@@ -105,4 +117,8 @@ class LlmConfig(Frozen):
     budget: BudgetConfig = BudgetConfig()
     """Caps on tokens, money and time."""
     prices: dict[str, ModelPrice] = Field(default_factory=dict)
-    """Prices by model name or pattern (`qwen3-*`); they go before the table that comes with rampforge."""
+    """Prices by model name or pattern (`qwen3-*`); they go before the table that comes with rampforge. A run writes the
+    prices that it starts with here."""
+    trace: bool | Literal["content"] = False
+    """Send a span for each call over OTLP to where `OTEL_EXPORTER_OTLP_ENDPOINT` says; `content`: prompts and replies
+    in it too."""

@@ -117,6 +117,10 @@ class SimulatedConfig(Frozen):
     """m: steps of the curriculum."""
     step: int = Field(default=0, ge=0)
     """i: where in the curriculum this run is; training moves it."""
+    informed: bool = True
+    """Tell the simulator the masked text and the gold answers, as ZeroSearch does: without them a small model's useful
+    results are made up. No agent is told; but what it is shown may then hand over the gold, and the report says how
+    often. False: the simulator knows the query alone."""
     documents: int = Field(default=5, ge=1, le=20)
     """Documents asked for."""
     max_tokens: int = Field(default=1024, ge=16)

@@ -34,6 +34,13 @@ class StopReason(StrEnum):
     SEARCH_FAILED = "search_failed"
 
 
+class Usefulness(StrEnum):
+    """What a simulated search engine was told to write (ZeroSearch, arXiv 2505.04588)."""
+
+    USEFUL = "useful"
+    NOISY = "noisy"
+
+
 class Hit(Frozen):
     """One passage in one hit list."""
 
@@ -41,6 +48,8 @@ class Hit(Frozen):
     """The passage found."""
     score: float
     """The engine's own score; comparable inside one hit list only."""
+    usefulness: Usefulness | None = None
+    """What the passage was made to be; None for one that was found and not made up."""
 
 
 class SearchCall(Frozen):
@@ -105,7 +114,7 @@ class RoleUsage(Frozen):
     completion_tokens: int
     """Tokens received."""
     cost: float
-    """Price, in the currency of the price table."""
+    """Price, by the price table that the run started with; 0 for a model that stands in none."""
 
 
 class PromptUse(Frozen):

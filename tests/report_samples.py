@@ -9,12 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.llm.prices import PriceTable
+from pipeline.planning.actuals import sum_spending
 from pipeline.report.report_data import Example
 from schemas.arrow import arrow_schema
 from schemas.config import JudgingConfig, RunConfig
 from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord, StageTiming
+from schemas.llm_config import ModelPrice
 from schemas.record import Record
+from schemas.spending import RoleSpending
 from schemas.trajectories import HideMode
 from tests.trajectory_samples import make_task, make_trajectory, make_turn
 
@@ -37,6 +41,17 @@ POISON = (
     "<script>window.broken=1</script> \"quoted\" 'single' {{ 7*7 }} {% raw %} & \u202egnp.exe\u202c \x00\x07 ]]>"
     " </style><img src=x onerror=window.broken=2> javascript:x </script>"
 )
+
+COMPARISONS = tuple(
+    FunnelStep(stage=s, unit=u, entered=n, passed=n - sum(r.values()), rejected=r, compares=True)
+    for s, u, n, r in [
+        ("spans", "term", 310, {"only_llm": 180, "only_others": 61}),
+        ("spans", "entity", 1520, {"only_llm": 204, "only_others": 411}),
+        ("judgements", "audited_trajectory", 120, {"model_says_incorrect": 3, "model_says_unjudgeable": 5}),
+        (POISON, POISON, 7, {POISON: 7}),
+    ]
+)
+"""Steps that compare, as a run with a language model leaves them."""
 
 
 def make_examples(count: int = 24, text: str = TEXT, golds: Sequence[str] = GOLDS) -> list[Example]:
@@ -65,8 +80,8 @@ def make_examples(count: int = 24, text: str = TEXT, golds: Sequence[str] = GOLD
     return examples
 
 
-def make_record() -> RunRecord:
-    """run.json of a run that lost something at every stage."""
+def make_record(model: str = "m-free") -> RunRecord:
+    """run.json of a run that lost something at every stage; `model` judges, at no price."""
     steps = [
         ("documents", "page", 962, {"redirect": 241, "disambiguation": 37, "too_short": 61, "list_page": 12}),
         ("passages", "page", 611, {}),
@@ -98,9 +113,21 @@ def make_record() -> RunRecord:
         fingerprints={"index": "f" * 20},
         funnel=funnel,
         timings=timings,
-        tokens=0,
-        cost=0.0,
+        tokens=1_300_000,
+        cost=2.4,
+        spending=sum_spending(
+            make_spending(model), 61.5, PriceTable({"m-priced": ModelPrice(prompt=1, completion=2)}), 4
+        ),
     )
+
+
+def make_spending(model: str) -> list[RoleSpending]:
+    """What a planner with a price and a judge without one consumed."""
+    sums = {"prompt_tokens": 600_000, "completion_tokens": 50_000, "seconds": 240.0}
+    return [
+        RoleSpending(role="judge", model=model, calls=100, cost=0.0, **sums),
+        RoleSpending(role="planner", model="m-priced", calls=1200, cost=2.4, **sums),
+    ]
 
 
 def write_shards(root: Path, examples: Sequence[Example]) -> dict[str, Path]:

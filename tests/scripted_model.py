@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from pipeline.llm.chat_model import ChatReply, ChatRequest, Message
+from schemas.live import EndpointLive
 
 Script = Callable[[ChatRequest], str | ChatReply | BaseException]
 
@@ -43,6 +44,10 @@ class ScriptedModel:
     async def close(self) -> None:
         """Count it."""
         self.closed += 1
+
+    def load(self) -> tuple[EndpointLive, ...]:
+        """There are no endpoints."""
+        return ()
 
 
 def make_reply(text: str, model: str = "scripted") -> ChatReply:

@@ -14,8 +14,9 @@ from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.errors import RampforgeError
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.judging.trajectory_format import find_fault
-from pipeline.llm.chat_model import BudgetSpentError, ChatRequest, EndpointError, RefusedRequestError
+from pipeline.llm.chat_model import BudgetSpentError, ChatRequest, EndpointError, NoReplyError, RefusedRequestError
 from pipeline.search.engine import SearchEngine, SearchRequest
+from pipeline.search.gathered_search import GatheredSearch
 from pipeline.stage import Outcome
 from schemas.config import AgentsConfig, JudgingConfig
 from schemas.funnel import Reject
@@ -45,7 +46,7 @@ def run_task(
     model = RoleModel(script)
     search = SearchConfig(hide=tuple(hide) or (HideMode.PASSAGE,))
     agents = AgentsConfig.model_validate({"policy": "agents", **config})
-    stage = LlmTrajectoryStage(engine or ScriptedEngine([AGAIN, OTHER]), model, search, agents, MODELS)
+    stage = LlmTrajectoryStage(GatheredSearch(engine or ScriptedEngine([AGAIN, OTHER])), model, search, agents, MODELS)
     return asyncio.run(stage.work(task)), model
 
 
@@ -225,7 +226,10 @@ def test_a_refused_request_costs_its_attempt_alone() -> None:
     assert (lost.reason, lost.detail) == ("context_overflow", "9000 tokens, 8192 at most")
 
 
-@pytest.mark.parametrize("error", [EndpointError("wrong key"), BudgetSpentError("no money left")])
+@pytest.mark.parametrize(
+    "error",
+    [EndpointError("wrong key"), BudgetSpentError("no money left"), NoReplyError("no reply after 8 tries")],
+)
 def test_what_stops_the_run_is_passed_on(error: RampforgeError) -> None:
     with pytest.raises(type(error)):
         run_task(by_role(planner=PLAN, rewriter=lambda _: error), make_task(BRIDGE, ["1871"]), attempts=3)
@@ -260,7 +264,7 @@ def test_same_rows_whatever_runs_beside_and_searches_come_together() -> None:
     config = AgentsConfig(policy="agents", attempts=2, dated=True)
 
     async def run_together() -> list[Outcome]:
-        stage = LlmTrajectoryStage(engine, RoleModel(script), SearchConfig(hide=both), config, MODELS)
+        stage = LlmTrajectoryStage(GatheredSearch(engine), RoleModel(script), SearchConfig(hide=both), config, MODELS)
         return list(await asyncio.gather(*(stage.work(task) for task in tasks)))
 
     together = asyncio.run(run_together())
@@ -277,7 +281,7 @@ def test_it_is_a_stage_like_any_other() -> None:
     tasks = [make_task(BRIDGE, ["1871"], f"p{n}", n) for n in range(20)]
     script = by_role(planner=PLAN, rewriter=QUERIES, observer=observe((1, "1871", 1)))
     engine, config = ScriptedEngine([AGAIN]), AgentsConfig(policy="agents")
-    stage = LlmTrajectoryStage(engine, RoleModel(script), SearchConfig(), config, MODELS)
+    stage = LlmTrajectoryStage(GatheredSearch(engine), RoleModel(script), SearchConfig(), config, MODELS)
     outcomes = list(ConcurrentStage(stage.work, in_flight=8).run(iter(tasks)))
     assert sorted(outcome.key for outcome in outcomes) == sorted(task.task_id for task in tasks)
     assert all(read_one(outcome).answers[0].answer == "1871" for outcome in outcomes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.llm.async_stage import run_concurrently
-from pipeline.llm.chat_model import BudgetSpentError, EndpointError
+from pipeline.llm.chat_model import BudgetSpentError, EndpointError, NoReplyError
+from pipeline.llm.endpoints import METRICS_TIMEOUT
+from pipeline.llm.openai_chat_model import OpenAiChatModel
+from schemas.llm_config import EndpointConfig, LlmConfig, RoleModelConfig
+from tests.fault_server import FaultServer
 from tests.scripted_model import ScriptedModel, make_request
 
 
@@ -49,6 +54,37 @@ def test_slow_consumer_slows_the_source_down() -> None:
         next(results)
         assert drawn <= taken + 8
     results.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_items_without_a_reply_are_owed_and_the_others_are_done() -> None:
+    async def work(item: int) -> int:
+        if item % 10 == 3:
+            raise NoReplyError("no reply after 8 tries")
+        return item
+
+    done: list[int] = []
+
+    def take_all() -> None:
+        for result in run_concurrently(range(30), work, 4):
+            done.append(result)  # noqa: PERF402 - extend would lose those that come before the error
+
+    with pytest.raises(NoReplyError, match="3 items are still owed") as caught:
+        take_all()
+    assert "unanswered=reject" in caught.value.fix
+    assert sorted(done) == [item for item in range(30) if item % 10 != 3]
+
+
+def test_nothing_but_silence_ends_the_run_early() -> None:
+    asked = 0
+
+    async def work(item: int) -> int:
+        nonlocal asked
+        asked += 1
+        raise NoReplyError("no reply after 8 tries")
+
+    with pytest.raises(NoReplyError, match="100 items are still owed"):
+        list(run_concurrently(range(10_000), work, 4))
+    assert asked <= 110
 
 
 @pytest.mark.parametrize("error", [EndpointError("wrong key"), BudgetSpentError("cap reached"), ValueError("a bug")])
@@ -102,3 +138,18 @@ def test_what_is_in_flight_is_given_time_to_end_and_no_more() -> None:
     with pytest.raises(EndpointError):
         list(run_concurrently(range(2), work, 2, model, grace=0.05))
     assert (len(slow.asked), slow.finished, slow.closed) == (1, 0, 1)
+
+
+def test_the_end_waits_for_no_look_at_the_servers_queue() -> None:
+    """`/metrics` may take seconds to answer; the last shard's end must not."""
+    with FaultServer() as server:
+        server.metrics, server.metrics_latency = "", 60.0
+        endpoint = EndpointConfig(url=server.url, max_in_flight=4)
+        model = OpenAiChatModel(
+            LlmConfig(endpoints={"here": endpoint}, roles={"default": RoleModelConfig(model="m")}), {}
+        )
+        started = time.monotonic()
+        results = list(run_concurrently(range(100), lambda item: model.ask(make_request(f"q{item}")), 4, model))
+        seconds = time.monotonic() - started
+    assert len(results) == 100
+    assert seconds < METRICS_TIMEOUT, "it was waited for"

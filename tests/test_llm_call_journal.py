@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.llm.call_journal import JournaledChatModel, read_line, write_reply
-from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, RefusedRequestError, ToolCall
+from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, NoReplyError, RefusedRequestError, ToolCall
 from pipeline.llm.chat_wire import make_body
 from schemas.llm_config import RoleModelConfig
 from tests.fault_server import FaultServer
@@ -77,6 +77,7 @@ def test_equal_requests_at_the_same_time_are_one_call_and_attempts_are_told_apar
     [
         (RefusedRequestError("context_overflow", "too long"), 0),
         (RefusedRequestError("no_reply", "no reply after 8 tries"), 1),
+        (NoReplyError("no reply after 8 tries"), 1),
         (EndpointError("wrong key"), 1),
     ],
 )

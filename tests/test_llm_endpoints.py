@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, RefusedRequestError
+from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, NoReplyError, RefusedRequestError
 from pipeline.llm.openai_chat_model import OpenAiChatModel
-from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig
+from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig, Unanswered
 from tests.fault_server import FaultServer, prompt_of
 from tests.scripted_model import make_request
 
@@ -112,12 +112,15 @@ def test_server_that_takes_no_request_of_ours_stops_the_run() -> None:
     assert sum(server.asked.values()) <= 22
 
 
-def test_request_that_always_fails_is_a_reject_and_the_rest_goes_on() -> None:
+@pytest.mark.parametrize(("unanswered", "kind"), [("owe", NoReplyError), ("reject", RefusedRequestError)])
+def test_request_that_always_fails_is_owed_or_given_up_and_the_rest_goes_on(
+    unanswered: str, kind: type[Exception]
+) -> None:
     with FaultServer(lambda body, count: "500" if prompt_of(body) == "q3" else "ok", latency=0.01) as server:
-        limits = QUICK.model_copy(update={"tries": 3})
+        limits = QUICK.model_copy(update={"tries": 3, "unanswered": Unanswered(unanswered)})
         ends = ask_all(make_config(server.url, limits=limits), number(6))
-    assert isinstance(ends[3], RefusedRequestError)
-    assert ends[3].reason == "no_reply"
+    assert type(ends[3]) is kind
+    assert "no reply after 3 tries" in str(ends[3])
     assert server.asked["q3"] == 3
     assert sum(isinstance(end, ChatReply) for end in ends) == 5
 

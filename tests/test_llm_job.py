@@ -73,3 +73,5 @@ def test_a_wrong_key_is_one_line_and_burns_nothing(
     assert "error: " in output
     assert "sk-secret" not in output
     assert not (tmp_path / "run" / "trajectories").exists()
+    assert not (tmp_path / "run" / "calls" / "books.jsonl").read_bytes(), "nothing is spent"
+    assert max(server.asked.values()) == 1, "no request is tried again"

@@ -147,3 +147,15 @@ def test_poison_in_a_field_changes_no_other(text: str) -> None:
     reply = json.dumps({"think": f"x{text}", "mask": 2, "give_up": False})
     plan = PLAN.read(f"Sure. {reply}")
     assert (plan.mask, plan.give_up) == (2, False)
+
+
+def test_a_task_narrows_the_schema_and_nothing_else() -> None:
+    most = {"mask": 2, "answers": 2}
+    narrow = OBSERVE.narrow(most)
+    answers = narrow["properties"]["answers"]
+    assert answers["maxItems"] == 2
+    assert answers["items"]["properties"]["mask"]["maximum"] == 2
+    assert "maximum" not in json.dumps(answers["items"]["properties"]["passage"])
+    assert list(narrow["properties"]) == list(OBSERVE.schema["properties"]), "replies are written in this order"
+    assert PLAN.narrow(most)["properties"]["mask"]["anyOf"][0]["maximum"] == 2
+    assert OBSERVE.narrow({}) == OBSERVE.narrow({"unheard": 1}) == OBSERVE.schema

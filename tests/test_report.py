@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.report.agreement import compare_steps
 from pipeline.report.bar_charts import BOTTOM, HEIGHT, LEFT, WIDTH, lay_out
 from pipeline.report.collecting import collect_report
 from pipeline.report.funnel_picture import draw_funnel
@@ -17,7 +18,7 @@ from pipeline.report.page import build_report
 from pipeline.report.report_data import Bar, Histogram, ReportData
 from pipeline.report.text_pieces import cut_at_masks, mark_forms, show_controls
 from schemas.tasks import MASK
-from tests.report_samples import GOLDS, POISON, TEXT, make_examples, make_record, write_shards
+from tests.report_samples import COMPARISONS, GOLDS, POISON, TEXT, make_examples, make_record, write_shards
 
 EXAMPLES = make_examples(48)
 
@@ -74,6 +75,15 @@ def test_report_needs_nothing_from_outside(data: ReportData) -> None:
     assert "default-src &#39;none&#39;; style-src &#39;sha256-" in page
 
 
+def test_spending_stands_in_the_report_by_role_and_for_each_accepted(data: ReportData) -> None:
+    page = build_report(data)
+    assert "For each of the 4 accepted trajectories" in page
+    assert re.search(r'<td>planner</td><td>m-priced</td><td class="n">1,200</td>.*?<td class="n">2.4000</td>', page)
+    assert re.search(r'<td>judge</td><td>m-free</td>.*?<td class="n">–</td></tr>', page)
+    assert re.search(r'class="total"><td>all</td><td class="n">325.0</td>', page)
+    assert "No price is known for m-free" in page
+
+
 def test_poison_is_only_text() -> None:
     examples = make_examples(6, text=f"{TEXT} {POISON}", golds=[*GOLDS[:2], "<script>window"])
     bent = [
@@ -84,8 +94,9 @@ def test_poison_is_only_text() -> None:
         )
         for e in examples
     ]
-    record = make_record().model_copy(update={"run": POISON, "sources": {POISON: POISON}})
-    page = build_report(ReportData(record, (), (), (), (), tuple(bent)))
+    funnel = (*make_record().funnel, *COMPARISONS)
+    record = make_record(POISON).model_copy(update={"run": POISON, "sources": {POISON: POISON}, "funnel": funnel})
+    page = build_report(ReportData(record, (), (), (), tuple(bent)))
     assert page.count("<script") == page.count("</script") == 1
     assert "<img" not in page
     assert page.count("</style") == 1
@@ -139,3 +150,21 @@ def test_funnel_bands_join_inside_a_unit_and_start_afresh_after() -> None:
     assert steps[2].bridge == "16.7 passages from each page"
     assert steps[-1].bridge == "1.0 trajectories from each task"
     assert all(step.lost == sum(loss.count for loss in step.losses) for step in steps)
+
+
+def test_comparisons_are_told_in_words_and_stay_out_of_the_funnel() -> None:
+    entity, term, audited, unknown = compare_steps([*make_record().funnel, *COMPARISONS])
+    assert entity.topic == "entities found by the model, and by recogniser, links, rules"
+    assert (entity.compared, entity.agreed) == (1520, 905)
+    assert entity.differences == (("only recogniser, links, rules", 411), ("only the model", 204))
+    assert term.differences[0] == ("only the model", 180)
+    assert audited.differences == (("the model cannot say", 5), ("the model says incorrect", 3))
+    assert unknown.topic == f"{POISON}: {POISON}"
+    record = make_record()
+    plain = build_report(ReportData(record, (), (), (), ()))
+    page = build_report(
+        ReportData(record.model_copy(update={"funnel": (*record.funnel, *COMPARISONS)}), (), (), (), ())
+    )
+    assert 'id="agreement"' not in plain
+    assert page.count('class="step"') == plain.count('class="step"')
+    assert "59.5%" in page[page.index('id="agreement"') :]

@@ -10,7 +10,7 @@ import pytest
 from pipeline.report.collecting import collect_report
 from pipeline.report.page import build_report
 from tests.headless_chromium import CHROMIUM, Page, open_chromium
-from tests.report_samples import GOLDS, POISON, SOURCES, TEXT, make_examples, make_record, write_shards
+from tests.report_samples import COMPARISONS, GOLDS, POISON, SOURCES, TEXT, make_examples, make_record, write_shards
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -26,7 +26,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report on poisoned text, with a word longer than any screen."""
     folder = tmp_path_factory.mktemp("run")
     examples = make_examples(48, text=f"{TEXT} {POISON.replace(chr(0), '')} {'long' * 200}", golds=GOLDS)
-    record = make_record().model_copy(update={"run": f"demo {POISON}"})
+    funnel = (*make_record().funnel, *COMPARISONS)
+    record = make_record().model_copy(update={"run": f"demo {POISON}", "funnel": funnel})
     path = folder / "report.html"
     path.write_text(build_report(collect_report(record, write_shards(folder, examples), examples=20)), "utf-8")
     return path

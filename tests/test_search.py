@@ -8,69 +8,29 @@ from pathlib import Path
 
 import bm25s
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SearchError
-from pipeline.search.bm25 import MAX_QUERY_CHARS, Bm25Engine, build_index
+from pipeline.search.bm25 import Bm25Engine, build_index
 from pipeline.search.engine import SearchRequest, merge_round_robin
-from pipeline.search.passage_store import read_shards
+from pipeline.search.queries import MAX_QUERY_CHARS
 from pipeline.search.tokens import make_tokenizer
-from schemas.arrow import arrow_schema
-from schemas.documents import Link
 from schemas.passages import Passage
 from schemas.search_config import SearchConfig
 from schemas.trajectories import HideMode, Hit, SearchStatus
-
-WORDS = [
-    "river",
-    "bridge",
-    "stone",
-    "tower",
-    "king",
-    "queen",
-    "battle",
-    "city",
-    "north",
-    "south",
-    "harbour",
-    "railway",
-    "museum",
-    "garden",
-    "school",
-    "market",
-]
-
-
-def make_passage(number: int, text: str, page: int, lang: str = "en", title: str | None = None) -> Passage:
-    return Passage(
-        passage_id=f"p{number:04}", document_id=f"d{page}", page_id=page, lang=lang, title=title or f"Page {page}",
-        section=(), text=text, start=0, end=len(text), tokens=len(text.split()),
-        links=(Link(start=0, end=5, target="Somewhere"),),
-    )  # fmt: skip
-
-
-def write_shards(folder: Path, passages: list[Passage]) -> list[Path]:
-    halves = [passages[::2], passages[1::2]]
-    paths = [folder / f"part-{i}.parquet" for i in range(2)]
-    for path, half in zip(paths, halves, strict=True):
-        pq.write_table(pa.Table.from_pylist([p.model_dump() for p in half], schema=arrow_schema(Passage)), path)
-    return paths
+from tests.passage_samples import WORDS, draw_passages, make_passage, read_tree, write_shards
 
 
 def open_engine(folder: Path, passages: list[Passage], lang: str = "en") -> Bm25Engine:
-    folder.mkdir(exist_ok=True)
-    build_index(read_shards(write_shards(folder, passages)), folder / "index", SearchConfig(), lang)
+    build_index(write_shards(folder, passages), folder / "index", SearchConfig(), lang)
     return Bm25Engine(folder / "index")
 
 
 @pytest.fixture(scope="module")
 def passages() -> list[Passage]:
-    rng = random.Random(0)
-    return [make_passage(i, " ".join(rng.choices(WORDS, k=rng.randint(5, 30))), i // 4) for i in range(200)]
+    return draw_passages(200)
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +97,16 @@ def test_rebuilding_gives_the_same_index(tmp_path: Path, passages: list[Passage]
     one, two = open_engine(tmp_path / "a", passages), open_engine(tmp_path / "b", passages)
     assert one.about == two.about
     assert open_engine(tmp_path / "c", passages[:-1]).fingerprint != one.fingerprint
-    for name in ("passages.arrow", "data.csc.index.npy", "vocab.index.json"):
-        assert (tmp_path / "a/index" / name).read_bytes() == (tmp_path / "b/index" / name).read_bytes()
+    assert read_tree(tmp_path / "a/index") == read_tree(tmp_path / "b/index")
 
 
-@pytest.mark.parametrize(
-    "broken", ["index.json", "passages.arrow", "id_order.npy", "data.csc.index.npy", "vocab.index.json"]
-)
+_PARTS = """
+passages/about.json passages/passages-00000.arrow passages/id_hashes.npy passages/id_rows.npy passages/page_ids.npy
+bm25/about.json bm25/scores.npy bm25/rows.npy bm25/ends.npy bm25/terms.bytes bm25/terms.ends.npy
+"""
+
+
+@pytest.mark.parametrize("broken", _PARTS.split())
 def test_a_missing_or_torn_part_is_one_clear_error(tmp_path: Path, passages: list[Passage], broken: str) -> None:
     open_engine(tmp_path, passages[:20])
     path = tmp_path / "index" / broken
@@ -160,7 +123,7 @@ def test_an_index_of_other_passages_or_versions_is_refused(tmp_path: Path, passa
     assert Bm25Engine(tmp_path / "index", corpus=engine.about["corpus"]).fingerprint == engine.fingerprint
     with pytest.raises(SearchError, match="other passages"):
         Bm25Engine(tmp_path / "index", corpus="something else")
-    about = tmp_path / "index/index.json"
+    about = tmp_path / "index/bm25/about.json"
     about.write_text(json.dumps({**engine.about, "version": 99}))
     with pytest.raises(SearchError, match="another version"):
         Bm25Engine(tmp_path / "index")
@@ -168,8 +131,8 @@ def test_an_index_of_other_passages_or_versions_is_refused(tmp_path: Path, passa
 
 def test_nothing_to_index(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="no passage"):
-        build_index(iter(()), tmp_path / "index", SearchConfig(), "en")
-    assert not list(tmp_path.iterdir())
+        build_index([], tmp_path / "index", SearchConfig(), "en")
+    assert not list((tmp_path / "index").glob("[!.]*"))
 
 
 def test_chinese_needs_no_spaces(tmp_path: Path) -> None:

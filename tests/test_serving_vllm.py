@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from flows.assets_cli import cache_folder
+from flows.cli import app
 from flows.configuration import load_config
 from flows.recipes import environments_folder, read_recipe
 from flows.serving import build_spec
 from pipeline.assets.store import find_asset
+from pipeline.judging.calibration import read_labelled
 from pipeline.masking.causal_scorer import load_scorer
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.served_scorer import ServedScorer, load_tokenizer
@@ -84,3 +88,16 @@ def test_server_comes_back_after_kill_9(server: ManagedServer) -> None:
     assert "Paris" in chat(server)
     assert server.restarts == 1
     server.check()
+
+
+def test_calibration_serves_its_own_judge(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(f"{one.model_dump_json()}\n" for one in read_labelled()[:4]))
+    settings = [*SETTINGS, f"llm.roles={{judge: {{model: {MODEL}}}}}", "judging.max_tokens=64"]
+    words = ["calibrate", "--json", "--out", str(tmp_path / "out"), "--pairs", str(pairs)]
+    result = CliRunner().invoke(app, [*words, *[word for setting in settings for word in ("--set", setting)]])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["answers"] == 4
+    assert sum(sum(counts.values()) for counts in told["categories"].values()) == 4
+    assert not any("error" in counts for counts in told["categories"].values())

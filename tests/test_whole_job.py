@@ -88,6 +88,9 @@ def test_prefect_shows_the_funnel_and_the_way_to_the_report(whole_run: Path, pre
     (funnel,) = [a for a in artifacts if a["key"] == "funnel" and a["flow_run_id"] == of_run["flow_run_id"]]
     assert funnel["type"] == "table"
     assert '"judgements"' in funnel["data"]
+    of_stages = {a["key"]: a for a in artifacts if a["flow_run_id"] == of_run["flow_run_id"]}
+    assert {f"stage-{stage}" for stage in STAGES} < set(of_stages)
+    assert {of_stages[f"progress-{stage}"]["data"] for stage in STAGES if stage != "corpus"} == {100.0}
     assert "000-00000" in {task["name"] for task in tasks}, "a task is one shard"
 
 

@@ -26,6 +26,14 @@ class SearchRequest:
     """The source passage; withheld in modes `passage` and `page`."""
     page_id: int | None = None
     """The source page; withheld in mode `page`."""
+    title: str = ""
+    """Title of the source page: tells it apart where page numbers mean nothing, such as on the web."""
+    text: str = ""
+    """Text of the source passage, gold included: only for telling copies of it apart."""
+    question: str = ""
+    """What is to be found out: only for an engine that makes its documents up."""
+    answers: tuple[str, ...] = ()
+    """The gold answers: only for an engine that makes its documents up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,38 @@ class AsyncSearchEngine(Protocol):
 
     async def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
         """Read passages that were hits, in the order asked. Raises SearchError for an unknown id."""
+        ...
+
+    async def close(self) -> None:
+        """End what is under way and let connections go."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How the search of one request ended, with the texts of its hits."""
+
+    call: SearchCall
+    """Status and hits."""
+    passages: tuple[FoundPassage, ...] = ()
+    """The text of each hit, in the order of the hits."""
+
+
+class PassageSource(Protocol):
+    """What hands the texts over with the hits and keeps neither: a server, the web, a language model. `FoundMemory`
+    makes an AsyncSearchEngine of it. It owes statuses and order as every engine does, and need not hide anything."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the kind of engine, its settings and what is known of its corpus."""
+        ...
+
+    def identify(self, request: SearchRequest) -> list[str | int | None]:
+        """What of a request, besides k, decides the answer: two that agree in it are one."""
+        ...
+
+    async def find(self, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
+        """Answer every request with at most k passages, best first."""
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Searches of many coroutines, gathered into batches that run beside the event loop.
+"""A local engine for many coroutines: their searches are gathered into batches that run beside the event loop.
 
 Promises: one batch runs at a time, so the engine needs no locks; what comes while it runs makes the next batch, so that
 nothing waits for a clock; a failing batch fails just those who are in it.
@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 
 from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest
 from schemas.trajectories import SearchCall
@@ -26,32 +26,42 @@ class _Wish:
     """What one coroutine waits for."""
 
     requests: Sequence[SearchRequest]
+    k: int
     passage_ids: Sequence[str]
     future: asyncio.Future[Found]
 
 
 class GatheredSearch:
-    """An engine that coroutines of one event loop share."""
+    """An AsyncSearchEngine over an engine that coroutines of one event loop share."""
 
-    def __init__(self, engine: SearchEngine, k: int) -> None:
+    def __init__(self, engine: SearchEngine) -> None:
         self._engine = engine
-        self._k = k
         self._wishes: deque[_Wish] = deque()
         self._work: asyncio.Task[None] | None = None
 
-    async def search(self, requests: Sequence[SearchRequest]) -> list[SearchCall]:
+    @property
+    def fingerprint(self) -> str:
+        """That of the engine."""
+        return self._engine.fingerprint
+
+    async def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
         """A call for each request, in order."""
-        calls, _ = await self._wish(requests, ())
+        calls, _ = await self._wish(requests, k, ())
         return calls
 
     async def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
         """Passages by id, in order. Raises SearchError for an unknown one."""
-        _, passages = await self._wish((), passage_ids)
+        _, passages = await self._wish((), 0, passage_ids)
         return passages
 
-    async def _wish(self, requests: Sequence[SearchRequest], passage_ids: Sequence[str]) -> Found:
+    async def close(self) -> None:
+        """Wait for the batch under way."""
+        if self._work is not None:
+            await asyncio.wait([self._work])
+
+    async def _wish(self, requests: Sequence[SearchRequest], k: int, passage_ids: Sequence[str]) -> Found:
         future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._wishes.append(_Wish(requests, passage_ids, future))
+        self._wishes.append(_Wish(requests, k, passage_ids, future))
         if self._work is None:
             self._work = asyncio.create_task(self._drain())
         return await future
@@ -79,5 +89,7 @@ class GatheredSearch:
                 wish.future.set_result(found)
 
     def _look_up(self, batch: Sequence[_Wish]) -> Found:
-        calls = self._engine.search([request for wish in batch for request in wish.requests], self._k)
+        calls: list[SearchCall] = []
+        for k, wishes in groupby(batch, key=lambda wish: wish.k):
+            calls += self._engine.search([request for wish in wishes for request in wish.requests], k)
         return calls, self._engine.read([passage_id for wish in batch for passage_id in wish.passage_ids])

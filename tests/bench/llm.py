@@ -1,87 +1,89 @@
-"""Chat models at full throttle: 1,000 items of six dependent calls (workload W2), journal and budget on, with and
-without faults, against the mock server of the shared benchmark kit."""
+"""Chat models at full throttle: 1,000 items of six dependent calls of half a second each, journal and budget on.
+
+Beside our client, in the same run and against the same server: bare aiohttp, the bare openai client, and the peers that
+are installed (`python -m tests.bench peers-install`). Ours runs before, between and after them, so that a machine that
+gets busier or quieter on the way is no advantage to either.
+"""
 
 from __future__ import annotations
 
-import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+import statistics
 
-from pipeline.llm.async_stage import run_concurrently
-from pipeline.llm.budget import Budget, BudgetedChatModel
-from pipeline.llm.call_journal import JournaledChatModel
-from pipeline.llm.chat_model import ChatRequest, Message, ModelError
-from pipeline.llm.openai_chat_model import OpenAiChatModel
-from pipeline.llm.prices import PriceTable
-from schemas.llm_config import BudgetConfig, EndpointConfig, LlmConfig, ModelPrice, RoleModelConfig
+from tests.bench.agentic_load import STEPS
 from tests.bench.figures import Figure, run_apart
-from tests.bench.mock_endpoint import KIT, read_stats, serve_mock
+from tests.bench.llm_clients import Result
+from tests.bench.mock_endpoint import read_stats, serve_mock
+from tests.bench.peers import PEERS, Peer
 
 ITEMS = 1000
 LATENCY = 0.5
-BOUNDS = {256: "<= 1.2", 1000: "<= 2"}
-FAULTS = {"p500": 0.05, "p429": 0.05, "preset": 0.01, "pbad": 0.01, "hangs": 1 / 500}
-NO_CAP_REACHED = BudgetConfig(tokens=10**12, money=1e9, hours=1000)
+MANY = 1000
+BOUNDS = {256: "<= 1.2", MANY: "<= 2"}
+PEER_BOUNDS = {"curator": ">= 3", "datadesigner": ">= 5"}
 
 
 def run() -> list[Figure]:
     """All figures of this benchmark."""
-    if not KIT.is_dir():
-        return [Figure("skipped: the benchmark kit is not beside the checkout", 0, "")]
-    figures: list[Figure] = []
-    for in_flight, bound in BOUNDS.items():
-        with serve_mock(latency=LATENCY) as url:
-            clean = run_apart("tests.bench.llm", "drive", url, str(in_flight))
-            violations = read_stats(url)["dep_violations"]
-        assert violations == clean["lost"] == 0
-        ideal = ITEMS * clean["steps"] * LATENCY / in_flight
+    return [*compare_clients(256), *compare_clients(MANY), *compare_memory()]
+
+
+def compare_clients(in_flight: int) -> list[Figure]:
+    """Ours, bare aiohttp and the bare openai client; at the higher load the peers too."""
+    ours = [measure("drive_ours", in_flight)]
+    bare = measure("drive_aiohttp", in_flight)
+    ours.append(measure("drive_ours", in_flight))
+    openai = measure("drive_openai", in_flight)
+    peers = {}
+    if in_flight == MANY:
+        for peer in PEERS:
+            if peer.is_installed():
+                peers[peer.name] = measure_peer(peer, in_flight)
+                ours.append(measure("drive_ours", in_flight))
+    ideal = ITEMS * len(STEPS) * LATENCY / in_flight
+    seconds = statistics.median(result["seconds"] for result in ours)
+    cpu = statistics.median(result["cpu_ms"] for result in ours)
+    spread = ", ".join(f"{result['seconds'] / ideal:.2f}" for result in ours)
+    load = f"{in_flight} in flight"
+    figures = [
+        Figure(f"wall / ideal, {load}", seconds / ideal, "x", BOUNDS[in_flight], f"runs: {spread}"),
+        Figure(f"wall / ideal of bare aiohttp, {load}", bare["seconds"] / ideal, "x"),
+        Figure(f"wall / ideal of the bare openai client, {load}", openai["seconds"] / ideal, "x"),
+        Figure(f"CPU a call, {load}", cpu, "ms", "<= 0.5", "prompts included"),
+        Figure(f"CPU a call of bare aiohttp, {load}", bare["cpu_ms"], "ms"),
+        Figure(f"CPU a call of the bare openai client, {load}", openai["cpu_ms"], "ms"),
+    ]
+    for name, result in peers.items():
         figures += [
-            Figure(f"wall / ideal, {in_flight} in flight", clean["seconds"] / ideal, "x", bound),
-            Figure(f"CPU a call, {in_flight} in flight", clean["cpu_ms"], "ms", "<= 1", "prompts included"),
-            Figure(f"peak memory, {in_flight} in flight", clean["peak_mb"], "MB"),
-        ]
-        with serve_mock(latency=LATENCY, **FAULTS) as url:
-            faulty = run_apart("tests.bench.llm", "drive", url, str(in_flight))
-        figures += [
-            Figure(f"items lost to faults, {in_flight} in flight", faulty["lost"], "items", "<= 0"),
-            Figure(
-                f"wall with faults / without, {in_flight} in flight", faulty["seconds"] / clean["seconds"], "x", "<= 3"
-            ),
+            Figure(f"wall of {name} / ours, {load}", result["seconds"] / seconds, "x", PEER_BOUNDS[name]),
+            Figure(f"wall / ideal of {name}, {load}", result["seconds"] / ideal, "x"),
+            Figure(f"CPU a call of {name}, {load}", result["cpu_ms"], "ms"),
         ]
     return figures
 
 
-def drive(url: str, in_flight: str) -> dict[str, float]:
-    """The workload through our client: seconds, CPU of this process, items lost."""
-    sys.path.insert(0, str(KIT))
-    kit: Any = __import__("workload")
-    config = LlmConfig(
-        endpoints={"mock": EndpointConfig(url=url, max_in_flight=int(in_flight))},
-        roles={"default": RoleModelConfig(model="mock")},
-        prices={"mock": ModelPrice(prompt=1, completion=4)},
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        model = OpenAiChatModel(config, {})
-        prices = PriceTable(config.prices)
-        budget = Budget(NO_CAP_REACHED, prices, Path(folder) / "spend.jsonl", time.monotonic)
-        with JournaledChatModel(BudgetedChatModel(model, budget), Path(folder) / "calls.jsonl", model.describe) as chat:
+def compare_memory() -> list[Figure]:
+    """Whether memory grows with the number of items."""
+    peaks = []
+    for items in (ITEMS, 4 * ITEMS):
+        with serve_mock(latency=0.1) as url:
+            peaks.append(run_apart("tests.bench.llm_clients", "drive_ours", url, "256", str(items))["peak_mb"])
+    return [Figure("peak memory, 4 x the items / 1 x", peaks[1] / peaks[0], "x", "<= 1.2", f"{peaks[0]:.0f} MB")]
 
-            async def work(item: int) -> bool:
-                said: list[str] = []
-                for step, role in enumerate(kit.STEPS):
-                    messages = (Message("system", kit.SYSTEM), Message("user", kit.w2_prompt(item, step, said)))
-                    try:
-                        said.append((await chat.ask(ChatRequest(role, messages))).text)
-                    except ModelError:
-                        return False
-                return bool(kit.ok_text(item, len(kit.STEPS) - 1, said[-1]))
 
-            started, used = time.perf_counter(), time.process_time()
-            lost = sum(not right for right in run_concurrently(range(ITEMS), work, int(in_flight), chat))
-            seconds, used = time.perf_counter() - started, time.process_time() - used
-        calls = sum(row.calls for row in budget.usage())
-        budget.close()
-    steps = len(kit.STEPS)
-    return {"seconds": seconds, "cpu_ms": used / calls * 1000, "lost": lost, "steps": steps, "calls": calls}
+def measure(client: str, in_flight: int) -> Result:
+    """A client of ours in a process of its own; every call must be answered once, in order, and no item lost."""
+    with serve_mock(latency=LATENCY) as url:
+        result = run_apart("tests.bench.llm_clients", client, url, str(in_flight), str(ITEMS))
+        stats = read_stats(url)
+    assert result["lost"] == stats["disorders"] == stats["repeated"] == 0, (result, stats)
+    assert stats["answered"] == ITEMS * len(STEPS), stats
+    return result
+
+
+def measure_peer(peer: Peer, in_flight: int) -> Result:
+    """A peer over the same workload; it may ask more than it needs, but must lose nothing."""
+    with serve_mock(latency=LATENCY) as url:
+        result = peer.drive(url, in_flight, ITEMS)
+        stats = read_stats(url)
+    assert result["lost"] == stats["disorders"] == 0, (result, stats)
+    return result

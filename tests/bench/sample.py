@@ -54,13 +54,12 @@ def make_tasks(passages: Sequence[Passage]) -> list[MaskTask]:
 def write_index(passages: Sequence[Passage], folder: Path) -> Path:
     """A BM25 index over the passages, built the way a run builds it."""
     from pipeline.search.bm25 import build_index
-    from pipeline.search.passage_store import read_shards
     from pipeline.storage.shards import ShardWriter
-    from schemas.config import SearchConfig
+    from schemas.search_config import SearchConfig
 
     with ShardWriter(folder, "part-0.parquet", Passage, {}) as writer:
         for passage in passages:
             writer.append(passage.model_dump(mode="json"))
         writer.close()
-    build_index(read_shards([folder / "part-0.parquet"]), folder / "index", SearchConfig(), "en")
+    build_index([folder / "part-0.parquet"], folder / "index", SearchConfig(), "en")
     return folder / "index"

@@ -1,0 +1,175 @@
+"""Opens the search engine that a configuration names: the one place where engines are made, keys read, servers asked.
+
+A kind of engine is one line in `LOCAL` (it searches an index of ours) or in `SOURCES` (it is asked over the network, or
+makes its passages up). What all of them share - caching, withholding, waiting - is put around them here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from flows.local_engines import check_opening, open_dense, open_hybrid
+from flows.stages import Workplace
+from pipeline.errors import ConfigError, SearchError
+from pipeline.search.blocking_search import BlockingSearch
+from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngine
+from pipeline.search.found_memory import FoundMemory, SearchCache
+from pipeline.search.gathered_search import GatheredSearch
+from pipeline.search.http_source import HttpSource, ServerAbout
+from pipeline.search.service import SearchService
+from pipeline.search.withholding import WithholdingSearch
+from schemas.config import RunConfig
+from schemas.search_config import EngineKind, SearchConfig
+
+if TYPE_CHECKING:
+    from pipeline.search.bm25 import Bm25Engine
+
+PROBE_SECONDS = 10.0
+WEB_HITS = 10
+"""What every service gives for the price of one call."""
+
+
+def _open_bm25(index: Path, config: RunConfig, cache: Path) -> SearchEngine:
+    from pipeline.search.bm25 import Bm25Engine
+
+    return Bm25Engine(index)
+
+
+def _open_http(place: Workplace, _: str) -> PassageSource:
+    config = place.config.search_service
+    about = probe_server(place.config)
+    return HttpSource(SearchService(about.url, config), about, read_token(config.key))
+
+
+def _open_web(place: Workplace, _: str) -> PassageSource:
+    from pipeline.search.web_source import WebSource, name_key
+
+    config = place.config
+    name = name_key(config.search.web.provider, config.search_service)
+    key = os.environ.get(name, "").strip() if name else None
+    return WebSource(config.search.web, config.search_service, config.corpus.lang, key)
+
+
+def _open_simulated(place: Workplace, shard: str) -> PassageSource:
+    from flows.chat_models import open_model
+    from pipeline.search.simulated_source import SimulatedSource
+
+    config = place.config
+    # A journal of its own: that of the agents' calls has one writer.
+    model = partial(open_model, place, "simulated", shard or "none")
+    return SimulatedSource(config.search.simulated, config.llm.roles, config.corpus.lang, model)
+
+
+LOCAL: dict[EngineKind, Callable[[Path, RunConfig, Path], SearchEngine]] = {
+    EngineKind.BM25: _open_bm25,
+    EngineKind.DENSE: open_dense,
+    EngineKind.HYBRID: open_hybrid,
+}
+"""Engines over an index: opened from its folder, the configuration and the folder of the assets."""
+
+SOURCES: dict[EngineKind, Callable[[Workplace, str], PassageSource]] = {
+    EngineKind.HTTP: _open_http,
+    EngineKind.WEB: _open_web,
+    EngineKind.SIMULATED: _open_simulated,
+}
+"""Engines that are asked: opened for a place and a shard of the trajectories."""
+
+
+def open_local_engine(index: Path, config: RunConfig, cache: Path) -> SearchEngine:
+    """The engine that the configuration names, over an index. Raises ConfigError for one that has none."""
+    kind = config.search.engine
+    if kind not in LOCAL:
+        raise ConfigError(f"engine {kind} searches no index of ours", f"set search.engine to {' or '.join(LOCAL)}")
+    check_opening(index, config)
+    return LOCAL[kind](index, config, cache)
+
+
+def open_async_engine(place: Workplace, shard: str) -> AsyncSearchEngine:
+    """The engine that the configuration names, for coroutines. Raises SearchError, ConfigError."""
+    search = place.config.search
+    hides = True
+    if search.engine in LOCAL:
+        engine: AsyncSearchEngine = GatheredSearch(open_local_engine(place.run.index, place.config, place.cache))
+    else:
+        source = SOURCES[search.engine](place, shard)
+        hides = isinstance(source, HttpSource) and source.hides
+        engine = FoundMemory(source, _open_cache(place, source), _least_hits(search))
+    if hides and search.hide_copies is None:
+        return engine
+    return WithholdingSearch(engine, hides, search.hide_copies)
+
+
+def open_engine(place: Workplace, shard: str) -> SearchEngine:
+    """The same for callers that cannot wait."""
+    search = place.config.search
+    if search.engine in LOCAL and search.hide_copies is None:
+        return open_local_engine(place.run.index, place.config, place.cache)
+    return BlockingSearch(open_async_engine(place, shard))
+
+
+def read_fingerprint(place: Workplace) -> str:
+    """The fingerprint of the engine that the configuration names. Raises SearchError, ConfigError."""
+    if place.config.search.engine in LOCAL:
+        return open_local_engine(place.run.index, place.config, place.cache).fingerprint
+    return SOURCES[place.config.search.engine](place, "").fingerprint
+
+
+def needs_index(config: RunConfig) -> bool:
+    """Whether an index of the run's own passages is asked for: by the engine, or by the extractive agents, who weigh
+    words by how rare they are."""
+    return config.search.engine in LOCAL or config.agents.policy == "extractive"
+
+
+def open_term_statistics(place: Workplace) -> Bm25Engine:
+    """The run's own BM25 index, for how rare its terms are. Raises SearchError."""
+    from pipeline.search.bm25 import Bm25Engine
+
+    return Bm25Engine(place.run.index)
+
+
+def _least_hits(search: SearchConfig) -> int:
+    """Hits asked for at least of an engine that is paid by the call."""
+    return {EngineKind.WEB: WEB_HITS, EngineKind.SIMULATED: search.simulated.documents}.get(search.engine, 1)
+
+
+def _open_cache(place: Workplace, source: PassageSource) -> SearchCache | None:
+    if not place.config.search_service.cache:
+        return None
+    kind = place.config.search.engine
+    path = place.run.root / "searches" / f"{kind}-{source.fingerprint}.jsonl"
+    return SearchCache(path, lambda: datetime.now(UTC).date().isoformat())
+
+
+def read_token(name: str | None) -> str | None:
+    """The value of the environment variable that holds a key. Raises ConfigError when it is not set."""
+    if name is None:
+        return None
+    if not os.environ.get(name):
+        raise ConfigError(f"search_service.key names {name}, which is not set", f"export {name}=...")
+    return os.environ[name]
+
+
+def probe_server(config: RunConfig) -> ServerAbout:
+    """What the server of engine `http` says of itself; a foreign one says nothing. Raises SearchError when none is
+    there."""
+    url = config.search_service.url
+    if url is None:
+        raise ConfigError("engine http needs a server", "set search_service.url, such as http://127.0.0.1:8000")
+    base = url.rstrip("/").removesuffix("/retrieve")
+    try:
+        reply = httpx.get(f"{base}/healthz", timeout=PROBE_SECONDS)
+        said: Any = reply.json() if reply.status_code == httpx.codes.OK else None
+    except ValueError:
+        said = None
+    except httpx.HTTPError as error:
+        fix = "start it (`rampforge search serve RUN`), or mend search_service.url"
+        raise SearchError(f"no search server answers at {base}: {error}", fix) from None
+    engine = said.get("engine") if isinstance(said, dict) else None
+    return ServerAbout(base, config.search.protocol, engine if isinstance(engine, str) else None)

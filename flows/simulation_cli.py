@@ -1,0 +1,40 @@
+"""`rampforge search simulation-data`: what tunes a language model to play the search engine, from a judged run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipeline.storage.run_folder import RunFolder
+
+
+def simulation_data(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, judged.")],
+    out: Annotated[Path, typer.Option(help="Folder for train.parquet, validation.parquet and rejects.parquet.")],
+    informed: Annotated[
+        bool, typer.Option("--informed/--query-only", help="Put the masked text and the gold into the prompts.")
+    ] = True,
+    validation: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the pages set apart.")] = 0.05,
+    balance: Annotated[bool, typer.Option("--balance/--all", help="As many useful examples as noisy ones.")] = True,
+) -> None:
+    """Turn a run's searches into data that tunes a simulated search engine: chat rows, labelled useful or noisy."""
+    from flows.simulation_export import export_simulation
+    from pipeline.search.simulation_data import ExportSettings
+
+    settings = ExportSettings(informed, validation, balance)
+    step, rows = export_simulation(RunFolder(folder), out, settings)
+    console = Console()
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items()))
+    console.print(
+        f"{step.entered:,} searches: {step.passed:,} examples; left out: {reasons or 'none'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for key, count in sorted(rows.items()):
+        console.print(f"  {key}: {count:,}", highlight=False)
+    if not step.passed:
+        console.print("[yellow]nothing is left: --all keeps what has no counterpart[/]")
+    console.print(f"{out}", highlight=False, soft_wrap=True)

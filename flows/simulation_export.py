@@ -1,0 +1,104 @@
+"""Writes simulation-tuning data from the shards of a judged run: two Parquet files, the rejects, and the sums."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+
+from flows.provenance import rampforge_version
+from pipeline.errors import ConfigError
+from pipeline.search.engine import FoundPassage
+from pipeline.search.found_memory import SearchCache
+from pipeline.search.passage_store import PassageStore
+from pipeline.search.simulation_data import (
+    Choice,
+    ExportSettings,
+    FindPassage,
+    Searched,
+    choose_examples,
+    cut_examples,
+    settle_search,
+    sum_searches,
+)
+from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import ShardWriter, read_rows
+from schemas.funnel import FunnelStep, Reject
+from schemas.judgements import Judgement
+from schemas.simulation import SimulationExample, Split
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
+
+REJECTS = "rejects.parquet"
+SUMMARY = "simulation.json"
+
+
+def export_simulation(run: RunFolder, out: Path, settings: ExportSettings) -> tuple[FunnelStep, dict[str, int]]:
+    """Write the examples of a run. The sums over its searches, and the number of rows by split and label.
+
+    The run is read twice, so that no more than ids is held in memory. Raises StorageError, ConfigError.
+    """
+    if run.find_manifest("judgements") is None:
+        raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
+    found = (
+        (name, example) for name, example in read_searches(run, settings) if isinstance(example, SimulationExample)
+    )
+    choice = choose_examples(found, settings)
+    step, rows = _write_rows(run, out, settings, choice)
+    summary = {"settings": settings, "funnel": step.model_dump(), "rows": rows}
+    write_whole(out / SUMMARY, orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    return step, rows
+
+
+def read_searches(run: RunFolder, settings: ExportSettings) -> Iterator[tuple[str, SimulationExample | Reject]]:
+    """Every search of a run, in order, with its example or why it gives none."""
+    find = _open_texts(run)
+    for shard in run.manifest("judgements").shards:
+        name = shard.shard
+        tasks = {task.task_id: task for task in read_rows(run.shard(MaskTask.dataset, name, ""), MaskTask)}
+        judgements = read_rows(run.shard(Judgement.dataset, name, ""), Judgement)
+        accepted = {judgement.trajectory_id for judgement in judgements if judgement.accepted}
+        for trajectory in read_rows(run.shard(Trajectory.dataset, name, ""), Trajectory):
+            judged = trajectory.trajectory_id in accepted
+            yield from cut_examples(Searched(trajectory, tasks[trajectory.task_id], judged, find), settings)
+
+
+def _write_rows(
+    run: RunFolder, out: Path, settings: ExportSettings, choice: Choice
+) -> tuple[FunnelStep, dict[str, int]]:
+    provenance = {"stage": "simulation", "version": rampforge_version()}
+    reasons: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    with (
+        storage_boundary(out),
+        ShardWriter(out, f"{Split.TRAIN}.parquet", SimulationExample, provenance) as train,
+        ShardWriter(out, f"{Split.VALIDATION}.parquet", SimulationExample, provenance) as validation,
+        ShardWriter(out, REJECTS, Reject, provenance) as rejects,
+    ):
+        for name, found in read_searches(run, settings):
+            row = settle_search(name, found, choice)
+            if isinstance(row, Reject):
+                reasons[row.reason] += 1
+                rejects.append(row.model_dump(mode="json"))
+            else:
+                rows[f"{row.split} {row.usefulness}"] += 1
+                (train if row.split is Split.TRAIN else validation).append(row.model_dump(mode="json"))
+        for writer in (train, validation, rejects):
+            writer.close()
+    return sum_searches(rows.total(), reasons), dict(rows)
+
+
+def _open_texts(run: RunFolder) -> FindPassage:
+    """Where the texts of hits that were not shown are found: in the run's index, and in what its searches kept."""
+    store = PassageStore(run.index / "passages") if (run.index / "passages").is_dir() else None
+    caches = [SearchCache(path, str) for path in sorted((run.root / "searches").glob("*.jsonl"))]
+
+    def find(passage_id: str) -> FoundPassage | None:
+        if store is not None and store.find_row(passage_id) is not None:
+            return store.read([passage_id])[0]
+        return next((passage for cache in caches if (passage := cache.find_passage(passage_id))), None)
+
+    return find

@@ -1,0 +1,177 @@
+"""Turns text into vectors, by a model of transformers.
+
+Promises: vectors have length 1, so that a dot product is a cosine; the vector of a text does not depend on what else is
+encoded, but for the last digits (below 1e-5); texts of like length are encoded together, so that little is padding;
+what sentence-transformers wrote beside a model is followed, and a model that needs more than it can do is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from pipeline.devices import choose_device
+from pipeline.errors import AssetError
+from schemas.search_config import DenseConfig
+
+FIX = "set search.dense.encoder to an asset (`rampforge assets list`), a folder or a hub name"
+KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
+POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
+UNBOUNDED = 1 << 20
+"""Tokenizers without a limit tell one above this."""
+
+
+class TextEncoder(Protocol):
+    """Turns text into vectors of length 1."""
+
+    @property
+    def identity(self) -> str:
+        """What decides the vectors: the model, its revision, and how its token vectors become one."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector, in numbers."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """One row a text, float32. Raises SearchError when the encoder fails."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """The same for queries: where it can be had, to the last bit whatever else is encoded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFiles:
+    """What sentence-transformers wrote beside a model."""
+
+    pooling: str
+    """How token vectors become one."""
+    max_tokens: int | None
+    """Where text is cut."""
+
+
+def load_encoder(path: str, config: DenseConfig, name: str | None = None) -> TransformersEncoder:
+    """Load an encoder from a folder or by its name on the hub; `name` is what its index calls it, revision included.
+
+    Raises AssetError when it cannot be loaded, or needs what is not done here.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    files = read_encoder_files(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model: Any = AutoModel.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa")
+    except (OSError, ValueError, KeyError) as error:
+        what = str(error).strip().split("\n", 1)[0]
+        raise AssetError(f"cannot load the encoder {path}: {what}", FIX) from error
+    if model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    pooling = files.pooling if config.pooling == "auto" else config.pooling
+    limits = (config.max_tokens, files.max_tokens, tokenizer.model_max_length)
+    cut = min(limit for limit in limits if limit and limit < UNBOUNDED)
+    identity = f"{name or path} pooling={pooling} tokens={cut}"
+    return TransformersEncoder(model.to(choose_device(config.device)), tokenizer, identity, pooling, cut, config.batch)
+
+
+class TransformersEncoder:
+    """Encodes on this machine."""
+
+    def __init__(self, model: Any, tokenizer: Any, identity: str, pooling: str, max_tokens: int, batch: int) -> None:
+        """`max_tokens`: text is cut after so many; `batch`: texts encoded together."""
+        self.identity = identity
+        self.dimension = int(model.config.hidden_size)
+        self.model = model.train(False)
+        self._tokenizer = tokenizer
+        self._pool = POOLERS[pooling]
+        self._max_tokens = max_tokens
+        self._batch = batch
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """One row a text, float32, of length 1."""
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        if not texts:
+            return vectors
+        ids = self._tokenizer(list(texts), truncation=True, max_length=self._max_tokens)
+        order = sorted(range(len(texts)), key=lambda index: (-len(ids["input_ids"][index]), index))
+        for start in range(0, len(order), self._batch):
+            group = order[start : start + self._batch]
+            vectors[group] = self._encode_group({key: [column[i] for i in group] for key, column in ids.items()})
+        return vectors
+
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        """The same for queries. On a CPU each goes alone, which costs little and makes a vector the same in every run;
+        on an accelerator they go together, and the last digits may vary."""
+        if self.model.device.type != "cpu":
+            return self.encode(texts)
+        return np.concatenate([self.encode([]), *(self.encode([text]) for text in texts)])
+
+    @torch.inference_mode()
+    def _encode_group(self, columns: dict[str, Any]) -> np.ndarray:
+        padded = self._tokenizer.pad(columns, return_tensors="pt").to(self.model.device)
+        hidden = self.model(**padded).last_hidden_state
+        pooled = self._pool(hidden, padded["attention_mask"])
+        vectors: np.ndarray = torch.nn.functional.normalize(pooled.float(), dim=1).cpu().numpy()
+        return vectors
+
+
+def _pool_mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
+
+
+def _pool_first(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return hidden[torch.arange(len(hidden)), mask.argmax(1)]
+
+
+def _pool_last(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return hidden[torch.arange(len(hidden)), (mask * places).argmax(1)]
+
+
+POOLERS = {"mean": _pool_mean, "cls": _pool_first, "last": _pool_last}
+
+
+def read_encoder_files(path: str) -> EncoderFiles:
+    """What modules.json and the files it names say. Raises AssetError for a pooling or a module that is not known."""
+    modules = _read_json(path, "modules.json")
+    pooling, limit = "mean", None
+    for module in modules or []:
+        kind = str(module["type"]).rsplit(".", 1)[-1]
+        if kind not in KNOWN_MODULES:
+            raise AssetError(f"the encoder {path} has a layer of kind {kind}, which is not supported", FIX)
+        if kind == "Transformer":
+            said = _read_json(path, "sentence_bert_config.json") or {}
+            limit = said.get("max_seq_length")
+        if kind == "Pooling":
+            said = _read_json(path, f"{module['path']}/config.json") or {}
+            chosen = [key for key, value in said.items() if key.startswith("pooling_mode_") and value is True]
+            if len(chosen) != 1 or chosen[0] not in POOLINGS:
+                raise AssetError(f"the encoder {path} pools by {chosen}, which is not supported", FIX)
+            pooling = POOLINGS[chosen[0]]
+    return EncoderFiles(pooling, limit)
+
+
+def _read_json(path: str, name: str) -> Any:
+    """A JSON file beside the model; None when there is none."""
+    from transformers.utils.hub import cached_file
+
+    if Path(path).is_dir():
+        file: Path | None = Path(path) / name
+    else:
+        try:
+            found = cached_file(path, name, _raise_exceptions_for_missing_entries=False)
+        except OSError as error:
+            raise AssetError(f"cannot load the encoder {path}: {str(error).splitlines()[0]}", FIX) from error
+        file = Path(found) if found else None
+    if file is None or not file.is_file():
+        return None
+    return json.loads(file.read_text("utf-8"))

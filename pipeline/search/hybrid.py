@@ -1,0 +1,81 @@
+"""BM25 and vectors together, by reciprocal rank fusion (Cormack, Clarke and Buettcher 2009), and a reranker if wanted.
+
+Promises: a call is answered only when both engines answered it, so that no row depends on which of them happened to
+work; equal scores go by the rank in BM25's list, then in the other; what is hidden stays hidden in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.errors import SearchError
+from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest
+from pipeline.search.index_parts import FIX
+from pipeline.search.passage_store import join_title
+from pipeline.search.queries import make_call
+from pipeline.search.reranker import Reranker
+from schemas.record import content_id
+from schemas.search_config import HybridConfig
+from schemas.trajectories import Hit, SearchCall, SearchStatus
+
+DIGITS = 5
+
+
+class HybridEngine:
+    """Searches with two engines over the same passages and fuses what they find."""
+
+    def __init__(
+        self, words: SearchEngine, vectors: SearchEngine, config: HybridConfig, reranker: Reranker | None = None
+    ) -> None:
+        """`words`: BM25; `vectors`: the dense engine. A reranker is given, or not, as `config` says."""
+        if (config.reranker is None) != (reranker is None):
+            raise SearchError("the reranker does not fit search.hybrid.reranker", FIX)
+        self._words = words
+        self._vectors = vectors
+        self._config = config
+        self._reranker = reranker
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of both engines and of how they are fused."""
+        decides = self._config.model_dump(mode="json", exclude=None if self._reranker else {"rerank_depth"})
+        scorer = self._reranker.identity if self._reranker else None
+        return content_id("hybrid", decides, scorer, self._words.fingerprint, self._vectors.fingerprint)
+
+    def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
+        """Answer every request with the best of both; a call that failed in one engine has failed."""
+        depth = max(k, self._config.depth) if k > 0 else k
+        pairs = zip(self._words.search(requests, depth), self._vectors.search(requests, depth), strict=True)
+        return [self._fuse(one, two, k) for one, two in pairs]
+
+    def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
+        """Read passages by id. Raises SearchError for an unknown id."""
+        return self._words.read(passage_ids)
+
+    def _fuse(self, one: SearchCall, two: SearchCall, k: int) -> SearchCall:
+        for call in (one, two):
+            if call.status not in (SearchStatus.OK, SearchStatus.EMPTY):
+                return call.model_copy(update={"hits": ()})
+        hits = fuse_ranks([(1.0, one.hits), (self._config.dense_weight, two.hits)], self._config.constant)
+        if self._reranker is not None:
+            hits = self._rerank(one.query, hits[: max(k, self._config.rerank_depth)], self._reranker)
+        return make_call(one.query, tuple(hits[:k]))
+
+    def _rerank(self, query: str, hits: Sequence[Hit], reranker: Reranker) -> list[Hit]:
+        passages = self.read([hit.passage_id for hit in hits])
+        scores = reranker.score(query, [join_title(passage.title, passage.text) for passage in passages])
+        scored = [
+            Hit(passage_id=hit.passage_id, score=round(score, DIGITS)) for hit, score in zip(hits, scores, strict=True)
+        ]
+        return sorted(scored, key=lambda hit: -hit.score)
+
+
+def fuse_ranks(lists: Sequence[tuple[float, Sequence[Hit]]], constant: float) -> list[Hit]:
+    """Every hit of the weighted lists, best first: rank r of a list of weight w adds w / (constant + r)."""
+    scores: dict[str, float] = {}
+    for weight, hits in lists:
+        if weight == 0:
+            continue
+        for rank, hit in enumerate(hits, start=1):
+            scores[hit.passage_id] = scores.get(hit.passage_id, 0.0) + weight / (constant + rank)
+    return [Hit(passage_id=name, score=score) for name, score in sorted(scores.items(), key=lambda item: -item[1])]

@@ -1,0 +1,108 @@
+"""An index is a folder of parts: `passages` (the texts), `bm25` (terms) and `dense` (vectors).
+
+Promises: a part is complete or absent, because it is built beside its place and renamed at the end; a build that was
+killed goes on with the blocks it had finished, if it is asked for the same; a part with a file missing or cut short,
+or of another version, is refused in one clear line.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from pipeline.errors import SearchError
+from pipeline.storage.boundary import sync_folder, write_whole
+
+FIX = "build it again: rampforge index"
+INDEX_VERSION = 2
+ABOUT = "about.json"
+PLAN = "plan.json"
+SCRATCH = "blocks"
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class RunBlocks(Protocol):
+    """Applies a function to every block of work and gives the results in order: `map`, or a pool of processes."""
+
+    def __call__(self, work: Callable[[T], R], blocks: Sequence[T], /) -> Iterable[R]:
+        """The results."""
+        ...
+
+
+def start_part(folder: Path, plan: Mapping[str, Any]) -> tuple[Path, bool]:
+    """Where the part is built, and whether an earlier try has already built it under the same plan.
+
+    What an unfinished try under the same plan left is kept; anything else in the way is removed.
+    """
+    text = json.dumps({**plan, "version": INDEX_VERSION}, indent=1, sort_keys=True)
+    building = folder.with_name(f".{folder.name}.building")
+    if _read_text(folder / PLAN) == text and not _find_faults(folder):
+        return folder, True
+    if _read_text(building / PLAN) != text:
+        shutil.rmtree(building, ignore_errors=True)
+        (building / SCRATCH).mkdir(parents=True)
+        write_whole(building / PLAN, text.encode())
+    return building, False
+
+
+def finish_part(building: Path, folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the scratch blocks, note the size of every file, and put the part in its place."""
+    shutil.rmtree(building / SCRATCH, ignore_errors=True)
+    sizes = {path.name: path.stat().st_size for path in sorted(building.iterdir()) if path.name != PLAN}
+    whole = {**about, "version": INDEX_VERSION, "files": sizes}
+    write_whole(building / ABOUT, (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode())
+    shutil.rmtree(folder, ignore_errors=True)
+    building.rename(folder)
+    sync_folder(folder.parent)
+    return whole
+
+
+def open_part(folder: Path, kind: str) -> dict[str, Any]:
+    """The description of a finished part. Raises SearchError when it is absent, damaged or of another version."""
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text("utf-8"))
+        found = about["kind"], about["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SearchError(f"there is no {kind} index in {folder}", FIX) from error
+    if found != (kind, INDEX_VERSION):
+        raise SearchError(f"the index in {folder} was made by another version of rampforge", FIX)
+    fault = _find_faults(folder)
+    if fault:
+        raise SearchError(f"the index in {folder} {fault}", FIX)
+    return about
+
+
+def nothing_to_index() -> SearchError:
+    """What is raised when the corpus is empty."""
+    return SearchError("there is no passage to index", "check the funnel of the passages stage: rampforge report")
+
+
+def measure_part(folder: Path, kind: str) -> int:
+    """Bytes of a finished part on disk. Raises SearchError as `open_part` does."""
+    return sum(open_part(folder, kind)["files"].values())
+
+
+def _find_faults(folder: Path) -> str:
+    try:
+        sizes: dict[str, int] = json.loads((folder / ABOUT).read_text("utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"has no readable {ABOUT}"
+    for name, size in sizes.items():
+        path = folder / name
+        if not path.is_file():
+            return f"lacks {name}"
+        if path.stat().st_size != size:
+            return f"has a damaged {name}: {path.stat().st_size} bytes instead of {size}"
+    return ""
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,181 @@
+"""What retrieval servers and their clients say to each other: POST /retrieve, as Search-R1 and ZeroSearch speak it.
+
+    Search-R1   {"queries", "topk", "return_scores"}
+                -> {"result": [[{"document": {"id", "contents"}, "score"}, ...], ...]}
+                without scores the documents stand in the lists by themselves; contents are `"title"\\ntext`
+    ZeroSearch  {"query", "top_k"}
+                -> [{"id", "title", "text", "score"}, ...]
+
+Ours may be asked for two things more, which a client of either never names: `exclude`, the source to hide from each
+query, and `details`, which adds the status of each query and the parts of each document.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
+from pipeline.search.queries import MAX_QUERY_CHARS, make_call
+from pipeline.search.service import UnreadableReplyError
+from schemas.record import content_id
+from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
+
+MAX_QUERIES = 8192
+"""In one request: Search-R1 sends the queries of a whole rollout batch together."""
+MAX_K = 1000
+ENGINE_HEADER = "x-rampforge-engine"
+"""Names the fingerprint of the engine that answered."""
+
+Query = Annotated[str, Field(max_length=MAX_QUERY_CHARS)]
+
+
+class Exclusion(BaseModel):
+    """What of a task's source is hidden from one query."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    passage_id: str
+    """The source passage."""
+    page_id: int | None = None
+    """The source page, where all of it is hidden."""
+
+
+class RetrieveRequest(BaseModel):
+    """Search-R1's request: a batch of queries."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    queries: list[Query] = Field(max_length=MAX_QUERIES)
+    """What is searched for."""
+    topk: int | None = Field(default=None, ge=1, le=MAX_K)
+    """Documents for each query; null: as many as the server was started with."""
+    return_scores: bool = False
+    """Whether each document comes with its score."""
+    exclude: list[Exclusion | None] | None = None
+    """For each query, what of the corpus is hidden from it."""
+    details: bool = False
+    """Whether the status of each query and the parts of each document are told."""
+
+
+class ZeroRequest(BaseModel):
+    """ZeroSearch's request: one query."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    query: Query
+    """What is searched for."""
+    top_k: int | None = Field(default=None, ge=1, le=MAX_K)
+    """Documents; null: as many as the server was started with."""
+
+
+def write_contents(passage: FoundPassage) -> str:
+    """A passage as Search-R1's corpora have it."""
+    return f'"{passage.title}"\n{passage.text}'
+
+
+def read_requests(asked: RetrieveRequest) -> list[SearchRequest]:
+    """The searches that a request asks for. Raises ValueError where there is not one exclusion a query."""
+    exclude = asked.exclude or [None] * len(asked.queries)
+    if len(exclude) != len(asked.queries):
+        raise ValueError(f"{len(asked.queries)} queries but {len(exclude)} in `exclude`")
+    return [_read_request(query, exclusion) for query, exclusion in zip(asked.queries, exclude, strict=True)]
+
+
+def _read_request(query: str, exclusion: Exclusion | None) -> SearchRequest:
+    if exclusion is None:
+        return SearchRequest(query)
+    hide = HideMode.PASSAGE if exclusion.page_id is None else HideMode.PAGE
+    return SearchRequest(query, hide, exclusion.passage_id, exclusion.page_id)
+
+
+def write_search_r1(requests: Sequence[SearchRequest], k: int, ours: bool) -> bytes:
+    """The body of a request; `ours`: for a server of ours, which hides by itself."""
+    body: dict[str, Any] = {"queries": [request.query for request in requests], "topk": k, "return_scores": True}
+    if ours:
+        body |= {"details": True, "exclude": [_write_exclusion(request) for request in requests]}
+    return orjson.dumps(body)
+
+
+def _write_exclusion(request: SearchRequest) -> dict[str, str | int | None] | None:
+    if request.hide is HideMode.NONE:
+        return None
+    page_id = request.page_id if request.hide is HideMode.PAGE else None
+    return {"passage_id": request.passage_id, "page_id": page_id}
+
+
+def write_zerosearch(request: SearchRequest, k: int) -> bytes:
+    """The body of a request."""
+    return orjson.dumps({"query": request.query, "top_k": k})
+
+
+def read_search_r1(content: bytes, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
+    """The answers in a reply. Raises UnreadableReplyError."""
+    reply = _parse(content)
+    lists = reply.get("result") if isinstance(reply, dict) else None
+    if not isinstance(lists, list) or len(lists) != len(requests):
+        raise UnreadableReplyError(f"the reply holds no `result` for {len(requests)} queries")
+    statuses = reply.get("statuses") or [None] * len(lists)
+    return [
+        read_documents(request.query, documents, k, status)
+        for request, documents, status in zip(requests, lists, statuses, strict=False)
+    ]
+
+
+def read_zerosearch(content: bytes, request: SearchRequest, k: int) -> Answer:
+    """The answer in a reply. Raises UnreadableReplyError."""
+    return read_documents(request.query, _parse(content), k, None)
+
+
+def _parse(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise UnreadableReplyError(f"the reply is not JSON: {content[:60]!r}") from None
+
+
+def read_documents(query: str, documents: Any, k: int, status: Mapping[str, Any] | None) -> Answer:
+    """One list of documents as an answer; best first, no passage twice. Raises UnreadableReplyError."""
+    if not isinstance(documents, list):
+        raise UnreadableReplyError("a query's documents are not a list")
+    if status is not None and status.get("status") not in (SearchStatus.OK, SearchStatus.EMPTY):
+        return Answer(fail_call(query, str(status.get("detail"))))
+    found: dict[str, tuple[Hit, FoundPassage]] = {}
+    for rank, item in enumerate(documents[:k]):
+        document, score = _open_item(item)
+        passage = _read_passage(document)
+        usable = isinstance(score, int | float) and math.isfinite(score)
+        hit = Hit(passage_id=passage.passage_id, score=score if usable else 1 / (rank + 1))
+        found.setdefault(passage.passage_id, (hit, passage))
+    call: SearchCall = make_call(query, tuple(hit for hit, _ in found.values()))
+    return Answer(call, tuple(passage for _, passage in found.values()))
+
+
+def _read_passage(document: Any) -> FoundPassage:
+    if not isinstance(document, dict):
+        raise UnreadableReplyError("a document is not an object")
+    title, text, contents = (document.get(name) for name in ("title", "text", "contents"))
+    if not isinstance(text, str):
+        if not isinstance(contents, str):
+            raise UnreadableReplyError("a document has neither `text` nor `contents`")
+        first, _, rest = contents.partition("\n")
+        title, text = (first.strip().strip('"'), rest) if rest else (title, contents)
+    title = title if isinstance(title, str) else ""
+    known = document.get("id", document.get("docid"))
+    passage_id = str(known) if isinstance(known, str | int) else content_id(title, text)
+    try:
+        anchors = tuple((int(start), int(end)) for start, end in document.get("anchors") or ())
+    except (TypeError, ValueError):
+        raise UnreadableReplyError("a document's `anchors` are no pairs of offsets") from None
+    return FoundPassage(passage_id, title, text, anchors)
+
+
+def _open_item(item: Any) -> tuple[Any, Any]:
+    """The document and its score, where they stand side by side; else the document, which may hold its score."""
+    if not isinstance(item, dict):
+        return item, None
+    return item.get("document", item), item.get("score")

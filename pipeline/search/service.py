@@ -1,0 +1,219 @@
+"""How a search service behind HTTP is called: a server of ours or of others, or a web API.
+
+Promises: a call ends within its deadline, as an answer or as a `FailedCallError` that carries the status for the row;
+faults that may pass are tried again inside the deadline, after a pause that is never the same for all, or as long as
+the server asks; no more calls are under way, and no more are started in a second, than the configuration allows; a
+service that does not answer is left alone, but for a probe now and then; a spent quota is an error that says so and
+ends all asking, never an empty result. Keys travel in headers and parameters, and are in no message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import aiohttp
+
+from pipeline.remote.circuit_breaker import CircuitBreaker
+from pipeline.remote.http_faults import (
+    UNPAID,
+    HttpStatusError,
+    RefusalError,
+    ThrottledError,
+    make_status_error,
+)
+from schemas.search_config import SearchServiceConfig
+from schemas.trajectories import SearchStatus
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
+CONNECT_SECONDS = 5.0
+KEEP_ALIVE = 60.0
+QUOTA = "quota spent"
+"""How the detail of a call begins that was refused because nothing is left to spend."""
+
+T = TypeVar("T")
+
+
+class FailedCallError(Exception):
+    """A call that brought nothing; what becomes of it is a row's status, not a traceback."""
+
+    def __init__(self, status: SearchStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class UnreadableReplyError(ValueError):
+    """A reply of 200 that does not hold what it should. Raised by whoever reads it; the call may be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What is sent. Equal for every try."""
+
+    method: str
+    url: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A reply of 200."""
+
+    content: bytes
+    headers: Mapping[str, str]
+
+
+class SearchService:
+    """One service: its connections, its limits, and whether it answers. Used inside one event loop at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        config: SearchServiceConfig,
+        is_quota: Callable[[HttpStatusError], bool] | None = None,
+        secret: str = "",
+    ) -> None:
+        """`name`: what messages call it; `is_quota`: whether a refusal means that nothing is left to spend; `secret`:
+        the key, so that a server that repeats it puts it nowhere."""
+        self.name = name
+        self._config = config
+        self._is_quota = is_quota or says_unpaid
+        self._secret = secret.encode()
+        self._breaker = CircuitBreaker(config.give_up)
+        self._slots = asyncio.Semaphore(config.in_flight)
+        self._next_start = float("-inf")
+        self._spent: str | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self.last_fault = ""
+
+    async def call(self, request: HttpRequest, read: Callable[[HttpReply], T]) -> T:
+        """What `read` makes of the reply. Raises FailedCallError; `read` raises UnreadableReplyError."""
+        async with self._slots:
+            await self._take_turn()
+            time = asyncio.get_running_loop().time
+            deadline = time() + self._config.deadline
+            tried = 0
+            while True:
+                tried += 1
+                last = tried == self._config.tries
+                remaining = deadline - time()
+                try:
+                    # A hung try must leave time for another.
+                    return await self._try_once(request, read, remaining if last else remaining / 2)
+                except (HttpStatusError, UnreadableReplyError, TimeoutError, aiohttp.ClientError, OSError) as error:
+                    fault = error
+                pause = self._choose_pause(fault, tried)
+                if pause is None or last or time() + pause >= deadline:
+                    hopeless = pause is None or (last and not isinstance(fault, TimeoutError))
+                    raise FailedCallError(SearchStatus.ERROR if hopeless else SearchStatus.TIMEOUT, self.last_fault)
+                await asyncio.sleep(pause)
+                await self._take_turn()
+
+    async def close(self) -> None:
+        """Give up the connections; the next call opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _take_turn(self) -> None:
+        """Wait until another call may be started."""
+        if self._config.per_second is None:
+            return
+        now = asyncio.get_running_loop().time()
+        start = max(now, self._next_start)
+        self._next_start = start + 1 / self._config.per_second
+        await asyncio.sleep(start - now)
+
+    async def _try_once(self, request: HttpRequest, read: Callable[[HttpReply], T], seconds: float) -> T:
+        time = asyncio.get_running_loop().time
+        started = time()
+        if self._spent is not None:
+            raise FailedCallError(SearchStatus.ERROR, self._spent)
+        if not self._breaker.admits(started):
+            raise FailedCallError(SearchStatus.ERROR, f"{self.name} is left alone: {self.last_fault}")
+        self._breaker.start()
+        try:
+            async with asyncio.timeout(seconds):
+                reply = read(await self._send(request))
+        except (UnreadableReplyError, TimeoutError, aiohttp.ClientError, OSError) as error:
+            self._note_fault(error, started)
+            raise
+        except HttpStatusError as error:
+            # One that turns us away for now, or for good, is there.
+            if isinstance(error, ThrottledError | RefusalError) or error.retry_after:
+                self._breaker.note_answer()
+            else:
+                self._note_fault(error, started)
+            raise
+        except BaseException:
+            self._breaker.abandon()
+            raise
+        self._breaker.note_answer()
+        return reply
+
+    async def _send(self, request: HttpRequest) -> HttpReply:
+        session = self._session or self._connect()
+        async with session.request(
+            request.method,
+            request.url,
+            params=request.params or None,
+            data=request.body,
+            headers=request.headers,
+            allow_redirects=False,  # a redirect would carry the key elsewhere
+        ) as response:
+            content = await response.read()
+            if self._secret:
+                content = content.replace(self._secret, b"(key)")
+            if response.status != 200:
+                raise make_status_error(response.status, content, response.headers)
+            return HttpReply(content, response.headers)
+
+    def _connect(self) -> aiohttp.ClientSession:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._config.in_flight, keepalive_timeout=KEEP_ALIVE),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        )
+        return self._session
+
+    def _note_fault(self, error: Exception, started: float) -> None:
+        if self._breaker.note_fault(asyncio.get_running_loop().time(), started):
+            log.warning("%s is left alone for a while: %s", self.name, describe_fault(error))
+
+    def _choose_pause(self, error: Exception, tried: int) -> float | None:
+        """Seconds until the next try, after so many; None when there is no use in one."""
+        self.last_fault = describe_fault(error)
+        if isinstance(error, HttpStatusError):
+            if self._is_quota(error):
+                self._spent = self.last_fault = f"{QUOTA}: {self.last_fault}"
+                log.warning("%s: %s", self.name, self._spent)
+                return None
+            if isinstance(error, RefusalError):
+                return None
+            if error.retry_after:
+                return error.retry_after * float(random.uniform(1.0, 1.25))  # noqa: S311 - spreads load, no secret
+        return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (tried - 1)) * random.random())  # noqa: S311 - the same
+
+
+def says_unpaid(error: HttpStatusError) -> bool:
+    """Whether a refusal is about money: 402, or the words that such refusals use."""
+    return error.status == 402 or (error.status in (403, 429) and bool(UNPAID.search(error.detail)))
+
+
+def describe_fault(error: Exception) -> str:
+    """One line about what came instead of an answer. URLs are left out: some carry the key."""
+    if isinstance(error, HttpStatusError | UnreadableReplyError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection: {error.os_error.strerror or error.os_error}"
+    return f"connection lost: {type(error).__name__}"

@@ -1,0 +1,123 @@
+"""Builds the `passages` part of an index from Parquet shards: Arrow files of some ten thousand passages each.
+
+Promises: a block is read, written and forgotten, so memory does not grow with the corpus but for 32 bytes a passage at
+the end; what is written does not depend on how many processes write it, nor on how often the build was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.search.index_parts import RunBlocks, finish_part, nothing_to_index, open_part, start_part
+from pipeline.search.passage_store import HASHES, KIND, PAGES, ROWS, hash_id, name_part
+from pipeline.storage.boundary import put_in_place, temporary_name
+from pipeline.storage.shards import hash_file
+
+BLOCK_ROWS = 65_536
+BATCH_ROWS = 4_096
+COLUMNS = ["passage_id", "page_id", "title", "text", "links"]
+ANCHOR = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())])
+SCHEMA = pa.schema(
+    [
+        ("passage_id", pa.string()), ("page_id", pa.int64()), ("title", pa.string()), ("text", pa.string()),
+        ("anchors", pa.list_(ANCHOR)), ("id_hash", pa.uint64()),
+    ]
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBlock:
+    """Row groups that become one file of the store."""
+
+    number: int
+    """Which file."""
+    pieces: tuple[tuple[Path, int], ...]
+    """Parquet file and row group, in order."""
+
+
+def build_store(
+    shards: Sequence[Path], folder: Path, run_blocks: RunBlocks = map, block_rows: int = BLOCK_ROWS
+) -> dict[str, Any]:
+    """Build the part at `folder` from Parquet files with the columns of `COLUMNS`, in their order; its description.
+
+    Raises SearchError when there is no passage.
+    """
+    sources = [[path.name, hash_file(path)] for path in shards]
+    building, done = start_part(folder, {"kind": KIND, "sources": sources, "block_rows": block_rows})
+    if not done:
+        blocks = plan_blocks(shards, block_rows)
+        counts = list(run_blocks(partial(write_block, building), blocks))
+        if not sum(counts):
+            raise nothing_to_index()
+        finish_part(building, folder, {"kind": KIND, "counts": counts, **_write_ids(building, len(blocks))})
+    return open_part(folder, KIND)
+
+
+def plan_blocks(shards: Sequence[Path], block_rows: int) -> list[StoreBlock]:
+    """Row groups in order, gathered into blocks of at least `block_rows` rows (the last may have fewer)."""
+    blocks: list[StoreBlock] = []
+    pieces: list[tuple[Path, int]] = []
+    rows = 0
+    for path in shards:
+        metadata = pq.read_metadata(path)
+        for group in range(metadata.num_row_groups):
+            pieces.append((path, group))
+            rows += metadata.row_group(group).num_rows
+            if rows >= block_rows:
+                blocks.append(StoreBlock(len(blocks), tuple(pieces)))
+                pieces, rows = [], 0
+    return [*blocks, StoreBlock(len(blocks), tuple(pieces))] if pieces else blocks
+
+
+def write_block(building: Path, block: StoreBlock) -> int:
+    """Write one file of the store, unless it is there; how many passages it holds."""
+    path = building / name_part(block.number)
+    if not path.exists():
+        temporary = temporary_name(path)
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+            for batch in _read_block(block):
+                writer.write_batch(_reshape(batch))
+        put_in_place(temporary, path)
+    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    return sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
+
+
+def _read_block(block: StoreBlock) -> Iterator[pa.RecordBatch]:
+    for path, group in block.pieces:
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=COLUMNS)
+
+
+def _reshape(batch: pa.RecordBatch) -> pa.RecordBatch:
+    columns = {name: batch.column(name).to_pylist() for name in COLUMNS}
+    columns["anchors"] = [[{"start": x["start"], "end": x["end"]} for x in xs] for xs in columns.pop("links")]
+    columns["id_hash"] = [hash_id(passage_id) for passage_id in columns["passage_id"]]
+    return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+
+def _write_ids(building: Path, parts: int) -> dict[str, Any]:
+    """Write page ids by row and rows by id hash; the number of passages and the fingerprint of the corpus."""
+    digest = hashlib.blake2b(digest_size=10)
+    hashes: list[np.ndarray] = []
+    pages: list[np.ndarray] = []
+    for number in range(parts):
+        reader = pa.ipc.open_file(pa.memory_map(str(building / name_part(number))))
+        for batch in (reader.get_batch(i) for i in range(reader.num_record_batches)):
+            digest.update("".join(f"{passage_id}\n" for passage_id in batch.column(0).to_pylist()).encode())
+            pages.append(batch.column(1).to_numpy(zero_copy_only=False))
+            hashes.append(batch.column(5).to_numpy())
+    joined = np.concatenate(hashes)
+    order = np.argsort(joined, kind="stable")  # stable: of equal ids, the earlier row
+    np.save(building / HASHES, joined[order])
+    np.save(building / ROWS, order.astype(np.int64))
+    np.save(building / PAGES, np.concatenate(pages))
+    return {"passages": len(joined), "corpus": digest.hexdigest()}

@@ -1,0 +1,210 @@
+"""Reading the documents that a model wrote as a search engine, however it laid them out, and writing them in our form.
+
+Promises: text is only ever parsed; what `write_documents` wrote is read back as it was; numbered, bulleted, tagged and
+JSON lists are understood, and so are paragraphs and one block; a refusal, talk around the documents and markup are no
+document; none comes twice, and no more than asked for; the time is bounded whatever the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prompts.reply_scan import drop_thoughts, find_objects
+
+LONGEST_TEXT = 1_200
+"""Characters of a document; twenty of them fit into what is looked at of a reply."""
+LONGEST_TITLE = 160
+NAME_WORDS, NAME_CHARS = 8, 40
+"""What of a document without a title is put in its place: so many words of its text, or characters."""
+
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
+_TAGGED = re.compile(r"<(doc(?:ument)?|passage|result)\b[^<>]*>(.*?)(?:</\1>|\Z|(?=<\1\b))", re.IGNORECASE | re.DOTALL)
+_KIND = r"(?:doc(?:ument)?|passage|result|文档|文献|段落|结果|资料)"
+_NUMBERED = re.compile(
+    rf"^[ \t]*[*_#>]*[ \t]*(?:{_KIND}[ \t]*#?[\[(（【]?(?P<kind>\d{{1,2}})[\])）】]?(?!\d)"
+    rf"|第(?P<which>\d{{1,2}})[篇条]{_KIND}?|[\[(（【](?P<bracket>\d{{1,2}})[\])）】]|(?P<point>\d{{1,2}})[.)、．）:：](?=\D))"
+    r"[*_]*[ \t]*(?:[:：.\-–—][ \t]*)?",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BRACKETED = re.compile(r"^(?:[\[(（【]\d{1,2}[\])）】][ \t]*)+")
+_BULLET = re.compile(r"^[ \t]*(?:[-•·]|\*(?!\*))[ \t]+", re.MULTILINE)
+_EMPHASIS = re.compile(r"\*\*|__|`|^[ \t]*#+[ \t]*", re.MULTILINE)
+_TITLE_FIELD = re.compile(r"^\(?(?:page )?(?:title|标题|页面)[ \t]*[:：][ \t]*(.+?)\)?$", re.IGNORECASE)
+_TITLE_INLINE = re.compile(r"^\((?:title|标题)[ \t]*[:：][ \t]*\"?(.+?)\"?\)[ \t]*", re.IGNORECASE)
+_BOLD_TITLE = re.compile(r"^\*\*(.{1,120}?)\*\*[ \t]*[:：–—-]?[ \t]*(?=\S)")
+_TEXT_FIELD = re.compile(r"^(?:text|content|snippet|passage|summary|正文|内容|摘要)[ \t]*[:：][ \t]*", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)）]?$")
+_REFUSAL = re.compile(
+    r"(?:i['’]m sorry|i am sorry|sorry|i apologi[sz]e|i can(?:no|['’])t|i am unable|i['’]m unable|as an ai"
+    r"|(?:there (?:are|is) )?no (?:documents?|results?|matches)|unfortunately"
+    r"|很?抱歉|对不起|我?无法|作为(?:一个|一款)?(?:人工智能|AI)|没有(?:找到|检索到|结果))",
+    re.IGNORECASE,
+)
+_TITLE_KEYS = ("title", "page", "name", "heading", "标题", "页面")
+_TEXT_KEYS = ("text", "content", "contents", "snippet", "passage", "document", "body", "summary", "正文", "内容")
+_AROUND_TITLE = "\"'“”《》:：-–—._* "
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document as it was written; made by `make_draft` alone."""
+
+    title: str
+    """Title of its page, on one line; where none was written, how its text begins."""
+    text: str
+    """Its text, on one line, never empty."""
+
+
+def make_draft(title: str, text: str) -> Draft | None:
+    """A document on plain lines, without markup, numbers in front or excess length; None when no text is left."""
+    plain = _settle(text, lambda line: _TEXT_FIELD.sub("", _BRACKETED.sub("", line)))[:LONGEST_TEXT].rstrip()
+    if not any(char.isalnum() for char in plain):
+        return None
+    return Draft(_settle(title, _strip_title) or _settle(_cut_name(plain), _strip_title) or plain[:NAME_CHARS], plain)
+
+
+def write_documents(drafts: Sequence[Draft]) -> str:
+    """The documents in the form that the prompts ask for."""
+    return "\n\n".join(f"[{number}] {draft.title}\n{draft.text}" for number, draft in enumerate(drafts, start=1))
+
+
+def read_documents(reply: str, most: int) -> list[Draft]:
+    """The documents of a reply, at most so many; none for a refusal or an empty reply."""
+    said = _FENCE.sub("", _UNWRITABLE.sub("", drop_thoughts(reply).replace("\r\n", "\n"))).strip()
+    found: dict[str, Draft] = {}
+    for title, text in _find_pairs(said):
+        draft = make_draft(title, text)
+        if draft is not None:
+            found.setdefault(draft.text.casefold(), draft)
+        if len(found) == most:
+            break
+    return list(found.values())
+
+
+def _find_pairs(said: str) -> Iterator[tuple[str, str]]:
+    """Title and text of every document, by the first layout that fits."""
+    if said.startswith("[1] "):
+        return (_divide(chunk, titled=True) for chunk in _cut_numbered(said))
+    pairs = list(_read_json(said))
+    if pairs or said.startswith(("{", "[{")):
+        return iter(pairs)
+    tagged = [match[2] for match in _TAGGED.finditer(said)]
+    chunks = tagged or _cut_numbered(said) or _cut_at(said, list(_BULLET.finditer(said)), least=2)
+    return (_divide(chunk) for chunk in chunks or _cut_paragraphs(said))
+
+
+def _read_json(said: str) -> Iterator[tuple[str, str]]:
+    if said.startswith("["):
+        try:
+            yield from _read_value(json.loads(said, strict=False))
+            return
+        except (ValueError, RecursionError):
+            pass  # a number in brackets, or a list that was cut off
+    whole = list(find_objects(said))
+    if said.startswith("{") and whole and whole[0].fields is None:
+        whole = list(find_objects(said[1:]))  # cut off: what stands complete inside is taken
+    for offer in whole:
+        if offer.fields is not None:
+            yield from _read_value(offer.fields)
+
+
+def _read_value(value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield "", value
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, str | Mapping):
+                yield from _read_value(item)
+    elif isinstance(value, Mapping):
+        text = next((value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)), None)
+        if text is not None:
+            yield next((value[key] for key in _TITLE_KEYS if isinstance(value.get(key), str)), ""), text
+            return
+        for inner in value.values():
+            if isinstance(inner, list | Mapping):
+                yield from _read_value(inner)
+
+
+def _cut_numbered(said: str) -> list[str]:
+    """The pieces behind numbers of one style that count up from the first; any other number is part of the text."""
+    marks: list[re.Match[str]] = []
+    for match in _NUMBERED.finditer(said):
+        number = _read_number(match)
+        if not marks:
+            fits = number <= 1
+        else:
+            fits = number == _read_number(marks[-1]) + 1 and match.lastgroup == marks[0].lastgroup
+        if fits:
+            marks.append(match)
+    return _cut_at(said, marks, least=1)
+
+
+def _read_number(mark: re.Match[str]) -> int:
+    return int(mark[mark.lastgroup or 0])
+
+
+def _cut_at(said: str, marks: Sequence[re.Match[str]], least: int) -> list[str]:
+    if len(marks) < least:
+        return []
+    ends = [*(mark.start() for mark in marks[1:]), len(said)]
+    chunks = [said[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
+    if len(chunks) > 1:  # what follows the last document after a blank line is talk, unless the others have as much
+        longest = max(len(_split_paragraphs(chunk)) for chunk in chunks[:-1])
+        chunks[-1] = "\n\n".join(_split_paragraphs(chunks[-1])[:longest])
+    return chunks
+
+
+def _cut_paragraphs(said: str) -> list[str]:
+    paragraphs = _split_paragraphs(said)
+    if _REFUSAL.match(said):
+        return []
+    if len(paragraphs) > 1 and len(paragraphs[0]) <= LONGEST_TITLE and paragraphs[0].endswith((":", "：")):
+        del paragraphs[0]  # "Here are five documents:"
+    return paragraphs
+
+
+def _split_paragraphs(text: str) -> list[str]:
+    return [part.strip() for part in re.split(r"\n[ \t]*\n", text) if part.strip()]
+
+
+def _divide(chunk: str, titled: bool = False) -> tuple[str, str]:
+    """Title and text of a piece; no title where the first line reads like a sentence, unless it is known to be one."""
+    first, *rest = [line.strip() for line in chunk.splitlines() if line.strip()] or [""]
+    if match := _TITLE_INLINE.match(first) or (not titled and _BOLD_TITLE.match(first)):
+        return match[1], _join([first[match.end() :], *rest])
+    if rest:
+        plain = _EMPHASIS.sub("", first)
+        if match := _TITLE_FIELD.match(plain):
+            return match[1], _join(rest)
+        if titled or (len(plain) <= LONGEST_TITLE and not _SENTENCE_END.search(plain)):
+            return first, _join(rest)
+    return "", _join([first, *rest])
+
+
+def _join(lines: Iterable[str]) -> str:
+    return " ".join(_TEXT_FIELD.sub("", _EMPHASIS.sub("", line)) for line in lines)
+
+
+def _settle(text: str, strip: Callable[[str], str]) -> str:
+    """The text on one line, stripped again and again until nothing more goes."""
+    text = text[: 4 * LONGEST_TEXT]
+    while (plain := strip(" ".join(_EMPHASIS.sub("", _UNWRITABLE.sub("", text)).split()))) != text:
+        text = plain
+    return text
+
+
+def _strip_title(line: str) -> str:
+    """Without the name of the field, quotes and dashes around it, or excess length."""
+    match = _TITLE_FIELD.match(line)
+    return (match[1] if match else line)[:LONGEST_TITLE].strip(_AROUND_TITLE)
+
+
+def _cut_name(text: str) -> str:
+    words = text.split()[:NAME_WORDS]
+    while len(words) > 1 and len(" ".join(words)) > NAME_CHARS:
+        del words[-1]
+    return " ".join(words)[:NAME_CHARS].rstrip(" ,.;，。；")
