@@ -5,10 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+
+@lru_cache(maxsize=4096)
+def _draw_vector(word: str, dimension: int) -> np.ndarray:
+    seed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest(), "little")
+    return np.random.default_rng(seed).standard_normal(dimension, np.float32)
 
 
 class WordEncoder:
@@ -28,8 +35,7 @@ class WordEncoder:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         for row, text in enumerate(texts):
             for word in ["", *text.lower().split()]:
-                seed = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest(), "little")
-                vectors[row] += np.random.default_rng(seed).standard_normal(self.dimension, np.float32)
+                vectors[row] += _draw_vector(word, self.dimension)
         scaled: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         return scaled
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+import numpy as np
+
 from pipeline.agents.candidates import find_candidates
 from pipeline.agents.gathering import find_listed, gather_places
 from pipeline.agents.labels import load_labels
 from pipeline.agents.queries import build_queries
+from pipeline.agents.ranking import load_trees, rank_texts
 from pipeline.agents.restoration import restore_masks
 from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries
 from pipeline.agents.scoring import measure_places, share_belief
-from pipeline.agents.views import MaskView, Place, Source, mask_views
+from pipeline.agents.views import MaskView, Place, Source, mask_views, read_facts
 from pipeline.agents.weights import BIAS, WEIGHTS
 from pipeline.agents.wording import Finding, Wording, list_prompts
 from pipeline.agents.words import make_word_cutter
 from pipeline.search.engine import FoundPassage
 from schemas.trajectories import MaskAnswer, PromptUse
 
-LEAST_BELIEF = 0.01  # a weak sign is said to be one; below this there is none
+LEAST_BELIEF = 0.002  # a weak sign is said to be one; below this there is none
 FIRM_BELIEF = 0.5
 PATIENCE = 1  # turns spent on one mask before what is known must do: a second one finds chance mentions, hardly answers
 REMEMBERED = 4096
@@ -42,6 +45,7 @@ class ExtractiveAgents:
         self._lang = lang
         self._rarity = lru_cache(maxsize=1 << 18)(rarity)
         self._labels = load_labels(lang)
+        self._trees = load_trees(lang)
         self._cut = make_word_cutter(lang)
         # A turn's findings are asked for again by the next turn's plan and queries.
         self._weighed = lru_cache(maxsize=REMEMBERED)(self._weigh_seen)
@@ -144,8 +148,9 @@ class ExtractiveAgents:
         if not places:
             return []
         listed = find_listed(view, self._lang)
-        scores = measure_places(view, places, listed, self._labels, task.title) @ WEIGHTS + BIAS
-        belief = share_belief(scores, [place.candidate.text.casefold() for place in places])
+        values = measure_places(view, places, listed, self._labels, task.title)
+        scores = values @ WEIGHTS + BIAS
+        belief = self._believe(places, values, scores)
         best: dict[str, tuple[float, Place]] = {}
         for place, score in zip(places, scores.tolist(), strict=True):
             key = place.candidate.text.casefold()
@@ -157,6 +162,16 @@ class ExtractiveAgents:
             Finding(p.candidate.text, passages[p.source.passage_id], p.candidate.start, p.candidate.end, share)
             for p, share in chosen
         ]
+
+    def _believe(self, places: Sequence[Place], values: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+        """Share of belief of each text (case-folded) that is worth a thought."""
+        texts = [place.candidate.text.casefold() for place in places]
+        belief = share_belief(scores, texts)
+        if self._trees is None:
+            return belief
+        labels = np.array([read_facts(place.source, place.candidate, self._labels).label for place in places])
+        here = sum(belief.values())
+        return {text: here * share for text, share in rank_texts(self._trees, values, labels, scores, texts).items()}
 
     def _guess_label(self, view: MaskView) -> str | None:
         return self._labels.name_likely(self._labels.read_context(view.around), LEAST_LABEL)

@@ -33,7 +33,7 @@ class LlmRoles:
     async def plan(self, progress: Progress, date: str, tally: Tally) -> Plan:
         """Say what to seek next. Raises UnreadableReplyError and ModelError, as do the others."""
         left = self._config.max_turns - len(progress.turns)
-        prompt = _prompt("planner", progress, date, write_plan(progress, left))
+        prompt = _prompt("planner", progress, date, write_plan(progress, left), mask=progress.task.mask_count)
         return await self._asker.ask(prompt, PLAN, lambda reply: take_plan(reply, progress.task.mask_count), tally)
 
     async def rewrite(self, progress: Progress, plan: Plan, date: str, tally: Tally) -> Queries:
@@ -45,16 +45,17 @@ class LlmRoles:
     async def observe(self, progress: Progress, plan: Plan, date: str, tally: Tally) -> Observation:
         """Conclude from what was shown."""
         memory = self._config.allow_memory
-        prompt = _prompt("observer", progress, date, write_observe(progress, plan, memory))
+        masks = progress.task.mask_count
+        prompt = _prompt("observer", progress, date, write_observe(progress, plan, memory), mask=masks, answers=masks)
         return await self._asker.ask(
             prompt, OBSERVE, lambda reply: take_observation(reply, progress, allow_memory=memory), tally
         )
 
 
-def _prompt(role: str, progress: Progress, date: str, text: str) -> Prompt:
+def _prompt(role: str, progress: Progress, date: str, text: str, **most: int) -> Prompt:
     lang = progress.task.lang
     system = load_template(DATED, lang).fill(date=date) if date else ""
-    return Prompt(role=role, lang=lang, text=text, attempt=progress.attempt, system=system)
+    return Prompt(role=role, lang=lang, text=text, attempt=progress.attempt, system=system, most=most)
 
 
 def take_plan(reply: PlanReply, mask_count: int) -> Plan:

@@ -19,8 +19,7 @@ from pipeline.asking.gathering import gather_all
 from pipeline.asking.models import describe_models
 from pipeline.asking.wording import draw_date
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
-from pipeline.search.engine import SearchEngine
-from pipeline.search.gathered_search import GatheredSearch
+from pipeline.search.engine import AsyncSearchEngine
 from pipeline.stage import Outcome
 from prompts.replies import UnreadableReplyError
 from schemas.config import AgentsConfig
@@ -38,7 +37,7 @@ class LlmTrajectoryStage:
 
     def __init__(
         self,
-        engine: SearchEngine,
+        engine: AsyncSearchEngine,
         model: ChatModel,
         search: SearchConfig,
         config: AgentsConfig,
@@ -51,7 +50,6 @@ class LlmTrajectoryStage:
         self._config = config
         self._price = price
         self._roles = LlmRoles(model, config)
-        self._gathered = GatheredSearch(engine, search.k)
         self._models = describe_models(models, ROLES)
 
     async def work(self, task: MaskTask) -> Outcome:
@@ -85,9 +83,10 @@ class LlmTrajectoryStage:
             case State.REWRITE:
                 episode.take_queries(await roles.rewrite(episode.progress(), episode.plan, date, tally))
             case State.SEARCH:
-                ids = episode.take_calls(await self._gathered.search(attempt.requests()), self._search.k)
+                k = self._search.k
+                ids = episode.take_calls(await self._engine.search(attempt.requests(), k), k)
                 if episode.stop_reason is None:
-                    episode.take_passages(await self._gathered.read(ids))
+                    episode.take_passages(await self._engine.read(ids))
             case State.OBSERVE:
                 episode.take_observation(await roles.observe(episode.progress(), episode.plan, date, tally))
 

@@ -1,4 +1,4 @@
-"""The queries of the extractive agents: what a careful reader would type, from broad to narrow.
+"""The queries of the extractive agents: what a careful reader would type, from narrow to broad.
 
 Every query is made of the task's own words (and answers already read), whitespace flattened, made inert, and short
 enough for any engine.
@@ -36,14 +36,14 @@ def _propose(view: MaskView, title: str, section: Sequence[str], turn: int, lead
     sentence = words.text[begin:end]
     window = _window(view, 8)
     near = " ".join(_pick_words(view, view.near))
-    broad = [words.text, f"{title} {sentence}", f"{title} {near}"]
-    narrow = [sentence, f"{lead} {window}" if lead else window, f"{title} {lead} {' '.join(section)} {near}"]
+    narrow = [sentence, f"{lead} {window}" if lead else window, f"{title} {sentence}"]
+    broad = [words.text, f"{title} {lead} {' '.join(section)} {near}", f"{title} {near}"]
     around = [
         words.text[max(0, begin - 200) : begin] + f" {lead}",
         words.text[end : end + 200] + f" {lead}",
         f"{lead} {near}",
     ]
-    order = (broad, narrow, around)
+    order = (narrow, broad, around)
     for step in range(len(order)):
         yield from order[(turn + step) % len(order)]
     for size in range(2, 40):  # a text of few words still owes its queries

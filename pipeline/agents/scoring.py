@@ -16,18 +16,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.agents.candidates import Candidate, Kind
-from pipeline.agents.labels import LabelTable
-from pipeline.agents.views import NEAR, WIDE, Facts, MaskView, Place, Source, read_facts
+from pipeline.agents.labels import LabelTable, Surroundings
+from pipeline.agents.views import NEAR, WIDE, YEAR, Facts, MaskView, Place, Source, read_facts
 from pipeline.agents.words import Words
 
 RUN = 4  # words compared from the mask outwards
 PLAIN = 0.1  # weight of a like stopword; that of a rare word is about 0.8
 RARITY_UNIT = 10.0
-OF_PLACE = ("near", "near_raw", "wide_raw", "rare_shared", "left_two", "right_two", "same_title", "title_named")
+FAR = 12  # words beyond which a neighbour is as good as absent
+OTHER_SIDE = 4  # words by which a neighbour on the wrong side is farther away
+OF_PLACE = (
+    *("near", "near_raw", "wide_raw", "rare_shared", "left_two", "right_two", "left_one", "marked_before"),
+    *("marked_after", "sentence", "told_sentence", "told_text", "shift", "left_gap", "right_gap", "pairs", "inside"),
+    *("holds", "same_title", "title_named", "told_passage"),
+)
 OF_TEXT = (
     *("elsewhere_left", "elsewhere_right", "run_left", "run_right", "best_near", "best_sentence", "opening", "linked"),
-    *("on_page", "rare_repeat", "told", "rarity", "lower", "words", "label", "listed"),
+    *("on_page", "rare_repeat", "told", "rarity", "lower", "words", "chars", "places", "year_gap", "label", "listed"),
 )
+SENTENCE = OF_PLACE.index("sentence")
 FEATURES = (*OF_PLACE, *OF_TEXT, *(f"is_{kind}" for kind in Kind))
 
 
@@ -51,8 +58,6 @@ class Fit:
     """What is known of it whatever the mask."""
     values: tuple[float, ...]
     """`OF_PLACE`."""
-    sentence: float
-    """Share of the mask's sentence, by rarity, that stands in its sentence."""
 
 
 def measure_places(
@@ -87,7 +92,8 @@ def _share(view: MaskView, source: Source, title: str) -> Shared:
         if term in places
     )
     named = source.title != title and source.title.lower() in view.words.text.lower()
-    return Shared(terms, (float(source.title == title), float(named)))
+    told = sum(view.rarity(term) for term, *_ in terms) / view.terms_sum
+    return Shared(terms, (float(source.title == title), float(named), told))
 
 
 def _fit_place(view: MaskView, place: Place, shared: Shared, facts: Facts) -> Fit:
@@ -104,8 +110,40 @@ def _fit_place(view: MaskView, place: Place, shared: Shared, facts: Facts) -> Fi
             rare = max(rare, rarity)
     left = len(view.left) > 1 and view.left[:2] == facts.around.left[:2]
     right = len(view.right) > 1 and view.right[:2] == facts.around.right[:2]
-    sums = (near / view.near_sum, near / RARITY_UNIT, wide / RARITY_UNIT, rare / RARITY_UNIT)
-    return Fit(place, facts, (*sums, float(left), float(right), *shared.values), sentence / view.sentence_sum)
+    sums = (near / view.near_sum, near / RARITY_UNIT, wide / RARITY_UNIT, rare / RARITY_UNIT, float(left), float(right))
+    beside = _compare_sides(view, facts.around)
+    return Fit(
+        place, facts, (*sums, *beside, sentence / view.sentence_sum, *_compare(view, place, facts), *shared.values)
+    )
+
+
+def _compare_sides(view: MaskView, around: Surroundings) -> tuple[float, float, float]:
+    """`left_one` to `marked_after`."""
+    left = view.left[:1] == around.left[:1] != ()
+    return float(left), float(view.around.before == around.before), float(view.around.after == around.after)
+
+
+def _compare(view: MaskView, place: Place, facts: Facts) -> tuple[float, ...]:
+    """`told_sentence` to `holds`: what else the sentence says, where in it the stretch stands and beside what."""
+    total = sum(map(view.rarity, sorted(facts.sentence))) or 1.0
+    in_sentence = sum(map(view.rarity, sorted(facts.sentence & view.sentence))) / total
+    in_text = sum(map(view.rarity, sorted(facts.sentence & view.near.keys()))) / total
+    mine = (view.at - view.begin) / max(1, view.end - view.begin)
+    shift = (facts.first - facts.begin) / max(1, facts.end - facts.begin) - mine
+    gaps = _measure_gap(place, facts, view.left_term, -1), _measure_gap(place, facts, view.right_term, 1)
+    pairs = len(facts.pairs & view.pairs)
+    return in_sentence, in_text, shift, *gaps, min(pairs, 6.0), min(facts.inside, 4.0), min(facts.holds, 6.0)
+
+
+def _measure_gap(place: Place, facts: Facts, term: str, side: int) -> float:
+    """Words to the nearest place of a term which should stand on one side (-1: left, 1: right), `FAR` at most."""
+    nearest = FAR
+    for at in place.source.places.get(term, ()):
+        if not facts.first <= at < facts.last:
+            before = at < facts.first
+            distance = facts.first - at if before else at - facts.last + 1
+            nearest = min(nearest, distance if before == (side < 0) else distance + OTHER_SIDE)
+    return nearest / FAR
 
 
 def _measure_text(
@@ -114,7 +152,7 @@ def _measure_text(
     """`OF_TEXT`, from every place where the text stands; `wanted` are the labels of the mask and of its list."""
     text, own = fits[0].place.candidate.text, fits[0].facts.own
     runs = [[_compare_run(view, fit, side) for fit in fits] for side in (-1, 1)]
-    rarities = [view.rarity(term) for term in sorted(own)]
+    rarities = [min(view.rarity(term), view.rarest) for term in sorted(own)]
     passages = {fit.place.source.passage_id: fit.place.source.title == title for fit in fits}
     told = sum(term in view.near for term in own)
     label = np.mean([fit.facts.label for fit in fits], axis=0)
@@ -124,7 +162,7 @@ def _measure_text(
         float(any(view.right_word == (fit.facts.around.right or "$")[0] for fit in fits)),
         *map(max, runs),
         max(fit.values[0] for fit in fits),
-        max(fit.sentence for fit in fits),
+        max(fit.values[SENTENCE] for fit in fits),
         float(all(map(_opens_sentence, fits))),
         float(any(fit.place.is_linked for fit in fits)),
         math.log1p(sum(passages.values())),
@@ -133,6 +171,9 @@ def _measure_text(
         sum(rarities) / max(1, len(rarities)) / RARITY_UNIT,
         float(text.islower()),
         math.log(max(1, fits[0].facts.last - fits[0].facts.first)),
+        math.log(len(text)),
+        math.log(len(fits)),
+        _measure_years(view, text),
         agreements[0],
         sum(agreements[1:]) / max(1, len(wanted) - 1),
     ]
@@ -153,6 +194,14 @@ def _compare_run(view: MaskView, fit: Fit, side: int) -> float:
 
 def _is_like(one: Words, at: int, other: Words, to: int) -> bool:
     return one.lower[at] == other.lower[to] or (one.terms[at] != "" and one.terms[at] == other.terms[to])
+
+
+def _measure_years(view: MaskView, text: str) -> float:
+    """Log of the years to the nearest year that the masked text tells; -1 for what is no year or where none is told."""
+    year = YEAR.search(text)
+    if year is None or not view.years:
+        return -1.0
+    return math.log1p(min(abs(int(year.group()) - other) for other in view.years))
 
 
 def _opens_sentence(fit: Fit) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.agents.roles import open_task
 from pipeline.agents.trajectory_loop import Episode
@@ -36,7 +36,18 @@ class Attempt:
     def requests(self) -> list[SearchRequest]:
         """The searches that the episode waits for."""
         task = self.task
-        return [SearchRequest(query, self.hide, task.passage_id, task.page_id) for query in self.episode.queries]
+        answers = tuple(span.text for span in task.spans)
+        source = SearchRequest(
+            query="",
+            hide=self.hide,
+            passage_id=task.passage_id,
+            page_id=task.page_id,
+            title=task.title,
+            text=task.fill(answers),
+            question=task.masked_text,
+            answers=answers,
+        )
+        return [replace(source, query=query) for query in self.episode.queries]
 
 
 @dataclass(frozen=True, slots=True)

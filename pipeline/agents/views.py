@@ -6,9 +6,11 @@ Everything is read once and kept, because a passage is weighed for many masks an
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +23,10 @@ from schemas.tasks import MASK
 NEAR = 6.0  # words over which a neighbour's weight falls by e, in the narrow view
 WIDE = 24.0  # and in the wide view
 REACH = 10  # words kept to each side
+HARDLY_ANY = 3
+NEXT = 6  # words to each side among which the next index term is sought
+PAIRED = 8  # words to each side whose pairs are compared
+YEAR = re.compile(r"(?<!\d)(?:1\d{3}|20\d\d)(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,14 @@ class Facts:
     """Its index terms."""
     label: np.ndarray
     """P(label)."""
+    sentence: frozenset[str]
+    """Index terms of its sentence, its own left out."""
+    pairs: frozenset[tuple[str, str]]
+    """Neighbouring words near it."""
+    inside: int
+    """Number of longer candidates that it is part of."""
+    holds: int
+    """Number of shorter candidates that are part of it."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +96,29 @@ def read_facts(source: Source, candidate: Candidate, labels: LabelTable) -> Fact
         around = Surroundings(left, right, class_before(words.text, span[0]), class_after(words.text, span[1]))
         own = frozenset(term for term in words.terms[first:last] if term)
         label = labels.read_candidate(candidate.kind, words.lower[first:last] or ("",), around)
-        source.facts[span] = Facts(first, last, begin, end, around, own, label)
+        sentence = frozenset(term for term in words.terms[begin:end] if term) - own
+        pairs = _pair_words(words.lower, first, last)
+        inside = sum(c.start <= span[0] and span[1] <= c.end for c in source.candidates) - 1
+        holds = sum(span[0] <= c.start and c.end <= span[1] for c in source.candidates) - 1
+        nested = max(0, inside), max(0, holds)  # a gap between a mask's neighbours is no candidate of its source
+        source.facts[span] = Facts(first, last, begin, end, around, own, label, sentence, pairs, *nested)
     return source.facts[span]
+
+
+def find_rarest(rarity: Callable[[str], float]) -> float:
+    """The rarity above which words are not told apart: that of a term in `HARDLY_ANY` passages.
+
+    The index counts the hidden source too, so an answer stands in one passage more than can be found. To tell a word of
+    one passage from a word of two would be to know which words the source has.
+    """
+    passages = (math.exp(rarity("")) - 1) / 2 - 0.5  # of the formula for a term in no passage
+    return math.log(1 + max(0.0, passages - HARDLY_ANY + 0.5) / (HARDLY_ANY + 0.5))
+
+
+def _pair_words(lower: Sequence[str], first: int, last: int) -> frozenset[tuple[str, str]]:
+    """Words that follow each other close to a stretch (first word, one past its last), on one side of it."""
+    before, after = lower[max(0, first - PAIRED) : first], lower[last : last + PAIRED]
+    return frozenset((*pairwise(before), *pairwise(after)))
 
 
 class MaskView:
@@ -104,8 +139,12 @@ class MaskView:
         self.right = words.lower[at : at + REACH]
         before, after = class_before(words.text, offset), class_after(words.text, offset + 1)
         self.around = Surroundings(self.left, self.right, before, after)
-        begin, end = words.span_words(*words.sentence_at(offset))
-        self.sentence = frozenset(term for term in words.terms[begin:end] if term)
+        self.begin, self.end = words.span_words(*words.sentence_at(offset))
+        self.sentence = frozenset(term for term in words.terms[self.begin : self.end] if term)
+        self.pairs = _pair_words(words.lower, at, at)
+        self.left_term = next((term for term in words.terms[max(0, at - NEXT) : at][::-1] if term), "")
+        self.right_term = next((term for term in words.terms[at : at + NEXT] if term), "")
+        self.years = [int(year) for year in YEAR.findall(words.text)]
         self.near: dict[str, float] = {}
         self.wide: dict[str, float] = {}
         for place, term in enumerate(words.terms):
@@ -115,6 +154,8 @@ class MaskView:
                     self.near[term] = rarity(term) * math.exp(-distance / NEAR)
                     self.wide[term] = rarity(term) * math.exp(-distance / WIDE)
         self.near_sum = sum(self.near.values()) or 1.0
+        self.rarest = find_rarest(rarity)
+        self.terms_sum = sum(rarity(term) for term in self.near) or 1.0
         self.sentence_sum = sum(rarity(term) for term in self.sentence) or 1.0
 
 

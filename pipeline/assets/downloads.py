@@ -79,5 +79,6 @@ def _accept(file: RemoteFile, part: Path, target: Path) -> Path:
     if found != file.sha256:
         part.unlink()
         raise UnreachableError(f"{file.url} gave other bytes than expected (SHA-256 {found[:12]}...)")
+    target.parent.mkdir(parents=True, exist_ok=True)
     part.replace(target)
     return target

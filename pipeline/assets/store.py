@@ -125,7 +125,9 @@ def _build_official(source: OfficialSource, built: Path, partial: Path, progress
     for file in source.files:
         fetched = fetch_file(file, partial, progress)
         if source.member is None:
-            fetched.replace(built / file.name)
+            target = built / file.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            fetched.replace(target)
         else:
             extract_member(fetched, source.member, built)
             fetched.unlink()

@@ -75,7 +75,7 @@ def merge_candidates(candidates: Iterable[Candidate]) -> tuple[list[Candidate], 
 
     The order of the input does not matter; candidates with equal bounds are one.
     """
-    unique = _join_equal(candidates)
+    unique = join_equal(candidates)
     exact = sorted((c for c in unique if c.source in EXACT), key=lambda c: (c.start - c.end, RANK[c.source], c.start))
     others = sorted((c for c in unique if c.source not in EXACT), key=lambda c: (c.start - c.end, c.start))
     kept: list[Candidate] = []
@@ -102,7 +102,8 @@ def _order(candidate: Candidate) -> tuple[int, int]:
     return candidate.start, candidate.end
 
 
-def _join_equal(candidates: Iterable[Candidate]) -> list[Candidate]:
+def join_equal(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One candidate for each pair of bounds, of the source with the best rank."""
     by_bounds: dict[tuple[int, int], Candidate] = {}
     for candidate in sorted(candidates, key=lambda c: (c.start, c.end, RANK[c.source], c.label, c.target or "")):
         first = by_bounds.get((candidate.start, candidate.end))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pipeline.devices import choose_device
 from pipeline.errors import AssetError
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_tokens import encode_contexts
@@ -44,15 +45,6 @@ def load_scorer(
         fix = "run `rampforge assets get smollm2-135m-instruct`, or set masking.scorer to another model or to null"
         raise AssetError(f"cannot load the language model {path}: {what}", fix) from error
     return CausalScorer(model.to(place), tokenizer, name or path)
-
-
-def choose_device(device: str) -> torch.device:
-    """The device asked for; `auto` takes an accelerator when there is one."""
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 class CausalScorer:

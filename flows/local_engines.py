@@ -1,0 +1,142 @@
+"""Builds and opens the engines that search an index of ours by vectors: the one place where encoders and rerankers are
+made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from flows.sources import find_revision
+from flows.stages import Workplace
+from flows.worker_pool import WorkerPool
+from pipeline.assets.store import resolve_model
+from pipeline.errors import ConfigError
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+from schemas.search_config import EngineKind
+
+if TYPE_CHECKING:
+    from pipeline.search.dense import DenseEngine
+    from pipeline.search.encoder import TextEncoder
+    from pipeline.search.hybrid import HybridEngine
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ENDPOINT = "endpoint:"
+EMBEDDER = "embedder"
+"""Role of the servers that are asked for embeddings."""
+VECTOR_ENGINES = (EngineKind.DENSE, EngineKind.HYBRID)
+
+
+def build_parts(place: Workplace, shards: Sequence[Path]) -> None:
+    """Build what the configured engine searches, in the run's index folder: terms always, vectors where wanted."""
+    from pipeline.search import bm25, dense_build
+    from pipeline.search.memory_needs import check_needs, estimate_build, estimate_dense
+    from pipeline.search.store_build import BLOCK_ROWS
+
+    index, config = place.run.index, place.config
+    with WorkerPool(config.execution.workers) as pool:
+        needs = estimate_build(shards, BLOCK_ROWS, pool.workers)
+        check_needs("building the index", needs, place.run.root, _count_memory(config))
+
+        def run_blocks(work: Callable[[T], R], blocks: Sequence[T], /) -> Iterable[R]:
+            if len(blocks) < 2:  # starting a process takes longer
+                return map(work, blocks)
+            running = [pool.submit(work, block) for block in blocks]
+            return (future.result() for future in running)
+
+        about = bm25.build_index(shards, index, config.search, config.corpus.lang, run_blocks)
+    if config.search.engine in VECTOR_ENGINES:
+        encoder = open_encoder(config, place.cache)
+        needs = estimate_dense(about["passages"], encoder.dimension, config.search.dense.index)
+        check_needs("building the vectors", needs, place.run.root, _count_memory(config))
+        dense_build.build_dense(index, config.search.dense, encoder)
+
+
+def check_opening(index: Path, config: RunConfig) -> None:
+    """Say what searching an index takes. Raises SearchError when the machine has less, or there is no index."""
+    from pipeline.search.index_parts import measure_part, open_part
+    from pipeline.search.memory_needs import check_needs, estimate_open
+
+    kinds = {EngineKind.DENSE: ("dense",), EngineKind.HYBRID: ("bm25", "dense")}.get(config.search.engine, ("bm25",))
+    mapped = sum(measure_part(index / kind, kind) for kind in ("passages", *kinds))
+    passages = open_part(index / "passages", "passages")["passages"]
+    check_needs(f"searching {passages:,} passages", estimate_open(passages, mapped), limit=_count_memory(config))
+
+
+def _count_memory(config: RunConfig) -> int | None:
+    said = config.execution.memory_gb
+    return None if said is None else int(said * 1e9)
+
+
+def index_facts(place: Workplace) -> Mapping[str, str]:
+    """What decides the vectors of an index, besides the passages."""
+    dense = place.config.search.dense
+    if place.config.search.engine not in VECTOR_ENGINES:
+        return {}
+    keys = {"encoder", "pooling", "max_tokens", "passage_prefix", "index"}
+    revision = dense.encoder if dense.encoder.startswith(ENDPOINT) else find_revision(place, dense.encoder)
+    return {"encoder": revision, "search.dense": dense.model_dump_json(include=keys)}
+
+
+def open_dense(index: Path, config: RunConfig, cache: Path) -> DenseEngine:
+    """The dense engine over an index. Raises SearchError, AssetError, ConfigError."""
+    from pipeline.search.dense import DenseEngine
+
+    return DenseEngine(index, config.search.dense, open_encoder(config, cache))
+
+
+def open_hybrid(index: Path, config: RunConfig, cache: Path) -> HybridEngine:
+    """The hybrid engine over an index, with its reranker if there is one. Raises as `open_dense` does."""
+    from pipeline.search.bm25 import Bm25Engine
+    from pipeline.search.hybrid import HybridEngine
+    from pipeline.search.reranker import load_reranker
+
+    name, reranker = config.search.hybrid.reranker, None
+    if name is not None:
+        path = str(resolve_model(name, cache))
+        reranker = load_reranker(path, config.search.dense.device, _name_model(name, config, cache))
+    return HybridEngine(Bm25Engine(index), open_dense(index, config, cache), config.search.hybrid, reranker)
+
+
+def open_encoder(config: RunConfig, cache: Path) -> TextEncoder:
+    """The encoder that the configuration names. Raises AssetError, ConfigError, SearchError."""
+    if config.search.dense.encoder.startswith(ENDPOINT):
+        return _open_endpoint(config)
+    return _load_once(config.model_dump_json(include={"search": {"dense"}}), cache)
+
+
+@lru_cache(maxsize=1)  # a process opens its engine for every shard anew; loading a model takes seconds
+def _load_once(said: str, cache: Path) -> TextEncoder:
+    from pipeline.search.encoder import load_encoder
+
+    config = RunConfig.model_validate_json(said)
+    dense = config.search.dense
+    return load_encoder(str(resolve_model(dense.encoder, cache)), dense, _name_model(dense.encoder, config, cache))
+
+
+def _name_model(name: str, config: RunConfig, cache: Path) -> str:
+    return f"{name} {find_revision(Workplace(RunFolder(cache), config, cache), name)}"
+
+
+def _open_endpoint(config: RunConfig) -> TextEncoder:
+    from flows.endpoint_checks import read_key
+    from pipeline.search.embedding_endpoint import EndpointEncoder
+    from pipeline.search.service import SearchService
+
+    dense, known = config.search.dense, config.llm.endpoints
+    named = [name for name, endpoint in known.items() if EMBEDDER in endpoint.roles]
+    names = named or [name for name, endpoint in known.items() if not endpoint.roles]
+    if not names:
+        raise ConfigError(
+            f"no endpoint serves the encoder {dense.encoder}", f"give one in llm.endpoints the role {EMBEDDER}"
+        )
+    endpoint = known[names[0]]
+    key = read_key(names[0], endpoint)
+    service = SearchService(f"endpoint {names[0]}", config.search_service)
+    model = dense.encoder.removeprefix(ENDPOINT)
+    return EndpointEncoder(service, endpoint.url, model, key, dense.max_tokens, dense.batch)

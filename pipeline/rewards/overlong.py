@@ -1,0 +1,24 @@
+"""The soft penalty on length of DAPO (arXiv 2503.14476, equation 13), counted on the model's own tokens.
+
+TRL's and verl's count every token of the completion, retrieved documents too, and so punish a model for what the search
+engine returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def count_own(mask: Iterable[int]) -> int:
+    """How many tokens the model wrote itself. `mask`: 1 for each of them, 0 for what was put in (TRL's `env_mask`)."""
+    return sum(1 for flag in mask if flag)
+
+
+def penalise_length(own_tokens: int, most: int, buffer: int) -> float:
+    """0 up to `most - buffer` own tokens, falling evenly to -1 at `most`, -1 beyond.
+
+    Raises ValueError unless 0 < buffer <= most.
+    """
+    if not 0 < buffer <= most:
+        raise ValueError(f"the buffer is from 1 to {most} tokens, not {buffer}")
+    return -min(max(own_tokens - (most - buffer), 0) / buffer, 1.0)
