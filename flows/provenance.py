@@ -13,11 +13,13 @@ from pipeline.errors import SourceError
 from pipeline.storage.run_folder import RunFolder
 
 ROW_DECIDING_PACKAGES = (
-    "bm25s",
     "datasketch",
+    "faiss-cpu",
+    "jieba",
     "mwxml",
     "pyarrow",
     "pydantic",
+    "PyStemmer",
     "rapidfuzz",
     "spacy",
     "torch",

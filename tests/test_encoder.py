@@ -66,6 +66,9 @@ def test_files_of_sentence_transformers_are_followed(tmp_path: Path) -> None:
     encoder = load_encoder(str(folder), DenseConfig(device="cpu"), "tiny r1")
     assert encoder.identity == "tiny r1 pooling=cls tokens=40"
     np.testing.assert_allclose(encoder.encode(TEXTS[-1:])[0], encode_alone(folder, TEXTS[-1], "cls", 40), atol=1e-5)
+    long = load_encoder(str(save_tiny_model(tmp_path / "plain")), DenseConfig(device="cpu"))
+    assert long.identity.endswith("tokens=128")  # as many as the model has places for
+    assert np.isfinite(long.encode(["stone " * 500])).all()
     assert load_encoder(str(folder), DenseConfig(pooling="last", device="cpu")).identity.endswith(
         "pooling=last tokens=40"
     )

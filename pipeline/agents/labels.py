@@ -7,6 +7,7 @@ The first is asked about the mask, both about a candidate; the two answers agree
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -58,6 +59,7 @@ class LabelTable:
         """`prior` holds log P(label); `rows` the weights of each feature, in tenths, one a label."""
         self.labels = tuple(labels)
         self._prior = np.array(prior)
+        self._oddity = np.exp(-self._prior)
         self._rows = {sign: np.array(row) / 10.0 for sign, row in rows.items()}
         self._none = np.zeros(len(self.labels))
 
@@ -71,7 +73,7 @@ class LabelTable:
 
     def agreement(self, one: np.ndarray, other: np.ndarray) -> float:
         """Log of how much oftener than by chance both are of one label."""
-        return float(np.log((one * other * np.exp(-self._prior)).sum() + 1e-3)) if self.labels else 0.0
+        return math.log(float((one * other) @ self._oddity) + 1e-3) if self.labels else 0.0
 
     def name_likely(self, distribution: np.ndarray, least: float) -> str | None:
         """The label with at least that probability, if there is one that says anything."""

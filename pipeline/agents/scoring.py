@@ -37,6 +37,8 @@ OF_TEXT = (
 SENTENCE = OF_PLACE.index("sentence")
 FEATURES = (*OF_PLACE, *OF_TEXT, *(f"is_{kind}" for kind in Kind))
 
+KIND_CODES = {kind: tuple(float(kind is other) for other in Kind) for kind in Kind}
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -78,7 +80,7 @@ def measure_places(
     peers = [labels.read_candidate(c.kind, view.words.lower_of(c.start, c.end), view.around) for c in listed]
     of_text = {text: _measure_text(view, some, labels, [expected, *peers], title) for text, some in fits.items()}
     rows = [
-        [*fit.values, *of_text[fit.place.candidate.text.casefold()], *_encode_kind(fit.place.candidate.kind)]
+        [*fit.values, *of_text[fit.place.candidate.text.casefold()], *KIND_CODES[fit.place.candidate.kind]]
         for fit in order
     ]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURES))
@@ -155,7 +157,7 @@ def _measure_text(
     rarities = [min(view.rarity(term), view.rarest) for term in sorted(own)]
     passages = {fit.place.source.passage_id: fit.place.source.title == title for fit in fits}
     told = sum(term in view.near for term in own)
-    label = np.mean([fit.facts.label for fit in fits], axis=0)
+    label = sum((fit.facts.label for fit in fits[1:]), start=fits[0].facts.label) / len(fits)
     agreements = [labels.agreement(want, label) for want in wanted]
     return [
         float(any(view.left_word == (fit.facts.around.left or "^")[0] for fit in fits)),
@@ -209,10 +211,6 @@ def _opens_sentence(fit: Fit) -> bool:
     candidate, words = fit.place.candidate, fit.place.source.words
     lone = fit.facts.first + 1 == fit.facts.last
     return lone and candidate.text[0].isupper() and candidate.start in words.sentences
-
-
-def _encode_kind(kind: Kind) -> list[float]:
-    return [float(kind is other) for other in Kind]
 
 
 def share_belief(scores: np.ndarray, texts: Sequence[str]) -> dict[str, float]:

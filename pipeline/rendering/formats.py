@@ -26,6 +26,10 @@ class Rendering(Protocol):
         """What the model is given."""
         ...
 
+    def describe_tools(self, lang: str) -> str | None:
+        """Schemas of the tools as a JSON array, for formats that call them by a field; else None."""
+        ...
+
     def render(self, question: Question, transcript: Transcript) -> Rendered:
         """The whole conversation."""
         ...

@@ -56,6 +56,10 @@ class TaggedRendering:
         segment = Segment(kind=SegmentKind.PROMPT, text=f"{words}\n\n{write_question(question)}")
         return (ChatMessage(role=ChatRole.USER, segments=(segment,)),)
 
+    def describe_tools(self, lang: str) -> str | None:
+        """None: the prompt says how to search."""
+        return None
+
     def observe(self, documents: Sequence[Document], lang: str) -> Segment:
         """What is put into the stream after a search."""
         inside = write_documents(documents, lang)

@@ -6,10 +6,11 @@ no token spans a boundary, and nothing has to be found again in a tokenised whol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.rendering.chat_text import ChatText, Stretch
 from schemas.renderings import Rendered, SegmentKind
@@ -29,21 +30,44 @@ class MaskError(ValueError):
         self.detail = detail
 
 
+class TokenRun(NamedTuple):
+    """Tokens in a row that are of one kind and all trained, or none of them."""
+
+    kind: SegmentKind
+    """What they belong to; a token across two kinds of one speaker counts as the first."""
+    trained: bool
+    """They carry loss."""
+    length: int
+    """How many they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenRow:
     """A conversation as tokens."""
 
     input_ids: list[int]
     """The tokens."""
-    trained: list[bool]
-    """Which of them carry loss."""
-    kinds: list[SegmentKind]
-    """What each belongs to; a token across two kinds of one speaker counts as the first."""
+    runs: list[TokenRun]
+    """What they are, in order; the lengths add up to that of the tokens."""
+
+    @property
+    def trained(self) -> list[bool]:
+        """Which tokens carry loss."""
+        return [run.trained for run in self.runs for _ in range(run.length)]
+
+    @property
+    def kinds(self) -> list[SegmentKind]:
+        """What each token belongs to."""
+        return [run.kind for run in self.runs for _ in range(run.length)]
 
     @property
     def labels(self) -> list[int]:
         """The tokens that carry loss, `IGNORED` for the others."""
-        return [token if train else IGNORED for token, train in zip(self.input_ids, self.trained, strict=True)]
+        labels: list[int] = []
+        for run in self.runs:
+            at = len(labels)
+            labels += self.input_ids[at : at + run.length] if run.trained else [IGNORED] * run.length
+        return labels
 
 
 class TokenMasker:
@@ -59,38 +83,67 @@ class TokenMasker:
         self._train_on = train_on
 
     def encode(self, rows: Sequence[Rendered]) -> list[TokenRow]:
-        """The tokens of each row, all tokenised together. Raises MaskError `nothing_trained`, ChatTemplateError."""
-        runs = [list(self._cut(rendered)) for rendered in rows]
-        texts = ["".join(stretch.text for stretch in stretches) for some in runs for _, stretches in some]
-        encoded = self._tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-        tokens = iter(zip(encoded["input_ids"], encoded["offset_mapping"], strict=True))
-        return [self._assemble(some, tokens) for some in runs]
+        """The tokens of each row, all tokenised together. Raises MaskError for a row that must not be trained on."""
+        encoded = []
+        for row in self.try_encode(rows):
+            if isinstance(row, MaskError):
+                raise row
+            encoded.append(row)
+        return encoded
 
-    def _cut(self, rendered: Rendered) -> Iterator[tuple[bool, list[Stretch]]]:
-        """Runs of one speaker of which all or nothing is trained, empty ones left out."""
+    def try_encode(self, rows: Sequence[Rendered]) -> list[TokenRow | MaskError]:
+        """The tokens of each row, or why it must not be trained on. Raises ChatTemplateError."""
+        cuts = [list(self.cut(rendered)) for rendered in rows]
+        texts = ["".join(stretch.text for stretch in stretches) for cut in cuts for _, stretches in cut]
+        if not texts:
+            return []
+        encoded = self._tokenizer(
+            texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
+        )
+        tokens = iter(encoded.encodings)
+        return [self._settle(_assemble(cut, tokens)) for cut in cuts]
+
+    def cut(self, rendered: Rendered) -> Iterator[tuple[bool, list[Stretch]]]:
+        """Runs of text by one speaker of which all or nothing is trained, empty ones left out."""
         stretches = (stretch for stretch in self._chat.write(rendered) if stretch.text)
         for (_, trained), run in groupby(stretches, key=lambda s: (s.spoken, s.kind in self._train_on)):
             yield trained, list(run)
 
-    def _assemble(self, runs: Sequence[tuple[bool, list[Stretch]]], tokens: Iterator[Any]) -> TokenRow:
-        row = TokenRow([], [], [])
-        for trained, stretches in runs:
-            ids, offsets = next(tokens)
-            row.input_ids.extend(ids)
-            row.trained.extend([trained] * len(ids))
-            row.kinds.extend(_name_tokens(stretches, offsets))
-        if not any(row.trained):
-            raise MaskError("nothing_trained", "no token of the row carries loss")
-        return row
+    def _settle(self, row: TokenRow) -> TokenRow | MaskError:
+        return find_fault(row.runs, self._train_on) or row
 
 
-def _name_tokens(stretches: Sequence[Stretch], offsets: Sequence[tuple[int, int]]) -> Iterator[SegmentKind]:
-    """The kind of the stretch that each token begins in."""
-    pieces = iter(stretches)
-    piece = next(pieces)
-    end = len(piece.text)
-    for start, _ in offsets:
-        while start >= end:
-            piece = next(pieces)
-            end += len(piece.text)
-        yield piece.kind
+def find_fault(runs: Iterable[TokenRun], train_on: frozenset[SegmentKind] = OWN_WORDS) -> MaskError | None:
+    """Why a row must not be trained on, if so: `nothing_trained`, or loss on what is not to be learned."""
+    trained = {run.kind for run in runs if run.trained and run.length}
+    if not trained:
+        return MaskError("nothing_trained", "no token of the row carries loss")
+    if wrong := sorted(trained - train_on):
+        return MaskError(f"trained_{wrong[0]}", f"tokens of kind {wrong[0]} carry loss")
+    return None
+
+
+def _assemble(cut: Sequence[tuple[bool, list[Stretch]]], tokens: Iterator[Any]) -> TokenRow:
+    row = TokenRow([], [])
+    for trained, stretches in cut:
+        encoding = next(tokens)
+        ids = encoding.ids
+        row.input_ids.extend(ids)
+        if len({stretch.kind for stretch in stretches}) == 1:
+            row.runs.append(TokenRun(stretches[0].kind, trained, len(ids)))
+        else:
+            row.runs.extend(_divide(stretches, [start for start, _ in encoding.offsets], trained))
+    return row
+
+
+def _divide(stretches: Sequence[Stretch], starts: Sequence[int], trained: bool) -> Iterator[TokenRun]:
+    """Runs of the tokens that begin in each stretch."""
+    end = counted = 0
+    for stretch in stretches:
+        end += len(stretch.text)
+        upto = bisect_left(starts, end)
+        if upto > counted:
+            yield TokenRun(stretch.kind, trained, upto - counted)
+        counted = upto
+    if counted < len(starts):  # tokens that a tokenizer puts after the text
+        yield TokenRun(stretches[-1].kind, trained, len(starts) - counted)

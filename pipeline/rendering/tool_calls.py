@@ -79,8 +79,11 @@ class ToolRendering:
     def render(self, question: Question, transcript: Transcript) -> Rendered:
         """The conversation."""
         messages = (*self.prompt(question), *self._write(question, transcript))
-        tools = None if self.written else describe_tool(question.lang, self.argument)
-        return Rendered(rendering=self.name, messages=messages, tools=tools)
+        return Rendered(rendering=self.name, messages=messages, tools=self.describe_tools(question.lang))
+
+    def describe_tools(self, lang: str) -> str | None:
+        """Schemas of the tools, where they are a field of their own."""
+        return None if self.written else describe_tool(lang, self.argument)
 
     def parse(self, question: Question, rendered: Rendered) -> Transcript:
         """Read the transcript back. Raises ReadingError, whatever the text."""

@@ -8,8 +8,9 @@ else stay its own words; no completion raises, whatever it holds.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.observations import ReadingError, read_answers
 from pipeline.rendering.tagged import TaggedRendering
-from pipeline.rendering.tool_calls import RESPONSE_TAGS, ToolRendering
+from pipeline.rendering.tool_calls import RESPONSE_TAGS
 from schemas.renderings import (
     ChatMessage,
     ChatRole,
@@ -67,14 +68,19 @@ def read_completion(rendering: RenderingName, lang: str, wanted: int, completion
         own, observations = _divide(text, _compile_results(form.results))
         in_form = _is_read(lambda: form.parse_stream(question, text))
         return _finish("".join(own), observations, in_form, wanted, boxed=form.boxed)
-    assert isinstance(form, ToolRendering)
     messages = _join_messages(completion) if isinstance(completion, str) else tuple(map(_read_message, completion))
     spoken = [message for message in messages if message.role is ChatRole.ASSISTANT]
     shown = [message.content for message in messages if message.role is not ChatRole.ASSISTANT]
     own_text = "".join(message.content + "".join(use.arguments for use in message.tools) for message in spoken)
     observations = tuple(text.strip().removeprefix(RESPONSE_TAGS[0]).removesuffix(RESPONSE_TAGS[1]) for text in shown)
-    in_form = bool(spoken) and messages[-1].role is ChatRole.ASSISTANT and _is_read(
-        lambda: form.parse(question, Rendered(rendering=form.name, messages=(_ASKED, _ASKED, *messages), tools=None))
+    in_form = (
+        bool(spoken)
+        and messages[-1].role is ChatRole.ASSISTANT
+        and _is_read(
+            lambda: form.parse(
+                question, Rendered(rendering=form.name, messages=(_ASKED, _ASKED, *messages), tools=None)
+            )
+        )
     )
     return _finish(own_text, observations, in_form, wanted, boxed=False)
 
@@ -94,7 +100,7 @@ def _finish(own: str, observations: tuple[str, ...], in_form: bool, wanted: int,
         return Reading(own, observations, in_form=False, answers=answers, surplus=len(lines) > wanted)
 
 
-def _is_read(parse: Any) -> bool:
+def _is_read(parse: Callable[[], object]) -> bool:
     try:
         parse()
     except ReadingError:
@@ -143,7 +149,5 @@ def _read_use(call: Mapping[str, Any]) -> ToolUse:
     function = call.get("function") or call
     arguments = function.get("arguments") or "{}"
     if not isinstance(arguments, str):
-        import json
-
         arguments = json.dumps(arguments, ensure_ascii=False)
     return ToolUse(call_id=str(call.get("id") or ""), name=str(function.get("name") or ""), arguments=arguments)

@@ -23,6 +23,7 @@ from schemas.search_config import DenseConfig
 FIX = "set search.dense.encoder to an asset (`rampforge assets list`), a folder or a hub name"
 KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
 POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
+OFFSET_MODELS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet"}
 UNBOUNDED = 1 << 20
 """Tokenizers without a limit tell one above this."""
 
@@ -59,6 +60,13 @@ class EncoderFiles:
     """Where text is cut."""
 
 
+def count_positions(config: Any) -> int | None:
+    """Tokens that a model has places for; None when it has no limit. RoBERTa's kin leave the first places unused."""
+    positions: int | None = getattr(config, "max_position_embeddings", None)
+    unused = 2 if config.model_type in OFFSET_MODELS else 0
+    return positions - unused if positions else None
+
+
 def load_encoder(path: str, config: DenseConfig, name: str | None = None) -> TransformersEncoder:
     """Load an encoder from a folder or by its name on the hub; `name` is what its index calls it, revision included.
 
@@ -76,7 +84,7 @@ def load_encoder(path: str, config: DenseConfig, name: str | None = None) -> Tra
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
     pooling = files.pooling if config.pooling == "auto" else config.pooling
-    limits = (config.max_tokens, files.max_tokens, tokenizer.model_max_length)
+    limits = (config.max_tokens, files.max_tokens, tokenizer.model_max_length, count_positions(model.config))
     cut = min(limit for limit in limits if limit and limit < UNBOUNDED)
     identity = f"{name or path} pooling={pooling} tokens={cut}"
     return TransformersEncoder(model.to(choose_device(config.device)), tokenizer, identity, pooling, cut, config.batch)

@@ -14,6 +14,7 @@ import torch
 
 from pipeline.devices import choose_device
 from pipeline.errors import AssetError
+from pipeline.search.encoder import count_positions
 
 FIX = "set search.hybrid.reranker to an asset, a folder or a hub name of a cross-encoder, or to null"
 MAX_TOKENS = 512
@@ -55,8 +56,7 @@ class CrossEncoder:
         self.identity = identity
         self._model = model.train(False)
         self._tokenizer = tokenizer
-        positions = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
-        self._max_tokens = min(MAX_TOKENS, positions)
+        self._max_tokens = min(MAX_TOKENS, count_positions(model.config) or MAX_TOKENS)
 
     @torch.inference_mode()
     def score(self, query: str, texts: Sequence[str]) -> list[float]:

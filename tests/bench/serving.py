@@ -36,7 +36,7 @@ from tests.fault_server import FaultServer
 from tests.sample_dump import write_dump
 from tests.test_serving_vllm import MODEL, SETTINGS
 
-IN_FLIGHT, REQUESTS, REPLY_TOKENS, ROUNDS = 16, 48, 16, 4
+IN_FLIGHT, REQUESTS, REPLY_TOKENS, ROUNDS = 8, 24, 16, 3
 WHOLE_REPLIES: dict[str, JsonValue] = {"ignore_eos": True}
 
 

@@ -1,0 +1,83 @@
+"""Rewards for trainers, in one module that needs no more of rampforge than its source on PYTHONPATH.
+
+TRL: `GRPOTrainer(reward_funcs=[search_r1_reward, ...])`, the functions below.
+verl: `reward.custom_reward_function.path=.../flows/trainer_rewards.py` and `.name=compute_score`; which reward it is,
+and the judge's server, stand in `+reward.custom_reward_function.reward_kwargs.reward=f1`, `.judge_url=...`.
+
+Beside the standard library it needs pydantic and rapidfuzz; opencc-python-reimplemented for Chinese; the judge also
+aiohttp, httptools, orjson and tenacity.
+
+The judge's server may be named in the environment, which workers of a trainer inherit: RAMPFORGE_JUDGE_URL,
+RAMPFORGE_JUDGE_MODEL, and RAMPFORGE_JUDGE_KEY for the NAME of the variable that holds its key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError
+from pipeline.rewards.trainers import Judge, make_trl_overlong, make_trl_reward, score_for_verl
+from schemas.rewards import JudgeEndpoint, RewardName
+
+if TYPE_CHECKING:
+    from pipeline.rewards.judge_reward import JudgeReward
+
+FORMAT_CREDIT = 0.2
+"""What a kept format is worth in verl, which takes one number; TRL weighs functions instead (`reward_weights`)."""
+
+
+def open_configured_judge(options: Mapping[str, Any] | None = None) -> Judge:
+    """The judge of `judge_url`, `judge_model`, `judge_key`, `judge_votes`, ... or else of the environment.
+
+    Raises ConfigError when neither names a server and a model.
+    """
+    given = {name.removeprefix("judge_"): value for name, value in (options or {}).items()}
+    for name in ("url", "model", "key"):
+        given.setdefault(name, os.environ.get(f"RAMPFORGE_JUDGE_{name.upper()}") or None)
+    if not given["url"] or not given["model"]:
+        raise ConfigError(
+            "the judge reward has no judge", "export RAMPFORGE_JUDGE_URL=http://HOST:PORT/v1 RAMPFORGE_JUDGE_MODEL=NAME"
+        )
+    return _open_once(JudgeEndpoint.model_validate(given))
+
+
+@lru_cache(maxsize=8)  # one thread, one set of connections and one memory of verdicts a process
+def _open_once(endpoint: JudgeEndpoint) -> JudgeReward:
+    from pipeline.rewards.judge_reward import open_judge
+
+    return open_judge(endpoint, os.environ)
+
+
+format_reward = make_trl_reward(RewardName.FORMAT)
+recall_reward = make_trl_reward(RewardName.RECALL)
+f1_reward = make_trl_reward(RewardName.F1)
+em_reward = make_trl_reward(RewardName.EM)
+judge_reward = make_trl_reward(RewardName.JUDGE, open_configured_judge)
+research_reward = make_trl_reward(RewardName.RESEARCH)
+search_r1_reward = make_trl_reward(RewardName.SEARCH_R1)
+zerosearch_reward = make_trl_reward(RewardName.ZEROSEARCH)
+make_overlong_penalty = make_trl_overlong
+
+
+def compute_score(
+    data_source: str,
+    solution_str: str,
+    ground_truth: Any,
+    extra_info: Mapping[str, Any] | None = None,
+    *,
+    reward: str = RewardName.F1,
+    format_credit: float = FORMAT_CREDIT,
+    **options: Any,
+) -> dict[str, float]:
+    """verl's reward of one completion. `options` named `judge_...` say where the judge is; others are passed over.
+
+    Raises ConfigError for a row without golds, an unknown reward or a judge that is nowhere named.
+    """
+    if reward not in list(RewardName):
+        raise ConfigError(f"there is no reward {reward}", f"take one of {', '.join(RewardName)}")
+    judging = {name: value for name, value in options.items() if name.startswith("judge_")}
+    judge = partial(open_configured_judge, judging)
+    return score_for_verl(RewardName(reward), solution_str, ground_truth, extra_info, judge, format_credit)

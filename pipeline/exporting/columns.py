@@ -1,0 +1,96 @@
+"""Columns that several trainers share, as plain values with their Arrow types.
+
+Promises: values of free form are JSON texts, so Arrow pads nothing with nulls; the `spans` of a row name every stretch
+of its conversation, in order, so another loss mask can always be made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from pipeline.exporting.samples import Sample
+from schemas.renderings import ChatMessage, SegmentKind
+
+TEXT = pa.string()
+FACTS = (
+    ("id", TEXT),
+    ("task_id", TEXT),
+    ("document_id", TEXT),
+    ("title", TEXT),
+    ("lang", TEXT),
+    ("rendering", TEXT),
+    ("policy", TEXT),
+    ("mask_count", pa.int64()),
+    ("mask_kinds", TEXT),
+    ("difficulty", pa.float64()),
+)
+"""What is known of every row."""
+MESSAGE = pa.struct([("role", TEXT), ("content", TEXT)])
+CALL = pa.struct(
+    [("id", TEXT), ("type", TEXT), ("function", pa.struct([("name", TEXT), ("arguments", TEXT)]))],
+)
+CALLING_MESSAGE = pa.struct(
+    [("role", TEXT), ("content", TEXT), ("tool_calls", pa.list_(CALL)), ("tool_call_id", TEXT), ("name", TEXT)]
+)
+
+
+def list_facts(sample: Sample) -> dict[str, Any]:
+    """The values of `FACTS`."""
+    example = sample.example
+    return {
+        "id": example.trajectory_id,
+        "task_id": example.task_id,
+        "document_id": example.document_id,
+        "title": example.title,
+        "lang": example.question.lang,
+        "rendering": str(sample.rendering),
+        "policy": example.policy,
+        "mask_count": len(example.golds),
+        "mask_kinds": write_json(example.mask_kinds),
+        "difficulty": example.difficulty,
+    }
+
+
+def write_spans(sample: Sample) -> str:
+    """Every stretch of the conversation with its message's place, the speaker, its kind and its text."""
+    return write_json(list(_list_spans(sample.messages)))
+
+
+def _list_spans(messages: tuple[ChatMessage, ...]) -> Iterator[dict[str, Any]]:
+    for place, message in enumerate(messages):
+        for segment in message.segments:
+            yield {"message": place, "role": message.role, "kind": segment.kind, "text": segment.text}
+        for use in message.tools:
+            about = {"message": place, "role": message.role, "kind": SegmentKind.QUERY}
+            yield about | {"tool": use.name, "text": use.arguments}
+
+
+def write_golds(sample: Sample) -> str:
+    """For each mask the texts that answer it."""
+    return write_json(sample.example.golds)
+
+
+def write_messages(sample: Sample) -> list[dict[str, Any]]:
+    """Messages in the OpenAI shape, arguments as JSON texts; keys that say nothing are left out."""
+    return [_write_message(message) for message in sample.messages]
+
+
+def _write_message(message: ChatMessage) -> dict[str, Any]:
+    plain: dict[str, Any] = {"role": str(message.role), "content": message.content}
+    if message.tools:
+        plain["tool_calls"] = [
+            {"id": use.call_id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
+            for use in message.tools
+        ]
+    if message.answers_call is not None:
+        plain |= {"tool_call_id": message.answers_call, "name": "search"}
+    return plain
+
+
+def write_json(value: Any) -> str:
+    """A value as JSON text."""
+    return orjson.dumps(value).decode()

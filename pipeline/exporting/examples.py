@@ -1,0 +1,70 @@
+"""From a judged trajectory to an example, and the one place where it waits until all examples are known.
+
+Promises: every judged trajectory gives one example; one that cannot teach carries the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from pipeline.rendering.transcript import TranscriptError, ask, transcribe
+from schemas.exports import Example
+from schemas.judgements import Judgement
+from schemas.renderings import Transcript
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
+
+NOT_ACCEPTED, NO_ANSWER = "not_accepted", "no_answer"
+
+
+def make_example(task: MaskTask, trajectory: Trajectory, judgement: Judgement) -> Example:
+    """Join what is known of a trajectory."""
+    transcript, fault, detail = _transcribe(trajectory, judgement)
+    return Example(
+        trajectory_id=trajectory.trajectory_id,
+        task_id=task.task_id,
+        document_id=task.document_id,
+        title=task.title,
+        policy=trajectory.policy,
+        accepted=judgement.accepted,
+        mask_kinds=tuple(span.kind for span in task.spans),
+        perplexities=tuple(span.perplexity for span in task.spans),
+        difficulty=task.difficulty,
+        golds=tuple((span.text, *span.aliases) for span in task.spans),
+        question=ask(task),
+        transcript=transcript,
+        fault=fault,
+        fault_detail=detail,
+    )
+
+
+def _transcribe(trajectory: Trajectory, judgement: Judgement) -> tuple[Transcript | None, str | None, str]:
+    if not judgement.accepted:
+        return None, NOT_ACCEPTED, judgement.reject_reason or judgement.verdict
+    try:
+        transcript = transcribe(trajectory)
+    except TranscriptError as error:
+        return None, error.reason, error.detail
+    if None in transcript.answers:
+        return None, NO_ANSWER, f"{transcript.answers.count(None)} answers are missing"
+    return transcript, None, ""
+
+
+class ExampleSpill:
+    """Examples on disk, read back in any order: memory holds one at a time."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def append(self, example: Example) -> int:
+        """Keep an example; the place to read it from."""
+        place = self._file.tell()
+        self._file.write(example.model_dump_json().encode() + b"\n")
+        return place
+
+    def read(self, places: Iterable[int]) -> Iterator[Example]:
+        """The examples at these places, in this order; nothing may be appended any more."""
+        for place in places:
+            self._file.seek(place)
+            yield Example.model_validate_json(self._file.readline())

@@ -1,0 +1,60 @@
+"""Examples in the format that was chosen: what every row is made from.
+
+Promises: an example is a sample or a named reason; examples are tokenised together, never across a boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.rendering.formats import RENDERINGS
+from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow
+from schemas.exports import Example, ExportSettings, Purpose
+from schemas.renderings import ChatMessage, Rendered, RenderingName
+
+TOO_LONG = "too_long"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a row is made from."""
+
+    example: Example
+    """The trajectory and its task."""
+    rendering: RenderingName
+    """The format."""
+    messages: tuple[ChatMessage, ...]
+    """The conversation; for a prompt, as far as the model is given it."""
+    tools: str | None
+    """Schemas of the tools as a JSON array, for formats that call them by a field."""
+    tokens: TokenRow | None = None
+    """The conversation as tokens, where a tokenizer is named."""
+
+
+def make_samples(
+    examples: Sequence[Example], settings: ExportSettings, purpose: Purpose, masker: TokenMasker | None = None
+) -> Iterator[Sample | MaskError]:
+    """For each example its sample, or why it can be none."""
+    form = RENDERINGS[settings.rendering]
+    if purpose is Purpose.RL:
+        for example in examples:
+            tools = form.describe_tools(example.question.lang)
+            yield Sample(example, form.name, form.prompt(example.question), tools)
+        return
+    conversations = [render_example(example, form.name) for example in examples]
+    rows = masker.try_encode(conversations) if masker else [None] * len(conversations)
+    for example, conversation, row in zip(examples, conversations, rows, strict=True):
+        if isinstance(row, MaskError):
+            yield row
+        elif row and settings.max_tokens and len(row.input_ids) > settings.max_tokens:
+            yield MaskError(TOO_LONG, f"{len(row.input_ids):,} tokens")
+        else:
+            yield Sample(example, form.name, conversation.messages, conversation.tools, row)
+
+
+def render_example(example: Example, rendering: RenderingName) -> Rendered:
+    """The conversation of an example that can teach. Raises ValueError for any other."""
+    if example.transcript is None:
+        raise ValueError(f"{example.trajectory_id} has no transcript: {example.fault}")
+    return RENDERINGS[rendering].render(example.question, example.transcript)

@@ -1,0 +1,121 @@
+"""Which examples become rows, in which order, and in which split.
+
+Promises: what is chosen depends on the examples and the settings, not on the order or the shards they come in; every
+example is kept or left out for one reason; no page is in both splits. An example takes some tens of bytes here,
+whatever its length.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.search.simulation_data import choose_split
+from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Wanted
+from schemas.record import content_id
+from schemas.simulation import Split
+from schemas.tasks import SpanKind
+
+UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND = "unfit", "duplicate", "over_page_cap", "over_kind_cap"
+REASONS = ("", UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND)
+"""Why an example is no row, by code; `unfit` stands for a reason of the example's own."""
+KINDS = tuple(SpanKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What becomes of every example; examples are numbered as they were appended."""
+
+    splits: dict[Split, NDArray[np.int64]]
+    """The rows of each split, in order."""
+    codes: NDArray[np.uint8]
+    """For each example its place in `REASONS`; 0 is a row."""
+
+
+class ExampleIndex:
+    """What the choice needs of every example."""
+
+    def __init__(self, settings: ExportSettings) -> None:
+        self._settings = settings
+        self._hashes = {name: array("Q") for name in ("page", "question", "transcript", "draw")}
+        self._places = array("q")
+        self._difficulties = array("d")
+        self._masks, self._kinds = array("B"), array("B")
+        self._fit, self._accepted, self._apart = array("B"), array("B"), array("B")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def append(self, example: Example, place: int) -> None:
+        """Take note of an example that lies at a place of the spill."""
+        question, transcript = example.question, example.transcript
+        written = transcript.model_dump_json() if transcript else ""
+        keys = {
+            "page": example.document_id,
+            "question": [question.lang, question.text],
+            "transcript": [question.lang, question.text, written],
+            "draw": [self._settings.seed, example.trajectory_id],
+        }
+        for name, key in keys.items():
+            self._hashes[name].append(int(content_id(key)[:16], 16))
+        self._places.append(place)
+        self._difficulties.append(np.nan if example.difficulty is None else example.difficulty)
+        self._masks.append(len(example.golds))
+        self._kinds.append(sum(1 << KINDS.index(kind) for kind in set(example.mask_kinds)))
+        self._fit.append(transcript is not None)
+        self._accepted.append(example.accepted)
+        self._apart.append(choose_split(example.document_id, self._settings.split) is Split.VALIDATION)
+
+    def places(self, numbers: NDArray[np.int64]) -> list[int]:
+        """Where these examples lie."""
+        return [self._places[number] for number in numbers]
+
+    def choose(self, purpose: Purpose) -> Choice:
+        """Decide on every example. Duplicates and caps are settled in the order of the shuffle, whatever the order."""
+        settings, codes = self._settings, np.zeros(len(self), np.uint8)
+        drawn = np.lexsort((_view(self._hashes["transcript"]), _view(self._hashes["draw"])))
+        if purpose is Purpose.SFT or settings.where is Wanted.ACCEPTED:
+            fit = _view(self._fit if purpose is Purpose.SFT else self._accepted)
+            codes[fit == 0] = REASONS.index(UNFIT)
+        left = drawn[codes[drawn] == 0]
+        same = _view(self._hashes["transcript" if purpose is Purpose.SFT else "question"])[left]
+        first = np.zeros(len(left), bool)
+        first[np.unique(same, return_index=True)[1]] = True
+        codes[left[~first]] = REASONS.index(DUPLICATE)
+        self._cap(left[first], codes)
+        ranked = drawn if settings.order is RowOrder.MIXED else self._grade(drawn)
+        kept = ranked[codes[ranked] == 0]
+        apart = _view(self._apart)[kept] == 1
+        return Choice({Split.TRAIN: kept[~apart], Split.VALIDATION: kept[apart]}, codes)
+
+    def _cap(self, left: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
+        settings = self._settings
+        if settings.max_per_page is None and settings.max_per_kind is None:
+            return
+        pages: Counter[int] = Counter()
+        kinds: Counter[int] = Counter()
+        most_pages, most_kinds = settings.max_per_page or len(self), settings.max_per_kind or len(self)
+        for number in left.tolist():
+            page, masked = self._hashes["page"][number], self._kinds[number]
+            bits = [bit for bit in range(len(KINDS)) if masked >> bit & 1]
+            if pages[page] >= most_pages:
+                codes[number] = REASONS.index(OVER_PAGE)
+            elif any(kinds[bit] >= most_kinds for bit in bits):
+                codes[number] = REASONS.index(OVER_KIND)
+            else:
+                pages[page] += 1
+                kinds.update(bits)
+
+    def _grade(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The curriculum; an unknown difficulty comes after the known ones, and the shuffle settles what is equal."""
+        difficulty = np.nan_to_num(_view(self._difficulties)[drawn], nan=np.inf)
+        return drawn[np.lexsort((difficulty, _view(self._masks)[drawn]))]
+
+
+def _view(column: array[Any]) -> NDArray[Any]:
+    return np.array(column)

@@ -1,0 +1,136 @@
+"""Completions made to game a reward, and what each reward pays for them: nothing, or the gate leaks.
+
+The set is `adversarial.yaml`, in English and Chinese, and stands in every rendering that is one stream of text. The
+judge counts as talked round: it would call every answer right, so that only the gate stands between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.rendering.formats import RENDERINGS
+from pipeline.rendering.observations import write_answers
+from pipeline.rewards.formulas import Asked, assess, pay
+from schemas.renderings import (
+    ChatRole,
+    Document,
+    Question,
+    QuestionKind,
+    Rendered,
+    RenderingName,
+    Step,
+    Transcript,
+)
+from schemas.rewards import GamingReason, RewardName
+
+STREAMS = (RenderingName.SEARCH_R1, RenderingName.RESEARCH, RenderingName.QWEN_TOOLS)
+"""The renderings that are one stream of text."""
+_SET = Path(__file__).with_name("adversarial.yaml")
+_QUERY = "who or when"
+_ANSWER = "\u2402answer\u2403"
+_TURN_END, _TURN_START = "<|im_end|>\n<|im_start|>", "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """One completion of the set, in one rendering."""
+
+    name: str
+    """What it does."""
+    reason: GamingReason
+    """What the gate must call it."""
+    asked: Asked
+    """What was asked."""
+    completion: str
+    """What the model wrote, the observations put in."""
+    observations: tuple[str, ...]
+    """What the environment put in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What an attack got."""
+
+    attack: Attack
+    reason: GamingReason | None
+    """What the gate said."""
+    rewards: dict[RewardName, float]
+
+    @property
+    def stopped(self) -> bool:
+        """It got nothing under any reward, for the reason that it deserves."""
+        return self.reason is self.attack.reason and not any(self.rewards.values())
+
+
+def list_attacks() -> Iterator[Attack]:
+    """Every attack, in every rendering of one stream, in the order of the file."""
+    content = yaml.safe_load(_SET.read_text("utf-8"))
+    for entry in (*content["answers"], *content["streams"]):
+        about = content["questions"][entry["question"]]
+        for rendering in STREAMS:
+            yield _build(rendering, about, entry)
+
+
+def attack_rewards(attack: Attack) -> Paid:
+    """What every reward pays for an attack, the most that it pays under any setting."""
+    assessed = assess(attack.asked, attack.completion, attack.observations)
+    judged = (True,) * len(attack.asked.golds)
+    rewards = {reward: pay(reward, assessed, judged, format_credit=0.5) for reward in RewardName}
+    return Paid(attack, assessed.gaming, rewards)
+
+
+def write_stream(rendered: Rendered) -> str:
+    """A conversation after its prompt as the one text that a rollout leaves behind, special tokens decoded."""
+    spoken = [message for message in rendered.messages if message.role is not ChatRole.SYSTEM][1:]
+    parts = [spoken[0].content]
+    for message in spoken[1:]:
+        parts += [_TURN_END, str(message.role), _TURN_START, message.content]
+    return "".join(parts)
+
+
+def _build(rendering: RenderingName, about: dict[str, Any], entry: dict[str, Any]) -> Attack:
+    golds = tuple(map(tuple, about["golds"]))
+    asked = Asked(rendering, about["lang"], about["text"], golds)
+    question = Question(kind=QuestionKind.RAMP, lang=asked.lang, text=asked.question, answers=len(golds))
+    documents = tuple(Document(title=title, text=text) for title, text in about["documents"])
+    rendered = RENDERINGS[rendering].render(question, _solve(documents, (_ANSWER,) * len(golds)))
+    shown = tuple(s.text for m in rendered.messages for s in m.segments if s.kind == "observation")
+    stream = write_stream(rendered)
+    start, _, ending = stream.partition("<answer>")
+    inside = write_answers((_ANSWER,) * len(golds))
+    frame = f"<answer>{ending}"
+    gold = write_answers([forms[0] for forms in golds])
+    if "answer" in entry:
+        return Attack(
+            entry["name"], GamingReason(entry["reason"]), asked, start + frame.replace(inside, entry["answer"]), shown
+        )
+    opening, closing, search = _find_tags(rendering)
+    pieces = {
+        **{"start": start, "answer": frame.replace(inside, gold), "gold": gold, "search": search},
+        **{"results": opening, "/results": closing, "prompt": "\n".join(m.content for m in rendered.messages[:-1])},
+    }
+    text = entry["text"]
+    for key, piece in pieces.items():
+        text = text.replace(f"{{{key}}}", piece)
+    theirs = shown if "{start}" in entry["text"] else ()
+    return Attack(entry["name"], GamingReason(entry["reason"]), asked, text, theirs)
+
+
+def _solve(documents: tuple[Document, ...], answers: tuple[str, ...]) -> Transcript:
+    step = Step(think="Look it up.", queries=(_QUERY,), documents=documents)
+    return Transcript(steps=(step,), think="The first result says it.", answers=answers)
+
+
+@cache
+def _find_tags(rendering: RenderingName) -> tuple[str, str, str]:
+    """The tags around results, and a closed query."""
+    if rendering is RenderingName.QWEN_TOOLS:
+        return "<tool_response>\n", "\n</tool_response>", '<tool_call>\n{"name": "search"}\n</tool_call>'
+    tag = "information" if rendering is RenderingName.SEARCH_R1 else "result"
+    return f"<{tag}>", f"</{tag}>", f"<search>{_QUERY}</search>"

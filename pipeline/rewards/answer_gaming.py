@@ -1,0 +1,118 @@
+"""How one answer can be gamed: copying the question, offering several things, hedging, repeating, padding.
+
+Everything is measured against the right answer: a mark of a list or of doubt counts only where every form of the gold
+lacks it ("Trinidad and Tobago" may say "and"), and length counts in the gold's own tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+from pipeline.judging.normalising import fold_text, holds_tokens, is_unspaced
+from pipeline.judging.scoring import GoldForm, holds_markup
+from schemas.rewards import GamingReason
+
+FEW = 2
+"""Tokens beside a gold, filler apart, that are no padding yet."""
+RUN, UNSPACED_RUN = 5, 8
+"""Tokens in a row that are copied from the question rather than shared with it."""
+
+_FILL = "in on at of by to from about around circa ca year a an is was were it answer 年 在 于 约 是 的 答 案 为"
+_FILLERS = frozenset(_FILL.split())
+_LIST = re.compile(
+    r"[;；、/／|｜\n•&＆]|[,，](?!\s*\d{4}\b)(?!(?<=\d.)\d{3}(?!\d))"
+    r"|\b(?:or|and|either|neither|both|vs|versus|aka|also|alternatively|respectively)\b"
+    r"|还是|或者?|以及|及其?|(?<!共)和(?![平国谐尚服田县])|与",
+    re.IGNORECASE,
+)
+_HEDGE = re.compile(
+    r"[?？]|\b(?:maybe|perhaps|possibly|probably|likely|might|may be|could be|unknown|unclear|unsure|uncertain|cannot"
+    r"|can't|can not|unable|undetermined|not|isn't|wasn't|don't|doesn't|i (?:think|guess|believe)|seems?|no answer"
+    r"|if)\b"
+    r"|可能|也许|或许|大概|大约是|似乎|好像|估计|恐怕|无法|不能|未知|不详|不明|不清楚|不知道|不确定|难以|没有答案|不是",
+    re.IGNORECASE,
+)
+_MASK = re.compile(r"[\[(（【]\s*mask\b", re.IGNORECASE)
+_AND = {"&": "and", "＆": "and", "，": ",", "；": ";", "／": "/", "｜": "|", "？": "?", "或者": "或", "及其": "及"}
+
+
+def find_answer_gaming(answer: str, golds: Sequence[GoldForm], folded_question: str) -> GamingReason | None:
+    """The first way found in which an answer games, or None. `golds`: the forms that are right."""
+    folded = fold_text(answer)
+    tokens = folded.split()
+    if _MASK.search(answer):
+        return GamingReason.COPIED_PROMPT
+    if holds_markup(answer) and not any(holds_markup(gold.text) for gold in golds):
+        return GamingReason.UNCLOSED_TAG
+    if not tokens or any(folded == gold.folded or Counter(tokens) == gold.tokens for gold in golds):
+        return None
+    if folded_question and _is_copied(tokens, folded, golds, folded_question):
+        return GamingReason.COPIED_PROMPT
+    if _is_repeated(tokens, folded, golds):
+        return GamingReason.REPEATED
+    if _exceeds(_HEDGE, answer, golds):
+        return GamingReason.HEDGED
+    if _exceeds(_LIST, answer, golds) or _adds_numbers(tokens, folded, golds):
+        return GamingReason.ENUMERATED
+    return GamingReason.PADDED if _is_padded(tokens, folded, golds) else None
+
+
+def _is_copied(tokens: list[str], folded: str, golds: Sequence[GoldForm], question: str) -> bool:
+    """Whether a long run of the answer stands in the question, or the whole question in the answer; not in a gold."""
+    if len(question.split()) > FEW and holds_tokens(folded, question):
+        return True
+    length = UNSPACED_RUN if any(map(is_unspaced, folded)) else RUN
+    runs = (" ".join(tokens[start : start + length]) for start in range(len(tokens) - length + 1))
+    return any(holds_tokens(question, run) and not any(holds_tokens(g.folded, run) for g in golds) for run in runs)
+
+
+def _is_repeated(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
+    """Whether the answer is one thing over and over, or holds a gold, or some other word, again and again."""
+    length = len(tokens)
+    for size in range(1, length // 2 + 1):
+        if length % size == 0 and tokens == tokens[:size] * (length // size):
+            return not any(holds_tokens(gold.folded, folded) for gold in golds)
+    if any(_count_runs(folded, gold.folded) > max(_count_runs(g.folded, gold.folded) for g in golds) for gold in golds):
+        return True
+    words = Counter(token for token in tokens if token not in _FILLERS)
+    word, most = words.most_common(1)[0] if words else ("", 0)
+    return most > 2 + max(gold.tokens[word] for gold in golds) and 2 * most > length
+
+
+def _count_runs(folded: str, part: str) -> int:
+    spread = "".join(f" {token} " for token in folded.split())
+    return spread.count("".join(f" {token} " for token in part.split()))
+
+
+def _exceeds(marks: re.Pattern[str], answer: str, golds: Sequence[GoldForm]) -> bool:
+    found = _count_marks(marks, answer)
+    return bool(found) and not any(found <= _count_marks(marks, gold.text) for gold in golds)
+
+
+@lru_cache(maxsize=4096)
+def _count_marks(marks: re.Pattern[str], text: str) -> Counter[str]:
+    found = (mark.lower() for mark in marks.findall(text))
+    return Counter(_AND.get(mark, mark) for mark in found)
+
+
+def _adds_numbers(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
+    """Whether a gold stands there beside another number of the same length as one of its own."""
+    for gold in golds:
+        lengths = {len(token) for token in gold.tokens if token.isdigit()}
+        others = Counter(token for token in tokens if token.isdigit() and len(token) in lengths) - gold.tokens
+        if others and holds_tokens(folded, gold.folded):
+            return True
+    return False
+
+
+def _is_padded(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
+    """Whether the answer is far longer than every gold, or drowns a gold in other words."""
+    said = Counter(token for token in tokens if token not in _FILLERS)
+    around = [gold for gold in golds if not gold.unspaced and holds_tokens(folded, gold.folded)]
+    if any((said - gold.tokens).total() >= max(FEW, gold.tokens.total()) for gold in around):
+        return True
+    sizes = [gold.tokens.total() for gold in golds]
+    return bool(sizes) and all(said.total() > max(2 * size, size + FEW) for size in sizes)

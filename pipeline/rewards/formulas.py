@@ -1,0 +1,154 @@
+"""The rewards themselves, after the gate.
+
+Promises: between 0 and 1; 0 for whatever the gate stops; for one answer exactly the formula of the paper named in
+`schemas.rewards.RewardName`, for several the same formula over the mean of their scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pipeline.judging.normalising import fold_text, holds_tokens
+from pipeline.judging.scoring import GoldForm, Scores, read_gold, score_answer
+from pipeline.rewards.completions import Completion, Reading, read_completion
+from pipeline.rewards.gaming import find_gaming
+from schemas.renderings import RenderingName
+from schemas.rewards import GamingReason, RewardName
+from schemas.tasks import Span, SpanKind, SpanSource
+
+RESEARCH_FLOOR = 0.1
+RIGHT_OUT_OF_FORM, WRONG_OUT_OF_FORM = 0.8, 0.1
+STRUCTURE, RETRIEVAL = 0.2, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a policy was asked, and what is right."""
+
+    rendering: RenderingName
+    """The format that it was told to write."""
+    lang: str
+    """Language of the question."""
+    question: str
+    """The question without the rules of the format, as `schemas.renderings.Question.text`; may be empty."""
+    golds: tuple[tuple[str, ...], ...]
+    """For each answer its right forms, the gold first, then aliases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """A completion, measured by rules."""
+
+    reading: Reading
+    """The completion, taken apart."""
+    gaming: GamingReason | None
+    """Why it is worth nothing, or None."""
+    scores: tuple[Scores, ...]
+    """One for each answer that is wanted; zeros where there is none."""
+    found: float
+    """Share of the golds that stand in some observation."""
+
+    @property
+    def in_form(self) -> bool:
+        """The format is kept and nothing is gamed."""
+        return self.reading.in_form and self.gaming is None
+
+
+def assess(asked: Asked, completion: Completion, observations: Sequence[str] | None = None) -> Assessed:
+    """Measure a completion. `observations`: what the environment put in, in order, where that is known."""
+    reading = read_completion(asked.rendering, asked.lang, len(asked.golds), completion)
+    spans, golds = zip(*map(_fold_golds, asked.golds), strict=True)
+    gaming = find_gaming(reading, golds, _fold_question(asked.question), observations)
+    answers = reading.answers or (None,) * len(golds)
+    scores = tuple(
+        score_answer(fold_text(answer or ""), forms, span)
+        for answer, forms, span in zip(answers, golds, spans, strict=True)
+    )
+    return Assessed(reading, gaming, scores, _measure_found(reading, golds) if gaming is None else 0.0)
+
+
+def pay(reward: RewardName, assessed: Assessed, judged: Sequence[bool] = (), format_credit: float = 0.0) -> float:
+    """What a completion is worth.
+
+    Args:
+        reward: Which reward.
+        assessed: The completion, measured.
+        judged: For `judge`: whether each answer was found right.
+        format_credit: For recall, F1, EM and judge: the part of 1 that a kept format is worth by itself.
+    """
+    if assessed.gaming is not None:
+        return 0.0
+    return _FORMULAS[reward](assessed) if reward in _FORMULAS else _pay_in_form(reward, assessed, judged, format_credit)
+
+
+def measure_answer(reward: RewardName, assessed: Assessed, judged: Sequence[bool] = ()) -> float:
+    """How right the answers are by the measure of a reward, whatever the format and the gate say."""
+    if reward is RewardName.JUDGE:
+        return _average(list(map(float, judged)))
+    if reward is RewardName.RECALL:
+        return _average([score.recall for score in assessed.scores])
+    exact = reward in (RewardName.EM, RewardName.SEARCH_R1)
+    return _average([float(score.exact) if exact else score.f1 for score in assessed.scores])
+
+
+def _pay_in_form(reward: RewardName, assessed: Assessed, judged: Sequence[bool], credit: float) -> float:
+    if not assessed.in_form:
+        return 0.0
+    return credit + (1 - credit) * measure_answer(reward, assessed, judged)
+
+
+def _pay_research(assessed: Assessed) -> float:
+    if not assessed.in_form:
+        return 0.0
+    return measure_answer(RewardName.F1, assessed) or RESEARCH_FLOOR
+
+
+def _pay_search_r1(assessed: Assessed) -> float:
+    if assessed.in_form:
+        least, most = STRUCTURE + RETRIEVAL * assessed.found, 1.0
+    else:
+        least, most = WRONG_OUT_OF_FORM, RIGHT_OUT_OF_FORM
+    right = measure_answer(RewardName.EM, assessed)
+    return least * (1 - right) + most * right
+
+
+_FORMULAS: dict[RewardName, Callable[[Assessed], float]] = {
+    RewardName.FORMAT: lambda assessed: float(assessed.in_form),
+    RewardName.RESEARCH: _pay_research,
+    RewardName.SEARCH_R1: _pay_search_r1,
+    RewardName.ZEROSEARCH: lambda assessed: measure_answer(RewardName.F1, assessed),
+}
+
+
+def _average(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+def _measure_found(reading: Reading, golds: Sequence[tuple[GoldForm, ...]]) -> float:
+    shown = [fold_text(text) for text in reading.observations]
+    return _average([float(any(holds_tokens(text, g.folded) for text in shown for g in forms)) for forms in golds])
+
+
+@lru_cache(maxsize=8192)
+def _fold_golds(forms: tuple[str, ...]) -> tuple[Span, tuple[GoldForm, ...]]:
+    """Every completion of a group is held against the same golds: they are folded once."""
+    text, *aliases = forms
+    span = Span(
+        start=0,
+        end=len(text),
+        text=text,
+        kind=SpanKind.TERM,
+        label="gold",
+        source=SpanSource.RULE,
+        target=None,
+        aliases=tuple(aliases),
+        perplexity=None,
+    )
+    return span, read_gold(span)
+
+
+@lru_cache(maxsize=1024)
+def _fold_question(question: str) -> str:
+    return fold_text(question)

@@ -1,0 +1,101 @@
+"""The gate before every reward: a completion that tries for reward without solving anything is worth nothing.
+
+Stricter than the papers, on purpose. ReSearch pays 0.1 and Search-R1 0.1 to 0.3 for a wrong answer, so a policy that
+enumerates or hedges still climbs; MaskSearch (arXiv 2505.20285, section 4.3) saw token recall gamed by padding and,
+under a penalty on length, by enumeration. Here such a completion gets 0 under every reward, before anything is paid.
+
+Promises: an answer that equals a gold form after folding passes, as does one with just its tokens in another order; the
+first reason found is named; what stands after `</answer>` can take a reward away and never give one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pipeline.judging.scoring import GoldForm
+from pipeline.rewards.answer_gaming import find_answer_gaming
+from pipeline.rewards.completions import Reading
+from schemas.rewards import GamingReason
+
+_RESULT_TAGS = {"information", "result", "results", "tool_response", "observation", "document", "documents"}
+_TAG = re.compile(
+    rf"<\s*(/?)\s*(think|search|answer|tool_call|{'|'.join(sorted(_RESULT_TAGS, reverse=True))})\b[^<>\n]*>?",
+    re.IGNORECASE,
+)
+_DOCUMENT_LINE = re.compile(r'^\W*Doc \d+\(Title: "[^"\n]*"\)', re.MULTILINE)
+_TAGS_AROUND = re.compile(r"\A\s*(?:<[a-z_]+>)?\s*|\s*(?:</[a-z_]+>)?\s*\Z")
+_TURN = re.compile(
+    r"<\|\s*\w|\[/?INST\]|^[ \t#*]*(?:user|human|assistant|system|用户|助手|系统)[ \t*]*(?:[:：]|$)",
+    re.IGNORECASE | re.M,
+)
+
+
+def find_gaming(
+    reading: Reading,
+    golds: Sequence[tuple[GoldForm, ...]],
+    folded_question: str,
+    observations: Sequence[str] | None,
+) -> GamingReason | None:
+    """The first way found in which the completion games, or None.
+
+    Args:
+        reading: The completion, taken apart.
+        golds: The right forms of each answer.
+        folded_question: What the policy was asked, folded; empty to leave copies of it alone.
+        observations: What the environment really put in, where whoever runs the rollout says so; results that differ
+            were then written by the model. Without it only their place tells.
+    """
+    if observations is not None and not _are_theirs(reading.observations, observations):
+        return GamingReason.WRITTEN_RESULTS
+    if reason := _check_stream(reading):
+        return reason
+    answers = reading.answers or ()
+    if not any(answers):
+        return GamingReason.NO_ANSWER
+    if _says_one_thing(answers, golds):
+        return GamingReason.REPEATED
+    for answer, forms in zip(answers, golds, strict=True):
+        if answer is not None and (reason := find_answer_gaming(answer, forms, folded_question)):
+            return reason
+    return None
+
+
+def _check_stream(reading: Reading) -> GamingReason | None:
+    own = reading.own
+    opened, closed = own.count("<answer>"), own.count("</answer>")
+    if _DOCUMENT_LINE.search(own) or any(match[2].lower() in _RESULT_TAGS for match in _TAG.finditer(own)):
+        return GamingReason.WRITTEN_RESULTS
+    if _TURN.search(own):
+        return GamingReason.WRITTEN_TURN
+    if opened > 1 or closed > 1 or reading.surplus:
+        return GamingReason.SEVERAL_ANSWERS
+    if not _is_balanced(own):
+        return GamingReason.UNCLOSED_TAG
+    if own.partition("</answer>")[2].strip():
+        return GamingReason.TEXT_AFTER_ANSWER
+    return None
+
+
+def _is_balanced(own: str) -> bool:
+    """Whether every tag is written out, closed, and inside no other."""
+    inside = ""
+    for match in _TAG.finditer(own):
+        closing, name = bool(match[1]), match[2]
+        if match[0] != f"<{match[1]}{name}>" or inside != (name if closing else ""):
+            return False
+        inside = "" if closing else name
+    return not inside
+
+
+def _are_theirs(found: Sequence[str], put_in: Sequence[str]) -> bool:
+    return [text.strip() for text in found] == [_TAGS_AROUND.sub("", text) for text in put_in]
+
+
+def _says_one_thing(answers: Sequence[str | None], golds: Sequence[tuple[GoldForm, ...]]) -> bool:
+    """Whether one answer is given to several gaps that have nothing in common."""
+    given = [answer for answer in answers if answer]
+    if len(given) < 2 or len(set(given)) > 1:
+        return False
+    forms = [{form.folded for form in forms} for forms in golds]
+    return not set.intersection(*forms)

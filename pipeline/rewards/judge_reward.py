@@ -1,0 +1,149 @@
+"""The language model judge as a reward: many answers at once, none asked about twice, no fault taken for a zero.
+
+Promises: an answer that equals a gold after folding is right and a blank one wrong without a call; a verdict is kept by
+the content of its question, and answers that are asked about at the same time share one request; an answer without a
+verdict (server down, refused, unreadable, votes divided) is None and asked about again next time.
+
+The judge lives in a thread with an event loop of its own, so that it may be called from any thread and from inside a
+running loop: TRL calls rewards from the trainer's thread, verl from a pool or from a loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from pipeline.asking.asker import Tally
+from pipeline.judging.llm_judge import LlmJudge, Question, list_prompts
+from pipeline.judging.normalising import fold_text
+from pipeline.llm.chat_model import EndpointError, ModelError, ModelService
+from pipeline.llm.openai_chat_model import OpenAiChatModel
+from pipeline.rewards.formulas import Asked, Assessed
+from schemas.config import JudgingConfig
+from schemas.judgements import Verdict
+from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig
+from schemas.record import content_id
+from schemas.rewards import JudgeEndpoint
+from schemas.tasks import MASK
+
+log = logging.getLogger(__name__)
+
+KEPT_VERDICTS = 100_000
+_NUMBERED_MASK = re.compile(r"\[mask \d+\]")
+
+T = TypeVar("T")
+
+
+class JudgeReward:
+    """Says of answers whether they are right: True, False, or None where there is no verdict."""
+
+    def __init__(self, endpoint: JudgeEndpoint, open_model: Callable[[], ModelService]) -> None:
+        """`open_model` makes a model of the role `judge`; it is called again when one has broken down for good."""
+        self._config = JudgingConfig(
+            judge="llm", votes=endpoint.votes, temperature=endpoint.temperature, max_tokens=endpoint.max_tokens
+        )
+        self._about = endpoint.model_dump(mode="json", include={"model", "votes", "temperature", "max_tokens"})
+        self._open_model = open_model
+        self._model: ModelService | None = None
+        self._verdicts: OrderedDict[str, asyncio.Task[bool | None]] = OrderedDict()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="judge-reward", daemon=True)
+        self._started = threading.Lock()
+
+    def judge(self, items: Sequence[tuple[Asked, Assessed]]) -> list[tuple[bool | None, ...]]:
+        """The verdicts on completions that are in form, an answer each. Blocks; from any thread."""
+        return self._submit(self._judge_all(items)).result()
+
+    def close(self) -> None:
+        """Give up the connections and the thread."""
+        if self._thread.is_alive():
+            self._submit(self._close_model()).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        with self._started:
+            if not self._thread.is_alive():
+                self._thread.start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def _judge_all(self, items: Sequence[tuple[Asked, Assessed]]) -> list[tuple[bool | None, ...]]:
+        return [tuple(row) for row in await asyncio.gather(*(self._judge_one(*item) for item in items))]
+
+    async def _judge_one(self, asked: Asked, assessed: Assessed) -> list[bool | None]:
+        answers = assessed.reading.answers or (None,) * len(asked.golds)
+        return await asyncio.gather(*(self._settle(asked, assessed, n, answer) for n, answer in enumerate(answers)))
+
+    async def _settle(self, asked: Asked, assessed: Assessed, number: int, answer: str | None) -> bool | None:
+        if assessed.scores[number].exact:
+            return True
+        if not answer or not fold_text(answer):
+            return False
+        question = make_question(asked, number, answer)
+        digests = [prompt.digest for prompt in list_prompts(asked.lang)]
+        key = content_id(
+            *(question.lang, question.title, question.masked_text, number, question.golds, answer),
+            *(self._about, digests),
+        )
+        if key not in self._verdicts:
+            self._verdicts[key] = asyncio.ensure_future(self._ask(question))
+            if len(self._verdicts) > KEPT_VERDICTS:
+                self._verdicts.popitem(last=False)
+        verdict = await self._verdicts[key]
+        if verdict is None:
+            self._verdicts.pop(key, None)
+        return verdict
+
+    async def _ask(self, question: Question) -> bool | None:
+        model = self._model = self._model or self._open_model()
+        try:
+            ruling = await LlmJudge(model, self._config).rule(question, Tally())
+        except EndpointError as error:
+            log.warning("the judge cannot be used; its rewards are left out: %s", error)
+            if self._model is model:
+                await self._close_model()
+            return None
+        except ModelError as error:
+            log.warning("an answer goes without a verdict: %s", error)
+            return None
+        return {Verdict.CORRECT: True, Verdict.INCORRECT: False}.get(ruling.verdict)
+
+    async def _close_model(self) -> None:
+        model, self._model = self._model, None
+        if model is not None:
+            await model.close()
+
+
+def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str]) -> JudgeReward:
+    """A judge behind a server. `keys`: values of environment variables by name. Raises ConfigError without its key."""
+    limits = LimitsConfig(
+        deadline=endpoint.deadline,
+        min_deadline=min(5.0, endpoint.deadline),
+        tries=endpoint.tries,
+        max_wait=endpoint.max_wait,
+        give_up=endpoint.deadline,
+    )
+    config = LlmConfig(
+        roles={"judge": RoleModelConfig(model=endpoint.model)},
+        endpoints={"judge": EndpointConfig(url=endpoint.url, key=endpoint.key, max_in_flight=endpoint.in_flight)},
+        limits=limits,
+    )
+    OpenAiChatModel(config, keys)  # a key that is missing is told now, not in the middle of training
+    return JudgeReward(endpoint, lambda: OpenAiChatModel(config, keys))
+
+
+def make_question(asked: Asked, number: int, answer: str) -> Question:
+    """One answer as the judge is asked about it; a question without gaps gets one at its end."""
+    masked = _NUMBERED_MASK.sub(MASK, asked.question)
+    title, text = "", f"{masked}\n{MASK}"
+    if masked.count(MASK) == len(asked.golds):
+        title, _, text = masked.partition("\n") if "\n" in masked else ("", "", masked)
+    elif len(asked.golds) > 1:
+        text = "\n".join([masked, *(f"{n}. {MASK}" for n in range(1, len(asked.golds) + 1))])
+    return Question(asked.lang, title, (), text, number, asked.golds[number], answer)

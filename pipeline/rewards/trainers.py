@@ -1,0 +1,167 @@
+"""Rewards in the shapes that trainers call: TRL's reward functions and verl's `compute_score`.
+
+Columns of TRL and fields of verl, the same for both; values may be plain, numpy arrays, or JSON as text:
+- `golds`, in verl `ground_truth` or its key `target`: for each answer wanted a list of its right forms; a flat list of
+  texts is the forms of a single answer, as Search-R1 has it;
+- `rendering`, `lang`, `question` (in verl within `extra_info`): default search-r1, en, and nothing;
+- `observations`, where the rollout tells them: for each completion the texts that it put in.
+
+Promises: a row without golds is an error and not a zero; what cannot be scored because of a fault is None in TRL (which
+leaves it out of the group when no other function scores it) and `valid` 0 in verl.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from pipeline.errors import ConfigError
+from pipeline.rewards.completions import Completion
+from pipeline.rewards.formulas import Asked, Assessed, assess, measure_answer, pay
+from pipeline.rewards.overlong import penalise_length
+from schemas.renderings import RenderingName
+from schemas.rewards import RewardName
+
+TrlReward = Callable[..., list[float | None]]
+
+
+class Judge(Protocol):
+    """Says of completions which of their answers are right."""
+
+    def judge(self, items: Sequence[tuple[Asked, Assessed]]) -> list[tuple[bool | None, ...]]:
+        """For each answer True, False, or None where there is no verdict."""
+        ...
+
+
+def make_trl_reward(
+    reward: RewardName, judge: Callable[[], Judge] | None = None, format_credit: float = 0.0
+) -> TrlReward:
+    """A reward function for TRL, named after its reward. `judge` opens the judge when it is first needed."""
+
+    def give(prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any) -> list[float | None]:
+        shown = columns.get("observations") or [None] * len(completions)
+        items = []
+        for number, completion in enumerate(completions):
+            asked = read_row(columns["golds"][number] if "golds" in columns else None, _pick(columns, number))
+            items.append((asked, assess(asked, completion, _read_texts(shown[number]))))
+        return [score if valid else None for score, _, valid in _pay_all(reward, items, judge, format_credit)]
+
+    give.__name__ = f"{reward.value.replace('-', '_')}_reward"
+    return give
+
+
+def make_trl_overlong(most: int, buffer: int) -> TrlReward:
+    """DAPO's soft penalty for TRL: from the column `own_tokens`, which the rollout returns beside `env_mask`."""
+    penalise_length(0, most, buffer)
+
+    def overlong_penalty(own_tokens: Sequence[int] | None = None, **columns: Any) -> list[float | None]:
+        if own_tokens is None:
+            raise ConfigError(
+                "the rollout does not say how many tokens of a completion are the model's own",
+                "return own_tokens beside env_mask from rollout_func: one number a completion",
+            )
+        return [penalise_length(int(count), most, buffer) for count in own_tokens]
+
+    return overlong_penalty
+
+
+def score_for_verl(
+    reward: RewardName,
+    solution: Completion,
+    ground_truth: Any,
+    extra_info: Mapping[str, Any] | None,
+    judge: Callable[[], Judge] | None,
+    format_credit: float,
+) -> dict[str, float]:
+    """What verl's `compute_score` returns: `score`, `acc`, `fmt`, `gamed` and `valid`, all numbers."""
+    extra = extra_info or {}
+    golds = ground_truth if ground_truth is not None else extra.get("golds")
+    asked = read_row(golds, extra)
+    assessed = assess(asked, solution, _read_texts(extra.get("observations")))
+    ((score, right, valid),) = _pay_all(reward, [(asked, assessed)], judge, format_credit)
+    return {
+        "score": score,
+        "acc": right,
+        "fmt": float(assessed.in_form),
+        "gamed": float(assessed.gaming is not None),
+        "valid": float(valid),
+    }
+
+
+def read_row(golds: Any, fields: Mapping[str, Any]) -> Asked:
+    """A row as it comes out of a trainer's data. Raises ConfigError for one without golds or of no known rendering."""
+    value = _decode(golds)
+    if isinstance(value, Mapping):
+        value = _decode(value.get("target", value.get("golds")))
+    forms = [] if value is None else [value] if isinstance(value, str) else list(value)
+    if forms and all(isinstance(form, str) for form in forms):
+        forms = [forms]
+    found = tuple(tuple(str(form) for form in _as_list(_decode(each))) for each in forms)
+    if not found or not all(each and each[0].strip() for each in found):
+        raise ConfigError(
+            "a row has no gold answers to reward", "put lists of right forms into the column golds (verl: ground_truth)"
+        )
+    name = str(_take(fields, "rendering") or RenderingName.SEARCH_R1)
+    if name not in list(RenderingName):
+        raise ConfigError(f"there is no rendering {name}", f"take one of {', '.join(RenderingName)}")
+    question, lang = _take(fields, "question"), _take(fields, "lang")
+    return Asked(RenderingName(name), str(lang or "en"), str(question or ""), found)
+
+
+def _pay_all(
+    reward: RewardName,
+    items: Sequence[tuple[Asked, Assessed]],
+    judge: Callable[[], Judge] | None,
+    format_credit: float,
+) -> list[tuple[float, float, bool]]:
+    """For each item its reward, how right it is, and whether both hold."""
+    if reward is not RewardName.JUDGE:
+        return [(pay(reward, one, (), format_credit), _rate(reward, one), True) for _, one in items]
+    owed = [item for item in items if item[1].in_form]
+    if owed and judge is None:
+        raise ConfigError("the judge reward has no judge", "name its server and model: judge_url, judge_model")
+    verdicts = iter(judge().judge(owed) if owed and judge else ())
+    paid = []
+    for _, one in items:
+        said = next(verdicts) if one.in_form else (False,) * len(one.scores)
+        right = [verdict for verdict in said if verdict is not None]
+        valid = len(right) == len(said)
+        paid.append(
+            (pay(reward, one, right, format_credit), _rate(reward, one, right), True) if valid else (0.0, 0.0, False)
+        )
+    return paid
+
+
+def _rate(reward: RewardName, assessed: Assessed, judged: Sequence[bool] = ()) -> float:
+    return 0.0 if assessed.gaming is not None else measure_answer(reward, assessed, judged)
+
+
+def _pick(columns: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """One row's fields out of columns; a single value stands for all rows."""
+    given = ((name, columns.get(name)) for name in ("rendering", "lang", "question"))
+    return {name: value if value is None or isinstance(value, str) else value[number] for name, value in given}
+
+
+def _take(fields: Mapping[str, Any], name: str) -> Any:
+    value: Any = fields.get(name)
+    return value.item() if hasattr(value, "item") else value
+
+
+def _decode(value: Any) -> Any:
+    """A value, out of JSON where it is that: a list or an object as text."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _as_list(value: Any) -> Iterable[Any]:
+    return [value] if isinstance(value, str) else value
+
+
+def _read_texts(value: Any) -> tuple[str, ...] | None:
+    found = _decode(value)
+    return None if found is None else tuple(map(str, _as_list(found)))
