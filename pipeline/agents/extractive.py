@@ -38,7 +38,7 @@ class ExtractiveAgents:
     """Planner, rewriter and observer by rules, for one language."""
 
     policy = "extractive"
-    model = "extractive-1"
+    model = "extractive-2"
 
     def __init__(self, lang: str, rarity: Callable[[str], float]) -> None:
         """`rarity` gives the inverse document frequency of an index term in the corpus searched."""

@@ -1,7 +1,7 @@
 """The weights of the scoring, fitted offline.
 
 How: every name, date and number that may be hidden in the pages with an even id of the sample dump was masked by
-itself (12,400 tasks, by the span stage of this project without its language model), each task was searched once with
+itself (12,300 tasks, by the span stage of this project without its language model), each task was searched once with
 its source hidden and 3 passages shown, and the 2,500 whose answer was shown were fitted on. The weights maximise the
 likelihood of the right text under `share_belief` where it stood among the places, by L-BFGS with an L2 penalty of 2 on
 standardised features; the bias makes the null as likely as it was true. `trees.en.json` (see
