@@ -1,7 +1,7 @@
 """The `llm` section of the configuration: which model plays which role, where it is served, and what it may cost.
 
-Only `llm.roles` decides rows, and the prices of the agents' models: trajectories carry their cost. Endpoints, limits and
-budgets may change between the sittings of one run.
+Only `llm.roles` decides rows, and the prices of the agents' models: trajectories carry their cost. Endpoints, limits
+and budgets may change between the sittings of one run.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ THROTTLED: dict[str, tuple[int, Any]] = {
 def write_answer(provider: str, pages: tuple[Page, ...]) -> dict[str, Any]:
     """An answer in the service's JSON."""
     if provider == "serpapi":
-        about = {"search_metadata": {"status": "Success"}}
+        about: dict[str, Any] = {"search_metadata": {"status": "Success"}}
         listed = [{"position": n, "title": t, "link": u, "snippet": s} for n, (t, u, s) in enumerate(pages, 1)]
         return about | ({"organic_results": listed} if pages else {"error": "There hasn't been any results for it."})
     if provider == "serper":

@@ -22,7 +22,8 @@ from schemas.passages import Passage
 from schemas.search_config import SearchConfig
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSource
 from schemas.trajectories import HideMode, Hit, MaskAnswer, PromptUse, SearchCall, SearchStatus, StopReason, Trajectory
-from tests.test_search import make_passage, open_engine
+from tests.passage_samples import make_passage
+from tests.test_search import open_engine
 
 BRIDGE = "The Old Bridge over the Mara was built by Ion Vasile in 1871 and it carries the coast road to Lumea harbour."
 AGAIN = (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -38,11 +40,11 @@ REQUEST = SearchRequest(
 SHARES = st.floats(0, 1)
 
 
-def open_source(model: ScriptedModel, lang: str = "en", **config: object) -> SimulatedSource:
+def open_source(model: ScriptedModel, lang: str = "en", **config: Any) -> SimulatedSource:
     return SimulatedSource(SimulatedConfig.model_validate(config), MODELS, lang, lambda: model)
 
 
-def find(script: Script, *requests: SearchRequest, k: int = 5, **config: object) -> tuple[list[Answer], ScriptedModel]:
+def find(script: Script, *requests: SearchRequest, k: int = 5, **config: Any) -> tuple[list[Answer], ScriptedModel]:
     model = ScriptedModel(script)
     return asyncio.run(open_source(model, **config).find(requests or [REQUEST], k)), model
 
@@ -168,9 +170,10 @@ def test_a_refused_request_is_a_status_and_a_spent_budget_ends_the_run() -> None
     (good, bad), _ = find(refuse, SearchRequest("good"), SearchRequest("bad"))
     assert (good.call.status, bad.call.status) == (SearchStatus.OK, SearchStatus.ERROR)
     assert bad.call.detail == "content_filter: not allowed"
-    for error in (BudgetSpentError("spent"), EndpointError("wrong key")):
+    errors: tuple[ModelError, ...] = (BudgetSpentError("spent"), EndpointError("wrong key"))
+    for error in errors:
         with pytest.raises(ModelError):
-            find(lambda _, error=error: error)
+            find(partial(lambda raised, _: raised, error))
 
 
 def test_what_ends_the_run_ends_it_for_all_who_share_a_request() -> None:

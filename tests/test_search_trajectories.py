@@ -22,8 +22,8 @@ from schemas.search_config import SearchConfig, WebProvider
 from schemas.trajectories import SearchStatus, StopReason, Trajectory, Usefulness
 from tests.fake_web import KEY, FakeWeb
 from tests.fault_server import FaultServer, prompt_of
+from tests.passage_samples import make_passage, write_shards
 from tests.test_agents import AGAIN, BRIDGE, OTHER, make_task
-from tests.test_search import make_passage, write_shards
 
 TASK = make_task(BRIDGE, ["Ion Vasile"])
 SOURCE = ("Page 0 - Wikipedia", "https://en.wikipedia.org/wiki/Page_0", BRIDGE)

@@ -242,7 +242,10 @@ def test_results_are_plain_writable_lines(title: str, url: str, text: str) -> No
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_an_error_in_an_answer_of_200_is_no_empty_list(provider: WebProvider) -> None:
-    for said in ({"message": "Forbidden"}, {"status": "ok"}, [], "sorry", {"organic": {}, "web": {"results": 3}}):
+    replies: tuple[object, ...] = (
+        *({"message": "Forbidden"}, {"status": "ok"}, [], "sorry", {"organic": {}, "web": {"results": 3}}),
+    )
+    for said in replies:
         with pytest.raises(UnreadableReplyError):
             ADAPTERS[provider].read(HttpReply(json.dumps(said).encode(), {}))
     assert ADAPTERS[provider].read(HttpReply(json.dumps(write_answer(provider, ())).encode(), {})) == []

@@ -18,6 +18,7 @@ from pipeline.search.tokens import make_tokenizer
 from schemas.config import AgentsConfig
 from schemas.search_config import SearchConfig
 from schemas.trajectories import HideMode
+from tests.bench.bare_bm25s import write_bare_index
 from tests.bench.figures import Figure, compare_cpu
 from tests.bench.sample import cut_sample, draw_passages, make_tasks, write_index
 
@@ -86,7 +87,9 @@ def measure_stage(index: Path, tasks: Sequence[Any], hide: HideMode, stopwatch: 
 def compare_search(index: Path, requests: Sequence[SearchRequest], passages: int) -> list[Figure]:
     """The same queries, tokenised by the same tokenizer, through our engine and through bare bm25s."""
     engine = Bm25Engine(index)
-    model = bm25s.BM25.load(index, mmap=True, show_progress=False)
+    bare_index = index.with_name("bare")
+    write_bare_index(index, bare_index)
+    model = bm25s.BM25.load(bare_index, mmap=True, show_progress=False)
     tokenize = make_tokenizer(engine.lang)
     k = SearchConfig().k
 
