@@ -20,6 +20,7 @@ from flows.env_cli import env_app
 from flows.logs import listen_to_ourselves
 from flows.plan_cli import plan
 from flows.prefect_settings import settle_prefect
+from flows.rewards_cli import rewards_app
 from flows.search_cli import search_app
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.run_folder import RunFolder
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(assets_app, name="assets")
 app.add_typer(env_app, name="env")
+app.add_typer(rewards_app, name="rewards")
 app.add_typer(search_app, name="search")
 app.command("doctor")(doctor)
 app.command("plan")(plan)

@@ -28,7 +28,9 @@ def describe_rest(live: StageLive) -> list[str]:
     if live.seconds_left:
         parts.append(f"about {describe_seconds(live.seconds_left)} left")
     if live.accepted_share is not None:
-        parts.append(f"{live.accepted_share:.0%} accepted, {live.accepted_share * live.rate:,.1f}/s")
+        # Only a verdict accepts; what other stages let through is just passed on.
+        word = "accepted" if live.stage == "judgements" else "passed on"
+        parts.append(f"{live.accepted_share:.0%} {word}, {live.accepted_share * live.rate:,.1f}/s")
     return parts + (describe_calls(live.calls) if live.calls else [])
 
 

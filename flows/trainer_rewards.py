@@ -4,8 +4,8 @@ TRL: `GRPOTrainer(reward_funcs=[search_r1_reward, ...])`, the functions below.
 verl: `reward.custom_reward_function.path=.../flows/trainer_rewards.py` and `.name=compute_score`; which reward it is,
 and the judge's server, stand in `+reward.custom_reward_function.reward_kwargs.reward=f1`, `.judge_url=...`.
 
-Beside the standard library it needs pydantic and rapidfuzz; opencc-python-reimplemented for Chinese; the judge also
-aiohttp, httptools, orjson and tenacity.
+Beside the standard library it needs pydantic, rapidfuzz and, from the first Chinese character on that a question, a
+result or a policy holds, opencc-python-reimplemented; the judge also aiohttp, httptools, orjson and tenacity.
 
 The judge's server may be named in the environment, which workers of a trainer inherit: RAMPFORGE_JUDGE_URL,
 RAMPFORGE_JUDGE_MODEL, and RAMPFORGE_JUDGE_KEY for the NAME of the variable that holds its key.
@@ -19,7 +19,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
-from pipeline.rewards.trainers import Judge, make_trl_overlong, make_trl_reward, score_for_verl
+from pipeline.rewards.trainers import Judge, make_trl_overlong, make_trl_reward, penalise_row, score_for_verl
 from schemas.rewards import JudgeEndpoint, RewardName
 
 if TYPE_CHECKING:
@@ -70,9 +70,15 @@ def compute_score(
     *,
     reward: str = RewardName.F1,
     format_credit: float = FORMAT_CREDIT,
+    overlong_most: int | None = None,
+    overlong_buffer: int = 512,
     **options: Any,
 ) -> dict[str, float]:
-    """verl's reward of one completion. `options` named `judge_...` say where the judge is; others are passed over.
+    """verl's reward of one completion: `score`, `acc`, `fmt`, `gamed`, `valid`.
+
+    With `overlong_most`, DAPO's penalty on the model's own tokens joins the score. It reads `own_tokens`, which an
+    agent loop puts into its `extra_fields`, as it does `observations`. verl 0.9.1 hands these over under its reward
+    manager `naive`, not under `dapo`. `options` named `judge_...` say where the judge is; others are passed over.
 
     Raises ConfigError for a row without golds, an unknown reward or a judge that is nowhere named.
     """
@@ -80,4 +86,8 @@ def compute_score(
         raise ConfigError(f"there is no reward {reward}", f"take one of {', '.join(RewardName)}")
     judging = {name: value for name, value in options.items() if name.startswith("judge_")}
     judge = partial(open_configured_judge, judging)
-    return score_for_verl(RewardName(reward), solution_str, ground_truth, extra_info, judge, format_credit)
+    scored = score_for_verl(RewardName(reward), solution_str, ground_truth, extra_info, judge, format_credit)
+    if overlong_most is None:
+        return scored
+    penalty = penalise_row((extra_info or {}).get("own_tokens"), overlong_most, overlong_buffer)
+    return {**scored, "score": scored["score"] + penalty, "overlong": penalty}

@@ -12,7 +12,7 @@ from schemas.record import Frozen
 class RewardName(StrEnum):
     """The rewards; every one lies between 0 and 1, and answers to several gaps are scored one by one and averaged.
 
-    The first five make up MaskSearch's format and answer rewards (arXiv 2505.20285, section 2.3): the answer counts
+    The first five make up MaskSearch's format and answer rewards (arXiv 2505.20285): the answer counts
     where the format is kept.
     """
 

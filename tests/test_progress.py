@@ -142,7 +142,7 @@ def test_plain_lines_without_a_terminal(tmp_path: Path, monkeypatch: pytest.Monk
         assert find_stage(place.run, gauge.latest.at) is not None
         gauge.enter(make_commit("001", 4, 4))
     lines = printed.getvalue().splitlines()
-    assert any(line.startswith("cut: 4/8 documents, ") and "75% accepted" in line for line in lines)
+    assert any(line.startswith("cut: 4/8 documents, ") and "75% passed on" in line for line in lines)
     assert "done cut" in lines[-1]
     assert "8 documents" in lines[-1]
     assert "\r" not in printed.getvalue()
@@ -174,7 +174,7 @@ def test_one_line_holds_what_there_is_to_know(tmp_path: Path) -> None:
     assert live.calls is not None
     assert (live.calls.prompt_tokens, live.calls.completion_tokens, live.calls.stage_cost) == (100, 20, 1.25)
     said = describe_stage(live)
-    for part in ("trajectories: 4/8 tasks", "left", "50% accepted", "0 in flight", "tokens/s", "cost 1.25 of 2.50"):
+    for part in ("trajectories: 4/8 tasks", "left", "50% passed on", "0 in flight", "tokens/s", "cost 1.25 of 2.50"):
         assert part in said
     assert "120 of 10 tokens" in said
 

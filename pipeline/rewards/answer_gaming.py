@@ -17,13 +17,16 @@ from schemas.rewards import GamingReason
 
 FEW = 2
 """Tokens beside a gold, filler apart, that are no padding yet."""
+MUCH, MUCH_AT_LEAST = 4, 40
+"""An answer of more characters than `MUCH` times the gold's and these is padded, if only by articles and marks."""
 RUN, UNSPACED_RUN = 5, 8
 """Tokens in a row that are copied from the question rather than shared with it."""
 
 _FILL = "in on at of by to from about around circa ca year a an is was were it answer 年 在 于 约 是 的 答 案 为"
 _FILLERS = frozenset(_FILL.split())
 _LIST = re.compile(
-    r"[;；、/／|｜\n•&＆]|[,，](?!\s*\d{4}\b)(?!(?<=\d.)\d{3}(?!\d))"
+    r"[;；、/／|｜\n•&＆(（\[【]| [-–—] |——|(?<=[\u3400-\u9fff])\s+(?=[\u3400-\u9fff])"
+    r"|[,，](?!\s*\d{4}\b)(?!(?<=\d.)\d{3}(?!\d))"
     r"|\b(?:or|and|either|neither|both|vs|versus|aka|also|alternatively|respectively)\b"
     r"|还是|或者?|以及|及其?|(?<!共)和(?![平国谐尚服田县])|与",
     re.IGNORECASE,
@@ -36,7 +39,19 @@ _HEDGE = re.compile(
     re.IGNORECASE,
 )
 _MASK = re.compile(r"[\[(（【]\s*mask\b", re.IGNORECASE)
-_AND = {"&": "and", "＆": "and", "，": ",", "；": ";", "／": "/", "｜": "|", "？": "?", "或者": "或", "及其": "及"}
+_AND = {
+    "&": "and",
+    "＆": "and",
+    "，": ",",
+    "；": ";",
+    "／": "/",
+    "｜": "|",
+    "？": "?",
+    "（": "(",
+    "【": "[",
+    "或者": "或",
+    "及其": "及",
+}
 
 
 def find_answer_gaming(answer: str, golds: Sequence[GoldForm], folded_question: str) -> GamingReason | None:
@@ -47,8 +62,9 @@ def find_answer_gaming(answer: str, golds: Sequence[GoldForm], folded_question: 
         return GamingReason.COPIED_PROMPT
     if holds_markup(answer) and not any(holds_markup(gold.text) for gold in golds):
         return GamingReason.UNCLOSED_TAG
+    drowned = len(answer) > MUCH * max(len(gold.text) for gold in golds) + MUCH_AT_LEAST
     if not tokens or any(folded == gold.folded or Counter(tokens) == gold.tokens for gold in golds):
-        return None
+        return GamingReason.PADDED if drowned else None
     if folded_question and _is_copied(tokens, folded, golds, folded_question):
         return GamingReason.COPIED_PROMPT
     if _is_repeated(tokens, folded, golds):
@@ -57,7 +73,7 @@ def find_answer_gaming(answer: str, golds: Sequence[GoldForm], folded_question: 
         return GamingReason.HEDGED
     if _exceeds(_LIST, answer, golds) or _adds_numbers(tokens, folded, golds):
         return GamingReason.ENUMERATED
-    return GamingReason.PADDED if _is_padded(tokens, folded, golds) else None
+    return GamingReason.PADDED if drowned or _is_padded(tokens, folded, golds) else None
 
 
 def _is_copied(tokens: list[str], folded: str, golds: Sequence[GoldForm], question: str) -> bool:
@@ -111,8 +127,8 @@ def _adds_numbers(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> 
 def _is_padded(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
     """Whether the answer is far longer than every gold, or drowns a gold in other words."""
     said = Counter(token for token in tokens if token not in _FILLERS)
-    around = [gold for gold in golds if not gold.unspaced and holds_tokens(folded, gold.folded)]
-    if any((said - gold.tokens).total() >= max(FEW, gold.tokens.total()) for gold in around):
+    around = [gold for gold in golds if holds_tokens(folded, gold.folded)]
+    if any((said - gold.tokens).total() >= max(FEW + gold.unspaced, gold.tokens.total()) for gold in around):
         return True
     sizes = [gold.tokens.total() for gold in golds]
     return bool(sizes) and all(said.total() > max(2 * size, size + FEW) for size in sizes)

@@ -34,12 +34,15 @@ from schemas.renderings import (
 Completion = str | Sequence[Mapping[str, Any]]
 """One text, or messages with `role`, `content` and perhaps `tool_calls`."""
 
-END_OF_TURN = re.compile(r"(?:\s*(?:<\|(?:im_end|endoftext|eot_id|end|end_of_text)\|>|</s>|<eos>|<end_of_turn>))+\s*\Z")
+_ENDS_OF_TURN = (
+    *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>"),
+    *("</s>", "<eos>", "<end_of_turn>"),
+)
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _BOX = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
-_NUMBER = re.compile(r"\s*\d{1,2}\s*[.、:)）．]\s*")
+_NUMBER = re.compile(r"\A\s*\d{1,2}\s*[.、:)）．]\s*")
 # What a chat template leaves between a call and its results, special tokens decoded or not.
-_GLUE = r"(?:\s|<\|[a-z_]{1,30}\|>|\b(?:user|tool|assistant)\b)*+"
+_GLUE = r"(?:\s|<\|[a-z_]{1,30}\|>|</s>|<(?:start|end)_of_turn>|\b(?:user|tool|assistant|model)\b)*+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ def read_completion(rendering: RenderingName, lang: str, wanted: int, completion
     form = RENDERINGS[rendering]
     if isinstance(form, TaggedRendering):
         text = completion if isinstance(completion, str) else "".join(str(m.get("content") or "") for m in completion)
-        text = END_OF_TURN.sub("", text)
-        own, observations = _divide(text, _compile_results(form.results))
+        text = _strip_end(text)
+        own, observations = _divide(text, _place_results(form.results))
         in_form = _is_read(lambda: form.parse_stream(question, text))
         return _finish("".join(own), observations, in_form, wanted, boxed=form.boxed)
     messages = _join_messages(completion) if isinstance(completion, str) else tuple(map(_read_message, completion))
@@ -90,41 +93,70 @@ def _finish(own: str, observations: tuple[str, ...], in_form: bool, wanted: int,
     if not found:
         return Reading(own, observations, in_form=False, answers=None, surplus=False)
     inside = found[-1].strip()
+    twice = boxed and inside.count("\\boxed{") > 1
     if boxed and (box := _BOX.fullmatch(inside)):
         inside = box[1]
     try:
-        return Reading(own, observations, in_form, read_answers(inside, wanted), surplus=False)
+        return Reading(own, observations, in_form, read_answers(inside, wanted), surplus=twice)
     except ReadingError:
-        lines = [_NUMBER.sub("", line, count=1).strip() for line in inside.split("\n") if line.strip()]
+        lines = [_NUMBER.sub("", line).strip() for line in inside.split("\n") if line.strip()]
         answers = tuple(line or None for line in lines[:wanted]) + (None,) * (wanted - len(lines))
-        return Reading(own, observations, in_form=False, answers=answers, surplus=len(lines) > wanted)
+        return Reading(own, observations, in_form=False, answers=answers, surplus=twice or len(lines) > wanted)
 
 
 def _is_read(parse: Callable[[], object]) -> bool:
     try:
         parse()
-    except ReadingError:
+    except (ReadingError, RecursionError):  # a call may hold brackets without end
         return False
     return True
 
 
+def _strip_end(text: str) -> str:
+    """The text without the tokens that end a turn, where they were decoded with it."""
+    while ending := next((token for token in _ENDS_OF_TURN if text.rstrip().endswith(token)), ""):
+        text = text.rstrip().removesuffix(ending)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an observation stands in a stream."""
+
+    opening: re.Pattern[str]
+    closing: str
+    after: re.Pattern[str]
+    """What follows it and belongs to nobody."""
+
+
 @cache
-def _compile_results(tag: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<=</search>)\s*<{tag}>(.*?)</{tag}>\s*", re.DOTALL)
+def _place_results(tag: str) -> _Place:
+    return _Place(re.compile(rf"(?<=</search>)\s*<{tag}>"), f"</{tag}>", re.compile(r"\s*"))
 
 
-_RESPONSE = re.compile(rf"(?<=</tool_call>){_GLUE}<tool_response>(.*?)</tool_response>{_GLUE}", re.DOTALL)
+_RESPONSE = _Place(re.compile(rf"(?<=</tool_call>){_GLUE}<tool_response>"), "</tool_response>", re.compile(_GLUE))
 _ASKED = ChatMessage(role=ChatRole.USER, segments=())
 
 
-def _divide(text: str, results: re.Pattern[str]) -> tuple[list[str], tuple[str, ...]]:
-    pieces = results.split(text)
-    return pieces[::2], tuple(pieces[1::2])
+def _divide(text: str, place: _Place) -> tuple[list[str], tuple[str, ...]]:
+    """What the model wrote before, between and after the observations, and the observations."""
+    own: list[str] = []
+    observations: list[str] = []
+    at = 0
+    while match := place.opening.search(text, at):
+        end = text.find(place.closing, match.end())
+        if end < 0:
+            break
+        own.append(text[at : match.start()])
+        observations.append(text[match.end() : end])
+        after = place.after.match(text, end + len(place.closing))
+        at = after.end() if after else end + len(place.closing)
+    return [*own, text[at:]], tuple(observations)
 
 
 def _join_messages(text: str) -> tuple[ChatMessage, ...]:
     """The messages that a stream of Qwen's tags was made of."""
-    own, observations = _divide(END_OF_TURN.sub("", text), _RESPONSE)
+    own, observations = _divide(_strip_end(text), _RESPONSE)
     messages = [_write(ChatRole.ASSISTANT, own[0])]
     for shown, said in zip(observations, own[1:], strict=True):
         messages.append(_write(ChatRole.USER, f"<tool_response>{shown}</tool_response>"))
@@ -142,7 +174,7 @@ def _read_message(message: Mapping[str, Any]) -> ChatMessage:
     text = str(message.get("content") or "")
     if role is not ChatRole.ASSISTANT:
         return _write(role, text, answers_call=message.get("tool_call_id"))
-    return _write(role, END_OF_TURN.sub("", text), tools=tuple(map(_read_use, message.get("tool_calls") or ())))
+    return _write(role, _strip_end(text), tools=tuple(map(_read_use, message.get("tool_calls") or ())))
 
 
 def _read_use(call: Mapping[str, Any]) -> ToolUse:

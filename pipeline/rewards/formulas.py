@@ -47,8 +47,8 @@ class Assessed:
     """Why it is worth nothing, or None."""
     scores: tuple[Scores, ...]
     """One for each answer that is wanted; zeros where there is none."""
-    found: float
-    """Share of the golds that stand in some observation."""
+    golds: tuple[tuple[GoldForm, ...], ...]
+    """The right forms of each."""
 
     @property
     def in_form(self) -> bool:
@@ -66,7 +66,7 @@ def assess(asked: Asked, completion: Completion, observations: Sequence[str] | N
         score_answer(fold_text(answer or ""), forms, span)
         for answer, forms, span in zip(answers, golds, spans, strict=True)
     )
-    return Assessed(reading, gaming, scores, _measure_found(reading, golds) if gaming is None else 0.0)
+    return Assessed(reading, gaming, scores, golds)
 
 
 def pay(reward: RewardName, assessed: Assessed, judged: Sequence[bool] = (), format_credit: float = 0.0) -> float:
@@ -106,11 +106,11 @@ def _pay_research(assessed: Assessed) -> float:
 
 
 def _pay_search_r1(assessed: Assessed) -> float:
-    if assessed.in_form:
-        least, most = STRUCTURE + RETRIEVAL * assessed.found, 1.0
-    else:
-        least, most = WRONG_OUT_OF_FORM, RIGHT_OUT_OF_FORM
     right = measure_answer(RewardName.EM, assessed)
+    least, most = WRONG_OUT_OF_FORM, RIGHT_OUT_OF_FORM
+    if assessed.in_form:
+        # Reading the results again is most of the work, and what they hold is no matter once the answer is right.
+        least, most = STRUCTURE + (RETRIEVAL * _measure_found(assessed) if right < 1 else 0.0), 1.0
     return least * (1 - right) + most * right
 
 
@@ -126,9 +126,11 @@ def _average(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _measure_found(reading: Reading, golds: Sequence[tuple[GoldForm, ...]]) -> float:
-    shown = [fold_text(text) for text in reading.observations]
-    return _average([float(any(holds_tokens(text, g.folded) for text in shown for g in forms)) for forms in golds])
+def _measure_found(assessed: Assessed) -> float:
+    """Share of the golds that stand in some observation."""
+    shown = [fold_text(text) for text in assessed.reading.observations]
+    hits = (any(holds_tokens(text, form.folded) for text in shown for form in forms) for forms in assessed.golds)
+    return _average([float(hit) for hit in hits])
 
 
 @lru_cache(maxsize=8192)

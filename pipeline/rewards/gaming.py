@@ -19,11 +19,12 @@ from pipeline.rewards.completions import Reading
 from schemas.rewards import GamingReason
 
 _RESULT_TAGS = {"information", "result", "results", "tool_response", "observation", "document", "documents"}
+_NAMES = "|".join(("think", "search", "answer", "tool_call", *sorted(_RESULT_TAGS)))
 _TAG = re.compile(
-    rf"<\s*(/?)\s*(think|search|answer|tool_call|{'|'.join(sorted(_RESULT_TAGS, reverse=True))})\b[^<>\n]*>?",
+    rf"<\s{{0,3}}(/?)\s{{0,3}}({_NAMES})\b[^<>\n]*>?",
     re.IGNORECASE,
 )
-_DOCUMENT_LINE = re.compile(r'^\W*Doc \d+\(Title: "[^"\n]*"\)', re.MULTILINE)
+_DOCUMENT_LINE = re.compile(r'(?:^|>)[ \t]*Doc \d+\(Title: "[^"\n]*"\)', re.MULTILINE)
 _TAGS_AROUND = re.compile(r"\A\s*(?:<[a-z_]+>)?\s*|\s*(?:</[a-z_]+>)?\s*\Z")
 _TURN = re.compile(
     r"<\|\s*\w|\[/?INST\]|^[ \t#*]*(?:user|human|assistant|system|用户|助手|系统)[ \t*]*(?:[:：]|$)",

@@ -95,9 +95,12 @@ class JudgeReward:
             self._verdicts[key] = asyncio.ensure_future(self._ask(question))
             if len(self._verdicts) > KEPT_VERDICTS:
                 self._verdicts.popitem(last=False)
-        verdict = await self._verdicts[key]
-        if verdict is None:
-            self._verdicts.pop(key, None)
+        verdict = None
+        try:
+            verdict = await self._verdicts[key]
+        finally:
+            if verdict is None:
+                self._verdicts.pop(key, None)
         return verdict
 
     async def _ask(self, question: Question) -> bool | None:

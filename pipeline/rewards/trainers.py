@@ -55,15 +55,21 @@ def make_trl_overlong(most: int, buffer: int) -> TrlReward:
     """DAPO's soft penalty for TRL: from the column `own_tokens`, which the rollout returns beside `env_mask`."""
     penalise_length(0, most, buffer)
 
-    def overlong_penalty(own_tokens: Sequence[int] | None = None, **columns: Any) -> list[float | None]:
-        if own_tokens is None:
-            raise ConfigError(
-                "the rollout does not say how many tokens of a completion are the model's own",
-                "return own_tokens beside env_mask from rollout_func: one number a completion",
-            )
-        return [penalise_length(int(count), most, buffer) for count in own_tokens]
+    def overlong_penalty(completions: Sequence[Completion], **columns: Any) -> list[float | None]:
+        counts = columns.get("own_tokens") or [None] * len(completions)
+        return [penalise_row(count, most, buffer) for count in counts]
 
     return overlong_penalty
+
+
+def penalise_row(own_tokens: Any, most: int, buffer: int) -> float:
+    """The penalty of one row. Raises ConfigError when nobody counted its own tokens."""
+    if own_tokens is None:
+        raise ConfigError(
+            "the rollout does not say how many tokens of a completion are the model's own",
+            "return own_tokens with each completion (TRL: beside env_mask; verl: in the agent loop's extra_fields)",
+        )
+    return penalise_length(int(own_tokens), most, buffer)
 
 
 def score_for_verl(
@@ -76,8 +82,8 @@ def score_for_verl(
 ) -> dict[str, float]:
     """What verl's `compute_score` returns: `score`, `acc`, `fmt`, `gamed` and `valid`, all numbers."""
     extra = extra_info or {}
-    golds = ground_truth if ground_truth is not None else extra.get("golds")
-    asked = read_row(golds, extra)
+    golds = extra.get("golds")  # as our exports have it, exact also where `target` is made for another scorer
+    asked = read_row(ground_truth if golds is None else golds, extra)
     assessed = assess(asked, solution, _read_texts(extra.get("observations")))
     ((score, right, valid),) = _pay_all(reward, [(asked, assessed)], judge, format_credit)
     return {
@@ -94,10 +100,10 @@ def read_row(golds: Any, fields: Mapping[str, Any]) -> Asked:
     value = _decode(golds)
     if isinstance(value, Mapping):
         value = _decode(value.get("target", value.get("golds")))
-    forms = [] if value is None else [value] if isinstance(value, str) else list(value)
+    forms = [] if value is None else list(_as_list(value))
     if forms and all(isinstance(form, str) for form in forms):
         forms = [forms]
-    found = tuple(tuple(str(form) for form in _as_list(_decode(each))) for each in forms)
+    found = tuple(tuple(str(form) for form in _as_list(each)) for each in forms)
     if not found or not all(each and each[0].strip() for each in found):
         raise ConfigError(
             "a row has no gold answers to reward", "put lists of right forms into the column golds (verl: ground_truth)"
@@ -149,12 +155,13 @@ def _take(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _decode(value: Any) -> Any:
-    """A value, out of JSON where it is that: a list or an object as text."""
+    """A value, out of JSON where it is that: an object, or a list of texts or lists, as text."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
-            return json.loads(value)
+            found = json.loads(value)
         except ValueError:
             return value
+        return found if isinstance(found, dict) or all(isinstance(each, str | list) for each in found) else value
     return value
 
 

@@ -1,0 +1,55 @@
+"""`rampforge rewards`: whether the rewards can be gamed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.errors import RampforgeError
+
+rewards_app = typer.Typer(
+    no_args_is_help=True, help="Rewards for RL: `flows/trainer_rewards.py` is what trainers import."
+)
+
+
+@rewards_app.callback()
+def about_rewards() -> None:
+    """Rewards for RL."""
+
+
+@rewards_app.command()
+def check(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
+    """Try to game every reward with the adversarial set: a table of what each pays; fails where one pays anything."""
+    from pipeline.rewards.adversarial import Paid, attack_rewards, list_attacks
+    from schemas.rewards import RewardName
+
+    entries: dict[tuple[str, str, str], list[Paid]] = {}
+    for attack in list_attacks():
+        about = (attack.asked.lang, attack.reason.value, attack.name)
+        entries.setdefault(about, []).append(attack_rewards(attack))
+    most = {
+        about: {reward.value: max(one.rewards[reward] for one in paid) for reward in RewardName}
+        for about, paid in entries.items()
+    }
+    leaks = [about for about, paid in entries.items() if not all(one.stopped for one in paid)]
+    if as_json:
+        rows = [{"lang": about[0], "reason": about[1], "name": about[2], **rewards} for about, rewards in most.items()]
+        sys.stdout.write(json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+    else:
+        table = Table("lang", "completion", "stopped as", *(reward.value for reward in RewardName))
+        for about, rewards in most.items():
+            style = "bold red" if about in leaks else None
+            table.add_row(about[0], about[2], about[1], *(f"{value:g}" for value in rewards.values()), style=style)
+        Console().print(table)
+        count = sum(map(len, entries.values()))
+        Console().print(f"{len(entries)} ways to game, {count} completions: {len(entries) - len(leaks)} stopped")
+    if leaks:
+        raise RampforgeError(
+            f"{len(leaks)} completions of the adversarial set are not stopped, first: {leaks[0][2]}",
+            "this is a fault of rampforge: see pipeline/rewards/gaming.py",
+        )
