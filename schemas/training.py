@@ -1,7 +1,7 @@
 """Training: what is asked of a trainer, and what it says when it is done.
 
-A request is one JSON file and a result another; what lies between them is a subprocess. So a round of self-distillation,
-a scheduler and a person ask in the same words.
+A request is one JSON file and a result another; what lies between them is a subprocess. So a round of
+self-distillation, a scheduler and a person ask in the same words.
 """
 
 from __future__ import annotations
