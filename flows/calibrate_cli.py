@@ -11,19 +11,15 @@ import typer
 from rich.console import Console
 
 from flows.assets_cli import cache_folder
-from flows.configuration import list_presets, load_config
+from flows.cli_options import Config, Overrides
+from flows.configuration import load_config
 from flows.stages import Workplace
 from pipeline.storage.run_folder import RunFolder
 
 
 def calibrate(
-    config: Annotated[
-        str | None,
-        typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key.")
-    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
     pairs: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your own labelled answers, JSON Lines; default: ours.")
     ] = None,

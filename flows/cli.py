@@ -14,7 +14,8 @@ from rich.text import Text
 
 from flows.assets_cli import assets_app, cache_folder
 from flows.calibrate_cli import calibrate
-from flows.configuration import list_presets, load_config, write_yaml
+from flows.cli_options import Config, Overrides
+from flows.configuration import load_config, write_yaml
 from flows.doctor_cli import doctor
 from flows.env_cli import env_app
 from flows.logs import listen_to_ourselves
@@ -49,14 +50,6 @@ app.command("plan")(plan)
 app.command("calibrate")(calibrate)
 console = Console(stderr=True)
 
-Config = Annotated[
-    str | None,
-    typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key, e.g. masking.selection=perplexity."),
-]
 Sources = Annotated[
     list[str] | None, typer.Argument(help="Dumps, Parquet or jsonl files, folders; else corpus.sources.")
 ]

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.assets_cli import cache_folder
-from flows.configuration import list_presets, load_config
+from flows.cli_options import Config, Overrides
+from flows.configuration import load_config
 from flows.findings import Finding, State
 from flows.stages import Workplace
 from pipeline.storage.run_folder import RunFolder
@@ -21,13 +22,8 @@ COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 
 
 def doctor(
-    config: Annotated[
-        str | None,
-        typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key.")
-    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="Folder that runs land in.")] = Path("outputs"),
 ) -> None:
     """Check what a configuration needs: sources, models, servers, keys, room; exit code 1 when a run would fail."""

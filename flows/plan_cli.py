@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 
 from flows.assets_cli import cache_folder
-from flows.configuration import list_presets, load_config
+from flows.cli_options import Config, Overrides
+from flows.configuration import load_config
 from pipeline.errors import ConfigError
 from schemas.plan import Comparison, Plan
 
@@ -23,13 +24,8 @@ PLAIN_WIDTH = 220
 
 
 def plan(
-    config: Annotated[
-        str | None,
-        typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key.")
-    ] = None,
+    config: Config = None,
+    overrides: Overrides = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Plan for so many tasks.")] = None,
     measured: Annotated[
         Path | None,
