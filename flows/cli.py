@@ -18,7 +18,9 @@ from flows.cli_options import Config, Overrides
 from flows.configuration import load_config, write_yaml
 from flows.doctor_cli import doctor
 from flows.env_cli import env_app
+from flows.export_cli import export
 from flows.logs import listen_to_ourselves
+from flows.mask_cli import show_mask
 from flows.plan_cli import plan
 from flows.prefect_settings import settle_prefect
 from flows.rewards_cli import rewards_app
@@ -48,6 +50,8 @@ app.add_typer(search_app, name="search")
 app.command("doctor")(doctor)
 app.command("plan")(plan)
 app.command("calibrate")(calibrate)
+app.command("export")(export)
+app.command("show-mask")(show_mask)
 console = Console(stderr=True)
 
 Sources = Annotated[

@@ -13,7 +13,9 @@ import orjson
 import pyarrow as pa
 
 from pipeline.exporting.samples import Sample
-from schemas.renderings import ChatMessage, SegmentKind
+from pipeline.rendering.formats import RENDERINGS
+from pipeline.rendering.questions import SEARCH_TOOL
+from schemas.renderings import ChatMessage, RenderingName, SegmentKind
 
 TEXT = pa.string()
 FACTS = (
@@ -30,12 +32,17 @@ FACTS = (
 )
 """What is known of every row."""
 MESSAGE = pa.struct([("role", TEXT), ("content", TEXT)])
-CALL = pa.struct(
-    [("id", TEXT), ("type", TEXT), ("function", pa.struct([("name", TEXT), ("arguments", TEXT)]))],
-)
-CALLING_MESSAGE = pa.struct(
-    [("role", TEXT), ("content", TEXT), ("tool_calls", pa.list_(CALL)), ("tool_call_id", TEXT), ("name", TEXT)]
-)
+
+
+def build_message_type(rendering: RenderingName) -> pa.DataType:
+    """The type of a message; it has no field that the format never fills, since Arrow would fill it with nulls."""
+    tools = RENDERINGS[rendering].describe_tools("en")
+    if tools is None:
+        return MESSAGE
+    (argument,) = orjson.loads(tools)[0]["function"]["parameters"]["required"]
+    function = pa.struct([("name", TEXT), ("arguments", pa.struct([(argument, pa.list_(TEXT))]))])
+    call = pa.struct([("id", TEXT), ("type", TEXT), ("function", function)])
+    return pa.struct([*MESSAGE, ("tool_calls", pa.list_(call)), ("tool_call_id", TEXT), ("name", TEXT)])
 
 
 def list_facts(sample: Sample) -> dict[str, Any]:
@@ -75,7 +82,11 @@ def write_golds(sample: Sample) -> str:
 
 
 def write_messages(sample: Sample) -> list[dict[str, Any]]:
-    """Messages in the OpenAI shape, arguments as JSON texts; keys that say nothing are left out."""
+    """Messages as chat templates take them; keys that say nothing are left out.
+
+    Arguments are objects: many templates, Qwen2.5's among them, would write a JSON text as a text in quotes. All calls
+    have the same argument, so Arrow pads nothing.
+    """
     return [_write_message(message) for message in sample.messages]
 
 
@@ -83,11 +94,15 @@ def _write_message(message: ChatMessage) -> dict[str, Any]:
     plain: dict[str, Any] = {"role": str(message.role), "content": message.content}
     if message.tools:
         plain["tool_calls"] = [
-            {"id": use.call_id, "type": "function", "function": {"name": use.name, "arguments": use.arguments}}
+            {
+                "id": use.call_id,
+                "type": "function",
+                "function": {"name": use.name, "arguments": orjson.loads(use.arguments)},
+            }
             for use in message.tools
         ]
     if message.answers_call is not None:
-        plain |= {"tool_call_id": message.answers_call, "name": "search"}
+        plain |= {"tool_call_id": message.answers_call, "name": SEARCH_TOOL}
     return plain
 
 

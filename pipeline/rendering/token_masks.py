@@ -78,9 +78,9 @@ class TokenMasker:
 
         Raises ChatTemplateError when the tokenizer has no chat template.
         """
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
+        self.train_on = train_on
         self._chat = ChatText(tokenizer)
-        self._train_on = train_on
 
     def encode(self, rows: Sequence[Rendered]) -> list[TokenRow]:
         """The tokens of each row, all tokenised together. Raises MaskError for a row that must not be trained on."""
@@ -97,7 +97,7 @@ class TokenMasker:
         texts = ["".join(stretch.text for stretch in stretches) for cut in cuts for _, stretches in cut]
         if not texts:
             return []
-        encoded = self._tokenizer(
+        encoded = self.tokenizer(
             texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
         )
         tokens = iter(encoded.encodings)
@@ -106,11 +106,11 @@ class TokenMasker:
     def cut(self, rendered: Rendered) -> Iterator[tuple[bool, list[Stretch]]]:
         """Runs of text by one speaker of which all or nothing is trained, empty ones left out."""
         stretches = (stretch for stretch in self._chat.write(rendered) if stretch.text)
-        for (_, trained), run in groupby(stretches, key=lambda s: (s.spoken, s.kind in self._train_on)):
+        for (_, trained), run in groupby(stretches, key=lambda s: (s.spoken, s.kind in self.train_on)):
             yield trained, list(run)
 
     def _settle(self, row: TokenRow) -> TokenRow | MaskError:
-        return find_fault(row.runs, self._train_on) or row
+        return find_fault(row.runs, self.train_on) or row
 
 
 def find_fault(runs: Iterable[TokenRun], train_on: frozenset[SegmentKind] = OWN_WORDS) -> MaskError | None:

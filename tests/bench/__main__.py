@@ -23,7 +23,18 @@ from flows.provenance import git_revision, package_versions
 from tests.bench.figures import Figure
 from tests.bench.peers import install_peers
 
-BENCHMARKS = ("ingest", "masking", "trajectories", "search_scale", "search_server", "llm", "faults", "demo")
+BENCHMARKS = (
+    "ingest",
+    "masking",
+    "trajectories",
+    "search_scale",
+    "search_server",
+    "llm",
+    "faults",
+    "inspect",
+    "export",
+    "demo",
+)
 RESULTS = Path("outputs") / "bench"
 MARKS = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}
 

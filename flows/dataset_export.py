@@ -1,0 +1,210 @@
+"""Writes the files of a trainer from the shards of a judged run, streaming: rows wait on disk, not in memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import orjson
+
+from flows.provenance import rampforge_version
+from pipeline.errors import ConfigError
+from pipeline.exporting.card import CardFacts, write_card
+from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill, make_example
+from pipeline.exporting.exporter import Exporter, RowPlace, Table, Written
+from pipeline.exporting.samples import make_samples
+from pipeline.exporting.selection import REASONS, UNFIT, Choice, ExampleIndex
+from pipeline.exporting.statistics import ExportStatistics
+from pipeline.exporting.table_files import TableFile
+from pipeline.rendering.token_masks import MaskError, TokenMasker
+from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import ShardWriter, read_rows
+from schemas.exports import Example, ExportSettings, Purpose
+from schemas.funnel import FunnelStep, Reject
+from schemas.judgements import Judgement
+from schemas.simulation import Split
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
+
+REJECTS, STATISTICS, CARD = "rejects.parquet", "statistics.json", "README.md"
+BATCH = 64
+"""Examples rendered and tokenised together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export has written."""
+
+    folder: Path
+    files: dict[str, int]
+    """Files with their rows."""
+    configs: tuple[str, ...]
+    funnel: tuple[FunnelStep, ...]
+
+
+def export_dataset(
+    run: RunFolder, out: Path, settings: ExportSettings, exporter: Exporter, masker: TokenMasker | None = None
+) -> Exported:
+    """Write the files of a trainer, its configuration, rejects, statistics and a card.
+
+    Raises ConfigError when the run is not judged or nothing is left, StorageError.
+    """
+    if run.find_manifest("judgements") is None:
+        raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
+    with ExitStack() as stack:
+        with storage_boundary(out):
+            out.mkdir(parents=True, exist_ok=True)
+            spill = ExampleSpill(stack.enter_context(tempfile.TemporaryFile(dir=out)))
+        index = ExampleIndex(settings)
+        for example in read_examples(run):
+            with storage_boundary(out):
+                index.append(example, spill.append(example))
+        rejects = stack.enter_context(ShardWriter(out, REJECTS, Reject, {"version": rampforge_version()}))
+        work = _Work(out, settings, exporter, masker, spill, index, rejects)
+        done = {table.purpose: work.write(table) for table in work.tables}
+        if empty := next((table for table in done.values() if not table.rows[Split.TRAIN]), None):
+            raise ConfigError(*_explain_nothing(run, empty.step))
+        rejects.close()
+    return _describe(run, work, done)
+
+
+def read_examples(run: RunFolder) -> Iterator[Example]:
+    """Every judged trajectory of a run, joined with its task, shard by shard."""
+    for shard in run.manifest("judgements").shards:
+        name = shard.shard
+        tasks = {task.task_id: task for task in read_rows(run.shard(MaskTask.dataset, name, ""), MaskTask)}
+        judged = {row.trajectory_id: row for row in read_rows(run.shard(Judgement.dataset, name, ""), Judgement)}
+        for trajectory in read_rows(run.shard(Trajectory.dataset, name, ""), Trajectory):
+            if judgement := judged.get(trajectory.trajectory_id):  # a judge that failed on it has rejected it
+                yield make_example(tasks[trajectory.task_id], trajectory, judgement)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A table that is written."""
+
+    step: FunnelStep
+    rows: dict[Split, int]
+    statistics: ExportStatistics
+    columns: tuple[str, ...]
+
+
+class _Work:
+    """An export under way."""
+
+    def __init__(
+        self,
+        out: Path,
+        settings: ExportSettings,
+        exporter: Exporter,
+        masker: TokenMasker | None,
+        spill: ExampleSpill,
+        index: ExampleIndex,
+        rejects: ShardWriter,
+    ) -> None:
+        self.out, self.settings, self.exporter = out, settings, exporter
+        self.tables = exporter.build_tables(settings.rendering, masker is not None)
+        self._masker, self._spill, self._index, self._rejects = masker, spill, index, rejects
+        chosen = settings.model_dump_json()
+        self._facts = {"rampforge.version": rampforge_version(), "rampforge.export": chosen}
+
+    def write(self, table: Table) -> _Done:
+        """Write the rows of a table, split by split, and the rejects."""
+        stage = f"export-{table.purpose}"
+        choice = self._index.choose(table.purpose)
+        reasons: Counter[str] = Counter()
+        statistics = ExportStatistics()
+        rows: dict[Split, int] = {}
+        columns: tuple[str, ...] = ()
+        for split in Split:
+            path = self.out / table.name_file(split)
+            with TableFile(path, table.schema, self._facts) as file:
+                for reject in self._fill(file, table, split, choice, statistics):
+                    reasons[reject.reason] += 1
+                    self._rejects.append(reject.model_dump(mode="json"))
+            rows[split], columns = file.rows, columns or file.columns
+        for reject in self._leave_out(stage, choice):
+            reasons[reject.reason] += 1
+            self._rejects.append(reject.model_dump(mode="json"))
+        step = FunnelStep(
+            stage=stage,
+            unit="trajectory",
+            entered=len(self._index),
+            passed=sum(rows.values()),
+            rejected=dict(sorted(reasons.items())),
+        )
+        return _Done(step, rows, statistics, columns)
+
+    def _fill(
+        self, file: TableFile, table: Table, split: Split, choice: Choice, statistics: ExportStatistics
+    ) -> Iterator[Reject]:
+        """Write the rows of a split; those that cannot be rows come back as rejects."""
+        examples = self._spill.read(self._index.places(choice.splits[split]))
+        while batch := list(islice(examples, BATCH)):
+            samples = make_samples(batch, self.settings, table.purpose, self._masker)
+            for example, sample in zip(batch, samples, strict=True):
+                if isinstance(sample, MaskError):
+                    yield _reject(f"export-{table.purpose}", example, sample.reason, sample.detail)
+                else:
+                    file.append(table.write(sample, RowPlace(split, file.rows)))
+                    statistics.count(sample, split)
+
+    def _leave_out(self, stage: str, choice: Choice) -> Iterator[Reject]:
+        numbers = choice.codes.nonzero()[0]
+        for number, example in zip(numbers, self._spill.read(self._index.places(numbers)), strict=True):
+            if REASONS[choice.codes[number]] == UNFIT:
+                yield _reject(stage, example, example.fault or UNFIT, example.fault_detail)
+            else:
+                yield _reject(stage, example, REASONS[choice.codes[number]])
+
+
+def _reject(stage: str, example: Example, reason: str, detail: str = "") -> Reject:
+    return Reject(stage=stage, unit="trajectory", input_id=example.trajectory_id, reason=reason, detail=detail)
+
+
+def _explain_nothing(run: RunFolder, step: FunnelStep) -> tuple[str, str]:
+    """What is wrong when there is no row to train on, and what helps."""
+    if step.passed:
+        return (
+            f"nothing to train on: all {step.passed:,} rows fell into validation",
+            "lower --split, or take more pages",
+        )
+    if not step.entered:
+        return f"{run.root} has no judged trajectory", f"rampforge resume {run.root}"
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in step.rejected.items())
+    fix = f"rampforge report {run.root} shows why trajectories are not accepted"
+    if set(step.rejected) - {NOT_ACCEPTED}:
+        fix = f"loosen --max-tokens or the caps; {fix}"
+    return f"nothing to export: of {step.entered:,} trajectories none is left ({reasons})", fix
+
+
+def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done]) -> Exported:
+    """Write what describes the rows: the trainer's configuration, statistics.json, README.md."""
+    out, settings = work.out, work.settings
+    files = {
+        table.purpose: {split: table.name_file(split) for split in Split if done[table.purpose].rows[split]}
+        for table in work.tables
+    }
+    written = Written(settings, files, max(table.statistics.longest for table in done.values()))
+    configs = work.exporter.write_configs(written)
+    statistics = {purpose: table.statistics.describe() for purpose, table in done.items()}
+    funnel = tuple(table.step for table in done.values())
+    about = {
+        "settings": settings.model_dump(mode="json"),
+        "tables": statistics,
+        "funnel": [step.model_dump() for step in funnel],
+    }
+    columns = {purpose: table.columns for purpose, table in done.items()}
+    card = write_card(CardFacts(work.exporter, written, run.record(), statistics, funnel, columns))
+    for name, text in configs.items():
+        write_whole(out / name, text.encode())
+    write_whole(out / STATISTICS, orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+    write_whole(out / CARD, card.encode())
+    rows = {file: done[purpose].rows[split] for purpose, some in files.items() for split, file in some.items()}
+    return Exported(out, rows, tuple(configs), funnel)

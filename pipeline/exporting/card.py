@@ -1,0 +1,201 @@
+"""The dataset card: README.md as the Hub reads it, in our words and with nothing that is not known.
+
+Promises: the same export gives the same bytes; no path of the machine and nothing secret is in it; text from outside
+(titles of models, file names) cannot break out of the YAML header or a table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from pipeline.exporting.exporter import Exporter, Written
+from schemas.exports import Purpose
+from schemas.funnel import FunnelStep
+from schemas.ledger import RunRecord
+
+LICENCES = ("cc-by-sa-3.0", "cc-by-sa-4.0")
+"""Wikipedia's text is under 4.0, and what was written before June 2023 under 3.0."""
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+BAR = 30
+"""Characters of the longest bar."""
+MEANING = {
+    "spans": "every stretch of the conversation as JSON: message, speaker, kind (prompt, think, query, observation, "
+    "answer) and text; make any loss mask from it",
+    "token_spans": "runs of tokens as JSON: kind, whether they are trained, how many",
+    "input_ids": "tokens",
+    "labels": "the tokens that carry loss, -100 for the others",
+    "messages": "the conversation",
+    "conversations": "the conversation",
+    "prompt": "what the policy is given",
+    "golds": "for each mask the texts that answer it, as JSON",
+    "reward_model": "ground truth for the scorer",
+    "extra_info": "what else is known of the row",
+    "tools": "schemas of the tools",
+    "id": "the trajectory",
+    "task_id": "the task that it attempted",
+    "document_id": "the page of the task",
+    "title": "title of the page",
+    "lang": "language",
+    "rendering": "format of the conversation",
+    "policy": "who attempted the task",
+    "mask_count": "number of hidden spans",
+    "question": "the passage with its masks",
+    "system": "the system message",
+    "golden_answers": "what an answer is compared with",
+    "data_source": "what the trainer chooses a scorer by",
+    "ability": "what is trained",
+    "agent_name": "the agent loop that plays the rollout",
+    "attention_mask": "1 for every token",
+    "mask_kinds": "kind of each hidden span, as JSON",
+    "difficulty": "mean natural logarithm of the hidden spans' perplexities",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card tells."""
+
+    exporter: Exporter
+    """For whom."""
+    written: Written
+    """Which files."""
+    record: RunRecord
+    """Where the rows come from."""
+    statistics: Mapping[Purpose, Mapping[str, Any]]
+    """Counts of each table."""
+    funnel: tuple[FunnelStep, ...]
+    """What was left out."""
+    columns: Mapping[Purpose, tuple[str, ...]]
+    """Names of the columns."""
+
+
+def write_card(facts: CardFacts) -> str:
+    """README.md."""
+    header = yaml.safe_dump(_build_header(facts), sort_keys=False, allow_unicode=True)
+    return f"---\n{header}---\n\n" + "\n".join(_write_body(facts)) + "\n"
+
+
+def _build_header(facts: CardFacts) -> dict[str, Any]:
+    languages = sorted({lang for table in facts.statistics.values() for lang in table["histograms"]["languages"]})
+    configs = [
+        {
+            "config_name": str(purpose),
+            "data_files": [{"split": str(split), "path": file} for split, file in files.items()],
+            **({"default": True} if number == 0 else {}),
+        }
+        for number, (purpose, files) in enumerate(facts.written.files.items())
+    ]
+    rows = max(sum(table["rows"].values()) for table in facts.statistics.values())
+    return {
+        "license": list(LICENCES),
+        "language": sorted({lang.split("-")[0] for lang in languages}),
+        "pretty_name": f"{facts.record.run} for {facts.exporter.trainer}",
+        "task_categories": ["text-generation", "question-answering"],
+        "tags": ["rampforge", "agentic-search", "ramp", str(facts.written.settings.rendering)],
+        "size_categories": [next((name for limit, name in SIZES if rows < limit), "1M<n<10M")],
+        "configs": configs,
+    }
+
+
+def _write_body(facts: CardFacts) -> Iterator[str]:
+    settings, record = facts.written.settings, facts.record
+    yield f"# {_clean(record.run)} for {facts.exporter.trainer}"
+    yield ""
+    yield (
+        "Trajectories that recover facts hidden in Wikipedia passages by searching (RAMP, retrieval-augmented mask "
+        f"prediction, arXiv 2505.20285), made by rampforge {_clean(record.version)} in the format "
+        f"`{settings.rendering}`."
+    )
+    yield ""
+    for purpose, table in facts.statistics.items():
+        yield from _write_table(purpose, table, facts)
+    yield from _write_funnel(facts.funnel)
+    yield from _write_provenance(facts)
+    yield "## Licence"
+    yield ""
+    yield (
+        "The passages are Wikipedia text, under CC BY-SA 4.0 (3.0 for what was written before June 2023), and so is "
+        "what is made from them. Attribution: the `title` of each row names its page, where the authors are listed."
+    )
+
+
+def _write_table(purpose: Purpose, table: Mapping[str, Any], facts: CardFacts) -> Iterator[str]:
+    title = "Demonstrations" if purpose is Purpose.SFT else "Prompts with gold"
+    yield f"## {title} (`{purpose}`)"
+    yield ""
+    rows = [(split, file, table["rows"][split], table["pages"][split]) for split, file in _files(facts, purpose)]
+    yield from _draw_table(("split", "file", "rows", "pages"), rows)
+    yield "No page is in both splits." if len(rows) > 1 else "No page was set apart for validation."
+    yield ""
+    columns = [(name, MEANING.get(name, "")) for name in facts.columns[purpose]]
+    yield from _draw_table(("column", ""), columns)
+    for name, counts in table["histograms"].items():
+        yield f"### {name.capitalize()}"
+        yield ""
+        yield from _draw_bars(counts)
+    if table["tokens"]:
+        yield "### Tokens"
+        yield ""
+        yield from _draw_table(("tokens", "number"), [(name, f"{n:,}") for name, n in table["tokens"].items()])
+
+
+def _files(facts: CardFacts, purpose: Purpose) -> list[tuple[str, str]]:
+    return [(str(split), file) for split, file in facts.written.files[purpose].items()]
+
+
+def _write_funnel(funnel: tuple[FunnelStep, ...]) -> Iterator[str]:
+    yield "## What was left out"
+    yield ""
+    rows = [
+        (
+            step.stage,
+            f"{step.entered:,}",
+            f"{step.passed:,}",
+            ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items())),
+        )
+        for step in funnel
+    ]
+    yield from _draw_table(("", "trajectories", "rows", "left out"), rows)
+
+
+def _write_provenance(facts: CardFacts) -> Iterator[str]:
+    record = facts.record
+    yield "## Provenance"
+    yield ""
+    told: list[tuple[str, str]] = [("run", record.run), ("rampforge", record.version)]
+    told += [("revision", record.revision)] if record.revision else []
+    told += [(f"source {name}", mark) for name, mark in sorted(record.sources.items())]
+    told += [(f"model {name}", revision) for name, revision in sorted(record.models.items())]
+    told += [(f"fingerprint {name}", digest) for name, digest in sorted(record.fingerprints.items())]
+    settings = facts.written.settings.model_dump(mode="json")
+    told += [(f"export {name}", json.dumps(value)) for name, value in settings.items()]
+    yield from _draw_table(("", ""), told)
+
+
+def _draw_table(head: tuple[str, ...], rows: list[Any]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + " --- |" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(_clean(str(cell)) for cell in row) + " |"
+    yield ""
+
+
+def _draw_bars(counts: Mapping[str, int]) -> Iterator[str]:
+    most = max(counts.values())
+    width, digits = max(map(len, counts)), len(f"{most:,}")
+    yield "```"
+    for label, count in counts.items():
+        yield f"{label:<{width}}  {count:>{digits},}  {'█' * max(1, round(BAR * count / most))}"
+    yield "```"
+    yield ""
+
+
+def _clean(text: str) -> str:
+    """Text that stays in its cell and is no markup."""
+    one_line = " ".join(text.split()).replace("\\", "\\\\")
+    return "".join(f"\\{char}" if char in "|<>[]`*_" else char for char in one_line)

@@ -1,0 +1,59 @@
+"""Rows of messages and rows of tokens, as several trainers take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.exporting.columns import (
+    FACTS,
+    TEXT,
+    build_message_type,
+    list_facts,
+    write_json,
+    write_messages,
+    write_spans,
+)
+from pipeline.exporting.exporter import RowPlace
+from pipeline.exporting.samples import Sample
+from pipeline.rendering.formats import RENDERINGS
+from schemas.renderings import RenderingName
+
+TOKENS = pa.schema(
+    [
+        ("input_ids", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.int32())),
+        ("token_spans", TEXT),
+        *FACTS,
+        ("spans", TEXT),
+    ]
+)
+"""Columns of `write_tokens`."""
+
+
+def write_tokens(sample: Sample, place: RowPlace) -> dict[str, Any]:
+    """Tokens and labels; `token_spans` says of runs of tokens their kind, whether they are trained, their number."""
+    if sample.tokens is None:
+        raise ValueError("tokens are to be written, and there are none")
+    return {
+        "input_ids": sample.tokens.input_ids,
+        "labels": sample.tokens.labels,
+        "token_spans": write_json([list(run) for run in sample.tokens.runs]),
+        **list_facts(sample),
+        "spans": write_spans(sample),
+    }
+
+
+def write_chat(sample: Sample, place: RowPlace) -> dict[str, Any]:
+    """Messages as chat templates take them, and the tools as JSON text where they are a field."""
+    row = {"messages": write_messages(sample), **list_facts(sample), "spans": write_spans(sample)}
+    return row | ({"tools": sample.tools} if sample.tools else {})
+
+
+def build_chat_schema(rendering: RenderingName, tools: pa.DataType = TEXT) -> pa.Schema:
+    """Columns of `write_chat`."""
+    columns: list[Any] = [("messages", pa.list_(build_message_type(rendering)))]
+    if RENDERINGS[rendering].describe_tools("en"):
+        columns.append(("tools", tools))
+    return pa.schema([*columns, *FACTS, ("spans", TEXT)])
