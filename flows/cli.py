@@ -19,10 +19,12 @@ from flows.configuration import load_config, write_yaml
 from flows.doctor_cli import doctor
 from flows.env_cli import env_app
 from flows.export_cli import export
+from flows.inspect_cli import inspect
 from flows.logs import listen_to_ourselves
 from flows.mask_cli import show_mask
 from flows.plan_cli import plan
 from flows.prefect_settings import settle_prefect
+from flows.review_cli import review_app
 from flows.rewards_cli import rewards_app
 from flows.search_cli import search_app
 from pipeline.errors import ConfigError, RampforgeError
@@ -45,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(assets_app, name="assets")
 app.add_typer(env_app, name="env")
+app.add_typer(review_app, name="review")
 app.add_typer(rewards_app, name="rewards")
 app.add_typer(search_app, name="search")
 app.command("doctor")(doctor)
@@ -52,6 +55,7 @@ app.command("plan")(plan)
 app.command("calibrate")(calibrate)
 app.command("export")(export)
 app.command("show-mask")(show_mask)
+app.command("inspect")(inspect)
 console = Console(stderr=True)
 
 Sources = Annotated[

@@ -41,8 +41,8 @@ class Page:
         result: dict[str, Any] = message.get("result", {})
         return result
 
-    def open(self, path: Path, width: int, height: int = 900, *, dark: bool = False, script: bool = True) -> None:
-        """Load a local file in a window of this size, in CSS pixels."""
+    def open(self, page: Path | str, width: int, height: int = 900, *, dark: bool = False, script: bool = True) -> None:
+        """Load a local file, or an address, in a window of this size, in CSS pixels."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
@@ -50,7 +50,7 @@ class Page:
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.send("Emulation.setScriptExecutionDisabled", value=not script)
         self._events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._events.append(json.loads(self._connection.recv(timeout=START_SECONDS)))
 

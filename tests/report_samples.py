@@ -135,7 +135,7 @@ def write_shards(root: Path, examples: Sequence[Example]) -> dict[str, Path]:
     datasets: dict[str, Iterable[Record]] = {
         "tasks": [e.task for e in examples],
         "trajectories": [e.trajectory for e in examples],
-        "judgements": [e.judgement for e in examples],
+        "judgements": [e.judgement for e in examples if e.judgement],
     }
     folders = {}
     for name, records in datasets.items():

@@ -15,8 +15,9 @@ from pipeline.report.bar_charts import BOTTOM, HEIGHT, LEFT, WIDTH, lay_out
 from pipeline.report.collecting import collect_report
 from pipeline.report.funnel_picture import draw_funnel
 from pipeline.report.page import build_report
-from pipeline.report.report_data import Bar, Histogram, ReportData
+from pipeline.report.report_data import Bar, Example, Histogram, ReportData
 from pipeline.report.text_pieces import cut_at_masks, mark_forms, show_controls
+from schemas.judgements import Judgement
 from schemas.tasks import MASK
 from tests.report_samples import COMPARISONS, GOLDS, POISON, TEXT, make_examples, make_record, write_shards
 
@@ -30,9 +31,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
     return collect_report(make_record(), folders, examples=20)
 
 
+def judged(example: Example) -> Judgement:
+    assert example.judgement is not None
+    return example.judgement
+
+
 def test_histograms_agree_with_the_records(data: ReportData) -> None:
     bars = {h.title: {bar.label: (bar.count, bar.accepted) for bar in h.bars} for h in data.histograms}
-    kept = Counter(str(e.task.mask_count) for e in EXAMPLES if e.judgement.accepted)
+    kept = Counter(str(e.task.mask_count) for e in EXAMPLES if judged(e).accepted)
     tried = Counter(str(e.task.mask_count) for e in EXAMPLES)
     assert bars["Masks a task"] == {k: (n, kept[k]) for k, n in tried.items()}
     kinds = Counter(span.kind.value for e in EXAMPLES for span in e.task.spans)
@@ -44,18 +50,18 @@ def test_histograms_agree_with_the_records(data: ReportData) -> None:
 def test_acceptance_agrees_with_the_records(data: ReportData) -> None:
     for row in data.acceptance:
         group = [e for e in EXAMPLES if e.trajectory.hide.value == row.hide and row.masks in (0, e.task.mask_count)]
-        judged = [e.judgement for e in group]
-        assert row.attempts == len(judged)
-        assert row.accepted == sum(j.accepted for j in judged)
-        assert row.seen == sum(j.answer_seen for j in judged)
-        assert row.accepted_seen == sum(j.accepted and j.answer_seen for j in judged)
-        assert row.source_shown == sum(j.from_source_page for j in judged)
+        verdicts = [judged(e) for e in group]
+        assert row.attempts == len(verdicts)
+        assert row.accepted == sum(j.accepted for j in verdicts)
+        assert row.seen == sum(j.answer_seen for j in verdicts)
+        assert row.accepted_seen == sum(j.accepted and j.answer_seen for j in verdicts)
+        assert row.source_shown == sum(j.from_source_page for j in verdicts)
     assert sum(row.attempts for row in data.acceptance if not row.masks) == len(EXAMPLES)
 
 
 def test_examples_mix_everything_and_are_always_the_same(data: ReportData, tmp_path: Path) -> None:
     assert len(data.examples) == 20
-    assert Counter(e.judgement.accepted for e in data.examples) == {True: 10, False: 10}
+    assert Counter(judged(e).accepted for e in data.examples) == {True: 10, False: 10}
     assert {e.task.mask_count for e in data.examples} == {1, 2, 3, 4}
     assert len({e.trajectory.hide for e in data.examples}) == 2
     other = collect_report(make_record(), write_shards(tmp_path, list(reversed(EXAMPLES))), examples=20)
@@ -90,7 +96,7 @@ def test_poison_is_only_text() -> None:
         e.__class__(
             e.task.model_copy(update={"title": POISON, "section": (POISON,), "task_id": POISON}),
             e.trajectory.model_copy(update={"final_think": POISON, "policy": POISON}),
-            e.judgement.model_copy(update={"reason": POISON}),
+            judged(e).model_copy(update={"reason": POISON}),
         )
         for e in examples
     ]

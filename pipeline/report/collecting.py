@@ -55,7 +55,7 @@ def collect_report(record: RunRecord, folders: Mapping[str, Path], examples: int
             record=record,
             datasets=tuple(_measure(name, files) for name, files in shards.items() if files),
             histograms=tuple(histogram for histogram in _count_histograms(db) if histogram.bars),
-            acceptance=_count_acceptance(db),
+            acceptance=count_acceptance(db),
             simulated=sum_simulated(db),
             leaks=count_leaks(db),
             examples=choose_examples(db, examples),
@@ -128,7 +128,8 @@ def _write_tenth(tenth: int) -> str:
     return f"{tenth / 10:.1f}"
 
 
-def _count_acceptance(db: duckdb.DuckDBPyConnection) -> tuple[Acceptance, ...]:
+def count_acceptance(db: duckdb.DuckDBPyConnection) -> tuple[Acceptance, ...]:
+    """How attempts ended, by hide mode and number of masks, from the views of the judged datasets."""
     rows = db.execute("""
         SELECT t.hide, coalesce(len(j.scores), 0) AS masks, count(*), count_if(j.accepted), count_if(j.answer_seen),
                count_if(j.accepted AND j.answer_seen), count_if(j.from_source_page)

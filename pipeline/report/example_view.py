@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pipeline.report.report_data import Example
 from pipeline.report.text_pieces import Piece, cut_at_masks, mark_forms
 from schemas.judgements import MaskScore
-from schemas.tasks import Span
-from schemas.trajectories import SearchCall
+from schemas.tasks import MaskTask, Span
+from schemas.trajectories import SearchCall, ShownPassage
 
 GIST_CHARS = 90
 
@@ -20,10 +20,11 @@ class AnswerView:
     number: int
     """Counted from 1, as people do."""
     state: str
-    """`right`, `wrong` or `missing`."""
+    """`right`, `wrong`, `missing`, or `given` before it is judged."""
     gold: Span
     answer: str | None
-    score: MaskScore
+    score: MaskScore | None
+    """None before it is judged."""
     evidence: str | None
     """Anchor of the passage it was read from; None when it names none that was shown."""
 
@@ -38,6 +39,8 @@ class PassageView:
     """How its text begins: tells passages of one title apart."""
     text: tuple[Piece, ...]
     holds_gold: bool
+    origin: str
+    """`passage` for the one that was masked, `page` for another of its page, else empty."""
     cited: tuple[int, ...]
     """Numbers of the masks whose answers were read from it."""
 
@@ -72,10 +75,12 @@ def view_example(number: int, example: Example) -> ExampleView:
     given = {answer.mask: answer for answer in trajectory.answers}
     anchors = _place_anchors(anchor, example)
     answers = []
-    for mask, (span, score) in enumerate(zip(example.task.spans, example.judgement.scores, strict=True)):
+    scores: tuple[MaskScore | None, ...] = tuple(example.judgement.scores) if example.judgement else ()
+    for mask, span in enumerate(example.task.spans):
+        score = scores[mask] if mask < len(scores) else None
         answer = given.get(mask)
         text = answer.answer if answer else None
-        state = "right" if score.right else "wrong" if text and text.strip() else "missing"
+        state = _name_state(text, score)
         evidence = anchors.get(answer.evidence) if answer and answer.evidence else None
         answers.append(AnswerView(mask + 1, state, span, text, score, evidence))
     return ExampleView(
@@ -86,6 +91,14 @@ def view_example(number: int, example: Example) -> ExampleView:
         answers=tuple(answers),
         turns=_view_turns(anchor, example, tuple(answers)),
     )
+
+
+def _name_state(answer: str | None, score: MaskScore | None) -> str:
+    if score is not None and score.right:
+        return "right"
+    if not (answer and answer.strip()):
+        return "missing"
+    return "given" if score is None else "wrong"
 
 
 def _place_anchors(anchor: str, example: Example) -> dict[str, str]:
@@ -108,6 +121,14 @@ def _view_turns(anchor: str, example: Example, answers: tuple[AnswerView, ...]) 
             title, text = mark_forms(shown.title, gold, wrong), mark_forms(shown.text, gold, wrong)
             holds = any(piece.found == "gold" for piece in (*title, *text))
             cited = tuple(answer.number for answer in answers if answer.evidence == here)
-            passages.append(PassageView(here, title, shown.text[:GIST_CHARS], text, holds, cited))
+            origin = _name_origin(shown, example.task)
+            passages.append(PassageView(here, title, shown.text[:GIST_CHARS], text, holds, origin, cited))
         turns.append(TurnView(number, turn.think, turn.calls, tuple(passages), turn.conclusion))
     return tuple(turns)
+
+
+def _name_origin(shown: ShownPassage, task: MaskTask) -> str:
+    """Whether a passage comes from the task's own page: a page's passages all carry its title."""
+    if shown.passage_id == task.passage_id:
+        return "passage"
+    return "page" if shown.title == task.title else ""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.report import bar_charts
@@ -45,8 +45,32 @@ class StageSpeed:
 
 def build_report(data: ReportData) -> str:
     """The report as one HTML document."""
+    environment = open_environment("pipeline.report")
+    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    totals = [row for row in data.acceptance if not row.masks]
+    return environment.get_template("report.html").render(
+        data=data,
+        record=data.record,
+        style=Markup(style),  # noqa: S704  # our own file, not outside text
+        script=Markup(script),  # noqa: S704  # our own file, not outside text
+        policy=write_policy(style, script),
+        attempts=sum(row.attempts for row in totals),
+        accepted=sum(row.accepted for row in totals),
+        sizes={size.name: size.rows for size in data.datasets},
+        funnel=draw_funnel(drop_comparisons(data.record.funnel)),
+        comparisons=compare_steps(data.record.funnel),
+        charts=[bar_charts.lay_out(histogram) for histogram in data.histograms],
+        drawing=bar_charts,
+        speeds=_sum_speeds(data.record),
+        settings=list(flatten_settings(data.record.config)),
+        examples=[view_example(number, example) for number, example in enumerate(data.examples, start=1)],
+    )
+
+
+def open_environment(*packages: str) -> Environment:
+    """Templates of some packages, the first that has one wins; what they are given is escaped and made visible."""
     environment = Environment(
-        loader=PackageLoader("pipeline.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -57,37 +81,24 @@ def build_report(data: ReportData) -> str:
         count=lambda number: f"{number:,}", percent=_write_percent, duration=_write_duration, size=_write_size
     )
     environment.filters |= {"gold_warning": warn_of_gold, "leak_rate": tell_leaks}
-    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    totals = [row for row in data.acceptance if not row.masks]
-    return environment.get_template("report.html").render(
-        data=data,
-        record=data.record,
-        style=Markup(style),  # noqa: S704  # our own file, not outside text
-        script=Markup(script),  # noqa: S704  # our own file, not outside text
-        policy=_write_policy(style, script),
-        attempts=sum(row.attempts for row in totals),
-        accepted=sum(row.accepted for row in totals),
-        sizes={size.name: size.rows for size in data.datasets},
-        funnel=draw_funnel(drop_comparisons(data.record.funnel)),
-        comparisons=compare_steps(data.record.funnel),
-        charts=[bar_charts.lay_out(histogram) for histogram in data.histograms],
-        drawing=bar_charts,
-        speeds=_sum_speeds(data.record),
-        settings=list(_flatten(data.record.config)),
-        examples=[view_example(number, example) for number, example in enumerate(data.examples, start=1)],
-    )
+    return environment
 
 
 def _finalize(value: Any) -> Any:
     return show_controls(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _write_policy(style: str, script: str) -> str:
-    hashes = [b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+def write_policy(style: str, script: str | None = None) -> str:
+    """A Content-Security-Policy under which nothing but this style, and this script, has any effect."""
+    scripts = "'none'" if script is None else _hash_source(script)
     return (
-        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        f"default-src 'none'; style-src {_hash_source(style)}; script-src {scripts}; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def _hash_source(text: str) -> str:
+    return f"'sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _sum_speeds(record: RunRecord) -> list[StageSpeed]:
@@ -101,10 +112,11 @@ def _sum_speeds(record: RunRecord) -> list[StageSpeed]:
     return speeds
 
 
-def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flatten_settings(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """A configuration as dotted keys, each with its value as JSON text."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten_settings(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)
 

@@ -77,7 +77,8 @@ class Example:
 
     task: MaskTask
     trajectory: Trajectory
-    judgement: Judgement
+    judgement: Judgement | None
+    """None for one that nobody has judged yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,184 @@
+"""`rampforge inspect`: look at a run, a dataset or a shard, in the terminal or in a browser."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipeline.inspecting.locked_database import LockedDatabase
+    from pipeline.inspecting.plain_text import Grid
+    from pipeline.inspecting.row_query import RowQuery
+    from pipeline.inspecting.shard_listing import Listing
+
+ROWS = 20
+
+
+class Asked(NamedTuple):
+    """What the options ask for."""
+
+    row: str | None
+    where: str | None
+    sample: int | None
+    dataset: str | None
+    limit: int
+    seed: int
+    diff: Path | None
+    force: bool
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A run's folder, a dataset's folder or a shard.")],
+    row: Annotated[str | None, typer.Option(metavar="ID", help="Show every row with this id, whole.")] = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="SQL", help="Show rows for which this holds, e.g. \"hide = 'passage'\".")
+    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show so many rows, drawn by --seed.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Which dataset; default: `attempts`, the trajectories joined with their verdicts."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many rows at most.")] = ROWS,
+    seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
+    diff: Annotated[Path | None, typer.Option(metavar="RUN_B", help="Show what differs from this run.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare runs that searched with different engines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Open a page for the browser instead; PATH may hold runs.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8377,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="For the page: show which tokens of this model are trained.")
+    ] = None,
+) -> None:
+    """Look at a run, a dataset or a shard: sums, or the rows that you ask for. Data are read, never changed.
+
+    Conditions are SQL (DuckDB): --where "accepted AND masks = 2", --dataset tasks --where "title LIKE 'A%'".
+    """
+    if sum(option is not None for option in (row, diff, where if sample is None else sample)) > 1:
+        raise ConfigError("--row, --diff and --where ask for different things", "name one of them")
+    if web:
+        from flows.inspect_web import serve_pages
+
+        serve_pages(path, port, tokenizer)
+        return
+    from pipeline.inspecting.errors import UnreadableError
+    from pipeline.inspecting.shard_listing import drop_damaged, list_shards
+
+    listing, asked = list_shards(path), Asked(row, where, sample, dataset, limit, seed, diff, force)
+    try:
+        value, grids = _look(listing, asked)
+    except UnreadableError:
+        sound = drop_damaged(listing)
+        if len(sound.broken) == len(listing.broken):
+            raise
+        listing = sound
+        value, grids = _look(listing, asked)
+    for one in listing.broken:
+        typer.echo(f"skipped {one.name!r}: {one.why!r}", err=True)
+    _print(value, grids, as_json, markdown)
+
+
+def _look(listing: Listing, asked: Asked) -> tuple[Any, Sequence[Grid]]:
+    """What was found, as plain values and as tables."""
+    from pipeline.inspecting.locked_database import LockedDatabase
+
+    database = LockedDatabase(listing)
+    try:
+        return _ask(database, asked)
+    finally:
+        database.close()
+
+
+def _ask(database: LockedDatabase, asked: Asked) -> tuple[Any, Sequence[Grid]]:
+    from pipeline.inspecting.plain_text import tell_summary
+    from pipeline.inspecting.row_query import Draw, RowQuery
+    from pipeline.inspecting.summary import summarise
+
+    if asked.row is not None:
+        return _find_row(database, asked.row)
+    if asked.diff is not None:
+        return _compare(database, asked.diff, asked.force)
+    if asked.where is None and asked.sample is None and asked.dataset is None:
+        summary = summarise(database)
+        record = summary.record.model_dump(mode="json") if summary.record else None
+        funnel = [step.model_dump(mode="json") for step in summary.funnel]
+        return asdict(summary) | {"record": record, "funnel": funnel}, tell_summary(summary)
+    wanted = RowQuery(
+        dataset=asked.dataset or _choose_dataset(database),
+        where=asked.where or "",
+        limit=asked.sample or asked.limit,
+        draw=Draw.SAMPLE if asked.sample else Draw.FIRST,
+        seed=asked.seed,
+    )
+    return _read(database, wanted)
+
+
+def _read(database: LockedDatabase, wanted: RowQuery) -> tuple[Any, Sequence[Grid]]:
+    from pipeline.inspecting.attempts import ATTEMPTS, make_attempts
+    from pipeline.inspecting.plain_text import tell_page
+    from pipeline.inspecting.row_query import read_rows
+
+    if wanted.dataset == ATTEMPTS:
+        make_attempts(database)
+    page = read_rows(database, wanted)
+    return {"dataset": page.dataset, "total": page.total, "rows": page.found.as_dicts()}, [tell_page(page)]
+
+
+def _find_row(database: LockedDatabase, key: str) -> tuple[Any, Sequence[Grid]]:
+    from pipeline.inspecting.errors import InspectError
+    from pipeline.inspecting.plain_text import tell_row
+    from pipeline.inspecting.reading import find_rows
+
+    found = find_rows(database, key)
+    if not found:
+        raise InspectError(f"no row has the id {key}", "--where finds rows by what stands in them")
+    return [asdict(one) for one in found], [tell_row(one.dataset, one.row) for one in found]
+
+
+def _compare(database: LockedDatabase, other: Path, force: bool) -> tuple[Any, Sequence[Grid]]:
+    from pipeline.inspecting.locked_database import LockedDatabase
+    from pipeline.inspecting.plain_text import tell_diff
+    from pipeline.inspecting.run_diff import compare_runs
+    from pipeline.inspecting.shard_listing import list_shards
+    from pipeline.inspecting.summary import summarise
+
+    second = LockedDatabase(list_shards(other))
+    try:
+        difference = compare_runs(summarise(database), summarise(second), force)
+    finally:
+        second.close()
+    return asdict(difference), tell_diff(difference)
+
+
+def _choose_dataset(database: LockedDatabase) -> str:
+    from pipeline.inspecting.attempts import ATTEMPTS
+    from pipeline.inspecting.row_query import has_attempts
+
+    names = list(database.listing.datasets)
+    if len(names) == 1:
+        return names[0]
+    if not has_attempts(database):
+        raise ConfigError("which dataset? There are several", f"--dataset {' | '.join(names)}")
+    return ATTEMPTS
+
+
+def _print(value: Any, grids: Sequence[Grid], as_json: bool, markdown: bool) -> None:
+    from pipeline.inspecting.plain_text import write_json, write_markdown
+
+    if as_json:
+        sys.stdout.write(write_json(value, indent=1) + "\n")
+    elif markdown:
+        sys.stdout.write(write_markdown(grids))
+    else:
+        from flows.inspect_tables import print_grids
+
+        print_grids(grids)

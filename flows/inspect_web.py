@@ -1,0 +1,79 @@
+"""Serves the pages of `rampforge inspect --web` on the loopback, and gives them what they cannot know: the time, the
+job under way, a tokenizer.
+"""
+
+from __future__ import annotations
+
+import getpass
+import secrets
+import socket
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+from rich.console import Console
+
+from flows.live_files import find_stage, read_shards
+from flows.live_text import describe_stage
+from flows.tokenizers import open_masker
+from pipeline.errors import ConfigError
+from pipeline.inspecting.live_view import LiveView
+from pipeline.inspecting.web.app import Surroundings, build_app
+from pipeline.storage.run_folder import RunFolder
+
+HOST = "127.0.0.1"
+GRACE = 2
+
+
+def serve_pages(path: Path, port: int, tokenizer: str | None) -> None:
+    """Serve until Ctrl-C. Raises ConfigError for a port, AssetError for a tokenizer, InspectError for a path."""
+    console = Console(stderr=True)
+    token = secrets.token_urlsafe(24)
+    around = Surroundings(
+        clock=time.monotonic,
+        now=lambda: datetime.now(UTC).isoformat(timespec="seconds"),
+        read_live=read_job,
+        reviewer=_name_reviewer(),
+        tokenizer=tokenizer or "",
+        masker=open_masker(tokenizer) if tokenizer else None,
+    )
+    app = build_app(path, token, around)
+    listener = _listen(port)
+    console.print(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}", soft_wrap=True, highlight=False)
+    console.print("opens the pages in a browser on this machine; Ctrl-C ends it")
+    config = uvicorn.Config(
+        app, lifespan="off", ws="none", log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )  # fmt: skip
+    with suppress(KeyboardInterrupt):  # uvicorn raises again, when it is done, the signal that ended it
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def read_job(run: Path) -> LiveView:
+    """What the job of a run tells of itself."""
+    folder = RunFolder(run)
+    stage = find_stage(folder, time.time())
+    if stage is None:
+        return LiveView(None, (), "")
+    return LiveView(stage, tuple(read_shards(folder, stage.stage)), describe_stage(stage))
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen()  # before the address is printed: a browser may be quicker than we are
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"port {port} cannot be had: {error.strerror}", "--port 0 takes a free one") from None
+    return listener
+
+
+def _name_reviewer() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""

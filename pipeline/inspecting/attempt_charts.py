@@ -1,0 +1,86 @@
+"""Distributions of the attempts that a filter lets through; every bar is a link that narrows the filter to it."""
+
+# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.inspecting.attempt_filter import AttemptFilter
+from pipeline.inspecting.attempt_pages import narrow
+from pipeline.inspecting.locked_database import LockedDatabase
+from pipeline.report.bar_charts import BarChart, lay_out
+from pipeline.report.report_data import Bar, Histogram
+
+LN2 = math.log(2)
+MOST_BARS = 24
+KINDS = "unnest(string_split(a.kinds, '+'))"
+TENTH = "floor({} * 10 + 1e-6)::INT"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedChart:
+    """A chart, and where each of its bars leads: the query of the table's address."""
+
+    drawn: BarChart
+    links: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """What is counted by."""
+
+    title: str
+    axis: str
+    key: str
+    """SQL over `attempts a`."""
+    narrow: Callable[[Any], dict[str, Any]]
+    """What a bar changes in the filter."""
+    label: Callable[[Any], str] = str
+
+
+def _tenth(low: str, high: str) -> Callable[[int], dict[str, Any]]:
+    return lambda n: {low: n / 10, high: round(n / 10 + 0.0999, 4) if n < 10 else None}
+
+
+def _write_power(exponent: int) -> str:
+    value = 2.0**exponent
+    return f"{value:g}" if value < 10_000 else f"{value / 1000:.0f}k"
+
+
+AXES = (
+    _Axis("Masks", "masks", "a.masks", lambda n: {"masks": n}),
+    _Axis("Kinds of mask", "kind; a task may have several", KINDS, lambda n: {"kind": n}),
+    _Axis(
+        "Difficulty", "perplexity of the hidden spans, from", f"floor(a.difficulty / {LN2})::INT",
+        lambda n: {"min_difficulty": round(n * LN2, 6), "max_difficulty": round((n + 1) * LN2, 6)}, _write_power,
+    ),
+    _Axis("Turns", "turns taken", "a.turns", lambda n: {"turns": n}),
+    _Axis("What was hidden", "hide mode", "a.hide", lambda n: {"hide": n}),
+    _Axis("Why they stopped", "stop reason", "a.stop_reason", lambda n: {"stop": n}),
+    _Axis("Why they were rejected", "reason", "a.reason", lambda n: {"reason": n}),
+    _Axis(
+        "Token F1", "mean over masks, from", TENTH.format("a.f1"), _tenth("min_f1", "max_f1"), lambda n: f"{n / 10:.1f}"
+    ),
+    _Axis("Who attempted", "policy", "a.policy", lambda n: {"policy": n}),
+)  # fmt: skip
+
+
+def draw_charts(database: LockedDatabase, wanted: AttemptFilter) -> list[LinkedChart]:
+    """All charts that have something to show."""
+    condition, values = narrow(database, wanted)
+    charts = []
+    for axis in AXES:
+        rows = database.query(
+            f"SELECT {axis.key} AS bin, count(*), count_if(a.accepted) FROM attempts a WHERE {condition} "
+            f"GROUP BY bin HAVING bin IS NOT NULL AND CAST(bin AS VARCHAR) <> '' ORDER BY bin LIMIT {MOST_BARS}",
+            values,
+        ).rows
+        if not rows:
+            continue
+        bars = tuple(Bar(axis.label(key), count, accepted) for key, count, accepted in rows)
+        drawn = lay_out(Histogram(axis.title, axis.axis, "attempts", bars))
+        charts.append(LinkedChart(drawn, [wanted.as_query(**axis.narrow(key)) for key, _, _ in rows]))
+    return charts

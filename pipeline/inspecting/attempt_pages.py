@@ -1,0 +1,95 @@
+"""Pages of the table `attempts`, and the way from one attempt to the next.
+
+Promises: a page costs one sort of narrow keys; only the rows that are shown are read whole.
+"""
+
+# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.inspecting.attempt_filter import AttemptFilter
+from pipeline.inspecting.locked_database import LockedDatabase
+
+PAGE_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPage:
+    """Some attempts of those that a filter lets through."""
+
+    number: int
+    """Counted from 1."""
+    pages: int
+    total: int
+    """Attempts that the filter lets through."""
+    rows: list[dict[str, Any]]
+    """Columns of `attempts`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The attempts before and after one, in the order of a filter; None at either end."""
+
+    before: str | None
+    after: str | None
+
+
+def narrow(database: LockedDatabase, wanted: AttemptFilter) -> tuple[str, list[Any]]:
+    """The filter as a condition over `attempts a`, with its parameters. Words are looked for once, and then known."""
+    condition, values = wanted.conditions()
+    words = wanted.word_query()
+    if words is None:
+        return condition, values
+    column, sql, parameters = words
+    return f"{condition} AND a.{column} IN (FROM {database.keep(sql, parameters)})", values
+
+
+def read_page(database: LockedDatabase, wanted: AttemptFilter, number: int, size: int = PAGE_ROWS) -> AttemptPage:
+    """A page; the last one where the number is past the end."""
+    condition, values = narrow(database, wanted)
+    total = database.query(f"SELECT count(*) FROM attempts a WHERE {condition}", values).rows[0][0]
+    pages = max(1, -(-total // size))
+    number = max(1, min(number, pages))
+    start, count = (number - 1) * size, min(size, total - (number - 1) * size)
+    backwards = start > total // 2  # a heap of the first n rows is cheap for a small n: count from the nearer end
+    offset = total - start - count if backwards else start
+    order = f"ORDER BY {_order(wanted, backwards)} LIMIT {count} OFFSET {offset}"
+    rows = database.query(f"SELECT * FROM attempts a WHERE {condition} {order}", values).as_dicts()
+    return AttemptPage(number, pages, total, rows[::-1] if backwards else rows)
+
+
+def find_neighbours(database: LockedDatabase, wanted: AttemptFilter, trajectory_id: str) -> Neighbours:
+    """The attempts on either side of one, which need not fit the filter itself."""
+    condition, values = narrow(database, wanted)
+    column = wanted.sort_column()
+    here = database.query(f"SELECT {column} FROM attempts a WHERE a.trajectory_id = ?", [trajectory_id]).rows
+    if not here:
+        return Neighbours(None, None)
+    found: list[str | None] = []
+    for backwards in (True, False):
+        sign = ">" if wanted.down == backwards else "<"
+        beyond = f"({column} {sign} ? OR ({column} = ? AND a.trajectory_id {sign} ?))"
+        rows = database.query(
+            f"SELECT a.trajectory_id FROM attempts a WHERE {condition} AND {beyond} "
+            f"ORDER BY {_order(wanted, backwards)} LIMIT 1",
+            [*values, here[0][0], here[0][0], trajectory_id],
+        ).rows
+        found.append(rows[0][0] if rows else None)
+    return Neighbours(*found)
+
+
+def list_choices(database: LockedDatabase) -> dict[str, list[Any]]:
+    """What the columns with few values hold, for the filter's menus."""
+    choices: dict[str, list[Any]] = {}
+    for column in ("reason", "stop_reason", "masks", "lang", "policy", "hide", "verdict"):
+        sql = f"SELECT DISTINCT {column} FROM attempts WHERE {column} IS NOT NULL ORDER BY 1 LIMIT 50"
+        choices[column] = [row[0] for row in database.query(sql).rows]
+    kinds = "SELECT DISTINCT unnest(string_split(kinds, '+')) FROM attempts WHERE kinds <> '' ORDER BY 1 LIMIT 20"
+    return choices | {"kind": [row[0] for row in database.query(kinds).rows]}
+
+
+def _order(wanted: AttemptFilter, backwards: bool) -> str:
+    direction = "DESC" if wanted.down != backwards else "ASC"
+    return f"{wanted.sort_column()} {direction}, a.trajectory_id {direction}"

@@ -1,0 +1,84 @@
+"""The table `attempts`: one narrow row for each trajectory, joined with its task and its judgement.
+
+It is what is filtered, sorted and paged. Up to `RESIDENT` rows it is kept in memory, some 200 bytes a row; beyond that
+it is a view over the shards. Where a row stands in its shard is part of it, so that one trajectory is read without
+looking for it.
+"""
+
+# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.inspecting.errors import UnreadableError
+from pipeline.inspecting.locked_database import LockedDatabase, scan_shards
+from pipeline.inspecting.shard_listing import drop_damaged, list_shards
+from schemas.arrow import arrow_schema
+from schemas.judgements import Judgement
+from schemas.record import Record
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
+
+ATTEMPTS = "attempts"
+RESIDENT = 4_000_000
+BUILD_SECONDS = 900.0
+JOINED: tuple[type[Record], ...] = (Trajectory, MaskTask, Judgement)
+
+_TABLE = """
+CREATE {kind} attempts AS
+SELECT t.trajectory_id, t.task_id, k.title, k.lang, k.mask_count AS masks,
+       array_to_string(list_sort(list_distinct(list_transform(k.spans, lambda s: s.kind))), '+') AS kinds,
+       k.difficulty, t.policy, t.hide, t.attempt::INT AS attempt, len(t.turns)::INT AS turns, t.stop_reason,
+       coalesce(list_sum(list_transform(t.usage, lambda u: u.cost)), 0)::FLOAT AS cost,
+       coalesce(list_sum(list_transform(t.usage, lambda u: u.prompt_tokens + u.completion_tokens)), 0)::BIGINT
+           AS tokens,
+       j.verdict, j.judge, j.accepted, j.reject_reason AS reason, j.f1, j.recall,
+       j.answer_seen, t.file_index::INT AS t_file, t.file_row_number::INT AS t_row,
+       k.file_index::INT AS k_file, k.file_row_number::INT AS k_row,
+       j.file_index::INT AS j_file, j.file_row_number::INT AS j_row
+FROM {trajectories} t LEFT JOIN {tasks} k ON t.task_id = k.task_id
+     LEFT JOIN {judgements} j ON t.trajectory_id = j.trajectory_id
+"""
+
+
+def open_attempts(path: Path) -> tuple[LockedDatabase, bool]:
+    """Open what lies under a path, with the table, damaged shards left out. False: there are no trajectories.
+
+    Raises InspectError where nothing can be read.
+    """
+    listing = list_shards(path)
+    database = LockedDatabase(listing)
+    try:
+        return database, make_attempts(database)
+    except UnreadableError:
+        sound = drop_damaged(listing)
+        if len(sound.broken) == len(listing.broken):
+            raise
+        database.close()
+        database = LockedDatabase(sound)
+        return database, make_attempts(database)
+
+
+def make_attempts(database: LockedDatabase) -> bool:
+    """Make the table. False where there are no trajectories to make it from."""
+    listing = database.listing
+    if Trajectory.dataset not in listing.datasets:
+        return False
+    sources = {model.dataset: _source(database, model) for model in JOINED}
+    kind = "TABLE" if listing.rows(Trajectory.dataset) <= RESIDENT else "VIEW"
+    database.query(_TABLE.format(kind=kind, **sources), seconds=BUILD_SECONDS)
+    if kind == "TABLE":
+        for column in ("trajectory_id", "task_id"):
+            database.query(f"CREATE INDEX by_{column} ON attempts ({column})", seconds=BUILD_SECONDS)
+    return True
+
+
+def _source(database: LockedDatabase, model: type[Record]) -> str:
+    """A dataset with the place of each row; one without rows where nothing lies on disk."""
+    shards = database.listing.datasets.get(model.dataset)
+    if shards:
+        return scan_shards(shards)  # DuckDB gives the place of a row in columns that it adds by itself
+    empty = f"no_{model.dataset}"
+    with database.cursor() as cursor:
+        cursor.from_arrow(arrow_schema(model).empty_table()).create(empty)
+    return f"(SELECT *, 0 AS file_row_number, 0 AS file_index FROM {empty})"

@@ -1,0 +1,160 @@
+"""DuckDB over the shards of a listing: reads these files and can do nothing else.
+
+Promises: no statement but one SELECT is run for a user; no file but the listed shards can be opened, whatever the
+statement says; extensions are neither installed nor loaded; no setting can be changed; a query ends at its time
+limit. Each dataset is a view of its own name.
+"""
+
+# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from threading import Lock, Timer
+from typing import Any
+
+import duckdb
+
+from pipeline.inspecting.errors import InspectError, UnreadableError
+from pipeline.inspecting.shard_listing import Listing, ShardOnDisk
+
+MEMORY = "1GB"
+SECONDS = 60.0
+"""How long a query may take."""
+ASKER_FAULTS = (
+    duckdb.ParserException, duckdb.SyntaxException, duckdb.BinderException, duckdb.CatalogException,
+    duckdb.PermissionException, duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.TypeMismatchException,
+    duckdb.OutOfMemoryException, duckdb.NotImplementedException,
+)  # fmt: skip
+"""What whoever asks can do wrong; the rest is the fault of the data."""
+KEPT = 32
+"""Results of costly queries that are kept."""
+SETTINGS: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": MEMORY,
+    "temp_directory": "",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rows that a query brought."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Each row by column name."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class LockedDatabase:
+    """One view a dataset, locked."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+        self._db = duckdb.connect(config=SETTINGS)
+        paths = [str(shard.path) for shards in listing.datasets.values() for shard in shards]
+        # A path is asked for twice: as the pattern that names it, then as itself.
+        self._db.execute("SET allowed_paths = $1", [paths + [glob.escape(path) for path in paths]])
+        self._db.execute("SET parquet_metadata_cache = true")
+        self._db.execute("SET enable_external_access = false")
+        for name, shards in listing.datasets.items():
+            self._db.execute(f"CREATE VIEW {quote_name(name)} AS SELECT * FROM {scan_shards(shards)}")
+        self._db.execute("SET lock_configuration = true")
+        self._lock = Lock()
+        self._kept: dict[tuple[str, ...], str] = {}
+        self._numbers = count()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._db.close()
+
+    def columns(self, name: str) -> dict[str, str]:
+        """The columns of a dataset, with their types."""
+        return {row[0]: str(row[1]) for row in self.query(f"DESCRIBE {quote_name(name)}").rows}
+
+    def query(self, sql: str, parameters: Sequence[Any] = (), seconds: float = SECONDS) -> Found:
+        """Run a statement of our own. Raises InspectError."""
+        with self.cursor(seconds) as cursor:
+            cursor.execute(sql, list(parameters))
+            names = tuple(column[0] for column in cursor.description or ())
+            return Found(names, cursor.fetchall())
+
+    def select(self, sql: str, parameters: Sequence[Any] = (), seconds: float = SECONDS) -> Found:
+        """Run a statement that holds a user's SQL: one SELECT, or InspectError."""
+        check_select(sql)
+        return self.query(sql, parameters, seconds)
+
+    def keep(self, sql: str, parameters: Sequence[str]) -> str:
+        """Run a costly query of our own and keep what it brings as a table; the same query gives the same table."""
+        key = (sql, *parameters)
+        with self._lock:
+            name = self._kept.pop(key, None)
+            if name is None:
+                name = f"kept_{next(self._numbers)}"
+                self.query(f"CREATE TABLE {name} AS {sql}", parameters)
+            self._kept[key] = name  # last in line: the first is the one not asked for longest
+            while len(self._kept) > KEPT:
+                self.query(f"DROP TABLE {self._kept.pop(next(iter(self._kept)))}")
+        return name
+
+    @contextmanager
+    def cursor(self, seconds: float = SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one thread, stopped at the time limit. Raises InspectError, UnreadableError."""
+        cursor = self._db.cursor()
+        timer = Timer(seconds, cursor.interrupt)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield cursor
+        except duckdb.InterruptException:
+            raise InspectError(f"the query took longer than {seconds:g} s", "ask for less") from None
+        except ASKER_FAULTS as error:
+            raise InspectError(_first_line(error), self._name_columns()) from None
+        except duckdb.Error as error:
+            raise UnreadableError(_first_line(error), "one of the shards may be damaged") from None
+        finally:
+            timer.cancel()
+            cursor.close()
+
+    def _name_columns(self) -> str:
+        return f"datasets here: {', '.join(self.listing.datasets) or 'none'}; each shows its columns when opened"
+
+
+def check_select(sql: str) -> None:
+    """Raise InspectError unless the text is one SELECT."""
+    try:
+        with duckdb.connect() as parser:
+            statements = parser.extract_statements(sql)
+    except duckdb.Error as error:
+        raise InspectError(_first_line(error), "write a condition as in SQL, such as \"hide = 'passage'\"") from None
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise InspectError("only one SELECT may be run here: data are read, never changed", "write a condition")
+
+
+def quote_name(name: str) -> str:
+    """A name as SQL takes it, whatever stands in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_text(text: str) -> str:
+    """A text as SQL takes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def scan_shards(shards: Sequence[ShardOnDisk]) -> str:
+    """The table function that reads shards. DuckDB takes every path for a pattern, so each is escaped."""
+    names = ", ".join(quote_text(glob.escape(str(shard.path))) for shard in shards)
+    by_name = any(shard.schema != shards[0].schema for shard in shards)
+    return f"read_parquet([{names}], hive_partitioning = false, union_by_name = {by_name})"
+
+
+def _first_line(error: duckdb.Error) -> str:
+    lines = str(error).splitlines()
+    return f"{lines[0]} {lines[1]}".strip()[:300] if len(lines) > 1 else lines[0][:300]

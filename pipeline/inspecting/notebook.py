@@ -1,0 +1,58 @@
+"""A run in a notebook: its sums, its attempts as a list of cards, any query as rows.
+
+from pipeline.inspecting.notebook import open_run
+
+run = open_run("outputs/demo")
+run.attempts("accepted AND hide = 'passage'")[0]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.inspecting.attempts import ATTEMPTS, open_attempts
+from pipeline.inspecting.plain_text import Grid, tell_summary
+from pipeline.inspecting.reading import read_attempt
+from pipeline.inspecting.row_query import RowQuery, read_rows
+from pipeline.inspecting.summary import Summary, summarise
+from pipeline.report.notebook import TrajectoryCard
+from pipeline.report.page import open_environment
+
+
+class RunReader:
+    """A run, a dataset or a shard, opened for reading."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises InspectError where nothing can be read."""
+        self._database, self.has_attempts = open_attempts(Path(path))
+
+    def summary(self) -> Summary:
+        """Sums: rows, funnel, acceptance, reasons."""
+        return summarise(self._database)
+
+    def rows(self, dataset: str, where: str = "", limit: int = 20) -> list[dict[str, Any]]:
+        """Rows of a dataset for which a condition in SQL holds. Raises InspectError."""
+        return read_rows(self._database, RowQuery(dataset, where, limit)).found.as_dicts()
+
+    def attempts(self, where: str = "", limit: int = 20) -> list[TrajectoryCard]:
+        """Attempts for which a condition on the table `attempts` holds. Raises InspectError."""
+        return [self[row["trajectory_id"]] for row in self.rows(ATTEMPTS, where, limit)]
+
+    def __getitem__(self, trajectory_id: str) -> TrajectoryCard:
+        return TrajectoryCard(read_attempt(self._database, trajectory_id))
+
+    def __repr__(self) -> str:
+        lines = (f"{name}: {self._database.listing.rows(name):,} rows" for name in self._database.listing.datasets)
+        return "\n".join((str(self._database.listing.root), *lines))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        grids: Iterator[Grid] = (grid for grid in tell_summary(self.summary()) if grid.title != "schema")
+        return open_environment("pipeline.inspecting").get_template("summary.html").render(grids=grids)
+
+
+def open_run(path: str | Path) -> RunReader:
+    """Open a run's folder, a dataset's folder or a shard. Raises InspectError."""
+    return RunReader(path)

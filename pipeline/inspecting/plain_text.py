@@ -1,0 +1,154 @@
+"""Findings as tables of text, for terminals and Markdown, and as JSON.
+
+Promises: no character of the data can move a cursor, change a colour, turn text round or end a cell.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.inspecting.attempts import ATTEMPTS
+from pipeline.inspecting.row_query import RowPage
+from pipeline.inspecting.run_diff import Difference, RunDiff
+from pipeline.inspecting.summary import Summary
+from pipeline.report.text_pieces import show_controls
+
+CELL_CHARS = 60
+NOTHING = "–"
+LEFT_OUT = frozenset({"task_id", "lang", "policy", "attempt", "cost", "tokens", "judge", "recall", "answer_seen"})
+"""Columns of `attempts` that a terminal has no room for; JSON has them."""
+_HARMFUL = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table of plain text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int] = frozenset()
+    """Columns that are set flush right."""
+
+
+def tell_summary(summary: Summary) -> list[Grid]:
+    """A summary as tables; what is empty is left out."""
+    datasets = [
+        (one.name, f"{one.rows:,}", f"{one.shards:,}", f"{one.bytes / 1e6:,.1f}", ", ".join(one.columns))
+        for one in summary.datasets
+    ]
+    grids = [Grid("datasets", ("dataset", "rows", "shards", "MB", "columns"), tuple(datasets), frozenset({1, 2, 3}))]
+    if len(summary.datasets) == 1:
+        (only,) = summary.datasets
+        grids.append(Grid("schema", ("column", "type"), tuple(only.columns.items())))
+    funnel = [
+        (step.stage, step.unit, f"{step.entered:,}", f"{step.passed:,}", f"{step.entered - step.passed:,}",
+         ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items(), key=lambda r: -r[1])))
+        for step in summary.funnel
+    ]  # fmt: skip
+    head = ("stage", "unit", "in", "on", "dropped", "why")
+    grids.append(Grid("funnel", head, tuple(funnel), frozenset({2, 3, 4})))
+    acceptance = [
+        (row.hide, str(row.masks or "all"), f"{row.attempts:,}", f"{row.accepted:,}",
+         write_share(row.accepted, row.attempts), f"{row.seen:,}", write_share(row.accepted_seen, row.seen))
+        for row in summary.acceptance
+    ]  # fmt: skip
+    shown = ("hidden", "masks", "attempts", "accepted", "share", "answer shown", "accepted of these")
+    grids.append(Grid("acceptance", shown, tuple(acceptance), frozenset({2, 3, 4, 5, 6})))
+    rejects = [(one.stage, one.unit, one.reason, f"{one.count:,}") for one in summary.rejects]
+    grids.append(Grid("commonest reasons", ("stage", "unit", "reason", "dropped"), tuple(rejects), frozenset({3})))
+    grids.append(Grid("skipped files", ("file", "why"), tuple((one.name, one.why) for one in summary.broken)))
+    return [grid for grid in grids if grid.rows]
+
+
+def tell_page(page: RowPage) -> Grid:
+    """Rows as a table: long text is cut, lists are counted."""
+    places = [n for n, name in enumerate(page.found.columns) if page.dataset != ATTEMPTS or name not in LEFT_OUT]
+    rows = tuple(tuple(write_cell(row[n]) for n in places) for row in page.found.rows)
+    title = f"{page.dataset}: {len(rows):,} of {page.total:,} rows"
+    first = [page.found.rows[0][n] for n in places] if page.found.rows else []
+    numbers = (n for n, value in enumerate(first) if isinstance(value, int | float) and not isinstance(value, bool))
+    return Grid(title, tuple(page.found.columns[n] for n in places), rows, frozenset(numbers))
+
+
+def tell_row(dataset: str, row: Mapping[str, Any]) -> Grid:
+    """One row, whole: a line for each field, nested values as indented JSON."""
+    lines = tuple(
+        (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str))
+        for key, value in row.items()
+    )
+    return Grid(dataset, ("field", "value"), lines)
+
+
+def tell_diff(diff: RunDiff) -> list[Grid]:
+    """What differs between two runs."""
+    sides = ("A", "B")
+    grids = [
+        _tell_differences("settings", diff.settings),
+        _tell_differences("rows", diff.rows),
+        _tell_differences("funnel", diff.funnel),
+    ]
+    changes = [
+        (one.hide, str(one.masks or "all"), *(f"{a:,}/{n:,} {write_share(a, n)}" for a, n in (one.left, one.right)))
+        for one in diff.acceptance
+    ]
+    grids.append(Grid("accepted", ("hidden", "masks", *sides), tuple(changes), frozenset({2, 3})))
+    return [grid for grid in grids if grid.rows]
+
+
+def _tell_differences(title: str, differences: Iterable[Difference]) -> Grid:
+    lines = tuple((one.what, one.left or NOTHING, one.right or NOTHING) for one in differences)
+    return Grid(title, (title, "A", "B"), lines)
+
+
+def write_cell(value: Any) -> str:
+    """A value on one line."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, list | tuple):
+        return f"[{len(value)}]"
+    if isinstance(value, dict):
+        return f"{{{len(value)}}}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = make_harmless(" ".join(str(value).split()))
+    return text if len(text) <= CELL_CHARS else f"{text[: CELL_CHARS - 1]}…"
+
+
+def write_share(part: int, whole: int) -> str:
+    """A share in percent."""
+    return f"{part / whole:.1%}" if whole else NOTHING
+
+
+def make_harmless(text: str) -> str:
+    """Text that a terminal can only print: line breaks stay, tabs become spaces, the invisible is written out."""
+    return show_controls(text.replace("\t", "    ").replace("\r\n", "\n"))
+
+
+def write_json(value: Any, indent: int | None = None) -> str:
+    """JSON in which every character that a terminal could obey is an escape."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    return _HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def write_markdown(grids: Sequence[Grid]) -> str:
+    """Tables in Markdown; whatever could be markup is escaped."""
+    parts = []
+    for grid in grids:
+        marks = ("---:" if number in grid.numbers else "---" for number in range(len(grid.columns)))
+        lines = [f"### {_escape(grid.title)}", "", _write_line(map(_escape, grid.columns)), _write_line(marks)]
+        parts.append("\n".join(lines + [_write_line(map(_escape, row)) for row in grid.rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _write_line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escape(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", make_harmless(text)).replace("\n", "<br>")

@@ -1,0 +1,97 @@
+"""Single rows, read from where they stand, as records.
+
+Promises: an attempt is read without looking through its shards; a row of another schema version is named, not guessed
+at.
+"""
+
+# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from pipeline.inspecting.errors import InspectError
+from pipeline.inspecting.locked_database import LockedDatabase, quote_name, scan_shards
+from pipeline.report.report_data import Example
+from schemas.documents import Document, Redirect
+from schemas.funnel import Reject
+from schemas.judgements import Judgement
+from schemas.passages import Chunk, Passage
+from schemas.record import Record
+from schemas.tasks import MaskTask, SpanSet
+from schemas.trajectories import Trajectory
+
+Row = TypeVar("Row", bound=Record)
+
+ID_FIELDS = {
+    model.dataset: model.id_field
+    for model in (Document, Redirect, Chunk, Passage, SpanSet, MaskTask, Trajectory, Judgement, Reject)
+}
+MOST_SIBLINGS = 500
+FALLBACK = ("trajectory_id", "task_id", "passage_id", "document_id", "id")
+"""What may name a row of a dataset that is not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRow:
+    """A row and the dataset it stands in."""
+
+    dataset: str
+    row: dict[str, Any]
+
+
+def read_attempt(database: LockedDatabase, trajectory_id: str) -> Example:
+    """A trajectory with its task and, where it was judged, its judgement. Raises InspectError."""
+    found = database.query(
+        "SELECT t_file, t_row, k_file, k_row, j_file, j_row FROM attempts WHERE trajectory_id = ?", [trajectory_id]
+    ).rows
+    if not found:
+        raise InspectError(f"no trajectory {trajectory_id[:40]} lies here", "the table of attempts lists them")
+    t_file, t_row, k_file, k_row, j_file, j_row = found[0]
+    if k_row is None:
+        raise InspectError(f"the task of trajectory {trajectory_id[:40]} does not lie here", "open the whole run")
+    return Example(
+        _read_at(database, MaskTask, k_file, k_row),
+        _read_at(database, Trajectory, t_file, t_row),
+        _read_at(database, Judgement, j_file, j_row) if j_row is not None else None,
+    )
+
+
+def _read_at(database: LockedDatabase, model: type[Row], file: int, row: int) -> Row:
+    shard = database.listing.datasets[model.dataset][file]
+    found = database.query(f"SELECT * FROM {scan_shards([shard])} WHERE file_row_number = ?", [row])
+    try:
+        return model.model_validate(found.as_dicts()[0])
+    except (ValidationError, IndexError):
+        raise InspectError(
+            f"{shard.path.name}: row {row} is no {model.__name__} of this version", "use the rampforge that wrote it"
+        ) from None
+
+
+def find_rows(database: LockedDatabase, key: str, limit: int = 20) -> list[NamedRow]:
+    """Rows with an id, in every dataset; a judgement is found by its trajectory too."""
+    rows: list[NamedRow] = []
+    for dataset in database.listing.datasets:
+        columns = database.columns(dataset)
+        names = {find_id_column(dataset, columns)} | ({"trajectory_id"} & set(columns))
+        for name in sorted(name for name in names if name):
+            sql = f"SELECT * FROM {quote_name(dataset)} WHERE CAST({quote_name(name)} AS VARCHAR) = ? LIMIT {limit}"
+            found = [NamedRow(dataset, row) for row in database.query(sql, [key]).as_dicts()]
+            rows += [row for row in found if row not in rows]
+    return rows
+
+
+def find_id_column(dataset: str, columns: dict[str, str]) -> str | None:
+    """The column that names a row."""
+    own = ID_FIELDS.get(dataset)
+    candidates = (own, *FALLBACK) if own else FALLBACK
+    return next((name for name in candidates if name in columns), None)
+
+
+def list_attempts_of(database: LockedDatabase, task_id: str) -> list[dict[str, Any]]:
+    """All attempts at a task, up to `MOST_SIBLINGS`."""
+    # Sorted here: a query that sorts does not use the index.
+    rows = database.query(f"SELECT * FROM attempts WHERE task_id = ? LIMIT {MOST_SIBLINGS}", [task_id]).as_dicts()
+    return sorted(rows, key=lambda row: (row["hide"], row["policy"], row["attempt"], row["trajectory_id"]))

@@ -1,0 +1,106 @@
+"""What people say of attempts: good or bad, with a note; kept in one small Parquet file beside the run.
+
+Promises: the file is written whole or not at all, so nothing said before is lost; the last word on an attempt counts;
+the run's own shards are never touched. Exported, a review becomes labelled answers for the judge's calibration: each
+answer of a good attempt deserves `correct`; of a bad one, only an answer that the note names (`mask 2: ...`), or the
+only one there is, is known to be `incorrect`, and the others are left out.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from pipeline.inspecting.errors import InspectError
+from pipeline.report.report_data import Example
+from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.shards import read_rows
+from schemas.arrow import arrow_schema
+from schemas.labelled_answers import LabelledAnswer
+from schemas.reviews import Mark, Review
+from schemas.trajectories import MaskAnswer
+
+FILE = "reviews/part-reviews.parquet"
+MASK_NAMED = re.compile(r"\bmask\s+(\d+)", re.IGNORECASE)
+
+
+class ReviewBook:
+    """The reviews of one run."""
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / FILE
+
+    def read(self) -> dict[str, Review]:
+        """Reviews by attempt, the latest last. Raises StorageError, or InspectError for a file of another version."""
+        if not self.path.exists():
+            return {}
+        try:
+            return {review.trajectory_id: review for review in read_rows(self.path, Review)}
+        except ValidationError:
+            raise InspectError(f"{self.path}: holds no reviews of this version", "move it away") from None
+
+    def keep(self, review: Review) -> None:
+        """Add a review; it replaces an earlier one of the same attempt. Raises StorageError."""
+        with self._locked():
+            reviews = self.read()
+            reviews.pop(review.trajectory_id, None)
+            self._write([*reviews.values(), review])
+
+    def remove(self, trajectory_id: str) -> None:
+        """Take a review back. Raises StorageError."""
+        with self._locked():
+            reviews = self.read()
+            if reviews.pop(trajectory_id, None) is not None:
+                self._write(list(reviews.values()))
+
+    def _write(self, reviews: list[Review]) -> None:
+        rows = [review.model_dump(mode="json") for review in reviews]
+        content = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(Review)), content, compression="zstd")
+        write_whole(self.path, content.getvalue())
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One writer at a time, whatever the process."""
+        with storage_boundary(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = (self.path.parent / ".lock").open("w")
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def label_answers(review: Review, example: Example) -> Iterator[LabelledAnswer]:
+    """What the review says of the single answers."""
+    answers = [answer for answer in example.trajectory.answers if (answer.answer or "").strip()]
+    named = {int(number) - 1 for number in MASK_NAMED.findall(review.note)}
+    for answer in answers:
+        wrong = answer.mask in named or (not named and len(example.task.spans) == 1)
+        if review.mark is Mark.GOOD or wrong:
+            yield _label(review, example, answer)
+
+
+def _label(review: Review, example: Example, answer: MaskAnswer) -> LabelledAnswer:
+    task, span = example.task, example.task.spans[answer.mask]
+    return LabelledAnswer(
+        lang=task.lang,
+        title=task.title,
+        section=task.section,
+        masked_text=task.masked_text,
+        mask=answer.mask,
+        gold=span.text,
+        aliases=span.aliases,
+        kind=span.kind,
+        answer=answer.answer or "",
+        verdict="correct" if review.mark is Mark.GOOD else "incorrect",
+        source=review.trajectory_id,
+        note=review.note,
+    )

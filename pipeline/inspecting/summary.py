@@ -1,0 +1,94 @@
+"""What lies under a path, in sums: datasets with their columns, the funnel, acceptance, the commonest reasons."""
+
+# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.inspecting.locked_database import LockedDatabase
+from pipeline.inspecting.shard_listing import BrokenFile
+from pipeline.report.collecting import QUERIED, count_acceptance
+from pipeline.report.report_data import Acceptance
+from pipeline.storage.run_folder import RunFolder
+from schemas.funnel import FunnelStep
+from schemas.ledger import RunRecord
+
+TOP = 12
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """A dataset on disk."""
+
+    name: str
+    rows: int
+    shards: int
+    bytes: int
+    columns: dict[str, str]
+    """Types by column name."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectCount:
+    """How much one reason took in one stage."""
+
+    stage: str
+    unit: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything in sums."""
+
+    path: str
+    record: RunRecord | None
+    """run.json, where there is one that can be read."""
+    datasets: tuple[DatasetSummary, ...]
+    funnel: tuple[FunnelStep, ...]
+    acceptance: tuple[Acceptance, ...]
+    rejects: tuple[RejectCount, ...]
+    """The commonest first."""
+    broken: tuple[BrokenFile, ...]
+    """Files that were skipped."""
+
+
+def summarise(database: LockedDatabase) -> Summary:
+    """Read the sums."""
+    listing = database.listing
+    record = find_record(database)
+    judged = all(model.dataset in listing.datasets for model in QUERIED)
+    with database.cursor() as cursor:
+        acceptance = count_acceptance(cursor) if judged else ()
+    return Summary(
+        path=str(listing.root),
+        record=record,
+        datasets=tuple(
+            DatasetSummary(
+                name, listing.rows(name), len(shards), sum(shard.bytes for shard in shards), database.columns(name)
+            )
+            for name, shards in listing.datasets.items()
+        ),
+        funnel=record.funnel if record else (),
+        acceptance=acceptance,
+        rejects=_count_rejects(database),
+        broken=listing.broken,
+    )
+
+
+def find_record(database: LockedDatabase) -> RunRecord | None:
+    """run.json; None where there is none, or one of another version."""
+    try:
+        return RunFolder(database.listing.root).find_record()
+    except (ValueError, OSError):
+        return None
+
+
+def _count_rejects(database: LockedDatabase) -> tuple[RejectCount, ...]:
+    if not {"stage", "unit", "reason"} <= set(
+        database.columns("rejects") if "rejects" in database.listing.datasets else ()
+    ):
+        return ()
+    sql = f"SELECT stage, unit, reason, count(*) FROM rejects GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3 LIMIT {TOP}"
+    return tuple(RejectCount(*row) for row in database.query(sql).rows)

@@ -1,0 +1,58 @@
+"""Draws the pages from templates: everything is escaped, nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+from fastapi.responses import HTMLResponse, Response
+
+from pipeline.inspecting.plain_text import write_cell, write_json
+from pipeline.report import bar_charts
+from pipeline.report.page import open_environment
+from pipeline.report.text_pieces import show_controls
+
+KINDS = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
+PACKAGES = ("pipeline.inspecting", "pipeline.report")
+
+
+class Renderer:
+    """The templates, ready to be filled."""
+
+    def __init__(self) -> None:
+        self._environment = open_environment(*PACKAGES)
+        self._environment.filters |= {"path": quote_segment, "cell": write_cell, "json": lambda v: write_json(v, 1)}
+        self._environment.filters |= {"words": lambda text: show_controls(str(text)).replace("_", " ")}
+        self._environment.globals["drawing"] = bar_charts
+        report, own = (files(package) / "templates" for package in PACKAGES[::-1])
+        style = (report / "report.css").read_text("utf-8") + (own / "inspect.css").read_text("utf-8")
+        self._static = {"style.css": style, "script.js": (own / "inspect.js").read_text("utf-8")}
+
+    def draw(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        """A page."""
+        return HTMLResponse(self._environment.get_template(template).render(**values), status)
+
+    def send_file(self, name: str) -> Response:
+        """The style or the script."""
+        if name not in self._static:
+            return Response("there is no such file", 404, media_type="text/plain")
+        return Response(self._static[name], headers={"content-type": KINDS[name]})
+
+
+def quote_segment(text: str) -> str:
+    """A text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def link(query: str, **more: Any) -> str:
+    """A query with more in it, question mark included."""
+    extra = "&".join(f"{key}={quote(str(value), safe='')}" for key, value in more.items() if value is not None)
+    joined = "&".join(part for part in (query, extra) if part)
+    return f"?{joined}" if joined else ""
+
+
+def pick(values: Mapping[str, str]) -> dict[str, str]:
+    """What a form sent, without the fields that were left empty."""
+    return {key: value for key, value in values.items() if value.strip()}

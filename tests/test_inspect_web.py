@@ -1,0 +1,207 @@
+"""The pages over HTTP: who may ask, that poison is inert, that reviews are kept, that files can be had."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow.parquet as pq
+import pytest
+from starlette.testclient import TestClient
+
+from flows.inspect_web import read_job
+from flows.live_files import write_live
+from flows.review_cli import read_labels
+from pipeline.inspecting.web.app import Surroundings, build_app
+from pipeline.judging.calibration import read_labelled
+from pipeline.storage.run_folder import RunFolder
+from schemas.live import StageLive
+from tests.inspect_samples import POISON, make_poisoned_run, make_run
+
+TOKEN = "a-token"  # noqa: S105  # of a test
+BASE = "http://127.0.0.1:8377"
+PAGES = (
+    "", "attempts", "attempts?ended=rejected&sort=f1&down=1", "charts?masks=2", "reviews", "live", "data/tasks",
+    "data/rejects?sort=reason", "rows?id=try001", "attempts/try001", "attempts/try001/tokens?format=qwen-tools",
+    "compare?a=try001&b=try002",
+)  # fmt: skip
+
+
+@contextmanager
+def open_pages(path: Path, clock: Iterator[float] | None = None) -> Iterator[TestClient]:
+    around = Surroundings(
+        clock=lambda: next(clock) if clock else 0.0,
+        now=lambda: "2026-01-02T03:04:05+00:00",
+        read_live=read_job,
+        reviewer="tester",
+    )
+    yield TestClient(build_app(path, TOKEN, around), BASE, follow_redirects=False)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "harbour")
+
+
+@pytest.fixture
+def pages(run: Path) -> Iterator[TestClient]:
+    with open_pages(run) as client:
+        client.get("/", params={"token": TOKEN})
+        yield client
+
+
+class Tags(HTMLParser):
+    """The tags of a page, with their attributes, and its scripts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_under_a_strict_policy(pages: TestClient, page: str) -> None:
+    reply = pages.get(f"/harbour/{page}")
+    assert reply.status_code == 200
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+    assert "unsafe" not in reply.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_poison_is_inert_on_every_page(tmp_path: Path, page: str) -> None:
+    with open_pages(make_poisoned_run(tmp_path / "harbour")) as client:
+        client.get("/", params={"token": TOKEN})
+        reply = client.get(f"/harbour/{page}")
+    assert reply.status_code == 200
+    tags = Tags(reply.text).seen
+    assert [attrs for tag, attrs in tags if tag == "script"] == [{"src": "/static/script.js", "defer": None}]
+    assert not [
+        tag for tag, attrs in tags if tag in ("img", "iframe", "style") or any(a.startswith("on") for a in attrs)
+    ]
+    links = [attrs.get("href") or attrs.get("action") or "/" for _, attrs in tags]
+    assert all(link.startswith(("/", "#", "data:,")) and not link.startswith("//") for link in links)
+    assert not set(reply.text) & set("\x1b\x07\x9b\u202e\u202c")
+
+
+def test_only_who_has_the_token_is_let_in(run: Path) -> None:
+    with open_pages(run) as client:
+        assert client.get("/harbour/").status_code == 403
+        assert client.get("/", params={"token": "wrong"}).status_code == 403
+        reply = client.get("/harbour/attempts", params={"token": TOKEN})
+        assert reply.headers["location"] == "/harbour/attempts"
+        assert "HttpOnly; SameSite=Strict" in reply.headers["set-cookie"]
+        assert client.get("/harbour/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "rebound.example:8377"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": ""},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ],
+)
+def test_other_origins_are_refused(pages: TestClient, headers: dict[str, str]) -> None:
+    assert pages.get("/harbour/", headers=headers).status_code == 403
+    assert pages.post("/harbour/attempts/try001/review", data={"mark": "bad"}, headers=headers).status_code == 403
+    assert not (pages.get("/harbour/reviews").text.count("tester"))
+
+
+@pytest.mark.parametrize(
+    ("address", "status"),
+    [
+        ("/nope/", 400), ("/..%2f..%2fetc/", 404), ("/harbour/attempts/nope", 400), ("/harbour/attempts?masks=x", 400),
+        ("/harbour/data/nope", 400), ("/static/app.py", 404), ("/harbour/none", 404), ("/docs", 404),
+        ("/harbour/data/tasks?where=" + quote("1=1) UNION SELECT * FROM read_text('/etc/passwd'"), 400),
+        ("/harbour/data/tasks?sort=" + quote("title; DROP VIEW tasks"), 400), ("/harbour/compare?a=x&b=y", 400),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_said(pages: TestClient, address: str, status: int) -> None:
+    reply = pages.get(address)
+    assert reply.status_code in (status, 307)
+    assert "root:" not in reply.text
+    assert "Traceback" not in reply.text
+
+
+def test_a_review_is_kept_and_becomes_a_label(pages: TestClient, run: Path, tmp_path: Path) -> None:
+    where = "/harbour/attempts/try000/review?masks=1"
+    reply = pages.post(where, data={"mark": "good", "note": f"clear {POISON}"}, headers={"origin": BASE})
+    assert (reply.status_code, reply.headers["location"]) == (303, "/harbour/attempts/try000?masks=1")
+    pages.post("/harbour/attempts/try001/review", data={"mark": "bad", "note": "mask 2: the wrong year"})
+    pages.post("/harbour/attempts/try002/review", data={"mark": "bad", "note": "taken back"})
+    pages.post("/harbour/attempts/try002/review", data={"mark": "none"})
+    assert pages.post("/harbour/attempts/try003/review", data={"mark": "so so"}).status_code == 400
+    assert pages.post("/harbour/attempts/nope/review", data={"mark": "good"}).status_code == 400
+    assert "the wrong year" in pages.get("/harbour/reviews").text
+    labels = list(read_labels(run))
+    assert [(label.source, label.mask, label.verdict) for label in labels] == [
+        ("try000", 0, "correct"), ("try001", 1, "incorrect"),
+    ]  # fmt: skip
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(f"{label.model_dump_json()}\n" for label in labels))
+    assert list(read_labelled(path)) == labels
+    assert sorted(file.name for file in (run / "reviews").iterdir()) == [".lock", "part-reviews.parquet"]
+
+
+def test_the_current_filter_can_be_had_as_a_file(pages: TestClient) -> None:
+    def get(form: str) -> Any:
+        reply = pages.get(f"/harbour/download?masks=1&format={form}")
+        assert f"attempts.{form}" in reply.headers["content-disposition"]
+        return reply
+
+    rows = list(csv.DictReader(io.StringIO(get("csv").text)))
+    wanted = {row["trajectory_id"] for row in rows}
+    assert len(wanted) == 6
+    lines = [json.loads(line) for line in get("jsonl").text.splitlines()]
+    assert {line["trajectory_id"] for line in lines} == wanted
+    assert lines[0]["turns"][0]["shown"]
+    table = pq.read_table(io.BytesIO(get("parquet").content))
+    assert set(table.column("trajectory_id").to_pylist()) == wanted
+
+
+def test_a_job_under_way_is_followed(run: Path) -> None:
+    import time
+
+    live = StageLive(
+        run="harbour", stage="trajectories", unit="task", pid=1, at=time.time(), seconds=9.0, total=40, done=10,
+        done_now=10, rate=1.5, accepted_share=0.5, seconds_left=20.0, shards=1,
+    )  # fmt: skip
+    folder = RunFolder(run)
+    write_live(folder.live_stage("trajectories"), live)
+    journal = folder.journal("trajectories", "000")
+    journal.parent.mkdir(parents=True)
+    whole = b'{"key":"task007","rows":[["rejects",{"reason":"search_failed"}]],"funnel":[]}\n'
+    journal.write_bytes(whole + whole[:20])
+    with open_pages(run.parent) as client:  # the folder that holds runs
+        client.get("/", params={"token": TOKEN})
+        assert "at work" in client.get("/").text or client.get("/").status_code == 303
+        page = client.get("/harbour/live").text
+    assert "10/40 tasks" in page
+    assert page.count("task007") == 1
+    assert "rejects: search failed" in page or "rejects: search_failed" in page
+
+
+def test_shards_that_come_later_are_seen(run: Path) -> None:
+    second = run / "trajectories" / "part-0001.parquet"
+    late = second.read_bytes()
+    second.unlink()
+    with open_pages(run, iter((0.0, 0.0, 1000.0, 1000.0, 1000.0))) as client:
+        client.get("/", params={"token": TOKEN})
+        assert "<b>12</b> attempts" in client.get("/harbour/attempts").text
+        second.write_bytes(late)
+        assert "<b>24</b> attempts" in client.get("/harbour/attempts").text
