@@ -27,6 +27,7 @@ from flows.prefect_settings import settle_prefect
 from flows.review_cli import review_app
 from flows.rewards_cli import rewards_app
 from flows.search_cli import search_app
+from flows.train_cli import train_app
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -47,9 +48,10 @@ app = typer.Typer(
 )
 app.add_typer(assets_app, name="assets")
 app.add_typer(env_app, name="env")
-app.add_typer(review_app, name="review")
 app.add_typer(rewards_app, name="rewards")
 app.add_typer(search_app, name="search")
+app.add_typer(review_app, name="review")
+app.add_typer(train_app, name="train")
 app.command("doctor")(doctor)
 app.command("plan")(plan)
 app.command("calibrate")(calibrate)

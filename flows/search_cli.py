@@ -48,8 +48,11 @@ def serve(
     token_env: Annotated[str | None, typer.Option(help="NAME of the variable that holds the token to ask for.")] = None,
     engine: Engine = None,
 ) -> None:
-    """Serve an index as Search-R1's and ZeroSearch's retrievers do: POST /retrieve. /docs shows the protocol."""
-    from flows.search_engines import open_local_engine
+    """Serve an index as Search-R1's and ZeroSearch's retrievers do: POST /retrieve. /docs shows the protocol.
+
+    An engine that is asked over the network or made up (http, web, simulated) is served too, by one process.
+    """
+    from flows.search_engines import LOCAL, open_engine, open_local_engine
     from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
     from pipeline.search_server.supervisor import SearchServer
 
@@ -63,8 +66,13 @@ def serve(
     console.print(describe_memory(index), soft_wrap=True)
     # Workers that each took every core for one batch would slow each other down.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // (workers or cores))))
+    if kind in LOCAL:
+        opening = partial(open_local_engine, index, config, cache_folder())
+    else:
+        workers = 1  # what it was told is kept in files that have one writer
+        opening = partial(open_engine, Workplace(RunFolder(folder), config, cache_folder()), "served")
     settings = ServerSettings(
-        open_engine=partial(open_local_engine, index, config, cache_folder()),
+        open_engine=opening,
         host=host,
         port=port,
         workers=workers or cores,

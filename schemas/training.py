@@ -162,7 +162,7 @@ class Rollouts(Frozen):
     max_turn: int = Field(default=256, ge=8)
     """Longest stretch that the model writes before a search or the answer, in tokens."""
     max_results: int = Field(default=512, ge=16)
-    """Longest results of one search in tokens; passages are left out from the end until they fit."""
+    """Longest results of one search in tokens; passages go from the end, then words of the first."""
     temperature: float = Field(default=1.0, gt=0)
     """Of sampling."""
     top_p: float = Field(default=1.0, gt=0, le=1)

@@ -34,6 +34,8 @@ class SearchRequest:
     """What is to be found out: only for an engine that makes its documents up."""
     answers: tuple[str, ...] = ()
     """The gold answers: only for an engine that makes its documents up."""
+    progress: float | None = None
+    """How far a training is, 0 to 1: only for an engine that makes its documents up, whose curriculum it moves."""
 
 
 @dataclass(frozen=True, slots=True)

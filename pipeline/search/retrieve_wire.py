@@ -6,8 +6,8 @@
     ZeroSearch  {"query", "top_k"}
                 -> [{"id", "title", "text", "score"}, ...]
 
-Ours may be asked for two things more, which a client of either never names: `exclude`, the source to hide from each
-query, and `details`, which adds the status of each query and the parts of each document.
+Ours may be asked for three things more, which a client of either never names: `exclude`, the source to hide from each
+query; `details`, which adds the status of each query and the parts of each document; and `progress` of a training.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class RetrieveRequest(BaseModel):
     """For each query, what of the corpus is hidden from it."""
     details: bool = False
     """Whether the status of each query and the parts of each document are told."""
+    progress: float | None = Field(default=None, ge=0, le=1)
+    """How far the training that asks is: a simulated engine takes its share of noise from it, others pass it over."""
 
 
 class ZeroRequest(BaseModel):
@@ -83,14 +85,15 @@ def read_requests(asked: RetrieveRequest) -> list[SearchRequest]:
     exclude = asked.exclude or [None] * len(asked.queries)
     if len(exclude) != len(asked.queries):
         raise ValueError(f"{len(asked.queries)} queries but {len(exclude)} in `exclude`")
-    return [_read_request(query, exclusion) for query, exclusion in zip(asked.queries, exclude, strict=True)]
+    pairs = zip(asked.queries, exclude, strict=True)
+    return [_read_request(query, exclusion, asked.progress) for query, exclusion in pairs]
 
 
-def _read_request(query: str, exclusion: Exclusion | None) -> SearchRequest:
+def _read_request(query: str, exclusion: Exclusion | None, progress: float | None) -> SearchRequest:
     if exclusion is None:
-        return SearchRequest(query)
+        return SearchRequest(query, progress=progress)
     hide = HideMode.PASSAGE if exclusion.page_id is None else HideMode.PAGE
-    return SearchRequest(query, hide, exclusion.passage_id, exclusion.page_id)
+    return SearchRequest(query, hide, exclusion.passage_id, exclusion.page_id, progress=progress)
 
 
 def write_search_r1(requests: Sequence[SearchRequest], k: int, ours: bool) -> bytes:

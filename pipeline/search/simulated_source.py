@@ -30,10 +30,11 @@ TRIES = 3
 """Replies asked for until one holds documents."""
 
 
-def noise_share(config: SimulatedConfig) -> float:
+def noise_share(config: SimulatedConfig, progress: float | None = None) -> float:
     """Share of queries with noisy results: p_i = p_s + (b^(i/m) - 1) / (b - 1) * (p_e - p_s). A step past the last
-    counts as the last."""
-    progress = min(config.step, config.steps) / config.steps
+    counts as the last. `progress`: i/m, where the one who asks knows better than the configuration."""
+    if progress is None:
+        progress = min(config.step, config.steps) / config.steps
     rise: float = (config.base**progress - 1) / (config.base - 1)
     return config.start + rise * (config.end - config.start)
 
@@ -73,8 +74,15 @@ class SimulatedSource:
         return content_id("simulated", settings, self._models, self._lang, prompts)
 
     def identify(self, request: SearchRequest) -> list[str | int | None]:
-        """The query; for an informed simulator, also what it is told."""
+        """The query; for an informed simulator, also what it is told; in a training, also what is drawn at its step."""
+        content = self._list_content(request)
+        return content if request.progress is None else [*content, self._draw(request)]
+
+    def _list_content(self, request: SearchRequest) -> list[str | int | None]:
         return [request.query, *((request.question, *request.answers) if self._config.informed else ())]
+
+    def _draw(self, request: SearchRequest) -> Usefulness:
+        return draw_usefulness(noise_share(self._config, request.progress), *self._list_content(request))
 
     async def find(self, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
         """Answer every request; a blank query has no results. Raises ModelError for what ends the run."""
@@ -89,7 +97,7 @@ class SimulatedSource:
         query, refused = check_query(request, k)
         if refused is not None or not query.strip():
             return Answer(refused or make_call(query, ()))
-        usefulness = draw_usefulness(noise_share(self._config), *self.identify(request))
+        usefulness = self._draw(request)
         try:
             drafts = await self._write(query, request, usefulness)
         except RefusedRequestError as error:

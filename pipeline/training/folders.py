@@ -1,0 +1,110 @@
+"""What lies in the folder of a training, and which of its checkpoints is whole.
+
+    request.json            what was asked, and the digest of the rows
+    data/rows.parquet       the rows, as the trainer reads them; data/rejects.jsonl those left out
+    source/                 the part of rampforge that the trainer imports
+    trainer.log             all that the trainer printed
+    metrics.jsonl           a line for each logged step
+    checkpoints/            checkpoint-<step>/; one is whole when its marker, written last, is there
+    model/                  the final model: there whole or not at all
+    result.json             what came of it
+
+Light enough for the trainers' environments: the standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MARKER = "whole.json"
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFolder:
+    """The paths of one training."""
+
+    root: Path
+
+    @property
+    def request(self) -> Path:
+        """What was asked."""
+        return self.root / "request.json"
+
+    @property
+    def rows(self) -> Path:
+        """The rows."""
+        return self.root / "data" / "rows.parquet"
+
+    @property
+    def rejects(self) -> Path:
+        """The rows left out, with reasons."""
+        return self.root / "data" / "rejects.jsonl"
+
+    @property
+    def source(self) -> Path:
+        """What the trainer imports of rampforge."""
+        return self.root / "source"
+
+    @property
+    def log(self) -> Path:
+        """What the trainer printed."""
+        return self.root / "trainer.log"
+
+    @property
+    def metrics(self) -> Path:
+        """The logged steps."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def attempt(self) -> Path:
+        """What the last attempt measured of itself."""
+        return self.root / "attempt.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.root / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The final model."""
+        return self.root / "model"
+
+    @property
+    def result(self) -> Path:
+        """What came of it."""
+        return self.root / "result.json"
+
+
+def mark_whole(checkpoint: Path, step: int) -> None:
+    """Say that all of a checkpoint is written: called after the trainer has written everything else."""
+    temporary = checkpoint / f".{MARKER}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump({"step": step}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(checkpoint / MARKER)
+
+
+def find_checkpoint(folder: TrainingFolder) -> tuple[Path, int] | None:
+    """The newest whole checkpoint and its step; one that is half written is passed over."""
+    found = []
+    for path in folder.checkpoints.glob("checkpoint-*"):
+        match = CHECKPOINT.fullmatch(path.name)
+        if match and is_whole(path, int(match[1])):
+            found.append((int(match[1]), path))
+    return (max(found)[1], max(found)[0]) if found else None
+
+
+def is_whole(checkpoint: Path, step: int) -> bool:
+    """Whether the checkpoint's marker is there and is its own."""
+    try:
+        marker = json.loads((checkpoint / MARKER).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(marker, dict) and marker.get("step") == step

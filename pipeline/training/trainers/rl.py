@@ -1,0 +1,187 @@
+"""The program that trains with search, by TRL's GRPOTrainer: `accelerate launch -m ...trainers.rl FOLDER`.
+
+DAPO (arXiv 2503.14476): loss by token, clip-higher, no KL, dynamic sampling (`groups`), a soft penalty on the model's
+own tokens. Completions that are cut off are kept, with what they earn: dropping them, as DAPO's overlong filtering
+does, would leave a model that searches for ever unpunished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]  # lives in the trainers' environment
+
+from pipeline.training.folders import TrainingFolder, find_checkpoint
+from pipeline.training.trainers.generation import open_generation
+from pipeline.training.trainers.groups import Batch, TaskPool, fill_batch
+from pipeline.training.trainers.loading import (
+    common_arguments,
+    list_versions,
+    load_model,
+    load_tokenizer,
+    make_adapter,
+    name_device,
+    read_request,
+    save_model,
+    write_attempt,
+)
+from pipeline.training.trainers.progress import Progress
+from pipeline.training.trainers.retriever import Retriever
+from pipeline.training.trainers.rollouts import Completion, SearchRollouts, Task
+from pipeline.training.trainers.scoring import score_completions
+from schemas.training import RlRequest
+
+KEPT_METRICS = ("reward", "frac_reward_zero_std", "completions/", "rollout/", "clip_ratio")
+
+
+class Policy:
+    """TRL's `rollout_func`: fills batches, scores them, and says where the time went."""
+
+    def __init__(self, request: RlRequest, tasks: list[Task], tokenizer: Any) -> None:
+        self._request = request
+        self._tasks = {task.prompt: task for task in tasks}
+        self._pool = TaskPool(tasks, request.curriculum)
+        self._rollouts = SearchRollouts(tokenizer, request.rollouts)
+        self._retriever = Retriever(request.rollouts.search)
+        self._tokenizer = tokenizer
+        self._judge = _open_judge(request)
+        self._told: dict[str, float] = {}
+
+    def __call__(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
+        """Completions for a batch of prompts, each repeated as often as a group has completions."""
+        request, step = self._request, int(trainer.state.global_step)
+        generate = open_generation(trainer, self._tokenizer, self._rollouts.stops, request.rollouts)
+        began, searched, scoring = time.perf_counter(), self._retriever.seconds, 0.0
+
+        def draw(tasks: list[Task]) -> list[Completion]:
+            nonlocal scoring
+            drawn = self._rollouts.draw(tasks, generate, lambda searches: self._retriever.find(searches, step))
+            start = time.perf_counter()
+            score_completions(drawn, request, self._judge)
+            scoring += time.perf_counter() - start
+            return drawn
+
+        tasks = [self._tasks[prompt] for prompt in prompts[:: request.rollouts.group]]
+        chance = random.Random(f"{request.seed}/{step}/{trainer.accelerator.process_index}")  # noqa: S311 - no secret
+        batch = fill_batch(tasks, request.rollouts.group, draw, self._pool, request.resample, chance)
+        self._note(batch, time.perf_counter() - began, self._retriever.seconds - searched, scoring)
+        return write_rows(batch.completions)
+
+    def tell(self) -> dict[str, float]:
+        """Of the last batch: format, answers, lengths, and the seconds that searching and scoring took."""
+        return self._told
+
+    def _note(self, batch: Batch, seconds: float, searching: float, scoring: float) -> None:
+        count = len(batch.completions)
+        means = {
+            "format": sum(one.in_form for one in batch.completions) / count,
+            "answer": sum(one.right for one in batch.completions) / count,
+            "searches": sum(one.searches for one in batch.completions) / count,
+            "own_tokens": sum(one.own_tokens for one in batch.completions) / count,
+            "result_tokens": sum(len(one.ids) - one.own_tokens for one in batch.completions) / count,
+        }
+        times = {"seconds": seconds, "search_seconds": searching, "reward_seconds": scoring}
+        sampling = {"groups_drawn": float(batch.drawn), "groups_dull": float(batch.dull)}
+        self._told = {f"rollout/{name}": value for name, value in {**means, **times, **sampling}.items()}
+
+
+def write_rows(completions: list[Completion]) -> dict[str, Any]:
+    """What TRL is handed: a row a completion; keys it does not know reach the reward functions."""
+    return {
+        "prompt_ids": [one.prompt_ids for one in completions],
+        "completion_ids": [one.ids for one in completions],
+        "logprobs": None,
+        "env_mask": [one.mask for one in completions],
+        "paid": [one.reward for one in completions],
+        "length_penalty": [None if one.reward is None else one.penalty for one in completions],
+    }
+
+
+def search_reward(*, paid: list[float | None], **columns: Any) -> list[float | None]:
+    """What the rollout settled: a replaced prompt has golds of its own, which TRL does not know of."""
+    return paid
+
+
+def overlong_penalty(*, length_penalty: list[float | None], **columns: Any) -> list[float | None]:
+    """The soft penalty on own tokens."""
+    return length_penalty
+
+
+def read_tasks(rows: Dataset) -> list[Task]:
+    """The tasks of the rows, in order."""
+    return [
+        Task(
+            task_id=row["task_id"],
+            prompt=row["prompt"],
+            question=row["question"],
+            lang=row["lang"],
+            golds=tuple(map(tuple, json.loads(row["golds"]))),
+            mask_count=row["mask_count"],
+            passage_id=row["passage_id"],
+        )
+        for row in rows
+    ]
+
+
+def main(root: Path) -> None:
+    """Train to the end, from the newest whole checkpoint if there is one."""
+    folder = TrainingFolder(root)
+    request = RlRequest.model_validate(read_request(folder))
+    found = find_checkpoint(folder)
+    rows = Dataset.from_parquet(str(folder.rows), cache_dir=str(root / "data" / "cache"))
+    tokenizer = load_tokenizer(request.base)
+    policy = Policy(request, read_tasks(rows), tokenizer)
+    progress = Progress(folder, KEPT_METRICS, policy.tell)
+    rewards: list[Callable[..., list[float | None]]] = [search_reward, overlong_penalty]
+    trainer = GRPOTrainer(
+        model=load_model(request),
+        reward_funcs=rewards,
+        args=GRPOConfig(**common_arguments(request, folder), **grpo_arguments(request)),
+        train_dataset=rows.select_columns(["prompt"]),
+        processing_class=tokenizer,
+        peft_config=make_adapter(request.weights),
+        callbacks=[progress],
+        rollout_func=policy,
+    )
+    trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+    save_model(trainer, tokenizer, request, folder)
+    if trainer.accelerator.is_main_process:
+        about = {"device": name_device(), "processes": trainer.accelerator.num_processes, "versions": list_versions()}
+        done = {"steps": trainer.state.global_step, "resumed_from": found[1] if found else None}
+        write_attempt(folder, {**done, **about, "seconds": progress.seconds, "tokens": progress.tokens})
+
+
+def grpo_arguments(request: RlRequest) -> dict[str, Any]:
+    """DAPO as TRL spells it."""
+    return {
+        "loss_type": "dapo",
+        "epsilon": request.clip_low,
+        "epsilon_high": request.clip_high,
+        "beta": request.kl,
+        "num_generations": request.rollouts.group,
+        "max_completion_length": request.rollouts.max_completion,
+        "temperature": request.rollouts.temperature,
+        "top_p": request.rollouts.top_p,
+        "mask_truncated_completions": False,
+        "shuffle_dataset": not request.curriculum,
+    }
+
+
+def _open_judge(request: RlRequest) -> Any:
+    if request.rollouts.judge is None:
+        return None
+    from pipeline.rewards.judge_reward import open_judge
+
+    return open_judge(request.rollouts.judge, os.environ)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,168 @@
+"""What verl is handed, all in the folder of the training:
+
+verl/train.parquet     prompts for RLHFDataset, from the rows
+verl/agents.yaml       the agent loop, with the settings of the rollouts
+verl/reward.py         `compute_score`, over pipeline.rewards
+verl/overrides.txt     hydra's overrides, one a line
+verl/launch.sh         starts Ray on this machine and trains
+verl/submit.sh         submits the training to a Ray cluster and follows it
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name, write_whole
+from pipeline.training.folders import TrainingFolder
+from pipeline.training.launching import copy_source
+from pipeline.training.verl_settings import AGENT, list_overrides
+from schemas.training import RlRequest
+
+SOURCE = "rampforge"
+TEXT = pa.string()
+GOLDS = pa.list_(pa.list_(TEXT))
+SCHEMA = pa.schema(
+    [
+        ("data_source", TEXT),
+        ("agent_name", TEXT),
+        ("prompt", pa.list_(pa.struct([("role", TEXT), ("content", TEXT)]))),
+        ("ability", TEXT),
+        ("reward_model", pa.struct([("style", TEXT), ("ground_truth", pa.struct([("target", GOLDS)]))])),
+        (
+            "extra_info",
+            pa.struct(
+                [
+                    ("split", TEXT),
+                    ("index", pa.int64()),
+                    ("task_id", TEXT),
+                    ("question", TEXT),
+                    ("lang", TEXT),
+                    ("rendering", TEXT),
+                    ("golds", TEXT),
+                    ("passage_id", TEXT),
+                    ("need_tools_kwargs", pa.bool_()),
+                ]
+            ),
+        ),
+    ]
+)
+BATCH = 512
+
+
+def write_verl_files(request: RlRequest, gpus: int, python: str, reward: str) -> list[str]:
+    """Write everything; the overrides. The rows must be in place.
+
+    Args:
+        request: What is asked.
+        gpus: On each machine.
+        python: The interpreter of verl's environment, the same on every machine.
+        reward: Text of the file with `compute_score`.
+    """
+    folder = TrainingFolder(Path(request.output))
+    root = (folder.root / "verl").resolve()
+    copy_source(folder.source)
+    files = {"train": root / "train.parquet", "agents": root / "agents.yaml", "reward": root / "reward.py"}
+    write_dataset(folder.rows, files["train"], str(request.rollouts.rendering))
+    write_whole(files["agents"], write_agents(request).encode())
+    write_whole(files["reward"], reward.encode())
+    overrides = list_overrides(request, files, gpus)
+    write_whole(root / "overrides.txt", "".join(f"{line}\n" for line in overrides).encode())
+    source = folder.source.resolve()
+    for name, text in (
+        ("launch.sh", write_launch(python, source, overrides)),
+        ("submit.sh", write_submit(python, source, overrides)),
+    ):
+        write_whole(root / name, text.encode())
+        (root / name).chmod(0o755)
+    return overrides
+
+
+def write_dataset(rows: Path, target: Path, rendering: str) -> None:
+    """The rows as verl's RLHFDataset reads them, in the same order."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(target)
+    with storage_boundary(target), pq.ParquetFile(rows) as file:
+        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+            for made in _make_rows(file, rendering):
+                writer.write_table(pa.Table.from_pylist(made, schema=SCHEMA))
+        put_in_place(temporary, target)
+
+
+def _make_rows(file: pq.ParquetFile, rendering: str) -> Iterator[list[dict[str, Any]]]:
+    number = 0
+    for batch in file.iter_batches(BATCH):
+        made = []
+        for row in batch.to_pylist():
+            made.append(_make_row(row, number, rendering))
+            number += 1
+        yield made
+
+
+def _make_row(row: dict[str, Any], number: int, rendering: str) -> dict[str, Any]:
+    return {
+        "data_source": SOURCE,
+        "agent_name": AGENT,
+        "prompt": json.loads(row["messages"]),
+        "ability": "fact-reasoning",
+        "reward_model": {"style": "rule", "ground_truth": {"target": json.loads(row["golds"])}},
+        "extra_info": {
+            "split": "train",
+            "index": number,
+            "rendering": rendering,
+            "need_tools_kwargs": False,
+            **{name: row[name] for name in ("task_id", "question", "lang", "golds", "passage_id")},
+        },
+    }
+
+
+def write_agents(request: RlRequest) -> str:
+    """The agent loop as verl's `agent_loop_config_path` wants it."""
+    target = "pipeline.training.trainers.verl_agent_loop.SearchAgentLoop"
+    loop = {"name": AGENT, "_target_": target, "rollouts": request.rollouts.model_dump_json()}
+    return yaml.safe_dump([loop], sort_keys=False)
+
+
+def write_launch(python: str, source: Path, overrides: Sequence[str]) -> str:
+    """A script for one machine, or for the head of a cluster that is up."""
+    return "\n".join(
+        [
+            "#!/bin/bash",
+            "set -euo pipefail",
+            "# One machine. On several: start Ray on each (submit.sh says how), then run submit.sh on any of them.",
+            f"export PYTHONPATH={shlex.quote(str(source))}",
+            f"exec {_write_words(python, overrides)}",
+            "",
+        ]
+    )
+
+
+def write_submit(python: str, source: Path, overrides: Sequence[str]) -> str:
+    """A script that hands the training to a Ray cluster: the job goes on when the terminal is gone."""
+    runtime = shlex.quote(json.dumps({"env_vars": {"PYTHONPATH": str(source), "TOKENIZERS_PARALLELISM": "false"}}))
+    return "\n".join(
+        [
+            "#!/bin/bash",
+            "set -euo pipefail",
+            "# On the head:       ray start --head --dashboard-host=0.0.0.0",
+            "# On every other:    ray start --address=HEAD:6379",
+            "# Both with the ray of verl's environment. Then here, with RAY_ADDRESS=http://HEAD:8265:",
+            ': "${RAY_ADDRESS:=http://127.0.0.1:8265}"',
+            f'exec {shlex.quote(python)} -m ray.scripts.scripts job submit --address="$RAY_ADDRESS" --no-wait \\',
+            f"  --runtime-env-json={runtime} \\",
+            f"  -- {_write_words(python, overrides)}",
+            "# Then: ray job status ID, ray job logs --follow ID; the same script goes on from the last checkpoint.",
+            "",
+        ]
+    )
+
+
+def _write_words(python: str, overrides: Sequence[str]) -> str:
+    return " \\\n  ".join([f"{shlex.quote(python)} -m verl.trainer.main_ppo", *map(shlex.quote, overrides)])
