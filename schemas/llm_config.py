@@ -62,7 +62,7 @@ class LimitsConfig(Frozen):
 
     deadline: float = Field(default=600.0, gt=0)
     """Seconds after which a request is abandoned and tried again, at the latest."""
-    min_deadline: float = Field(default=5.0, gt=0)
+    min_deadline: float = Field(default=2.0, gt=0)
     """A request far slower than its role usually is, is abandoned earlier, but never before so many seconds."""
     tries: int = Field(default=8, ge=1)
     """Tries at one request; refusals for too many requests (429) do not count."""
