@@ -167,7 +167,6 @@ def test_query_shows_what_comes_back(run: Path) -> None:
         (["serve", "INDEX", "--host", "0.0.0.0", "--token-env", "NO_SUCH_TOKEN"], "NO_SUCH_TOKEN"),  # noqa: S104
         (["serve", "INDEX", "--host", "203.0.113.7", "--token-env", "PATH"], "cannot listen"),
         (["serve", "NOWHERE"], "NOWHERE"),
-        (["serve", "INDEX", "--engine", "web"], "searches no index"),
         (["query", "x", "--index", "NOWHERE"], "NOWHERE"),
         (["query", "x", "--index", "INDEX", "--engine", "http"], "search_service.url"),
     ],
