@@ -14,8 +14,9 @@ from rich.text import Text
 
 from flows.assets_cli import assets_app, cache_folder
 from flows.calibrate_cli import calibrate
-from flows.cli_options import Config, Overrides
+from flows.cli_options import Config, EngineName, Overrides, RayAddress, place_work
 from flows.configuration import load_config, write_yaml
+from flows.deploy_cli import deploy
 from flows.doctor_cli import doctor
 from flows.env_cli import env_app
 from flows.export_cli import export
@@ -52,6 +53,7 @@ app.add_typer(rewards_app, name="rewards")
 app.add_typer(search_app, name="search")
 app.add_typer(review_app, name="review")
 app.add_typer(train_app, name="train")
+app.command("deploy")(deploy)
 app.command("doctor")(doctor)
 app.command("plan")(plan)
 app.command("calibrate")(calibrate)
@@ -86,6 +88,8 @@ def run(
     redo: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Throw away this stage and all after it first.")
     ] = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
 ) -> None:
     """Do the whole job: pages, passages, tasks, trajectories, judgements, report.
 
@@ -94,7 +98,8 @@ def run(
     from flows.job import redo_from, start_job
     from flows.stage_table import STAGES
 
-    settings = load_config(config, [*(overrides or []), *_shorthands(sources, limit)])
+    placing = place_work(engine, ray_address)
+    settings = load_config(config, [*(overrides or []), *_shorthands(sources, limit), *placing])
     if not settings.corpus.sources:
         raise ConfigError("no sources: nothing to read pages from", "rampforge run DUMP.xml.bz2, or --config demo")
     folder = out / (name or (Path(config).stem if config else "run"))
@@ -105,7 +110,9 @@ def run(
 
 
 @app.command()
-def resume(folder: RunArgument, overrides: Overrides = None) -> None:
+def resume(
+    folder: RunArgument, overrides: Overrides = None, engine: EngineName = None, ray_address: RayAddress = None
+) -> None:
     """Go on with a run that was stopped, under its own configuration.
 
     `--set` changes what decides no row, such as llm.budget.money.
@@ -113,7 +120,8 @@ def resume(folder: RunArgument, overrides: Overrides = None) -> None:
     from flows.job import start_job
     from flows.stage_table import STAGES
 
-    start_job(folder, load_config(None, overrides or [], _config_of(folder)), cache_folder(), list(STAGES))
+    changes = [*(overrides or []), *place_work(engine, ray_address)]
+    start_job(folder, load_config(None, changes, _config_of(folder)), cache_folder(), list(STAGES))
     _say_done(RunFolder(folder))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.configuration import list_presets
+from schemas.config import Engine
 
 Config = Annotated[
     str | None,
@@ -16,3 +17,19 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key, e.g. masking.selection=perplexity."),
 ]
+
+EngineName = Annotated[
+    Engine | None,
+    typer.Option("--engine", help="Where shards are worked on: this machine, or a Ray cluster (execution.engine)."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Head of the Ray cluster, or auto; without it Ray is started here."),
+]
+
+
+def place_work(engine: Engine | None, ray_address: str | None) -> list[str]:
+    """The `--set` that these two options stand for. An address alone asks for Ray."""
+    if ray_address is not None:
+        return [f"execution.engine={engine or Engine.RAY}", f"execution.ray_address={ray_address}"]
+    return [f"execution.engine={engine}"] if engine else []

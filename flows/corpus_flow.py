@@ -65,9 +65,9 @@ def read_source(sitting: Sitting, number: int, source: str, gauge: StageGauge) -
                 reports.append(ShardReport(done, 0.0))
                 gauge.enter_earlier(done)
                 continue
-            future = sitting.pool.submit(clean_pages, place.run.root, shard, place.config, place.cache, pages)
+            future = sitting.submit(CORPUS, clean_pages, place.run.root, shard, place.config, place.cache, pages)
             under_way.add(future)
-            if len(under_way) >= PIECES_AHEAD * sitting.pool.workers:
+            if len(under_way) >= PIECES_AHEAD * sitting.room(CORPUS):
                 under_way -= _collect(under_way, reports, gauge)
         while under_way:
             under_way -= _collect(under_way, reports, gauge)

@@ -22,6 +22,7 @@ from flows.local_api import local_api
 from flows.model_roles import check_roles, list_roles
 from flows.pricing import list_chat_roles, settle_prices
 from flows.progress import ProgressBoard
+from flows.ray_pool import RayPool
 from flows.run_record import write_record
 from flows.serving import serve_models
 from flows.stage_flow import Sitting, run_stage
@@ -32,7 +33,7 @@ from flows.worker_pool import WorkerPool
 from pipeline.errors import StorageError
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
-from schemas.config import RunConfig
+from schemas.config import Engine, ExecutionConfig, RunConfig
 
 
 @flow(name="rampforge", flow_run_name="{run}", persist_result=False, validate_parameters=False)
@@ -41,7 +42,12 @@ def run_stages(run: str, root: str, config: dict[str, Any], cache: str, stages: 
 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder, `cache` the folder of the assets.
     """
-    place = Workplace(RunFolder(Path(root)), RunConfig.model_validate(config), Path(cache))
+    lead_run(Workplace(RunFolder(Path(root)), RunConfig.model_validate(config), Path(cache)), stages)
+    return root
+
+
+def lead_run(place: Workplace, stages: Sequence[str]) -> None:
+    """Bring the named stages to their end, inside a flow of Prefect's. Raises RampforgeError."""
     with ExitStack() as stack:
         stack.enter_context(place.run.locked())
         wanted = [name for name in stages if find_spec(name).enabled(place.config)]
@@ -54,25 +60,39 @@ def run_stages(run: str, root: str, config: dict[str, Any], cache: str, stages: 
         served = stack.enter_context(serve_models(place.config, place.cache, place.run.root / "logs"))
         stack.callback(clear_live, place.run)  # what the last calls of a stopped run have told
         pool = stack.enter_context(WorkerPool(served.execution.workers, served.llm.limits.grace))
-        sitting = Sitting(replace(place, config=served), pool, ProgressBoard())
+        cluster = stack.enter_context(RayPool(served.execution)) if served.execution.engine is Engine.RAY else None
+        if cluster:
+            cluster.check_nodes(place.run.root)
+        sitting = Sitting(replace(place, config=served), pool, ProgressBoard(), cluster)
         write_record(place, sitting.timings)  # the place as configured: where our own server listens is no setting
         for name in wanted:
             before = len(sitting.timings)
             run_corpus(sitting) if name == CORPUS.name else run_stage(sitting, find_spec(name))
             write_record(place, sitting.timings[before:])
     publish_run(place)
-    return root
+
+
+def settle_config(config: RunConfig, stages: Sequence[str]) -> RunConfig:
+    """The configuration as a sitting over these stages needs it. Raises RampforgeError for what a user can mend."""
+    check_tracing(config.llm.trace, os.environ)
+    return settle_prices(config, stages)
 
 
 def start_job(root: Path, config: RunConfig, cache: Path, stages: Sequence[str]) -> None:
     """Run the flow in this process. Raises RampforgeError for anything a user can mend."""
-    workers = config.execution.workers or os.cpu_count() or 1
-    config = settle_prices(config, stages)
-    check_tracing(config.llm.trace, os.environ)
+    workers = count_workers(config.execution)
+    config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
     with local_api(), say_how_to_go_on(root):
         flow_of_run(root.resolve().name, str(root), config.model_dump(mode="json"), str(cache), list(stages))
+
+
+def count_workers(execution: ExecutionConfig) -> int:
+    """Shards that can be under work at once: as many threads wait for them. Raises ConfigError."""
+    if execution.engine is Engine.RAY:
+        return RayPool(execution).workers
+    return execution.workers or os.cpu_count() or 1
 
 
 @contextmanager

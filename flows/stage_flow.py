@@ -7,9 +7,10 @@ time and does only what is owed. The work itself happens in the processes of a p
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +18,7 @@ from prefect.futures import wait
 
 from flows.artifacts import publish_stage
 from flows.progress import ProgressBoard
+from flows.ray_pool import RayPool
 from flows.shard_work import ShardReport, prepare_stage, work_shard
 from flows.stage_gauge import StageGauge
 from flows.stages import StageSpec, Workplace
@@ -25,6 +27,9 @@ from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError
 from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage, pick_settings
 from schemas.ledger import StageManifest, StageTiming
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 RETRY_SECONDS = 2
 
@@ -36,7 +41,25 @@ class Sitting:
     place: Workplace
     pool: WorkerPool
     board: ProgressBoard
+    cluster: RayPool | None = None
+    """Where shards are worked on that call no language model, when not here."""
     timings: list[StageTiming] = field(default_factory=list)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the sitting is being ended."""
+        return self.pool.stopping or (self.cluster is not None and self.cluster.stopping)
+
+    def submit(self, spec: StageSpec, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have the work on a shard of a stage done where it belongs."""
+        if self.cluster is None or spec.roles(self.place.config):
+            return self.pool.submit(work, *args, **kwargs)
+        gpus = self.place.config.execution.shard_gpus.get(spec.name, 0.0)
+        return self.cluster.submit(gpus, work, *args, **kwargs)
+
+    def room(self, spec: StageSpec) -> int:
+        """Shards of a stage that can be under work at once."""
+        return self.pool.workers if self.cluster is None or spec.roles(self.place.config) else self.cluster.workers
 
 
 def enter_stage(sitting: Sitting, spec: StageSpec) -> StageManifest | None:
@@ -88,7 +111,7 @@ def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge:
 
     @task(name=spec.name, task_run_name="{shard}", cache_policy=NO_CACHE, **retry_options(sitting))
     def run_one(shard: str) -> ShardReport:
-        future = sitting.pool.submit(work_shard, spec.name, place.run.root, shard, place.config, place.cache)
+        future = sitting.submit(spec, work_shard, spec.name, place.run.root, shard, place.config, place.cache)
         report = future.result()
         gauge.enter(report.commit)
         watch.note(report.commit)
@@ -108,7 +131,7 @@ def retry_options(sitting: Sitting) -> dict[str, Any]:
     return {
         "retries": sitting.place.config.execution.retries,
         "retry_delay_seconds": RETRY_SECONDS,
-        "retry_condition_fn": lambda *state: not sitting.pool.stopping and _may_pass_next_time(*state),
+        "retry_condition_fn": lambda *state: not sitting.stopping and _may_pass_next_time(*state),
     }
 
 

@@ -28,6 +28,8 @@ T = TypeVar("T")
 MARGIN = 5.0
 """Seconds beyond the grace period in which a worker puts its results away."""
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+QUIET = {"TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
+"""What libraries would draw on the terminal gets in the way of our own progress."""
 
 
 class WorkerPool:
@@ -97,9 +99,7 @@ def _enter_worker(threads: int, level: int) -> None:
     """Prepare a fresh process: a fair share of threads, deaf to Ctrl-C, tied to the parent's life."""
     for name in THREAD_LIMITS:
         os.environ[name] = str(threads)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    # What libraries would draw on the terminal gets in the way of our own progress.
-    os.environ["TQDM_DISABLE"] = "1"
+    os.environ.update(QUIET)
     INTERRUPTION.listen()
     listen_to_ourselves(level)
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -12,7 +12,9 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.llm_config import LlmConfig
+from schemas.policies import PolicyConfig
 from schemas.record import Frozen
+from schemas.rounds import DistillConfig
 from schemas.search_config import SearchConfig, SearchServiceConfig
 from schemas.serving_config import ServingConfig
 from schemas.tasks import AnswerStyle
@@ -118,8 +120,9 @@ class MaskingConfig(Frozen):
 class AgentsConfig(Frozen):
     """Who attempts the tasks."""
 
-    policy: str = Field(default="extractive", pattern=r"^(extractive|agents)$")
-    """The agents: `extractive` needs no language model; `agents` are played by those of `llm.roles`."""
+    policy: str = Field(default="extractive", pattern=r"^(extractive|agents|policy)$")
+    """Who attempts: `extractive` needs no language model; `agents` are played by those of `llm.roles`; `policy` is one
+    trained model, see the section `policy`."""
     attempts: int = Field(default=1, ge=1, le=64)
     """Attempts at each task for each hide mode."""
     max_turns: int = Field(default=5, ge=1, le=20)
@@ -166,11 +169,28 @@ class ReportConfig(Frozen):
     """Trajectories shown in full."""
 
 
+class Engine(StrEnum):
+    """Where shards are worked on."""
+
+    LOCAL = "local"
+    """Processes of this machine."""
+    RAY = "ray"
+    """The machines of a Ray cluster, for stages that call no language model; these stay where the run was started."""
+
+
 class ExecutionConfig(Frozen):
     """How the work is run. No value here can change a row."""
 
+    engine: Engine = Engine.LOCAL
+    """Where shards are worked on: local, or ray (`pip install 'rampforge[ray]'`)."""
+    ray_address: str | None = Field(default=None, pattern=r"^(auto|[^\s/]+:\d+)$")
+    """HOST:PORT of the cluster's head, or auto for the cluster that this machine belongs to; null starts one here."""
+    shard_cpus: float = Field(default=1.0, gt=0)
+    """CPUs that a shard takes on Ray."""
+    shard_gpus: dict[str, float] = Field(default_factory=dict)
+    """GPUs that a shard of a stage takes on Ray, such as `{spans: 0.5}`; stages not named take none."""
     workers: int = Field(default=0, ge=0)
-    """Processes; 0 means one a core."""
+    """Processes; 0 means one a core. On Ray: shards under way; 0 means as many as there is room for."""
     retries: int = Field(default=1, ge=0)
     """Times a failed shard is tried again."""
     memory_gb: float | None = Field(default=None, gt=0)
@@ -194,6 +214,8 @@ class RunConfig(Frozen):
     """Where a search service is, and how hard it is asked."""
     agents: AgentsConfig = AgentsConfig()
     """Who attempts the tasks."""
+    policy: PolicyConfig = PolicyConfig()
+    """A trained model that attempts the tasks by itself."""
     judging: JudgingConfig = JudgingConfig()
     """What is accepted."""
     llm: LlmConfig = LlmConfig()
@@ -202,5 +224,7 @@ class RunConfig(Frozen):
     """A model server of our own."""
     report: ReportConfig = ReportConfig()
     """What the report shows."""
+    distill: DistillConfig = DistillConfig()
+    """Rounds of self-distillation; a run by itself does not look here."""
     execution: ExecutionConfig = ExecutionConfig()
     """How the work is run."""

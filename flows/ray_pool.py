@@ -1,0 +1,167 @@
+"""Machines for the CPU- and GPU-bound work: shards as tasks of a Ray cluster.
+
+Ray is given functions and plain values, and gives commits back; all else is shared through the run's own folder, so no
+node needs Prefect, a key or an open port to us. A node that dies costs the shards it had in flight: Ray starts them
+again elsewhere. prefect-ray is not used: its tasks report to Prefect from every node, which must then reach the API,
+and each costs several times what the shard's bookkeeping does.
+
+Promises: an address where nothing answers, a node of another version or one that does not see the run's folder is
+refused before any work; when the run is stopped, what is in flight is cancelled.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ParamSpec, Self, TypeVar
+
+from flows.interruption import StoppedError
+from flows.worker_pool import QUIET, THREAD_LIMITS
+from pipeline.errors import ConfigError
+from schemas.config import ExecutionConfig
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ANSWER_SECONDS = 10.0
+"""How long the cluster's head may take to accept a connection."""
+NODE_SECONDS = 60.0
+"""How long a node may take to start a process and say what it is."""
+RESTARTS = 5
+"""Times that Ray starts a shard again whose node or process died. Errors of our own are never repeated by Ray."""
+
+
+class RayPool:
+    """The cluster, as something that shards are submitted to."""
+
+    def __init__(self, execution: ExecutionConfig) -> None:
+        """Connect. Raises ConfigError where Ray is not installed or nothing answers."""
+        self._ray = connect(execution)
+        self._execution = execution
+        self._lock = threading.Lock()
+        self._under_way: dict[Future[Any], Any] = {}
+        self.stopping = False
+
+    @property
+    def workers(self) -> int:
+        """Shards that there is room for at once."""
+        cpus = float(self._ray.cluster_resources().get("CPU", 1))
+        return self._execution.workers or max(1, int(cpus / self._execution.shard_cpus))
+
+    def submit(self, gpus: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run a function on a node that has so many GPUs to spare. Function and arguments must pickle."""
+        with self._lock:
+            if self.stopping:
+                raise StoppedError("the run is being stopped")
+            remote = self._ray.remote(function).options(
+                num_cpus=self._execution.shard_cpus, num_gpus=gpus, max_retries=RESTARTS, name=function.__name__
+            )
+            reference = remote.remote(*args, **kwargs)
+            future: Future[T] = reference.future()
+            self._under_way[future] = reference
+        future.add_done_callback(self._forget)
+        return future
+
+    def _forget(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._under_way.pop(future, None)
+
+    def check_nodes(self, root: Path) -> None:
+        """Raise ConfigError unless every node has our version of Python and of rampforge and sees the run's folder."""
+        here = describe_node(root)
+        for node in self._ray.nodes():
+            there = self._ask_node(node, root) if node["Alive"] else here
+            differing = [f"{key} {there[key]}, here {here[key]}" for key in here if there[key] != here[key]]
+            if differing:
+                raise ConfigError(
+                    f"Ray node {node['NodeManagerAddress']} differs: {'; '.join(differing)}",
+                    "run one image on all nodes, over a folder that all of them see or an s3:// address",
+                )
+
+    def _ask_node(self, node: dict[str, Any], root: Path) -> dict[str, str]:
+        strategies = import_module("ray.util.scheduling_strategies")
+        pinned = strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        reference = self._ray.remote(describe_node).options(num_cpus=0, scheduling_strategy=pinned).remote(root)
+        try:
+            answer: dict[str, str] = self._ray.get(reference, timeout=NODE_SECONDS)
+        except Exception as error:  # whatever Ray raises: what matters is that the node cannot work for us
+            raise ConfigError(
+                f"Ray node {node['NodeManagerAddress']} cannot run rampforge: {_shorten(error)}",
+                "install the same rampforge on every node",
+            ) from error
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        with self._lock:
+            self.stopping = True
+            under_way = list(self._under_way.values())
+        for reference in under_way:
+            self._ray.cancel(reference, force=True)
+        self._ray.shutdown()
+
+
+def connect(execution: ExecutionConfig) -> Any:
+    """The module `ray`, connected to the cluster that is asked for, or to one started here."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray = import_module("ray")
+    except ImportError:
+        raise ConfigError("execution.engine is ray, and Ray is not installed", "pip install 'rampforge[ray]'") from None
+    if ray.is_initialized():
+        return ray
+    threads = dict.fromkeys(THREAD_LIMITS, str(max(1, int(execution.shard_cpus))))
+    options = {
+        "runtime_env": {"env_vars": threads | QUIET},
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "include_dashboard": False,
+    }
+    address = execution.ray_address
+    if address is None:
+        ray.init(address="local", num_cpus=execution.workers or os.cpu_count(), **options)
+        return ray
+    if address != "auto":
+        _check_listening(address)
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"no Ray cluster at {address}: {_shorten(error)}", "ray status --address HOST:PORT"
+        ) from error
+    return ray
+
+
+def _check_listening(address: str) -> None:
+    """Ray itself tries for minutes and then ends the process."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(
+            f"execution.ray_address: nothing listens at {address} ({error})",
+            "give HOST:PORT of `ray start --head --port=6379`, or leave it out to start Ray on this machine",
+        ) from None
+
+
+def _shorten(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def describe_node(root: Path) -> dict[str, str]:
+    """What must be the same on every node."""
+    return {
+        "rampforge": version("rampforge"),
+        "python": ".".join(map(str, sys.version_info[:2])),
+        "sees the run": "yes" if root.exists() else f"no ({root})",
+    }
