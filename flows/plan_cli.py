@@ -18,6 +18,7 @@ from flows.cli_options import Config, Overrides
 from flows.configuration import load_config
 from pipeline.errors import ConfigError
 from schemas.plan import Comparison, Plan
+from schemas.scale_plan import Fleet, ScalePlan
 
 PLAIN_WIDTH = 220
 """Columns without a terminal: nothing is folded."""
@@ -38,6 +39,16 @@ def plan(
     tokens_per_second: Annotated[
         float | None, typer.Option(min=0.001, help="Tokens, sent and received, that they do in a second together.")
     ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(metavar="WIKI", help="Plan for a whole wiki, at the rates of --from: enwiki, or a YAML file."),
+    ] = None,
+    trajectories: Annotated[int, typer.Option(min=1, help="With --scale: attempts wanted.")] = 10_000_000,
+    machines: Annotated[int, typer.Option(min=1, help="With --scale: machines.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="With --scale: CPU cores of each.")] = 64,
+    machine_price: Annotated[
+        float | None, typer.Option(min=0, help="With --scale: money for an hour of one machine.")
+    ] = None,
     save_means: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the means that were used: --from takes the file.")
     ] = None,
@@ -45,15 +56,22 @@ def plan(
 ) -> None:
     """Say what a run will need: calls, tokens, money, GPU-hours and hours, by role. Nothing is spent.
 
+    For a whole wiki: `rampforge plan --scale enwiki --from outputs/demo --machines 4 --cores 64`.
+
     The right way: `rampforge run --limit 50 --name pilot`, then `rampforge plan --from outputs/pilot --limit 100000`.
     """
-    from flows.planning import Question, answer, look_back, write_means
+    from flows.planning import Question, answer, answer_scale, look_back, write_means
 
     words = [*(overrides or []), *([f"masking.limit={limit}"] if limit else [])]
     workers = os.cpu_count() or 1
     question = Question(measured, gpus, tokens_per_second, cache_folder(), workers)
     if compare and (config or words):
         raise ConfigError("--compare takes the run's own configuration", "leave out --config, --set and --limit")
+    if scale:
+        base = question.find_config() if config is None else None
+        fleet = Fleet(machines=machines, cores=cores, price=machine_price)
+        _show_scale(answer_scale(question, load_config(config, words, base), scale, trajectories, fleet), as_json)
+        return
     if compare:
         made, rows = look_back(question, compare)
     else:
@@ -73,8 +91,22 @@ def _show(made: Plan, rows: Sequence[Comparison], as_json: bool) -> None:
         return
     from flows.plan_tables import draw_comparison, draw_plan
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PLAIN_WIDTH)
+    console = _open_console()
     for part in draw_comparison(made, rows, console.is_terminal) if rows else draw_plan(made, console.is_terminal):
         console.print(part, highlight=False)
+
+
+def _show_scale(plan: ScalePlan, as_json: bool) -> None:
+    if as_json:
+        typer.echo(plan.model_dump_json(indent=1))
+        return
+    from flows.scale_tables import draw_scale
+
+    console = _open_console()
+    for part in draw_scale(plan, console.is_terminal):
+        console.print(part, highlight=False)
+
+
+def _open_console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=PLAIN_WIDTH)

@@ -44,12 +44,13 @@ def _draw_head(plan: Plan) -> Iterator[Text]:
     yield Text(f"means: {plan.means}", style="" if plan.measured else "yellow")
 
 
-def _make_table(title: str, terminal: bool) -> Table:
+def make_table(title: str, terminal: bool) -> Table:
+    """A table for a terminal, or plain columns."""
     return Table(title=title, title_justify="left", box=box.HEAVY_HEAD if terminal else None)
 
 
 def _draw_roles(plan: Plan, terminal: bool) -> Table:
-    table = _make_table("planned: mean (low to high)", terminal)
+    table = make_table("planned: mean (low to high)", terminal)
     for column in ("role", "model"):
         table.add_column(column, overflow="fold")
     for column in ("calls", "tokens sent", "tokens received", "money", "GPU-hours"):
@@ -72,7 +73,7 @@ def _draw_cap(cap: CapCheck) -> Text:
 def draw_comparison(plan: Plan, rows: Sequence[Comparison], terminal: bool) -> Iterator[RenderableType]:
     """What a plan said beside what happened."""
     yield from _draw_head(plan)
-    table = _make_table("planned beside spent", terminal)
+    table = make_table("planned beside spent", terminal)
     for column in ("role", ""):
         table.add_column(column)
     for column in ("planned: mean (low to high)", "spent", "spent / mean", "in the range"):

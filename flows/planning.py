@@ -14,22 +14,26 @@ from flows.chat_models import locate_books
 from flows.pricing import list_chat_roles
 from flows.run_record import collect_funnel
 from flows.sources import find_sources
+from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.errors import ConfigError
 from pipeline.llm.books import Books
 from pipeline.planning.comparing import compare
 from pipeline.planning.estimate import Machines, estimate
 from pipeline.planning.measuring import find_step, measure_run
+from pipeline.planning.scaling import GROWS_WITH, add_models, scale_up
 from pipeline.planning.workload import plan_workload
 from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.ledger import RunRecord
 from schemas.plan import Comparison, Means, Plan
+from schemas.scale_plan import Fleet, ScalePlan, WikiSize
 from schemas.serving_config import ServingMode
 from schemas.trajectories import Trajectory
 
 SHIPPED = files("pipeline.planning") / "means.yaml"
+SIZES = files("pipeline.planning") / "wiki_sizes.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,41 @@ def look_back(question: Question, root: Path) -> tuple[Plan, tuple[Comparison, .
     plan = answer(question, config.model_copy(update={"masking": masking}))
     spent = run.record().spending
     return plan, compare(plan, spent.roles if spent else (), spent.busy_seconds if spent else 0.0)
+
+
+def answer_scale(question: Question, config: RunConfig, scale: str, wanted: int, fleet: Fleet) -> ScalePlan:
+    """What `wanted` attempts over a whole wiki would take, at the rates of the run that was measured.
+
+    Raises RampforgeError.
+    """
+    if question.measured is None or not question.measured.is_dir():
+        raise ConfigError(
+            "--scale goes by what a run of yours has measured", "rampforge plan --scale enwiki --from outputs/demo"
+        )
+    run = RunFolder(question.measured)
+    record = run.record().model_copy(update={"funnel": collect_funnel(run)})
+    plan = scale_up(run, record, _read_size(scale), wanted, fleet)
+    wanted_stages = {name: spec for name, spec in STAGES.items() if name in GROWS_WITH and spec.enabled(config)}
+    asking = [name for name, spec in wanted_stages.items() if spec.roles(config)]
+    if not asking:
+        return plan
+    masking = config.masking.model_copy(update={"limit": plan.tasks})
+    return add_models(plan, answer(question, config.model_copy(update={"masking": masking})), asking)
+
+
+def _read_size(scale: str) -> WikiSize:
+    """The size of a wiki that comes with rampforge, or of one that a YAML file tells."""
+    try:
+        known = yaml.safe_load(SIZES.read_text("utf-8"))
+        if scale in known:
+            return WikiSize(name=scale, **known[scale])
+        return WikiSize.model_validate({"name": Path(scale).stem} | yaml.safe_load(Path(scale).read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError, ValidationError) as error:
+        problem = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"--scale {scale}: no wiki of that name is known, and it is no file of a size: {problem}",
+            f"take {', '.join(known)}, or a YAML file with articles, words, dump_bytes and source",
+        ) from None
 
 
 def read_config(root: Path) -> RunConfig:

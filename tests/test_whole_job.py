@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -14,8 +15,10 @@ import duckdb
 import httpx
 import pytest
 
+from pipeline.planning.scaling import measure_amounts, scale_up
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import hash_file
+from schemas.scale_plan import Fleet, WikiSize
 from tests.command_line import rampforge, start
 from tests.sample_dump import write_dump
 
@@ -138,3 +141,58 @@ def test_a_changed_configuration_is_refused(prefect_server: Mapping[str, str], d
     assert "Traceback" not in output
     code, output = rampforge(prefect_server, *words, "--set", "execution.workers=1")
     assert code == 0, output
+
+
+def test_a_plan_for_the_size_of_the_run_itself_says_what_it_took(whole_run: Path) -> None:
+    run = RunFolder(whole_run)
+    record = run.record()
+    seen = measure_amounts(run, record)
+    own = WikiSize(name="own", articles=72, words=int(seen.words), dump_bytes=1, source="this test")
+    plan = scale_up(run, record, own, int(seen.attempts), Fleet(cores=2))
+    steps = {(step.stage, step.unit): step for step in record.funnel}
+    assert plan.tasks == steps["trajectories", "task"].entered
+    assert plan.passages == steps["dedup", "passage"].passed
+    stages = {need.stage: need for need in plan.stages}
+    assert set(stages) == set(STAGES) - {"report"}
+    work = {timing.stage: timing.work_seconds for timing in record.timings}
+    for name, need in stages.items():
+        assert need.core_hours * 3600 == pytest.approx(work[name])
+    shards = sum(path.stat().st_size for path in whole_run.glob("*/part-*.parquet"))
+    index = sum(path.stat().st_size for path in run.index.rglob("*") if path.is_file())
+    assert plan.bytes == pytest.approx(shards + index + 1)
+
+
+def test_a_plan_for_twice_the_words_takes_twice_the_cutting_and_no_more_attempts(whole_run: Path) -> None:
+    run = RunFolder(whole_run)
+    record = run.record()
+    words = int(measure_amounts(run, record).words)
+    once, twice = (
+        {
+            need.stage: need
+            for need in scale_up(
+                run,
+                record,
+                WikiSize(name="w", articles=1, words=words * times, dump_bytes=1, source="-"),
+                500,
+                Fleet(machines=times, cores=2),
+            ).stages
+        }
+        for times in (1, 2)
+    )
+    assert twice["cut"].core_hours == pytest.approx(2 * once["cut"].core_hours)
+    assert twice["cut"].hours == pytest.approx(once["cut"].hours)
+    assert twice["index"].hours == pytest.approx(2 * (once["index"].hours or 0)), "one machine builds it"
+    assert twice["trajectories"].core_hours == pytest.approx(once["trajectories"].core_hours)
+
+
+def test_a_plan_for_a_wiki_that_nobody_knows_is_refused(
+    prefect_server: Mapping[str, str], whole_run: Path, tmp_path: Path
+) -> None:
+    code, output = rampforge(prefect_server, "plan", "--scale", "marswiki", "--from", str(whole_run))
+    assert code == 1
+    assert "enwiki" in output
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("{articles: 10, words: 7000, dump_bytes: 1, source: me}")
+    code, output = rampforge(prefect_server, "plan", "--scale", str(mine), "--from", str(whole_run), "--json")
+    assert code == 0, output
+    assert json.loads(output)["wiki"]["words"] == 7000

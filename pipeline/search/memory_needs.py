@@ -61,6 +61,11 @@ def estimate_build(shards: Sequence[Path], block_rows: int, workers: int) -> Nee
         for group in (metadata.row_group(n) for n in range(metadata.num_row_groups)):
             columns = (group.column(n) for n in range(group.num_columns))
             text += sum(c.total_uncompressed_size for c in columns if c.path_in_schema in ("text", "title"))
+    return estimate_sizes(rows, text, block_rows, workers)
+
+
+def estimate_sizes(rows: int, text: int, block_rows: int, workers: int) -> Needs:
+    """The same for so many passages with so many bytes of text and titles."""
     terms = text // BYTES_A_TERM
     blocks = max(1, min(workers, -(-rows // block_rows)))
     block = min(rows, block_rows) * (terms // max(rows, 1)) * COUNTED_TERM_BYTES
