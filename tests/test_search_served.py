@@ -29,6 +29,8 @@ from schemas.funnel import Reject
 from schemas.record import Record
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, SearchStatus, Trajectory
+from tests.export_samples import make_record
+from tests.fault_server import FaultServer
 from tests.passage_samples import draw_passages, make_passage
 from tests.search_samples import serve_index, serving, write_index
 from tests.test_agents import AGAIN, BRIDGE, OTHER, make_task
@@ -140,6 +142,27 @@ def test_serve_leaves_nobody_behind(run: Path, number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.wait(20) == (-9 if number is signal.SIGKILL else 0)
         wait_for(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+
+
+def test_a_simulated_engine_is_served(tmp_path: Path) -> None:
+    """The whole way: a run's configuration, the served engine, a model behind HTTP, and what it wrote, kept."""
+    with FaultServer() as model:
+        model.answer = lambda body: {"content": f"1. **Bridges of Lumea**: {AGAIN}\n2. **Harbour**: {OTHER}"}
+        config = RunConfig.model_validate(
+            {
+                "search": {"engine": "simulated", "simulated": {"documents": 2}},
+                "llm": {"roles": {"default": {"model": "m"}}, "endpoints": {"local": {"url": model.url}}},
+            }
+        )
+        (tmp_path / "run.json").write_text(make_record(config=config.model_dump(mode="json")).model_dump_json())
+        asked = {"queries": ["bridge over the Mara", "harbour"], "topk": 2, "return_scores": True}
+        with served(tmp_path) as (_, url):
+            for _ in range(2):
+                reply = httpx.post(f"{url}/retrieve", json=asked, trust_env=False, timeout=30)
+                assert reply.status_code == 200, reply.text
+                documents = [[item["document"]["contents"] for item in found] for found in reply.json()["result"]]
+                assert documents == [[f'"Bridges of Lumea"\n{AGAIN}', f'"Harbour"\n{OTHER}']] * 2
+        assert len(model.bodies) == 2, "what was written once is kept"
 
 
 def command(*words: str) -> tuple[int, str, str]:

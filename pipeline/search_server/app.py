@@ -1,4 +1,4 @@
-"""The retrieval server, as one worker runs it: an ASGI application over an engine.
+"""The retrieval server, as one worker runs it: what it answers to a request, over an engine.
 
     POST /retrieve       Search-R1's request and response, or ZeroSearch's (retrieve_wire.py)
     GET  /healthz        that it is up, and which engine it serves
@@ -23,17 +23,7 @@ from pydantic import ValidationError
 from pipeline.search.engine import SearchEngine, SearchRequest
 from pipeline.search.retrieve_wire import ENGINE_HEADER, RetrieveRequest, ZeroRequest, read_requests
 from pipeline.search_server.counters import CODES, Counters
-from pipeline.search_server.http_messages import (
-    ClientGoneError,
-    Receive,
-    RequestError,
-    Response,
-    Scope,
-    Send,
-    find_header,
-    read_body,
-    send_response,
-)
+from pipeline.search_server.http_messages import Request, RequestError, Response
 from pipeline.search_server.protocol_page import draw_page, write_openapi
 from pipeline.search_server.query_queue import QueryQueue, QueueFullError
 from pipeline.search_server.reply_writer import ReplyWriter
@@ -46,7 +36,7 @@ RETRY_AFTER = b"1"
 TEXT, PAGE = b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
 FAULTS = (SearchStatus.TIMEOUT, SearchStatus.ERROR)
 
-Handler = Callable[[Scope, Receive], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class RetrievalApp:
@@ -68,53 +58,45 @@ class RetrievalApp:
             "/docs": ("GET", self._show_protocol),
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+    async def answer(self, request: Request) -> Response:
+        """The answer to one request."""
         self._counters.add("in flight")
         try:
-            response = await self._answer(scope, receive)
-        except ClientGoneError:
-            return
+            response = await self._choose(request)(request)
+        except RequestError as error:
+            response = error.response
+        except QueueFullError:
+            what = f"{self._queue.waiting} queries wait already; try again"
+            response = RequestError(503, what, {b"retry-after": RETRY_AFTER}).response
+        except Exception:
+            log.exception("a search request failed")
+            response = RequestError(500, "the search failed; the server's log says why").response
         finally:
             self._counters.add("in flight", -1.0)
             self._counters.put("waiting", self._queue.waiting)
         if response.status in CODES:
             self._counters.add(f"code {response.status}")
-        await send_response(send, response, scope["method"] == "HEAD")
+        return response
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        try:
-            return await self._choose(scope)(scope, receive)
-        except RequestError as error:
-            return error.response
-        except QueueFullError:
-            what = f"{self._queue.waiting} queries wait already; try again"
-            return RequestError(503, what, {b"retry-after": RETRY_AFTER}).response
-        except ClientGoneError:
-            raise
-        except Exception:
-            log.exception("a search request failed")
-            return RequestError(500, "the search failed; the server's log says why").response
-
-    def _choose(self, scope: Scope) -> Handler:
-        path, method = scope["path"], scope["method"]
+    def _choose(self, request: Request) -> Handler:
+        path, method = request.path, request.method
         if path not in self._routes:
             raise RequestError(404, f"nothing is at {path[:100]}; see /docs")
         allowed, handler = self._routes[path]
         if method != allowed and (method, allowed) != ("HEAD", "GET"):
             raise RequestError(405, f"{path} takes {allowed}", {b"allow": allowed.encode()})
         if self._token and path != "/healthz":
-            shown = find_header(scope, b"authorization") or b""
+            shown = request.headers.get(b"authorization", b"")
             if not hmac.compare_digest(shown, self._token):
                 raise RequestError(
                     401, "a token is needed: Authorization: Bearer ...", {b"www-authenticate": b"Bearer"}
                 )
         return handler
 
-    async def _retrieve(self, scope: Scope, receive: Receive) -> Response:
+    async def _retrieve(self, request: Request) -> Response:
         time = asyncio.get_running_loop().time
         started = time()
-        asked = read_question(await read_body(scope, receive, self._settings.max_body))
+        asked = read_question(request.body)
         if isinstance(asked, ZeroRequest):
             (call,) = await self._search([SearchRequest(asked.query)], asked.top_k, tell_faults=False)
             body = self._replies.write_zerosearch(call)
@@ -135,16 +117,16 @@ class RetrievalApp:
             raise RequestError(502, f"the search of {len(failed)} queries failed; query {failed[0][0]}: {failed[0][1]}")
         return calls
 
-    async def _tell_health(self, scope: Scope, receive: Receive) -> Response:
+    async def _tell_health(self, request: Request) -> Response:
         return Response(200, orjson.dumps({"status": "ok", "engine": self._engine.fingerprint}))
 
-    async def _tell_counts(self, scope: Scope, receive: Receive) -> Response:
+    async def _tell_counts(self, request: Request) -> Response:
         return Response(200, self._counters.write().encode(), TEXT)
 
-    async def _tell_protocol(self, scope: Scope, receive: Receive) -> Response:
+    async def _tell_protocol(self, request: Request) -> Response:
         return Response(200, write_openapi(self._settings))
 
-    async def _show_protocol(self, scope: Scope, receive: Receive) -> Response:
+    async def _show_protocol(self, request: Request) -> Response:
         return Response(200, draw_page(self._settings).encode(), PAGE)
 
 

@@ -5,6 +5,7 @@ Promises: any worker tells the sums over all of them; counts outlive the death o
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from ctypes import Array, c_double
 from multiprocessing.context import SpawnContext
@@ -13,11 +14,13 @@ CODES = (200, 400, 401, 404, 405, 408, 413, 422, 500, 502, 503)
 STATUSES = ("ok", "empty", "timeout", "error")
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds of the latency buckets, in seconds."""
+BUCKETS = tuple(f"below {bound:g}" for bound in BOUNDS)
+"""What took longer than the bound before; Prometheus is told the sums."""
 
 COLUMNS = (
     *(f"code {code}" for code in CODES),
     *(f"status {status}" for status in STATUSES),
-    *(f"below {bound:g}" for bound in BOUNDS),
+    *BUCKETS,
     "requests",
     "seconds",
     "documents",
@@ -59,10 +62,8 @@ class Counters:
         """A search request took so long."""
         self.add("requests")
         self.add("seconds", seconds)
-        for bound in reversed(BOUNDS):
-            if seconds > bound:
-                break
-            self.add(f"below {bound:g}")
+        if seconds <= BOUNDS[-1]:
+            self.add(BUCKETS[bisect_left(BOUNDS, seconds)])
 
     def total(self, name: str) -> float:
         """The sum over all workers."""
@@ -80,8 +81,9 @@ class Counters:
         yield from self._describe("documents_total", "counter", "Documents handed out.")
         yield f"rampforge_search_documents_total {self.total('documents'):.0f}"
         yield from self._describe("request_seconds", "histogram", "Time from a search request to its answer.")
-        for bound in BOUNDS:
-            count = self.total(f"below {bound:g}")
+        count = 0.0
+        for bound, bucket in zip(BOUNDS, BUCKETS, strict=True):
+            count += self.total(bucket)
             yield f'rampforge_search_request_seconds_bucket{{le="{bound:g}"}} {count:.0f}'
         yield f'rampforge_search_request_seconds_bucket{{le="+Inf"}} {self.total("requests"):.0f}'
         yield f"rampforge_search_request_seconds_sum {self.total('seconds'):.6f}"

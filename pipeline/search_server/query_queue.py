@@ -1,6 +1,7 @@
 """The line before an engine, in one worker.
 
-Promises: first come, first served; never more queries wait than allowed, unless a single request brings them; the event
+Promises: first come, first served; never more queries wait than allowed, unless a single request brings them; what
+finds nobody in line is searched at once, but once a turn of the event loop, so that the line forms under load; the
 loop gets its turn twice a millisecond or after each search, whichever is later, so that answers leave and new requests
 are heard, or turned away, while a long batch is worked on. A core does one search at a time anyway: nothing is won by
 threads.
@@ -45,6 +46,7 @@ class QueryQueue:
         self._gather = gather
         self._orders: deque[_Order] = deque()
         self._work: asyncio.Task[None] | None = None
+        self._turn_taken = False
         self.waiting = 0
         """Queries not searched yet."""
 
@@ -52,6 +54,11 @@ class QueryQueue:
         """A call for each request, in order. Raises QueueFullError."""
         if not requests:
             return []
+        if self._work is None and not self._turn_taken and len(requests) <= self._gather:
+            # Nobody is in line: a task and two turns of the event loop would cost a good part of the search.
+            self._turn_taken = True
+            asyncio.get_running_loop().call_soon(self._give_turn)
+            return self._engine.search(requests, k)
         if self.waiting and self.waiting + len(requests) > self._most:
             raise QueueFullError
         order = _Order(requests, k, asyncio.get_running_loop().create_future())
@@ -60,6 +67,9 @@ class QueryQueue:
         if self._work is None:
             self._work = asyncio.create_task(self._drain())
         return await order.future
+
+    def _give_turn(self) -> None:
+        self._turn_taken = False
 
     async def _drain(self) -> None:
         time = asyncio.get_running_loop().time

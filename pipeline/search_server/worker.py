@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import signal
 import socket
-from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 
-import uvicorn
-
 from pipeline.errors import RampforgeError
+from pipeline.llm.async_stage import new_event_loop
 from pipeline.search_server.app import RetrievalApp
+from pipeline.search_server.conversation import Conversation
 from pipeline.search_server.counters import Counters
 from pipeline.search_server.settings import ServerSettings
 
-KEEP_ALIVE = 75
-"""Seconds an idle connection is kept: longer than clients keep theirs, so that none is closed under a request."""
 GRACE = 10
 """Seconds that requests under way have to end when the worker is told to stop."""
+LOOK_SECONDS = 1.0
+"""Between two looks at silent clients."""
+POLL_SECONDS = 0.02
 READY = "ready"
 
 
@@ -32,34 +34,38 @@ def run_worker(settings: ServerSettings, listener: socket.socket, counters: Coun
         parent.send((error.what, error.fix))
         return
     app = RetrievalApp(engine, settings, counters)
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
-    )
     counters.begin()
     # What is loaded now stays: collecting must not walk over it in the middle of a request.
     gc.collect()
     gc.freeze()
-    # Uvicorn raises again, when it is done, the signal that ended it.
-    with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(uvicorn.Server(config), listener, parent))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(app, settings.max_body, listener, parent))
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket, parent: Connection) -> None:
-    """Serve; tell the parent when requests are heard, and stop when it is gone."""
+async def _serve(app: RetrievalApp, most_body: int, listener: socket.socket, parent: Connection) -> None:
+    """Serve; tell the parent when requests are heard, and stop when it is gone or a signal says so."""
     loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    clients: set[Conversation] = set()
+    server = await loop.create_server(partial(Conversation, app.answer, most_body, clients), sock=listener)
+    loop.add_reader(parent.fileno(), stopping.set)  # it never writes: what can be read is its end
+    parent.send(READY)
+    while not await _wait_for(stopping, LOOK_SECONDS):
+        for client in tuple(clients):
+            client.look(loop.time())
+    loop.remove_reader(parent.fileno())
+    server.close()
+    for client in tuple(clients):
+        client.finish()
+    ends = loop.time() + GRACE
+    while clients and loop.time() < ends:
+        await asyncio.sleep(POLL_SECONDS)
 
-    def stop() -> None:
-        loop.remove_reader(parent.fileno())
-        server.should_exit = True
 
-    loop.add_reader(parent.fileno(), stop)  # it never writes: what can be read is its end
-    loop.call_soon(parent.send, READY)
-    await server.serve(sockets=[listener])
+async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        return await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return False

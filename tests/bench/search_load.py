@@ -1,26 +1,41 @@
 """A load for retrieval servers: connections in one process, as cheap as Python can make them, and what came of it.
 
-Run as `python -m tests.bench.search_load`, settings as JSON on standard input; prints the figures as JSON. A request
-whose connection is reset is sent again on a new one, once: what HTTP allows a client for a request that may be
-repeated. One that fails a second time, or is answered with anything but 200, counts as lost.
+Run as `python -m tests.bench.search_load`, settings as JSON on standard input; prints the figures as JSON.
+
+Where a rate is given, each request is due at a moment of its own, whatever became of those before it. The loader wakes
+twice a millisecond, sends what is due, and reads what has come; when a reply came, the kernel has noted. So
+it takes little of the processors it shares with the server, and no reply is late for want of a reader. A latency runs
+from the moment the loader finds the request due, so a server that keeps every connection busy is charged for those
+who wait; how late the loader finds them is a figure of its own.
+
+A request whose connection is reset is sent again on a new one, once: what HTTP allows a client for a request that may
+be repeated. One that fails a second time, or is answered with anything but 200, counts as lost.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 import random
+import select
+import socket
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import cycle
-from typing import Any, cast
-
-import uvloop
+from itertools import count, cycle, repeat, takewhile
+from typing import Any
 
 TRIES = 2
+TICK = 0.0005
+PIECE = 1 << 16
+SO_TIMESTAMPNS = 35
+"""Linux: each read tells when the last of its bytes came in. Python's socket module does not name it."""
+STAMP = struct.Struct("qq")
+NOTES = socket.CMSG_SPACE(STAMP.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,127 +47,196 @@ class Load:
     seconds: float
     clients: int = 64
     per_second: float | None = None
-    """Requests started in a second, at random moments; None: each client asks again as soon as it is answered."""
-    per_request: int = 1
-    """Queries in a request."""
+    """Requests due in a second; None: each client asks again as soon as it is answered."""
+    at_random: bool = False
+    """Whether they are due at random moments (a Poisson process), or evenly."""
     topk: int = 3
 
 
 @dataclass(slots=True)
 class Tally:
-    """What came of it."""
+    """What came of it, times in seconds."""
 
     latencies: list[float] = field(default_factory=list)
+    lateness: list[float] = field(default_factory=list)
     lost: int = 0
     resent: int = 0
 
 
-class Connection(asyncio.Protocol):
+class Client:
     """A connection that carries one request at a time."""
 
-    def __init__(self) -> None:
-        self.transport: asyncio.Transport | None = None
-        self._reply: asyncio.Future[int] | None = None
+    def __init__(self, port: int) -> None:
+        self._port = port
         self._received = b""
+        self.socket: socket.socket | None = None
+        self.request = b""
+        self.began = 0.0
+        self.tries = 0
+        self.answered = 0.0
+        """When the last bytes came."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
+    def open(self) -> socket.socket:
+        """Connect. Raises OSError."""
+        self.socket = socket.create_connection(("127.0.0.1", self._port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        return self.socket
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self.transport = None
-        if self._reply is not None and not self._reply.done():
-            self._reply.set_exception(error or ConnectionResetError())
+    def close(self) -> None:
+        """Forget the connection; the next request opens another."""
+        if self.socket is not None:
+            self.socket.close()
+        self.socket, self._received = None, b""
 
-    def data_received(self, data: bytes) -> None:
+    def receive(self) -> int | None:
+        """The status, when the reply is here whole. Raises OSError."""
+        data, notes, _, _ = self.socket.recvmsg(PIECE, NOTES) if self.socket else (b"", [], 0, None)
+        if not data:
+            raise ConnectionResetError
+        self.answered = time.time()  # what counts where the kernel has no note: it begins to take them with a delay
+        for _, _, stamp in notes:
+            seconds, nanoseconds = STAMP.unpack(stamp)
+            self.answered = seconds + nanoseconds / 1e9
         self._received += data
         head, mark, body = self._received.partition(b"\r\n\r\n")
-        if not mark:
-            return
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
-        if len(body) >= length and self._reply is not None:
-            self._received = b""
-            self._reply.set_result(int(head[9:12]))
+        if not mark or len(body) < int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]):
+            return None
+        self._received = b""
+        return int(head[9:12])
 
-    async def ask(self, request: bytes) -> int:
-        """The status of the reply. Raises ConnectionError."""
-        if self.transport is None:
-            raise ConnectionResetError
-        self._reply = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
-        return await self._reply
+
+class Loader:
+    """Puts a load on a server."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._requests = write_requests(load)
+        self._poll = select.epoll()
+        self._clients: dict[int, Client] = {}
+        self._idle: deque[Client] = deque()
+        self._due: deque[float] = deque()
+        self._end = 0.0
+        self.tally = Tally()
+
+    def run(self) -> Tally:
+        """All of it, to the last reply."""
+        for _ in range(self._load.clients):
+            client = Client(self._load.port)
+            self._open(client)
+            self._idle.append(client)
+        begin = time.time()  # the clock of the kernel's notes
+        self._end = begin + self._load.seconds
+        moments = plan_moments(self._load, begin)
+        upcoming = next(moments, None)
+        while upcoming is not None or self._due or len(self._idle) < self._load.clients:
+            now = time.time()
+            while upcoming is not None and upcoming <= now:
+                self._due.append(now)
+                self.tally.lateness.append(now - upcoming)
+                upcoming = next(moments, None)
+            while self._due and self._idle:
+                self._start(self._idle.popleft(), self._due.popleft())
+            self._hear()
+        return self.tally
+
+    def _open(self, client: Client) -> None:
+        number = client.open().fileno()
+        self._poll.register(number, select.EPOLLIN)
+        self._clients[number] = client
+
+    def _close(self, client: Client) -> None:
+        if client.socket is not None:
+            del self._clients[client.socket.fileno()]
+        client.close()
+
+    def _start(self, client: Client, began: float) -> None:
+        client.request, client.began, client.tries = next(self._requests), began, 0
+        self._send(client)
+
+    def _send(self, client: Client) -> None:
+        while client.tries < TRIES:
+            self.tally.resent += client.tries
+            client.tries += 1
+            try:
+                if client.socket is None:
+                    self._open(client)
+                assert client.socket is not None
+                client.socket.sendall(client.request)
+                return
+            except OSError:
+                self._close(client)
+        self.tally.lost += 1
+        self._release(client)
+
+    def _hear(self) -> None:
+        if self._load.per_second is not None:
+            time.sleep(TICK)
+        for number, _ in self._poll.poll(None if self._load.per_second is None else 0):
+            client = self._clients[number]
+            try:
+                status = client.receive()
+            except OSError:
+                self._close(client)
+                if client.request:
+                    self._send(client)
+                continue
+            if status == 200:
+                self.tally.latencies.append(client.answered - client.began)
+            if status is not None:
+                self.tally.lost += status != 200
+                self._release(client)
+
+    def _release(self, client: Client) -> None:
+        client.request = b""
+        self._idle.append(client)
+        if self._load.per_second is None and (now := time.time()) < self._end:
+            self._due.append(now)
+
+
+def plan_moments(load: Load, begin: float) -> Iterator[float]:
+    """When requests are due; where clients ask as soon as they are answered, the first of each."""
+    rate, end = load.per_second, begin + load.seconds
+    if rate is None:
+        return repeat(begin, load.clients)
+    moments = draw_moments(rate, begin) if load.at_random else (begin + number / rate for number in count())
+    return takewhile(lambda moment: moment < end, moments)
+
+
+def draw_moments(rate: float, moment: float) -> Iterator[float]:
+    """Random moments after this one; the same gaps every time."""
+    dice = random.Random(0)
+    while True:
+        moment += dice.expovariate(rate)
+        yield moment
 
 
 def write_requests(load: Load) -> Iterator[bytes]:
     """Requests without end, ready to be sent."""
-    size = load.per_request
-    groups = [load.queries[i : i + size] for i in range(0, len(load.queries) - size + 1, size)]
     head = f"POST /retrieve HTTP/1.1\r\nhost: localhost:{load.port}\r\ncontent-type: application/json\r\n"
-    bodies = (json.dumps({"queries": group, "topk": load.topk, "return_scores": True}).encode() for group in groups)
+    asked = [{"queries": [query], "topk": load.topk, "return_scores": True} for query in load.queries]
+    bodies = [json.dumps(question).encode() for question in asked]
     return cycle([f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in bodies])
-
-
-async def drive(load: Load) -> Tally:
-    """Put the load on the server."""
-    loop, now = asyncio.get_running_loop(), time.perf_counter  # the loop's own clock ticks in milliseconds
-    tally, requests = Tally(), write_requests(load)
-    begin = now()
-    due: asyncio.Queue[float] = asyncio.Queue()
-
-    async def open_connection() -> Connection:
-        return (await loop.create_connection(Connection, "127.0.0.1", load.port))[1]
-
-    async def send(connection: Connection, request: bytes) -> Connection:
-        for tried in range(TRIES):
-            try:
-                if connection.transport is None:
-                    connection = await open_connection()
-                tally.lost += await connection.ask(request) != 200
-                return connection
-            except OSError:
-                tally.resent += tried + 1 < TRIES
-        tally.lost += 1
-        return connection
-
-    async def work() -> None:
-        connection = await open_connection()
-        while (started := await next_start()) < begin + load.seconds:
-            connection = await send(connection, next(requests))
-            tally.latencies.append(now() - started)
-        if connection.transport is not None:
-            connection.transport.close()
-
-    async def next_start() -> float:
-        return now() if load.per_second is None else await due.get()
-
-    async def plan(rate: float) -> None:
-        dice, moment = random.Random(0), begin
-        while moment < begin + load.seconds:
-            moment += dice.expovariate(rate)
-            await asyncio.sleep(moment - now())
-            due.put_nowait(now())
-        for _ in range(load.clients):
-            due.put_nowait(moment)
-
-    planning = asyncio.create_task(plan(load.per_second)) if load.per_second else None
-    await asyncio.gather(*(work() for _ in range(load.clients)))
-    if planning is not None:
-        await planning
-    return tally
 
 
 def summarise(tally: Tally, seconds: float) -> dict[str, float]:
     """The figures of a load."""
-    ordered = sorted(tally.latencies)
-    answered = len(ordered)
+    latencies, lateness = sorted(tally.latencies), sorted(tally.lateness)
     return {
-        "answered": answered,
-        "per_second": answered / seconds,
-        "median_ms": 1000 * ordered[answered // 2],
-        "p99_ms": 1000 * ordered[int(0.99 * answered)],
-        "longest_ms": 1000 * ordered[-1],
+        "answered": len(latencies),
+        "per_second": len(latencies) / seconds,
+        "median_ms": 1000 * take_share(latencies, 0.5),
+        "p99_ms": 1000 * take_share(latencies, 0.99),
+        "longest_ms": 1000 * latencies[-1],
+        "late_ms": 1000 * take_share(lateness, 0.99),
         "lost": tally.lost,
         "resent": tally.resent,
     }
+
+
+def take_share(ordered: Sequence[float], share: float) -> float:
+    """The number that so large a share of the others is below."""
+    return ordered[int(share * len(ordered))]
 
 
 def start_load(load: Load) -> subprocess.Popen[str]:
@@ -177,10 +261,14 @@ def finish_load(process: subprocess.Popen[str]) -> dict[str, float]:
 def main() -> None:
     """Read the settings, put on the load, print the figures."""
     settings: dict[str, Any] = json.load(sys.stdin)
+    started, cpu = time.perf_counter(), time.process_time()
     load = Load(**settings)
-    started = time.perf_counter()
-    tally = uvloop.run(drive(load))
-    sys.stdout.write(json.dumps(summarise(tally, time.perf_counter() - started)) + "\n")
+    if os.sched_getscheduler(0) == os.SCHED_RR:  # before the server too: it stands for clients on machines of their own
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))
+    tally = Loader(load).run()
+    figures = summarise(tally, time.perf_counter() - started)
+    figures["loader_cpu_ms"] = 1000 * (time.process_time() - cpu) / figures["answered"]
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 if __name__ == "__main__":
