@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -30,12 +29,14 @@ class Asked(NamedTuple):
     dataset: str | None
     limit: int
     seed: int
-    diff: Path | None
+    diff: str | None
     force: bool
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A run's folder, a dataset's folder or a shard.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="A run's folder, a dataset's folder or a shard, or its s3:// address.")
+    ],
     row: Annotated[str | None, typer.Option(metavar="ID", help="Show every row with this id, whole.")] = None,
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="Show rows for which this holds, e.g. \"hide = 'passage'\".")
@@ -47,7 +48,7 @@ def inspect(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show so many rows at most.")] = ROWS,
     seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
-    diff: Annotated[Path | None, typer.Option(metavar="RUN_B", help="Show what differs from this run.")] = None,
+    diff: Annotated[str | None, typer.Option(metavar="RUN_B", help="Show what differs from this run.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Compare runs that searched with different engines.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
@@ -65,15 +66,18 @@ def inspect(
     """
     if sum(option is not None for option in (row, diff, where if sample is None else sample)) > 1:
         raise ConfigError("--row, --diff and --where ask for different things", "name one of them")
+    from pipeline.inspecting.places import open_place
+
+    place = open_place(path)
     if web:
         from flows.inspect_web import serve_pages
 
-        serve_pages(path, port, tokenizer)
+        serve_pages(place, port, tokenizer)
         return
     from pipeline.inspecting.errors import UnreadableError
     from pipeline.inspecting.shard_listing import drop_damaged, list_shards
 
-    listing, asked = list_shards(path), Asked(row, where, sample, dataset, limit, seed, diff, force)
+    listing, asked = list_shards(place), Asked(row, where, sample, dataset, limit, seed, diff, force)
     try:
         value, grids = _look(listing, asked)
     except UnreadableError:
@@ -144,14 +148,15 @@ def _find_row(database: LockedDatabase, key: str) -> tuple[Any, Sequence[Grid]]:
     return [asdict(one) for one in found], [tell_row(one.dataset, one.row) for one in found]
 
 
-def _compare(database: LockedDatabase, other: Path, force: bool) -> tuple[Any, Sequence[Grid]]:
+def _compare(database: LockedDatabase, other: str, force: bool) -> tuple[Any, Sequence[Grid]]:
     from pipeline.inspecting.locked_database import LockedDatabase
+    from pipeline.inspecting.places import open_place
     from pipeline.inspecting.plain_text import tell_diff
     from pipeline.inspecting.run_diff import compare_runs
     from pipeline.inspecting.shard_listing import list_shards
     from pipeline.inspecting.summary import summarise
 
-    second = LockedDatabase(list_shards(other))
+    second = LockedDatabase(list_shards(open_place(other)))
     try:
         difference = compare_runs(summarise(database), summarise(second), force)
     finally:

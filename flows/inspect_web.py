@@ -20,6 +20,7 @@ from flows.live_text import describe_stage
 from flows.tokenizers import open_masker
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import LiveView
+from pipeline.inspecting.places import Place
 from pipeline.inspecting.web.app import Surroundings, build_app
 from pipeline.storage.run_folder import RunFolder
 
@@ -27,8 +28,8 @@ HOST = "127.0.0.1"
 GRACE = 2
 
 
-def serve_pages(path: Path, port: int, tokenizer: str | None) -> None:
-    """Serve until Ctrl-C. Raises ConfigError for a port, AssetError for a tokenizer, InspectError for a path."""
+def serve_pages(place: Place, port: int, tokenizer: str | None) -> None:
+    """Serve until Ctrl-C. Raises ConfigError for a port, AssetError for a tokenizer, InspectError for a place."""
     console = Console(stderr=True)
     token = secrets.token_urlsafe(24)
     around = Surroundings(
@@ -36,10 +37,11 @@ def serve_pages(path: Path, port: int, tokenizer: str | None) -> None:
         now=lambda: datetime.now(UTC).isoformat(timespec="seconds"),
         read_live=read_job,
         reviewer=_name_reviewer(),
+        tell=lambda line: console.print(line, soft_wrap=True, highlight=False, markup=False),
         tokenizer=tokenizer or "",
         masker=open_masker(tokenizer) if tokenizer else None,
     )
-    app = build_app(path, token, around)
+    app = build_app(place, token, around)
     listener = _listen(port)
     console.print(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}", soft_wrap=True, highlight=False)
     console.print("opens the pages in a browser on this machine; Ctrl-C ends it")

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.run_record import collect_funnel
-from flows.stage_openers import list_folders
+from flows.stage_openers import fetch_folders
 from pipeline.report.agreement import Comparison, compare_steps, drop_comparisons
 from pipeline.report.collecting import collect_report
 from pipeline.report.handed_over import warn_of_gold
@@ -27,11 +27,14 @@ def print_summary(run: RunFolder, console: Console) -> None:
     if (record := run.find_record()) and record.spending and record.spending.roles:
         console.print(_draw_spending(record.spending))
     if run.report.exists():
-        console.print(f"report: [bold]{run.report}[/]", highlight=False, soft_wrap=True)
+        console.print(f"report: [bold]{run.location}/{run.report.name}[/]", highlight=False, soft_wrap=True)
+    if run.find_manifest("trajectories"):
+        line = f"every attempt, in a browser: [bold]rampforge inspect --web {run.location}[/]"
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _draw_funnel(run: RunFolder) -> Table:
-    table = Table("stage", "unit", title=f"{run.root}: in = out + rejected")
+    table = Table("stage", "unit", title=f"{run.location}: in = out + rejected")
     for column in ("in", "out", "rejected"):
         table.add_column(column, justify="right")
     table.add_column("most common reasons")
@@ -59,7 +62,7 @@ def _draw_acceptance(run: RunFolder) -> Table:
     table = Table("hidden", "masks", title="accepted trajectories")
     for column in ("attempts", "accepted", "share", "answers shown", "accepted of these"):
         table.add_column(column, justify="right")
-    data = collect_report(run.record(), list_folders(run), examples=0)
+    data = collect_report(run.record(), fetch_folders(run), examples=0)
     if data.simulated:
         table.caption = f"[yellow]warning:[/] {warn_of_gold(data.simulated)}"
     for row in data.acceptance:

@@ -13,6 +13,14 @@ from pipeline.report.report_data import Example
 from pipeline.storage.boundary import write_whole
 from schemas.arrow import arrow_schema
 from schemas.funnel import Reject
+from schemas.rounds import (
+    DiversityFigures,
+    MaskAcceptance,
+    NamedCount,
+    RoundRecord,
+    StepSeconds,
+    ValidationFigures,
+)  # fmt: skip
 from schemas.trajectories import SearchStatus
 from tests.report_samples import GOLDS, TEXT, make_examples, make_record, write_shards
 
@@ -43,6 +51,54 @@ def make_poisoned_run(folder: Path) -> Path:
     hostile = Reject(stage=POISON, unit=POISON, input_id=POISON, reason=POISON, detail=POISON)
     write_dataset(folder / "rejects" / "part-spans-0000.parquet", [hostile])
     return folder
+
+
+def make_distillation(folder: Path) -> Path:
+    """Three rounds, each a run, and their union; an export beside them."""
+    records = []
+    for number in range(3):
+        policy = f"teacher-r{number}" if number else "extractive"
+        examples = [change_policy(example, policy) for example in make_examples(24)]
+        run = make_run(folder / f"round-{number:02d}", examples)
+        accepted = sum(example.judgement is not None and example.judgement.accepted for example in examples)
+        records.append(make_round(number, policy, len(examples), accepted + number))
+        once = ("tasks",) if number == 0 else ()  # no task stands there twice
+        for dataset in ("trajectories", "judgements", *once):
+            (folder / "union" / "round-02" / dataset).mkdir(parents=True, exist_ok=True)
+            for path in (run / dataset).iterdir():
+                name = f"part-r{number:02d}-{path.name.removeprefix('part-')}"
+                (folder / "union" / "round-02" / dataset / name).write_bytes(path.read_bytes())
+    write_whole(folder / "union" / "round-02" / "run.json", make_record().model_dump_json().encode())
+    for record in records:
+        write_dataset(folder / "rounds" / f"part-{record.number:02d}.parquet", [record])
+    return folder
+
+
+def change_policy(example: Example, policy: str) -> Example:
+    """The same attempt by another; its id says so."""
+    key = f"{example.trajectory.trajectory_id}-{policy}"
+    trajectory = example.trajectory.model_copy(update={"policy": policy, "trajectory_id": key})
+    judgement = example.judgement and example.judgement.model_copy(update={"trajectory_id": key})
+    return Example(example.task, trajectory, judgement)
+
+
+def make_round(number: int, policy: str, attempts: int, accepted: int) -> RoundRecord:
+    """A round's record, with figures that rise."""
+    share = 0.2 + number / 10
+    return RoundRecord(
+        round_id=f"round{number}", number=number, policy=policy, inputs=(), base=None, checkpoint=None, training=None,
+        mask_counts=(1, 2), wanted=attempts, tasks=attempts, attempts=attempts, unfinished=0, correct=accepted,
+        accepted=accepted, rejects=(NamedCount(name="too_short", count=attempts - accepted),),
+        by_masks=(MaskAcceptance(masks=1, attempts=attempts, accepted=accepted),),
+        diversity=DiversityFigures(
+            distinct_1=share, distinct_2=share, distinct_3=share, query_distinct_2=share, queries_distinct=share,
+            duplicates=0.0, drift=None, searches=(NamedCount(name="2", count=attempts),),
+            turns=(NamedCount(name="1", count=attempts),), kinds=(NamedCount(name="date", count=accepted),),
+        ),
+        validation=ValidationFigures(questions=8, finished=8, recall=share, exact=share, f1=share), regression=None,
+        seconds=(StepSeconds(step="trajectories", seconds=9.0),), overhead=0.01, tokens=1000, cost=0.25 * number,
+        stop="all rounds are done" if number == 2 else None,
+    )  # fmt: skip
 
 
 def poison_example(example: Example) -> Example:

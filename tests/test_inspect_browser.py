@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.headless_chromium import CHROMIUM, Page, open_chromium
-from tests.inspect_samples import POISON, make_poisoned_run, make_run
+from tests.inspect_samples import POISON, make_distillation, make_poisoned_run, make_run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -34,11 +34,14 @@ def address(tmp_path_factory: pytest.TempPathFactory, page: Page) -> Iterator[st
     folder = tmp_path_factory.mktemp("outputs")
     make_poisoned_run(folder / "poisoned")
     make_run(folder / "harbour")
+    make_distillation(folder / "loop")
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen([*SERVER, str(folder)], env=environment, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         started = next(line.strip() for line in server.stderr if line.startswith("http"))
         page.open(started, 1280)
+        for run in ("poisoned", "harbour", "loop-union-round-02"):
+            await_opened(page, f"{started.split('/?')[0]}/{run}/attempts")
         yield started.split("/?")[0]
         server.send_signal(signal.SIGINT)
         _, rest = server.communicate(timeout=30)
@@ -102,6 +105,28 @@ def test_text_stands_out_from_its_ground(page: Page, address: str) -> None:
         for dark in (False, True):
             page.open(f"{address}/harbour/{name}", 1280, dark=dark)
             assert page.evaluate(CONTRAST) == []
+
+
+def test_rounds_are_shown_and_a_bar_filters_by_round(page: Page, address: str) -> None:
+    for width, dark in ((1280, False), (390, True)):
+        page.open(f"{address}/", width, dark=dark)
+        assert page.evaluate("document.querySelectorAll('#rounds-loop .chart').length") > 4
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CONTRAST) == []
+        assert page.complaints() == []
+    page.open(f"{address}/loop-union-round-02/charts", 1280)
+    follow(page, "location.href = document.querySelector('.chart a[href*=\"round=1\"]').getAttribute('href')")
+    assert page.evaluate("location.search") == "?round=1"
+    assert page.evaluate("document.querySelectorAll('[data-row]').length") == 24
+
+
+def await_opened(page: Page, url: str) -> None:
+    """Open a page again and again while the run behind it is being opened."""
+    for _ in range(200):
+        page.open(url, 1280)
+        if not page.evaluate("document.title").startswith("Opening"):
+            return
+    raise AssertionError("the run was never opened")
 
 
 def follow(page: Page, action: str) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import quote
 
@@ -19,11 +20,17 @@ from starlette.testclient import TestClient
 from flows.inspect_web import read_job
 from flows.live_files import write_live
 from flows.review_cli import read_labels
+from pipeline.inspecting.attempts import open_attempts
+from pipeline.inspecting.places import Place, open_place
+from pipeline.inspecting.web import opened_runs
 from pipeline.inspecting.web.app import Surroundings, build_app
 from pipeline.judging.calibration import read_labelled
+from pipeline.report.report_data import Example
 from pipeline.storage.run_folder import RunFolder
 from schemas.live import StageLive
-from tests.inspect_samples import POISON, make_poisoned_run, make_run
+from schemas.trajectories import RoleUsage
+from tests.inspect_samples import POISON, make_distillation, make_poisoned_run, make_run
+from tests.report_samples import make_examples
 
 TOKEN = "a-token"  # noqa: S105  # of a test
 BASE = "http://127.0.0.1:8377"
@@ -35,14 +42,15 @@ PAGES = (
 
 
 @contextmanager
-def open_pages(path: Path, clock: Iterator[float] | None = None) -> Iterator[TestClient]:
+def open_pages(path: Path, clock: Callable[[], float] = lambda: 0.0, patience: float = 60.0) -> Iterator[TestClient]:
     around = Surroundings(
-        clock=lambda: next(clock) if clock else 0.0,
+        clock=clock,
         now=lambda: "2026-01-02T03:04:05+00:00",
         read_live=read_job,
         reviewer="tester",
+        patience=patience,
     )
-    yield TestClient(build_app(path, TOKEN, around), BASE, follow_redirects=False)
+    yield TestClient(build_app(open_place(path), TOKEN, around), BASE, follow_redirects=False)
 
 
 @pytest.fixture
@@ -197,11 +205,86 @@ def test_a_job_under_way_is_followed(run: Path) -> None:
 
 
 def test_shards_that_come_later_are_seen(run: Path) -> None:
-    second = run / "trajectories" / "part-0001.parquet"
+    second, times = run / "trajectories" / "part-0001.parquet", [0.0]
     late = second.read_bytes()
     second.unlink()
-    with open_pages(run, iter((0.0, 0.0, 1000.0, 1000.0, 1000.0))) as client:
+    with open_pages(run, lambda: times[0]) as client:
         client.get("/", params={"token": TOKEN})
         assert "<b>12</b> attempts" in client.get("/harbour/attempts").text
         second.write_bytes(late)
+        assert "<b>12</b> attempts" in client.get("/harbour/attempts").text  # looked at just now
+        times[0] = 1000.0
         assert "<b>24</b> attempts" in client.get("/harbour/attempts").text
+
+
+def test_a_run_that_takes_long_to_open_keeps_nobody_waiting(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, times = Event(), [0.0]
+    opening = open_attempts
+
+    def open_slowly(place: Place) -> Any:
+        assert gate.wait(60)
+        return opening(place)
+
+    monkeypatch.setattr(opened_runs, "open_attempts", open_slowly)
+    with open_pages(run, lambda: times[0], patience=0.01) as client:
+        client.get("/", params={"token": TOKEN})
+        reply = client.get("/harbour/attempts")
+        assert reply.status_code == 503
+        assert 'http-equiv="refresh"' in reply.text
+        assert client.get("/harbour/live").status_code == 200
+        gate.set()
+        assert await_page(client, "/harbour/attempts", "<b>24</b> attempts")
+        gate.clear()
+        (run / "trajectories" / "part-0001.parquet").unlink()
+        times[0] = 1000.0
+        assert "<b>24</b> attempts" in client.get("/harbour/attempts").text  # as it was, while it is opened again
+        gate.set()
+        assert await_page(client, "/harbour/attempts", "<b>12</b> attempts")
+
+
+def await_page(client: TestClient, address: str, text: str) -> bool:
+    """Ask until a text stands on a page."""
+    return any(text in client.get(address).text for _ in range(3000))
+
+
+def test_rounds_are_drawn_and_lead_to_their_attempts(tmp_path: Path) -> None:
+    root = make_distillation(tmp_path / "outputs" / "loop")
+    (tmp_path / "outputs" / "for-trl").mkdir()
+    record = json.loads((root / "round-02" / "run.json").read_text())
+    digest = record["fingerprints"].setdefault("judgements", "0123456789abcdef")
+    (root / "round-02" / "run.json").write_text(json.dumps(record))
+    (tmp_path / "outputs" / "for-trl" / "README.md").write_text(f"# x\n| fingerprint judgements | {digest} |\n")
+    with open_pages(tmp_path / "outputs") as client:
+        client.get("/", params={"token": TOKEN})
+        first = client.get("/").text
+        assert "What is held out" in first
+        assert 'href="/loop-round-01/attempts"' in first
+        assert client.get("/loop-round-01/attempts").status_code == 200
+        union = client.get("/loop-union-round-02/attempts").text
+        assert "<b>72</b> attempts" in union
+        assert '<select name="round">' in union
+        assert "<b>24</b> attempts" in client.get("/loop-union-round-02/attempts?round=1").text
+        assert "attempts?round=2" in client.get("/loop-union-round-02/charts").text
+        lineage = client.get("/loop-round-02/").text
+        assert 'href="/#rounds-loop"' in lineage
+        assert "for-trl" in lineage
+        (root / "rounds" / "part-01.parquet").write_bytes(b"PAR1")
+        assert "no whole record of this version: part-01.parquet" in client.get("/").text
+
+
+def test_a_bar_of_the_costs_leads_to_its_attempts(run: Path) -> None:
+    examples = make_examples(12)
+    dear = [spend(example, 0.003 * number) for number, example in enumerate(examples)]
+    with open_pages(make_run(run.parent / "dear", dear)) as client:
+        client.get("/", params={"token": TOKEN})
+        charts = client.get("/dear/charts").text
+        (part,) = [part for part in charts.split("<figure") if "<b>Cost</b>" in part]
+        links = [link["href"] for tag, link in Tags(part).seen if tag == "a" and link["href"]]
+        counts = [int(client.get(link).text.split('class="count"><b>')[1].split("<")[0]) for link in links]
+        assert len(links) > 2
+        assert sum(counts) == 11  # one cost nothing
+
+
+def spend(example: Example, cost: float) -> Example:
+    usage = RoleUsage(role="planner", model="m", calls=1, prompt_tokens=10, completion_tokens=5, cost=cost)
+    return Example(example.task, example.trajectory.model_copy(update={"usage": (usage,)}), example.judgement)

@@ -39,6 +39,8 @@ class _Axis:
     narrow: Callable[[Any], dict[str, Any]]
     """What a bar changes in the filter."""
     label: Callable[[Any], str] = str
+    fewest: int = 1
+    """Shown from so many bars on."""
 
 
 def _tenth(low: str, high: str) -> Callable[[int], dict[str, Any]]:
@@ -64,7 +66,12 @@ AXES = (
     _Axis(
         "Token F1", "mean over masks, from", TENTH.format("a.f1"), _tenth("min_f1", "max_f1"), lambda n: f"{n / 10:.1f}"
     ),
+    _Axis(
+        "Cost", "money, from", "CASE WHEN a.cost > 0 THEN floor(log2(a.cost))::INT END",
+        lambda n: {"min_cost": 2.0**n, "max_cost": 2.0 ** (n + 1)}, lambda n: f"{2.0**n:.2g}",
+    ),
     _Axis("Who attempted", "policy", "a.policy", lambda n: {"policy": n}),
+    _Axis("Rounds", "round", "a.round", lambda n: {"round": n}, fewest=2),
 )  # fmt: skip
 
 
@@ -78,7 +85,7 @@ def draw_charts(database: LockedDatabase, wanted: AttemptFilter) -> list[LinkedC
             f"GROUP BY bin HAVING bin IS NOT NULL AND CAST(bin AS VARCHAR) <> '' ORDER BY bin LIMIT {MOST_BARS}",
             values,
         ).rows
-        if not rows:
+        if len(rows) < axis.fewest:
             continue
         bars = tuple(Bar(axis.label(key), count, accepted) for key, count, accepted in rows)
         drawn = lay_out(Histogram(axis.title, axis.axis, "attempts", bars))

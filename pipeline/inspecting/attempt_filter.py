@@ -42,16 +42,18 @@ class SortKey(StrEnum):
     F1 = "f1"
     RECALL = "recall"
     COST = "cost"
+    ROUND = "round"
     TOKENS = "tokens"
     REASON = "reason"
 
 
 NOTHING = "''"
 TEXTS = frozenset({SortKey.TITLE, SortKey.REASON})
-EQUALS = ("reason", "masks", "lang", "policy", "hide", "turns", "verdict")
+EQUALS = ("reason", "masks", "lang", "policy", "hide", "turns", "verdict", "round")
 RANGES = {
     "min_f1": "f1 >= ?", "max_f1": "f1 <= ?", "min_recall": "recall >= ?", "max_recall": "recall <= ?",
     "min_difficulty": "difficulty >= ?", "max_difficulty": "difficulty < ?",
+    "min_cost": "cost >= ?", "max_cost": "cost < ?",
 }  # fmt: skip
 WORDS = {
     Place.TASK: (
@@ -91,6 +93,9 @@ class AttemptFilter(BaseModel):
     max_recall: float | None = None
     min_difficulty: float | None = None
     max_difficulty: float | None = None
+    min_cost: float | None = None
+    max_cost: float | None = None
+    round: int | None = None
     words: str | None = Field(None, max_length=500)
     place: Place = Place.TASK
     sort: SortKey = SortKey.ID

@@ -64,26 +64,25 @@ def find_neighbours(database: LockedDatabase, wanted: AttemptFilter, trajectory_
     """The attempts on either side of one, which need not fit the filter itself."""
     condition, values = narrow(database, wanted)
     column = wanted.sort_column()
-    here = database.query(f"SELECT {column} FROM attempts a WHERE a.trajectory_id = ?", [trajectory_id]).rows
-    if not here:
+    found = database.query(f"SELECT {column} FROM attempts a WHERE a.trajectory_id = ?", [trajectory_id], None).rows
+    if not found:
         return Neighbours(None, None)
-    found: list[str | None] = []
-    for backwards in (True, False):
-        sign = ">" if wanted.down == backwards else "<"
-        beyond = f"({column} {sign} ? OR ({column} = ? AND a.trajectory_id {sign} ?))"
-        rows = database.query(
-            f"SELECT a.trajectory_id FROM attempts a WHERE {condition} AND {beyond} "
-            f"ORDER BY {_order(wanted, backwards)} LIMIT 1",
-            [*values, here[0][0], here[0][0], trajectory_id],
-        ).rows
-        found.append(rows[0][0] if rows else None)
-    return Neighbours(*found)
+    here = [found[0][0], found[0][0], trajectory_id]
+    lower, higher = (f"({column} {sign} ? OR ({column} = ? AND a.trajectory_id {sign} ?))" for sign in "<>")
+    # Both in one pass: over a million rows that is most of what opening an attempt takes.
+    key = f"ROW({column}, a.trajectory_id)"
+    (sides,) = database.query(
+        f"SELECT max({key}) FILTER ({lower}), min({key}) FILTER ({higher}) FROM attempts a WHERE {condition}",
+        [*here, *here, *values],
+    ).rows
+    before, after = (side[1] if side is not None else None for side in sides)
+    return Neighbours(after, before) if wanted.down else Neighbours(before, after)
 
 
 def list_choices(database: LockedDatabase) -> dict[str, list[Any]]:
     """What the columns with few values hold, for the filter's menus."""
     choices: dict[str, list[Any]] = {}
-    for column in ("reason", "stop_reason", "masks", "lang", "policy", "hide", "verdict"):
+    for column in ("reason", "stop_reason", "masks", "lang", "policy", "hide", "verdict", "round"):
         sql = f"SELECT DISTINCT {column} FROM attempts WHERE {column} IS NOT NULL ORDER BY 1 LIMIT 50"
         choices[column] = [row[0] for row in database.query(sql).rows]
     kinds = "SELECT DISTINCT unnest(string_split(kinds, '+')) FROM attempts WHERE kinds <> '' ORDER BY 1 LIMIT 20"

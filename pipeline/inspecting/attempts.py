@@ -2,7 +2,7 @@
 
 It is what is filtered, sorted and paged. Up to `RESIDENT` rows it is kept in memory, some 200 bytes a row; beyond that
 it is a view over the shards. Where a row stands in its shard is part of it, so that one trajectory is read without
-looking for it.
+looking for it. Of the nested columns only the leaves that the table needs are read.
 """
 
 # ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
@@ -10,8 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipeline.inspecting.errors import UnreadableError
+from pipeline.inspecting.leaf_columns import count_items, read_field
 from pipeline.inspecting.locked_database import LockedDatabase, scan_shards
+from pipeline.inspecting.places import Place
 from pipeline.inspecting.shard_listing import drop_damaged, list_shards
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement
@@ -22,13 +26,22 @@ from schemas.trajectories import Trajectory
 ATTEMPTS = "attempts"
 RESIDENT = 4_000_000
 BUILD_SECONDS = 900.0
+NO_KINDS = pa.schema(
+    {
+        "file_index": pa.int32(),
+        "file_row_number": pa.int64(),
+        "items": pa.list_(pa.struct({"kind": pa.string()})),
+    }
+).empty_table()
 JOINED: tuple[type[Record], ...] = (Trajectory, MaskTask, Judgement)
 
 _TABLE = """
 CREATE {kind} attempts AS
 SELECT t.trajectory_id, t.task_id, k.title, k.lang, k.mask_count AS masks,
-       array_to_string(list_sort(list_distinct(list_transform(k.spans, lambda s: s.kind))), '+') AS kinds,
-       k.difficulty, t.policy, t.hide, t.attempt::INT AS attempt, len(t.turns)::INT AS turns, t.stop_reason,
+       array_to_string(list_sort(list_distinct(list_transform(s.items, lambda one: one.kind))), '+') AS kinds,
+       k.difficulty, t.policy,
+       coalesce(try_cast(regexp_extract(t.policy, '^teacher-r([0-9]+)$', 1) AS INT), 0) AS round,
+       t.hide, t.attempt::INT AS attempt, n.items::INT AS turns, t.stop_reason,
        coalesce(list_sum(list_transform(t.usage, lambda u: u.cost)), 0)::FLOAT AS cost,
        coalesce(list_sum(list_transform(t.usage, lambda u: u.prompt_tokens + u.completion_tokens)), 0)::BIGINT
            AS tokens,
@@ -36,17 +49,20 @@ SELECT t.trajectory_id, t.task_id, k.title, k.lang, k.mask_count AS masks,
        j.answer_seen, t.file_index::INT AS t_file, t.file_row_number::INT AS t_row,
        k.file_index::INT AS k_file, k.file_row_number::INT AS k_row,
        j.file_index::INT AS j_file, j.file_row_number::INT AS j_row
-FROM {trajectories} t LEFT JOIN {tasks} k ON t.task_id = k.task_id
+FROM {trajectories} t JOIN turn_counts n ON t.file_index = n.file_index AND t.file_row_number = n.file_row_number
+     LEFT JOIN {tasks} k ON t.task_id = k.task_id
+     LEFT JOIN span_kinds s ON k.file_index = s.file_index AND k.file_row_number = s.file_row_number
      LEFT JOIN {judgements} j ON t.trajectory_id = j.trajectory_id
 """
+LEAVES = ("turn_counts", "span_kinds")
 
 
-def open_attempts(path: Path) -> tuple[LockedDatabase, bool]:
-    """Open what lies under a path, with the table, damaged shards left out. False: there are no trajectories.
+def open_attempts(where: Place | Path) -> tuple[LockedDatabase, bool]:
+    """Open what lies in a place, with the table, damaged shards left out. False: there are no trajectories.
 
     Raises InspectError where nothing can be read.
     """
-    listing = list_shards(path)
+    listing = list_shards(where)
     database = LockedDatabase(listing)
     try:
         return database, make_attempts(database)
@@ -65,12 +81,26 @@ def make_attempts(database: LockedDatabase) -> bool:
     if Trajectory.dataset not in listing.datasets:
         return False
     sources = {model.dataset: _source(database, model) for model in JOINED}
+    _read_leaves(database)
     kind = "TABLE" if listing.rows(Trajectory.dataset) <= RESIDENT else "VIEW"
     database.query(_TABLE.format(kind=kind, **sources), seconds=BUILD_SECONDS)
     if kind == "TABLE":
+        for name in LEAVES:
+            database.query(f"DROP TABLE {name}")
         for column in ("trajectory_id", "task_id"):
             database.query(f"CREATE INDEX by_{column} ON attempts ({column})", seconds=BUILD_SECONDS)
     return True
+
+
+def _read_leaves(database: LockedDatabase) -> None:
+    """The tables of what is read leaf by leaf."""
+    datasets = database.listing.datasets
+    turns = count_items(datasets[Trajectory.dataset], "turns")
+    spans = datasets.get(MaskTask.dataset)
+    kinds = read_field(spans, "spans", "kind") if spans else NO_KINDS
+    for name, table in zip(LEAVES, (turns, kinds), strict=True):
+        with database.cursor(BUILD_SECONDS) as cursor:
+            cursor.from_arrow(table).create(name)
 
 
 def _source(database: LockedDatabase, model: type[Record]) -> str:

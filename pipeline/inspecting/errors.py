@@ -11,3 +11,7 @@ class InspectError(RampforgeError):
 
 class UnreadableError(InspectError):
     """Something that lies on disk cannot be read, though it looked whole."""
+
+
+class OpeningError(InspectError):
+    """What was asked for is being opened; asked again later, it is there."""

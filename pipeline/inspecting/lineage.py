@@ -1,15 +1,22 @@
-"""Where a run's data come from: stage after stage, each made from the one before, and whether that still holds."""
+"""Where a run's data come from: stage after stage, each made from the one before, and whether that still holds; and the
+exports that were made from it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import digest_manifest
-from schemas.ledger import StageManifest
+from schemas.judgements import Judgement
+from schemas.ledger import RunRecord, StageManifest
+
+CARD_BYTES = 100_000
+MOST_CARDS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,26 @@ def trace_lineage(run: Path) -> tuple[LineageStep, ...]:
         for stage in ready or left:
             steps[stage] = _describe(manifests[stage], digests)
     return tuple(steps.values())
+
+
+def find_exports(root: Path, record: RunRecord | None) -> tuple[str, ...]:
+    """Folders under `root` whose dataset card names this run's judgements: their paths, counted from there."""
+    digest = record.fingerprints.get(Judgement.dataset) if record else None
+    if digest is None:
+        return ()
+    line = f"| fingerprint {Judgement.dataset} | {digest} |"
+    cards = (card for pattern in ("*/README.md", "*/*/README.md") for card in sorted(root.glob(pattern)))
+    return tuple(
+        card.parent.relative_to(root).as_posix() for card in islice(cards, MOST_CARDS) if line in _read_start(card)
+    )
+
+
+def _read_start(card: Path) -> str:
+    try:
+        with card.open("rb") as file:
+            return file.read(CARD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _read_manifests(run: RunFolder) -> dict[str, StageManifest]:

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 
 from pipeline.inspecting.errors import InspectError, UnreadableError
-from pipeline.inspecting.shard_listing import Listing, ShardOnDisk
+from pipeline.inspecting.shard_listing import Listing, Shard
 
 MEMORY = "1GB"
 SECONDS = 60.0
@@ -59,7 +59,9 @@ class LockedDatabase:
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
         self._db = duckdb.connect(config=SETTINGS)
-        paths = [str(shard.path) for shards in listing.datasets.values() for shard in shards]
+        if (client := listing.place.client()) is not None:
+            self._db.register_filesystem(client)
+        paths = [shard.file.address for shards in listing.datasets.values() for shard in shards]
         # A path is asked for twice: as the pattern that names it, then as itself.
         self._db.execute("SET allowed_paths = $1", [paths + [glob.escape(path) for path in paths]])
         self._db.execute("SET parquet_metadata_cache = true")
@@ -79,7 +81,7 @@ class LockedDatabase:
         """The columns of a dataset, with their types."""
         return {row[0]: str(row[1]) for row in self.query(f"DESCRIBE {quote_name(name)}").rows}
 
-    def query(self, sql: str, parameters: Sequence[Any] = (), seconds: float = SECONDS) -> Found:
+    def query(self, sql: str, parameters: Sequence[Any] = (), seconds: float | None = SECONDS) -> Found:
         """Run a statement of our own. Raises InspectError."""
         with self.cursor(seconds) as cursor:
             cursor.execute(sql, list(parameters))
@@ -105,12 +107,16 @@ class LockedDatabase:
         return name
 
     @contextmanager
-    def cursor(self, seconds: float = SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection for one thread, stopped at the time limit. Raises InspectError, UnreadableError."""
+    def cursor(self, seconds: float | None = SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one thread, stopped at the time limit. Raises InspectError, UnreadableError.
+
+        None is for what is found by its place: a limit costs a thread, and on a busy machine more than the query.
+        """
         cursor = self._db.cursor()
-        timer = Timer(seconds, cursor.interrupt)
-        timer.daemon = True
-        timer.start()
+        timer = Timer(seconds, cursor.interrupt) if seconds is not None else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
         try:
             yield cursor
         except duckdb.InterruptException:
@@ -120,7 +126,8 @@ class LockedDatabase:
         except duckdb.Error as error:
             raise UnreadableError(_first_line(error), "one of the shards may be damaged") from None
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             cursor.close()
 
     def _name_columns(self) -> str:
@@ -148,9 +155,9 @@ def quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def scan_shards(shards: Sequence[ShardOnDisk]) -> str:
+def scan_shards(shards: Sequence[Shard]) -> str:
     """The table function that reads shards. DuckDB takes every path for a pattern, so each is escaped."""
-    names = ", ".join(quote_text(glob.escape(str(shard.path))) for shard in shards)
+    names = ", ".join(quote_text(glob.escape(shard.file.address)) for shard in shards)
     by_name = any(shard.schema != shards[0].schema for shard in shards)
     return f"read_parquet([{names}], hive_partitioning = false, union_by_name = {by_name})"
 

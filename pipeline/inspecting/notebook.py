@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.inspecting.attempts import ATTEMPTS, open_attempts
+from pipeline.inspecting.places import open_place
 from pipeline.inspecting.plain_text import Grid, tell_summary
 from pipeline.inspecting.reading import read_attempt
 from pipeline.inspecting.row_query import RowQuery, read_rows
@@ -26,7 +27,7 @@ class RunReader:
 
     def __init__(self, path: str | Path) -> None:
         """Raises InspectError where nothing can be read."""
-        self._database, self.has_attempts = open_attempts(Path(path))
+        self._database, self.has_attempts = open_attempts(open_place(path))
 
     def summary(self) -> Summary:
         """Sums: rows, funnel, acceptance, reasons."""
@@ -45,7 +46,7 @@ class RunReader:
 
     def __repr__(self) -> str:
         lines = (f"{name}: {self._database.listing.rows(name):,} rows" for name in self._database.listing.datasets)
-        return "\n".join((str(self._database.listing.root), *lines))
+        return "\n".join((self._database.listing.place.address, *lines))
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -54,5 +55,5 @@ class RunReader:
 
 
 def open_run(path: str | Path) -> RunReader:
-    """Open a run's folder, a dataset's folder or a shard. Raises InspectError."""
+    """Open a run's folder, a dataset's folder or a shard, by path or address. Raises InspectError, StorageError."""
     return RunReader(path)

@@ -19,7 +19,9 @@ from pipeline.report.text_pieces import show_controls
 
 CELL_CHARS = 60
 NOTHING = "–"
-LEFT_OUT = frozenset({"task_id", "lang", "policy", "attempt", "cost", "tokens", "judge", "recall", "answer_seen"})
+LEFT_OUT = frozenset(
+    {"task_id", "lang", "policy", "round", "attempt", "cost", "tokens", "judge", "recall", "answer_seen"}
+)
 """Columns of `attempts` that a terminal has no room for; JSON has them."""
 _HARMFUL = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~&])")

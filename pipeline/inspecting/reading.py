@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pyarrow as pa
 from pydantic import ValidationError
 
-from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.locked_database import LockedDatabase, quote_name, scan_shards
+from pipeline.inspecting.errors import InspectError, UnreadableError
+from pipeline.inspecting.locked_database import LockedDatabase, quote_name
+from pipeline.inspecting.shard_listing import Shard
 from pipeline.report.report_data import Example
 from schemas.documents import Document, Redirect
 from schemas.funnel import Reject
@@ -45,7 +47,9 @@ class NamedRow:
 def read_attempt(database: LockedDatabase, trajectory_id: str) -> Example:
     """A trajectory with its task and, where it was judged, its judgement. Raises InspectError."""
     found = database.query(
-        "SELECT t_file, t_row, k_file, k_row, j_file, j_row FROM attempts WHERE trajectory_id = ?", [trajectory_id]
+        "SELECT t_file, t_row, k_file, k_row, j_file, j_row FROM attempts WHERE trajectory_id = ?",
+        [trajectory_id],
+        None,
     ).rows
     if not found:
         raise InspectError(f"no trajectory {trajectory_id[:40]} lies here", "the table of attempts lists them")
@@ -61,13 +65,25 @@ def read_attempt(database: LockedDatabase, trajectory_id: str) -> Example:
 
 def _read_at(database: LockedDatabase, model: type[Row], file: int, row: int) -> Row:
     shard = database.listing.datasets[model.dataset][file]
-    found = database.query(f"SELECT * FROM {scan_shards([shard])} WHERE file_row_number = ?", [row])
     try:
-        return model.model_validate(found.as_dicts()[0])
+        return model.model_validate(_read_row(shard, row))
     except (ValidationError, IndexError):
         raise InspectError(
-            f"{shard.path.name}: row {row} is no {model.__name__} of this version", "use the rampforge that wrote it"
+            f"{shard.file.name}: row {row} is no {model.__name__} of this version", "use the rampforge that wrote it"
         ) from None
+
+
+def _read_row(shard: Shard, row: int) -> dict[str, Any]:
+    """A row by its number. Arrow decodes the row group that holds it in half the time that DuckDB takes for a query."""
+    try:
+        with shard.open() as opened:
+            group = 0
+            while row >= (rows := opened.metadata.row_group(group).num_rows):
+                row, group = row - rows, group + 1
+            found: list[dict[str, Any]] = opened.read_row_group(group).slice(row, 1).to_pylist()
+            return found[0]
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableError(f"{shard.file.name}: {str(error).splitlines()[0][:160]}", "it may be damaged") from None
 
 
 def find_rows(database: LockedDatabase, key: str, limit: int = 20) -> list[NamedRow]:
@@ -93,5 +109,6 @@ def find_id_column(dataset: str, columns: dict[str, str]) -> str | None:
 def list_attempts_of(database: LockedDatabase, task_id: str) -> list[dict[str, Any]]:
     """All attempts at a task, up to `MOST_SIBLINGS`."""
     # Sorted here: a query that sorts does not use the index.
-    rows = database.query(f"SELECT * FROM attempts WHERE task_id = ? LIMIT {MOST_SIBLINGS}", [task_id]).as_dicts()
+    sql = f"SELECT * FROM attempts WHERE task_id = ? LIMIT {MOST_SIBLINGS}"
+    rows = database.query(sql, [task_id], None).as_dicts()
     return sorted(rows, key=lambda row: (row["hide"], row["policy"], row["attempt"], row["trajectory_id"]))

@@ -62,11 +62,11 @@ def summarise(database: LockedDatabase) -> Summary:
     with database.cursor() as cursor:
         acceptance = count_acceptance(cursor) if judged else ()
     return Summary(
-        path=str(listing.root),
+        path=listing.place.address,
         record=record,
         datasets=tuple(
             DatasetSummary(
-                name, listing.rows(name), len(shards), sum(shard.bytes for shard in shards), database.columns(name)
+                name, listing.rows(name), len(shards), sum(shard.file.size for shard in shards), database.columns(name)
             )
             for name, shards in listing.datasets.items()
         ),
@@ -80,7 +80,7 @@ def summarise(database: LockedDatabase) -> Summary:
 def find_record(database: LockedDatabase) -> RunRecord | None:
     """run.json; None where there is none, or one of another version."""
     try:
-        return RunFolder(database.listing.root).find_record()
+        return RunFolder(database.listing.place.folder).find_record()
     except (ValueError, OSError):
         return None
 

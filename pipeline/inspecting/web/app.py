@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -22,8 +21,9 @@ from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from pipeline.errors import RampforgeError
-from pipeline.inspecting.errors import InspectError
+from pipeline.inspecting.errors import InspectError, OpeningError
 from pipeline.inspecting.live_view import ReadLive
+from pipeline.inspecting.places import Place
 from pipeline.inspecting.web.attempt_views import AttemptViews
 from pipeline.inspecting.web.guard import App, Guard
 from pipeline.inspecting.web.opened_runs import RunShelf
@@ -45,15 +45,19 @@ class Surroundings:
     """What a run's job tells."""
     reviewer: str = ""
     """Who reviews."""
+    patience: float = 1.5
+    """Seconds that a page waits for a run to be opened, before it says so."""
+    tell: Callable[[str], None] = lambda line: None
+    """Shows a line in the terminal."""
     tokenizer: str = ""
     """The model whose tokens are shown; empty for none."""
     masker: TokenMasker | None = None
     """Cuts conversations into that model's tokens."""
 
 
-def build_app(path: Path, token: str, around: Surroundings) -> App:
-    """The application for what lies under a path. Raises InspectError where there is nothing."""
-    shelf, renderer = RunShelf(path, around.clock), Renderer()
+def build_app(place: Place, token: str, around: Surroundings) -> App:
+    """The application for what lies in a place. Raises InspectError where there is nothing, StorageError."""
+    shelf, renderer = RunShelf(place, around.clock, around.patience, around.tell), Renderer()
     runs = RunViews(shelf, renderer, around.read_live)
     attempts = AttemptViews(shelf, renderer, around.tokenizer, around.masker)
     reviews = ReviewViews(shelf, renderer, around.now, around.reviewer)
@@ -78,6 +82,8 @@ def build_app(path: Path, token: str, around: Surroundings) -> App:
     app.add_api_route("/{run}/attempts/{key}/review", reviews.keep, methods=["POST"], response_model=None)
 
     def tell_error(request: Request, error: Exception) -> HTMLResponse:
+        if isinstance(error, OpeningError):
+            return renderer.draw("opening.html", 503, what=error.what)
         if isinstance(error, RampforgeError):
             status = 400 if isinstance(error, InspectError) else 500
             return renderer.draw("error.html", status, what=error.what, fix=error.fix)

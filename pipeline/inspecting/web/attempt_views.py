@@ -44,7 +44,7 @@ class AttemptViews:
         opened, wanted = self._open(run), read_filter(request.query_params)
         number = request.query_params.get("page", "")
         page = read_page(opened.database, wanted, int(number) if number.isdecimal() and len(number) < 12 else 1)
-        reviews = ReviewBook(opened.path).read()
+        reviews = ReviewBook(opened.folder).read()
         return self._renderer.draw(
             "attempts.html", run=opened, wanted=wanted, page=page, link=link, heads=HEADS, reviews=reviews
         )
@@ -68,7 +68,7 @@ class AttemptViews:
             view=view_example(1, example),
             neighbours=find_neighbours(opened.database, wanted, key),
             siblings=list_attempts_of(opened.database, example.task.task_id),
-            review=ReviewBook(opened.path).read().get(key),
+            review=ReviewBook(opened.folder).read().get(key),
             formats=list(RenderingName),
         )
 

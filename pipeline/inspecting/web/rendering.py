@@ -9,13 +9,14 @@ from urllib.parse import quote
 
 from fastapi.responses import HTMLResponse, Response
 
+from pipeline.distillation import round_charts
 from pipeline.inspecting.plain_text import write_cell, write_json
 from pipeline.report import bar_charts
 from pipeline.report.page import open_environment
 from pipeline.report.text_pieces import show_controls
 
 KINDS = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
-PACKAGES = ("pipeline.inspecting", "pipeline.report")
+PACKAGES = ("pipeline.inspecting", "pipeline.distillation", "pipeline.report")
 
 
 class Renderer:
@@ -25,9 +26,10 @@ class Renderer:
         self._environment = open_environment(*PACKAGES)
         self._environment.filters |= {"path": quote_segment, "cell": write_cell, "json": lambda v: write_json(v, 1)}
         self._environment.filters |= {"words": lambda text: show_controls(str(text)).replace("_", " ")}
-        self._environment.globals["drawing"] = bar_charts
-        report, own = (files(package) / "templates" for package in PACKAGES[::-1])
-        style = (report / "report.css").read_text("utf-8") + (own / "inspect.css").read_text("utf-8")
+        self._environment.globals |= {"drawing": bar_charts, "round_drawing": round_charts}
+        own, distillation, report = (files(package) / "templates" for package in PACKAGES)
+        sheets = (report / "report.css", distillation / "rounds.css", own / "inspect.css")
+        style = "".join(sheet.read_text("utf-8") for sheet in sheets)
         self._static = {"style.css": style, "script.js": (own / "inspect.js").read_text("utf-8")}
 
     def draw(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:

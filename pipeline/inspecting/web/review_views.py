@@ -33,7 +33,7 @@ class ReviewViews:
     def show_reviews(self, run: str) -> HTMLResponse:
         """Everything said of a run's attempts."""
         opened = self._shelf.open(run)
-        reviews = ReviewBook(opened.path).read()
+        reviews = ReviewBook(opened.folder).read()
         return self._renderer.draw("reviews.html", run=opened, reviews=list(reviews.values())[::-1])
 
     async def keep(self, request: Request, run: str, key: str) -> RedirectResponse:
@@ -50,13 +50,15 @@ class ReviewViews:
 
     def _write(self, run: str, key: str, said: dict[str, str]) -> None:
         opened = self._shelf.open(run)
+        if not opened.place.kept_here:
+            raise InspectError("reviews are kept beside a run on disk; this one lies in a store", "copy the run first")
         read_attempt(opened.database, key)  # what is not there cannot be reviewed
         mark, note = said.get("mark", ""), said.get("note", "").strip()
         if mark == TAKE_BACK:
-            ReviewBook(opened.path).remove(key)
+            ReviewBook(opened.folder).remove(key)
             return
         if mark not in list(Mark) or len(note) > NOTE_CHARS:
             raise InspectError("a review is `good` or `bad`, with a note that is not too long", "send the form again")
-        ReviewBook(opened.path).keep(
+        ReviewBook(opened.folder).keep(
             Review(trajectory_id=key, mark=Mark(mark), note=note, reviewer=self._reviewer, at=self._now())
         )

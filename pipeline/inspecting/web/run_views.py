@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.lineage import trace_lineage
+from pipeline.inspecting.lineage import find_exports, trace_lineage
 from pipeline.inspecting.live_view import ReadLive, read_latest
 from pipeline.inspecting.reading import find_id_column, find_rows
 from pipeline.inspecting.row_query import RowQuery, read_rows
@@ -31,18 +31,18 @@ class RunViews:
 
     def list_runs(self) -> Response:
         """All runs; the only one is shown at once."""
-        found = self._shelf.find()
-        if len(found) == 1:
+        found, rounds = self._shelf.find(), self._shelf.find_rounds()
+        if len(found) == 1 and not rounds:
             return RedirectResponse(f"/{quote(next(iter(found)), safe='')}/", 303)
         runs: list[tuple[str, RunRecord | None, str, bool]] = []
-        for name, path in found.items():
+        for name, place in found.items():
             try:
-                run = self._shelf.read_card(path)
+                run = self._shelf.read_card(place)
             except InspectError as error:
                 runs.append((name, None, error.what, False))
             else:
-                runs.append((name, run, "", self._read_live(path).stage is not None))
-        return self._renderer.draw("runs.html", runs=runs)
+                runs.append((name, run, "", self._read_live(place.folder).stage is not None))
+        return self._renderer.draw("runs.html", runs=runs, rounds=rounds, names=set(found))
 
     def show_run(self, run: str) -> HTMLResponse:
         """A run."""
@@ -54,11 +54,13 @@ class RunViews:
             run=opened,
             summary=summary,
             record=record,
-            steps=trace_lineage(opened.path) if opened.path.is_dir() else (),
+            steps=trace_lineage(opened.folder),
+            rounds=next((view for view in self._shelf.find_rounds() if run.startswith(view.prefix)), None),
+            exports=find_exports(self._shelf.place.folder, record) if opened.place.kept_here else (),
             funnel=draw_funnel(drop_comparisons(summary.funnel)),
             comparisons=compare_steps(summary.funnel),
             data={"acceptance": summary.acceptance, "leaks": None, "simulated": None},
-            live=self._read_live(opened.path),
+            live=self._read_live(opened.folder),
             reject_link=lambda stage, reason: _link_rejects(run, stage, reason, opened.has_attempts),
         )
 
@@ -104,11 +106,11 @@ class RunViews:
 
     def show_live(self, run: str) -> HTMLResponse:
         """A job under way, or what the last one left unfinished."""
-        path = self._shelf.find().get(run)
-        if path is None:
+        place = self._shelf.find().get(run)
+        if place is None:
             raise InspectError(f"no run {run[:80]!r} lies here", "the first page lists the runs")
-        latest, journal_bytes = read_latest(path)
-        live = self._read_live(path)
+        latest, journal_bytes = read_latest(place.folder)
+        live = self._read_live(place.folder)
         return self._renderer.draw("live.html", name=run, live=live, latest=latest, journal_bytes=journal_bytes)
 
 

@@ -1,0 +1,52 @@
+"""The rounds of a self-distillation, as the dataset `rounds` tells of them: read, and drawn over time.
+
+Promises: a record of another version is named, not guessed at; nothing is shown where there are no rounds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from pipeline.distillation.round_charts import RoundChart
+from pipeline.distillation.rounds_page import list_charts
+from pipeline.inspecting.places import Place
+from pipeline.inspecting.shard_listing import SUFFIX
+from schemas.rounds import RoundRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RoundsView:
+    """A distillation."""
+
+    name: str
+    records: tuple[RoundRecord, ...]
+    charts: tuple[RoundChart, ...]
+    fault: str
+    """What could not be read; empty where all could."""
+    prefix: str
+    """What the names of its runs begin with."""
+
+
+def view_rounds(place: Place, name: str, prefix: str) -> RoundsView | None:
+    """What lies in the dataset `rounds` of a folder; None where there is none. Raises StorageError."""
+    folder = next((child for child in place.children() if child.name == RoundRecord.dataset), None)
+    records, faults = [], []
+    if folder is None:
+        return None
+    for file in folder.files():
+        if not file.name.endswith(SUFFIX) or file.leads_out:
+            continue
+        try:
+            with folder.open(file) as shard:
+                records += [RoundRecord.model_validate(row) for row in shard.read().to_pylist()]
+        except (pa.ArrowException, OSError, ValidationError):
+            faults.append(file.name)
+    if not records and not faults:
+        return None
+    records.sort(key=lambda record: record.number)
+    charts = tuple(chart for chart in list_charts(records) if chart) if records else ()
+    fault = f"no whole record of this version: {', '.join(faults)}" if faults else ""
+    return RoundsView(name, tuple(records), charts, fault, prefix)
