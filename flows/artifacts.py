@@ -12,6 +12,7 @@ from contextvars import copy_context
 from typing import Any, Self
 
 from prefect.artifacts import (
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -105,11 +106,22 @@ def publish_run(place: Workplace) -> None:
     """Show the funnel and the way to the report."""
     funnel = [show_step(step) for step in drop_comparisons(collect_funnel(place.run))]
     attempt(lambda: create_table_artifact(table=funnel, key="funnel", description="In = out + rejected"))
-    report = place.run.report.resolve()
-    lines = [f"# {place.run.name}", "", f"Folder: `{place.run.root.resolve()}`"]
-    if report.exists():
-        lines += ["", f"Report: [{report.name}]({report.as_uri()})"]
+    remote = place.run.mirror is not None
+    lines = [f"# {place.run.name}", "", f"Folder: `{place.run.location if remote else place.run.root.resolve()}`"]
+    link = locate_report(place)
+    if link:
+        lines += ["", f"Report: [{place.run.report.name}]({link})"]
+        attempt(lambda: create_link_artifact(link, link_text=f"Report of {place.run.name}", key="report"))
     attempt(lambda: create_markdown_artifact(markdown="\n".join(lines), key="run"))
+
+
+def locate_report(place: Workplace) -> str:
+    """Where a browser, or whoever may read the store, finds the report; empty before there is one."""
+    if not place.run.report.exists():
+        return ""
+    if served := place.config.watch.reports_url:
+        return f"{served.rstrip('/')}/{place.run.name}/{place.run.report.name}"
+    return f"{place.run.location}/{place.run.report.name}" if place.run.mirror else place.run.report.resolve().as_uri()
 
 
 def show_step(step: FunnelStep) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from flows.logs import note_records
 from flows.stages import Workplace
 from flows.trace_export import open_tracing
 from pipeline.asking.concurrent_stage import ConcurrentStage
@@ -73,4 +74,4 @@ def make_stage(place: Workplace, model: ModelService, work: Callable[[Any], Awai
     tracing = open_tracing(place)
     if tracing is not None:
         work = tracing.trace_items(work)
-    return ConcurrentStage(work, place.config.llm.in_flight, model, place.config.llm.limits.grace)
+    return ConcurrentStage(note_records(work), place.config.llm.in_flight, model, place.config.llm.limits.grace)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +19,17 @@ from flows.calibrate_cli import calibrate
 from flows.cli_options import Config, EngineName, Overrides, RayAddress, place_work
 from flows.configuration import load_config, write_yaml
 from flows.deploy_cli import deploy
+from flows.distill_cli import distill, lab
 from flows.doctor_cli import doctor
 from flows.env_cli import env_app
+from flows.eval_cli import evaluate_benchmark
 from flows.export_cli import export
+from flows.gc_cli import collect_garbage
 from flows.inspect_cli import inspect
-from flows.logs import listen_to_ourselves
+from flows.logs import VARIABLE as LOG_FORMAT
+from flows.logs import LogFormat, listen_to_ourselves
 from flows.mask_cli import show_mask
+from flows.migrate_cli import migrate
 from flows.plan_cli import plan
 from flows.prefect_settings import settle_prefect
 from flows.review_cli import review_app
@@ -30,7 +37,7 @@ from flows.rewards_cli import rewards_app
 from flows.search_cli import search_app
 from flows.train_cli import train_app
 from pipeline.errors import ConfigError, RampforgeError
-from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.remote_run import join_location, open_run
 from schemas.config import RunConfig
 
 app = typer.Typer(
@@ -57,23 +64,32 @@ app.command("deploy")(deploy)
 app.command("doctor")(doctor)
 app.command("plan")(plan)
 app.command("calibrate")(calibrate)
+app.command("distill")(distill)
+app.command("lab")(lab)
 app.command("export")(export)
 app.command("show-mask")(show_mask)
 app.command("inspect")(inspect)
+app.command("gc")(collect_garbage)
+app.command("migrate")(migrate)
+app.command("eval")(evaluate_benchmark)
 console = Console(stderr=True)
 
 Sources = Annotated[
     list[str] | None, typer.Argument(help="Dumps, Parquet or jsonl files, folders; else corpus.sources.")
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, e.g. outputs/demo.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder, e.g. outputs/demo, or its URL.")]
 
 
 @app.callback()
 def main_options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar=LOG_FORMAT, help="How standard error is written: for people, or as JSON lines.")
+    ] = LogFormat.TEXT,
 ) -> None:
     """Settle what holds for every command."""
-    listen_to_ourselves(logging.INFO if debug else logging.WARNING)
+    os.environ[LOG_FORMAT] = log_format  # for the processes we start, too
+    listen_to_ourselves(logging.INFO if debug or log_format is LogFormat.JSON else logging.WARNING)
     settle_prefect(debug)
 
 
@@ -82,7 +98,9 @@ def run(
     sources: Sources = None,
     config: Config = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the config's name.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder that runs land in.")] = Path("outputs"),
+    out: Annotated[
+        str, typer.Option(help="Folder that runs land in, or a URL such as s3://BUCKET/outputs.")
+    ] = "outputs",
     limit: Annotated[int | None, typer.Option(min=1, help="Stop at so many tasks.")] = None,
     overrides: Overrides = None,
     redo: Annotated[
@@ -95,18 +113,16 @@ def run(
 
     A run that exists already is continued, if its configuration is the same.
     """
-    from flows.job import redo_from, start_job
+    from flows.job import start_job
     from flows.stage_table import STAGES
 
     placing = place_work(engine, ray_address)
     settings = load_config(config, [*(overrides or []), *_shorthands(sources, limit), *placing])
     if not settings.corpus.sources:
         raise ConfigError("no sources: nothing to read pages from", "rampforge run DUMP.xml.bz2, or --config demo")
-    folder = out / (name or (Path(config).stem if config else "run"))
-    if redo:
-        redo_from(folder, redo)
-    start_job(folder, settings, cache_folder(), list(STAGES))
-    _say_done(RunFolder(folder))
+    folder = join_location(out, name or (Path(config).stem if config else "run"))
+    start_job(folder, settings, cache_folder(), list(STAGES), redo)
+    _say_done(folder)
 
 
 @app.command()
@@ -122,7 +138,7 @@ def resume(
 
     changes = [*(overrides or []), *place_work(engine, ray_address)]
     start_job(folder, load_config(None, changes, _config_of(folder)), cache_folder(), list(STAGES))
-    _say_done(RunFolder(folder))
+    _say_done(folder)
 
 
 @app.command("config")
@@ -137,24 +153,24 @@ def _shorthands(sources: list[str] | None, limit: int | None) -> list[str]:
     return shorthands + ([f"masking.limit={limit}"] if limit else [])
 
 
-def _config_of(folder: Path) -> RunConfig:
-    return RunConfig.model_validate(RunFolder(folder).record().config)
+def _config_of(folder: str) -> RunConfig:
+    return RunConfig.model_validate(open_run(folder, cache_folder()).record().config)
 
 
-def _say_done(folder: RunFolder) -> None:
+def _say_done(folder: str) -> None:
     from flows.summary import print_summary
 
-    print_summary(folder, console)
+    print_summary(open_run(folder, cache_folder()), console)
 
 
-def _run_stages(folder: Path, stages: tuple[str, ...], config: str | None, overrides: list[str]) -> None:
-    from flows.job import redo_from, start_job
+def _run_stages(folder: str, stages: tuple[str, ...], config: str | None, overrides: list[str]) -> None:
+    from flows.job import start_job
 
-    base = _config_of(folder) if RunFolder(folder).find_record() else None
-    if stages == ("report",):  # a picture of what lies there now, so it is always drawn anew
-        redo_from(folder, "report")
-    start_job(folder, load_config(config, overrides, base), cache_folder(), stages)
-    _say_done(RunFolder(folder))
+    base = _config_of(folder) if open_run(folder, cache_folder()).find_record() else None
+    # A report is a picture of what lies there now, so it is always drawn anew.
+    redo = "report" if stages == ("report",) else None
+    start_job(folder, load_config(config, overrides, base), cache_folder(), stages, redo)
+    _say_done(folder)
 
 
 def _add_stage_command(name: str, stages: tuple[str, ...], summary: str) -> None:
@@ -184,7 +200,8 @@ _add_stage_command("report", ("report",), "Draw report.html from what lies in th
 
 
 def main() -> None:
-    """Run the command line; turn errors into one line, the next command, and exit code 1."""
+    """Run the command line; turn errors into one line, the next command, and exit code 1. SIGTERM is like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import publish_stage
 from flows.shard_work import ShardReport, clean_pages
-from flows.sources import find_sources
+from flows.sources import bring_source, find_sources
 from flows.stage_flow import Sitting, enter_stage, note_timing, retry_options
 from flows.stage_gauge import StageGauge
 from flows.stage_table import CORPUS
@@ -57,15 +57,18 @@ def read_source(sitting: Sitting, number: int, source: str, gauge: StageGauge) -
     def read_one() -> list[ShardReport]:
         reports: list[ShardReport] = []
         under_way: set[Future[ShardReport]] = set()
-        pieces = cut_pieces(open_source(source, place.config.corpus), place.config.corpus.pages_per_shard)
+        earlier = {commit.shard: commit for commit in place.run.commits(CORPUS.name)}
+        pieces = cut_pieces(
+            open_source(bring_source(place, source), place.config.corpus), place.config.corpus.pages_per_shard
+        )
         for piece, pages in enumerate(pieces):
             shard = f"{number:03d}-{piece:05d}"
-            done = place.run.find_commit(CORPUS.name, shard)
+            done = earlier.get(shard)
             if done is not None:
                 reports.append(ShardReport(done, 0.0))
                 gauge.enter_earlier(done)
                 continue
-            future = sitting.submit(CORPUS, clean_pages, place.run.root, shard, place.config, place.cache, pages)
+            future = sitting.submit(CORPUS, clean_pages, place.run.location, shard, place.config, place.cache, pages)
             under_way.add(future)
             if len(under_way) >= PIECES_AHEAD * sitting.room(CORPUS):
                 under_way -= _collect(under_way, reports, gauge)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 
+from flows.decontamination import Screen, Screening
 from flows.provenance import rampforge_version
 from pipeline.errors import ConfigError
 from pipeline.exporting.card import CardFacts, write_card
@@ -25,14 +27,18 @@ from pipeline.rendering.token_masks import MaskError, TokenMasker
 from pipeline.storage.boundary import storage_boundary, write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
+from schemas.difficulties import Difficulty
 from schemas.exports import Example, ExportSettings, Purpose
 from schemas.funnel import FunnelStep, Reject
 from schemas.judgements import Judgement
+from schemas.record import Record
 from schemas.simulation import Split
+from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
 REJECTS, STATISTICS, CARD = "rejects.parquet", "statistics.json", "README.md"
+R = TypeVar("R", bound=Record)
 BATCH = 64
 """Examples rendered and tokenised together."""
 
@@ -49,11 +55,17 @@ class Exported:
 
 
 def export_dataset(
-    run: RunFolder, out: Path, settings: ExportSettings, exporter: Exporter, masker: TokenMasker | None = None
+    run: RunFolder,
+    out: Path,
+    settings: ExportSettings,
+    exporter: Exporter,
+    masker: TokenMasker | None = None,
+    screen: Screen | None = None,
 ) -> Exported:
     """Write the files of a trainer, its configuration, rejects, statistics and a card.
 
-    Raises ConfigError when the run is not judged or nothing is left, StorageError.
+    `screen`: the questions of benchmarks; what overlaps them is left out. Raises ConfigError when the run is not judged
+    or nothing is left, StorageError.
     """
     if run.find_manifest("judgements") is None:
         raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
@@ -62,27 +74,39 @@ def export_dataset(
             out.mkdir(parents=True, exist_ok=True)
             spill = ExampleSpill(stack.enter_context(tempfile.TemporaryFile(dir=out)))
         index = ExampleIndex(settings)
-        for example in read_examples(run):
+        rejects = stack.enter_context(ShardWriter(out, REJECTS, Reject, {"version": rampforge_version()}))
+        screening = Screening(screen, rejects)
+        for example in read_examples(run, screening.admits):
             with storage_boundary(out):
                 index.append(example, spill.append(example))
-        rejects = stack.enter_context(ShardWriter(out, REJECTS, Reject, {"version": rampforge_version()}))
         work = _Work(out, settings, exporter, masker, spill, index, rejects)
         done = {table.purpose: work.write(table) for table in work.tables}
         if empty := next((table for table in done.values() if not table.rows[Split.TRAIN]), None):
             raise ConfigError(*_explain_nothing(run, empty.step))
         rejects.close()
-    return _describe(run, work, done)
+    return _describe(run, work, done, screening)
 
 
-def read_examples(run: RunFolder) -> Iterator[Example]:
-    """Every judged trajectory of a run, joined with its task, shard by shard."""
+def read_examples(
+    run: RunFolder, admits: Callable[[MaskTask, Trajectory], bool] = lambda *_: True
+) -> Iterator[Example]:
+    """Every judged trajectory of a run that is admitted, joined with its task, shard by shard."""
     for shard in run.manifest("judgements").shards:
         name = shard.shard
         tasks = {task.task_id: task for task in read_rows(run.shard(MaskTask.dataset, name, ""), MaskTask)}
         judged = {row.trajectory_id: row for row in read_rows(run.shard(Judgement.dataset, name, ""), Judgement)}
+        streams, measured = _read_beside(run, name, TokenStream), _read_beside(run, name, Difficulty)
         for trajectory in read_rows(run.shard(Trajectory.dataset, name, ""), Trajectory):
-            if judgement := judged.get(trajectory.trajectory_id):  # a judge that failed on it has rejected it
-                yield make_example(tasks[trajectory.task_id], trajectory, judgement)
+            judgement, task = judged.get(trajectory.trajectory_id), tasks[trajectory.task_id]
+            if judgement and admits(task, trajectory):  # a judge that failed on it has rejected it
+                stream, difficulty = streams.get(trajectory.trajectory_id), measured.get(trajectory.task_id)
+                yield make_example(task, trajectory, judgement, stream, difficulty)
+
+
+def _read_beside(run: RunFolder, shard: str, model: type[R]) -> dict[str, R]:
+    """The rows of a dataset that not every run has, by id."""
+    path = run.shard(model.dataset, shard, "")
+    return {row.key: row for row in read_rows(path, model)} if path.exists() else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +208,7 @@ def _explain_nothing(run: RunFolder, step: FunnelStep) -> tuple[str, str]:
     return f"nothing to export: of {step.entered:,} trajectories none is left ({reasons})", fix
 
 
-def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done]) -> Exported:
+def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening: Screening) -> Exported:
     """Write what describes the rows: the trainer's configuration, statistics.json, README.md."""
     out, settings = work.out, work.settings
     files = {
@@ -194,14 +218,17 @@ def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done]) -> Export
     written = Written(settings, files, max(table.statistics.longest for table in done.values()))
     configs = work.exporter.write_configs(written)
     statistics = {purpose: table.statistics.describe() for purpose, table in done.items()}
-    funnel = tuple(table.step for table in done.values())
+    funnel = (*screening.funnel(), *(table.step for table in done.values()))
     about = {
         "settings": settings.model_dump(mode="json"),
         "tables": statistics,
         "funnel": [step.model_dump() for step in funnel],
+        "decontamination": screening.describe(),
     }
     columns = {purpose: table.columns for purpose, table in done.items()}
-    card = write_card(CardFacts(work.exporter, written, run.record(), statistics, funnel, columns))
+    card = write_card(
+        CardFacts(work.exporter, written, run.record(), statistics, funnel, columns, screening.describe())
+    )
     for name, text in configs.items():
         write_whole(out / name, text.encode())
     write_whole(out / STATISTICS, orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))

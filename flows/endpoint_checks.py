@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -90,6 +91,14 @@ def _check_endpoint(name: str, endpoint: EndpointConfig) -> tuple[Finding, tuple
 
 def read_models(url: str, key: str) -> tuple[str, ...]:
     """Names of the models that a server lists; none where it has no list. Raises EndpointError."""
+    return tuple(sorted(str(card["id"]) for card in read_cards(url, key)))
+
+
+def read_cards(url: str, key: str) -> list[dict[str, Any]]:
+    """What a server says of the models that it lists, each with its `id`; nothing where it has no list.
+
+    Raises EndpointError.
+    """
     headers: Mapping[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         reply = httpx.get(
@@ -100,12 +109,13 @@ def read_models(url: str, key: str) -> tuple[str, ...]:
             raise RefusedKeyError(f"{url} refuses the key (HTTP {reply.status_code})", fix)
         if reply.status_code >= 500:
             raise EndpointError(f"{url} answers HTTP {reply.status_code}", "see the server's own log")
-        return tuple(sorted(str(model["id"]) for model in reply.json()["data"])) if reply.is_success else ()
+        cards: list[dict[str, Any]] = reply.json()["data"] if reply.is_success else []
+        return cards if all("id" in card for card in cards) else []
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         fix = "start the server, or mend its url"
         raise EndpointError(f"{url} does not answer ({type(error).__name__})", fix) from None
     except (ValueError, KeyError, TypeError):
-        return ()
+        return []
 
 
 def _check_role(config: RunConfig, role: str, served: Mapping[str, tuple[str, ...]]) -> str:

@@ -33,7 +33,7 @@ def list_environments(
         table.add_column(column)
     for name in list_recipes():
         recipe = read_recipe(name)
-        table.add_row(name, recipe.summary, recipe.requirements[0], describe_state(recipe, check))
+        table.add_row(name, recipe.summary, recipe.package, describe_state(recipe, check))
     Console().print(table)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -17,13 +20,16 @@ from flows.artifacts import publish_run
 from flows.chat_models import begin_sitting
 from flows.corpus_flow import run_corpus
 from flows.endpoint_checks import refuse_wrong_keys
+from flows.late_report import lead_and_report
 from flows.live_files import clear_live
-from flows.local_api import local_api
 from flows.model_roles import check_roles, list_roles
+from flows.policy_checks import refuse_wrong_model
+from flows.policy_opening import POLICY
 from flows.pricing import list_chat_roles, settle_prices
 from flows.progress import ProgressBoard
 from flows.ray_pool import RayPool
 from flows.run_record import write_record
+from flows.run_watch import watch_run
 from flows.serving import serve_models
 from flows.stage_flow import Sitting, run_stage
 from flows.stage_table import CORPUS, STAGES, find_spec
@@ -31,25 +37,35 @@ from flows.stages import Workplace
 from flows.trace_export import check_tracing
 from flows.worker_pool import WorkerPool
 from pipeline.errors import StorageError
+from pipeline.storage.remote_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
 from schemas.config import Engine, ExecutionConfig, RunConfig
 
+log = logging.getLogger(__name__)
+
 
 @flow(name="rampforge", flow_run_name="{run}", persist_result=False, validate_parameters=False)
-def run_stages(run: str, root: str, config: dict[str, Any], cache: str, stages: Sequence[str]) -> str:
-    """Bring the named stages of a run to their end, in order; returns the run's folder.
+def run_stages(
+    run: str, root: str, config: dict[str, Any], cache: str, stages: Sequence[str], redo: str | None = None
+) -> str:
+    """Bring the named stages of a run to their end, in order; returns the run's location.
 
-    `config` is a whole `RunConfig` as plain values, `root` the run's folder, `cache` the folder of the assets.
+    `config` is a whole `RunConfig` as plain values, `root` the run's folder or URL, `cache` the folder of the assets;
+    `redo` is a stage that is thrown away first, with all after it.
     """
-    lead_run(Workplace(RunFolder(Path(root)), RunConfig.model_validate(config), Path(cache)), stages)
+    settings = RunConfig.model_validate(config)
+    lead_run(Workplace(open_run(root, Path(cache), settings.store), settings, Path(cache)), stages, redo)
     return root
 
 
-def lead_run(place: Workplace, stages: Sequence[str]) -> None:
+def lead_run(place: Workplace, stages: Sequence[str], redo: str | None = None) -> None:
     """Bring the named stages to their end, inside a flow of Prefect's. Raises RampforgeError."""
     with ExitStack() as stack:
-        stack.enter_context(place.run.locked())
+        stack.enter_context(place.run.locked(f"process {os.getpid()} on {socket.gethostname()}", give_up))
+        watch = stack.enter_context(watch_run(place))
+        if redo:
+            throw_away(place.run, redo)
         wanted = [name for name in stages if find_spec(name).enabled(place.config)]
         owed = [find_spec(name) for name in wanted if place.run.find_manifest(name) is None]
         roles = list_roles(place.config, owed)
@@ -58,17 +74,20 @@ def lead_run(place: Workplace, stages: Sequence[str]) -> None:
         if list_chat_roles(place.config, wanted):
             begin_sitting(place.run)
         served = stack.enter_context(serve_models(place.config, place.cache, place.run.root / "logs"))
+        if POLICY in roles:
+            refuse_wrong_model(served, place.cache)
         stack.callback(clear_live, place.run)  # what the last calls of a stopped run have told
         pool = stack.enter_context(WorkerPool(served.execution.workers, served.llm.limits.grace))
         cluster = stack.enter_context(RayPool(served.execution)) if served.execution.engine is Engine.RAY else None
         if cluster:
-            cluster.check_nodes(place.run.root)
-        sitting = Sitting(replace(place, config=served), pool, ProgressBoard(), cluster)
+            cluster.check_nodes(None if place.run.mirror else place.run.root)
+        sitting = Sitting(replace(place, config=served), pool, ProgressBoard(watch=watch), cluster)
         write_record(place, sitting.timings)  # the place as configured: where our own server listens is no setting
         for name in wanted:
             before = len(sitting.timings)
             run_corpus(sitting) if name == CORPUS.name else run_stage(sitting, find_spec(name))
             write_record(place, sitting.timings[before:])
+            watch.note_stage_end()
     publish_run(place)
 
 
@@ -78,14 +97,20 @@ def settle_config(config: RunConfig, stages: Sequence[str]) -> RunConfig:
     return settle_prices(config, stages)
 
 
-def start_job(root: Path, config: RunConfig, cache: Path, stages: Sequence[str]) -> None:
-    """Run the flow in this process. Raises RampforgeError for anything a user can mend."""
+def start_job(root: str | Path, config: RunConfig, cache: Path, stages: Sequence[str], redo: str | None = None) -> None:
+    """Run the flow in this process. `root`: the run's folder, or its URL. `redo`: a stage to throw away first.
+
+    Raises RampforgeError for anything a user can mend.
+    """
+    if redo:
+        list_redone(redo)
     workers = count_workers(config.execution)
     config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
-    with local_api(), say_how_to_go_on(root):
-        flow_of_run(root.resolve().name, str(root), config.model_dump(mode="json"), str(cache), list(stages))
+    words = (name_run(str(root)), str(root), config.model_dump(mode="json"), str(cache), list(stages), redo)
+    with say_how_to_go_on(root):
+        lead_and_report(Workplace(open_run(root, cache, config.store), config, cache), lambda: flow_of_run(*words))
 
 
 def count_workers(execution: ExecutionConfig) -> int:
@@ -96,7 +121,7 @@ def count_workers(execution: ExecutionConfig) -> int:
 
 
 @contextmanager
-def say_how_to_go_on(root: Path) -> Iterator[None]:
+def say_how_to_go_on(root: str | Path) -> Iterator[None]:
     """Tell whoever stops the run by Ctrl-C what became of it."""
     try:
         yield
@@ -106,10 +131,21 @@ def say_how_to_go_on(root: Path) -> Iterator[None]:
         raise
 
 
-def redo_from(root: Path, stage: str) -> None:
-    """Throw away a stage and all after it. Raises StorageError for a name that is no stage."""
+def give_up(reason: str) -> None:
+    """End the sitting as Ctrl-C does: the run is no longer ours. Called from a thread."""
+    log.error("%s", reason)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def list_redone(stage: str) -> list[str]:
+    """A stage and all after it, in the order of the job. Raises StorageError for a name that is no stage."""
     names = list(STAGES)
     if stage not in names:
         raise StorageError(f"--redo {stage}: no such stage", f"the stages are {', '.join(names)}")
-    for name in reversed(names[names.index(stage) :]):
-        discard_stage(RunFolder(root), name)
+    return names[names.index(stage) :]
+
+
+def throw_away(run: RunFolder, stage: str) -> None:
+    """Throw away a stage and all after it. To be done by whoever holds the run."""
+    for name in reversed(list_redone(stage)):
+        discard_stage(run, name)

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from flows.locations import fetch_data
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.exporting.mask_view import MaskView, build_page, read_row, view_row
 from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow, find_fault
@@ -35,7 +36,12 @@ class MaskFaultError(RampforgeError):
 
 
 def show_mask(
-    place: Annotated[Path, typer.Argument(metavar="RUN_OR_FILE", help="A judged run, or a Parquet file of tokens.")],
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN_OR_FILE", help="A judged run, or a Parquet file of tokens; or a URL.", parser=fetch_data
+        ),
+    ],
     tokenizer: Annotated[str, typer.Option(metavar="MODEL", help="The model to be trained: asset, folder, hub name.")],
     rendering: Annotated[RenderingName, typer.Option(help="Format, for a run.")] = RenderingName.SEARCH_R1,
     row: Annotated[str | None, typer.Option(help="A trajectory's id; default: the first rows.")] = None,

@@ -16,6 +16,7 @@ from rich.console import Console
 from flows.assets_cli import cache_folder
 from flows.cli_options import Config, Overrides
 from flows.configuration import load_config
+from flows.locations import fetch_measured
 from pipeline.errors import ConfigError
 from schemas.plan import Comparison, Plan
 from schemas.scale_plan import Fleet, ScalePlan
@@ -23,18 +24,29 @@ from schemas.scale_plan import Fleet, ScalePlan
 PLAIN_WIDTH = 220
 """Columns without a terminal: nothing is folded."""
 
+Measured = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="RUN",
+        help="Use what was measured in this run (or saved by --save-means).",
+        parser=fetch_measured,
+    ),
+]
+Compared = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN", help="Show what the plan of this run said beside what happened.", parser=fetch_measured
+    ),
+]
+
 
 def plan(
     config: Config = None,
     overrides: Overrides = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Plan for so many tasks.")] = None,
-    measured: Annotated[
-        Path | None,
-        typer.Option("--from", metavar="RUN", help="Use what was measured in this run (or saved by --save-means)."),
-    ] = None,
-    compare: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Show what the plan of this run said beside what happened.")
-    ] = None,
+    measured: Measured = None,
+    compare: Compared = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that serve the models, for GPU-hours.")] = None,
     tokens_per_second: Annotated[
         float | None, typer.Option(min=0.001, help="Tokens, sent and received, that they do in a second together.")

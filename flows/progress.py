@@ -20,6 +20,7 @@ from rich.text import Text
 from flows.artifacts import ProgressArtifact
 from flows.live_files import clear_live, write_live
 from flows.live_text import describe_end, describe_rest, describe_stage, name_many
+from flows.run_watch import RunWatch
 from flows.stage_gauge import StageGauge
 from flows.stages import StageSpec, Workplace
 from flows.stall_watch import StallWatch
@@ -89,8 +90,10 @@ class TerminalView:
 class ProgressBoard:
     """Where stages show how far they are."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, watch: RunWatch | None = None) -> None:
+        """`watch`: who else is told."""
         self.console = console or Console(stderr=True)
+        self._told = watch
 
     @contextmanager
     def stage(self, place: Workplace, spec: StageSpec, total: int | None) -> Iterator[StageGauge]:
@@ -111,6 +114,8 @@ class ProgressBoard:
                 self._end(stop, thread)
                 live = gauge.read()
                 artifact.show(live)
+                if self._told:
+                    self._told.note(live)
                 done = f"[green]done[/] {spec.name:<13}{describe_end(live)}"
                 self.console.print(done, highlight=False, soft_wrap=True)
             finally:
@@ -135,19 +140,30 @@ class ProgressBoard:
         with view:
             while not stop.wait(POLL_SECONDS):
                 live = gauge.read()
-                for line in watch.note(time.monotonic(), live.done, gauge.endpoints):
+                for line in self._list_stalls(watch, live, gauge):
                     self.console.print(Text(line, style="yellow"), soft_wrap=True)
                 if live.calls and watch.stalled:
                     live = live.model_copy(update={"calls": live.calls.model_copy(update={"stalled": watch.stalled})})
                 write_live(place.run.live_stage(spec.name), live)
                 view.show(live)
                 artifact.show(live)
+                if self._told:
+                    self._told.note(live)
+
+    def _list_stalls(self, watch: StallWatch, live: StageLive, gauge: StageGauge) -> Iterator[str]:
+        """What is worth a line; whoever watches is told of a stall, not of its end."""
+        before = watch.stalls
+        for line in watch.note(time.monotonic(), live.done, gauge.endpoints):
+            if self._told and watch.stalls > before:
+                self._told.note_stall(live.stage, line)
+            before = watch.stalls
+            yield line
 
     def _tell_break(self, live: StageLive, error: BaseException, place: Workplace) -> None:
         """Say where a stage stands that did not come to its end, and what is still being done."""
         self.console.print(f"stopped {describe_stage(live)}", highlight=False, markup=False, soft_wrap=True)
         in_flight = live.calls.in_flight if live.calls else 0
-        if isinstance(error, KeyboardInterrupt) and in_flight:
+        if not isinstance(error, Exception) and in_flight:  # Ctrl-C, or Prefect's own word for SIGTERM
             grace = place.config.llm.limits.grace
             self.console.print(
                 f"finishing about {in_flight:,} calls in flight and keeping their replies, for at most {grace:.0f} s; "

@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline.errors import SourceError
+from pipeline.storage.object_store import ObjectStore
 from pipeline.storage.run_folder import RunFolder
+from schemas.locations import is_url
 
 ROW_DECIDING_PACKAGES = (
     "datasketch",
@@ -66,6 +68,8 @@ def fingerprint_source(source: str) -> str:
 
     A source that is no file (a dataset on the hub) is named only. Raises SourceError for a file that cannot be read.
     """
+    if is_url(source):
+        return _fingerprint_object(source)
     path = Path(source)
     if path.is_dir():
         listing = [[str(f.relative_to(path)), f.stat().st_size] for f in sorted(path.rglob("*")) if f.is_file()]
@@ -83,9 +87,19 @@ def fingerprint_source(source: str) -> str:
     return f"{size} bytes, sha256 of the edges {edges.hexdigest()[:16]}"
 
 
+def _fingerprint_object(url: str) -> str:
+    """The same of a file on a store, without bringing it here."""
+    folder, _, name = url.rpartition("/")
+    store = ObjectStore(folder)
+    size = store.measure(name)
+    edges = hashlib.sha256(store.read_range(name, 0, min(size, EDGE_BYTES)))
+    edges.update(store.read_range(name, max(0, size - EDGE_BYTES), size))
+    return f"{size} bytes, sha256 of the edges {edges.hexdigest()[:16]}"
+
+
 def stage_provenance(run: RunFolder, stage: str) -> dict[str, str]:
     """The facts about a stage that go into its files: no time, no path, nothing that differs between equal runs."""
-    started = json.loads((run.ledger(stage) / "stage.json").read_bytes())
+    started = json.loads(run.fetch(run.ledger(stage) / "stage.json").read_bytes())
     return {
         "stage": stage,
         "version": rampforge_version(),

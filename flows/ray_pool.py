@@ -74,7 +74,7 @@ class RayPool:
         with self._lock:
             self._under_way.pop(future, None)
 
-    def check_nodes(self, root: Path) -> None:
+    def check_nodes(self, root: Path | None) -> None:
         """Raise ConfigError unless every node has our version of Python and of rampforge and sees the run's folder."""
         here = describe_node(root)
         for node in self._ray.nodes():
@@ -86,7 +86,7 @@ class RayPool:
                     "run one image on all nodes, over a folder that all of them see or an s3:// address",
                 )
 
-    def _ask_node(self, node: dict[str, Any], root: Path) -> dict[str, str]:
+    def _ask_node(self, node: dict[str, Any], root: Path | None) -> dict[str, str]:
         strategies = import_module("ray.util.scheduling_strategies")
         pinned = strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         reference = self._ray.remote(describe_node).options(num_cpus=0, scheduling_strategy=pinned).remote(root)
@@ -158,10 +158,10 @@ def _shorten(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def describe_node(root: Path) -> dict[str, str]:
-    """What must be the same on every node."""
+def describe_node(root: Path | None) -> dict[str, str]:
+    """What must be the same on every node. `root`: the run's folder, where it lies in one that all must see."""
     return {
         "rampforge": version("rampforge"),
         "python": ".".join(map(str, sys.version_info[:2])),
-        "sees the run": "yes" if root.exists() else f"no ({root})",
+        "sees the run": "yes" if root is None or root.exists() else f"no ({root})",
     }

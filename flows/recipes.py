@@ -34,6 +34,7 @@ def read_recipe(name: str) -> Recipe:
         summary=values["summary"],
         imports=values["imports"],
         requirements=tuple(values["requirements"]),
+        alone=tuple(values.get("alone", ())),
         remove=tuple(values.get("remove", ())),
         variables=values.get("variables", {}),
     )

@@ -10,7 +10,6 @@ from flows.sources import find_models, find_sources
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.planning.actuals import count_accepted, sum_spending
-from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.stage_ledger import digest_manifest
@@ -67,5 +66,5 @@ def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
         cost=sum(role.cost for role in spending.roles) if spending else 0.0,
         spending=spending,
     )
-    write_whole(place.run.root / "run.json", record.model_dump_json(indent=1).encode())
+    place.run.write(place.run.root / "run.json", record.model_dump_json(indent=1).encode())
     return record

@@ -17,6 +17,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from flows.assets_cli import cache_folder
+from flows.locations import fetch_index
 from flows.simulation_cli import simulation_data
 from flows.stages import Workplace
 from pipeline.errors import ConfigError
@@ -39,7 +40,10 @@ Engine = Annotated[EngineKind | None, typer.Option(help="Another engine than the
 
 @search_app.command()
 def serve(
-    folder: Annotated[Path, typer.Argument(metavar="RUN_OR_INDEX", help="A run's folder, or that of an index.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_OR_INDEX", help="A run's folder, or an index; or a URL.", parser=fetch_index),
+    ],
     host: Annotated[str, typer.Option(help="Address; any but the loopback needs --token-env.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
@@ -95,7 +99,12 @@ def serve(
 @search_app.command()
 def query(
     queries: Annotated[list[str], typer.Argument(metavar="QUERY...", help="What to search for.")],
-    index: Annotated[Path, typer.Option("--index", "-i", metavar="RUN_OR_INDEX", help="A run's folder, or an index.")],
+    index: Annotated[
+        Path,
+        typer.Option(
+            "--index", "-i", metavar="RUN_OR_INDEX", help="A run's folder, or an index; or a URL.", parser=fetch_index
+        ),
+    ],
     k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages for each query.")] = 5,
     engine: Engine = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a query.")] = False,

@@ -83,12 +83,9 @@ SOURCES: dict[EngineKind, Callable[[Workplace, str], PassageSource]] = {
 
 
 def open_local_engine(index: Path, config: RunConfig, cache: Path) -> SearchEngine:
-    """The engine that the configuration names, over an index. Raises ConfigError for one that has none."""
-    kind = config.search.engine
-    if kind not in LOCAL:
-        raise ConfigError(f"engine {kind} searches no index of ours", f"set search.engine to {' or '.join(LOCAL)}")
+    """The engine that the configuration names, one of `LOCAL`, over an index. Raises SearchError, ConfigError."""
     check_opening(index, config)
-    return LOCAL[kind](index, config, cache)
+    return LOCAL[config.search.engine](index, config, cache)
 
 
 def open_async_engine(place: Workplace, shard: str) -> AsyncSearchEngine:
@@ -96,7 +93,8 @@ def open_async_engine(place: Workplace, shard: str) -> AsyncSearchEngine:
     search = place.config.search
     hides = True
     if search.engine in LOCAL:
-        engine: AsyncSearchEngine = GatheredSearch(open_local_engine(place.run.index, place.config, place.cache))
+        index = place.run.fetch_index()
+        engine: AsyncSearchEngine = GatheredSearch(open_local_engine(index, place.config, place.cache))
     else:
         source = SOURCES[search.engine](place, shard)
         hides = isinstance(source, HttpSource) and source.hides
@@ -110,14 +108,14 @@ def open_engine(place: Workplace, shard: str) -> SearchEngine:
     """The same for callers that cannot wait."""
     search = place.config.search
     if search.engine in LOCAL and search.hide_copies is None:
-        return open_local_engine(place.run.index, place.config, place.cache)
+        return open_local_engine(place.run.fetch_index(), place.config, place.cache)
     return BlockingSearch(open_async_engine(place, shard))
 
 
 def read_fingerprint(place: Workplace) -> str:
     """The fingerprint of the engine that the configuration names. Raises SearchError, ConfigError."""
     if place.config.search.engine in LOCAL:
-        return open_local_engine(place.run.index, place.config, place.cache).fingerprint
+        return open_local_engine(place.run.fetch_index(), place.config, place.cache).fingerprint
     return SOURCES[place.config.search.engine](place, "").fingerprint
 
 
@@ -131,7 +129,7 @@ def open_term_statistics(place: Workplace) -> Bm25Engine:
     """The run's own BM25 index, for how rare its terms are. Raises SearchError."""
     from pipeline.search.bm25 import Bm25Engine
 
-    return Bm25Engine(place.run.index)
+    return Bm25Engine(place.run.fetch_index())
 
 
 def _least_hits(search: SearchConfig) -> int:

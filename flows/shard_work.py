@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.interruption import INTERRUPTION
+from flows.logs import at_place
 from flows.provenance import stage_provenance
 from flows.shard_reporter import ShardReporter, count_lines
 from flows.stage_table import find_spec
@@ -18,10 +20,12 @@ from flows.trace_export import trace_shard
 from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.stage import Outcome, Stage
-from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.remote_run import open_run
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from schemas.config import RunConfig
 from schemas.ledger import ShardCommit
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +75,19 @@ class TimedStage:
             yield item
 
 
-def prepare_stage(stage: str, root: Path, config: RunConfig, cache: Path) -> float:
+def prepare_stage(stage: str, run: str, config: RunConfig, cache: Path) -> float:
     """Do a stage's work that comes before its shards; the seconds it took."""
     spec = find_spec(stage)
     started = time.perf_counter()
     if spec.prepare is not None:
         with INTERRUPTION.at_work():
-            spec.prepare(Workplace(RunFolder(root), config, cache))
+            spec.prepare(Workplace(open_run(run, cache, config.store), config, cache))
     return time.perf_counter() - started
 
 
-def work_shard(stage: str, root: Path, shard: str, config: RunConfig, cache: Path) -> ShardReport:
+def work_shard(stage: str, run: str, shard: str, config: RunConfig, cache: Path) -> ShardReport:
     """Bring one shard of a stage to its end."""
-    place = Workplace(RunFolder(root), config, cache)
+    place = Workplace(open_run(run, cache, config.store), config, cache)
     spec = find_spec(stage)
     if spec.open is None or spec.read is None:
         raise TypeError(f"stage {stage} has no shards")
@@ -91,27 +95,30 @@ def work_shard(stage: str, root: Path, shard: str, config: RunConfig, cache: Pat
         return run_timed(spec, place, shard, spec.open(place, shard), spec.read(place, shard))
 
 
-def clean_pages(root: Path, shard: str, config: RunConfig, cache: Path, pages: list[RawPage]) -> ShardReport:
+def clean_pages(run: str, shard: str, config: RunConfig, cache: Path, pages: list[RawPage]) -> ShardReport:
     """Make one shard of documents from pages that were read elsewhere."""
     from pipeline.corpus.document_stage import DocumentStage
 
-    place = Workplace(RunFolder(root), config, cache)
+    place = Workplace(open_run(run, cache, config.store), config, cache)
     with INTERRUPTION.at_work():
         return run_timed(find_spec("corpus"), place, shard, DocumentStage(config.corpus), pages)
 
 
 def run_timed(spec: StageSpec, place: Workplace, shard: str, stage: Stage[Any], inputs: Iterable[Any]) -> ShardReport:
     """Run a stage that is open over inputs that are at hand."""
-    plan = ShardPlan(place.run, spec.name, shard, spec.outputs, stage_provenance(place.run, spec.name))
+    outputs = (*spec.outputs, *(spec.also if spec.asks_also(place.config) else ()))
+    plan = ShardPlan(place.run, spec.name, shard, outputs, stage_provenance(place.run, spec.name))
     resumed = 0 if stage.whole_shard else count_lines(place.run.journal(spec.name, shard))
     asked = stage if isinstance(stage, ConcurrentStage) else None
     reporter = ShardReporter(place.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)
     timed = TimedStage(stage, reporter.note)
     with ExitStack() as stack:
+        stack.enter_context(at_place(run=place.run.name, stage=spec.name, shard=shard))
         stack.enter_context(reporter)
         if asked:
             stack.enter_context(trace_shard(place, spec.name, shard))
             stack.enter_context(INTERRUPTION.asking())
         stack.callback(timed.close)
         commit = run_shard(plan, timed, inputs)
+        log.info("finished: %d inputs, %.1f s of work", commit.inputs, timed.seconds)
     return ShardReport(commit, timed.seconds)

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.locations import JudgedRun
 from pipeline.storage.run_folder import RunFolder
 
 
 def simulation_data(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, judged.")],
+    folder: JudgedRun,
     out: Annotated[Path, typer.Option(help="Folder for train.parquet, validation.parquet and rejects.parquet.")],
     informed: Annotated[
         bool, typer.Option("--informed/--query-only", help="Put the masked text and the gold into the prompts.")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from flows.stages import Workplace
 from pipeline.assets.store import asset_revision, find_asset, resolve_model
 from pipeline.corpus.sources import expand_sources
-from pipeline.errors import AssetError
+from pipeline.errors import AssetError, SourceError
+from pipeline.storage.copies import copy_object, list_objects
+from schemas.locations import is_url
 
 ASSET = "asset:"
 JIEBA = "jieba"
@@ -14,8 +16,21 @@ JIEBA = "jieba"
 
 def find_sources(place: Workplace) -> list[str]:
     """Every file or dataset that pages are read from. Raises SourceError or AssetError for what is not there."""
-    sources = tuple(_resolve_source(place, source) for source in place.config.corpus.sources)
-    return expand_sources(place.config.corpus.model_copy(update={"sources": sources}))
+    found: dict[str, None] = {}
+    for source in place.config.corpus.sources:
+        if is_url(source):
+            found |= dict.fromkeys(list_objects(source))
+        else:
+            corpus = place.config.corpus.model_copy(update={"sources": (_resolve_source(place, source),)})
+            found |= dict.fromkeys(expand_sources(corpus))
+    if not found:
+        raise SourceError("there is nothing to read", "name files or folders in corpus.sources")
+    return list(found)
+
+
+def bring_source(place: Workplace, source: str) -> str:
+    """One of the sources as something that can be read here: what lies on a store is copied first."""
+    return str(copy_object(source, place.cache)) if is_url(source) else source
 
 
 def _resolve_source(place: Workplace, source: str) -> str:

@@ -99,7 +99,7 @@ def prepare(sitting: Sitting, spec: StageSpec) -> float:
 
     @task(name=f"{spec.name}-prepare", cache_policy=NO_CACHE, **retry_options(sitting))
     def prepare_one() -> float:
-        return sitting.pool.submit(prepare_stage, spec.name, place.run.root, place.config, place.cache).result()
+        return sitting.pool.submit(prepare_stage, spec.name, place.run.location, place.config, place.cache).result()
 
     seconds: float = prepare_one()
     return seconds
@@ -111,13 +111,14 @@ def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge:
 
     @task(name=spec.name, task_run_name="{shard}", cache_policy=NO_CACHE, **retry_options(sitting))
     def run_one(shard: str) -> ShardReport:
-        future = sitting.submit(spec, work_shard, spec.name, place.run.root, shard, place.config, place.cache)
+        future = sitting.submit(spec, work_shard, spec.name, place.run.location, shard, place.config, place.cache)
         report = future.result()
         gauge.enter(report.commit)
         watch.note(report.commit)
         return report
 
-    done = {shard: place.run.find_commit(spec.name, shard) for shard in shards}
+    earlier = {commit.shard: commit for commit in place.run.commits(spec.name)}
+    done = {shard: earlier.get(shard) for shard in shards}
     reports = [ShardReport(commit, 0.0) for commit in done.values() if commit]
     for report in reports:
         gauge.enter_earlier(report.commit)

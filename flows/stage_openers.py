@@ -13,20 +13,24 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from flows.distillation_tasks import find_plan, open_fresh
+from flows.policy_opening import open_policy, plays_policy
 from flows.quotas import share_out
 from flows.sources import JIEBA, find_revision
 from flows.stages import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.stage import Stage
 from pipeline.storage.aliases import find_aliases
-from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
+from schemas.difficulties import Difficulty
 from schemas.documents import Document, Redirect
 from schemas.funnel import Reject
 from schemas.judgements import Judgement
 from schemas.passages import Chunk, Passage
 from schemas.record import Record
+from schemas.streams import TokenStream
 from schemas.tasks import MaskTask, Proposals, SpanSet
 from schemas.trajectories import Trajectory
 
@@ -39,7 +43,9 @@ DATASETS: tuple[type[Record], ...] = (
     SpanSet,
     MaskTask,
     Trajectory,
+    TokenStream,
     Judgement,
+    Difficulty,
     Reject,
 )
 """What a run folder may hold, in the order it is made."""
@@ -51,12 +57,13 @@ def reading(model: type[Record]) -> Callable[[Workplace, str], Iterator[Any]]:
 
 
 def _read(place: Workplace, model: type[Any], shard: str) -> Iterator[Any]:
-    return read_rows(place.run.shard(model.dataset, shard, ""), model)
+    return read_rows(place.run.part(model.dataset, shard, ""), model)
 
 
 def _list_files(place: Workplace, stage: str, model: type[Record]) -> list[Path]:
     """The files of a finished stage's dataset, in order."""
     shards = place.run.manifest(stage).shards
+    place.run.fetch_dataset(model.dataset)
     return [place.run.shard(model.dataset, shard.shard, stage) for shard in shards]
 
 
@@ -89,6 +96,7 @@ def find_near_duplicates(place: Workplace) -> None:
     with storage_boundary(target), tempfile.TemporaryDirectory(dir=place.run.root, prefix=".duplicates-") as scratch:
         chunks = _list_files(place, "cut", Chunk)
         find_duplicates(chunks, place.config.passages.duplicate_similarity, target, Path(scratch))
+    place.run.publish(target)
 
 
 def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
@@ -97,7 +105,7 @@ def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
     from pipeline.passages.stages import DeduplicateStage
 
     name = place.run.shard(Chunk.dataset, shard, "cut").name
-    return DeduplicateStage(read_duplicates(locate_duplicates(place), name))
+    return DeduplicateStage(read_duplicates(place.run.fetch(locate_duplicates(place)), name))
 
 
 def open_proposals(place: Workplace, shard: str) -> Stage[Any]:
@@ -118,7 +126,7 @@ def open_spans(place: Workplace, shard: str) -> Stage[Any]:
     config = place.config.masking
     proposals = {p.passage_id: p for p in _read(place, Proposals, shard)} if config.extractor else None
     targets = {link.target for passage in _read(place, Passage, shard) for link in passage.links}
-    aliases = find_aliases(place.run.dataset(Redirect.dataset), targets)
+    aliases = find_aliases(place.run.fetch_dataset(Redirect.dataset), targets)
     return SpanStage(config, _open_ner(place), _open_scorer(place), aliases, _sample(place, shard), proposals)
 
 
@@ -158,6 +166,8 @@ def open_tasks(place: Workplace, shard: str) -> Stage[Any]:
     """Spans to tasks."""
     from pipeline.masking.task_stage import TaskStage
 
+    if plan := find_plan(place.run):
+        return open_fresh(place, shard, plan)
     quota = _share_limit(place, "spans", SpanSet, shard, place.config.masking.limit)
     return TaskStage(place.config.masking, place.config.seed, quota=quota)
 
@@ -178,6 +188,7 @@ def build_index(place: Workplace) -> None:
 
     with storage_boundary(place.run.index):
         build_parts(place, _list_files(place, "dedup", Passage))
+    place.run.publish(place.run.index)
 
 
 def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
@@ -186,6 +197,8 @@ def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
     from pipeline.agents.extractive import ExtractiveAgents
     from pipeline.agents.trajectory_stage import TrajectoryStage
 
+    if plays_policy(place.config):
+        return open_policy(place, shard)
     if place.config.agents.policy == "agents":
         from flows.chat_models import make_stage, open_model
         from pipeline.agents.attempt_services import ModelWithEngine
@@ -229,16 +242,16 @@ def read_attempts(place: Workplace, shard: str) -> Iterator[Any]:
 def _group_by_page(place: Workplace, shard: str) -> dict[str, frozenset[str]]:
     """The ids of the passages of each page. A page is never divided between shards."""
     columns = ["document_id", "passage_id"]
-    table = pq.read_table(place.run.shard(Passage.dataset, shard, "dedup"), columns=columns)
+    table = pq.read_table(place.run.part(Passage.dataset, shard, "dedup"), columns=columns)
     pages: dict[str, set[str]] = {}
     for document_id, passage_id in zip(*(table[column].to_pylist() for column in columns), strict=True):
         pages.setdefault(document_id, set()).add(passage_id)
     return {document_id: frozenset(passages) for document_id, passages in pages.items()}
 
 
-def list_folders(run: RunFolder) -> dict[str, Path]:
-    """The folder of every dataset that a run may hold."""
-    return {model.dataset: run.dataset(model.dataset) for model in DATASETS}
+def fetch_folders(run: RunFolder) -> dict[str, Path]:
+    """The folder of every dataset that a run may hold, with all its files in it."""
+    return {model.dataset: run.fetch_dataset(model.dataset) for model in DATASETS}
 
 
 def draw_report(place: Workplace) -> None:
@@ -246,5 +259,5 @@ def draw_report(place: Workplace) -> None:
     from pipeline.report.collecting import collect_report
     from pipeline.report.page import build_report
 
-    data = collect_report(place.run.record(), list_folders(place.run), place.config.report.examples)
-    write_whole(place.run.report, build_report(data).encode())
+    data = collect_report(place.run.record(), fetch_folders(place.run), place.config.report.examples)
+    place.run.write(place.run.report, build_report(data).encode())

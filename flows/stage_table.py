@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flows import stage_openers as openers
+from flows.difficulty_opening import difficulty_facts, list_closed_roles, open_difficulties, read_tried
+from flows.distillation_tasks import round_facts
 from flows.local_engines import index_facts
+from flows.policy_opening import POLICY, plays_policy, policy_facts
 from flows.provenance import fingerprint_sources
 from flows.search_engines import needs_index, read_fingerprint
 from flows.serving import SCORER, names_served_scorer
@@ -20,10 +23,14 @@ from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
 from pipeline.search.simulated_source import ROLE as SIMULATOR
 from pipeline.storage.stage_ledger import digest_manifest
 from schemas.config import RunConfig
+from schemas.difficulties import Difficulty
 from schemas.documents import Document, Redirect
+from schemas.funnel import Reject
 from schemas.judgements import Judgement
 from schemas.passages import Chunk, Passage
+from schemas.record import Record
 from schemas.search_config import EngineKind
+from schemas.streams import TokenStream
 from schemas.tasks import MaskTask, Proposals, SpanSet
 from schemas.trajectories import Trajectory
 
@@ -54,6 +61,17 @@ PROPOSAL_KEYS = (
 """Keys that decide what the extractor is asked, and how often."""
 
 
+DIFFICULTY_KEYS = (
+    "policy.closed_book",
+    "policy.temperature",
+    "policy.top_p",
+    "policy.max_turn",
+    "judging.min_fuzzy",
+    "judging.min_recall",
+)
+"""Keys that decide what is asked without searching, and which answers are right."""
+
+
 def _source_facts(place: Workplace) -> Mapping[str, str]:
     fingerprints = fingerprint_sources(find_sources(place))
     return {f"source {name}": fingerprint for name, fingerprint in fingerprints.items()}
@@ -80,7 +98,7 @@ def _scorer_roles(config: RunConfig) -> tuple[str, ...]:
 
 
 def _agent_roles(config: RunConfig) -> tuple[str, ...]:
-    return AGENT_ROLES if config.agents.policy == "agents" else ()
+    return {"agents": AGENT_ROLES, POLICY: (POLICY,)}.get(config.agents.policy, ())
 
 
 def _attempt_roles(config: RunConfig) -> tuple[str, ...]:
@@ -100,7 +118,7 @@ def _engine_facts(place: Workplace) -> Mapping[str, str]:
 
 
 def _attempt_facts(place: Workplace) -> Mapping[str, str]:
-    return {**_engine_facts(place), **_price_facts(place)}
+    return {**_engine_facts(place), **_price_facts(place), **policy_facts(place)}
 
 
 def _price_facts(place: Workplace) -> Mapping[str, str]:
@@ -167,6 +185,7 @@ _TASKS = StageSpec(
     outputs=(MaskTask,),
     read=openers.read_spanned,
     open=openers.open_tasks,
+    facts=round_facts,
 )
 _INDEX = StageSpec(
     "index",
@@ -189,6 +208,8 @@ _TRAJECTORIES = StageSpec(
     open=openers.open_trajectories,
     facts=_attempt_facts,
     roles=_attempt_roles,
+    also=(TokenStream,),
+    asks_also=plays_policy,
 )
 _JUDGEMENTS = StageSpec(
     "judgements",
@@ -201,6 +222,19 @@ _JUDGEMENTS = StageSpec(
     open=openers.open_judgements,
     roles=_judge_roles,
 )
+_DIFFICULTIES = StageSpec(
+    "difficulties",
+    upstream="tasks",
+    unit="task",
+    decides=DIFFICULTY_KEYS,
+    inputs=MaskTask,
+    outputs=(Difficulty,),
+    read=read_tried,
+    open=open_difficulties,
+    facts=difficulty_facts,
+    enabled=lambda config: config.policy.measures,
+    roles=list_closed_roles,
+)
 REPORT = StageSpec(
     "report",
     upstream="judgements",
@@ -212,9 +246,28 @@ REPORT = StageSpec(
 
 STAGES: dict[str, StageSpec] = {
     spec.name: spec
-    for spec in (CORPUS, _CUT, _DEDUP, _PROPOSALS, _SPANS, _TASKS, _INDEX, _TRAJECTORIES, _JUDGEMENTS, REPORT)
+    for spec in (
+        CORPUS,
+        _CUT,
+        _DEDUP,
+        _PROPOSALS,
+        _SPANS,
+        _TASKS,
+        _INDEX,
+        _TRAJECTORIES,
+        _JUDGEMENTS,
+        _DIFFICULTIES,
+        REPORT,
+    )
 }
 """Every stage, by name, in the order of the job."""
+
+
+def list_models() -> dict[str, type[Record]]:
+    """The model of every dataset that a run may hold, by its name."""
+    written: list[type[Record]] = [model for spec in STAGES.values() for model in spec.outputs + spec.also]
+    written.append(Reject)
+    return {model.dataset: model for model in written}
 
 
 def find_spec(name: str) -> StageSpec:

@@ -52,6 +52,10 @@ class StageSpec:
     """The dataset of `upstream` whose rows are counted as its inputs."""
     outputs: tuple[type[Record], ...] = ()
     """Models of the datasets it writes, besides rejects."""
+    also: tuple[type[Record], ...] = ()
+    """Models of what it writes besides, under configurations that ask for it."""
+    asks_also: Callable[[RunConfig], bool] = _always
+    """Whether the configuration asks for that."""
     read: Callable[[Workplace, str], Iterable[Any]] | None = None
     """Reads the inputs of a shard."""
     open: Callable[[Workplace, str], Stage[Any]] | None = None

@@ -36,6 +36,8 @@ class StallWatch:
     """Watches one stage. Times come in, in seconds from any origin."""
 
     def __init__(self, stage: str, now: float) -> None:
+        self.stalls = 0
+        """Stalls so far."""
         self._stage = stage
         self._endpoints: dict[str, Silence] = {}
         self._whole = Silence(0, 0, now)
@@ -57,6 +59,7 @@ class StallWatch:
             self._whole = Silence(done, 0, now)
         elif now - whole.since > STAGE_STALL and not whole.told:
             whole.told = True
+            self.stalls += 1
             yield f"{self._stage}: nothing finished for {now - whole.since:.0f} s"
 
     def _note_endpoint(self, now: float, endpoint: EndpointLive) -> Iterator[str]:
@@ -70,6 +73,7 @@ class StallWatch:
             silence.since = now
         elif not silence.told and quiet > allow_silence(endpoint):
             silence.told = True
+            self.stalls += 1
             usual = f", {endpoint.usual_seconds:.1f} s is usual" if endpoint.usual_seconds else ""
             fault = f"; last fault: {endpoint.last_fault}" if endpoint.last_fault else ""
             owed = f"{endpoint.in_flight} in flight, {endpoint.waiting} waiting"

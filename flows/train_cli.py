@@ -10,13 +10,19 @@ from rich.console import Console
 
 from flows.doctor_cli import draw_findings
 from flows.findings import State
+from flows.locations import fetch_data
 from schemas.renderings import RenderingName
 from schemas.rewards import RewardName
 from schemas.training import Advantage, Backend, Tuning
 
 train_app = typer.Typer(no_args_is_help=True, help="Fine-tune a model on a judged run, or train it with search.")
 
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="A judged run, or an export of one for TRL.")]
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A judged run, or an export of one for TRL; or a URL.", parser=fetch_data)
+]
+Learnable = Annotated[
+    bool, typer.Option("--learnable", help="Only tasks that were solved sometimes (a run with difficulties/).")
+]
 Base = Annotated[str, typer.Option("--model", "-m", help="The model to start from: an asset, a folder or a hub name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints, log, result and the final model.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps; default: as the epochs give.")]
@@ -118,6 +124,7 @@ def rl(
     checkpointing: Recompute = False,
     max_prompt: Annotated[int, typer.Option(min=16, help="Longest prompt in tokens; longer ones are left out.")] = 2048,
     curriculum: Graded = False,
+    learnable: Learnable = False,
     save_every: Save = 50,
     seed: Seed = 0,
     rendering: Render = RenderingName.SEARCH_R1,
@@ -128,7 +135,7 @@ def rl(
     """Train with search and reward (DAPO); the same command goes on after an interruption."""
     from flows.training import Launch, run_rl
 
-    launch = Launch(data, model, out, rendering, fresh, None, gpus, nodes)
+    launch = Launch(data, model, out, rendering, fresh, None, gpus, nodes, learnable=learnable)
     weights = {"tuning": tuning, "lora_rank": lora_rank, "learning_rate": lr, "bf16": bf16, "schedule": "constant"}
     endpoint = {"url": search, "k": k, "key": search_key, "simulated_steps": simulated_steps}
     rollouts = {"rendering": rendering, "search": endpoint, "group": group, "turns": turns, "reward": reward}

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +20,14 @@ from rich.table import Table
 
 from flows.assets_cli import cache_folder
 from flows.dataset_export import export_dataset
+from flows.decontamination import keep_clean, open_run_screen
+from flows.difficulty_opening import read_difficulties
 from flows.preflight import count_gpus, require_training
 from flows.recipes import open_environment
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.exporting.exporters import EXPORTERS
+from pipeline.policy.learnable import Learnable
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.serving.environments import clean_variables
 from pipeline.storage.run_folder import RunFolder
@@ -33,6 +37,7 @@ from pipeline.training.requests import TrainingError, settle_request
 from pipeline.training.rl_rows import list_export_prompts, list_run_prompts, read_tasks, write_prompts
 from pipeline.training.running import Workshop, run_training
 from pipeline.training.sft_rows import admit_rows, find_rows, read_parquet
+from schemas.difficulties import Difficulty
 from schemas.exports import ExportSettings, RowOrder, Trainer
 from schemas.funnel import FunnelStep
 from schemas.renderings import RenderingName
@@ -61,6 +66,8 @@ class Launch:
     rank: int = 0
     address: str = "127.0.0.1"
     port: int = 29500
+    learnable: bool = False
+    """Only tasks that were solved sometimes, where that was measured."""
 
     def layout(self) -> Layout:
         """The machines."""
@@ -88,16 +95,18 @@ def run_sft(launch: Launch, options: Mapping[str, Any]) -> None:
 def run_rl(launch: Launch, options: Mapping[str, Any]) -> None:
     """Train with search. Raises RampforgeError."""
     request = _build(RlRequest, launch, options)
-    folder = TrainingFolder(launch.out)
+    folder, overlapping = TrainingFolder(launch.out), Counter[str]()
     with _locked(launch):
         tokenizer = load_tokenizer(request.base)
         rendering, run = request.rollouts.rendering, RunFolder(launch.data)
         if run.find_record():
-            rows = list_run_prompts(read_tasks(run), rendering, request.curriculum)
+            learnable = Learnable(sometimes=launch.learnable)
+            tasks = keep_clean(open_run_screen(run, cache_folder()), read_tasks(run), overlapping)
+            rows = list_run_prompts(tasks, rendering, request.curriculum, _read_measured(run, launch), learnable)
         else:
             rows = list_export_prompts(find_rows(launch.data, "rl"), rendering)
         funnel = write_prompts(rows, folder, tokenizer, request.max_prompt)
-        told = f"{funnel.passed} tasks; left out: {funnel.rejected or 'none'}"
+        told = f"{funnel.passed} tasks; left out: {funnel.rejected | dict(overlapping) or 'none'}"
         console.print(told, soft_wrap=True, highlight=False)
         settle_request(folder, request, launch.fresh)
         if request.backend is Backend.VERL:
@@ -108,6 +117,15 @@ def run_rl(launch: Launch, options: Mapping[str, Any]) -> None:
         fleet = _count_fleet(launch)
         require_training(launch.out, request.base, launch.layout(), request.backend, request.rollouts.search.url)
         _train(request, fleet, funnel)
+
+
+def _read_measured(run: RunFolder, launch: Launch) -> dict[str, Difficulty]:
+    """How often the tasks of a run were solved. Raises ConfigError when that is asked for and was not measured."""
+    measured = read_difficulties(run)
+    if launch.learnable and not measured:
+        fix = f"rampforge resume {run.root} --set policy.difficulties=true"
+        raise ConfigError(f"{run.root}: nobody has measured how often its tasks are solved", fix)
+    return measured
 
 
 def load_tokenizer(base: str) -> Any:
@@ -142,7 +160,8 @@ def _write_sft_rows(launch: Launch, request: SftRequest) -> FunnelStep:
         settings = ExportSettings(
             trainer=Trainer.TRL, rendering=launch.rendering, tokenizer=name, order=order, split=0.0, seed=request.seed
         )
-        export_dataset(run, data, settings, EXPORTERS[Trainer.TRL], masker)
+        screen = open_run_screen(run, cache_folder())
+        export_dataset(run, data, settings, EXPORTERS[Trainer.TRL], masker, screen)
     rows = read_parquet(find_rows(data))
     admitted = admit_rows(rows, TrainingFolder(launch.out), request.max_length, len(tokenizer))
     console.print(

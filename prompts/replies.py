@@ -100,6 +100,13 @@ class ExtractReply(Reply):
     spans: list[SpanItem]
 
 
+class AnswerReply(Reply):
+    """Of whoever answers a question from passages."""
+
+    reason: Text = ""
+    answer: Line | None
+
+
 VERDICT_WORDS = {
     **{"correct": "correct", "incorrect": "incorrect", "unjudgeable": "unjudgeable"},
     **{"正确": "correct", "错误": "incorrect", "不正确": "incorrect", "无法判断": "unjudgeable"},
@@ -232,3 +239,4 @@ REWRITE = ReplyContract("rewrite", RewriteReply, "queries", tag="query", several
 OBSERVE = ReplyContract("observe", ObserveReply, "conclusion")
 EXTRACT = ReplyContract("extract_spans", ExtractReply, "spans")
 JUDGE = ReplyContract("judge_answer", JudgeReply, "verdict", tag="verdict", line=_VERDICT_LINE)
+ANSWER = ReplyContract("answer_passages", AnswerReply, "answer", tag="answer")

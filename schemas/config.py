@@ -1,7 +1,7 @@
 """The configuration of a run, by section. A YAML file has the same shape; `--set section.key=value` overrides a key.
 
-Sections decide rows; `execution`, `serving` and `search_service` cannot change a row, nor can `llm` apart from
-`llm.roles` and the prices of the agents' models: only these a run may be continued under with other values.
+Sections decide rows; `execution`, `store`, `watch`, `serving` and `search_service` cannot change a row, nor can `llm`
+apart from `llm.roles` and the prices of the agents' models: only these a run may be continued under with other values.
 """
 
 from __future__ import annotations
@@ -9,15 +9,19 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from schemas.evaluations import DecontaminationConfig
 from schemas.llm_config import LlmConfig
+from schemas.locations import find_secret
 from schemas.policies import PolicyConfig
 from schemas.record import Frozen
 from schemas.rounds import DistillConfig
 from schemas.search_config import SearchConfig, SearchServiceConfig
 from schemas.serving_config import ServingConfig
+from schemas.store_config import StoreConfig
 from schemas.tasks import AnswerStyle
+from schemas.watch_config import WatchConfig
 
 
 class SourceFormat(StrEnum):
@@ -35,7 +39,7 @@ class CorpusConfig(Frozen):
     """Where pages come from and which are kept."""
 
     sources: tuple[str, ...] = ()
-    """Files, folders, globs, `asset:NAME`, or `hf:DATASET[/CONFIG]`."""
+    """Files, folders, globs, `asset:NAME`, `hf:DATASET[/CONFIG]`, or URLs such as `s3://BUCKET/DUMP.xml.bz2`."""
     format: SourceFormat = SourceFormat.AUTO
     """How the sources are written; `auto` looks at names and first bytes."""
     lang: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[a-z]+)?$")
@@ -48,6 +52,14 @@ class CorpusConfig(Frozen):
     """A page with less text than this is rejected as `too_short`."""
     max_page_chars: int = Field(default=4_000_000, ge=1000)
     """A page with more markup than this is rejected as `page_too_large`."""
+
+    @field_validator("sources")
+    @classmethod
+    def _refuse_secrets(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        for source in sources:
+            if secret := find_secret(source):
+                raise ValueError(f"a URL carries {secret}: credentials come from the environment, a profile or a role")
+        return sources
 
 
 class PassagesConfig(Frozen):
@@ -226,5 +238,11 @@ class RunConfig(Frozen):
     """What the report shows."""
     distill: DistillConfig = DistillConfig()
     """Rounds of self-distillation; a run by itself does not look here."""
+    decontamination: DecontaminationConfig = DecontaminationConfig()
+    """What must not be trained on; a run by itself does not look here, an export does."""
     execution: ExecutionConfig = ExecutionConfig()
     """How the work is run."""
+    watch: WatchConfig = WatchConfig()
+    """Who is told how a run goes."""
+    store: StoreConfig = StoreConfig()
+    """How a run is kept on an object store, when it lies on one."""

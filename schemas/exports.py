@@ -6,8 +6,10 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from schemas.difficulties import Difficulty
 from schemas.record import Frozen
 from schemas.renderings import Question, RenderingName, Transcript
+from schemas.streams import TokenStream
 from schemas.tasks import SpanKind
 
 
@@ -70,6 +72,10 @@ class ExportSettings(Frozen):
     """Rows made from one page at most."""
     max_per_kind: int | None = Field(default=None, ge=1)
     """Rows with a mask of one kind at most; a row counts for each kind that it masks."""
+    memorised: float | None = Field(default=None, ge=0, le=1)
+    """Leave out tasks of whose closed-book attempts a larger share was right; None keeps them."""
+    learnable: bool = False
+    """Prompts only from tasks that were solved sometimes: not always, not never."""
     max_tokens: int | None = Field(default=None, ge=1)
     """A longer conversation is left out, never cut; needs a tokenizer."""
     train_observations: bool = False
@@ -87,6 +93,10 @@ class Example(Frozen):
     """The task it attempted."""
     document_id: str
     """The page the task is made from."""
+    page_id: int
+    """The page's number in its wiki."""
+    passage_id: str
+    """The passage the task is made from."""
     title: str
     """The page's title."""
     policy: str
@@ -99,12 +109,16 @@ class Example(Frozen):
     """Perplexity of each hidden span."""
     difficulty: float | None
     """The task's."""
+    measured: Difficulty | None = None
+    """How often it was solved, where that was measured."""
     golds: tuple[tuple[str, ...], ...]
     """For each hidden span its text and then its aliases."""
     question: Question
     """What a solver is given."""
     transcript: Transcript | None
     """What was thought, searched and answered; None where it cannot teach."""
+    stream: TokenStream | None = None
+    """What a trained model wrote, as tokens."""
     fault: str | None
     """Why it cannot teach: a reason code."""
     fault_detail: str = ""

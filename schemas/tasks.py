@@ -51,6 +51,11 @@ class Span(Frozen):
     perplexity: float | None
     """exp of the mean negative log-likelihood of its tokens; None when no language model was asked."""
 
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """Every way to write it, its own text first: what an answer is compared with."""
+        return (self.text, *self.aliases)
+
 
 class ProposedSpan(Frozen):
     """A stretch of a passage that a language model would hide."""

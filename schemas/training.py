@@ -11,8 +11,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from schemas.policies import StreamBounds
 from schemas.record import Frozen
-from schemas.renderings import RenderingName
 from schemas.rewards import JudgeEndpoint, RewardName
 
 
@@ -146,26 +146,14 @@ class SearchEndpoint(Frozen):
     """For a simulated engine: the steps of ZeroSearch's noise curriculum; each request then tells the step it is at."""
 
 
-class Rollouts(Frozen):
+class Rollouts(StreamBounds):
     """How completions are drawn and what they are worth."""
 
-    rendering: RenderingName = RenderingName.SEARCH_R1
-    """The format; one that writes tags into one stream (search-r1, research)."""
     search: SearchEndpoint
     """The engine."""
     group: int = Field(default=8, ge=2)
     """Completions of one prompt."""
-    turns: int = Field(default=4, ge=1)
-    """Searches in one completion at most."""
-    max_completion: int = Field(default=1024, ge=16)
-    """Longest completion in tokens, results counted."""
-    max_turn: int = Field(default=256, ge=8)
-    """Longest stretch that the model writes before a search or the answer, in tokens."""
-    max_results: int = Field(default=512, ge=16)
-    """Longest results of one search in tokens; passages go from the end, then words of the first."""
     temperature: float = Field(default=1.0, gt=0)
-    """Of sampling."""
-    top_p: float = Field(default=1.0, gt=0, le=1)
     """Of sampling."""
     reward: RewardName = RewardName.F1
     """What is paid."""
@@ -176,8 +164,6 @@ class Rollouts(Frozen):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.rendering not in (RenderingName.SEARCH_R1, RenderingName.RESEARCH):
-            raise ValueError(f"rollouts write tags of their own: take search-r1 or research, not {self.rendering}")
         if (self.reward is RewardName.JUDGE) != (self.judge is not None):
             raise ValueError("the reward `judge`, and only that, names a judge")
         return self

@@ -32,6 +32,12 @@ class StopReason(StrEnum):
     GAVE_UP = "gave_up"
     MAX_TURNS = "max_turns"
     SEARCH_FAILED = "search_failed"
+    MALFORMED = "malformed"
+    """A trained model answered, and broke its format on the way."""
+    MAX_TOKENS = "max_tokens"
+    """A trained model was cut off."""
+    NO_ANSWER = "no_answer"
+    """A trained model ended its text without an answer."""
 
 
 class Usefulness(StrEnum):
@@ -104,7 +110,7 @@ class RoleUsage(Frozen):
     """What one role of the agents consumed."""
 
     role: str
-    """planner, rewriter, observer, teacher or extractive."""
+    """planner, rewriter, observer, policy or extractive."""
     model: str
     """Name of the model that played it."""
     calls: int
@@ -139,7 +145,7 @@ class Trajectory(Record):
     attempt: int
     """Counted from 0 for each task and hide mode."""
     policy: str
-    """Who attempted it: `agents`, `teacher-r<N>` or `extractive`."""
+    """Who attempted it: `agents`, `extractive`, or the name of a trained model, such as `teacher-r1`."""
     hide: HideMode
     """What of the source the search engine was told to withhold."""
     turns: tuple[Turn, ...]

@@ -34,14 +34,21 @@ def open_sample_masker(observations: bool = False) -> TokenMasker:
 
 def make_run(folder: Path, pages: int = PAGES, shards: int = 2, langs: Sequence[str] = ("en", "zh")) -> RunFolder:
     """A run of which only tasks, trajectories and judgements exist: two tasks a page, a right and a wrong attempt."""
+    pieces = [
+        [row for page in range(shard, pages, shards) for row in _make_page(page, langs[page % len(langs)])]
+        for shard in range(shards)
+    ]
+    return write_run(folder, pieces)
+
+
+def write_run(folder: Path, shards: Sequence[Sequence[Record]], *more: type[Record]) -> RunFolder:
+    """A run of which only these rows exist; `more`: datasets besides tasks, trajectories and judgements."""
     run = RunFolder(folder)
     commits = []
-    for shard in range(shards):
-        name = f"000-{shard:05}"
-        rows: list[Record] = []
-        for page in range(shard, pages, shards):
-            rows += _make_page(page, langs[page % len(langs)])
-        for model in (MaskTask, Trajectory, Judgement):
+    for number, rows in enumerate(shards):
+        name = f"000-{number:05}"
+        models: list[type[Record]] = [MaskTask, Trajectory, Judgement, *more]
+        for model in models:
             with ShardWriter(run.dataset(model.dataset), f"part-{name}.parquet", model, {}) as writer:
                 for row in rows:
                     if isinstance(row, model):

@@ -1,7 +1,7 @@
 """Trainers' own loaders, each in an environment of its own: where they are, and how a script is run in one.
 
-`rampforge env create` builds `trl` and `verl`. The others are `loader-<name>` beside them; a test without its own is
-skipped.
+`rampforge env create NAME` builds `trl`, `verl`, `loader-llamafactory`, `loader-ms-swift`, `loader-openrlhf` and
+`loader-axolotl`; a test without its own is skipped, and says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from flows.recipes import environments_folder
+from flows.recipes import environments_folder, read_recipe
+from pipeline.serving.environments import find_environment
 from tests.export_samples import open_sample_masker
 
 SCRIPTS = Path(__file__).parent / "loaders"
@@ -44,9 +45,9 @@ def save_tokenizer(folder: Path) -> Path:
 
 def run_loader(environment: str, script: str, *words: object) -> dict[str, Any]:
     """What a script of `tests/loaders` prints last, as JSON, in an environment; the test is skipped without it."""
-    python = environments_folder() / environment / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"the environment {environment} is not built")
+    built = find_environment(read_recipe(environment), environments_folder())
+    if built is None:
+        pytest.skip(f"needs `rampforge env create {environment}`")
     variables = {
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
@@ -54,7 +55,7 @@ def run_loader(environment: str, script: str, *words: object) -> dict[str, Any]:
         "TOKENIZERS_PARALLELISM": "0",
     }
     done = subprocess.run(
-        [python, SCRIPTS / f"{script}.py", *map(str, words)],
+        [built.python, SCRIPTS / f"{script}.py", *map(str, words)],
         env=os.environ | variables,
         capture_output=True,
         text=True,

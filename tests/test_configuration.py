@@ -77,6 +77,9 @@ def test_settings_take_sections_and_single_keys() -> None:
     whole = {key for key in settings if key.startswith("judging.")}
     assert whole == {f"judging.{name}" for name in JudgingConfig.model_fields}
     assert pick_settings(RunConfig(), ("seed",)) == pick_settings(load_config(None, ["execution.workers=7"]), ("seed",))
+    elsewhere = load_config(None, ["search.dense.device=cpu", "search.dense.batch=7"])
+    assert pick_settings(RunConfig(), ("search",)) == pick_settings(elsewhere, ("search",))
+    assert "search.dense.encoder" in pick_settings(RunConfig(), ("search",))
 
 
 @pytest.mark.parametrize(("total", "weights"), [(10, [1, 1, 1]), (7, [5, 0, 2, 9]), (3, [1] * 10), (0, [4]), (5, [0])])

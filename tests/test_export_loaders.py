@@ -1,6 +1,7 @@
 """Exports as the trainers' own loaders read them: all rows are there, tools reach the prompt, loss is in its place.
 
-Run by `make test-slow`; the environments are told in `loader_environments.py`.
+Run by `make test-slow`, or alone by `pytest -m slow tests/test_export_loaders.py -rA`; `loader_environments.py` says
+which environments they need.
 """
 
 from __future__ import annotations

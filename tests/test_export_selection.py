@@ -35,6 +35,8 @@ def make_example(
         trajectory_id=f"trajectory {number}",
         task_id=f"task {question}",
         document_id=f"page {page}",
+        page_id=page,
+        passage_id=f"passage {page}",
         title="A page",
         policy="extractive",
         accepted=accepted,

@@ -12,14 +12,16 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.cli import app
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.exporting.exporters import EXPORTERS
 from pipeline.rewards.trainers import read_row
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
+from pipeline.training.rl_rows import list_export_prompts
 from schemas.exports import RowOrder, Trainer, Wanted
 from schemas.funnel import Reject
 from schemas.renderings import RenderingName
+from schemas.tasks import MaskTask
 from tests.export_samples import export_sample, make_run
 
 ALL = pytest.mark.parametrize("trainer", list(Trainer))
@@ -110,6 +112,20 @@ def test_rewards_of_ours_read_the_prompts(run: RunFolder, tmp_path: Path, traine
         assert asked.golds in ((("1868",),), (("1868",), ("Ada Byron",)))
         assert asked.question.endswith("taught there.")
         assert "1868" not in json.dumps(row["prompt"])
+
+
+@pytest.mark.parametrize("trainer", [Trainer.TRL, Trainer.VERL_RL, Trainer.SEARCH_R1])
+def test_prompts_say_which_passage_a_search_is_to_withhold(run: RunFolder, tmp_path: Path, trainer: Trainer) -> None:
+    export_sample(run, tmp_path, trainer)
+    name = "rl/train.parquet" if trainer is Trainer.TRL else "train.parquet"
+    for row in read_table(tmp_path / name):
+        facts = row if trainer is Trainer.TRL else row["extra_info"]
+        assert facts["passage_id"] == f"{facts['task_id']}-source"
+        assert facts["page_id"] == 7
+    if trainer is Trainer.TRL:
+        (first, *_) = list_export_prompts([tmp_path / name], RenderingName.QWEN_TOOLS)
+        assert first["passage_id"] == f"{first['task_id']}-source"
+        assert first["rendering"] == "qwen-tools"
 
 
 def test_llama_factory_turns_alternate_and_calls_are_json_after_their_thought(run: RunFolder, tmp_path: Path) -> None:
@@ -214,6 +230,23 @@ def test_a_push_uploads_what_was_written(run: RunFolder, tmp_path: Path, monkeyp
     monkeypatch.setattr(Hub, "create_repo", refuse)
     refused = CliRunner().invoke(app, [*options, "--no-dry-run"])
     assert "no route to host" in str(refused.exception)
+
+
+def test_a_shard_of_another_version_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "sample")
+    shard = next(iter(run.dataset(MaskTask.dataset).glob("*.parquet")))
+    table = pq.read_table(shard)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"rampforge.schema_version": b"99"}), shard)
+    with pytest.raises(StorageError, match="holds tasks of schema version 99") as raised:
+        export_sample(run, tmp_path / "out", Trainer.TRL)
+    assert raised.value.fix.startswith("use the rampforge that wrote it")
+
+
+def test_messages_for_trl_say_what_template_they_need(run: RunFolder, tmp_path: Path) -> None:
+    export_sample(run, tmp_path, Trainer.TRL)
+    text = (tmp_path / "sft.yaml").read_text()
+    assert "{% generation %}" in text.splitlines()[0]
+    assert yaml.safe_load(text)["assistant_only_loss"] is True
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.llm.books import BLOCK, Books, BusyTime, Entry
+from pipeline.llm.books import Books, BusyTime, Entry
 from pipeline.llm.budget import Budget, BudgetedChatModel, check_prices
 from pipeline.llm.chat_model import BudgetSpentError, RefusedRequestError
 from pipeline.llm.prices import PriceTable, pin_prices
+from pipeline.storage.line_tail import BLOCK
 from schemas.llm_config import BudgetConfig, LlmConfig, ModelPrice, RoleModelConfig
 from tests.scripted_model import ScriptedModel, make_request
 

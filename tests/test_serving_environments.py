@@ -23,7 +23,7 @@ from pipeline.serving.environments import (
     find_environment,
 )
 
-RECIPE = Recipe("tiny", "for the test", "json", ("good==1.0", "other<3"), remove=("bad",))
+RECIPE = Recipe("tiny", "for the test", "json", ("good==1.0", "other<3"), alone=("greedy==1",), remove=("bad",))
 PYTHON = f"""#!{sys.executable}
 # Makes an environment of itself and writes down what pip is told.
 import json, os, pathlib, shutil, sys
@@ -64,13 +64,14 @@ def test_environment_is_built_once(tmp_path: Path, python: str) -> None:
     built = create_environment(RECIPE, tmp_path / "envs", variables, lines.append, python)
     assert built == find_environment(RECIPE, tmp_path / "envs")
     told = read_told(built.folder)
-    assert [words[0] for words, *_ in told] == ["install", "install", "uninstall"]
-    assert told[2][0][-1] == "bad"
+    assert [words[0] for words, *_ in told] == ["install", "install", "install", "uninstall"]
+    assert told[2][0] == ["install", "--no-deps", "greedy==1"]
+    assert told[3][0][-1] == "bad"
     assert told[1][1] == "good==1.0\nother<3\n"
     assert {leak for *_, leak in told} == {None}
     assert lines == (tmp_path / "envs" / "tiny.log").read_text().splitlines()
     create_environment(RECIPE, tmp_path / "envs", variables, python=python)
-    assert len(read_told(built.folder)) == 3
+    assert len(read_told(built.folder)) == 4
     assert check_environment(built, variables) == "2.0.9"
 
 
@@ -106,7 +107,7 @@ def test_an_environment_whose_package_does_not_import_is_told(tmp_path: Path, py
 @pytest.mark.parametrize("name", list_recipes())
 def test_our_recipes_pin_their_main_package(name: str) -> None:
     recipe = read_recipe(name)
-    assert "==" in recipe.requirements[0]
+    assert "==" in recipe.package
     assert recipe.summary
     assert recipe.imports
 

@@ -69,6 +69,7 @@ def test_rows_come_easy_first_and_carry_no_gold_in_the_prompt(tmp_path: Path) ->
     assert "1868" not in rows[0]["prompt"]
     assert json.loads(rows[1]["golds"]) == [["1868"], ["Ada Byron"]]
     assert rows[0]["passage_id"] == "t1-source"
+    assert rows[0]["rendering"] == "search-r1"
 
 
 def test_an_export_gives_the_same_prompts(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_broken_turns(turn: dict[str, Any], fault: str) -> None:
         ({"answers": (MaskAnswer(mask=0, answer="1868", evidence="p9"),)}, "unseen_evidence"),
         ({"answers": (MaskAnswer(mask=0, answer=None, evidence=None),)}, "stop_mismatch"),
         ({"stop_reason": StopReason.GAVE_UP}, "stop_mismatch"),
+        ({"stop_reason": StopReason.MALFORMED}, "broken_stream"),
     ],
 )
 def test_broken_trajectories(trajectory: dict[str, Any], fault: str) -> None:

@@ -1,4 +1,4 @@
-"""What attempts by language models ask: the model, and the search engine that is closed along with it."""
+"""What attempts ask: a language model and the search engine that is closed along with it, or an engine alone."""
 
 from __future__ import annotations
 
@@ -29,4 +29,22 @@ class ModelWithEngine:
     async def close(self) -> None:
         """Close both."""
         await self._model.close()
+        await self._engine.close()
+
+
+class EngineAlone:
+    """What attempts without a language model ask: an engine, closed in the event loop that used it."""
+
+    def __init__(self, engine: AsyncSearchEngine) -> None:
+        self._engine = engine
+
+    def stop(self) -> None:
+        """Searches under way end by themselves."""
+
+    def load(self) -> tuple[EndpointLive, ...]:
+        """No endpoint of a model is asked."""
+        return ()
+
+    async def close(self) -> None:
+        """Close it."""
         await self._engine.close()

@@ -10,26 +10,33 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.agents.roles import Plan, Progress
 from pipeline.asking.wording import number_masks, use_templates, write_page
-from prompts.library import Block, join_blocks, load_template, load_words
+from pipeline.search.engine import FoundPassage
+from prompts.library import Block, Template, join_blocks, load_template, load_words
+from schemas.renderings import QuestionKind
 from schemas.trajectories import MaskAnswer, PromptUse
 
 TEMPLATES = (
     *("plan", "rewrite", "observe", "ask_again"),
     *("shown_passage", "past_step", "known_answer", "agent_words"),
 )
+FOR_QUESTIONS = {
+    **{"plan": "plan_question", "rewrite": "rewrite_question", "observe": "observe_question"},
+    "known_answer": "best_answer",
+}
+"""What takes the place of a template where a question is to be answered."""
 DATED = "dated_system"
 
 
-def list_prompts(lang: str, dated: bool) -> tuple[PromptUse, ...]:
+def list_prompts(lang: str, dated: bool, kind: QuestionKind = QuestionKind.RAMP) -> tuple[PromptUse, ...]:
     """The templates that shape a trajectory in a language."""
-    return use_templates((*TEMPLATES, DATED) if dated else TEMPLATES, lang)
+    names = [_name(name, kind) for name in TEMPLATES]
+    return use_templates([*names, DATED] if dated else names, lang)
 
 
 def write_plan(progress: Progress, steps_left: int) -> str:
     """The planner's prompt."""
-    return load_template("plan", progress.task.lang).fill(
-        page=_write_page(progress),
-        text=number_masks(progress.task.masked_text),
+    return _load("plan", progress).fill(
+        **_write_task(progress),
         steps=_write_steps(progress),
         answers=_write_answers(progress),
         left=str(steps_left),
@@ -39,10 +46,9 @@ def write_plan(progress: Progress, steps_left: int) -> str:
 def write_rewrite(progress: Progress, plan: Plan, count: int) -> str:
     """The rewriter's prompt."""
     tried = dict.fromkeys(call.query for turn in progress.turns for call in turn.calls)
-    return load_template("rewrite", progress.task.lang).fill(
-        page=_write_page(progress),
-        text=number_masks(progress.task.masked_text),
-        plan=_write_plan(plan),
+    return _load("rewrite", progress).fill(
+        **_write_task(progress),
+        plan=_write_plan(progress, plan),
         tried="\n".join(f"- {query}" for query in tried) or _words(progress)["none"],
         count=str(count),
     )
@@ -50,32 +56,48 @@ def write_rewrite(progress: Progress, plan: Plan, count: int) -> str:
 
 def write_observe(progress: Progress, plan: Plan, allow_memory: bool) -> str:
     """The observer's prompt."""
-    words = _words(progress)
-    shown = load_template("shown_passage", progress.task.lang)
-    passages = (
-        Block(shown.fill(number=str(number), title=passage.title, text=passage.text))
-        for number, passage in enumerate(progress.seen, start=1)
-    )
-    return load_template("observe", progress.task.lang).fill(
-        page=_write_page(progress),
-        text=number_masks(progress.task.masked_text),
-        plan=_write_plan(plan),
+    return _load("observe", progress).fill(
+        **_write_task(progress),
+        plan=_write_plan(progress, plan),
         answers=_write_answers(progress),
-        passages=join_blocks(passages, words["no_results"]),
-        memory=words["memory" if allow_memory else "strict"],
+        passages=write_passages(progress.seen, progress.task.lang),
+        memory=_words(progress)["memory" if allow_memory else "strict"],
     )
+
+
+def write_passages(passages: Iterable[FoundPassage], lang: str) -> Block:
+    """Passages as they are shown, numbered from 1."""
+    shown = load_template("shown_passage", lang)
+    blocks = (
+        Block(shown.fill(number=str(number), title=passage.title, text=passage.text))
+        for number, passage in enumerate(passages, start=1)
+    )
+    return join_blocks(blocks, load_words("agent_words", lang)["no_results"])
+
+
+def _load(name: str, progress: Progress) -> Template:
+    return load_template(_name(name, progress.task.kind), progress.task.lang)
+
+
+def _name(name: str, kind: QuestionKind) -> str:
+    return FOR_QUESTIONS.get(name, name) if kind is QuestionKind.QA else name
 
 
 def _words(progress: Progress) -> dict[str, str]:
     return load_words("agent_words", progress.task.lang)
 
 
-def _write_page(progress: Progress) -> str:
-    return write_page(progress.task.title, progress.task.section)
+def _write_task(progress: Progress) -> dict[str, str]:
+    """The fields that say what is to be solved."""
+    task = progress.task
+    if task.kind is QuestionKind.QA:
+        return {"text": task.masked_text}
+    return {"page": write_page(task.title, task.section), "text": number_masks(task.masked_text)}
 
 
-def _write_plan(plan: Plan) -> str:
-    return plan.think if plan.mask is None else f"[mask {plan.mask + 1}] {plan.think}"
+def _write_plan(progress: Progress, plan: Plan) -> str:
+    named = plan.mask is not None and progress.task.kind is QuestionKind.RAMP
+    return f"[mask {(plan.mask or 0) + 1}] {plan.think}" if named else plan.think
 
 
 def _write_steps(progress: Progress) -> Block:
@@ -96,17 +118,13 @@ def _write_steps(progress: Progress) -> Block:
 
 def _write_answers(progress: Progress) -> Block:
     words = _words(progress)
-    template = load_template("known_answer", progress.task.lang)
+    template = _load("known_answer", progress)
     numbers = {passage.passage_id: str(number) for number, passage in enumerate(progress.seen, start=1)}
 
     def write(answer: MaskAnswer) -> Block:
-        return Block(
-            template.fill(
-                number=str(answer.mask + 1),
-                answer=answer.answer or words["unknown"],
-                passage=numbers.get(answer.evidence or "", words["no_passage"]),
-            )
-        )
+        number = {"number": str(answer.mask + 1)} if "number" in template.fields else {}
+        passage = numbers.get(answer.evidence or "", words["no_passage"])
+        return Block(template.fill(answer=answer.answer or words["unknown"], passage=passage, **number))
 
     return join_blocks(map(write, _fill_up(progress.answers, progress.task.mask_count)), words["none"])
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from pipeline.agents.episode_play import LlmSeats, play_episode
 from pipeline.agents.llm_prompts import list_prompts
 from pipeline.agents.llm_roles import ROLES, LlmRoles
-from pipeline.agents.trajectory_loop import State
 from pipeline.agents.trajectory_rows import Attempt, Making, build_row, conclude_task, reject_attempt
 from pipeline.asking.asker import UNREADABLE, Price, Tally
 from pipeline.asking.gathering import gather_all
@@ -66,29 +66,13 @@ class LlmTrajectoryStage:
         making = self._describe(attempt.task.lang, date)
         tally = Tally()
         try:
-            while attempt.episode.state is not State.DONE:
-                await self._step(attempt, date, tally)
+            seats = LlmSeats(self._roles, date, tally)
+            await play_episode(attempt.episode, seats, self._engine, self._search.k, attempt.requests)
         except UnreadableReplyError as error:
             return reject_attempt(attempt, making, UNREADABLE, str(error))
         except RefusedRequestError as error:
             return reject_attempt(attempt, making, error.reason, error.what)
         return build_row(attempt, making, tally.list_usage(self._price))
-
-    async def _step(self, attempt: Attempt, date: str, tally: Tally) -> None:
-        """Do what the episode waits for."""
-        episode, roles = attempt.episode, self._roles
-        match episode.state:
-            case State.PLAN:
-                episode.take_plan(await roles.plan(episode.progress(), date, tally))
-            case State.REWRITE:
-                episode.take_queries(await roles.rewrite(episode.progress(), episode.plan, date, tally))
-            case State.SEARCH:
-                k = self._search.k
-                ids = episode.take_calls(await self._engine.search(attempt.requests(), k), k)
-                if episode.stop_reason is None:
-                    episode.take_passages(await self._engine.read(ids))
-            case State.OBSERVE:
-                episode.take_observation(await roles.observe(episode.progress(), episode.plan, date, tally))
 
     def _describe(self, lang: str, date: str) -> Making:
         config = self._config

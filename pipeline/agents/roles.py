@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from pipeline.search.engine import FoundPassage
+from schemas.renderings import QuestionKind
 from schemas.tasks import AnswerStyle, MaskTask
 from schemas.trajectories import MaskAnswer, PromptUse, Turn
 
@@ -37,6 +38,8 @@ class OpenTask:
     """Language code."""
     answer_style: AnswerStyle
     """What the solver is asked to write."""
+    kind: QuestionKind = QuestionKind.RAMP
+    """Masks to fill, or a question to answer: then `masked_text` is the question, and its answer counts as mask 0."""
 
 
 def open_task(task: MaskTask) -> OpenTask:

@@ -17,24 +17,23 @@ from pipeline.stage import Outcome
 from schemas.funnel import FunnelStep, Reject
 from schemas.record import Record, content_id
 from schemas.tasks import MaskTask
-from schemas.trajectories import HideMode, PromptUse, RoleUsage, StopReason, Trajectory
+from schemas.trajectories import HideMode, PromptUse, RoleUsage, SearchCall, StopReason, Trajectory
 
 STAGE = "trajectories"
 SEARCH_FAILED = "search_failed"
 DETAIL_CHARS = 500
 
 
-class Attempt:
-    """An episode, and what of its task's source is withheld from it."""
+class Trial:
+    """One attempt at a task, whoever makes it, and what of the task's source is withheld from it."""
 
-    def __init__(self, task: MaskTask, hide: HideMode, number: int, max_turns: int) -> None:
+    def __init__(self, task: MaskTask, hide: HideMode, number: int) -> None:
         self.task = task
         self.hide = hide
         self.number = number
-        self.episode = Episode(open_task(task), number, max_turns)
 
-    def requests(self) -> list[SearchRequest]:
-        """The searches that the episode waits for."""
+    def write_requests(self, queries: Sequence[str]) -> list[SearchRequest]:
+        """Queries as an engine is asked them."""
         task = self.task
         answers = tuple(span.text for span in task.spans)
         source = SearchRequest(
@@ -47,7 +46,19 @@ class Attempt:
             question=task.masked_text,
             answers=answers,
         )
-        return [replace(source, query=query) for query in self.episode.queries]
+        return [replace(source, query=query) for query in queries]
+
+
+class Attempt(Trial):
+    """An attempt that agents make in an episode."""
+
+    def __init__(self, task: MaskTask, hide: HideMode, number: int, max_turns: int) -> None:
+        super().__init__(task, hide, number)
+        self.episode = Episode(open_task(task), number, max_turns)
+
+    def requests(self) -> list[SearchRequest]:
+        """The searches that the episode waits for."""
+        return self.write_requests(self.episode.queries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +76,11 @@ class Making:
     engine: str
     """Fingerprint of the search engine."""
 
-    def trajectory_id(self, attempt: Attempt) -> str:
+    def trajectory_id(self, trial: Trial) -> str:
         """The id of what an attempt made in this way gives."""
         digests = [prompt.digest for prompt in self.prompts]
         made_by = (self.policy, self.model, self.engine, digests, self.sampling)
-        return content_id(attempt.task.task_id, attempt.hide, attempt.number, *made_by)
+        return content_id(trial.task.task_id, trial.hide, trial.number, *made_by)
 
 
 def build_row(attempt: Attempt, making: Making, usage: tuple[RoleUsage, ...]) -> Trajectory | Reject:
@@ -78,8 +89,7 @@ def build_row(attempt: Attempt, making: Making, usage: tuple[RoleUsage, ...]) ->
     if episode.stop_reason is None:
         raise RuntimeError("only an episode that ended is a trajectory")
     if episode.stop_reason is StopReason.SEARCH_FAILED:
-        failures = sorted({f"{call.status}: {call.detail}" for call in episode.calls})
-        return reject_attempt(attempt, making, SEARCH_FAILED, "; ".join(failures))
+        return reject_attempt(attempt, making, SEARCH_FAILED, sum_failures(episode.calls))
     return Trajectory(
         trajectory_id=making.trajectory_id(attempt),
         task_id=attempt.task.task_id,
@@ -97,14 +107,19 @@ def build_row(attempt: Attempt, making: Making, usage: tuple[RoleUsage, ...]) ->
     )
 
 
-def reject_attempt(attempt: Attempt, making: Making, reason: str, detail: str) -> Reject:
+def sum_failures(calls: Sequence[SearchCall]) -> str:
+    """How searches failed, in a line."""
+    return "; ".join(sorted({f"{call.status}: {call.detail}" for call in calls}))
+
+
+def reject_attempt(trial: Trial, making: Making, reason: str, detail: str) -> Reject:
     """The row of an attempt that gives no trajectory."""
-    return _reject("trajectory", making.trajectory_id(attempt), reason, detail[:DETAIL_CHARS])
+    return _reject("trajectory", making.trajectory_id(trial), reason, detail[:DETAIL_CHARS])
 
 
-def conclude_task(task: MaskTask, made: Sequence[Trajectory | Reject]) -> Outcome:
-    """The outcome of a task from the rows of its attempts."""
-    rows: list[Record] = [*made]
+def conclude_task(task: MaskTask, made: Sequence[Trajectory | Reject], more: Sequence[Record] = ()) -> Outcome:
+    """The outcome of a task from the rows of its attempts; `more`: what else is written of them."""
+    rows: list[Record] = [*made, *more]
     reasons = [row.reason for row in made if isinstance(row, Reject)]
     lost: list[str] = []
     if len(reasons) == len(made):

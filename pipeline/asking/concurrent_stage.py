@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
-from pipeline.llm.async_stage import GRACE, run_concurrently
-from pipeline.llm.chat_model import ModelService
+from pipeline.llm.async_stage import GRACE, Service, run_concurrently
 from pipeline.stage import Outcome
 from schemas.live import EndpointLive
+
+
+class AskedService(Service, Protocol):
+    """What the work asks, seen by whoever runs it."""
+
+    def load(self) -> tuple[EndpointLive, ...]:
+        """What its endpoints are doing; asked from any thread."""
+        ...
 
 
 class ConcurrentStage:
@@ -20,10 +27,10 @@ class ConcurrentStage:
         self,
         work: Callable[[Any], Awaitable[Outcome]],
         in_flight: int,
-        service: ModelService | None = None,
+        service: AskedService | None = None,
         grace: float = GRACE,
     ) -> None:
-        """`service`: the model asked, so that it can be told to stop."""
+        """`service`: what is asked, a model most often, so that it can be told to stop."""
         self._work = work
         self._in_flight = in_flight
         self._service = service

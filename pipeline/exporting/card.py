@@ -39,6 +39,8 @@ MEANING = {
     "id": "the trajectory",
     "task_id": "the task that it attempted",
     "document_id": "the page of the task",
+    "page_id": "the page's number in its wiki",
+    "passage_id": "the passage of the task, for a search server to withhold",
     "title": "title of the page",
     "lang": "language",
     "rendering": "format of the conversation",
@@ -72,6 +74,8 @@ class CardFacts:
     """What was left out."""
     columns: Mapping[Purpose, tuple[str, ...]]
     """Names of the columns."""
+    decontamination: str
+    """Which benchmarks it was checked against, and what was found."""
 
 
 def write_card(facts: CardFacts) -> str:
@@ -115,6 +119,10 @@ def _write_body(facts: CardFacts) -> Iterator[str]:
     for purpose, table in facts.statistics.items():
         yield from _write_table(purpose, table, facts)
     yield from _write_funnel(facts.funnel)
+    yield "## Decontamination"
+    yield ""
+    yield _clean(facts.decontamination)
+    yield ""
     yield from _write_provenance(facts)
     yield "## Licence"
     yield ""

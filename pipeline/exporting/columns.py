@@ -22,6 +22,8 @@ FACTS = (
     ("id", TEXT),
     ("task_id", TEXT),
     ("document_id", TEXT),
+    ("page_id", pa.int64()),
+    ("passage_id", TEXT),
     ("title", TEXT),
     ("lang", TEXT),
     ("rendering", TEXT),
@@ -52,6 +54,8 @@ def list_facts(sample: Sample) -> dict[str, Any]:
         "id": example.trajectory_id,
         "task_id": example.task_id,
         "document_id": example.document_id,
+        "page_id": example.page_id,
+        "passage_id": example.passage_id,
         "title": example.title,
         "lang": example.question.lang,
         "rendering": str(sample.rendering),
@@ -87,10 +91,11 @@ def write_messages(sample: Sample) -> list[dict[str, Any]]:
     Arguments are objects: many templates, Qwen2.5's among them, would write a JSON text as a text in quotes. All calls
     have the same argument, so Arrow pads nothing.
     """
-    return [_write_message(message) for message in sample.messages]
+    return [write_message(message) for message in sample.messages]
 
 
-def _write_message(message: ChatMessage) -> dict[str, Any]:
+def write_message(message: ChatMessage) -> dict[str, Any]:
+    """One of them."""
     plain: dict[str, Any] = {"role": str(message.role), "content": message.content}
     if message.tools:
         plain["tool_calls"] = [

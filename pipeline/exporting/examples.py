@@ -9,31 +9,46 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from pipeline.rendering.transcript import TranscriptError, ask, transcribe
+from schemas.difficulties import Difficulty
 from schemas.exports import Example
 from schemas.judgements import Judgement
 from schemas.renderings import Transcript
+from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
 NOT_ACCEPTED, NO_ANSWER = "not_accepted", "no_answer"
 
 
-def make_example(task: MaskTask, trajectory: Trajectory, judgement: Judgement) -> Example:
-    """Join what is known of a trajectory."""
+def make_example(
+    task: MaskTask,
+    trajectory: Trajectory,
+    judgement: Judgement,
+    stream: TokenStream | None = None,
+    measured: Difficulty | None = None,
+) -> Example:
+    """Join what is known of a trajectory.
+
+    `stream`: its tokens, where a trained model wrote it; `measured`: how often its task was solved.
+    """
     transcript, fault, detail = _transcribe(trajectory, judgement)
     return Example(
         trajectory_id=trajectory.trajectory_id,
         task_id=task.task_id,
         document_id=task.document_id,
+        page_id=task.page_id,
+        passage_id=task.passage_id,
         title=task.title,
         policy=trajectory.policy,
         accepted=judgement.accepted,
         mask_kinds=tuple(span.kind for span in task.spans),
         perplexities=tuple(span.perplexity for span in task.spans),
         difficulty=task.difficulty,
-        golds=tuple((span.text, *span.aliases) for span in task.spans),
+        measured=measured,
+        golds=tuple(span.forms for span in task.spans),
         question=ask(task),
         transcript=transcript,
+        stream=stream if transcript else None,
         fault=fault,
         fault_detail=detail,
     )

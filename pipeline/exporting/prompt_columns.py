@@ -27,29 +27,40 @@ EXTRA = pa.struct(
 )
 
 
-def list_shared_columns(target: pa.DataType) -> list[Any]:
-    """The columns that both have."""
+def list_prompt_columns(target: pa.DataType, extra: pa.DataType) -> list[Any]:
+    """The columns that verl's dataset reads."""
     truth = pa.struct([("target", target)])
     return [
         ("data_source", TEXT),
         ("prompt", pa.list_(MESSAGE)),
         ("ability", TEXT),
         ("reward_model", pa.struct([("style", TEXT), ("ground_truth", truth)])),
-        ("extra_info", EXTRA),
-        ("spans", TEXT),
+        ("extra_info", extra),
     ]
 
 
-def write_shared(sample: Sample, place: RowPlace, data_source: str, target: list[Any]) -> dict[str, Any]:
+def write_prompt_row(
+    data_source: str, prompt: list[dict[str, Any]], target: list[Any], extra: dict[str, Any]
+) -> dict[str, Any]:
     """The values of these columns. A scorer is chosen by `data_source`, and compares an answer with `target`."""
     return {
         "data_source": data_source,
-        "prompt": write_messages(sample),
+        "prompt": prompt,
         "ability": "fact-reasoning",
         "reward_model": {"style": "rule", "ground_truth": {"target": target}},
-        "extra_info": _write_extra(sample, place),
-        "spans": write_spans(sample),
+        "extra_info": extra,
     }
+
+
+def list_shared_columns(target: pa.DataType) -> list[Any]:
+    """The columns that both exports have."""
+    return [*list_prompt_columns(target, EXTRA), ("spans", TEXT)]
+
+
+def write_shared(sample: Sample, place: RowPlace, data_source: str, target: list[Any]) -> dict[str, Any]:
+    """The values of these columns."""
+    row = write_prompt_row(data_source, write_messages(sample), target, _write_extra(sample, place))
+    return {**row, "spans": write_spans(sample)}
 
 
 def list_targets(sample: Sample) -> list[str]:

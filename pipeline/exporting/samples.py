@@ -1,6 +1,7 @@
 """Examples in the format that was chosen: what every row is made from.
 
-Promises: an example is a sample or a named reason; examples are tokenised together, never across a boundary.
+Promises: an example is a sample or a named reason; examples are tokenised together, never across a boundary; what a
+model wrote as tokens is not tokenised again for the same tokenizer.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def make_samples(
             yield Sample(example, form.name, form.prompt(example.question), tools)
         return
     conversations = [render_example(example, form.name) for example in examples]
-    rows = masker.try_encode(conversations) if masker else [None] * len(conversations)
+    rows = _tokenise(examples, conversations, masker) if masker else [None] * len(conversations)
     for example, conversation, row in zip(examples, conversations, rows, strict=True):
         if isinstance(row, MaskError):
             yield row
@@ -51,6 +52,20 @@ def make_samples(
             yield MaskError(TOO_LONG, f"{len(row.input_ids):,} tokens")
         else:
             yield Sample(example, form.name, conversation.messages, conversation.tools, row)
+
+
+def _tokenise(
+    examples: Sequence[Example], conversations: Sequence[Rendered], masker: TokenMasker
+) -> list[TokenRow | MaskError]:
+    """Tokens that a model of this tokenizer wrote are taken as they are; everything else is tokenised."""
+    exact = {
+        place: masker.take(one.stream)
+        for place, (one, conversation) in enumerate(zip(examples, conversations, strict=True))
+        if one.stream and one.stream.tokenizer == masker.digest and one.stream.rendering is conversation.rendering
+    }
+    rest = [conversation for place, conversation in enumerate(conversations) if place not in exact]
+    encoded = iter(masker.try_encode(rest))
+    return [exact[place] if place in exact else next(encoded) for place in range(len(conversations))]
 
 
 def render_example(example: Example, rendering: RenderingName) -> Rendered:

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.policy.learnable import ALWAYS, IMPOSSIBLE, MEMORISED, Learnable
 from pipeline.search.simulation_data import choose_split
+from schemas.difficulties import Difficulty
 from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Wanted
 from schemas.record import content_id
 from schemas.simulation import Split
 from schemas.tasks import SpanKind
 
 UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND = "unfit", "duplicate", "over_page_cap", "over_kind_cap"
-REASONS = ("", UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND)
+REASONS = ("", UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND, MEMORISED, IMPOSSIBLE, ALWAYS)
 """Why an example is no row, by code; `unfit` stands for a reason of the example's own."""
 KINDS = tuple(SpanKind)
 
@@ -37,6 +39,17 @@ class Choice:
     """For each example its place in `REASONS`; 0 is a row."""
 
 
+def rank_difficulty(
+    mask_count: int, difficulty: float | None, measured: Difficulty | None = None
+) -> tuple[int, float, float]:
+    """The place in a curriculum: few masks first, then what was solved most often, then by perplexity.
+
+    What is unknown comes after what is known.
+    """
+    solved = measured.pass_rate if measured else None
+    return mask_count, np.inf if solved is None else 1 - solved, np.inf if difficulty is None else difficulty
+
+
 class ExampleIndex:
     """What the choice needs of every example."""
 
@@ -44,7 +57,9 @@ class ExampleIndex:
         self._settings = settings
         self._hashes = {name: array("Q") for name in ("page", "question", "transcript", "draw")}
         self._places = array("q")
-        self._difficulties = array("d")
+        self._unsolved, self._difficulties = array("d"), array("d")
+        self._learnable = Learnable(settings.memorised, settings.learnable)
+        self._unlearnable = array("B")
         self._masks, self._kinds = array("B"), array("B")
         self._fit, self._accepted, self._apart = array("B"), array("B"), array("B")
 
@@ -64,8 +79,11 @@ class ExampleIndex:
         for name, key in keys.items():
             self._hashes[name].append(int(content_id(key)[:16], 16))
         self._places.append(place)
-        self._difficulties.append(np.nan if example.difficulty is None else example.difficulty)
-        self._masks.append(len(example.golds))
+        masks, unsolved, difficulty = rank_difficulty(len(example.golds), example.difficulty, example.measured)
+        self._unsolved.append(unsolved)
+        self._difficulties.append(difficulty)
+        self._unlearnable.append(REASONS.index(self._learnable.find_fault(example.measured) or ""))
+        self._masks.append(masks)
         self._kinds.append(sum(1 << KINDS.index(kind) for kind in set(example.mask_kinds)))
         self._fit.append(transcript is not None)
         self._accepted.append(example.accepted)
@@ -82,6 +100,10 @@ class ExampleIndex:
         if purpose is Purpose.SFT or settings.where is Wanted.ACCEPTED:
             fit = _view(self._fit if purpose is Purpose.SFT else self._accepted)
             codes[fit == 0] = REASONS.index(UNFIT)
+        unlearnable = _view(self._unlearnable)
+        # A demonstration teaches also where the task is always solved.
+        barred = unlearnable > 0 if purpose is Purpose.RL else unlearnable == REASONS.index(MEMORISED)
+        codes = np.where((codes == 0) & barred, unlearnable, codes)
         left = drawn[codes[drawn] == 0]
         same = _view(self._hashes["transcript" if purpose is Purpose.SFT else "question"])[left]
         first = np.zeros(len(left), bool)
@@ -112,9 +134,9 @@ class ExampleIndex:
                 kinds.update(bits)
 
     def _grade(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The curriculum; an unknown difficulty comes after the known ones, and the shuffle settles what is equal."""
-        difficulty = np.nan_to_num(_view(self._difficulties)[drawn], nan=np.inf)
-        return drawn[np.lexsort((difficulty, _view(self._masks)[drawn]))]
+        """The curriculum; the shuffle settles what is equal."""
+        keys = (self._difficulties, self._unsolved, self._masks)  # the last one counts most
+        return drawn[np.lexsort([_view(key)[drawn] for key in keys])]
 
 
 def _view(column: array[Any]) -> NDArray[Any]:

@@ -19,6 +19,9 @@ from schemas.exports import Purpose, RowOrder, Trainer
 from schemas.renderings import RenderingName
 from schemas.simulation import Split
 
+MARKS_NEEDED = (
+    "# Needs a chat template with {% generation %} marks; for any other: rampforge export ... --tokenizer MODEL\n"
+)
 PROMPTS = pa.schema([("prompt", pa.list_(MESSAGE)), ("golds", TEXT), ("question", TEXT), *FACTS, ("spans", TEXT)])
 
 
@@ -57,11 +60,13 @@ def write_configs(written: Written) -> dict[str, str]:
     }
     if Split.VALIDATION in files:
         values |= {"dataset_test_split": "validation", "eval_strategy": "epoch"}
+    about = ""
     if not settings.tokenizer:
         values["assistant_only_loss"] = True
+        about = MARKS_NEEDED
     if settings.order is RowOrder.CURRICULUM:
         values["train_sampling_strategy"] = "sequential"
-    return {"sft.yaml": yaml.safe_dump(values, sort_keys=False)}
+    return {"sft.yaml": about + yaml.safe_dump(values, sort_keys=False)}
 
 
 TRL = Exporter(

@@ -69,9 +69,12 @@ class LlmJudge:
 
     async def rule(self, question: Question, tally: Tally) -> Ruling:
         """The ruling on one answer."""
-        text = write_question(question)
+        return await self.rule_prompt(question.lang, write_question(question), tally)
+
+    async def rule_prompt(self, lang: str, text: str, tally: Tally) -> Ruling:
+        """The ruling that a prompt asks for, whatever the kind of question in it."""
         try:
-            said = await gather_all(self._vote(question.lang, text, number, tally) for number in range(self._votes))
+            said = await gather_all(self._vote(lang, text, number, tally) for number in range(self._votes))
         except RefusedRequestError as error:
             return Ruling(Verdict.ERROR, f"{error.reason}: {error.what}"[:REASON_CHARS], ())
         return count_votes(said)

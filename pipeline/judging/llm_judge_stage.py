@@ -125,7 +125,7 @@ def make_question(attempt: Attempt, mask: int) -> Question:
     """One answer of an attempt, as the judge is asked about it."""
     task: MaskTask = attempt.task
     span = task.spans[mask]
-    golds = (span.text, *span.aliases)
+    golds = span.forms
     answer = read_answers(attempt.trajectory).get(mask, "")
     return Question(task.lang, task.title, task.section, task.masked_text, mask, golds, answer)
 
@@ -141,7 +141,7 @@ def is_plainly_wrong(answer: str, span: Span) -> bool:
     if span.kind is not SpanKind.DATE:
         return False
     years = set(YEAR.findall(folded))
-    gold_years = [set(YEAR.findall(fold_text(gold))) for gold in (span.text, *span.aliases)]
+    gold_years = [set(YEAR.findall(fold_text(gold))) for gold in span.forms]
     return bool(years) and all(gold and gold.isdisjoint(years) for gold in gold_years)
 
 

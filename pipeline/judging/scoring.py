@@ -70,7 +70,7 @@ class GoldForm:
 def read_gold(span: Span) -> tuple[GoldForm, ...]:
     """The span's text and its aliases, folded; the text first, aliases that fold to the same left out."""
     forms: dict[str, GoldForm] = {}
-    for text in (span.text, *span.aliases):
+    for text in span.forms:
         folded = fold_text(text)
         if folded and folded not in forms:
             tokens = folded.split()

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 
+from pipeline.judging.written_marks import RESULT_TAGS, SPECIAL_TOKEN, TURN
 from schemas.trajectories import SearchStatus, StopReason, Trajectory, Turn
 
 
@@ -32,16 +33,11 @@ class FormatFault(StrEnum):
     ANSWERS_MISMATCH = "answers_mismatch"
     UNSEEN_EVIDENCE = "unseen_evidence"
     STOP_MISMATCH = "stop_mismatch"
+    BROKEN_STREAM = "broken_stream"
 
 
-_ROLE_TAGS = (
-    "think|search|query|information|results?|answer|tools?|tool_calls?|tool_response|function|function_call|documents?"
-    "|observation|system|user|assistant|human"
-)
-_TAG = re.compile(rf"</?\s*(?:{_ROLE_TAGS})\b|<\|\s*\w|\[/?INST\]|<</?SYS>>", re.IGNORECASE)
-_TURN = re.compile(
-    r"^[ \t#*]*(?:user|human|assistant|system|observation|用户|助手|系统)[ \t*]*(?:[:：]|$)", re.IGNORECASE | re.M
-)
+_ROLE_TAGS = "think|search|query|answer|tools?|tool_calls?|function|function_call|system|user|assistant|human"
+_TAG = re.compile(rf"</?\s*(?:{_ROLE_TAGS}|{'|'.join(RESULT_TAGS)})\b|{SPECIAL_TOKEN}", re.IGNORECASE)
 
 
 def find_fault(trajectory: Trajectory, mask_count: int) -> tuple[FormatFault, str] | None:
@@ -106,10 +102,12 @@ def _check_stop(trajectory: Trajectory) -> Iterator[tuple[FormatFault, str]]:
         yield FormatFault.STOP_MISMATCH, "it says answered, and a mask has no answer"
     if trajectory.stop_reason is StopReason.GAVE_UP and answered:
         yield FormatFault.STOP_MISMATCH, "it says gave_up, and every mask has an answer"
+    if trajectory.stop_reason is StopReason.MALFORMED:
+        yield FormatFault.BROKEN_STREAM, "what a trained model wrote does not have its form"
 
 
 def _check_text(what: str, text: str) -> Iterator[tuple[FormatFault, str]]:
     if ("<" in text or "[" in text) and (tag := _TAG.search(text)):
         yield FormatFault.WRITTEN_TAG, f"the {what} holds {tag[0]!r}"
-    if turn := _TURN.search(text):
+    if turn := TURN.search(text):
         yield FormatFault.WRITTEN_TURN, f"the {what} opens a turn of its own: {turn[0].strip()!r}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,11 +15,9 @@ from typing import NamedTuple
 import orjson
 
 from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.line_tail import LineTail
 
 log = logging.getLogger(__name__)
-
-BLOCK = 1 << 16
-"""Bytes read at once. Asked for at every call, and most often there is next to nothing: more would cost more."""
 
 
 class Entry(NamedTuple):
@@ -47,36 +44,24 @@ class Books:
 
     def __init__(self, path: Path) -> None:
         """Raises StorageError where nothing can be written."""
-        self._path = path
-        self._read_to = 0
-        with storage_boundary(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self._closing = weakref.finalize(self, os.close, self._file)
+        self._tail = LineTail(path)
 
     def write(self, entry: Entry) -> None:
         """Add a line. Reading gives it back like any other process's."""
-        with storage_boundary(self._path):
-            os.write(self._file, orjson.dumps(list(entry), option=orjson.OPT_APPEND_NEWLINE))
+        with storage_boundary(self._tail.path):
+            os.write(self._tail.file, orjson.dumps(list(entry), option=orjson.OPT_APPEND_NEWLINE))
 
     def read(self) -> Iterator[Entry]:
         """The entries that are new since the last reading. A line still without its end waits."""
-        while True:
-            with storage_boundary(self._path):
-                block = os.pread(self._file, BLOCK, self._read_to)
-            whole = block[: block.rfind(b"\n") + 1]
-            self._read_to += len(whole)
-            for line in whole.splitlines():
-                try:
-                    yield Entry(*orjson.loads(line))
-                except (ValueError, TypeError):
-                    log.warning("%s: an entry is broken and left out", self._path)
-            if len(block) < BLOCK:
-                return
+        for _, line in self._tail.read_on():
+            try:
+                yield Entry(*orjson.loads(line))
+            except (ValueError, TypeError):
+                log.warning("%s: an entry is broken and left out", self._tail.path)
 
     def close(self) -> None:
         """Give the file back; also done when nobody holds the books any more."""
-        self._closing()
+        self._tail.close()
 
 
 class BusyTime:

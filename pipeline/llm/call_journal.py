@@ -112,4 +112,5 @@ def read_line(line: Mapping[str, Any]) -> ChatReply:
         raise RefusedRequestError(line["refusal"]["reason"], line["refusal"]["what"])
     values = dict(line["reply"])
     values["tool_calls"] = tuple(ToolCall(**call) for call in values["tool_calls"])
+    values["token_ids"] = tuple(values.get("token_ids", ()))
     return ChatReply(**values)

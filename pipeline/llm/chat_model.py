@@ -53,10 +53,15 @@ class ChatRequest:
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()
     """Stop strings; the reply ends before the first of them."""
+    top_p: float | None = None
+    """Nucleus sampling; None leaves it to the server."""
     schema: Mapping[str, Any] | None = field(default=None, hash=False)
     """JSON schema that the reply must follow, where the server can enforce one."""
     tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     """Functions the model may call, each `{"name", "description", "parameters"}`."""
+    prompt_ids: tuple[int, ...] = ()
+    """Instead of messages: the tokens that the model goes on from. The reply then holds the tokens that it wrote, the
+    stop string and the end of the sequence included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ class ChatReply:
     completion_tokens: int
     tool_calls: tuple[ToolCall, ...] = ()
     """The tools asked for, where the request named any."""
+    token_ids: tuple[int, ...] = ()
+    """What the model wrote, where the request is made of tokens."""
 
 
 class ChatModel(Protocol):

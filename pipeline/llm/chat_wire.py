@@ -36,8 +36,8 @@ def make_body(role: RoleModelConfig, request: ChatRequest) -> dict[str, Any]:
         "temperature": request.temperature if role.temperature is None else role.temperature,
         "max_tokens": request.max_tokens if role.max_tokens is None else role.max_tokens,
     }
-    if role.top_p is not None:
-        body["top_p"] = role.top_p
+    if (top_p := request.top_p if role.top_p is None else role.top_p) is not None:
+        body["top_p"] = top_p
     if request.stop:
         body["stop"] = list(request.stop)
     if request.schema is not None and role.structured:
@@ -77,7 +77,7 @@ def read_reply(content: bytes, model: str, body_bytes: int, stop: tuple[str, ...
     Raises MalformedReplyError for a body that is none, RefusedRequestError where a content filter took the answer.
     """
     try:
-        values = _parse_json(content)
+        values = parse_json(content)
         choice = values["choices"][0]
         message = choice["message"]
         answer = message.get("content") or ""
@@ -103,7 +103,7 @@ def read_reply(content: bytes, model: str, body_bytes: int, stop: tuple[str, ...
     )
 
 
-def _parse_json(content: bytes) -> Any:
+def parse_json(content: bytes) -> Any:
     """Parse what orjson refuses too: a model may write half a surrogate pair as an escape."""
     try:
         return orjson.loads(content)

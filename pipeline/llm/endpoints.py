@@ -52,7 +52,8 @@ class Endpoint:
         self._limits = limits
         parts = urlsplit(config.url)
         base = parts.path.rstrip("/")
-        self._chat = f"{base}/chat/completions" + (f"?{parts.query}" if parts.query else "")
+        query = f"?{parts.query}" if parts.query else ""
+        self._chat, self._completions = f"{base}/chat/completions{query}", f"{base}/completions{query}"
         self._metrics = base.removesuffix("/v1") + "/metrics"
         self._headers = {"content-type": "application/json"}
         if config.key is not None:
@@ -108,12 +109,12 @@ class Endpoint:
             self._metrics_task = asyncio.ensure_future(self._read_queue())
             self._metrics_task.add_done_callback(self._forget_look)
 
-    async def post(self, body: bytes, role: str, hangs: int) -> bytes:
-        """Send a chat request that has hung so often before; the body of the reply.
+    async def post(self, body: bytes, role: str, hangs: int, tokens: bool = False) -> bytes:
+        """Send a request that has hung so often before, one of a chat or of `tokens`; the body of the reply.
 
         Raises HttpStatusError, ConnectionError, and TimeoutError when the role's patience is at its end.
         """
-        request = self._connect().request("POST", self._chat, body)
+        request = self._connect().request("POST", self._completions if tokens else self._chat, body)
         reply = await self._deadlines.wait_for(request, self.patience(role), hangs)
         if reply.status != 200:
             raise make_status_error(reply.status, reply.content, reply.headers)

@@ -10,6 +10,7 @@ import re
 
 from pipeline.llm.chat_model import EndpointError, ModelError, RefusedRequestError
 from pipeline.llm.chat_wire import MalformedReplyError
+from pipeline.llm.completion_wire import NoTokensError
 from pipeline.remote.http_faults import UNPAID, HttpStatusError, RefusalError, ThrottledError, UnavailableError
 
 RETRYABLE: tuple[type[Exception], ...] = (
@@ -41,6 +42,11 @@ UNSTRUCTURED = re.compile(r"response_format|json_schema|guided|structured.?outpu
 
 def explain(error: Exception, endpoint: str, model: str) -> ModelError | None:
     """The error of ours that ends the request, or None for a fault that may pass."""
+    if isinstance(error, NoTokensError):
+        return EndpointError(
+            f"{endpoint}: {error}, so masks could not be exact",
+            "serve the model with vLLM, which returns them: set serving.mode=managed, or start `vllm serve` elsewhere",
+        )
     if not isinstance(error, HttpStatusError):
         return None
     status, detail = error.status, error.detail

@@ -19,6 +19,7 @@ import tenacity
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, ModelError, NoReplyError, RefusedRequestError
 from pipeline.llm.chat_wire import MalformedReplyError, encode_body, make_body, read_reply
+from pipeline.llm.completion_wire import make_completion_body, read_completion_reply
 from pipeline.llm.dispatch import Dispatcher
 from pipeline.llm.endpoints import Endpoint
 from pipeline.llm.faults import RETRYABLE, explain, refuses_schema
@@ -93,7 +94,8 @@ class OpenAiChatModel:
 
     def describe(self, request: ChatRequest) -> dict[str, Any]:
         """The request as it is sent: what decides its reply. Raises ConfigError for a role without a model."""
-        return make_body(find_role(self._config, request.role), request)
+        role = find_role(self._config, request.role)
+        return make_completion_body(role, request) if request.prompt_ids else make_body(role, request)
 
     async def ask(self, request: ChatRequest) -> ChatReply:
         """One reply. Raises ModelError."""
@@ -134,8 +136,8 @@ class OpenAiChatModel:
             content = encode_body({key: value for key, value in body.items() if key != "response_format"})
         answered = False
         try:
-            answer = await endpoint.post(content, request.role, hangs)
-            reply = read_reply(answer, str(body["model"]), len(content), request.stop)
+            answer = await endpoint.post(content, request.role, hangs, bool(request.prompt_ids))
+            reply = _read(answer, call)
             now = time()
             endpoint.note_reply(request.role, now - started, reply.completion_tokens, now)
             answered = True
@@ -211,6 +213,14 @@ class OpenAiChatModel:
         for endpoint in self._endpoints:
             await endpoint.close()
         self._dispatcher.reopen()
+
+
+def _read(answer: bytes, call: Call) -> ChatReply:
+    """The reply in an answer; it carries the name of the model that was asked for."""
+    model, request = str(call.body["model"]), call.request
+    if request.prompt_ids:
+        return read_completion_reply(answer, model, len(request.prompt_ids))
+    return read_reply(answer, model, len(call.content), request.stop)
 
 
 def find_role(config: LlmConfig, role: str) -> RoleModelConfig:

@@ -6,19 +6,27 @@ no token spans a boundary, and nothing has to be found again in a tokenised whol
 
 from __future__ import annotations
 
+import hashlib
+import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from pipeline.rendering.chat_text import ChatText, Stretch
 from schemas.renderings import Rendered, SegmentKind
+from schemas.streams import TokenStream
 
 IGNORED = -100
 """The label that no trainer puts loss on."""
 OWN_WORDS = frozenset({SegmentKind.THINK, SegmentKind.QUERY, SegmentKind.ANSWER})
 """What a model is trained to write."""
+
+
+PASSING = ("truncation", "padding")
+"""What a tokenizer was last asked to do: no part of what it is."""
 
 
 class MaskError(ValueError):
@@ -82,6 +90,17 @@ class TokenMasker:
         self.train_on = train_on
         self._chat = ChatText(tokenizer)
 
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the tokenizer."""
+        return digest_tokenizer(self.tokenizer)
+
+    def take(self, stream: TokenStream) -> TokenRow | MaskError:
+        """The tokens of a stream as they are, or why it must not be trained on. It is of this tokenizer."""
+        asked = TokenRun(SegmentKind.PROMPT, False, len(stream.prompt_ids))
+        runs = [asked, *(TokenRun(run.kind, run.kind in self.train_on, run.length) for run in stream.runs)]
+        return self._settle(TokenRow([*stream.prompt_ids, *stream.ids], runs))
+
     def encode(self, rows: Sequence[Rendered]) -> list[TokenRow]:
         """The tokens of each row, all tokenised together. Raises MaskError for a row that must not be trained on."""
         encoded = []
@@ -111,6 +130,14 @@ class TokenMasker:
 
     def _settle(self, row: TokenRow) -> TokenRow | MaskError:
         return find_fault(row.runs, self.train_on) or row
+
+
+def digest_tokenizer(tokenizer: Any) -> str:
+    """A hash of everything that decides tokens: two tokenizers of one digest give the same for every conversation."""
+    whole = json.loads(tokenizer.backend_tokenizer.to_str())
+    parts = [{key: whole[key] for key in sorted(whole) if key not in PASSING}, tokenizer.chat_template]
+    content = json.dumps([*parts, tokenizer.eos_token_id], ensure_ascii=False, sort_keys=True)
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=10).hexdigest()
 
 
 def find_fault(runs: Iterable[TokenRun], train_on: frozenset[SegmentKind] = OWN_WORDS) -> MaskError | None:

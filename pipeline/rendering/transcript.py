@@ -58,8 +58,13 @@ def _read_turn(turn: Turn, conclusion: str, where: str) -> Step:
     queries = tuple(query for call in turn.calls if (query := fold_line(call.query)))
     if not queries:
         raise TranscriptError("no_query", f"{where}: nothing is searched")
-    documents = tuple(Document(title=fold_title(shown.title), text=fold_line(shown.text)) for shown in turn.shown)
+    documents = tuple(write_document(shown.title, shown.text) for shown in turn.shown)
     return Step(think=_join((conclusion, turn.think)), queries=queries, documents=documents)
+
+
+def write_document(title: str, text: str) -> Document:
+    """A search result, fit to stand between tags."""
+    return Document(title=fold_title(title), text=fold_line(text))
 
 
 def fold_title(title: str) -> str:

@@ -14,22 +14,19 @@ import re
 from collections.abc import Sequence
 
 from pipeline.judging.scoring import GoldForm
+from pipeline.judging.written_marks import RESULT_TAGS, SPECIAL_TOKEN, TURN
 from pipeline.rewards.answer_gaming import find_answer_gaming
 from pipeline.rewards.completions import Reading
 from schemas.rewards import GamingReason
 
-_RESULT_TAGS = {"information", "result", "results", "tool_response", "observation", "document", "documents"}
-_NAMES = "|".join(("think", "search", "answer", "tool_call", *sorted(_RESULT_TAGS)))
+_NAMES = "|".join(("think", "search", "answer", "tool_call", *RESULT_TAGS))
 _TAG = re.compile(
     rf"<\s{{0,3}}(/?)\s{{0,3}}({_NAMES})\b[^<>\n]*>?",
     re.IGNORECASE,
 )
 _DOCUMENT_LINE = re.compile(r'(?:^|>)[ \t]*Doc \d+\(Title: "[^"\n]*"\)', re.MULTILINE)
 _TAGS_AROUND = re.compile(r"\A\s*(?:<[a-z_]+>)?\s*|\s*(?:</[a-z_]+>)?\s*\Z")
-_TURN = re.compile(
-    r"<\|\s*\w|\[/?INST\]|^[ \t#*]*(?:user|human|assistant|system|用户|助手|系统)[ \t*]*(?:[:：]|$)",
-    re.IGNORECASE | re.M,
-)
+_SPECIAL = re.compile(SPECIAL_TOKEN, re.IGNORECASE)
 
 
 def find_gaming(
@@ -65,9 +62,9 @@ def find_gaming(
 def _check_stream(reading: Reading) -> GamingReason | None:
     own = reading.own
     opened, closed = own.count("<answer>"), own.count("</answer>")
-    if _DOCUMENT_LINE.search(own) or any(match[2].lower() in _RESULT_TAGS for match in _TAG.finditer(own)):
+    if _DOCUMENT_LINE.search(own) or any(match[2].lower() in RESULT_TAGS for match in _TAG.finditer(own)):
         return GamingReason.WRITTEN_RESULTS
-    if _TURN.search(own):
+    if TURN.search(own) or _SPECIAL.search(own):
         return GamingReason.WRITTEN_TURN
     if opened > 1 or closed > 1 or reading.surplus:
         return GamingReason.SEVERAL_ANSWERS

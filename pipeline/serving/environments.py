@@ -44,15 +44,23 @@ class Recipe:
     """The module that must import in it."""
     requirements: tuple[str, ...]
     """What pip installs, in one go."""
+    alone: tuple[str, ...] = ()
+    """What pip installs after that, without what it asks for."""
     remove: tuple[str, ...] = ()
     """What pip uninstalls afterwards."""
     variables: Mapping[str, str] | None = None
     """Environment variables that programs in it are started with, unless they are set already."""
 
     @property
+    def package(self) -> str:
+        """The package that it is all about."""
+        return (*self.alone, *self.requirements)[0]
+
+    @property
     def digest(self) -> str:
         """A hash of what gets installed."""
-        return hashlib.sha256(json.dumps([self.requirements, self.remove]).encode()).hexdigest()[:20]
+        installed = [self.requirements, self.remove, *([self.alone] if self.alone else [])]
+        return hashlib.sha256(json.dumps(installed).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,8 @@ def _build(
         [*pip, "install", "--upgrade", "pip"],
         [*pip, "install", "--requirement", str(listed)],
     ]
+    if recipe.alone:
+        steps.append([*pip, "install", "--no-deps", *recipe.alone])
     if recipe.remove:
         steps.append([*pip, "uninstall", "--yes", *recipe.remove])
     log = root / f"{recipe.name}.log"

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -100,6 +100,24 @@ class ManagedServer:
         """Raise ServingError when the server is down for good."""
         if self.failure:
             raise self.failure
+
+    def swap(self, model: str) -> bool:
+        """Take the weights of another folder into the running server; False when it cannot, and it stays as it was.
+
+        Needs `VLLM_SERVER_DEV_MODE=1` among its variables. Should the server die later, it comes back with these.
+        """
+        base = f"http://{LOOPBACK}:{self._port}"
+        asked = {"method": "reload_weights", "kwargs": {"weights_path": model}}
+        try:
+            with httpx.Client(trust_env=False, timeout=self.spec.startup_seconds) as client:
+                client.post(f"{base}/collective_rpc", json=asked).raise_for_status()
+                # What the old weights made of a prompt would go on being used.
+                client.post(f"{base}/reset_prefix_cache").raise_for_status()
+        except httpx.HTTPError as error:
+            log.info("%s keeps its weights: %s", self.spec.name, error)
+            return False
+        self.spec = replace(self.spec, model=model)
+        return True
 
     def __enter__(self) -> Self:
         try:

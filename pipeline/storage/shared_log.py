@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +18,9 @@ from typing import Any
 import orjson
 
 from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.line_tail import LineTail
 
 log = logging.getLogger(__name__)
-
-BLOCK = 1 << 20
 
 
 class SharedLog:
@@ -30,13 +28,8 @@ class SharedLog:
 
     def __init__(self, path: Path) -> None:
         """Open the file, made when it is not there. Raises StorageError where nothing can be written."""
-        self._path = path
+        self._tail = LineTail(path)
         self._places: dict[str, tuple[int, int]] = {}
-        self._end = 0
-        with storage_boundary(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self._closing = weakref.finalize(self, os.close, self._file)
 
     def find(self, key: str) -> dict[str, Any] | None:
         """The line of a key, parsed; None when nobody has written one."""
@@ -45,8 +38,8 @@ class SharedLog:
         place = self._places.get(key)
         if place is None:
             return None
-        with storage_boundary(self._path):
-            line: dict[str, Any] = orjson.loads(os.pread(self._file, place[1], place[0]))
+        with storage_boundary(self._tail.path):
+            line: dict[str, Any] = orjson.loads(os.pread(self._tail.file, place[1], place[0]))
         return line
 
     def append(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
@@ -58,47 +51,37 @@ class SharedLog:
                 for key, line in lines.items()
                 if key not in self._places
             )
-            with storage_boundary(self._path):
+            with storage_boundary(self._tail.path):
                 # Nobody writes but us: a line without an end is that of a process that died in it.
-                os.ftruncate(self._file, self._end)
+                os.ftruncate(self._tail.file, self._tail.end)
                 try:
                     written = 0
                     while written < len(content):
-                        written += os.write(self._file, content[written:])
+                        written += os.write(self._tail.file, content[written:])
                 except OSError:
-                    os.ftruncate(self._file, self._end)
+                    os.ftruncate(self._tail.file, self._tail.end)
                     raise
             self._read_on()
 
     def close(self) -> None:
         """Give the file back; also done when nobody holds the log any more."""
-        self._closing()
+        self._tail.close()
 
     def _read_on(self) -> None:
         """Take in the whole lines that were written since the last look."""
-        rest = b""
-        with storage_boundary(self._path):
-            while block := os.pread(self._file, BLOCK, self._end + len(rest)):
-                rest += block
-                whole = rest[: rest.rfind(b"\n") + 1]
-                rest = rest[len(whole) :]
-                for line in whole.splitlines(keepends=True):
-                    self._take(line)
-
-    def _take(self, line: bytes) -> None:
-        try:
-            key = orjson.loads(line)["key"]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            log.warning("%s: a line is broken and left out", self._path)
-        else:
-            self._places.setdefault(key, (self._end, len(line)))
-        self._end += len(line)
+        for start, line in self._tail.read_on():
+            try:
+                key = orjson.loads(line)["key"]
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                log.warning("%s: a line is broken and left out", self._tail.path)
+            else:
+                self._places.setdefault(key, (start, len(line)))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with storage_boundary(self._path):
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+        with storage_boundary(self._tail.path):
+            fcntl.flock(self._tail.file, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            fcntl.flock(self._tail.file, fcntl.LOCK_UN)

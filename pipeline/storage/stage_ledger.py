@@ -13,20 +13,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.ledger import StageManifest
 
+UNDECIDING = ("search.dense.device", "search.dense.batch")
+"""Keys inside sections that decide rows which decide none themselves: where vectors are made, and how many at once."""
+
 
 def pick_settings(config: RunConfig, decides: Iterable[str]) -> dict[str, str]:
-    """The configuration keys named (`section` or `section.key`), flat, each with its value as JSON text."""
+    """The configuration keys named (`section` or `section.key`), flat, each with its value as JSON text; without those
+    that decide nothing."""
     values = config.model_dump(mode="json")
     flat: dict[str, str] = {}
     for name in decides:
         section, _, key = name.partition(".")
         _flatten(name, values[section][key] if key else values[section], flat)
-    return dict(sorted(flat.items()))
+    return {key: value for key, value in sorted(flat.items()) if key not in UNDECIDING}
 
 
 def _flatten(name: str, value: Any, flat: dict[str, str]) -> None:
@@ -47,7 +51,7 @@ def open_stage(run: RunFolder, stage: str, settings: Mapping[str, str], upstream
     """Start or continue a stage. Raises ConfigError when it was started with something else."""
     path = run.ledger(stage) / "stage.json"
     if not path.exists():
-        write_whole(path, json.dumps({"settings": settings, "upstream": upstream}, indent=1).encode())
+        run.write(path, json.dumps({"settings": settings, "upstream": upstream}, indent=1).encode())
         return
     started = json.loads(path.read_bytes())
     differing = {
@@ -58,13 +62,13 @@ def open_stage(run: RunFolder, stage: str, settings: Mapping[str, str], upstream
     if differing:
         lines = "; ".join(f"{key} was {old}, now {new}" for key, (old, new) in differing.items())
         raise ConfigError(
-            f"{run.root}: stage {stage} was started under another configuration: {lines}",
-            f"`rampforge resume {run.root}` goes on as before; `--name OTHER` starts a new run; "
+            f"{run.location}: stage {stage} was started under another configuration: {lines}",
+            f"`rampforge resume {run.location}` goes on as before; `--name OTHER` starts a new run; "
             f"`--redo {stage}` throws away this stage and all after it",
         )
     if started["upstream"] != upstream:
         raise StorageError(
-            f"{run.root}: stage {stage} was made from other shards than those that lie here now",
+            f"{run.location}: stage {stage} was made from other shards than those that lie here now",
             f"`--redo {stage}` makes it, and all after it, again",
         )
 
@@ -74,7 +78,7 @@ def close_stage(run: RunFolder, stage: str, shards: Iterable[str]) -> StageManif
     commits = {commit.shard: commit for commit in run.commits(stage)}
     missing = [shard for shard in shards if shard not in commits]
     if missing:
-        raise StorageError(f"{run.root}: stage {stage} lacks shards {', '.join(missing[:5])}", "resume the run")
+        raise StorageError(f"{run.location}: stage {stage} lacks shards {', '.join(missing[:5])}", "resume the run")
     started = json.loads((run.ledger(stage) / "stage.json").read_bytes())
     manifest = StageManifest(
         stage=stage,
@@ -82,7 +86,7 @@ def close_stage(run: RunFolder, stage: str, shards: Iterable[str]) -> StageManif
         upstream=started["upstream"],
         shards=tuple(commits[shard] for shard in sorted(commits)),
     )
-    write_whole(run.ledger(stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
+    run.write(run.ledger(stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
     _remove_journals(run, stage)
     return manifest
 
@@ -90,11 +94,11 @@ def close_stage(run: RunFolder, stage: str, shards: Iterable[str]) -> StageManif
 def discard_stage(run: RunFolder, stage: str) -> None:
     """Throw away everything a stage has made, its proof first."""
     with storage_boundary(run.root):
-        for commit in run.commits(stage):
-            (run.ledger(stage) / "shards" / f"{commit.shard}.json").unlink()
-            for file in commit.files:
-                (run.dataset(file.dataset) / file.name).unlink(missing_ok=True)
-        shutil.rmtree(run.ledger(stage), ignore_errors=True)
+        commits = list(run.commits(stage))
+        run.remove([run.ledger(stage) / "manifest.json"])
+        run.remove(run.ledger(stage) / "shards" / f"{commit.shard}.json" for commit in commits)
+        run.remove(run.dataset(file.dataset) / file.name for commit in commits for file in commit.files)
+        run.remove_folder(run.ledger(stage))
         _remove_journals(run, stage)
 
 

@@ -5,6 +5,7 @@
     source/                 the part of rampforge that the trainer imports
     trainer.log             all that the trainer printed
     metrics.jsonl           a line for each logged step
+    samples.jsonl           completions of one group of each step, with their masks and rewards
     checkpoints/            checkpoint-<step>/; one is whole when its marker, written last, is there
     model/                  the final model: there whole or not at all
     result.json             what came of it
@@ -59,6 +60,11 @@ class TrainingFolder:
     def metrics(self) -> Path:
         """The logged steps."""
         return self.root / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Completions that were drawn."""
+        return self.root / "samples.jsonl"
 
     @property
     def attempt(self) -> Path:

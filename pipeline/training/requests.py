@@ -67,7 +67,7 @@ def discard_progress(folder: TrainingFolder) -> None:
     """Throw away everything that a training made: not its rows."""
     for path in (folder.checkpoints, folder.model):
         shutil.rmtree(path, ignore_errors=True)
-    for path in (folder.request, folder.metrics, folder.attempt, folder.result, folder.log):
+    for path in (folder.request, folder.metrics, folder.samples, folder.attempt, folder.result, folder.log):
         path.unlink(missing_ok=True)
 
 

@@ -6,18 +6,18 @@ and text that the trainer tokenises again drifts from what serving shows.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.token_masks import IGNORED
-from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.boundary import storage_boundary
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.requests import TrainingError
 from schemas.funnel import FunnelStep
@@ -26,7 +26,7 @@ STAGE = "train"
 TOO_LONG, NOTHING_TRAINED, UNEVEN, FOREIGN = "too_long", "nothing_trained", "uneven", "foreign_token"
 TOKENS = ("input_ids", "labels")
 SCHEMA = pa.schema([(name, pa.list_(pa.int32())) for name in TOKENS])
-ROWS_PER_GROUP = 512
+READ_TOGETHER = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def read_parquet(files: Iterable[Path], columns: Sequence[str] = TOKENS) -> Iter
             fix = "export it for TRL, with tokens: rampforge export RUN --to trl --tokenizer MODEL"
             raise TrainingError(f"{path} has no column {' and '.join(missing)}", fix)
         with file:
-            for batch in file.iter_batches(ROWS_PER_GROUP):
+            for batch in file.iter_batches(READ_TOGETHER):
                 yield from batch.to_pylist()
 
 
@@ -79,31 +79,24 @@ def admit_rows(rows: Iterable[Mapping[str, Any]], folder: TrainingFolder, max_le
     `vocabulary`: number of tokens that the model knows. Raises TrainingError when no row is left, and then nothing is
     in place.
     """
-    folder.rows.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(folder.rows)
     rejected: Counter[str] = Counter()
-    passed = tokens = trained = longest = 0
-    with storage_boundary(folder.rows), folder.rejects.open("w", encoding="utf-8") as rejects:
-        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
-            for batch in _gather(_sift(rows, rejects, rejected, max_length, vocabulary)):
-                writer.write_table(pa.Table.from_pylist(batch, schema=SCHEMA))
-                passed += len(batch)
-                tokens += sum(len(row["input_ids"]) for row in batch)
-                trained += sum(label != IGNORED for row in batch for label in row["labels"])
-                longest = max(longest, *(len(row["input_ids"]) for row in batch))
-        if passed:
-            put_in_place(temporary, folder.rows)
-    if not passed:
-        temporary.unlink(missing_ok=True)
+    tokens = trained = longest = 0
+    with TableFile(folder.rows, SCHEMA, {}) as file, TableFile(folder.rejects, None, {}) as rejects:
+        for row in _sift(rows, rejects, rejected, max_length, vocabulary):
+            file.append(row)
+            tokens += len(row["input_ids"])
+            trained += sum(label != IGNORED for label in row["labels"])
+            longest = max(longest, len(row["input_ids"]))
+    if not file.rows:
         why = ", ".join(f"{count} {reason}" for reason, count in rejected.items()) or "there is none"
         raise TrainingError(f"no row to train on: {why}", f"see {folder.rejects}; raise --max-length or choose more")
-    entered = passed + rejected.total()
-    funnel = FunnelStep(stage=STAGE, unit="row", entered=entered, passed=passed, rejected=dict(rejected))
+    entered = file.rows + rejected.total()
+    funnel = FunnelStep(stage=STAGE, unit="row", entered=entered, passed=file.rows, rejected=dict(rejected))
     return Admitted(funnel, tokens, trained, longest)
 
 
 def _sift(
-    rows: Iterable[Mapping[str, Any]], rejects: TextIO, rejected: Counter[str], max_length: int, vocabulary: int
+    rows: Iterable[Mapping[str, Any]], rejects: TableFile, rejected: Counter[str], max_length: int, vocabulary: int
 ) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows):
         reason, detail = judge_row(row["input_ids"], row["labels"], max_length, vocabulary)
@@ -112,7 +105,7 @@ def _sift(
             continue
         rejected[reason] += 1
         name = next((str(row[key]) for key in ("trajectory_id", "row_id", "id") if row.get(key)), f"row {number}")
-        rejects.write(json.dumps({"row": name, "reason": reason, "detail": detail}) + "\n")
+        rejects.append({"row": name, "reason": reason, "detail": detail})
 
 
 def judge_row(ids: list[int], labels: list[int], max_length: int, vocabulary: int) -> tuple[str | None, str]:
@@ -126,14 +119,3 @@ def judge_row(ids: list[int], labels: list[int], max_length: int, vocabulary: in
     if all(label == IGNORED for label in labels):
         return NOTHING_TRAINED, "no token carries loss"
     return None, ""
-
-
-def _gather(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == ROWS_PER_GROUP:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -12,49 +12,39 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
-from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name, write_whole
+from pipeline.exporting.columns import TEXT
+from pipeline.exporting.prompt_columns import list_prompt_columns, write_prompt_row
+from pipeline.exporting.table_files import TableFile
+from pipeline.exporting.verl_files import SOURCE
+from pipeline.storage.boundary import write_whole
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.launching import copy_source
+from pipeline.training.sft_rows import read_parquet
 from pipeline.training.verl_settings import AGENT, list_overrides
 from schemas.training import RlRequest
 
-SOURCE = "rampforge"
-TEXT = pa.string()
-GOLDS = pa.list_(pa.list_(TEXT))
-SCHEMA = pa.schema(
+EXTRA = pa.struct(
     [
-        ("data_source", TEXT),
-        ("agent_name", TEXT),
-        ("prompt", pa.list_(pa.struct([("role", TEXT), ("content", TEXT)]))),
-        ("ability", TEXT),
-        ("reward_model", pa.struct([("style", TEXT), ("ground_truth", pa.struct([("target", GOLDS)]))])),
-        (
-            "extra_info",
-            pa.struct(
-                [
-                    ("split", TEXT),
-                    ("index", pa.int64()),
-                    ("task_id", TEXT),
-                    ("question", TEXT),
-                    ("lang", TEXT),
-                    ("rendering", TEXT),
-                    ("golds", TEXT),
-                    ("passage_id", TEXT),
-                    ("need_tools_kwargs", pa.bool_()),
-                ]
-            ),
-        ),
+        ("split", TEXT),
+        ("index", pa.int64()),
+        ("task_id", TEXT),
+        ("question", TEXT),
+        ("lang", TEXT),
+        ("rendering", TEXT),
+        ("golds", TEXT),
+        ("passage_id", TEXT),
+        ("need_tools_kwargs", pa.bool_()),
     ]
 )
-BATCH = 512
+SCHEMA = pa.schema([*list_prompt_columns(pa.list_(pa.list_(TEXT)), EXTRA), ("agent_name", TEXT)])
+COLUMNS = ("task_id", "question", "lang", "rendering", "golds", "passage_id")
+"""Columns of the rows that are handed on."""
 
 
 def write_verl_files(request: RlRequest, gpus: int, python: str, reward: str) -> list[str]:
@@ -70,7 +60,7 @@ def write_verl_files(request: RlRequest, gpus: int, python: str, reward: str) ->
     root = (folder.root / "verl").resolve()
     copy_source(folder.source)
     files = {"train": root / "train.parquet", "agents": root / "agents.yaml", "reward": root / "reward.py"}
-    write_dataset(folder.rows, files["train"], str(request.rollouts.rendering))
+    write_dataset(folder.rows, files["train"])
     write_whole(files["agents"], write_agents(request).encode())
     write_whole(files["reward"], reward.encode())
     overrides = list_overrides(request, files, gpus)
@@ -85,42 +75,14 @@ def write_verl_files(request: RlRequest, gpus: int, python: str, reward: str) ->
     return overrides
 
 
-def write_dataset(rows: Path, target: Path, rendering: str) -> None:
+def write_dataset(rows: Path, target: Path) -> None:
     """The rows as verl's RLHFDataset reads them, in the same order."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_name(target)
-    with storage_boundary(target), pq.ParquetFile(rows) as file:
-        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
-            for made in _make_rows(file, rendering):
-                writer.write_table(pa.Table.from_pylist(made, schema=SCHEMA))
-        put_in_place(temporary, target)
-
-
-def _make_rows(file: pq.ParquetFile, rendering: str) -> Iterator[list[dict[str, Any]]]:
-    number = 0
-    for batch in file.iter_batches(BATCH):
-        made = []
-        for row in batch.to_pylist():
-            made.append(_make_row(row, number, rendering))
-            number += 1
-        yield made
-
-
-def _make_row(row: dict[str, Any], number: int, rendering: str) -> dict[str, Any]:
-    return {
-        "data_source": SOURCE,
-        "agent_name": AGENT,
-        "prompt": json.loads(row["messages"]),
-        "ability": "fact-reasoning",
-        "reward_model": {"style": "rule", "ground_truth": {"target": json.loads(row["golds"])}},
-        "extra_info": {
-            "split": "train",
-            "index": number,
-            "rendering": rendering,
-            "need_tools_kwargs": False,
-            **{name: row[name] for name in ("task_id", "question", "lang", "golds", "passage_id")},
-        },
-    }
+    with TableFile(target, SCHEMA, {}) as file:
+        for number, row in enumerate(read_parquet([rows], (*COLUMNS, "messages"))):
+            extra = {"split": "train", "index": number, "need_tools_kwargs": False}
+            extra |= {name: row[name] for name in COLUMNS}
+            prompt, golds = json.loads(row["messages"]), json.loads(row["golds"])
+            file.append({**write_prompt_row(SOURCE, prompt, golds, extra), "agent_name": AGENT})
 
 
 def write_agents(request: RlRequest) -> str:

@@ -12,6 +12,7 @@ import logging
 import os
 import platform
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,9 +31,12 @@ BENCHMARKS = (
     "search_scale",
     "search_server",
     "llm",
+    "policy",
     "faults",
     "inspect",
     "export",
+    "evaluation",
+    "training",
     "demo",
 )
 RESULTS = Path("outputs") / "bench"
@@ -44,16 +48,23 @@ def main(names: list[str]) -> None:
     settle_prefect(debug=False)
     os.environ["TQDM_DISABLE"] = "1"
     logging.getLogger("bm25s").setLevel(logging.ERROR)
+    results: dict[str, list[Figure]] = {}
+    for name in names or BENCHMARKS:
+        Console().print(f"measuring {name} ...")
+        results[name] = importlib.import_module(f"tests.bench.{name}").run()
+        save(name, results[name])
+    show(results)
+
+
+def show(results: Mapping[str, Sequence[Figure]]) -> None:
+    """Print the figures of benchmarks as one table."""
     console = Console(width=max(Console().width, 120))
     table = Table(
         "benchmark", "figure", title=f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     for column in ("value", "unit", "bound", ""):
         table.add_column(column, justify="right")
-    for name in names or BENCHMARKS:
-        console.print(f"measuring {name} ...")
-        figures: list[Figure] = importlib.import_module(f"tests.bench.{name}").run()
-        save(name, figures)
+    for name, figures in results.items():
         for figure in figures:
             value = f"{figure.value:,.3g}" if abs(figure.value) < 1000 else f"{figure.value:,.0f}"
             label = f"{figure.name} ({figure.note})" if figure.note else figure.name

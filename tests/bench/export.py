@@ -116,6 +116,8 @@ def make_example(number: int, passage: Passage, around: list[Passage]) -> Exampl
         trajectory_id=f"{number:020x}",
         task_id=f"{number:020x}",
         document_id=passage.document_id,
+        page_id=passage.page_id,
+        passage_id=passage.passage_id,
         title=passage.title,
         policy="bench",
         accepted=True,

@@ -1,9 +1,9 @@
 """A chat server that answers from memory, on cue with faults, and counts: one process, as lean as the clients it times.
 
-`python -m tests.bench.mock_endpoint PORT NAME=VALUE...` serves. Knobs: `latency` in seconds, and the shares of
-requests met with each fault: `p500`, `p429` (at once, Retry-After 1), `reset` (at half the latency), `malformed` (a
-body cut off) and `hang` (no answer at all). A prompt that holds `call ITEM/STEP` is counted by that name. `/stats`
-tells the counts.
+`python -m tests.bench.mock_endpoint PORT NAME=VALUE...` serves. Knobs: `latency` in seconds, `tokens` (1: completions
+with tokens in and out, as `policy_load` has them), and the shares of requests met with each fault: `p500`, `p429` (at
+once, Retry-After 1), `reset` (at half the latency), `malformed` (a body cut off) and `hang` (no answer at all). A
+prompt that holds `call ITEM/STEP` is counted by that name. `/stats` tells the counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -34,6 +34,12 @@ class Books:
 
     def __init__(self, knobs: dict[str, float]) -> None:
         self.latency = knobs.get("latency", 0.5)
+        self.complete: Callable[[bytes, str], dict[str, Any]] = complete
+        if knobs.get("tokens"):
+            from tests.bench import policy_load  # loads a tokenizer, which the other benchmarks do without
+
+            policy_load.write_marker()  # before anyone waits
+            self.complete = policy_load.complete
         self.shares = [(name, knobs[name]) for name in FAULTS if knobs.get(name)]
         self.dice = random.Random(1)
         self.statuses: Counter[str] = Counter()
@@ -134,7 +140,7 @@ class Connection(asyncio.Protocol):
             self._send(200, b'{"choices": [{"message": {"role": "assist')
         else:
             books.answered[call] += 1
-            self._send(200, complete(body, call))
+            self._send(200, books.complete(body, call))
 
     def _send(self, status: int, value: Any, extra: bytes = b"") -> None:
         content = value if isinstance(value, bytes) else orjson.dumps(value)

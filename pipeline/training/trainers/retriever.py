@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.rendering.transcript import fold_line, fold_title
+from pipeline.rendering.transcript import write_document
 from schemas.renderings import Document
 from schemas.training import SearchEndpoint
 
@@ -134,4 +134,4 @@ def read_document(item: Any) -> tuple[str, Document]:
         first, _, rest = str(inner.get("contents") or "").partition("\n")
         title, text = (first.strip().strip('"'), rest) if rest else ("", first)
     name = str(inner.get("id") or f"{title}\n{text}")
-    return name, Document(title=fold_title(str(title or "")), text=fold_line(str(text)))
+    return name, write_document(str(title or ""), str(text))

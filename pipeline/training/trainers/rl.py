@@ -13,6 +13,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ KEPT_METRICS = ("reward", "frac_reward_zero_std", "completions/", "rollout/", "c
 class Policy:
     """TRL's `rollout_func`: fills batches, scores them, and says where the time went."""
 
-    def __init__(self, request: RlRequest, tasks: list[Task], tokenizer: Any) -> None:
+    def __init__(self, request: RlRequest, tasks: list[Task], tokenizer: Any, samples: Path) -> None:
+        """`samples`: where the completions of one group of each step are kept, for a person to read."""
         self._request = request
+        self._samples = samples
         self._tasks = {task.prompt: task for task in tasks}
         self._pool = TaskPool(tasks, request.curriculum)
         self._rollouts = SearchRollouts(tokenizer, request.rollouts)
@@ -73,6 +76,10 @@ class Policy:
         chance = random.Random(f"{request.seed}/{step}/{trainer.accelerator.process_index}")  # noqa: S311 - no secret
         batch = fill_batch(tasks, request.rollouts.group, draw, self._pool, request.resample, chance)
         self._note(batch, time.perf_counter() - began, self._retriever.seconds - searched, scoring)
+        if trainer.accelerator.is_main_process:
+            with self._samples.open("a", encoding="utf-8") as file:
+                for one in batch.completions[: request.rollouts.group]:
+                    file.write(json.dumps({"step": step + 1, **describe_sample(one)}, ensure_ascii=False) + "\n")
         return write_rows(batch.completions)
 
     def tell(self) -> dict[str, float]:
@@ -91,6 +98,13 @@ class Policy:
         times = {"seconds": seconds, "search_seconds": searching, "reward_seconds": scoring}
         sampling = {"groups_drawn": float(batch.drawn), "groups_dull": float(batch.dull)}
         self._told = {f"rollout/{name}": value for name, value in {**means, **times, **sampling}.items()}
+
+
+def describe_sample(one: Completion) -> dict[str, Any]:
+    """A completion as a person reads it; `runs`: mask and length of each stretch of tokens."""
+    runs = [(mask, len(list(same))) for mask, same in groupby(one.mask)]
+    paid = {"reward": one.reward, "penalty": one.penalty, "format": one.in_form, "answer": one.right}
+    return {"task_id": one.task.task_id, "text": one.text, "golds": one.task.golds, "runs": runs, **paid}
 
 
 def write_rows(completions: list[Completion]) -> dict[str, Any]:
@@ -138,7 +152,7 @@ def main(root: Path) -> None:
     found = find_checkpoint(folder)
     rows = Dataset.from_parquet(str(folder.rows), cache_dir=str(root / "data" / "cache"))
     tokenizer = load_tokenizer(request.base)
-    policy = Policy(request, read_tasks(rows), tokenizer)
+    policy = Policy(request, read_tasks(rows), tokenizer, folder.samples)
     progress = Progress(folder, KEPT_METRICS, policy.tell)
     rewards: list[Callable[..., list[float | None]]] = [search_reward, overlong_penalty]
     trainer = GRPOTrainer(

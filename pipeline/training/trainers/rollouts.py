@@ -1,5 +1,7 @@
 """Completions with search: the model writes, is stopped at a closing tag, is shown results, and goes on.
 
+The one state machine of it, for trainers here and for a served model in `pipeline.policy`.
+
 Token ids go in and out: what a model wrote is never tokenised again, results are tokenised by themselves, so masks are
 exact. The text between tags is that of `pipeline.rendering`, byte for byte: what is learned by SFT is what is met here.
 
@@ -15,8 +17,8 @@ from typing import Any
 
 from pipeline.rendering.tagged import RESEARCH, SEARCH_R1
 from pipeline.training.trainers.retriever import Search
+from schemas.policies import StreamBounds, StreamEnd
 from schemas.renderings import Document
-from schemas.training import Rollouts
 
 TAGGED = {form.name: form for form in (SEARCH_R1, RESEARCH)}
 """Formats that write into one stream."""
@@ -55,6 +57,10 @@ class Completion:
     """The same as text."""
     observations: list[str] = field(default_factory=list)
     """What was put in."""
+    shown: list[tuple[Document, ...]] = field(default_factory=list)
+    """The documents in it, cut to what found room."""
+    end: StreamEnd | None = None
+    """How it came to its end; None while it has not."""
     searches: int = 0
     """How often results were put in."""
     reward: float | None = None
@@ -75,13 +81,15 @@ class Completion:
 class SearchRollouts:
     """Draws completions."""
 
-    def __init__(self, tokenizer: Any, settings: Rollouts, closes: bool = True) -> None:
+    def __init__(self, tokenizer: Any, settings: StreamBounds, closes: bool = True) -> None:
         """`closes`: an answer is followed by the end of the sequence, which TRL looks for."""
         self._form = TAGGED[settings.rendering]
         self._tokenizer = tokenizer
         self._settings = settings
         self._closes = closes
         self._eos = int(tokenizer.eos_token_id)
+        # What transformers wraps around it costs as much again, and its batches of one wake up every core.
+        self._backend = getattr(tokenizer, "backend_tokenizer", None)
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -112,7 +120,7 @@ class SearchRollouts:
     def take(self, one: Completion, ids: list[int]) -> tuple[str, ...]:
         """Add what was written; the queries to search for, none when the completion is at its end."""
         ended = bool(ids) and ids[-1] == self._eos
-        text = self._decode(ids[:-1] if ended else ids)
+        text = self.decode(ids[:-1] if ended else ids)
         one.ids += ids
         one.mask += [1] * len(ids)
         one.text += text
@@ -120,30 +128,38 @@ class SearchRollouts:
             if self._closes and not ended:
                 one.ids.append(self._eos)
                 one.mask.append(1)
+            one.end = StreamEnd.ANSWERED
             return ()
-        if ended or SEARCH_END not in text or one.searches >= self._settings.turns:
+        queries = () if ended else read_queries(text)
+        if not queries:
+            one.end = StreamEnd.STOPPED if ended or SEARCH_END in text else StreamEnd.CUT
+        elif one.searches >= self._settings.turns:
+            one.end = StreamEnd.TURNS
             return ()
-        return read_queries(text)
+        return queries
 
     def show(self, one: Completion, documents: tuple[Document, ...]) -> bool:
         """Put results in; whether the model can go on."""
-        shown, ids = self._fit(documents, one.task.lang)
+        documents, shown, ids = self._fit(documents, one.task.lang)
         if len(ids) >= self.room(one):
+            one.end = StreamEnd.FULL
             return False
         one.ids += ids
         one.mask += [0] * len(ids)
         one.text += shown
         one.observations.append(shown)
+        one.shown.append(documents)
         one.searches += 1
         return True
 
-    def _fit(self, documents: tuple[Document, ...], lang: str) -> tuple[str, list[int]]:
-        """Results that are short enough: documents are left out from the end, and the first loses its last words."""
+    def _fit(self, documents: tuple[Document, ...], lang: str) -> tuple[tuple[Document, ...], str, list[int]]:
+        """Results that are short enough, as documents, text and tokens: documents are left out from the end, and the
+        first loses its last words."""
         while True:
             shown = self._form.observe(documents, lang).text
             ids = self.encode(shown)
             if len(ids) <= self._settings.max_results or not documents:
-                return shown, ids
+                return documents, shown, ids
             if len(documents) > 1:
                 documents = documents[:-1]
                 continue
@@ -153,10 +169,15 @@ class SearchRollouts:
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a text by itself."""
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        if self._backend is not None:
+            ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+            return ids
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _decode(self, ids: list[int]) -> str:
+    def decode(self, ids: list[int]) -> str:
+        """The text of tokens."""
+        if self._backend is not None:
+            return str(self._backend.decode(ids, skip_special_tokens=False))
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 

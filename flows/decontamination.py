@@ -1,0 +1,107 @@
+"""Keeps what overlaps the questions of benchmarks out of what is trained on, and says what was looked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.decontamination.filtering import STAGE, drop_overlapping, reject_overlap
+from pipeline.decontamination.overlap import Overlap, QuestionIndex
+from pipeline.evaluation.benchmarks import find_benchmark, read_benchmark
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import ShardWriter
+from schemas.config import RunConfig
+from schemas.evaluations import DecontaminationConfig
+from schemas.funnel import FunnelStep
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
+
+UNCHECKED = (
+    "Checked against no benchmark: none was named (`--decontaminate FILE`, or `decontamination.benchmarks` of the "
+    "configuration). Questions that models are evaluated on may be among what these rows teach."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """The questions that must not be given away."""
+
+    index: QuestionIndex
+    names: tuple[str, ...]
+    """The benchmarks, with their digests."""
+
+    def describe(self, dropped: int) -> str:
+        """What was looked for and what was found, in a sentence or two."""
+        return (
+            f"Checked against {self.index.questions:,} questions of {', '.join(self.names)}: {dropped:,} trajectories "
+            "are left out because their task hides an answer on a page, or beside a name, of a question, or shares "
+            f"{self.index.ngram} tokens in a row with one."
+        )
+
+
+def keep_clean(screen: Screen | None, tasks: Iterable[MaskTask], dropped: Counter[str]) -> Iterator[MaskTask]:
+    """The tasks that may be trained on; the others are counted by reason."""
+    for row in tasks if screen is None else drop_overlapping(tasks, screen.index):
+        if isinstance(row, MaskTask):
+            yield row
+        else:
+            dropped[row.reason] += 1
+
+
+def open_screen(config: DecontaminationConfig, cache: Path, more: Sequence[str] = ()) -> Screen | None:
+    """The screen over the benchmarks configured and more; None where there is none. Raises ConfigError, SourceError."""
+    found = [find_benchmark(said, cache / "benchmarks") for said in dict.fromkeys((*config.benchmarks, *more))]
+    benchmarks = [read_benchmark(path) for path in found]
+    if not benchmarks:
+        return None
+    questions = (question for benchmark in benchmarks for question in benchmark.questions)
+    names = tuple(f"{benchmark.name} ({len(benchmark.questions):,}, {benchmark.digest})" for benchmark in benchmarks)
+    return Screen(QuestionIndex(questions, config.ngram), names)
+
+
+def open_run_screen(run: RunFolder, cache: Path, more: Sequence[str] = ()) -> Screen | None:
+    """The screen that a run's own configuration asks for, and more."""
+    record = run.find_record()
+    config = RunConfig.model_validate(record.config).decontamination if record else DecontaminationConfig()
+    return open_screen(config, cache, more)
+
+
+class Screening:
+    """A screen at work: what it keeps out is written down and counted."""
+
+    def __init__(self, screen: Screen | None, rejects: ShardWriter) -> None:
+        self._screen = screen
+        self._rejects = rejects
+        self._entered = 0
+        self._reasons: Counter[str] = Counter()
+        self._last: tuple[str, Overlap | None] = ("", None)
+
+    def admits(self, task: MaskTask, trajectory: Trajectory) -> bool:
+        """Whether a trajectory may be trained on; without a screen all may."""
+        self._entered += 1
+        if self._screen is None:
+            return True
+        index = self._screen.index
+        if self._last[0] != task.task_id:  # the attempts at a task stand together
+            self._last = task.task_id, index.check_task(task)
+        overlap = self._last[1] or index.check_trajectory(trajectory)
+        if overlap is not None:
+            self._reasons[overlap.reason] += 1
+            reject = reject_overlap("trajectory", trajectory.trajectory_id, overlap)
+            self._rejects.append(reject.model_dump(mode="json"))
+        return overlap is None
+
+    def funnel(self) -> tuple[FunnelStep, ...]:
+        """The sums; none without a screen."""
+        if self._screen is None:
+            return ()
+        rejected = dict(sorted(self._reasons.items()))
+        passed = self._entered - self._reasons.total()
+        step = FunnelStep(stage=STAGE, unit="trajectory", entered=self._entered, passed=passed, rejected=rejected)
+        return (step,)
+
+    def describe(self) -> str:
+        """For the card."""
+        return UNCHECKED if self._screen is None else self._screen.describe(self._reasons.total())

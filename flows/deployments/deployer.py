@@ -1,0 +1,163 @@
+"""Puts our deployments on a Prefect server: work pool, deployments with their forms and schedules, automations.
+
+`prefect.yaml` beside this module is what is deployed; nothing here knows a deployment by name. Promises: done again, it
+changes what differs and doubles nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import yaml
+
+from pipeline.errors import ConfigError, RampforgeError
+from schemas.config import RunConfig
+
+DEPLOYMENTS = files("flows.deployments") / "prefect.yaml"
+PROCESS = "process"
+"""The kind of work pool whose workers start flows as processes beside themselves."""
+ANSWER_SECONDS = 10.0
+DEPLOY_SECONDS = 300.0
+
+
+class DeploymentError(RampforgeError):
+    """Prefect did not take a deployment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where deployments go, and what their runs work with."""
+
+    pool: str = "rampforge"
+    """The work pool."""
+    kind: str = PROCESS
+    """Its kind, where it has to be made."""
+    limit: int | None = None
+    """Flow runs that may be under way in the pool; None: as many as workers take."""
+    out: str | None = None
+    """Folder that runs land in; None: as prefect.yaml says."""
+    folder: Path = Path()
+    """Where workers of the kind `process` start flows: relative paths are read from here."""
+    paused: bool = False
+    """Leave the schedules off."""
+
+
+def list_deployments() -> list[str]:
+    """Names of the deployments there are."""
+    return [entry["name"] for entry in _read_deployments()["deployments"]]
+
+
+def deploy(target: Target, config: RunConfig | None, only: Collection[str] = ()) -> list[str]:
+    """Put deployments on the server that PREFECT_API_URL names; returns their full names.
+
+    Raises ConfigError when there is no server, or for a name that is no deployment; DeploymentError otherwise.
+    """
+    _require_server()
+    if unknown := set(only) - set(list_deployments()):
+        raise ConfigError(
+            f"there is no deployment {min(unknown)}", f"the deployments are {', '.join(list_deployments())}"
+        )
+    plan = _read_deployments()
+    plan["deployments"] = [
+        fill_in(entry, target, config) for entry in plan["deployments"] if not only or entry["name"] in only
+    ]
+    _settle_pool(target)
+    _apply(plan)
+    return [f"{_load(entry['entrypoint']).name}/{entry['name']}" for entry in plan["deployments"]]
+
+
+def _read_deployments() -> dict[str, Any]:
+    plan: dict[str, Any] = yaml.safe_load(DEPLOYMENTS.read_text("utf-8"))
+    plan.pop("definitions")  # only there to be referred to
+    return plan
+
+
+def fill_in(entry: Mapping[str, Any], target: Target, config: RunConfig | None) -> dict[str, Any]:
+    """A deployment as `prefect.yaml` has it, for this pool, with the sections of a configuration as its parameters."""
+    flow = _load(entry["entrypoint"])
+    parameters = dict(entry["parameters"])
+    if config is not None:
+        said = config.model_dump(mode="json", exclude_defaults=True)
+        for name in said.keys() & flow.parameters.properties.keys():
+            parameters[name] = _merge(parameters.get(name), said[name])
+    if target.out:
+        parameters["out"] = target.out
+    variables = dict(entry["work_pool"]["job_variables"])
+    if target.kind == PROCESS:
+        variables["working_dir"] = str(target.folder.resolve())
+    schedules = [
+        {**schedule, "active": schedule.get("active", True) and not target.paused} for schedule in entry["schedules"]
+    ]
+    pool = {"name": target.pool, "job_variables": variables}
+    return {**entry, "parameters": parameters, "work_pool": pool, "schedules": schedules}
+
+
+def _merge(below: Any, above: Any) -> Any:
+    if not (isinstance(below, dict) and isinstance(above, dict)):
+        return above
+    return {key: _merge(below.get(key), above[key]) if key in above else below[key] for key in below | above}
+
+
+def _load(entrypoint: str) -> Any:
+    from prefect.flows import load_flow_from_entrypoint
+
+    return load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+
+
+def _require_server() -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    start = "prefect server start, then export PREFECT_API_URL=http://127.0.0.1:4200/api"
+    if not url:
+        raise ConfigError("PREFECT_API_URL names no Prefect server to deploy to", start)
+    try:
+        httpx.get(f"{url}/health", timeout=ANSWER_SECONDS).raise_for_status()
+    except httpx.HTTPError as error:
+        raise ConfigError(f"no Prefect server answers at {url}: {error}", start) from None
+
+
+def _settle_pool(target: Target) -> None:
+    """Make the work pool if it is not there; limit it; let the server look after runs that die."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectNotFound
+
+    from flows.deployments.automations import settle_automations
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(target.pool)
+        except ObjectNotFound:
+            client.create_work_pool(WorkPoolCreate(name=target.pool, type=target.kind))
+        if target.limit is not None:
+            client.update_work_pool(target.pool, WorkPoolUpdate(concurrency_limit=target.limit))
+        settle_automations(client)
+
+
+def _apply(plan: Mapping[str, Any]) -> None:
+    """Hand a `prefect.yaml` to Prefect's own command."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "prefect.yaml"
+        path.write_text(yaml.safe_dump(dict(plan), sort_keys=False), "utf-8")
+        words = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(path)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=DEPLOY_SECONDS, env=dict(os.environ))  # noqa: S603 - our own words
+    if done.returncode:
+        raise DeploymentError(
+            f"prefect deploy failed: {_tell_end(done.stdout + done.stderr)}", "prefect version; prefect config view"
+        )
+
+
+def _tell_end(output: str) -> str:
+    """Why Prefect refused, without the frames and tracebacks that it draws around it."""
+    words = " ".join(word for word in output.split() if any(character.isalnum() for character in word))
+    return words[words.rfind("Error") :][:500] if "Error" in words else words[-500:]

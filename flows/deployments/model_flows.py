@@ -1,0 +1,139 @@
+"""The deployed flows that make and measure models: one more round of self-distillation; an evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from rich.console import Console
+
+from flows.artifacts import attempt
+from flows.assets_cli import cache_folder
+from flows.deployments.run_names import find_newest
+from flows.deployments.scheduled_flows import RUNNER, USUAL, fit_into_flow_run, name_flow_run, require_sources
+from flows.distillation import start_distillation
+from flows.evaluation import PAGE, evaluate
+from pipeline.distillation.folders import DistillFolder
+from pipeline.errors import ConfigError
+from pipeline.evaluation.benchmarks import find_benchmark
+from schemas.config import (
+    AgentsConfig,
+    CorpusConfig,
+    ExecutionConfig,
+    JudgingConfig,
+    MaskingConfig,
+    PassagesConfig,
+    RunConfig,
+)
+from schemas.evaluations import EvalMethod, EvalSettings, EvaluationResult
+from schemas.llm_config import LlmConfig
+from schemas.policies import PolicyConfig
+from schemas.rounds import DistillConfig
+from schemas.search_config import SearchConfig, SearchServiceConfig
+from schemas.serving_config import ServingConfig
+
+
+@flow(name="distillation-round", flow_run_name="{name}", task_runner=RUNNER, persist_result=False)
+def distillation_round(
+    corpus: CorpusConfig,
+    name: str = "distillation",
+    out: str = "outputs",
+    seed: int = 0,
+    passages: PassagesConfig = USUAL.passages,
+    masking: MaskingConfig = USUAL.masking,
+    search: SearchConfig = USUAL.search,
+    agents: AgentsConfig = USUAL.agents,
+    judging: JudgingConfig = USUAL.judging,
+    policy: PolicyConfig = USUAL.policy,
+    distill: DistillConfig = USUAL.distill,
+    llm: LlmConfig = USUAL.llm,
+    serving: ServingConfig = USUAL.serving,
+    execution: ExecutionConfig = USUAL.execution,
+) -> State[Any]:
+    """Do one more round of a self-distillation: the first flow run makes the cold start, each later one a round.
+
+    Args:
+        name: Name of the distillation: its folder.
+        out: Folder that distillations land in; all workers must see it.
+        seed: Every random choice follows from it and from content.
+        distill: Rounds of self-distillation; distill.rounds is the last that is made.
+    """
+    require_sources(corpus)
+    folder = DistillFolder(Path(out) / name)
+    done = len(folder.records())
+    config = RunConfig(
+        seed=seed,
+        corpus=corpus,
+        passages=passages,
+        masking=masking,
+        search=search,
+        agents=agents,
+        judging=judging,
+        policy=policy,
+        distill=distill.model_copy(update={"rounds": min(done, distill.rounds)}),
+        llm=llm,
+        serving=serving,
+        execution=execution,
+    )
+    config = fit_into_flow_run(str(folder.root), config)
+    start_distillation(folder.root, config, cache_folder(), None, Console(stderr=True))
+    records = folder.records()
+    rows = [record.model_dump(mode="json") for record in records]
+    attempt(lambda: create_table_artifact(table=rows, key="rounds", description=f"Report: {folder.report}"))
+    return Completed(message=f"{folder.root}: {len(records)} rounds are finished; report: {folder.report}")
+
+
+@flow(name="evaluation", flow_run_name=name_flow_run, task_runner=RUNNER, persist_result=False)
+def evaluation(
+    benchmark: str,
+    name: str = "evaluation-{date}",
+    method: EvalMethod = EvalMethod.RAG_PE,
+    run: str = "corpus-*",
+    out: str = "outputs",
+    runs: int = 1,
+    sample: int | None = None,
+    seed: int = 0,
+    judge: bool = False,
+    policy: PolicyConfig = USUAL.policy,
+    search_service: SearchServiceConfig = USUAL.search_service,
+    llm: LlmConfig = USUAL.llm,
+    serving: ServingConfig = USUAL.serving,
+) -> State[Any]:
+    """Answer the questions of a benchmark over the newest index, and measure the answers.
+
+    Args:
+        benchmark: A file of questions, or one by name; `rampforge eval --help` lists them.
+        name: Name of the evaluation; {date}, {week} and {time} stand for when it was to start, in UTC.
+        method: How questions are answered.
+        run: The run whose index is searched, or a pattern: then the last one by name whose index is built.
+        out: Folder that runs and evaluations land in; all workers must see it.
+        runs: Times each question is answered.
+        sample: Ask so many questions, drawn evenly; null for all.
+        seed: Decides the draw.
+        judge: Ask the model of the role `judge` about each answer too.
+    """
+    if not benchmark:
+        raise ConfigError("benchmark is empty: no questions to answer", "name a file of questions in the form")
+    cache, newest = cache_folder(), find_newest(out, run, "index")
+    sections = {"policy": policy, "search_service": search_service, "llm": llm, "serving": serving}
+    folder = Path(out) / "evaluations" / name_flow_run()
+    config = RunConfig.model_validate(newest.record().config).model_copy(update=sections)
+    config = fit_into_flow_run(str(folder), config)
+    settings = EvalSettings(method=method, runs=runs, sample=sample, seed=seed, judge=judge)
+    questions = find_benchmark(benchmark, cache / "benchmarks")
+    result = evaluate(questions, folder, settings, config, cache, index=newest.root)
+    attempt(lambda: create_table_artifact(table=list_metrics(result), key="evaluation", description=str(folder)))
+    return Completed(message=f"{folder}: {result.finished} of {result.answers} answers; report: {folder / PAGE}")
+
+
+def list_metrics(result: EvaluationResult) -> list[dict[str, Any]]:
+    """The figures as rows of a table."""
+    return [
+        {"benchmark": group.name, "questions": group.questions, "metric": metric, **figure.model_dump(mode="json")}
+        for group in result.groups
+        for metric, figure in group.metrics.items()
+    ]

@@ -1,0 +1,67 @@
+"""Opens the stage that measures difficulty, and reads what it has measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from flows.policy_opening import CLOSED_BOOK
+from flows.stages import Workplace
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.stage import Stage
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import read_rows
+from pipeline.storage.stage_ledger import digest_manifest
+from schemas.config import RunConfig
+from schemas.difficulties import Difficulty
+from schemas.judgements import Judgement
+from schemas.tasks import MaskTask
+
+Read = Callable[[Workplace, str], Iterator[Any]]
+
+
+def list_closed_roles(config: RunConfig) -> tuple[str, ...]:
+    """The role of the model that is asked without searching."""
+    return (CLOSED_BOOK,) if config.policy.closed_book else ()
+
+
+def difficulty_facts(place: Workplace) -> Mapping[str, str]:
+    """The judgements that are counted, and the model that is asked."""
+    roles = {
+        f"llm.roles.{role}": find_role(place.config.llm, role).model_dump_json()
+        for role in list_closed_roles(place.config)
+    }
+    return {"judgements": digest_manifest(place.run.manifest("judgements")), **roles}
+
+
+def read_tried(place: Workplace, shard: str) -> Iterator[Any]:
+    """Each task of a shard with the judgements on its attempts."""
+    from pipeline.policy.difficulty import TriedTask
+
+    judged: dict[str, list[Judgement]] = {}
+    for judgement in read_rows(place.run.shard(Judgement.dataset, shard, ""), Judgement):
+        judged.setdefault(judgement.task_id, []).append(judgement)
+    for task in read_rows(place.run.shard(MaskTask.dataset, shard, ""), MaskTask):
+        yield TriedTask(task, tuple(judged.get(task.task_id, ())))
+
+
+def open_difficulties(place: Workplace, shard: str) -> Stage[Any]:
+    """Tasks to how hard they are."""
+    from pipeline.asking.concurrent_stage import ConcurrentStage
+    from pipeline.policy.difficulty import DifficultyStage
+
+    config = place.config
+    if not config.policy.closed_book:
+        return ConcurrentStage(DifficultyStage(config.policy, config.judging, None).work, config.llm.in_flight)
+    from flows.chat_models import make_stage, open_model
+
+    model = open_model(place, "difficulties", shard)
+    return make_stage(place, model, DifficultyStage(config.policy, config.judging, model).work)
+
+
+def read_difficulties(run: RunFolder) -> dict[str, Difficulty]:
+    """What a run has measured, by task; empty where it has not."""
+    from pipeline.policy.learnable import index_difficulties
+
+    paths = sorted(run.dataset(Difficulty.dataset).glob("*.parquet"))
+    return index_difficulties(row for path in paths for row in read_rows(path, Difficulty))

@@ -1,0 +1,147 @@
+"""Self-distillation from its beginning to its end: rounds until a rule says stop, then the student.
+
+Everything finished is found in the folder, so the command that began it also goes on with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.distillation_configs import SHARED, STUDENT
+from flows.distillation_rounds import run_round
+from flows.distillation_sitting import BEFORE, DistillSitting, say_again
+from flows.distillation_tasks import locate_plan
+from flows.distillation_training import train_student
+from flows.distillation_validation import ATTEMPTED, adopt_plan, validate
+from flows.local_api import local_api
+from pipeline.distillation.adoption import adopt_stages
+from pipeline.distillation.folders import DistillFolder
+from pipeline.distillation.stopping import find_stop
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage.boundary import write_whole
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.stage_ledger import pick_settings
+from schemas.config import RunConfig
+from schemas.rounds import RoundRecord, ValidationFigures
+
+FREE = ("execution", "serving", "search_service", "report", "llm", "distill.stop", "distill.rounds", "distill.student")
+"""Sections that may differ when a distillation goes on: they decide no row of a round that is finished, and each run
+refuses on its own what would change its rows."""
+
+
+def start_distillation(root: Path, config: RunConfig, cache: Path, adopted: Path | None, console: Console) -> None:
+    """Run rounds until a rule says stop, then train the student. Raises RampforgeError.
+
+    `adopted`: a judged run that is to be round 0.
+    """
+    folder = DistillFolder(root)
+    settle_config(folder, config)
+    with local_api(), DistillSitting(folder, config, cache, console) as sitting:
+        try:
+            records = run_rounds(sitting, adopted)
+            student = train_student(sitting, records)
+            learned = validate_student(sitting, records[-1].number, student) if student else None
+        except KeyboardInterrupt:
+            sitting.tell(f"stopped; what is finished is kept: `{say_again()}` goes on")
+            raise
+        draw_rounds(sitting, records, learned)
+        if student:
+            told = f", validation recall {learned.recall:.3f}" if learned else ""
+            sitting.tell(f"the student: {student}{told}")
+    console.print(f"the report: {folder.report}", highlight=False, markup=False, soft_wrap=True)
+
+
+def run_rounds(sitting: DistillSitting, adopted: Path | None) -> list[RoundRecord]:
+    """All rounds that are wanted; returns the records of all that are finished."""
+    prepare_base(sitting, adopted)
+    records = sitting.folder.records()
+    while not records or find_stop(records, sitting.config.distill) is None:
+        record = run_round(sitting, len(records), records)
+        records.append(record)
+        draw_rounds(sitting, records)
+        sitting.tell(describe_round(record))
+    sitting.tell(f"no further round: {find_stop(records, sitting.config.distill)}")
+    return records
+
+
+def settle_config(folder: DistillFolder, config: RunConfig) -> None:
+    """Write down what the distillation is begun with. Raises ConfigError when it was begun with something else."""
+    values = config.model_dump(mode="json")
+    if folder.begun.exists():
+        began = RunConfig.model_validate(json.loads(folder.begun.read_bytes()))
+        old, new = (_list_settings(one) for one in (began, config))
+        differing = [f"{key} was {old.get(key)}, now {new.get(key)}" for key in new if old.get(key) != new[key]]
+        if differing:
+            raise ConfigError(
+                f"{folder.root} was begun with other settings: {'; '.join(differing)}",
+                "give the same settings, or none at all; another NAME begins anew",
+            )
+    write_whole(folder.begun, json.dumps(values, indent=1).encode())
+
+
+def find_config(root: Path) -> RunConfig | None:
+    """What the distillation in a folder was last run with, if there is one."""
+    path = DistillFolder(root).begun
+    return RunConfig.model_validate(json.loads(path.read_bytes())) if path.exists() else None
+
+
+def _list_settings(config: RunConfig) -> dict[str, str]:
+    settings = pick_settings(config, RunConfig.model_fields)
+    return {key: value for key, value in settings.items() if not f"{key}.".startswith(tuple(f"{f}." for f in FREE))}
+
+
+def prepare_base(sitting: DistillSitting, adopted: Path | None) -> None:
+    """Make what all rounds share, or take it over from a run, together with what that run has attempted."""
+    base = sitting.folder.base
+    if adopted is None:
+        sitting.run_stages(BEFORE, base, sitting.config, _list_shared(sitting.config))
+        return
+    source, first = RunFolder(adopted), sitting.folder.round(0)
+    if source.find_manifest("judgements") is None:
+        raise StorageError(f"{adopted} is not judged, so it cannot be round 0", f"rampforge resume {adopted}")
+    for run, stages in ((base, SHARED), (first, (*SHARED, *ATTEMPTED))):
+        adopt_stages(source, run, [stage for stage in stages if source.find_manifest(stage)])
+        if run.find_record() is None:
+            record = source.record().model_copy(update={"run": run.name, "timings": ()})
+            write_whole(run.root / "run.json", record.model_dump_json(indent=1).encode())
+    if locate_plan(source).exists():
+        adopt_plan(source, first)
+
+
+def _list_shared(config: RunConfig) -> Sequence[str]:
+    from flows.stage_table import find_spec
+
+    return [stage for stage in SHARED if find_spec(stage).enabled(config)]
+
+
+def validate_student(sitting: DistillSitting, last: int, student: Path) -> ValidationFigures | None:
+    """How the student does on what is held out."""
+    run = RunFolder(sitting.folder.student(last) / f"validation-{student.parent.name}")
+    return validate(sitting, last, student, STUDENT, run)
+
+
+def draw_rounds(
+    sitting: DistillSitting, records: Sequence[RoundRecord], student: ValidationFigures | None = None
+) -> None:
+    """Write the report over all rounds."""
+    from pipeline.distillation.rounds_page import build_page
+
+    folder = sitting.folder
+    page = build_page(folder.root.resolve().name, records, student, sitting.config.model_dump(mode="json"))
+    write_whole(folder.report, page.encode())
+
+
+def describe_round(record: RoundRecord) -> str:
+    """A round in one line."""
+    parts = [f"{record.policy}", f"{record.tasks} tasks", f"{record.accepted} of {record.attempts} attempts accepted"]
+    if record.validation:
+        parts.append(f"validation recall {record.validation.recall:.3f}")
+    taught = record.training
+    if taught and taught.first_loss is not None and taught.last_loss is not None:
+        parts.append(f"loss {taught.first_loss:.3f} -> {taught.last_loss:.3f}")
+    minutes = sum(step.seconds for step in record.seconds) / 60
+    return f"round {record.number}: {', '.join(parts)}; {minutes:.1f} min, loop {record.overhead:.1%}"

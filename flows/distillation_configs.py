@@ -1,0 +1,79 @@
+"""The configurations of the runs that a distillation is made of: all follow from its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.model_roles import list_roles
+from flows.stage_table import STAGES, find_spec
+from schemas.config import RunConfig
+from schemas.llm_config import RoleModelConfig
+from schemas.serving_config import ServingMode
+
+POLICY = "policy"
+"""The role of a trained model that attempts tasks."""
+TAUGHT = (POLICY, "closed_book")
+"""The roles that a teacher plays."""
+UNTRAINED, STUDENT = "untrained", "student"
+"""What the base model and the student are called where they attempt what is held out."""
+SHARED = (*(name for name in STAGES if list(STAGES).index(name) < list(STAGES).index("tasks")), "index")
+"""The stages that all rounds share."""
+
+
+def name_teacher(number: int) -> str:
+    """What trajectories call the teacher of a round."""
+    return f"teacher-r{number}"
+
+
+def configure_tasks(config: RunConfig, mask_counts: Sequence[int]) -> RunConfig:
+    """A run that makes tasks with so many masks."""
+    masking = config.masking.model_copy(update={"mask_counts": tuple(mask_counts)})
+    return config.model_copy(update={"masking": masking})
+
+
+def configure_round(config: RunConfig, number: int, teacher: int) -> RunConfig:
+    """The run of a round; `teacher`: the round whose teacher attempts its tasks, 0 for the configured agents."""
+    tasked = configure_tasks(config, config.distill.masks_of(number))
+    if not teacher:
+        return tasked
+    policy = config.policy.model_copy(update={"name": name_teacher(teacher), "difficulties": True})
+    return _play(tasked, config.distill.attempts, {"policy": policy})
+
+
+def configure_validation(config: RunConfig, name: str) -> RunConfig:
+    """The run in which a model of that name meets what is held out: one attempt at each task, the likeliest one."""
+    tasked = configure_tasks(config, config.distill.validation.mask_counts)
+    changed = {"name": name, "temperature": 0.0, "closed_book": 0, "difficulties": False}
+    return _play(tasked, 1, {"policy": config.policy.model_copy(update=changed)})
+
+
+def configure_teacher(config: RunConfig) -> RunConfig:
+    """What a teacher is served under, whichever it is: our own server plays no other role meanwhile."""
+    played = _play(config, config.distill.attempts, {})
+    roles = tuple(role for role in config.serving.roles if role in TAUGHT) or TAUGHT
+    return played.model_copy(update={"serving": config.serving.model_copy(update={"roles": roles})})
+
+
+def _play(config: RunConfig, attempts: int, update: dict[str, object]) -> RunConfig:
+    """Let a trained model attempt the tasks."""
+    agents = config.agents.model_copy(update={"policy": POLICY, "attempts": attempts})
+    role = config.llm.roles.get(POLICY) or RoleModelConfig(model=config.serving.name or "teacher")
+    llm = config.llm.model_copy(update={"roles": {**config.llm.roles, POLICY: role}})
+    return config.model_copy(update={"agents": agents, "llm": llm, **update})
+
+
+def leave_server(config: RunConfig, stages: Sequence[str]) -> RunConfig:
+    """The configuration without a server of our own, unless it serves a role of these stages."""
+    serving = config.serving
+    needed = list_roles(config, [find_spec(stage) for stage in stages])
+    if serving.mode is ServingMode.EXTERNAL or any(not serving.roles or role in serving.roles for role in needed):
+        return config
+    return config.model_copy(update={"serving": serving.model_copy(update={"mode": ServingMode.EXTERNAL})})
+
+
+def locate_base(config: RunConfig, cache: Path) -> Path:
+    """The model that teachers are trained from. Raises AssetError."""
+    from pipeline.assets.store import resolve_model
+
+    return Path(resolve_model(config.distill.base, cache))

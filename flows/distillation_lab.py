@@ -1,0 +1,79 @@
+"""The laboratory: a small distillation from its cold start to its student, and what every model of it is worth on a
+benchmark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.distillation import start_distillation
+from flows.distillation_configs import STUDENT, UNTRAINED, configure_validation, locate_base, name_teacher
+from flows.distillation_sitting import BEFORE, DistillSitting
+from flows.distillation_training import is_trained
+from pipeline.distillation.folders import DistillFolder
+from pipeline.training.folders import TrainingFolder
+from schemas.config import RunConfig
+from schemas.evaluations import EvalMethod, EvalSettings
+
+
+def run_lab(
+    root: Path, config: RunConfig, cache: Path, bench: tuple[Path, Path] | None, sample: int | None, console: Console
+) -> None:
+    """Distill, then ask each model the questions of a benchmark. Raises RampforgeError.
+
+    `bench`: the questions, and the passages that are searched for them; `sample`: ask so many of the questions.
+    """
+    start_distillation(root, config, cache, None, console)
+    if bench is None:
+        return
+    folder = DistillFolder(root)
+    settings = EvalSettings(method=EvalMethod.POLICY, sample=sample)
+    with DistillSitting(folder, config, cache, console) as sitting:
+        asked = [ask_model(sitting, name, model, bench, settings) for name, model in list_models(sitting)]
+    from flows.evaluation import compare_evaluations
+
+    told, page = compare_evaluations(asked, force=False)
+    Console().print(told, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"side by side: {page}", highlight=False, markup=False, soft_wrap=True)
+
+
+def list_models(sitting: DistillSitting) -> Iterator[tuple[str, Path]]:
+    """Every model that there is to compare, the untrained one first."""
+    folder = sitting.folder
+    records = folder.records()
+    yield UNTRAINED, locate_base(sitting.config, sitting.cache)
+    for record in records:
+        if record.checkpoint:
+            yield name_teacher(record.number), folder.root / record.checkpoint
+    for kind in ("sft", "rl"):
+        trained = TrainingFolder(folder.student(records[-1].number) / kind)
+        if is_trained(trained):
+            yield f"{STUDENT}-{kind}", trained.model
+
+
+def ask_model(
+    sitting: DistillSitting, name: str, model: Path, bench: tuple[Path, Path], settings: EvalSettings
+) -> Path:
+    """Have a model answer the questions; returns the evaluation's folder. One that is finished is left as it is."""
+    from flows.evaluation import RESULTS, evaluate
+
+    questions, corpus = bench
+    out, first = (sitting.folder.root / "eval" / one for one in (name, UNTRAINED))
+    if not (out / RESULTS).exists():
+        sitting.tell(f"{name} answers {questions}")
+        config = sitting.serve(BEFORE, model, configure_validation(sitting.config, name))
+        own = name == UNTRAINED  # the first builds the index, the others search it
+        with sitting.step(BEFORE, "eval"):
+            evaluate(
+                questions,
+                out,
+                settings,
+                config,
+                sitting.cache,
+                index=None if own else first,
+                corpus=corpus if own else None,
+            )
+    return out

@@ -1,0 +1,95 @@
+"""What a distillation would do, without doing it: its rounds, how far each is, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.distillation_configs import configure_round, name_teacher
+from flows.distillation_training import is_trained
+from flows.findings import State
+from flows.model_roles import check_roles, list_roles
+from flows.recipes import open_environment
+from flows.stage_table import find_spec
+from pipeline.distillation.folders import DistillFolder
+from pipeline.errors import RampforgeError
+from schemas.config import RunConfig
+from schemas.serving_config import ServingMode
+
+
+def draw_plan(root: Path, config: RunConfig, adopted: Path | None, console: Console) -> None:
+    """Print the rounds and what is missing. Nothing is written or started."""
+    folder = DistillFolder(root)
+    table = Table(title=f"{root}: {config.distill.rounds} rounds after the cold start")
+    for column in ("round", "who attempts", "trained on", "tasks", "masks", "attempts each", "state"):
+        table.add_column(column)
+    for number in range(config.distill.rounds + 1):
+        table.add_row(*_describe(folder, config, number, adopted))
+    console.print(table)
+    console.print(describe_end(config), highlight=False, soft_wrap=True)
+    for state, line in find_obstacles(config, adopted):
+        console.print(f"{state}: {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _describe(folder: DistillFolder, config: RunConfig, number: int, adopted: Path | None) -> list[str]:
+    attempts = (config.distill.attempts if number else config.agents.attempts) * len(config.search.hide)
+    who = name_teacher(number) if number else str(adopted or config.agents.policy)
+    learned = f"rounds 0 to {number - 1}" if number > 1 else "round 0" if number else "–"
+    masks = ", ".join(map(str, config.distill.masks_of(number)))
+    tasks = f"{config.distill.tasks_of(number):,}"
+    return [str(number), who, learned, tasks, masks, str(attempts), describe_state(folder, number)]
+
+
+def describe_state(folder: DistillFolder, number: int) -> str:
+    """How far a round is."""
+    if len(folder.records()) > number:
+        return "done"
+    run = folder.round(number)
+    done = [stage for stage in ("tasks", "trajectories", "judgements") if run.find_manifest(stage)]
+    if number and is_trained(folder.teacher(number)):
+        done.insert(1 if done else 0, "training")
+    return f"begun: {', '.join(done)} done" if done else "owed"
+
+
+def describe_end(config: RunConfig) -> str:
+    """When it ends, and what comes then."""
+    stop, student, held = config.distill.stop, config.distill.student, config.distill.validation
+    rules = [
+        f"validation recall reaches {stop.recall:g}" if stop.recall else "",
+        f"accept rate falls below {stop.accept_rate:.0%}" if stop.accept_rate else "",
+        f"distinct word pairs fall below {stop.diversity:g}" if stop.diversity else "",
+        f"{stop.patience} rounds bring no gain on validation" if held.tasks or held.questions else "",
+        f"{stop.tokens:,} tokens are spent" if stop.tokens else "",
+        f"{stop.money:g} of money is spent" if stop.money else "",
+        f"{stop.hours:g} hours are spent" if stop.hours else "",
+    ]
+    rl = f", then {student.rl.steps} steps of reinforcement learning" if student.rl.steps else ""
+    then = f"Then a student is fine-tuned on all rounds{rl}." if student.enabled else "No student is trained."
+    early = "; ".join(rule for rule in rules if rule)
+    return f"It ends early when {early}. {then}" if early else then
+
+
+def find_obstacles(config: RunConfig, adopted: Path | None) -> Iterator[tuple[State, str]]:
+    """What would stop it, as far as that can be seen beforehand."""
+    rounds, limit = config.distill.rounds, config.masking.limit
+    wanted = sum(config.distill.tasks_of(number) for number in range(rounds + 1)) + config.distill.validation.tasks
+    if limit is not None and adopted is None and wanted > limit:
+        line = f"{wanted:,} tasks are wanted and masking.limit={limit:,} looks for spans for that many only"
+        yield State.WARN, f"{line}; a passage then gives several, as far as its spans reach"
+    names = ["trl"] if rounds or config.distill.student.enabled else []
+    if rounds and config.serving.mode is ServingMode.MANAGED:
+        names.append(config.serving.environment)
+    for name in names:
+        try:
+            open_environment(name)
+        except RampforgeError as error:
+            yield State.FAIL, f"{error.what}: {error.fix}"
+    if rounds:
+        taught = configure_round(config, 1, 1)
+        try:
+            check_roles(taught, list_roles(taught, [find_spec("trajectories"), find_spec("judgements")]))
+        except RampforgeError as error:
+            yield State.FAIL, f"{error.what}: {error.fix}"

@@ -1,0 +1,128 @@
+"""One sitting over a distillation: where it lies, what its work is done with, and how long each step takes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+
+from flows.distillation_configs import configure_teacher, leave_server
+from flows.job import start_job
+from flows.policy_serving import PolicyServer
+from pipeline.distillation.folders import DistillFolder
+from pipeline.distillation.steps import StepBook
+from pipeline.errors import RampforgeError
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+from schemas.ledger import StageTiming
+
+OWN = "other"
+"""Time that belongs to no step of its own."""
+BEFORE = -1
+"""What belongs to no round, as a number."""
+
+
+class DistillError(RampforgeError):
+    """A step of a distillation failed; the same command goes on from it."""
+
+
+class DistillSitting:
+    """A context manager: the folder is locked inside the block, and no server of ours is left after it."""
+
+    def __init__(self, folder: DistillFolder, config: RunConfig, cache: Path, console: Console) -> None:
+        self.folder, self.config, self.cache, self.console = folder, config, cache, console
+        self._stack = ExitStack()
+        self._inner = 0.0
+        self._serving: tuple[Path, RunConfig] | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(RunFolder(self.folder.root).locked())
+            self.book = StepBook(self.folder.steps)
+            stack.callback(self.book.close)
+            self._server = stack.enter_context(
+                PolicyServer(configure_teacher(self.config), self.cache, self.folder.logs)
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    @contextmanager
+    def step(self, number: int, name: str) -> Iterator[None]:
+        """Work on a step: its time is noted, also when it fails, without that of steps inside it."""
+        started, before = time.monotonic(), self._inner
+        self._inner = 0.0
+        try:
+            yield
+        except DistillError:
+            raise
+        except RampforgeError as error:
+            raise DistillError(*explain_failure(number, name, error)) from error
+        finally:
+            spent = time.monotonic() - started
+            self.book.note(number, name, max(0.0, spent - self._inner))
+            self._inner = before + spent
+
+    def run_stages(self, number: int, run: RunFolder, config: RunConfig, stages: Sequence[str], step: str = "") -> None:
+        """Bring stages of a run to their end. Their time is theirs, or that of `step`; what is left is our own."""
+        if all(run.find_manifest(stage) for stage in stages):
+            return
+        with self.step(number, OWN):
+            before = _read_timings(run)
+            try:
+                start_job(run.root, leave_server(config, stages), self.cache, stages)
+            except RampforgeError as error:
+                raise DistillError(*explain_failure(number, step or stages[-1], error)) from error
+            finally:
+                for timing in _read_timings(run)[len(before) :]:
+                    self.book.note(number, step or timing.stage, timing.seconds)
+                    self._inner += timing.seconds
+
+    def serve(self, number: int, checkpoint: Path, config: RunConfig) -> RunConfig:
+        """Have a model served; returns the configuration with where it is served."""
+        with self.step(number, "serve"):
+            if self._serving is None or self._serving[0] != checkpoint:
+                self._serving = None
+                self._serving = (checkpoint, self._server.serve(checkpoint))
+        served = self._serving[1]
+        policy = config.policy.model_copy(update={"model": served.policy.model})
+        endpoints = config.llm.model_copy(update={"endpoints": served.llm.endpoints})
+        return config.model_copy(update={"policy": policy, "llm": endpoints, "serving": served.serving})
+
+    def stop_serving(self) -> None:
+        """Give the devices' memory back to training."""
+        if self._serving is not None:
+            self._serving = None
+            self._server.stop()
+
+    def tell(self, line: str) -> None:
+        """Say how far it is."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def explain_failure(number: int, step: str, error: RampforgeError) -> tuple[str, str]:
+    """Where the loop stopped and why, and what goes on."""
+    where = f"round {number}" if number >= 0 else "the work outside the rounds"
+    again = f"`{say_again()}` goes on from this step"
+    return f"{where} stopped in step {step}: {error.what}", f"{error.fix}; then {again}" if error.fix else again
+
+
+def say_again() -> str:
+    """The command that goes on."""
+    return shlex.join(["rampforge", *sys.argv[1:]])
+
+
+def _read_timings(run: RunFolder) -> tuple[StageTiming, ...]:
+    record = run.find_record()
+    return record.timings if record else ()

@@ -1,0 +1,88 @@
+"""The tasks of a round: what a round's run folder is told of them, and the stage that obeys.
+
+A run folder without `round/plan.json` makes its tasks as any run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.quotas import share_out
+from flows.stages import Workplace
+from pipeline.stage import Stage
+from pipeline.storage.boundary import write_whole
+from pipeline.storage.run_folder import RunFolder
+from schemas.passages import Passage
+from schemas.record import content_id
+from schemas.rounds import RoundPlan
+from schemas.simulation import Split
+from schemas.tasks import SpanSet
+
+
+def locate_plan(run: RunFolder) -> Path:
+    """What the run is told."""
+    return run.root / "round" / "plan.json"
+
+
+def locate_used(run: RunFolder) -> Path:
+    """The spans that rounds before it have hidden."""
+    return run.root / "round" / "used.parquet"
+
+
+def find_plan(run: RunFolder) -> RoundPlan | None:
+    """What the run is told, if it is a round of a distillation."""
+    path = locate_plan(run)
+    return RoundPlan.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def write_plan(
+    run: RunFolder, number: int, tasks: int, mask_counts: Sequence[int], share: float, earlier: Sequence[RunFolder]
+) -> RoundPlan:
+    """Plan the tasks of a run whose spans are there; a plan that is there stays.
+
+    `number`: the round, -1 for the tasks of validation; `share`: of the pages, set apart for those; `earlier`: runs
+    whose spans may not be hidden again.
+    """
+    from pipeline.distillation.freshness import count_capacity, write_used
+
+    found = find_plan(run)
+    if found is not None:
+        return found
+    used = locate_used(run)
+    digest = write_used(earlier, used)
+    split = Split.VALIDATION if number < 0 else Split.TRAIN
+    shards = [commit.shard for commit in run.manifest("spans").shards]
+    able = [
+        count_capacity(
+            run.shard(SpanSet.dataset, shard, "spans"),
+            run.shard(Passage.dataset, shard, "dedup"),
+            used,
+            split,
+            share,
+            min(mask_counts),
+        )
+        for shard in shards
+    ]
+    shares = dict(zip(shards, share_out(min(tasks, sum(able)), able), strict=True))
+    plan = RoundPlan(number=number, tasks=tasks, split=split, share=share, shares=shares, used=digest)
+    write_whole(locate_plan(run), plan.model_dump_json(indent=1).encode())
+    return plan
+
+
+def round_facts(place: Workplace) -> Mapping[str, str]:
+    """What decides a round's tasks besides the configuration."""
+    plan = find_plan(place.run)
+    return {} if plan is None else {"round": plan.model_dump_json()}
+
+
+def open_fresh(place: Workplace, shard: str, plan: RoundPlan) -> Stage[Any]:
+    """Spans to tasks that no earlier round has met."""
+    from pipeline.distillation.freshness import FreshTasks, read_used
+    from pipeline.masking.task_stage import TaskStage
+
+    used = read_used(locate_used(place.run), place.run.shard(Passage.dataset, shard, "dedup"))
+    # Another draw each round: otherwise the same passages would come first again and again.
+    seed = int(content_id("round", place.config.seed, plan.number)[:8], 16)
+    return FreshTasks(TaskStage(place.config.masking, seed, quota=plan.shares.get(shard, 0)), plan, used)

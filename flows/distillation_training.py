@@ -1,0 +1,160 @@
+"""Trains teachers and the student: on the union of the rounds, by the trainers that `rampforge train` runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flows.distillation_configs import locate_base
+from flows.distillation_sitting import DistillSitting
+from flows.training import Launch, run_rl, run_sft
+from pipeline.assets.store import resolve_model
+from pipeline.distillation.joining import join_runs
+from pipeline.distillation.stopping import find_best
+from pipeline.errors import SearchError
+from pipeline.serving.bound_process import BoundProcess
+from pipeline.serving.managed_server import LOOPBACK, find_port
+from pipeline.storage.run_folder import RunFolder
+from pipeline.training.folders import TrainingFolder
+from schemas.rounds import OnRegression, RoundRecord, StartFrom, TeacherTraining, TuningConfig
+from schemas.training import TrainingResult
+
+JOINED = ("tasks", "trajectories", "judgements", "difficulties")
+"""Stages whose shards a union takes over."""
+SEARCH_SECONDS = 120.0
+
+
+def train_teacher(sitting: DistillSitting, number: int, records: Sequence[RoundRecord]) -> TeacherTraining:
+    """Fine-tune the teacher of a round on what was accepted before it. Raises DistillError."""
+    folder = sitting.folder.teacher(number)
+    if not is_trained(folder):
+        union = sitting.folder.union(number)
+        with sitting.step(number, "join"):
+            join_runs([sitting.folder.round(earlier) for earlier in range(number)], union, JOINED)
+        sitting.stop_serving()
+        with sitting.step(number, "train"):
+            tune(sitting, union, locate_start(sitting, records), folder.root, sitting.config.distill.sft)
+    return describe_training(folder)
+
+
+def choose_start(sitting: DistillSitting, records: Sequence[RoundRecord]) -> int:
+    """The round whose teacher the next one is trained from; 0 for the base model.
+
+    A teacher that was given up is passed over for the best before it.
+    """
+    config, last = sitting.config.distill, records[-1]
+    if config.start_from is StartFrom.BASE or not last.number:
+        return 0
+    if last.regression is not None and config.on_regression is OnRegression.FALL_BACK:
+        best = find_best(records)
+        return best.number if best else last.number
+    return last.number
+
+
+def locate_start(sitting: DistillSitting, records: Sequence[RoundRecord]) -> Path:
+    """Where that model lies. Raises AssetError."""
+    chosen = choose_start(sitting, records)
+    return sitting.folder.teacher(chosen).model if chosen else locate_base(sitting.config, sitting.cache)
+
+
+def name_start(sitting: DistillSitting, records: Sequence[RoundRecord]) -> str:
+    """The same for the record: the base's name, or a place in the folder."""
+    chosen = choose_start(sitting, records)
+    return sitting.folder.locate(sitting.folder.teacher(chosen).model) if chosen else sitting.config.distill.base
+
+
+def train_student(sitting: DistillSitting, records: Sequence[RoundRecord]) -> Path | None:
+    """Fine-tune the student on all rounds, then train it with search where that is asked for; its model's folder."""
+    config, last = sitting.config.distill, records[-1].number
+    if not config.student.enabled or not any(record.accepted for record in records):
+        return None
+    out = sitting.folder.student(last)
+    union = RunFolder(out / "union")
+    tuned, trained = TrainingFolder(out / "sft"), TrainingFolder(out / "rl")
+    base = Path(resolve_model(config.student.base or config.base, sitting.cache))
+    if not is_trained(tuned):
+        with sitting.step(last, "student"):
+            join_runs([sitting.folder.round(record.number) for record in records], union, JOINED)
+            sitting.stop_serving()
+            tune(sitting, union, base, tuned.root, config.student.sft)
+    if not config.student.rl.steps:
+        return tuned.model
+    if not is_trained(trained):
+        sitting.stop_serving()
+        with sitting.step(last, "student"), serve_search(sitting) as url:
+            reinforce(sitting, union, tuned.model, trained.root, url, any(record.checkpoint for record in records))
+    return trained.model
+
+
+def tune(sitting: DistillSitting, union: RunFolder, base: Path, out: Path, config: TuningConfig) -> None:
+    """Fine-tune on a judged run; one that broke off goes on from its last checkpoint."""
+    rendering = sitting.config.policy.rendering
+    launch = Launch(union.root, str(base), out, rendering, fresh=False, gpus=config.gpus)
+    weights = config.model_dump(include={"tuning", "lora_rank", "learning_rate", "bf16", "checkpointing"})
+    same = {"steps", "epochs", "batch", "accumulate", "max_length", "curriculum", "save_every"}
+    run_sft(launch, {"weights": weights, "seed": sitting.config.seed, **config.model_dump(include=same)})
+
+
+def reinforce(sitting: DistillSitting, union: RunFolder, base: Path, out: Path, url: str, measured: bool) -> None:
+    """Train with search on the tasks that were solved sometimes, where teachers have measured that, else on all."""
+    config, policy = sitting.config.distill.student.rl, sitting.config.policy
+    launch = Launch(union.root, str(base), out, policy.rendering, fresh=False, gpus=config.gpus, learnable=measured)
+    rollouts: Mapping[str, Any] = {
+        "rendering": policy.rendering,
+        "search": {"url": url, "k": sitting.config.search.k},
+        **config.model_dump(include={"group", "turns", "max_completion", "max_turn", "max_results", "reward"}),
+    }
+    weights = {"learning_rate": config.learning_rate, "tuning": config.tuning, "schedule": "constant"}
+    same = {"steps", "batch", "accumulate", "resample", "max_prompt", "save_every"}
+    options = {"weights": weights, "rollouts": rollouts, "seed": sitting.config.seed}
+    run_rl(launch, options | config.model_dump(include=same))
+
+
+@contextmanager
+def serve_search(sitting: DistillSitting) -> Iterator[str]:
+    """Our search server over the index of the rounds, for as long as the block runs; yields its URL."""
+    port = find_port()
+    words = [sys.executable, "-m", "flows", "search", "serve", str(sitting.folder.base.root), "--port", str(port)]
+    log = sitting.folder.logs / "search.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as printed, BoundProcess(words, os.environ, printed) as server:
+        url = f"http://{LOOPBACK}:{port}"
+        deadline = time.monotonic() + SEARCH_SECONDS
+        with httpx.Client(trust_env=False) as client:
+            while not _answers(client, url):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise SearchError("the search server did not come up", f"see why: {log}")
+                time.sleep(0.2)
+        yield url
+
+
+def _answers(client: httpx.Client, url: str) -> bool:
+    try:
+        return client.get(f"{url}/health").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def is_trained(folder: TrainingFolder) -> bool:
+    """Whether a training is over."""
+    return folder.result.exists() and folder.model.exists()
+
+
+def describe_training(folder: TrainingFolder) -> TeacherTraining:
+    """What a finished training came to."""
+    result = TrainingResult.model_validate_json(folder.result.read_bytes())
+    losses = [step.values["loss"] for step in result.curve if "loss" in step.values]
+    return TeacherTraining(
+        rows=result.rows,
+        steps=result.steps,
+        first_loss=losses[0] if losses else None,
+        last_loss=losses[-1] if losses else None,
+        tokens_per_second=result.tokens_per_second,
+    )

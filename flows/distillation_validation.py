@@ -1,0 +1,84 @@
+"""How a teacher does on what is held out: tasks on pages that no round touches, or a file of questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.distillation_configs import SHARED, configure_validation
+from flows.distillation_sitting import BEFORE, OWN, DistillSitting
+from flows.distillation_tasks import locate_plan, write_plan
+from pipeline.distillation.adoption import adopt_stages, link_tree
+from pipeline.distillation.measuring import measure_validation
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+from schemas.evaluations import EvalMethod, EvalSettings, MetricName
+from schemas.rounds import RoundPlan, ValidationFigures
+
+ATTEMPTED = ("tasks", "trajectories", "judgements")
+"""The stages that a round adds to those that all share."""
+STEP = "validate"
+
+
+def validate(sitting: DistillSitting, number: int, model: Path, name: str, run: RunFolder) -> ValidationFigures | None:
+    """How a model does on what is held out, attempted in a run of its own; None where nothing is.
+
+    `number`: the round whose time it takes; `name`: what trajectories call the model.
+    """
+    config = configure_validation(sitting.config, name)
+    if (questions := sitting.config.distill.validation.questions) is not None:
+        return _ask_questions(sitting, number, model, config, Path(questions), run.root)
+    if not holds_out(sitting.config):
+        return None
+    if not all(run.find_manifest(stage) for stage in ATTEMPTED):
+        with sitting.step(number, OWN):
+            plan = hold_out(sitting, run)
+        if not sum(plan.shares.values()):
+            return None
+        sitting.run_stages(number, run, sitting.serve(number, model, config), ATTEMPTED, step=STEP)
+    return measure_validation(run)
+
+
+def _ask_questions(
+    sitting: DistillSitting, number: int, model: Path, config: RunConfig, questions: Path, out: Path
+) -> ValidationFigures:
+    """The model's answers to a benchmark; a folder that is finished is only read."""
+    from flows.evaluation import evaluate, read_result
+
+    if (out / "results.json").exists():
+        result = read_result(out)
+    else:
+        served = sitting.serve(number, model, config)
+        asked = EvalSettings(method=EvalMethod.POLICY, sample=sitting.config.distill.validation.sample)
+        with sitting.step(number, STEP):
+            result = evaluate(questions, out, asked, served, sitting.cache, index=sitting.folder.base.root)
+    names = (MetricName.RECALL, MetricName.EXACT, MetricName.F1)
+    means = {str(name): result.metrics[name].mean for name in names}
+    return ValidationFigures(questions=result.answers, finished=result.finished, **means)
+
+
+def holds_out(config: RunConfig) -> bool:
+    """Whether tasks are held out for validation."""
+    return config.distill.validation.tasks > 0 and config.distill.validation.questions is None
+
+
+def hold_out(sitting: DistillSitting, run: RunFolder) -> RoundPlan:
+    """Take over what all rounds share, and the plan of the tasks of validation, which is made once."""
+    held, first = sitting.config.distill.validation, sitting.folder.round(0)
+    share_stages(sitting.folder.base, run)
+    if not locate_plan(sitting.folder.validation).exists():
+        share_stages(sitting.folder.base, sitting.folder.validation)
+        # A run that was taken over as round 0 may have met some of these spans.
+        earlier = [first] if first.find_manifest("tasks") else []
+        write_plan(sitting.folder.validation, BEFORE, held.tasks, held.mask_counts, held.share, earlier)
+    return adopt_plan(sitting.folder.validation, run)
+
+
+def adopt_plan(source: RunFolder, target: RunFolder) -> RoundPlan:
+    """Take a plan over."""
+    link_tree(locate_plan(source).parent, locate_plan(target).parent)
+    return RoundPlan.model_validate_json(locate_plan(target).read_bytes())
+
+
+def share_stages(base: RunFolder, run: RunFolder) -> None:
+    """Link what all rounds share into a run."""
+    adopt_stages(base, run, [stage for stage in SHARED if base.find_manifest(stage)])

@@ -1,0 +1,144 @@
+"""`rampforge eval`: answer the questions of a benchmark by one method, or compare evaluations that are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from flows.cli_options import Config, Overrides
+from pipeline.errors import ConfigError
+from schemas.evaluations import EvalMethod, EvalSettings
+
+if TYPE_CHECKING:
+    from flows.evaluation import Note
+    from schemas.config import RunConfig
+
+STOPPED = 130
+
+
+Folders = Annotated[
+    list[Path] | None, typer.Argument(metavar="[EVALUATION]...", help="With --compare: folders of evaluations.")
+]
+Questions = Annotated[
+    str | None,
+    typer.Option(
+        "--benchmark",
+        "-b",
+        help="A file of questions, or hotpotqa, musique, 2wikimultihopqa, bamboogle, fanoutqa, freshqa.",
+    ),
+]
+Method = Annotated[EvalMethod, typer.Option("--method", "-m", help="How questions are answered.")]
+Index = Annotated[
+    Path | None, typer.Option(metavar="RUN", help="Search the index of this run, or of another evaluation.")
+]
+Corpus = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Build an index from objects with id, title and text.")
+]
+Name = Annotated[str | None, typer.Option(help="Name of the evaluation; default: BENCHMARK-METHOD.")]
+Out = Annotated[Path, typer.Option(help="Folder that evaluations land in.")]
+Runs = Annotated[int, typer.Option(min=1, help="Times each question is answered.")]
+Sample = Annotated[int | None, typer.Option(min=1, help="Ask so many questions, drawn evenly.")]
+Seed = Annotated[int, typer.Option(help="Decides the draw.")]
+Judge = Annotated[bool, typer.Option("--judge", help="Ask the model of the role `judge` too.")]
+Compare = Annotated[bool, typer.Option("--compare", help="Hold evaluations against the first one named.")]
+Force = Annotated[bool, typer.Option("--force", help="Compare what was found or asked differently.")]
+
+
+def evaluate_benchmark(
+    folders: Folders = None,
+    benchmark: Questions = None,
+    method: Method = EvalMethod.RAG_PE,
+    index: Index = None,
+    corpus: Corpus = None,
+    name: Name = None,
+    out: Out = Path("outputs/evaluations"),
+    runs: Runs = 1,
+    sample: Sample = None,
+    seed: Seed = 0,
+    judge: Judge = False,
+    config: Config = None,
+    overrides: Overrides = None,
+    compare: Compare = False,
+    force: Force = False,
+) -> None:
+    """Answer the questions of a benchmark and measure the answers; the same command goes on after an interruption.
+
+    An answer is measured by token recall, exact match, substring match and F1 beside each other, and by a judging
+    model with --judge. Whatever comes to no answer counts as 0. Figures carry 95% bootstrap intervals.
+
+        rampforge eval -b hotpotqa.json -m rag-pe --index outputs/wiki -s llm.roles.default.model=...
+
+        rampforge eval --compare outputs/evaluations/before outputs/evaluations/after
+    """
+    from flows.assets_cli import cache_folder
+    from flows.evaluation import PAGE, TABLE, evaluate
+    from pipeline.evaluation.benchmarks import find_benchmark, read_benchmark
+
+    if compare:
+        _print_comparison(folders or [], force)
+        return
+    if benchmark is None or folders:
+        raise ConfigError("nothing to evaluate on", "rampforge eval --benchmark FILE, or --compare FOLDER FOLDER")
+    cache = cache_folder()
+    path = find_benchmark(benchmark, cache / "benchmarks")
+    settings = _load_settings(config, overrides or [], index)
+    questions = read_benchmark(path, None if path == Path(benchmark) else benchmark)
+    wanted = EvalSettings(method=method, runs=runs, sample=sample, seed=seed, judge=judge)
+    folder = out / (name or f"{questions.name}-{method}")
+    with _show_progress(folder) as note:
+        evaluate(questions, folder, wanted, settings, cache, index=index, corpus=corpus, note=note)
+    _print_tables((folder / TABLE).read_text(encoding="utf-8"), f"{folder}: evaluations/, {TABLE}, {PAGE}")
+
+
+def _load_settings(config: str | None, overrides: list[str], index: Path | None) -> RunConfig:
+    """The configuration named, else that of the run whose index is searched."""
+    from flows.configuration import load_config
+    from pipeline.storage.run_folder import RunFolder
+    from schemas.config import RunConfig
+
+    record = RunFolder(index).find_record() if index is not None and config is None else None
+    return load_config(config, overrides, RunConfig.model_validate(record.config) if record else None)
+
+
+def _print_comparison(folders: list[Path], force: bool) -> None:
+    from flows.evaluation import compare_evaluations
+
+    if len(folders) < 2:
+        raise ConfigError("--compare needs two evaluations or more", "rampforge eval --compare BEFORE AFTER")
+    table, page = compare_evaluations(folders, force)
+    _print_tables(table, str(page))
+
+
+def _print_tables(markdown: str, where: str) -> None:
+    """Drawn on a terminal; elsewhere the Markdown itself, to be pasted."""
+    console = Console()
+    if console.is_terminal:
+        console.print(Markdown(markdown))
+    else:
+        console.print(markdown, markup=False, highlight=False, soft_wrap=True)
+    console.print(where, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _show_progress(folder: Path) -> Iterator[Note]:
+    """A bar on a terminal. Whoever stops it by Ctrl-C is told what became of it."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("questions"))
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("evaluating", total=None)
+        try:
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        except KeyboardInterrupt:
+            bar.stop()
+            line = f"stopped; finished answers and calls are kept in {folder}: the same command goes on"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            raise typer.Exit(STOPPED) from None

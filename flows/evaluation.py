@@ -1,0 +1,230 @@
+"""Evaluates a method on a benchmark, in a folder of its own: rows, calls and figures.
+
+evaluations/part-0.parquet       a row for each question and run
+rejects/                         rows of the benchmark, and of a corpus, that could not be used
+results.json, results.md, results.html
+calls/, ledger/, journals/       as in a run: killed at any moment, the same command goes on and pays nothing twice
+index/, passages/                made from --corpus
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flows.chat_models import begin_sitting
+from flows.endpoint_checks import refuse_wrong_keys
+from flows.evaluation_index import prepare_bench, write_rejects
+from flows.evaluation_solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
+from flows.model_roles import check_roles
+from flows.policy_checks import refuse_wrong_model
+from flows.policy_opening import POLICY, policy_facts
+from flows.provenance import rampforge_version, stage_provenance
+from flows.serving import serve_models
+from flows.stages import Workplace
+from pipeline.errors import ConfigError
+from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
+from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark
+from pipeline.evaluation.comparing import check_comparable, compare_tallies, list_mismatches
+from pipeline.evaluation.evaluation_stage import STAGE
+from pipeline.evaluation.page import Comparison, write_page
+from pipeline.evaluation.summary import Tallied, make_groups, tally_rows
+from pipeline.evaluation.tables import write_differences, write_results
+from pipeline.llm.budget import check_prices
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.prices import pin_prices
+from pipeline.stage import Outcome, Stage
+from pipeline.storage.boundary import write_whole
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shard_run import ShardPlan, run_shard
+from pipeline.storage.shards import read_rows
+from pipeline.storage.stage_ledger import close_stage, open_stage, pick_settings
+from schemas.config import RunConfig
+from schemas.evaluations import EvalMethod, EvalQuestion, EvalSettings, Evaluation, EvaluationResult
+
+RESULTS, TABLE, PAGE, COMPARISON = "results.json", "results.md", "results.html", "comparison.html"
+Note = Callable[[int, int], None]
+"""Told how many questions are done, of how many."""
+
+
+def evaluate(
+    questions: Path | Benchmark,
+    out: Path,
+    settings: EvalSettings,
+    config: RunConfig,
+    cache: Path,
+    *,
+    index: Path | None = None,
+    corpus: Path | None = None,
+    note: Note | None = None,
+) -> EvaluationResult:
+    """Answer the questions of a benchmark and sum up the answers; called again, it goes on where it was.
+
+    Args:
+        questions: The benchmark, or its file.
+        out: Folder of the evaluation.
+        settings: Method, runs, sample.
+        config: Search engine, models, limits.
+        cache: Folder of the assets.
+        index: A run's folder, or another evaluation's, whose index is searched.
+        corpus: A file of passages to build an index from, in `out`.
+        note: Told how far it is.
+
+    Raises RampforgeError: for other settings than the folder was begun with, too.
+    """
+    benchmark = questions if isinstance(questions, Benchmark) else read_benchmark(questions)
+    drawn = draw_sample(benchmark.questions, settings.sample, settings.seed)
+    run, roles = RunFolder(out), list_eval_roles(settings, config)
+    with ExitStack() as stack:
+        stack.enter_context(run.locked())
+        check_roles(config, roles)
+        check_prices(config.llm, roles)
+        refuse_wrong_keys(config, roles)
+        prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in roles))
+        config = config.model_copy(update={"llm": config.llm.model_copy(update={"prices": prices})})
+        if settings.method is EvalMethod.POLICY:
+            config = config.model_copy(update={"agents": config.agents.model_copy(update={"policy": POLICY})})
+            refuse_wrong_model(config, cache)
+        bench = prepare_bench(Workplace(run, config, cache), settings.method, index, corpus)
+        fingerprint = open_bench_engine(bench).fingerprint
+        facts = {"questions": digest_questions(drawn), "engine": fingerprint}
+        facts["prompts"] = digest_prompts(settings, config, (question.lang for question in drawn))
+        _open_books(bench, settings, facts)
+        write_rejects(run, BENCHMARK_STAGE, benchmark.rejects)
+        if run.find_commit(STAGE, SHARD) is None:
+            if roles:
+                begin_sitting(run)
+            served = stack.enter_context(serve_models(config, cache, run.root / "logs"))
+            _work(replace(bench, place=replace(bench.place, config=served)), settings, drawn, note)
+        close_stage(run, STAGE, [SHARD])
+    result = _sum_up(run, benchmark, drawn, settings, config, fingerprint)
+    write_whole(run.root / RESULTS, result.model_dump_json(indent=1).encode())
+    write_whole(run.root / TABLE, write_results([result]).encode())
+    write_whole(run.root / PAGE, write_page([result], ()).encode())
+    return result
+
+
+def read_result(folder: Path) -> EvaluationResult:
+    """The figures of a finished evaluation. Raises ConfigError when there are none."""
+    path = folder / RESULTS
+    if not path.is_file():
+        raise ConfigError(f"{folder}: no {RESULTS} here", "name the folder of an evaluation that is finished")
+    return EvaluationResult.model_validate_json(path.read_bytes())
+
+
+def read_tally(folder: Path) -> Tallied:
+    """The sums over the rows of a finished evaluation."""
+    return tally_rows(read_rows(RunFolder(folder).shard(Evaluation.dataset, SHARD, STAGE), Evaluation))
+
+
+def compare_evaluations(folders: Sequence[Path], force: bool) -> tuple[str, Path]:
+    """Hold evaluations against the first: the tables as Markdown, and the page that is written beside the last.
+
+    Raises ConfigError when they were found or asked differently, unless that is forced.
+    """
+    results = [read_result(folder) for folder in folders]
+    if not force:
+        for other in results[1:]:
+            check_comparable(results[0], other)
+    tallies = [read_tally(folder) for folder in folders]
+    comparisons = [
+        Comparison(results[0].name, result.name, compare_tallies(tallies[0], tally))
+        for result, tally in zip(results[1:], tallies[1:], strict=True)
+    ]
+    tables = [write_results(results), *(write_differences(c.base, c.other, c.differences) for c in comparisons)]
+    warnings = [
+        f"Forced: not comparable by {'; '.join(found)}\n"
+        for other in results[1:]
+        if (found := list_mismatches(results[0], other))
+    ]
+    page = folders[-1] / COMPARISON
+    write_whole(page, write_page(results, comparisons).encode())
+    return "\n".join([*warnings, *tables]), page
+
+
+def _work(bench: Bench, settings: EvalSettings, questions: tuple[EvalQuestion, ...], note: Note | None) -> None:
+    """Answer what is owed."""
+    run = bench.place.run
+    plan = ShardPlan(run, STAGE, SHARD, (Evaluation,), stage_provenance(run, STAGE))
+    with ExitStack() as stack:
+        stage = open_evaluation(bench, settings, stack)
+        run_shard(plan, _Watched(stage, note or (lambda *_: None), len(questions)), questions)
+
+
+class _Watched:
+    """A stage whose outcomes are counted as they come."""
+
+    whole_shard = False
+
+    def __init__(self, stage: Stage[Any], note: Note, total: int) -> None:
+        self._stage = stage
+        self._note = note
+        self._total = total
+
+    def run(self, inputs: Iterable[Any]) -> Iterator[Outcome]:
+        """The stage's outcomes, unchanged."""
+        owed = list(inputs)
+        done = self._total - len(owed)
+        self._note(done, self._total)
+        for outcome in self._stage.run(owed):
+            yield outcome
+            done += 1
+            self._note(done, self._total)
+
+
+def _open_books(bench: Bench, settings: EvalSettings, facts: Mapping[str, str]) -> None:
+    """Refuse to go on under other settings than the folder was begun with."""
+    place = bench.place
+    decides = ["search", "agents"]
+    if settings.method is not EvalMethod.EXTRACTIVE or settings.judge:
+        decides += ["llm.roles"]
+    if settings.judge:
+        decides += ["judging"]
+    asked = {f"eval.{key}": str(value) for key, value in settings.model_dump(mode="json").items()}
+    known = asked | dict(facts) | dict(policy_facts(place))
+    try:
+        open_stage(place.run, STAGE, pick_settings(place.config, decides) | known, None)
+    except ConfigError as error:
+        fix = "the options that it was begun with go on; `--name OTHER` begins a new evaluation"
+        raise ConfigError(error.what.replace("stage evaluation", "this evaluation"), fix) from None
+
+
+def _sum_up(
+    run: RunFolder,
+    benchmark: Benchmark,
+    drawn: tuple[EvalQuestion, ...],
+    settings: EvalSettings,
+    config: RunConfig,
+    engine: str,
+) -> EvaluationResult:
+    tallied = read_tally(run.root)
+    supports = tallied.supports
+    return EvaluationResult(
+        name=run.name,
+        method=settings.method,
+        model=tallied.model,
+        runs=settings.runs,
+        offered=len(benchmark.questions) + len(benchmark.rejects),
+        rejected=count_reasons(benchmark.rejects),
+        sampled_out=len(benchmark.questions) - len(drawn),
+        questions=len(drawn),
+        answers=tallied.answers,
+        finished=tallied.answers - tallied.stops.total(),
+        unfinished=dict(sorted(Counter(tallied.stops).items())),
+        unjudged=tallied.unjudged,
+        groups=make_groups(tallied),
+        support=sum(supports) / len(supports) if supports else None,
+        searches=tallied.searches / tallied.answers,
+        calls=tallied.calls,
+        prompt_tokens=tallied.prompt_tokens,
+        completion_tokens=tallied.completion_tokens,
+        cost=tallied.cost,
+        questions_digest=digest_questions(drawn),
+        engine=engine,
+        k=config.search.k,
+        version=rampforge_version(),
+    )

@@ -1,0 +1,77 @@
+"""The index that an evaluation searches: a run's, another evaluation's, or one built here from a file of passages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from flows.evaluation_solvers import SHARD, Bench
+from flows.local_engines import build_parts, index_facts
+from flows.provenance import fingerprint_source, rampforge_version
+from flows.search_engines import LOCAL
+from flows.stages import Workplace
+from pipeline.errors import ConfigError
+from pipeline.evaluation.corpus_files import STAGE as CORPUS_STAGE
+from pipeline.evaluation.corpus_files import read_passages
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import ShardWriter
+from pipeline.storage.stage_ledger import close_stage, open_stage, pick_settings
+from schemas.evaluations import EvalMethod
+from schemas.funnel import Reject
+from schemas.passages import Passage
+
+INDEX = "index"
+DECIDES = ("search.engine", "search.k1", "search.b", "search.tokenizer", "corpus.lang")
+
+
+def prepare_bench(place: Workplace, method: EvalMethod, index: Path | None, corpus: Path | None) -> Bench:
+    """Find the index, or build it from a corpus. Raises RampforgeError; ConfigError where one is needed and none is."""
+    folder = place.run.index
+    if corpus is not None:
+        _build_index(place, corpus)
+    elif index is not None:
+        folder = RunFolder(index).index if RunFolder(index).index.is_dir() else index
+    needed = place.config.search.engine in LOCAL or method is EvalMethod.EXTRACTIVE
+    if needed and not (folder / "bm25").is_dir():
+        fix = "give --index RUN or --corpus FILE, or an engine that has its own: --set search.engine=http, web"
+        raise ConfigError(f"there is no index to search in {folder}", fix)
+    return Bench(place, folder)
+
+
+def _build_index(place: Workplace, corpus: Path) -> None:
+    """Index the passages of a file, once."""
+    run, config = place.run, place.config
+    source = {"corpus": fingerprint_source(str(corpus)), **index_facts(place)}
+    open_stage(run, INDEX, pick_settings(config, DECIDES) | source, None)
+    if run.find_manifest(INDEX) is None:
+        build_parts(place, [_write_passages(run, corpus, config.corpus.lang)])
+        close_stage(run, INDEX, [])
+
+
+def _write_passages(run: RunFolder, corpus: Path, lang: str) -> Path:
+    """The passages of a corpus as a shard; returns its path."""
+    rejects: list[Reject] = []
+    shard = run.shard(Passage.dataset, SHARD, INDEX)
+    with ShardWriter(shard.parent, shard.name, Passage, _provenance(CORPUS_STAGE)) as writer:
+        for row in read_passages(corpus, lang):
+            if isinstance(row, Reject):
+                rejects.append(row)
+            else:
+                writer.append(row.model_dump(mode="json"))
+        if not writer.close().rows:
+            raise ConfigError(f"{corpus}: no passage in it", "a row has `id`, `title` and `text`")
+    write_rejects(run, CORPUS_STAGE, rejects)
+    return shard
+
+
+def write_rejects(run: RunFolder, stage: str, rejects: Iterable[Reject]) -> None:
+    """Write down what of a file could not be used."""
+    path = run.shard(Reject.dataset, SHARD, stage)
+    with ShardWriter(path.parent, path.name, Reject, _provenance(stage)) as writer:
+        for reject in rejects:
+            writer.append(reject.model_dump(mode="json"))
+        writer.close()
+
+
+def _provenance(stage: str) -> dict[str, str]:
+    return {"stage": stage, "version": rampforge_version()}

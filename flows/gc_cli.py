@@ -1,0 +1,55 @@
+"""`rampforge gc`: what can go, and how much room that makes."""
+
+from __future__ import annotations
+
+import time
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows.assets_cli import cache_folder
+from pipeline.errors import ConfigError
+from schemas.locations import is_url
+
+MIB = 1 << 20
+
+
+def collect_garbage(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="Folder that runs lie in, or one run.")] = "outputs",
+    days: Annotated[float, typer.Option(min=0, help="What nobody has touched for so many days is old.")] = 30.0,
+    runs: Annotated[bool, typer.Option("--runs", help="Whole runs that are old may go too.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; else it is only shown.")] = False,
+) -> None:
+    """Show what can go: leftovers of killed processes, old working folders and copies, and with --runs old runs.
+
+    A run that is at work is left alone; paid calls of language models go only with their run.
+    """
+    from flows.stage_table import list_models
+    from pipeline.storage.garbage import find_garbage, remove_garbage
+
+    if is_url(out):
+        raise ConfigError(
+            f"{out}: gc looks at this machine only",
+            "remove old runs with the store's own tools, or give its bucket a rule of expiry",
+        )
+    found = find_garbage(Path(out), cache_folder(), tuple(list_models()), time.time(), days, runs=runs)
+    console = Console()
+    table = Table("kind", "in", title="removed" if delete else "can go")
+    for column in ("things", "MiB"):
+        table.add_column(column, justify="right")
+    shown = remove_garbage(found) if delete else found
+    order = sorted(shown, key=lambda item: (item.kind, str(item.run)))
+    for (kind, run), group in groupby(order, key=lambda item: (item.kind, item.run)):
+        items = list(group)
+        table.add_row(kind, str(run), f"{len(items):,}", f"{sum(item.size for item in items) / MIB:,.1f}")
+    if not shown:
+        console.print("nothing can go")
+        return
+    console.print(table)
+    total = sum(item.size for item in shown) / MIB
+    rest = "" if delete else "; nothing was removed: `rampforge gc --delete` does"
+    console.print(f"{total:,.1f} MiB{rest}", highlight=False, soft_wrap=True)

@@ -1,0 +1,113 @@
+"""Leads a run under the Prefect server that is named, or without it when it is away, and tells it later.
+
+Promises: a server that is down at the start, or goes down in mid-run, or has lost its database, does not stop the work;
+what it missed is in the run's folder until it has been told.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from pydantic import ValidationError
+from rich.console import Console
+
+from flows.artifacts import publish_run
+from flows.local_api import answers, name_server, temporary_api
+from flows.stages import Workplace
+from pipeline.errors import RampforgeError
+from pipeline.storage.boundary import write_whole
+from schemas.record import Frozen
+
+log = logging.getLogger(__name__)
+
+
+class MissedEnd(Frozen):
+    """What a server has missed."""
+
+    server: str
+    """The server."""
+    at: str
+    """When the sitting ended, ISO 8601 in UTC."""
+    fault: str = ""
+    """Why it failed; empty for a sitting that did what it was to do."""
+
+
+def lead_and_report(place: Workplace, lead: Callable[[], object]) -> None:
+    """Call `lead`, which runs the flow, under the server that is named if it answers, else under one of our own.
+
+    Raises whatever our own work raises.
+    """
+    server = name_server()
+    if server is None:
+        with temporary_api():
+            lead()
+        return
+    if answers(server):
+        _report_missed(place)
+        try:
+            lead()
+        except RampforgeError:
+            raise
+        except Exception as error:
+            if answers(server):
+                raise
+            log.info("the flow broke off with %s: %s", type(error).__name__, error)
+        else:
+            return
+        _say(f"Prefect's server at {server} is gone: the run goes on without it; what is finished is kept")
+    else:
+        _say(f"Prefect's server at {server} does not answer: the run is led without it")
+    _lead_alone(place, server, lead)
+
+
+def _lead_alone(place: Workplace, server: str, lead: Callable[[], object]) -> None:
+    fault = ""
+    try:
+        with temporary_api():
+            lead()
+    except Exception as error:
+        fault = str(error)
+        raise
+    finally:
+        missed = MissedEnd(server=server, at=datetime.now(UTC).isoformat(timespec="seconds"), fault=fault)
+        path = place.run.root / "logs" / "unreported.json"
+        if path.parent.parent.exists():
+            write_whole(path, missed.model_dump_json().encode())
+            if answers(server):
+                _report_missed(place)
+            else:
+                _say(f"{server} is told when the run is next started: `rampforge resume {place.run.location}`")
+
+
+def _report_missed(place: Workplace) -> None:
+    """Tell the server what it has missed of this run, if it has missed anything."""
+    path = place.run.root / "logs" / "unreported.json"
+    try:
+        missed = MissedEnd.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return
+    if missed.server != name_server():
+        return
+
+    @flow(name="rampforge", flow_run_name=place.run.name, persist_result=False)
+    def told_late() -> State[None]:
+        publish_run(place)
+        if missed.fault:
+            return Failed(message=f"ended at {missed.at}, while this server was away: {missed.fault}")
+        return Completed(message=f"ended at {missed.at}, while this server was away")
+
+    try:
+        told_late(return_state=True)
+    except Exception as error:  # whatever Prefect raises: it stays for the next time
+        log.info("Prefect did not take what it had missed: %s: %s", type(error).__name__, error)
+        return
+    path.unlink(missing_ok=True)
+
+
+def _say(line: str) -> None:
+    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,74 @@
+"""Runs and files that commands are given by URL, as folders of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.assets_cli import cache_folder
+from pipeline.storage.copies import copy_folder, copy_object
+from pipeline.storage.object_store import ObjectStore
+from pipeline.storage.remote_run import open_run
+from pipeline.storage.saved_logs import LogSaver
+from schemas.locations import is_url
+
+
+def fetch_run(location: str, *datasets: str, index: bool = False) -> Path:
+    """The folder of a run, or a copy of one that lies on a store: its record and books, and the datasets named (all of
+    them when none is), its index if that is asked for."""
+    run = open_run(location, cache_folder())
+    if run.mirror is not None:
+        from flows.stage_table import STAGES, list_models
+
+        run.find_record()
+        for stage in STAGES:
+            run.find_manifest(stage)
+        run.fetch(run.report, changing=True)
+        for dataset in datasets or list_models():
+            run.fetch_dataset(dataset)
+        if index:
+            run.fetch_index()
+    return run.root
+
+
+def fetch_whole_run(location: str) -> Path:
+    """The folder of a run with all its datasets."""
+    return fetch_run(location)
+
+
+def fetch_measured(location: str) -> Path:
+    """A run with its attempts and the books of its calls; or a file."""
+    if not is_url(location):
+        return Path(location)
+    run = open_run(location, cache_folder())
+    if run.mirror is not None:
+        LogSaver(run.mirror).restore(trusted=True)
+    return fetch_run(location, "trajectories")
+
+
+def fetch_index(location: str) -> Path:
+    """The folder of a run with its index, or of a bare index."""
+    if not is_url(location):
+        return Path(location)
+    if ObjectStore(location).identify("run.json") is None:
+        return copy_folder(location, cache_folder())
+    return fetch_run(location, "passages", index=True)
+
+
+def fetch_data(location: str) -> Path:
+    """A run with all its datasets, or any folder or file."""
+    if not is_url(location):
+        return Path(location)
+    if ObjectStore(location).identify("run.json") is not None:
+        return fetch_run(location)
+    folder, _, name = location.rpartition("/")
+    if name and ObjectStore(folder).identify(name) is not None:
+        return copy_object(location, cache_folder())
+    return copy_folder(location, cache_folder())
+
+
+JudgedRun = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder, judged, or its URL.", parser=fetch_whole_run)
+]

@@ -1,0 +1,98 @@
+"""Checks, before a trained model attempts anything, that the server serves just this model.
+
+A server that came up with another model would fill a round with rows of a model that nobody trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flows.endpoint_checks import WAIT_SECONDS, RefusedKeyError, read_cards, read_key
+from flows.model_roles import find_hosts
+from flows.policy_opening import POLICY, load_tokenizer, locate_policy
+from flows.serving import MANAGED
+from pipeline.llm.chat_model import EndpointError
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.serving.managed_server import is_loopback
+from schemas.config import RunConfig
+from schemas.llm_config import EndpointConfig
+
+PROBE = "<think>1868, “Łódź” 北京?</think>\n<search>a\nb</search>"
+
+
+def refuse_wrong_model(config: RunConfig, cache: Path) -> None:
+    """Ask every server of the role `policy` what it serves.
+
+    Raises EndpointError for another model, another folder, another tokenizer, or too short a context; what a server
+    does not tell cannot be compared, and one that does not answer may be up by the time it is needed.
+    """
+    where = locate_policy(config, cache)
+    tokenizer, _ = load_tokenizer(where)
+    for name in find_hosts(config, POLICY):
+        if (endpoint := config.llm.endpoints.get(name)) is None:
+            continue  # our own server, not yet up
+        key = read_key(name, endpoint)
+        try:
+            cards = read_cards(endpoint.url, key)
+        except RefusedKeyError:
+            raise
+        except EndpointError:
+            continue
+        if cards:
+            _compare_card(config, name, cards, where)
+        _compare_tokens(config, name, endpoint, key, tokenizer)
+
+
+def _compare_card(config: RunConfig, host: str, cards: list[dict[str, Any]], where: str) -> None:
+    model, policy = find_role(config.llm, POLICY).model, config.policy
+    card = next((card for card in cards if card["id"] == model), None)
+    if card is None:
+        listed = ", ".join(sorted(str(card["id"]) for card in cards))
+        raise EndpointError(
+            f"{host} came up with the wrong model: it serves {listed}, and llm.roles.policy asks for {model}",
+            f"start it with `--served-model-name {model} --model {where}`, or mend llm.roles.policy.model",
+        )
+    root = Path(str(card.get("root") or ""))
+    # A server whose weights were exchanged goes on naming the folder that it was started with.
+    stays = host == MANAGED or policy.reload is not None
+    if not stays and root.is_absolute() and root.is_dir() and root.resolve() != Path(where).resolve():
+        raise EndpointError(
+            f"{host} came up with the wrong model: it serves {root} as {model}, and policy.model is {where}",
+            "start it again with that folder, or set policy.reload to where it can be told to change",
+        )
+    room, needed = card.get("max_model_len"), policy.max_prompt + policy.max_completion
+    if isinstance(room, int) and room < needed:
+        raise EndpointError(
+            f"{host} takes {room} tokens, and policy.max_prompt and policy.max_completion add up to {needed}",
+            f"lower them, or start it with --max-model-len {needed}",
+        )
+
+
+def _compare_tokens(config: RunConfig, host: str, endpoint: EndpointConfig, key: str, tokenizer: Any) -> None:
+    """Where the server tokenises, as vLLM does: it must do so as the tokenizer at hand."""
+    base = endpoint.url.rstrip("/").removesuffix("/v1")
+    headers: Mapping[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
+    model = find_role(config.llm, POLICY).model
+    text = PROBE + str(tokenizer.eos_token)
+    asked = {"model": model, "prompt": text, "add_special_tokens": False}
+    try:
+        reply = httpx.post(
+            f"{base}/tokenize", json=asked, headers=headers, timeout=WAIT_SECONDS, trust_env=not is_loopback(base)
+        )
+        said = reply.json()["tokens"] if reply.is_success else None
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return
+    if said is not None and said != tokenizer(text, add_special_tokens=False)["input_ids"]:
+        raise EndpointError(
+            f"{host} has another tokenizer than {locate_name(config)}: its {model} is not the model that was asked for",
+            "serve the folder that policy.model names",
+        )
+
+
+def locate_name(config: RunConfig) -> str:
+    """What the configuration calls the model."""
+    return config.policy.model or config.serving.model or "policy.model"

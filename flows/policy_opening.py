@@ -1,0 +1,82 @@
+"""Opens a trained model as a policy: its tokenizer from its folder, its tokens from a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flows.stages import Workplace
+from pipeline.assets.store import resolve_model
+from pipeline.errors import ConfigError
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.policy.weights import fingerprint_model
+from pipeline.stage import Stage
+from schemas.config import RunConfig
+
+POLICY, CLOSED_BOOK = "policy", "closed_book"
+"""Roles: the model that attempts tasks with searching, and the one that is asked without."""
+
+
+def plays_policy(config: RunConfig) -> bool:
+    """Whether a trained model attempts the tasks."""
+    return config.agents.policy == POLICY
+
+
+def locate_policy(config: RunConfig, cache: Path) -> str:
+    """The folder, or hub name, of the model that is to attempt tasks. Raises ConfigError, AssetError."""
+    name = config.policy.model or config.serving.model
+    if name is None:
+        raise ConfigError(
+            "agents.policy is policy, and no model is named",
+            "set policy.model to the model's folder: its tokenizer makes the prompts",
+        )
+    return str(resolve_model(name, cache))
+
+
+@lru_cache(maxsize=2)  # a process opens the stage for every shard anew
+def load_tokenizer(where: str) -> tuple[Any, str]:
+    """A model's tokenizer and its digest. Raises ConfigError, ChatTemplateError."""
+    from pipeline.policy.tokenizers import open_tokenizer
+    from pipeline.rendering.token_masks import digest_tokenizer
+
+    tokenizer = open_tokenizer(where)
+    return tokenizer, digest_tokenizer(tokenizer)
+
+
+def policy_facts(place: Workplace) -> Mapping[str, str]:
+    """What decides a policy's rows: the section `policy` as far as it does, its weights and its tokenizer."""
+    if not plays_policy(place.config):
+        return {}
+    where = locate_policy(place.config, place.cache)
+    settings = {"name": place.config.policy.name, **place.config.policy.drawing}
+    keys = {f"policy.{key}": json.dumps(value) for key, value in settings.items()}
+    return {**keys, "policy weights": name_weights(where), "policy tokenizer": load_tokenizer(where)[1]}
+
+
+def name_weights(where: str) -> str:
+    """The fingerprint of a model folder; a hub name as it is."""
+    return fingerprint_model(Path(where)) if Path(where).is_dir() else where
+
+
+def open_policy(place: Workplace, shard: str) -> Stage[Any]:
+    """Tasks to trajectories and their streams."""
+    from flows.chat_models import make_stage, open_model
+    from flows.search_engines import open_async_engine
+    from pipeline.agents.attempt_services import ModelWithEngine
+    from pipeline.llm.prices import PriceTable
+    from pipeline.policy.solver import PolicySolver
+    from pipeline.policy.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
+
+    config = place.config
+    where = locate_policy(config, place.cache)
+    tokenizer, digest = load_tokenizer(where)
+    model, engine = open_model(place, "trajectories", shard), open_async_engine(place, shard)
+    role = find_role(config.llm, POLICY)
+    facts = PolicyFacts(role, name_weights(where), digest, engine.fingerprint, config.search.k)
+    solver = PolicySolver(engine, model, tokenizer, config.policy, config.search.k)
+    price = PriceTable(config.llm.prices).cost
+    stage = PolicyTrajectoryStage(solver, config.policy, facts, config.search.hide, config.agents.attempts, price)
+    return make_stage(place, ModelWithEngine(model, engine), stage.work)

@@ -1,0 +1,131 @@
+"""Serves one trained model after another: what the rounds of self-distillation ask for tokens.
+
+    with PolicyServer(config, cache, logs) as server:
+        config = server.serve(checkpoint)   # any number of runs under this configuration
+        server.stop()                       # the memory is free for a training; `serve` starts again
+
+Promises: what `serve` returns is served when it returns, by the checks of `policy_checks`; weights are exchanged in the
+running server where it can do that, else it is started anew; nothing of ours outlives the block.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from flows.endpoint_checks import read_cards, read_key
+from flows.model_roles import find_hosts
+from flows.policy_checks import refuse_wrong_model
+from flows.policy_opening import POLICY, load_tokenizer
+from flows.serving import MANAGED, build_spec
+from pipeline.errors import ConfigError
+from pipeline.llm.chat_model import EndpointError
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.policy.weights import fingerprint_model
+from pipeline.serving.managed_server import ManagedServer, is_loopback
+from schemas.config import RunConfig
+from schemas.llm_config import EndpointConfig
+from schemas.serving_config import ServingMode
+
+DEV_MODE = {"VLLM_SERVER_DEV_MODE": "1"}
+"""Lets a vLLM of ours, which listens on the loopback alone, exchange its weights."""
+POLL_SECONDS = 1.0
+
+
+class PolicyServer:
+    """A context manager: our own vLLM, or one that others run and that reloads when it is told to."""
+
+    def __init__(self, config: RunConfig, cache: Path, logs: Path) -> None:
+        """`logs`: takes what a server of ours prints."""
+        self._config = config
+        self._cache = cache
+        self._logs = logs
+        self._server: ManagedServer | None = None
+        self._tokenizer = ""
+
+    def serve(self, checkpoint: Path) -> RunConfig:
+        """The configuration under which the model of this folder attempts tasks. Raises RampforgeError."""
+        fingerprint_model(checkpoint)
+        _, digest = load_tokenizer(str(checkpoint))
+        policy = self._config.policy.model_copy(update={"model": str(checkpoint.resolve())})
+        config = self._config.model_copy(update={"policy": policy})
+        if config.serving.mode is ServingMode.MANAGED:
+            config = self._serve_ourselves(config, checkpoint.resolve(), digest)
+        else:
+            self._tell_others(config, checkpoint.resolve())
+        refuse_wrong_model(config, self._cache)
+        return config
+
+    def stop(self) -> None:
+        """End a server of ours, if one runs."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.__exit__(None, None, None)
+
+    def _serve_ourselves(self, config: RunConfig, checkpoint: Path, digest: str) -> RunConfig:
+        serving = config.serving
+        alive = self._server is not None and self._server.failure is None
+        if self._server is None or not alive or digest != self._tokenizer or not self._server.swap(str(checkpoint)):
+            self.stop()
+            named = {"model": str(checkpoint), "name": find_role(config.llm, POLICY).model}
+            variables = {**DEV_MODE, **serving.variables}
+            spec = build_spec(serving.model_copy(update={**named, "variables": variables}), self._cache)
+            server = ManagedServer(spec, self._logs)
+            server.__enter__()
+            self._server, self._tokenizer = server, digest
+        endpoint = EndpointConfig(url=self._server.url, roles=serving.roles, max_in_flight=serving.max_in_flight)
+        llm = config.llm.model_copy(update={"endpoints": {**config.llm.endpoints, MANAGED: endpoint}})
+        external = serving.model_copy(update={"mode": ServingMode.EXTERNAL})
+        return config.model_copy(update={"llm": llm, "serving": external})
+
+    def _tell_others(self, config: RunConfig, checkpoint: Path) -> None:
+        """Make a server that others run take the model, and wait until it lists it."""
+        hook, name = config.policy.reload, find_role(config.llm, POLICY).model
+        hosts = [host for host in find_hosts(config, POLICY) if host in config.llm.endpoints]
+        if not hosts:
+            raise ConfigError(
+                "no endpoint serves the role policy", "name one in llm.endpoints, or set serving.mode=managed"
+            )
+        if hook is not None:
+            _post_reload(hook, {"model": str(checkpoint), "name": name}, config.serving.startup_seconds)
+        deadline = time.monotonic() + config.serving.startup_seconds
+        for host in hosts:
+            _wait_for(config.llm.endpoints[host], host, name, deadline if hook else time.monotonic())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _post_reload(hook: str, asked: dict[str, str], seconds: float) -> None:
+    """Raises EndpointError when the hook does not say that it is done (HTTP 2xx)."""
+    try:
+        reply = httpx.post(hook, json=asked, timeout=seconds, trust_env=not is_loopback(hook))
+    except httpx.HTTPError as error:
+        said = str(error) or type(error).__name__
+        raise EndpointError(f"policy.reload: {hook} does not answer ({said})", "start what listens there") from None
+    if not reply.is_success:
+        said = " ".join(reply.text.split())[:200]
+        what = f"policy.reload: {hook} did not take {asked['model']} (HTTP {reply.status_code}: {said})"
+        raise EndpointError(what, "see what listens there; the round can be resumed")
+
+
+def _wait_for(endpoint: EndpointConfig, host: str, name: str, deadline: float) -> None:
+    """Wait until a server lists a model. Raises EndpointError at the deadline."""
+    key = read_key(host, endpoint)
+    while True:
+        try:
+            listed = [str(card["id"]) for card in read_cards(endpoint.url, key)]
+            if not listed or name in listed:
+                return
+            what = f"{host} came up with the wrong model: it serves {', '.join(listed)}, and {name} was asked for"
+        except EndpointError as error:
+            what = error.what
+        if time.monotonic() >= deadline:
+            raise EndpointError(what, "see the server's own log; the round can be resumed")
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,154 @@
+"""The figures of a run under way, for Prometheus: on a port of the process that leads it, or in a file.
+
+They are what `live/<stage>.json` tells; a stage that has ended keeps its last figures as long as the process lives.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, start_http_server, write_to_textfile
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pipeline.errors import ConfigError
+from schemas.funnel import FunnelStep
+from schemas.live import CallsLive, StageLive
+from schemas.watch_config import WatchConfig
+
+log = logging.getLogger(__name__)
+
+FILE_SECONDS = 10.0
+STAGE, PREFIX = ("run", "stage"), "rampforge"
+
+Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
+Gauge, Counter = GaugeMetricFamily, CounterMetricFamily
+OF_STAGES: tuple[tuple[Kind, str, str, Callable[[StageLive], float | None]], ...] = (
+    (Counter, "rows", "Inputs done, over all sittings.", lambda live: live.done),
+    (Gauge, "rows_expected", "Inputs there are, where that is known.", lambda live: live.total),
+    (Gauge, "rows_per_second", "Inputs done a second, lately.", lambda live: live.rate),
+    (Gauge, "passed_ratio", "Share of the inputs that passed.", lambda live: live.accepted_share),
+    (Gauge, "shards_under_way", "Shards under work.", lambda live: live.shards),
+    (Gauge, "seconds_left", "About how long the rest will take.", lambda live: live.seconds_left),
+    (Gauge, "told_timestamp_seconds", "When this was measured, since 1970.", lambda live: live.at),
+)
+OF_CALLS: tuple[tuple[Kind, str, str, Callable[[CallsLive], float | None]], ...] = (
+    (Counter, "calls", "Replies of language models, in this sitting.", lambda calls: calls.answered),
+    (Counter, "prompt_tokens", "Tokens sent, in this sitting.", lambda calls: calls.prompt_tokens),
+    (Counter, "completion_tokens", "Tokens received, in this sitting.", lambda calls: calls.completion_tokens),
+    (Counter, "stage_cost", "Cost of the stage, in this sitting.", lambda calls: calls.stage_cost),
+    (Gauge, "calls_per_second", "Replies a second, lately.", lambda calls: calls.rate),
+    (Gauge, "calls_in_flight", "Requests not yet answered.", lambda calls: calls.in_flight),
+    (Gauge, "calls_waiting", "Requests in line for an endpoint.", lambda calls: calls.waiting),
+    (Gauge, "failed_tries_ratio", "Share of the tries that came to nothing.", lambda calls: calls.fault_share),
+    (Gauge, "run_cost", "Cost of the run, over all sittings.", lambda calls: calls.cost),
+    (Gauge, "run_cost_cap", "The cap on it.", lambda calls: calls.cost_cap),
+    (Gauge, "endpoints_stalled", "Endpoints from which nothing comes.", lambda calls: len(calls.stalled)),
+)
+
+
+class RunMetrics(Collector):
+    """Remembers the latest word on each stage; asked from any thread."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._lock = threading.Lock()
+        self._stages: dict[str, StageLive] = {}
+        self._stalls: dict[str, int] = {}
+        self._funnel: tuple[FunnelStep, ...] = ()
+
+    def note(self, live: StageLive) -> None:
+        """How far a stage is."""
+        with self._lock:
+            self._stages[live.stage] = live
+
+    def note_stall(self, stage: str) -> None:
+        """A stage, or an endpoint that it asks, has gone silent."""
+        with self._lock:
+            self._stalls[stage] = self._stalls.get(stage, 0) + 1
+
+    def note_funnel(self, funnel: tuple[FunnelStep, ...]) -> None:
+        """The sums of the stages that are finished."""
+        with self._lock:
+            self._funnel = funnel
+
+    def collect(self) -> Iterator[Metric]:
+        """Everything, as Prometheus asks for it."""
+        with self._lock:
+            stages, stalls, funnel = dict(self._stages), dict(self._stalls), self._funnel
+        yield from self._tell_stages(stages)
+        yield from self._tell_calls({name: live.calls for name, live in stages.items() if live.calls})
+        stalled = Counter(f"{PREFIX}_stalls", "Times that nothing came any more.", labels=STAGE)
+        for stage in stages:
+            stalled.add_metric((self._run, stage), stalls.get(stage, 0))
+        yield stalled
+        meaning = "Dropped by the stages that are finished, by reason."
+        rejected = Gauge(f"{PREFIX}_rejected", meaning, labels=(*STAGE, "unit", "reason"))
+        for step in funnel:
+            for reason, count in sorted(step.rejected.items()):
+                rejected.add_metric((self._run, step.stage, step.unit, reason), count)
+        yield rejected
+
+    def _tell_stages(self, stages: dict[str, StageLive]) -> Iterator[Metric]:
+        for kind, name, meaning, read in OF_STAGES:
+            metric = kind(f"{PREFIX}_{name}", meaning, labels=STAGE)
+            for stage, live in stages.items():
+                if (value := read(live)) is not None:
+                    metric.add_metric((self._run, stage), value)
+            yield metric
+
+    def _tell_calls(self, calls: dict[str, CallsLive]) -> Iterator[Metric]:
+        for kind, name, meaning, read in OF_CALLS:
+            metric = kind(f"{PREFIX}_{name}", meaning, labels=STAGE)
+            for stage, call in calls.items():
+                if (value := read(call)) is not None:
+                    metric.add_metric((self._run, stage), value)
+            yield metric
+
+
+@contextmanager
+def expose_metrics(metrics: RunMetrics, config: WatchConfig) -> Iterator[None]:
+    """Answer Prometheus, or keep the file up, while the block runs. Raises ConfigError for a port that is taken."""
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    stop = threading.Event()
+    writer = threading.Thread(target=_write_on, args=(config.metrics_file, registry, stop), daemon=True)
+    server = None
+    if config.metrics_port is not None:
+        try:
+            server, _ = start_http_server(config.metrics_port, config.metrics_host, registry)
+        except OSError as error:
+            place = f"{config.metrics_host}:{config.metrics_port}"
+            raise ConfigError(
+                f"watch.metrics_port: cannot listen at {place} ({error.strerror})", "set another one, or null"
+            ) from None
+    if config.metrics_file:
+        writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+        if config.metrics_file:
+            writer.join()
+
+
+def _write_on(file: str | None, registry: CollectorRegistry, stop: threading.Event) -> None:
+    """Write the file now and then, and once more at the end."""
+    path = Path(file or "")
+    while True:
+        last = stop.wait(FILE_SECONDS)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_to_textfile(str(path), registry)
+        except OSError as error:
+            log.warning("watch.metrics_file: %s cannot be written (%s) at %.0f", path, error.strerror, time.time())
+        if last:
+            return

@@ -1,0 +1,86 @@
+"""Everyone who is told how a run goes, besides the terminal and Prefect: a webhook, and Prometheus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+from flows.notifications import Event, Notifier
+from flows.run_metrics import RunMetrics, expose_metrics
+from flows.run_record import collect_funnel, collect_spending
+from flows.stages import Workplace
+from pipeline.errors import ConfigError, RampforgeError
+from schemas.config import RunConfig
+from schemas.live import StageLive
+
+
+class RunWatch:
+    """Passes on what becomes known of one run; asked to from several threads."""
+
+    def __init__(self, place: Workplace, notifier: Notifier | None) -> None:
+        self.metrics = RunMetrics(place.run.name)
+        self._place, self._notifier = place, notifier
+        self._stage = ""
+
+    def note(self, live: StageLive) -> None:
+        """How far a stage is."""
+        self._stage = live.stage
+        self.metrics.note(live)
+
+    def note_stall(self, stage: str, line: str) -> None:
+        """Nothing comes any more."""
+        self.metrics.note_stall(stage)
+        self._tell(Event.STALLED, what=line)
+
+    def note_stage_end(self) -> None:
+        """A stage is finished, and its sums are known."""
+        self.metrics.note_funnel(collect_funnel(self._place.run))
+
+    def note_end(self, error: BaseException | None) -> None:
+        """The sitting is over."""
+        if error is None:
+            spending = collect_spending(self._place.run, self._place.config, collect_funnel(self._place.run))
+            cost = round(sum(role.cost for role in spending.roles), 4) if spending else 0.0
+            self._tell(Event.FINISHED, cost=cost, accepted=spending.accepted if spending else None)
+        elif isinstance(error, RampforgeError):
+            self._tell(Event.FAILED, what=error.what, fix=error.fix)
+        elif isinstance(error, Exception):
+            self._tell(Event.FAILED, what=f"{type(error).__name__}: {error}")
+        else:  # Ctrl-C, or Prefect's way of saying that the flow run is cancelled
+            self._tell(Event.STOPPED, fix=f"rampforge resume {self._place.run.location}")
+
+    def _tell(self, event: Event, **facts: str | float | None) -> None:
+        if self._notifier is not None:
+            run = self._place.run
+            self._notifier.tell(event, {"run": run.name, "folder": run.location, "stage": self._stage, **facts})
+
+
+@contextmanager
+def watch_run(place: Workplace) -> Iterator[RunWatch]:
+    """Tell everyone of a sitting while the block runs. Raises ConfigError for a port or a URL that is no good."""
+    notifier = open_notifier(place.config, os.environ)
+    watch = RunWatch(place, notifier)
+    with ExitStack() as stack:
+        if notifier is not None:
+            stack.callback(notifier.close)
+        try:
+            stack.enter_context(expose_metrics(watch.metrics, place.config.watch))
+            watch.note_stage_end()
+            yield watch
+        except BaseException as error:
+            watch.note_end(error)
+            raise
+        watch.note_end(None)
+
+
+def open_notifier(config: RunConfig, environment: Mapping[str, str]) -> Notifier | None:
+    """Whoever is to be told, if the environment names one. Raises ConfigError for what is no URL."""
+    name = config.watch.webhook
+    url = environment.get(name)
+    if not url:
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"the variable {name} holds no URL", f"export {name}=https://... or unset it")
+    named = (endpoint.key for endpoint in config.llm.endpoints.values())
+    return Notifier(url, [url, *(environment[key] for key in named if key and key in environment)])

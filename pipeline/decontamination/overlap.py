@@ -1,0 +1,156 @@
+"""Whether a task or a trajectory gives away a question that models are evaluated on.
+
+Three signs, the surest first:
+- `eval_answer_and_title`: a hidden span is a gold answer, and the page is one that the question names or rests on;
+- `eval_entity_pair`: a hidden span is a gold answer and a name of the question stands in the passage; or page and
+  hidden span are two of the pages that the question rests on, which is a step on the way to its answer;
+- `eval_ngram`: so many tokens of the question stand together in the passage, or in what a trajectory says.
+
+Promises: what is found depends on the task and the questions alone; memory holds the questions and nothing of the
+tasks; text is compared as judging compares it, so Chinese counts by character and spelling variants do not hide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pipeline.decontamination.question_names import find_names, fold_title, is_telling
+from pipeline.judging.normalising import fold_text, holds_tokens, is_unspaced
+from schemas.evaluations import EvalQuestion
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
+
+ANSWER_AND_TITLE, ENTITY_PAIR, NGRAM = "eval_answer_and_title", "eval_entity_pair", "eval_ngram"
+DEFAULT_NGRAM = 8
+CHINESE = 2
+"""A word of Chinese is about two characters, so as many more of them make an n-gram."""
+_SAYS_NOTHING = frozenset(("yes", "no", "true", "false", "both", "neither", "none", "unknown", "是", "否", "不 是"))
+"""Golds that are the answer to any question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What a task or trajectory shares with a question."""
+
+    reason: str
+    """Reason code."""
+    question_id: str
+    """The question."""
+    detail: str
+    """What they share, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is compared of a question."""
+
+    question_id: str
+    names: frozenset[str]
+    """What it names, and the titles that it rests on."""
+    telling: tuple[str, ...]
+    """Those of them that point at one thing wherever they stand."""
+    titles: frozenset[str]
+    """The titles that it rests on."""
+
+
+class QuestionIndex:
+    """The questions of benchmarks, made ready to be found in tasks."""
+
+    def __init__(self, questions: Iterable[EvalQuestion], ngram: int = DEFAULT_NGRAM) -> None:
+        """`ngram`: so many tokens in a row are an overlap; a shorter question must stand there whole."""
+        self.ngram = ngram
+        self._by_answer: dict[str, list[_Known]] = {}
+        self._by_title: dict[str, list[_Known]] = {}
+        self._ngrams: dict[int, dict[tuple[str, ...], str]] = {}
+        self._vocabulary: set[str] = set()
+        self.questions = 0
+        for question in questions:
+            self.questions += 1
+            self._add(question)
+        self._sizes = sorted(self._ngrams)
+
+    def check_task(self, task: MaskTask) -> Overlap | None:
+        """The surest sign of overlap, or None."""
+        title = fold_title(task.title)
+        hidden = list(_fold_hidden(task))
+        text = fold_text(task.fill([span.text for span in task.spans]))
+        found = self._find_answer(title, hidden, f"{title} {text}") or self._find_step(title, hidden)
+        return found or self._find_ngram(text)
+
+    def check_trajectory(self, trajectory: Trajectory) -> Overlap | None:
+        """Whether what was thought, searched or concluded repeats a question; the passages shown are not its words."""
+        for turn in trajectory.turns:
+            for said in (turn.think, *(call.query for call in turn.calls), turn.conclusion):
+                if found := self._find_ngram(fold_text(said)):
+                    return found
+        return self._find_ngram(fold_text(trajectory.final_think))
+
+    def _add(self, question: EvalQuestion) -> None:
+        titles = frozenset(filter(None, map(fold_title, question.titles)))
+        golds = {fold_text(form) for forms in question.golds for form in forms}
+        names = find_names(question) | titles
+        known = _Known(question.question_id, names, tuple(sorted(filter(is_telling, names - golds))), titles)
+        for gold in golds - _SAYS_NOTHING:
+            self._by_answer.setdefault(gold, []).append(known)
+        if len(titles) > 1:
+            for title in titles:
+                self._by_title.setdefault(title, []).append(known)
+        tokens = fold_text(question.question).split()
+        size = min(len(tokens), self.ngram * (CHINESE if _is_chinese(tokens) else 1))
+        if 2 * size > self.ngram:  # a question of hardly a word is no n-gram
+            for ngram in _cut_ngrams(tokens, size):
+                self._ngrams.setdefault(size, {}).setdefault(ngram, question.question_id)
+                self._vocabulary.update(ngram)
+
+    def _find_answer(self, title: str, hidden: Sequence[str], text: str) -> Overlap | None:
+        pair: Overlap | None = None
+        for answer in hidden:
+            for known in self._by_answer.get(answer, ()):
+                if title in known.names and title != answer:
+                    return Overlap(ANSWER_AND_TITLE, known.question_id, f"hides {answer!r} on the page {title!r}")
+                if pair is None:
+                    name = next((name for name in known.telling if holds_tokens(text, name)), None)
+                    detail = f"hides {answer!r} beside {name!r}"
+                    pair = None if name is None else Overlap(ENTITY_PAIR, known.question_id, detail)
+        return pair
+
+    def _find_step(self, title: str, hidden: Sequence[str]) -> Overlap | None:
+        for known in self._by_title.get(title, ()):
+            for answer in hidden:
+                if answer != title and answer in known.titles:
+                    return Overlap(ENTITY_PAIR, known.question_id, f"hides {answer!r} on the page {title!r}")
+        return None
+
+    def _find_ngram(self, folded: str) -> Overlap | None:
+        """The first n-gram of a question; only runs of words that stand in some question are looked at."""
+        run: list[str] = []
+        for token in folded.split():
+            if token not in self._vocabulary:
+                run.clear()
+                continue
+            run.append(token)
+            for size in self._sizes:
+                if size > len(run):
+                    break
+                question_id = self._ngrams[size].get(tuple(run[-size:]))
+                if question_id is not None:
+                    return Overlap(NGRAM, question_id, f"shares {' '.join(run[-size:])!r}")
+        return None
+
+
+def _fold_hidden(task: MaskTask) -> Iterator[str]:
+    """Every way to write what a task hides, once."""
+    forms = (
+        form for span in task.spans for form in (span.text, *span.aliases, *([span.target] if span.target else ()))
+    )
+    yield from dict.fromkeys(folded for form in forms if (folded := fold_title(form)))
+
+
+def _cut_ngrams(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    for start in range(len(tokens) - size + 1):
+        yield tuple(tokens[start : start + size])
+
+
+def _is_chinese(tokens: Sequence[str]) -> bool:
+    return 2 * sum(is_unspaced(token[0]) for token in tokens) > len(tokens)

@@ -1,0 +1,52 @@
+"""The names in a question: what a task must not bring together with its answer.
+
+By rule, for no model could be trusted to see all of them: runs of capitalised words, quoted titles, and the titles of
+the pages that the benchmark itself names. A name that is only part of a longer one is left to the longer.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.judging.normalising import fold_text, is_unspaced
+from schemas.evaluations import EvalQuestion
+
+_WORD = r"(?:[A-ZÀ-ÖØ-Þ][\w'’.&-]*|\d{2,}(?:st|nd|rd|th)?)"
+_LINK = r"(?:of|the|and|for|in|on|at|to|de|del|della|di|da|du|des|la|le|las|los|van|von|der|den|al|bin|ibn|&)"
+_NAME = re.compile(rf"{_WORD}(?:(?:\s+{_LINK}){{0,2}}\s+{_WORD})*")
+_QUOTED = re.compile(r"[\"“«《〈「『]([^\"”»》〉」』]{2,80})[\"”»》〉」』]")
+_BRACKETS = re.compile(r"\s*[(（][^)）]*[)）]\s*$")
+_OPENING = """
+who whom whose what which where when why how is was are were did does do has had have can could in on at of for from by
+to if during after before the a an and or between among given
+"""
+_ASKING = frozenset(_OPENING.split())
+LEAST_WORDS = 2
+
+
+def fold_title(title: str) -> str:
+    """A page's title without what tells it from others of its name, folded."""
+    return fold_text(_BRACKETS.sub("", title) or title)
+
+
+def find_names(question: EvalQuestion) -> frozenset[str]:
+    """The names that stand in a question, folded; its golds are not among them."""
+    said = [*_QUOTED.findall(question.question), *map(_strip_asking, _NAME.findall(question.question))]
+    names = map(fold_text, said)
+    golds = {fold_text(form) for forms in question.golds for form in forms}
+    return frozenset(name for name in names if name and not name.isdigit()) - golds
+
+
+def is_telling(name: str) -> bool:
+    """Whether a folded name points at one thing wherever it stands: a word by itself is too often an adjective."""
+    if any(map(is_unspaced, name)):
+        return len(name.replace(" ", "")) > LEAST_WORDS
+    return sum(not token.isdigit() for token in name.split()) >= LEAST_WORDS
+
+
+def _strip_asking(name: str) -> str:
+    """Without question words that are capitalised because they open the sentence."""
+    words = name.split()
+    while words and words[0].lower() in _ASKING:
+        words.pop(0)
+    return " ".join(words)

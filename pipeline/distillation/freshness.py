@@ -1,0 +1,117 @@
+"""Tasks that no earlier round has met: which spans are left, which pages are whose, and how many tasks a shard gives.
+
+Promises: a span that was hidden once is never hidden again, so no two rounds share a task or a span of a passage; a
+page gives its tasks to rounds or to validation, never to both; all is decided by content, so any order of the shards
+and any interruption come to the same tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.masking.task_stage import SpannedPassage
+from pipeline.search.simulation_data import choose_split
+from pipeline.stage import Outcome, Stage
+from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import hash_file
+from schemas.funnel import FunnelStep, Reject
+from schemas.rounds import RoundPlan
+from schemas.simulation import Split
+from schemas.tasks import MaskTask
+
+STAGE = "tasks"
+SET_APART, USED_UP = "set_apart", "used_up"
+SCHEMA = pa.schema([("passage_id", pa.string()), ("start", pa.int64()), ("end", pa.int64())])
+
+Used = Mapping[str, frozenset[tuple[int, int]]]
+"""Of each passage the spans that were hidden, by their offsets."""
+
+
+class FreshTasks:
+    """The stage that makes tasks, given only what is fresh."""
+
+    whole_shard = True
+
+    def __init__(self, stage: Stage[SpannedPassage], plan: RoundPlan, used: Used) -> None:
+        """`used`: what earlier rounds hid in the passages of the shard."""
+        self._stage, self._plan, self._used = stage, plan, used
+
+    def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
+        """One outcome a passage; one that is not for this round is rejected as `set_apart` or `used_up`."""
+        fresh = []
+        for item in inputs:
+            left = self._keep_unused(item)
+            if choose_split(item.passage.document_id, self._plan.share) is not self._plan.split:
+                yield _reject(item, SET_APART, f"its page is not for {self._plan.split}")
+            elif item.span_set.spans and not left.span_set.spans:
+                yield _reject(item, USED_UP, f"all {len(item.span_set.spans)} spans were hidden in earlier rounds")
+            else:
+                fresh.append(left)
+        yield from self._stage.run(fresh)
+
+    def _keep_unused(self, item: SpannedPassage) -> SpannedPassage:
+        used = self._used.get(item.key, frozenset())
+        spans = tuple(span for span in item.span_set.spans if (span.start, span.end) not in used)
+        return SpannedPassage(item.passage, item.span_set.model_copy(update={"spans": spans}))
+
+
+def _reject(item: SpannedPassage, reason: str, detail: str) -> Outcome:
+    row = Reject(stage=STAGE, unit="passage", input_id=item.key, reason=reason, detail=detail)
+    step = FunnelStep(stage=STAGE, unit="passage", entered=1, passed=0, rejected={reason: 1})
+    return Outcome(item.key, (row,), (step,))
+
+
+def write_used(runs: Iterable[RunFolder], target: Path) -> str:
+    """List every span that some runs have hidden; returns the file's digest. Memory is DuckDB's own bound."""
+    files = [str(path) for run in runs for path in sorted(run.dataset(MaskTask.dataset).glob("part-*.parquet"))]
+    temporary = temporary_name(target)
+    with storage_boundary(target), duckdb.connect() as database:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+            query = """
+                SELECT DISTINCT passage_id, start, "end"
+                FROM (SELECT passage_id, unnest(spans, recursive := true) FROM read_parquet(?)) ORDER BY ALL
+            """
+            rows: Any = database.sql(query, params=[files]).to_arrow_reader() if files else ()
+            for batch in rows:
+                writer.write_batch(batch.cast(SCHEMA))
+        put_in_place(temporary, target)
+    return hash_file(target)
+
+
+def read_used(path: Path, passages: Path) -> Used:
+    """What was hidden in the passages of one shard, given by a Parquet file with their ids."""
+    used: dict[str, set[tuple[int, int]]] = {}
+    with storage_boundary(path), duckdb.connect() as database:
+        rows = database.execute(
+            """
+            SELECT used.passage_id, used.start, used."end"
+            FROM read_parquet(?) AS used SEMI JOIN read_parquet(?) AS shard USING (passage_id)
+            """,
+            [str(path), str(passages)],
+        ).fetchall()
+    for passage_id, start, end in rows:
+        used.setdefault(passage_id, set()).add((start, end))
+    return {passage_id: frozenset(spans) for passage_id, spans in used.items()}
+
+
+def count_capacity(spans: Path, passages: Path, used: Path, split: Split, share: float, least: int) -> int:
+    """How many passages of a shard can still hide `least` spans for the pages of a split."""
+    query = """
+        SELECT p.document_id, count(*) FROM (
+            SELECT passage_id FROM (SELECT passage_id, unnest(spans, recursive := true) FROM read_parquet($spans))
+            ANTI JOIN read_parquet($used) USING (passage_id, start, "end")
+            GROUP BY passage_id HAVING count(*) >= $least
+        ) JOIN read_parquet($passages) p USING (passage_id) GROUP BY p.document_id
+    """
+    values: dict[str, Any] = {"spans": str(spans), "passages": str(passages), "used": str(used), "least": least}
+    with storage_boundary(spans), duckdb.connect() as database:
+        rows = database.execute(query, values).fetchall()
+    return sum(count for document_id, count in rows if choose_split(document_id, share) is split)

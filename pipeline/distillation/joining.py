@@ -1,0 +1,81 @@
+"""The runs of several rounds as one judged run: what `export`, `train` and `inspect` read without knowing of rounds.
+
+Promises: rows are those of the rounds, not one rewritten; shards are named after their round, so that two rounds'
+never clash; run.json comes last, so that half a union is none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from pipeline.distillation.adoption import link_file
+from pipeline.storage.boundary import write_whole
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shard_run import sum_funnel
+from pipeline.storage.stage_ledger import digest_manifest
+from schemas.ledger import RunRecord, ShardCommit, StageManifest
+
+JUDGEMENTS = "judgements"
+
+
+def join_runs(runs: Sequence[RunFolder], target: RunFolder, stages: Sequence[str]) -> None:
+    """Link the shards of some stages of all runs into one; a run that lacks a stage, or never had it, gives none.
+
+    The last run lends its configuration to run.json. A union that is whole already is left as it is.
+    """
+    if target.find_record() is not None:
+        return
+    upstream: str | None = None
+    for stage in stages:
+        shards = [shard for run in runs for shard in _take_shards(run, target, stage)]
+        if shards:
+            upstream = _write_stage(target, stage, shards, upstream)
+    record = runs[-1].record()
+    write_whole(target.root / "run.json", _write_record(record, target.name, runs).model_dump_json(indent=1).encode())
+
+
+def digest_runs(runs: Iterable[RunFolder], stage: str = JUDGEMENTS) -> tuple[str, ...]:
+    """What each of some runs made in a stage; nothing of a run that has not done it."""
+    found = (run.find_manifest(stage) for run in runs)
+    return tuple(digest_manifest(manifest) for manifest in found if manifest)
+
+
+def _take_shards(run: RunFolder, target: RunFolder, stage: str) -> list[ShardCommit]:
+    manifest = run.find_manifest(stage)
+    taken = []
+    for commit in manifest.shards if manifest else ():
+        shard = f"{run.name}-{commit.shard}"
+        files = []
+        for file in commit.files:
+            path = target.shard(file.dataset, shard, stage)
+            link_file(run.dataset(file.dataset) / file.name, path)
+            files.append(file.model_copy(update={"name": path.name}))
+        taken.append(commit.model_copy(update={"shard": shard, "files": tuple(files)}))
+    return taken
+
+
+def _write_stage(target: RunFolder, stage: str, shards: Sequence[ShardCommit], upstream: str | None) -> str:
+    settings = {"joined": json.dumps([shard.shard for shard in shards])}
+    for shard in shards:
+        target.commit(shard)
+    started = {"settings": settings, "upstream": upstream}
+    write_whole(target.ledger(stage) / "stage.json", json.dumps(started, indent=1).encode())
+    manifest = StageManifest(stage=stage, settings=settings, upstream=upstream, shards=tuple(shards))
+    write_whole(target.ledger(stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
+    return digest_manifest(manifest)
+
+
+def _write_record(record: RunRecord, name: str, runs: Sequence[RunFolder]) -> RunRecord:
+    records = [run.record() for run in runs]
+    return record.model_copy(
+        update={
+            "run": name,
+            "fingerprints": {run.name: digest for run in runs for digest in digest_runs([run])},
+            "funnel": sum_funnel(step for one in records for step in one.funnel),
+            "timings": (),
+            "tokens": sum(one.tokens for one in records),
+            "cost": sum(one.cost for one in records),
+            "spending": None,
+        }
+    )

@@ -1,0 +1,47 @@
+"""How long the steps of the rounds took: a line for each sitting of a step, whole or not there."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from pipeline.storage.line_log import LineLog
+from schemas.rounds import StepSeconds
+
+WORK = ("train", "serve", "validate", "trajectories", "difficulties")
+"""Steps that are language models, training and search; all others are the loop's own. A judge that is a language model
+adds `judgements`."""
+
+
+class StepBook:
+    """The book of one distillation. One process writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._log = LineLog(path)
+
+    def note(self, number: int, step: str, seconds: float) -> None:
+        """Write down a sitting of a step."""
+        key = f"{number:02d}/{step}/{len(self._log)}"
+        line = {"key": key, "round": number, "step": step, "seconds": round(seconds, 3)}
+        self._log.append(key, json.dumps(line).encode() + b"\n")
+
+    def sum_round(self, number: int) -> tuple[StepSeconds, ...]:
+        """Seconds of a round by step, over all sittings, in the order in which steps came first."""
+        seconds: Counter[str] = Counter()
+        for key in sorted(self._log.keys, key=lambda key: int(key.rsplit("/", 1)[1])):
+            line = self._log.read(key)
+            if line["round"] == number:
+                seconds[line["step"]] += line["seconds"]
+        return tuple(StepSeconds(step=step, seconds=round(spent, 3)) for step, spent in seconds.items())
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._log.__exit__()
+
+
+def measure_overhead(seconds: tuple[StepSeconds, ...], judged_by_model: bool) -> float:
+    """Share of the time that went into neither language models nor training nor search."""
+    work = (*WORK, "judgements") if judged_by_model else WORK
+    whole = sum(step.seconds for step in seconds)
+    return sum(step.seconds for step in seconds if step.step not in work) / whole if whole else 0.0

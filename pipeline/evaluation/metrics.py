@@ -1,0 +1,94 @@
+"""What an answer to a question is worth: token recall, exact match, substring match and F1, side by side.
+
+Promises: every metric is 0 for no answer and 1 for a gold itself; the best of the ways to write a gold counts, for each
+metric by itself; text is compared as judging compares it (`pipeline.judging.normalising`), so Chinese counts by
+character. An answer of several parts is held against all of them, in any order: recall and substring are means over the
+parts (substring is then FanOutQA's loose accuracy), exact and F1 take the parts together.
+Token recall (MaskSearch, arXiv 2505.20285) does not punish what is added: read it beside F1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pipeline.judging.normalising import fold_text, holds_tokens
+from schemas.evaluations import EvalQuestion
+
+_JOINING = frozenset(("and", "和", "与", "及"))
+"""What stands between the parts of an answer and is none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScores:
+    """What one answer is worth, each from 0 to 1."""
+
+    recall: float = 0.0
+    exact: float = 0.0
+    substring: float = 0.0
+    f1: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One way to write a part of the answer."""
+
+    folded: str
+    tokens: Counter[str]
+
+
+_NEVER = _Form("\0", Counter(("\0",)))
+"""Stands for a part that nothing can be compared with: no answer has this token."""
+
+
+def score_answer(answer: str | None, question: EvalQuestion) -> AnswerScores:
+    """The scores of an answer; zeros for none."""
+    folded = fold_text(answer) if answer else ""
+    if not folded:
+        return AnswerScores()
+    parts = _fold_golds(question.golds)
+    bag = Counter(folded.split())
+    recalls = [max(_share(bag, form.tokens) for form in forms) for forms in parts]
+    held = [any(holds_tokens(folded, form.folded) for form in forms) for forms in parts]
+    if len(parts) == 1:
+        exact = any(folded == form.folded for form in parts[0])
+        f1 = max(_f1(bag, form.tokens) for form in parts[0])
+    else:
+        whole = _leave_joining(sum((_nearest(bag, forms) for forms in parts), Counter[str]()))
+        said = _leave_joining(bag)
+        exact, f1 = said == whole, _f1(said, whole)
+    return AnswerScores(_mean(recalls), float(exact), _mean(held), f1)
+
+
+@lru_cache(maxsize=8192)
+def _fold_golds(golds: tuple[tuple[str, ...], ...]) -> tuple[tuple[_Form, ...], ...]:
+    """Every run holds its answers against the same golds: they are folded once."""
+    parts = []
+    for forms in golds:
+        folded = dict.fromkeys(filter(None, map(fold_text, forms)))
+        parts.append(tuple(_Form(text, Counter(text.split())) for text in folded) or (_NEVER,))
+    return tuple(parts)
+
+
+def _nearest(bag: Counter[str], forms: Sequence[_Form]) -> Counter[str]:
+    """The tokens of the form that the answer comes nearest to; of equals the first."""
+    return max(forms, key=lambda form: (_share(bag, form.tokens), _f1(bag, form.tokens))).tokens
+
+
+def _leave_joining(bag: Counter[str]) -> Counter[str]:
+    return Counter({token: count for token, count in bag.items() if token not in _JOINING})
+
+
+def _share(bag: Counter[str], gold: Counter[str]) -> float:
+    return (bag & gold).total() / gold.total()
+
+
+def _f1(bag: Counter[str], gold: Counter[str]) -> float:
+    total = bag.total() + gold.total()
+    return 2 * (bag & gold).total() / total if total else 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

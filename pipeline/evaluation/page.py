@@ -1,0 +1,52 @@
+"""The figures of evaluations as one HTML file in the look of the report: no script, no request, outside text inert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pipeline.evaluation import drawing
+from pipeline.evaluation.tables import HEADINGS, write_metric, write_p_value
+from pipeline.report.page import TEMPLATES, flatten_settings, open_environment, write_policy
+from schemas.evaluations import EvaluationResult, PairedDifference
+
+SHOWN_ABOVE = {"groups", "name"}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What one evaluation has over another."""
+
+    base: str
+    """Name of the first."""
+    other: str
+    """Name of the second."""
+    differences: tuple[PairedDifference, ...]
+    """Metric by metric."""
+
+
+def write_page(results: Sequence[EvaluationResult], comparisons: Sequence[Comparison]) -> str:
+    """The page of at least one evaluation."""
+    style = (TEMPLATES / "report.css").read_text("utf-8")
+    environment = open_environment("pipeline.evaluation", "pipeline.report")
+    return environment.get_template("evaluation.html").render(
+        title=" / ".join(result.name for result in results),
+        results=results,
+        metrics=[metric for metric in HEADINGS if any(metric in result.metrics for result in results)],
+        comparisons=comparisons,
+        headings=HEADINGS,
+        panels=drawing.lay_out(results),
+        drawing=drawing,
+        facts=list_facts,
+        write_metric=write_metric,
+        write_p_value=write_p_value,
+        style=Markup(style),  # noqa: S704  # our own file, not outside text
+        policy=write_policy(style),
+    )
+
+
+def list_facts(result: EvaluationResult) -> list[tuple[str, str]]:
+    """What an evaluation's figures rest on, name by name."""
+    return list(flatten_settings(result.model_dump(mode="json", exclude=SHOWN_ABOVE)))

@@ -1,0 +1,33 @@
+"""A trained model that searches by itself, on questions: the rollouts that trajectories are made of, nothing hidden."""
+
+from __future__ import annotations
+
+from pipeline.asking.asker import Tally
+from pipeline.asking.wording import use_templates
+from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, sum_turns
+from pipeline.policy.solver import PolicySolver
+from pipeline.policy.trajectory_stage import PolicyFacts, describe_policy
+from schemas.policies import PolicyConfig
+from schemas.renderings import Question, QuestionKind
+
+TEMPLATES = ("solve_tagged", "solve_words", "ask_qa")
+
+
+class PolicyEvaluator:
+    """Plays questions in one stream."""
+
+    def __init__(self, solver: PolicySolver, config: PolicyConfig, facts: PolicyFacts) -> None:
+        self._solver = solver
+        self._config = config
+        self._facts = facts
+
+    def describe(self, lang: str) -> Manner:
+        """The model, and how it is run."""
+        making = describe_policy(self._config, self._facts, use_templates(TEMPLATES, lang))
+        return Manner(making.model, making.prompts, making.sampling)
+
+    async def solve(self, question: OpenQuestion, run: int, tally: Tally) -> Attempt:
+        """One stream, to its end; an answer in a stream that breaks the format is none."""
+        asked = Question(kind=QuestionKind.QA, lang=question.lang, text=question.text, answers=1)
+        play = await self._solver.play(asked, run, tally)
+        return sum_turns(play.answers[0] if play.answers else None, play.stop_reason.value, play.turns)

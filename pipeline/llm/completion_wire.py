@@ -1,0 +1,49 @@
+"""The OpenAI completions protocol with token ids in and out, as vLLM speaks it.
+
+Promises: what the model wrote comes back as the very tokens, closing tag and end of the sequence included; a server
+that returns none is found out at its first reply, because text that is tokenised again drifts from what was written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.llm.chat_model import ChatReply, ChatRequest
+from pipeline.llm.chat_wire import MalformedReplyError, parse_json
+from schemas.llm_config import RoleModelConfig
+
+
+class NoTokensError(Exception):
+    """The server gives text without its tokens."""
+
+
+def make_completion_body(role: RoleModelConfig, request: ChatRequest) -> dict[str, Any]:
+    """The request as JSON values. `max_tokens` of the role is a bound here: what is asked for is what finds room."""
+    body: dict[str, Any] = {
+        "model": role.model,
+        "prompt": request.prompt_ids,
+        "temperature": request.temperature if role.temperature is None else role.temperature,
+        "max_tokens": min(request.max_tokens, role.max_tokens or request.max_tokens),
+        "stop": list(request.stop),
+        "include_stop_str_in_output": True,
+        "return_token_ids": True,
+    }
+    if (top_p := request.top_p if role.top_p is None else role.top_p) is not None:
+        body["top_p"] = top_p
+    return {key: value for key, value in (body | role.extra).items() if value is not None}
+
+
+def read_completion_reply(content: bytes, model: str, prompt_tokens: int) -> ChatReply:
+    """Read the reply of a model to a prompt of so many tokens.
+
+    Raises MalformedReplyError for a body that is none, NoTokensError for one without tokens.
+    """
+    try:
+        choice = parse_json(content)["choices"][0]
+        text, finish, ids = choice["text"], choice.get("finish_reason") or "stop", choice.get("token_ids")
+        if ids is None:
+            raise NoTokensError("the server returns no token ids")
+        tokens = tuple(map(int, ids))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise MalformedReplyError(f"not a completion: {type(error).__name__}") from None
+    return ChatReply(str(text), "", finish, model, prompt_tokens, len(tokens), token_ids=tokens)

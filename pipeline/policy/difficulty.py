@@ -1,0 +1,107 @@
+"""How hard tasks are, as measured: how often attempts with searching were accepted, and attempts without were right.
+
+A task that is known by heart teaches no searching, and one that nobody ever solves teaches nothing; in between lie the
+tasks that reinforcement learning lives on.
+
+Promises: only attempts that got a verdict count; a closed-book answer is right by the judge's rules, aliases included,
+or it is wrong; no gold is shown to anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.asking.gathering import gather_all
+from pipeline.judging.normalising import fold_text
+from pipeline.judging.scoring import read_gold, settle_answer
+from pipeline.llm.chat_model import ChatModel, ChatRequest, Message, RefusedRequestError
+from pipeline.rendering.questions import write_instruction, write_question
+from pipeline.rendering.transcript import ask
+from pipeline.rewards.completions import read_completion
+from pipeline.stage import Outcome
+from schemas.config import JudgingConfig
+from schemas.difficulties import Difficulty
+from schemas.funnel import FunnelStep
+from schemas.judgements import Judgement, Verdict
+from schemas.policies import PolicyConfig
+from schemas.renderings import RenderingName
+from schemas.tasks import MaskTask
+
+STAGE = "difficulties"
+ROLE = "closed_book"
+JUDGED = (Verdict.CORRECT, Verdict.INCORRECT)
+"""Verdicts that say something of the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedTask:
+    """A task with what came of the attempts at it."""
+
+    task: MaskTask
+    """The task."""
+    judgements: tuple[Judgement, ...]
+    """Of all attempts with searching."""
+
+    @property
+    def key(self) -> str:
+        """The task's id."""
+        return self.task.task_id
+
+
+class DifficultyStage:
+    """Counts attempts, and makes those without searching."""
+
+    whole_shard = False
+
+    def __init__(self, config: PolicyConfig, judging: JudgingConfig, model: ChatModel | None) -> None:
+        """`model`: asked in the role `closed_book`; None where `closed_book` is 0."""
+        self._config = config
+        self._judging = judging
+        self._model = model
+
+    async def work(self, tried: TriedTask) -> Outcome:
+        """The outcome of one task. Raises the ModelError that leaves it owed."""
+        judged = [judgement for judgement in tried.judgements if judgement.verdict in JUDGED]
+        answered = await gather_all(self._recall(tried.task, number) for number in range(self._config.closed_book))
+        closed = [right for right in answered if right is not None]
+        row = Difficulty(
+            task_id=tried.key,
+            searched=len(judged),
+            solved=sum(judgement.accepted for judgement in judged),
+            closed=len(closed),
+            known=sum(closed),
+        )
+        step = FunnelStep(stage=STAGE, unit="task", entered=1, passed=1, rejected={})
+        return Outcome(tried.key, (row,), (step,))
+
+    async def _recall(self, task: MaskTask, number: int) -> bool | None:
+        """Whether an attempt without searching gets everything right; None when the server refuses it for good."""
+        if self._model is None:
+            raise RuntimeError("closed-book attempts need a model")
+        question = ask(task)
+        text = f"{write_instruction('solve_closed', question)}\n\n{write_question(question)}"
+        config = self._config
+        try:
+            reply = await self._model.ask(
+                ChatRequest(
+                    ROLE,
+                    (Message("user", text),),
+                    number,
+                    temperature=config.temperature,
+                    max_tokens=config.max_turn,
+                    top_p=config.top_p,
+                )
+            )
+        except RefusedRequestError:
+            return None
+        read = read_completion(RenderingName.SEARCH_R1, task.lang, task.mask_count, reply.text)
+        answers = () if read.surplus else read.answers or ()
+        return len(answers) == task.mask_count and all(
+            answer is not None
+            and settle_answer(answer, fold_text(answer), read_gold(span), self._judging, _shows_nothing)
+            for answer, span in zip(answers, task.spans, strict=True)
+        )
+
+
+def _shows_nothing(_: str) -> bool:
+    return False

@@ -1,0 +1,44 @@
+"""Which tasks are worth training on, going by how hard they were measured to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.difficulties import Difficulty
+
+MEMORISED, IMPOSSIBLE, ALWAYS = "memorised", "impossible", "always_solved"
+COUNTS = ("searched", "solved", "closed", "known")
+
+
+@dataclass(frozen=True, slots=True)
+class Learnable:
+    """Which tasks are worth training on, by their measured difficulty."""
+
+    memorised: float | None = None
+    """A task is left out as `memorised` when a larger share of its closed-book attempts is right; None keeps all."""
+    sometimes: bool = False
+    """A task is left out as `impossible` or `always_solved` unless attempts with searching solve it sometimes."""
+
+    def find_fault(self, difficulty: Difficulty | None) -> str | None:
+        """Why a task is left out; None when it is not. What was never measured stays."""
+        if difficulty is None:
+            return None
+        known, solved = difficulty.known_rate, difficulty.pass_rate
+        if self.memorised is not None and known is not None and known > self.memorised:
+            return MEMORISED
+        if self.sometimes and solved == 0:
+            return IMPOSSIBLE
+        return ALWAYS if self.sometimes and solved == 1 else None
+
+
+def index_difficulties(rows: Iterable[Difficulty]) -> dict[str, Difficulty]:
+    """Difficulties by task; of a task that was measured several times, in runs that were joined, the sum."""
+    found: dict[str, Difficulty] = {}
+    for row in rows:
+        found[row.task_id] = _add(found[row.task_id], row) if row.task_id in found else row
+    return found
+
+
+def _add(one: Difficulty, other: Difficulty) -> Difficulty:
+    return one.model_copy(update={name: getattr(one, name) + getattr(other, name) for name in COUNTS})

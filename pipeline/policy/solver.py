@@ -1,0 +1,221 @@
+"""A trained model at work: it writes, is stopped at a closing tag, is shown what its search brings, and goes on.
+
+Promises: token ids go in and out, so what it wrote is never tokenised again; whatever it writes, an attempt ends, with
+a named reason; a failed search is shown to nobody. Used inside one event loop, any number of attempts at once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.agents.trajectory_loop import SHOWABLE
+from pipeline.asking.asker import Tally
+from pipeline.judging.normalising import fold_text, holds_tokens
+from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError
+from pipeline.policy.stream_reading import Searched, StreamReading, read_stream
+from pipeline.rendering.chat_text import ChatText
+from pipeline.rendering.transcript import write_document
+from pipeline.search.engine import AsyncSearchEngine, SearchRequest, merge_round_robin
+from pipeline.training.trainers.rollouts import TAGGED, Completion, SearchRollouts, Task
+from schemas.policies import PolicyConfig, StreamEnd
+from schemas.renderings import Question, SegmentKind
+from schemas.streams import StreamRun
+from schemas.trajectories import MaskAnswer, SearchCall, SearchStatus, ShownPassage, StopReason, Turn
+
+ROLE = "policy"
+PROMPT_TOO_LONG = "prompt_too_long"
+
+WriteRequests = Callable[[Sequence[str]], list[SearchRequest]]
+"""Queries as the engine is asked them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """One attempt that has come to its end."""
+
+    stop_reason: StopReason
+    """Why it ended."""
+    answers: tuple[str | None, ...]
+    """One for each that is wanted; of a malformed stream, as far as they can be read."""
+    think: str
+    """The last thought."""
+    turns: tuple[Turn, ...]
+    """The searches that were made, with what was thought before them and shown after them."""
+    prompt_ids: tuple[int, ...]
+    """What the model was given."""
+    ids: tuple[int, ...]
+    """What it wrote and was shown."""
+    runs: tuple[StreamRun, ...]
+    """What these tokens are."""
+    text: str
+    """The same as text."""
+    end: StreamEnd
+    """How the stream ended."""
+    fault: str | None
+    """What breaks the format."""
+    failed: tuple[SearchCall, ...] = ()
+    """The searches that ended it, when none of a step could be made."""
+
+    @property
+    def own_tokens(self) -> int:
+        """Tokens that the model wrote."""
+        return sum(run.length for run in self.runs if run.kind is not SegmentKind.OBSERVATION)
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """Everything that was searched for, in order."""
+        return tuple(call.query for turn in self.turns for call in turn.calls)
+
+    def mask_answers(self) -> tuple[MaskAnswer, ...]:
+        """The answers as a trajectory has them; evidence is the last passage shown in which an answer stands."""
+        shown = [passage for turn in self.turns for passage in turn.shown]
+        return tuple(
+            MaskAnswer(mask=mask, answer=answer, evidence=_find_evidence(answer, shown))
+            for mask, answer in enumerate(self.answers)
+        )
+
+
+class _Track:
+    """What an attempt has come to, besides its stream."""
+
+    def __init__(self) -> None:
+        self.own: list[str] = []
+        self.runs: list[StreamRun] = []
+        self.calls: list[tuple[SearchCall, ...]] = []
+        self.shown: list[tuple[ShownPassage, ...]] = []
+        self.queries: list[tuple[str, ...]] = []
+        self.failed: tuple[SearchCall, ...] = ()
+
+
+class PolicySolver:
+    """Plays questions."""
+
+    def __init__(
+        self, engine: AsyncSearchEngine, model: ChatModel, tokenizer: Any, config: PolicyConfig, k: int
+    ) -> None:
+        """`k`: passages shown for a step. Raises ChatTemplateError."""
+        self._engine = engine
+        self._model = model
+        self._config = config
+        self._k = k
+        self._form = TAGGED[config.rendering]
+        self._chat = ChatText(tokenizer)
+        self._machine = SearchRollouts(tokenizer, config)
+
+    async def play(self, question: Question, attempt: int, tally: Tally, requests: WriteRequests | None = None) -> Play:
+        """One attempt, to its end. `requests`: how queries are asked; plainly, where it is left out.
+
+        Raises ModelError: RefusedRequestError for a prompt that is too long, or that the server will never answer.
+        """
+        one, track = self._begin(question), _Track()
+        while one.end is None:
+            reply = await self._write(one, attempt)
+            tally.add(ROLE, reply)
+            if queries := self._take(one, reply, track):
+                await self._search(one, track, (requests or plain_requests)(queries), queries)
+        searched = [Searched(q, d) for q, d in zip(track.queries, one.shown, strict=True)]
+        reading = read_stream(self._form, question, track.own, one.text, searched, one.end)
+        return _conclude(one, track, reading)
+
+    def _begin(self, question: Question) -> Completion:
+        prompt = self._chat.write_prompt(self._form.prompt(question), None)
+        ids = self._machine.encode(prompt)
+        if len(ids) > self._config.max_prompt:
+            said = f"a prompt of {len(ids)} tokens, policy.max_prompt allows {self._config.max_prompt}"
+            raise RefusedRequestError(PROMPT_TOO_LONG, said)
+        return Completion(Task("", prompt, "", question.lang, (), question.answers, ""), ids)
+
+    async def _write(self, one: Completion, attempt: int) -> ChatReply:
+        config = self._config
+        return await self._model.ask(
+            ChatRequest(
+                ROLE,
+                (),
+                attempt,
+                temperature=config.temperature,
+                top_p=config.top_p,
+                max_tokens=min(config.max_turn, self._machine.room(one)),
+                stop=self._form.stops,
+                prompt_ids=(*one.prompt_ids, *one.ids),
+            )
+        )
+
+    def _take(self, one: Completion, reply: ChatReply, track: _Track) -> tuple[str, ...]:
+        written, said = len(one.ids), len(one.text)
+        queries = self._machine.take(one, list(reply.token_ids[: self._machine.room(one)]))
+        if one.end is StreamEnd.CUT and reply.finish_reason == "stop":  # by another token than the tokenizer's own
+            one.end = StreamEnd.STOPPED
+        track.own.append(one.text[said:])
+        track.runs += self._divide(one.ids[written:], one.text[said:], one.end is StreamEnd.ANSWERED)
+        return queries
+
+    async def _search(
+        self, one: Completion, track: _Track, requests: list[SearchRequest], queries: tuple[str, ...]
+    ) -> None:
+        calls = tuple(await self._engine.search(requests, self._k))
+        if not any(call.status in SHOWABLE for call in calls):
+            one.end, track.failed = StreamEnd.UNSEARCHED, calls
+            return
+        hits = merge_round_robin((call.hits for call in calls if call.status is SearchStatus.OK), self._k)
+        found = await self._engine.read([hit.passage_id for hit in hits])
+        before, documents = len(one.ids), tuple(write_document(p.title, p.text) for p in found)
+        if not self._machine.show(one, documents):
+            return
+        track.queries.append(queries)
+        track.calls.append(calls)
+        track.shown.append(
+            tuple(
+                ShownPassage(passage_id=p.passage_id, title=p.title, text=p.text if put == whole else put.text)
+                for p, whole, put in zip(found, documents, one.shown[-1], strict=False)
+            )
+        )
+        track.runs.append(StreamRun(kind=SegmentKind.OBSERVATION, length=len(one.ids) - before))
+
+    def _divide(self, ids: list[int], text: str, answered: bool) -> Iterator[StreamRun]:
+        """The kinds of what the model wrote in one stretch; a token across two of them counts as the first."""
+        kind, opening = (SegmentKind.ANSWER, "<answer>") if answered else (SegmentKind.QUERY, "<search>")
+        place = text.rfind(opening)
+        if place < 0:
+            thought = len(ids)
+        else:
+            # Tokens that begin before the opening tag: the text of the first i tokens is that long.
+            thought = bisect_left(range(len(ids)), place, key=lambda count: len(self._machine.decode(ids[:count])))
+        for one_kind, length in ((SegmentKind.THINK, thought), (kind, len(ids) - thought)):
+            if length:
+                yield StreamRun(kind=one_kind, length=length)
+
+
+def plain_requests(queries: Sequence[str]) -> list[SearchRequest]:
+    """Queries from which nothing is withheld."""
+    return [SearchRequest(query=query) for query in queries]
+
+
+def _conclude(one: Completion, track: _Track, reading: StreamReading) -> Play:
+    turns = tuple(
+        Turn(think=think, calls=calls, shown=shown, conclusion="")
+        for think, calls, shown in zip(reading.thoughts, track.calls, track.shown, strict=False)
+    )
+    return Play(
+        stop_reason=reading.stop_reason,
+        answers=reading.answers,
+        think=reading.thoughts[-1],
+        turns=turns,
+        prompt_ids=tuple(one.prompt_ids),
+        ids=tuple(one.ids),
+        runs=tuple(track.runs),
+        text=one.text,
+        end=one.end or StreamEnd.CUT,
+        fault=reading.fault,
+        failed=track.failed,
+    )
+
+
+def _find_evidence(answer: str | None, shown: Sequence[ShownPassage]) -> str | None:
+    folded = fold_text(answer or "")
+    if not folded:
+        return None
+    holding = (p.passage_id for p in reversed(shown) if holds_tokens(fold_text(f"{p.title}\n{p.text}"), folded))
+    return next(holding, None)

@@ -1,0 +1,108 @@
+"""Reads what a trained model wrote: as strictly as its format asks, and beside that as far as it can be read.
+
+Promises: an answer counts as given in form only when the strict parser reads the whole stream, and the searches in it
+are those that were made: results that the model wrote itself break the format, even when the answer is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.rendering.observations import ReadingError
+from pipeline.rendering.tagged import TaggedRendering
+from pipeline.rewards.completions import read_completion
+from schemas.policies import StreamEnd
+from schemas.renderings import Document, Question, Transcript
+from schemas.trajectories import StopReason
+
+THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
+OPENED = "<think>"
+REASONS = {
+    StreamEnd.STOPPED: StopReason.NO_ANSWER,
+    StreamEnd.CUT: StopReason.MAX_TOKENS,
+    StreamEnd.FULL: StopReason.MAX_TOKENS,
+    StreamEnd.TURNS: StopReason.MAX_TURNS,
+    StreamEnd.UNSEARCHED: StopReason.SEARCH_FAILED,
+}
+"""Why a trajectory ended whose stream has no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A search that was made, as the stream should hold it."""
+
+    queries: tuple[str, ...]
+    """What was searched for."""
+    documents: tuple[Document, ...]
+    """What was shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReading:
+    """A stream, taken apart."""
+
+    thoughts: tuple[str, ...]
+    """The thought before each search that was made, and the last one."""
+    answers: tuple[str | None, ...]
+    """One for each that is wanted."""
+    stop_reason: StopReason
+    """Why the attempt ended."""
+    fault: str | None
+    """What breaks the format; None when it is kept."""
+
+
+def read_stream(
+    form: TaggedRendering,
+    question: Question,
+    own: Sequence[str],
+    text: str,
+    searched: Sequence[Searched],
+    end: StreamEnd,
+) -> StreamReading:
+    """Take a stream apart.
+
+    Args:
+        form: Its format.
+        question: What was asked.
+        own: What the model wrote, stretch by stretch: one before each search, and the last.
+        text: The whole stream.
+        searched: The searches that were made and shown, in order.
+        end: How it ended.
+    """
+    thoughts = tuple(_read_thought(piece) for piece in own)
+    if end is not StreamEnd.ANSWERED:
+        return StreamReading(thoughts, (None,) * question.answers, REASONS[end], None)
+    try:
+        transcript = form.parse_stream(question, text)
+        _compare(transcript, searched)
+    except ReadingError as error:
+        answers = read_completion(form.name, question.lang, question.answers, text).answers
+        return StreamReading(thoughts, answers or (None,) * question.answers, StopReason.MALFORMED, str(error))
+    strict = (*(step.think for step in transcript.steps), transcript.think)
+    reason = StopReason.GAVE_UP if None in transcript.answers else StopReason.ANSWERED
+    return StreamReading(strict, transcript.answers, reason, None)
+
+
+def _compare(transcript: Transcript, searched: Sequence[Searched]) -> None:
+    """Raise ReadingError when the stream holds other searches than were made."""
+    written = [(step.queries, step.documents) for step in transcript.steps]
+    if len(written) > len(searched):
+        raise ReadingError("there are results that no search brought")
+    if written != [(made.queries, made.documents) for made in searched]:
+        raise ReadingError("a search is not written as it was made")
+
+
+def _read_thought(piece: str) -> str:
+    """What stands before the last search or answer of a stretch; without its own tags where they are in order."""
+    before = piece
+    for opening in ("<search>", "<answer>"):
+        head, found, _ = piece.rpartition(opening)
+        if found and len(head) < len(before):
+            before = head
+    if match := THOUGHT.fullmatch(before):
+        return match[1].strip()
+    if before.lstrip().startswith(OPENED) and before.count("<") == 1:  # cut off while thinking
+        return before.lstrip().removeprefix(OPENED).strip()
+    return before.strip()

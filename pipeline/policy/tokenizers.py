@@ -1,0 +1,29 @@
+"""The tokenizer of a trained model: what its prompts are made with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.errors import ConfigError
+from pipeline.rendering.chat_text import ChatText
+
+
+def open_tokenizer(where: str) -> Any:
+    """The tokenizer of a model folder, or of a name on the hub.
+
+    Raises ConfigError when there is none, or it names no end of the sequence; ChatTemplateError without a template.
+    """
+    from transformers import AutoTokenizer
+
+    fix = "name a folder that holds a whole model: weights, config.json, tokenizer.json and tokenizer_config.json"
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(where)
+    except Exception as error:  # transformers raises whatever its readers do
+        what = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{where}: no tokenizer can be read: {what}", fix) from error
+    if not getattr(tokenizer, "is_fast", False) or not len(tokenizer):
+        raise ConfigError(f"{where}: there is no tokenizer.json", fix)
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(f"{where}: the tokenizer names no end of the sequence", "set eos_token and save it")
+    ChatText(tokenizer)
+    return tokenizer

@@ -1,0 +1,204 @@
+"""Finds what can go: what killed processes left in runs, runs and copies that nobody has used for long.
+
+Promises: nothing is named that rampforge did not make by itself in a place that it knows; nothing of a run that is at
+work; no link is followed. Finding removes nothing. What was paid for (calls of models, answers of web searches) goes
+only with its run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.copies import COPIES
+from pipeline.storage.remote_run import RUNS
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.run_mirror import KEPT, LOCK, SITTING
+from schemas.ledger import ShardCommit
+
+DAY = 86_400.0
+
+
+class Kind(StrEnum):
+    """What it is."""
+
+    TEMPORARY = "temporary file"
+    JOURNAL = "journal of a finished shard"
+    ORPHAN = "rows of no finished shard"
+    LIVE = "live file of no process"
+    RUN = "old run"
+    WORKING = "working folder of a run on a store"
+    COPY = "copy of a file on a store"
+
+
+@dataclass(frozen=True, slots=True)
+class Garbage:
+    """One thing that can go."""
+
+    kind: Kind
+    path: Path
+    size: int
+    """Bytes."""
+    run: Path
+    """The folder whose lock must be free while it goes."""
+
+
+def find_garbage(
+    out: Path, cache: Path, datasets: Sequence[str], now: float, days: float, *, runs: bool
+) -> list[Garbage]:
+    """All that can go.
+
+    Args:
+        out: Folder that runs lie in, or one run.
+        cache: Folder of the assets, which working folders and copies lie in.
+        datasets: Names of the datasets that a run may hold.
+        now: The time, in seconds since 1970.
+        days: For how long nobody has touched what is called old.
+        runs: Whether whole runs that are old may go.
+    """
+    found: list[Garbage] = []
+    for run in list_runs(out):
+        if is_held(run):
+            continue
+        if runs and _is_old(run / "run.json", now, days):
+            found.append(_measure(Kind.RUN, run, run))
+        else:
+            found += find_leftovers(run, datasets)
+    return found + [item for item in _find_caches(cache, now, days) if not is_held(item.run)]
+
+
+def list_runs(out: Path) -> list[Path]:
+    """The runs in a folder, or the folder itself where it is one."""
+    folders = [out] if _is_run(out) else sorted(out.iterdir()) if out.is_dir() else []
+    return [folder for folder in folders if not folder.is_symlink() and _is_run(folder)]
+
+
+def _is_run(folder: Path) -> bool:
+    """A run has a record that can be read and the books of its stages."""
+    try:
+        return (folder / "ledger").is_dir() and RunFolder(folder).find_record() is not None
+    except (OSError, ValidationError):
+        return False
+
+
+def is_held(run: Path) -> bool:
+    """Whether a process is at work in a run's folder."""
+    with _hold(run) as held:
+        return not held
+
+
+@contextmanager
+def _hold(run: Path) -> Iterator[bool]:
+    """Hold a run's own lock, where it has one; False when another process does."""
+    path = run / LOCK
+    if not path.exists():
+        yield True
+        return
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def find_leftovers(run: Path, datasets: Iterable[str]) -> list[Garbage]:
+    """What killed processes left in a run, and what a redone stage did."""
+    commits = _read_commits(run)
+    if commits is None:
+        return []
+    finished = {(commit.stage, commit.shard) for commit in commits}
+    named = {(file.dataset, file.name) for commit in commits for file in commit.files}
+    found: list[Garbage] = []
+    for folder in (run, *(run / name for name in (*datasets, "live")), *_list_folders(run / "ledger", 2)):
+        temporary = (
+            path for path in _list(folder) if path.name.startswith(".") and path.name.endswith((".tmp", ".part"))
+        )
+        found += [_measure(Kind.TEMPORARY, path, run) for path in temporary]
+    scratch = (path for path in _list(run) if path.name.startswith(".duplicates-") and path.is_dir())
+    found += [_measure(Kind.TEMPORARY, path, run) for path in scratch]
+    for folder in _list_folders(run / "journals", 1):
+        done = (path for path in _list(folder) if (folder.name, path.stem) in finished)
+        found += [_measure(Kind.JOURNAL, path, run) for path in done]
+    for dataset in datasets:
+        parts = (path for path in _list(run / dataset) if path.match("part-*.parquet"))
+        found += [_measure(Kind.ORPHAN, path, run) for path in parts if (dataset, path.name) not in named]
+    if (run / "live").is_dir():
+        found.append(_measure(Kind.LIVE, run / "live", run))
+    return found
+
+
+def _read_commits(run: Path) -> list[ShardCommit] | None:
+    """Every commit of a run; None when one cannot be read: then nothing is known to be nobody's."""
+    paths = (run / "ledger").glob("*/shards/*.json")
+    try:
+        return [ShardCommit.model_validate_json(path.read_bytes()) for path in paths if not path.name.startswith(".")]
+    except (OSError, ValidationError):
+        return None
+
+
+def _find_caches(cache: Path, now: float, days: float) -> Iterator[Garbage]:
+    for folder in _list_folders(cache / RUNS, 1):
+        if _is_old(folder / SITTING, now, days):
+            parts = (path for path in _list(folder) if path.name not in KEPT)
+            yield from (_measure(Kind.WORKING, path, folder) for path in parts)
+    for folder in _list_folders(cache / COPIES, 1):
+        if all(
+            _is_old(path, now, days) and path.stat().st_atime < now - days * DAY
+            for path in folder.rglob("*")
+            if path.is_file()
+        ):
+            yield _measure(Kind.COPY, folder, folder)
+    for folder in _list_folders(cache, 1):
+        if folder.name.startswith("going-out-") and _is_old(folder, now, 1):
+            yield _measure(Kind.TEMPORARY, folder, folder)
+
+
+def _is_old(path: Path, now: float, days: float) -> bool:
+    """Whether something that is there has not been written for so many days."""
+    try:
+        return path.stat().st_mtime < now - days * DAY
+    except OSError:
+        return False
+
+
+def _list(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+
+
+def _list_folders(folder: Path, depth: int) -> list[Path]:
+    """Folders up to a depth, no link among them."""
+    found = [path for path in _list(folder) if path.is_dir() and not path.is_symlink()]
+    return found + [deeper for path in found for deeper in _list_folders(path, depth - 1) if depth > 1]
+
+
+def _measure(kind: Kind, path: Path, run: Path) -> Garbage:
+    if not path.is_dir() or path.is_symlink():
+        return Garbage(kind, path, path.lstat().st_size, run)
+    sizes = (os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
+    return Garbage(kind, path, sum(sizes), run)
+
+
+def remove_garbage(items: Iterable[Garbage]) -> list[Garbage]:
+    """Remove things; what a process has begun to work on since is left. Those that are gone. Raises StorageError."""
+    gone = []
+    for item in items:
+        with _hold(item.run) as held, storage_boundary(item.path):
+            if not held:
+                continue
+            if item.path.is_dir() and not item.path.is_symlink():
+                shutil.rmtree(item.path)
+            else:
+                item.path.unlink(missing_ok=True)
+        gone.append(item)
+    return gone

@@ -1,0 +1,112 @@
+"""Puts the logs of what was paid for to the store as they grow: calls of language models, answers of web searches.
+
+An object cannot be appended to, so a log lies on the store in pieces, each named by the place in the log where it
+begins: what is new since the last saving is one more piece. Only whole lines are put. What a machine that dies had not
+saved is lost with it: `save_every` seconds of calls at most.
+
+Promises: the pieces of a log, joined, are how the log in the working folder begins; a log that two machines have grown
+apart from each other is brought together again without losing a line.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from pipeline.errors import StorageError
+from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.run_mirror import RunMirror
+
+log = logging.getLogger(__name__)
+
+FOLDERS = ("calls", "searches")
+LARGEST = 32 << 20
+"""Bytes of a piece at most, roughly: a piece is held in memory."""
+
+
+class LogSaver:
+    """Saves the logs of one sitting while the block runs, and once more at its end."""
+
+    def __init__(self, mirror: RunMirror) -> None:
+        self._mirror = mirror
+        self._saved: dict[str, int] = {}
+        """How much of each log the store has, in bytes."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._save_on, name="log-saver", daemon=True)
+
+    def restore(self, *, trusted: bool) -> None:
+        """Bring what the store has of every log. `trusted`: nobody else has worked on the run since we did."""
+        pieces: dict[str, dict[str, int]] = {}
+        for folder in FOLDERS:
+            for key, entry in self._mirror.store.find(folder).items():
+                pieces.setdefault(key.rpartition("/")[0], {})[key] = entry.size
+        for name, parts in pieces.items():
+            path, size = self._mirror.root / name, sum(parts.values())
+            if not (trusted and path.exists() and path.stat().st_size >= size):
+                self._bring_together(path, list(parts))
+            self._saved[name] = size
+
+    def _bring_together(self, path: Path, keys: list[str]) -> None:
+        """Write a log anew: what the store has, then the lines that only we have."""
+        temporary = temporary_name(path)
+        with storage_boundary(path):
+            ours = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+            path.parent.mkdir(parents=True, exist_ok=True)
+            theirs: set[int] = set()
+            with temporary.open("wb") as file:
+                for key in sorted(keys):
+                    piece = self._mirror.store.read(key) or b""
+                    file.write(piece)
+                    if ours:
+                        theirs.update(hash(line) for line in piece.splitlines(keepends=True))
+                file.writelines(line for line in ours if line.endswith(b"\n") and hash(line) not in theirs)
+            put_in_place(temporary, path)
+
+    def save(self) -> None:
+        """Put what is new. Raises StorageError."""
+        for path in self._list():
+            name = self._mirror.key(path)
+            while piece := _read_whole_lines(path, self._saved.get(name, 0)):
+                start = self._saved.get(name, 0)
+                if not self._mirror.store.create(f"{name}/{start:016d}", piece):
+                    raise StorageError(f"{self._mirror.url}: another rampforge has taken this run over")
+                self._saved[name] = start + len(piece)
+
+    def _list(self) -> Iterator[Path]:
+        for folder in FOLDERS:
+            yield from sorted((self._mirror.root / folder).rglob("*.jsonl"))
+
+    def _save_on(self) -> None:
+        while not self._stop.wait(self._mirror.settings.save_every):
+            self._try_save()
+
+    def _try_save(self) -> None:
+        try:
+            self.save()
+        except StorageError as error:
+            log.warning("calls that were paid for are not on the store yet: %s", error.what)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._try_save()
+
+
+def _read_whole_lines(path: Path, start: int) -> bytes:
+    """What stands in a file from a place on, up to the end of its last whole line, or a good deal of it."""
+    with storage_boundary(path), path.open("rb") as file:
+        file.seek(start)
+        block = file.read(LARGEST)
+        while block and (end := block.rfind(b"\n") + 1) == 0:
+            more = file.read(LARGEST)
+            if not more:
+                return b""
+            block += more
+        return block[:end] if block else b""

@@ -1,0 +1,32 @@
+"""Holds a run that lies on an object store for one process, from its lock to the last saving of what was paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pipeline.storage.object_store import ObjectStore
+from pipeline.storage.run_mirror import RunMirror
+from pipeline.storage.saved_logs import LogSaver
+from pipeline.storage.store_lock import StoreLock
+
+
+@contextmanager
+def hold_store(mirror: RunMirror, owner: str, lost: Callable[[str], None]) -> Iterator[None]:
+    """Take the run's lock on its store, bring the working folder up to date, and keep both until the block ends.
+
+    To be entered with the working folder's own lock held: then whoever had the last sitting in this folder is dead,
+    and need not be waited for. Raises StorageError while another machine is at work.
+    """
+    impatient = ObjectStore(mirror.url, patience=0)  # a sign of life that comes late is no sign of life
+    lock = StoreLock(impatient, owner, mirror.settings.lease, lost)
+    before = lock.begin(dead=mirror.find_token())
+    try:
+        trusted = mirror.take_over(lock.number, before.number if before else 0, lock.token)
+        saver = LogSaver(mirror)
+        saver.restore(trusted=trusted)
+        with saver:
+            yield
+    finally:
+        mirror.holding = False
+        lock.end()

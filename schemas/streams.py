@@ -1,0 +1,57 @@
+"""Streams: what a trained model wrote and was shown, as the very tokens, so that nothing is tokenised again."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from schemas.policies import StreamEnd
+from schemas.record import Frozen, Record
+from schemas.renderings import RenderingName, SegmentKind
+
+
+class StreamRun(Frozen):
+    """Tokens in a row that are of one kind."""
+
+    kind: SegmentKind
+    """What they belong to; `observation` was put in, everything else the model wrote."""
+    length: int = Field(ge=1)
+    """How many they are."""
+
+
+class TokenStream(Record):
+    """One attempt of a trained model, token for token. Its trajectory has the same id."""
+
+    dataset: ClassVar[str] = "streams"
+    id_field: ClassVar[str] = "trajectory_id"
+
+    trajectory_id: str
+    """The trajectory."""
+    rendering: RenderingName
+    """The format."""
+    tokenizer: str
+    """Digest of the tokenizer and its chat template."""
+    prompt_ids: tuple[int, ...]
+    """What the model was given."""
+    ids: tuple[int, ...]
+    """What it wrote and what was put in; an answer is followed by the end-of-sequence token."""
+    runs: tuple[StreamRun, ...]
+    """What the tokens after the prompt are, in order; the lengths add up."""
+    text: str
+    """The same as text, without the end-of-sequence token."""
+    end: StreamEnd
+    """How it came to its end."""
+    fault: str | None
+    """What breaks the format; None when it is kept."""
+
+    @property
+    def mask(self) -> list[int]:
+        """1 for the model's own tokens, 0 for results."""
+        return [int(run.kind is not SegmentKind.OBSERVATION) for run in self.runs for _ in range(run.length)]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if sum(run.length for run in self.runs) != len(self.ids):
+            raise ValueError(f"{self.trajectory_id}: the runs do not add up to {len(self.ids)} tokens")
+        return self
