@@ -43,7 +43,10 @@ bench: install ## Measure speed and memory against the raw libraries: outputs/be
 	$(BIN)/rampforge assets get demo
 	$(BIN)/python -m tests.bench
 
+bench-scale: install ## A thousand shards of a thousand tasks, through the whole job, with a model that answers at once
+	$(BIN)/python -m tests.bench.scale 1000 1000
+
 clean: ## Remove the environment and caches (never outputs)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage* *.egg-info
 
-.PHONY: help install demo test test-slow check format bench clean
+.PHONY: help install demo test test-slow check format bench bench-scale clean
