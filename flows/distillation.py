@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.distillation_configs import SHARED, STUDENT
+from flows.distillation_configs import SHARED, STUDENT, locate_base
 from flows.distillation_rounds import run_round
 from flows.distillation_sitting import BEFORE, DistillSitting, say_again
 from flows.distillation_tasks import locate_plan
@@ -39,6 +39,7 @@ def start_distillation(root: Path, config: RunConfig, cache: Path, adopted: Path
     `adopted`: a judged run that is to be round 0.
     """
     folder = DistillFolder(root)
+    check_base(config, cache)
     settle_config(folder, config)
     with local_api(), DistillSitting(folder, config, cache, console) as sitting:
         try:
@@ -66,6 +67,14 @@ def run_rounds(sitting: DistillSitting, adopted: Path | None) -> list[RoundRecor
         sitting.tell(describe_round(record))
     sitting.tell(f"no further round: {find_stop(records, sitting.config.distill)}")
     return records
+
+
+def check_base(config: RunConfig, cache: Path) -> None:
+    """Refuse a base model that no teacher could be made of, before anything is done. Raises AssetError, ConfigError."""
+    from flows.policy_opening import load_tokenizer
+
+    if config.distill.rounds or config.distill.student.enabled:
+        load_tokenizer(str(locate_base(config, cache)))
 
 
 def settle_config(folder: DistillFolder, config: RunConfig) -> None:

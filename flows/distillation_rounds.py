@@ -19,8 +19,9 @@ from pipeline.distillation.measuring import count_round
 from pipeline.distillation.steps import measure_overhead
 from pipeline.distillation.stopping import find_best, find_stop, measure_regression
 from pipeline.storage.run_folder import RunFolder
+from schemas.distill_config import OnRegression
 from schemas.record import content_id
-from schemas.rounds import OnRegression, RoundRecord, TeacherTraining, ValidationFigures
+from schemas.rounds import RoundRecord, TeacherTraining, ValidationFigures
 from schemas.tasks import MaskTask
 
 

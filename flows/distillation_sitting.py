@@ -17,7 +17,7 @@ from flows.distillation_configs import configure_teacher, leave_server
 from flows.job import start_job
 from flows.policy_serving import PolicyServer
 from pipeline.distillation.folders import DistillFolder
-from pipeline.distillation.steps import StepBook
+from pipeline.distillation.steps import JUDGED, WORK, StepBook
 from pipeline.errors import RampforgeError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -75,7 +75,9 @@ class DistillSitting:
             self._inner = before + spent
 
     def run_stages(self, number: int, run: RunFolder, config: RunConfig, stages: Sequence[str], step: str = "") -> None:
-        """Bring stages of a run to their end. Their time is theirs, or that of `step`; what is left is our own."""
+        """Bring stages of a run to their end. Their time is theirs, or where models work that of `step`; what is left
+        is our own.
+        """
         if all(run.find_manifest(stage) for stage in stages):
             return
         with self.step(number, OWN):
@@ -86,7 +88,8 @@ class DistillSitting:
                 raise DistillError(*explain_failure(number, step or stages[-1], error)) from error
             finally:
                 for timing in _read_timings(run)[len(before) :]:
-                    self.book.note(number, step or timing.stage, timing.seconds)
+                    name = step if step and timing.stage in (*WORK, JUDGED) else timing.stage
+                    self.book.note(number, name, timing.seconds)
                     self._inner += timing.seconds
 
     def serve(self, number: int, checkpoint: Path, config: RunConfig) -> RunConfig:

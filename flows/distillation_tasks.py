@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.quotas import share_out
 from flows.stages import Workplace
@@ -19,6 +19,9 @@ from schemas.record import content_id
 from schemas.rounds import RoundPlan
 from schemas.simulation import Split
 from schemas.tasks import SpanSet
+
+if TYPE_CHECKING:
+    from flows.decontamination import Screen
 
 
 def locate_plan(run: RunFolder) -> Path:
@@ -74,15 +77,29 @@ def write_plan(
 def round_facts(place: Workplace) -> Mapping[str, str]:
     """What decides a round's tasks besides the configuration."""
     plan = find_plan(place.run)
-    return {} if plan is None else {"round": plan.model_dump_json()}
+    if plan is None:
+        return {}
+    screen = _open_screen(place)
+    return {"round": plan.model_dump_json(), **({"screen": ", ".join(screen.names)} if screen else {})}
 
 
 def open_fresh(place: Workplace, shard: str, plan: RoundPlan) -> Stage[Any]:
-    """Spans to tasks that no earlier round has met."""
+    """Spans to tasks that no earlier round has met, and that give away no question of a benchmark."""
     from pipeline.distillation.freshness import FreshTasks, read_used
+    from pipeline.distillation.screening import ScreenedTasks
     from pipeline.masking.task_stage import TaskStage
 
     used = read_used(locate_used(place.run), place.run.shard(Passage.dataset, shard, "dedup"))
     # Another draw each round: otherwise the same passages would come first again and again.
     seed = int(content_id("round", place.config.seed, plan.number)[:8], 16)
-    return FreshTasks(TaskStage(place.config.masking, seed, quota=plan.shares.get(shard, 0)), plan, used)
+    stage = FreshTasks(TaskStage(place.config.masking, seed, quota=plan.shares.get(shard, 0)), plan, used)
+    screen = _open_screen(place)
+    return ScreenedTasks(stage, screen.index) if screen else stage
+
+
+def _open_screen(place: Workplace) -> Screen | None:
+    if not place.config.decontamination.benchmarks:
+        return None
+    from flows.decontamination import open_screen
+
+    return open_screen(place.config.decontamination, place.cache)

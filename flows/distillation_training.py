@@ -23,7 +23,8 @@ from pipeline.serving.bound_process import BoundProcess
 from pipeline.serving.managed_server import LOOPBACK, find_port
 from pipeline.storage.run_folder import RunFolder
 from pipeline.training.folders import TrainingFolder
-from schemas.rounds import OnRegression, RoundRecord, StartFrom, TeacherTraining, TuningConfig
+from schemas.distill_config import OnRegression, StartFrom, TuningConfig
+from schemas.rounds import RoundRecord, TeacherTraining
 from schemas.training import TrainingResult
 
 JOINED = ("tasks", "trajectories", "judgements", "difficulties")

@@ -37,6 +37,7 @@ from flows.stages import Workplace
 from flows.trace_export import check_tracing
 from flows.worker_pool import WorkerPool
 from pipeline.errors import StorageError
+from pipeline.storage.object_store import refuse_secrets
 from pipeline.storage.remote_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
@@ -102,6 +103,7 @@ def start_job(root: str | Path, config: RunConfig, cache: Path, stages: Sequence
 
     Raises RampforgeError for anything a user can mend.
     """
+    refuse_secrets(str(root))  # before Prefect is told of it
     if redo:
         list_redone(redo)
     workers = count_workers(config.execution)

@@ -31,6 +31,10 @@ class StorageError(RampforgeError):
     """A run folder, shard, journal or index cannot be read or written."""
 
 
+class RunHeldError(StorageError):
+    """Another process is at work on the run."""
+
+
 class AssetError(RampforgeError):
     """A model or sample file cannot be fetched or is not what it should be."""
 

@@ -11,12 +11,12 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
+from schemas.distill_config import DistillConfig
 from schemas.evaluations import DecontaminationConfig
 from schemas.llm_config import LlmConfig
 from schemas.locations import find_secret
 from schemas.policies import PolicyConfig
 from schemas.record import Frozen
-from schemas.rounds import DistillConfig
 from schemas.search_config import SearchConfig, SearchServiceConfig
 from schemas.serving_config import ServingConfig
 from schemas.store_config import StoreConfig

@@ -125,7 +125,7 @@ class Evaluation(Record):
     shown: tuple[str, ...]
     """Passages shown, each once, in order."""
     support: float | None
-    """Share of the passages known to hold the answer that were shown; None where none is known."""
+    """Share of the passages known to hold the answer that were shown; None where none is known, or no step was done."""
     usage: tuple[RoleUsage, ...]
     """What each role consumed."""
     prompts: tuple[PromptUse, ...]

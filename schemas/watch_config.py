@@ -11,8 +11,8 @@ class WatchConfig(Frozen):
     """Who is told how a run goes."""
 
     webhook: str = Field(default="RAMPFORGE_WEBHOOK", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """NAME of the environment variable that holds a URL: a run that finished, failed, stopped or stalled is POSTed there
-    as JSON. Where the variable is not set nobody is told."""
+    """NAME of the environment variable that holds a URL: a run that finished, failed, stopped or stalled is POSTed
+    there as JSON. Where the variable is not set nobody is told."""
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
     """Port where a run under way answers Prometheus; null for none."""
     metrics_host: str = "127.0.0.1"

@@ -13,14 +13,14 @@ from pipeline.report.report_data import Example
 from pipeline.storage.boundary import write_whole
 from schemas.arrow import arrow_schema
 from schemas.funnel import Reject
-from schemas.rounds import (
+from schemas.rounds import (  # fmt: skip
     DiversityFigures,
     MaskAcceptance,
     NamedCount,
     RoundRecord,
     StepSeconds,
     ValidationFigures,
-)  # fmt: skip
+)
 from schemas.trajectories import SearchStatus
 from tests.report_samples import GOLDS, TEXT, make_examples, make_record, write_shards
 

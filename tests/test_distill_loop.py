@@ -23,6 +23,8 @@ from tests.tiny_policies import write_model
 
 TIMEOUT = 900
 pytestmark = pytest.mark.timeout(2 * TIMEOUT)
+SLOW = pytest.mark.slow
+SERVING = "serving={mode: managed, environment: vllm-cpu, model: x, roles: [policy], max_in_flight: 8}"
 SETTINGS = [
     "masking.ner=null",
     "masking.scorer=null",
@@ -34,7 +36,7 @@ SETTINGS = [
     "search.hide=[none]",
     "policy={max_prompt: 4096, max_turn: 1024, max_results: 2048, max_completion: 3900, turns: 2}",
     "llm.roles={policy: {model: teacher}}",
-    "serving={mode: managed, environment: vllm-cpu, model: x, roles: [policy], max_in_flight: 8}",
+    SERVING,
     "distill.tasks=[12, 8]",
     "distill.attempts=2",
     "distill.rounds=2",
@@ -65,7 +67,7 @@ class Lab:
 
     def adopting(self, finished: Lab, *more: str) -> list[str]:
         """One round on top of a round 0 that is there, nothing held out and no student: the shortest loop there is."""
-        settings = ["distill.rounds=1", "distill.student.enabled=false", "distill.validation.tasks=0", *more]
+        settings = [SERVING, "distill.rounds=1", "distill.student.enabled=false", "distill.validation.tasks=0", *more]
         adopted = str(finished.distilled.round(0).root)
         words = ["distill", "loop", "--out", str(self.root.parent), "--from", adopted]
         return [*words, *[w for s in settings for w in ("--set", s)]]
@@ -115,13 +117,13 @@ def test_rounds_make_fresh_tasks_and_better_teachers(finished: Lab) -> None:
     assert len(records[2].inputs) == 2
     assert records[2].stop == "all 2 rounds are done"
     hidden: set[tuple[str, int, int]] = set()
-    for run in (folder.validation, *(folder.round(number) for number in range(3))):
+    for run in (folder.validated(0), *(folder.round(number) for number in range(3))):
         for task in read(run.root, "tasks"):
             spans = {(task["passage_id"], span["start"], span["end"]) for span in task["spans"]}
             assert not spans & hidden
             hidden |= spans
     pages = {row["document_id"] for n in range(3) for row in read(folder.round(n).root, "tasks")}
-    assert not pages & {row["document_id"] for row in read(folder.validation.root, "tasks")}
+    assert not pages & {row["document_id"] for row in read(folder.validated(2).root, "tasks")}
     assert [line["out"].rsplit("/", 2)[1:] for line in finished.log("train")] == [
         ["teachers", "round-01"],
         ["teachers", "round-02"],
@@ -183,7 +185,7 @@ def test_a_judged_run_becomes_round_0(finished: Lab, short: Lab) -> None:
     assert not tried & {row["task_id"] for row in read(short.distilled.round(1).root, "tasks")}
 
 
-@pytest.mark.parametrize("program", ["train", "serve", "complete"])
+@pytest.mark.parametrize("program", ["train", pytest.param("serve", marks=SLOW), pytest.param("complete", marks=SLOW)])
 def test_killed_in_a_step_it_goes_on_and_repeats_nothing_finished(
     program: str, lab: Lab, finished: Lab, short: Lab
 ) -> None:
@@ -221,6 +223,7 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+@SLOW
 @pytest.mark.parametrize(
     ("program", "said"),
     [("train", "round 1 stopped in step train: the trainer ended with 1"), ("serve", "round 1 stopped in step serve")],
@@ -240,6 +243,7 @@ def test_a_failed_step_says_so_in_one_line_and_can_be_mended(program: str, said:
     assert lab.distilled.records()[1].accepted > 0
 
 
+@SLOW
 def test_the_wrong_model_is_refused(lab: Lab, finished: Lab) -> None:
     lab.say(name="another")
     code, output = lab.command(*lab.adopting(finished))
@@ -248,7 +252,16 @@ def test_the_wrong_model_is_refused(lab: Lab, finished: Lab) -> None:
     assert "goes on from this step" in output
 
 
-@pytest.mark.slow
+def test_a_base_without_a_tokenizer_is_refused_before_anything_is_done(lab: Lab) -> None:
+    (lab.base / "tokenizer.json").unlink()
+    code, output = lab.run()
+    assert code == 1
+    assert "tokenizer" in output
+    assert "Traceback" not in output
+    assert not lab.root.exists()
+
+
+@SLOW
 def test_a_worse_teacher_is_given_up_for_the_best_before_it(lab: Lab, finished: Lab) -> None:
     held = "distill.validation={tasks: 6, share: 0.2, mask_counts: [1]}"
     code, output = lab.command(*lab.adopting(finished, held))
@@ -265,7 +278,7 @@ def test_a_worse_teacher_is_given_up_for_the_best_before_it(lab: Lab, finished: 
     assert "nothing was accepted in round 2" in str(record.stop)
 
 
-@pytest.mark.slow
+@SLOW
 def test_a_regression_stops_the_loop_where_that_is_asked_for(lab: Lab, finished: Lab) -> None:
     held = "distill.validation={tasks: 6, share: 0.2, mask_counts: [1]}"
     lab.say(base_knows=True)

@@ -14,17 +14,8 @@ from pipeline.distillation.diversity import BLOCK, DistinctBlocks, DiversityGaug
 from pipeline.distillation.rounds_page import build_page
 from pipeline.distillation.steps import StepBook, measure_overhead
 from pipeline.distillation.stopping import find_best, find_stop, measure_regression
-from schemas.rounds import (
-    DistillConfig,
-    MaskAcceptance,
-    NamedCount,
-    OnRegression,
-    RoundRecord,
-    StepSeconds,
-    StopConfig,
-    TeacherTraining,
-    ValidationFigures,
-)
+from schemas.distill_config import DistillConfig, OnRegression, StopConfig
+from schemas.rounds import MaskAcceptance, NamedCount, RoundRecord, StepSeconds, TeacherTraining, ValidationFigures
 from schemas.tasks import MaskTask
 from schemas.trajectories import SearchCall, SearchStatus, Trajectory
 from tests.report_samples import POISON

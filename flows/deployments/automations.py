@@ -18,6 +18,8 @@ from prefect.events.schemas.automations import AutomationCore
 TAG = "rampforge"
 """Every deployment of ours carries it; automations touch no other runs."""
 SILENCE = timedelta(seconds=90)
+LONGEST_RUN = timedelta(days=60)
+"""A run that crashes later than this after its start is left to people. (Prefect forgets it at once when this is 0.)"""
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDS = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
 
@@ -37,7 +39,7 @@ def list_automations() -> Sequence[AutomationCore]:
         posture=Posture.Reactive,
         after={"prefect.flow-run.Running"},
         expect={"prefect.flow-run.Crashed"},
-        within=timedelta(0),
+        within=LONGEST_RUN,
         threshold=1,
         **about,
     )

@@ -29,10 +29,10 @@ from schemas.config import (
     PassagesConfig,
     RunConfig,
 )
+from schemas.distill_config import DistillConfig
 from schemas.evaluations import EvalMethod, EvalSettings, EvaluationResult
 from schemas.llm_config import LlmConfig
 from schemas.policies import PolicyConfig
-from schemas.rounds import DistillConfig
 from schemas.search_config import SearchConfig, SearchServiceConfig
 from schemas.serving_config import ServingConfig
 

@@ -7,7 +7,9 @@ dies again and again fails for good.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prefect import flow
@@ -22,7 +24,7 @@ from flows.deployments.run_names import find_newest, name_run
 from flows.job import lead_run, settle_config
 from flows.stage_table import STAGES
 from flows.stages import Workplace
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, RunHeldError, StorageError
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.remote_run import join_location, open_run
 from schemas.config import (
@@ -42,12 +44,16 @@ from schemas.serving_config import ServingConfig
 from schemas.store_config import StoreConfig
 from schemas.watch_config import WatchConfig
 
+log = logging.getLogger(__name__)
+
 THREADS = 64
 """Shards that may be under way for one flow run: threads only wait, `execution.workers` says how many are worked on."""
 STARTS = 5
 """Times that a flow run is started before it is given up: one that kills its worker would go round for ever."""
 STOP_SECONDS = 20.0
 """Grace for calls in flight: a worker of Prefect's kills 30 seconds after it has asked a flow to end."""
+HELD_SECONDS, HELD_POLL_SECONDS = 4 * 3600.0, 15.0
+"""How long a flow run waits for another process to let go of the run, and how often it looks."""
 TRAJECTORIES = "trajectories"
 CORPUS_STAGES = tuple(STAGES)[: tuple(STAGES).index(TRAJECTORIES)]
 TRAJECTORY_STAGES = tuple(STAGES)[tuple(STAGES).index(TRAJECTORIES) :]
@@ -150,13 +156,29 @@ def lead(location: str, config: RunConfig, stages: Sequence[str]) -> State[Any]:
     config = settle_config(fit_into_flow_run(location, config), stages)
     place = Workplace(open_run(location, cache_folder(), config.store), config, cache_folder())
     try:
-        lead_run(place, stages)
+        wait_until_free(lambda: lead_run(place, stages))
     except BudgetSpentError as error:
         if config.llm.budget.hours is None:
             raise
         return Completed(message=f"{error.what}; the next flow run goes on in {location}")
     told = f"; report: {locate_report(place)}" if locate_report(place) else ""
     return Completed(message=f"{location}: {stages[-1]} is finished{told}")
+
+
+def wait_until_free(work: Callable[[], None]) -> None:
+    """Do the work on a run as soon as no other process is at it: one that was believed dead may still live.
+
+    Raises RunHeldError when that takes too long.
+    """
+    deadline = time.monotonic() + HELD_SECONDS
+    while True:
+        try:
+            return work()
+        except RunHeldError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("%s; this flow run waits for it", error.what)
+            time.sleep(HELD_POLL_SECONDS)
 
 
 def require_sources(corpus: CorpusConfig) -> None:

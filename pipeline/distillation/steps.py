@@ -10,8 +10,9 @@ from pipeline.storage.line_log import LineLog
 from schemas.rounds import StepSeconds
 
 WORK = ("train", "serve", "validate", "trajectories", "difficulties")
-"""Steps that are language models, training and search; all others are the loop's own. A judge that is a language model
-adds `judgements`."""
+"""Steps that are language models, training and search; all others are the loop's own."""
+JUDGED = "judgements"
+"""Work too, where the judge is a language model."""
 
 
 class StepBook:
@@ -42,6 +43,6 @@ class StepBook:
 
 def measure_overhead(seconds: tuple[StepSeconds, ...], judged_by_model: bool) -> float:
     """Share of the time that went into neither language models nor training nor search."""
-    work = (*WORK, "judgements") if judged_by_model else WORK
+    work = (*WORK, JUDGED) if judged_by_model else WORK
     whole = sum(step.seconds for step in seconds)
     return sum(step.seconds for step in seconds if step.step not in work) / whole if whole else 0.0

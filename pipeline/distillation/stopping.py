@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from schemas.rounds import DistillConfig, OnRegression, RoundRecord, StopConfig
+from schemas.distill_config import DistillConfig, OnRegression, StopConfig
+from schemas.rounds import RoundRecord
 
 
 def find_best(records: Sequence[RoundRecord]) -> RoundRecord | None:

@@ -103,7 +103,7 @@ class EvaluationStage:
             turns=attempt.turns,
             searches=attempt.searches,
             shown=attempt.shown,
-            support=len(wanted.intersection(attempt.shown)) / len(wanted) if wanted else None,
+            support=len(wanted.intersection(attempt.shown)) / len(wanted) if wanted and attempt.turns else None,
             usage=tally.list_usage(self._price),
             prompts=manner.prompts,
             sampling=manner.sampling,

@@ -53,8 +53,8 @@ class ObjectStore:
         try:
             options = {"use_listings_cache": False, **OPTIONS.get(protocol, {})}
             self._files, base = core.url_to_fs(self.url, **options)
-        except ImportError as error:
-            raise ConfigError(f"{url}: {error}", _name_package(protocol)) from None
+        except ImportError:
+            raise ConfigError(f"{url}: what opens such a URL is not installed", _name_package(protocol)) from None
         except ValueError as error:
             raise ConfigError(f"{url}: {error}", "s3://BUCKET/FOLDER and gs://BUCKET/FOLDER are known") from None
         self._base = str(base).rstrip("/")

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import StorageError
+from pipeline.errors import RunHeldError, StorageError
 from pipeline.storage.boundary import storage_boundary, write_whole
 from pipeline.storage.run_mirror import LOCK, RunMirror
 from pipeline.storage.store_sitting import hold_store
@@ -216,7 +216,7 @@ class RunFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StorageError(
+                raise RunHeldError(
                     f"{self.location}: another rampforge is at work here", "wait for it, or stop it"
                 ) from None
             if self.mirror is None:

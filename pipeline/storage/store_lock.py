@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import StorageError
+from pipeline.errors import RunHeldError, StorageError
 from pipeline.storage.object_store import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class StoreLock:
             if content is None or _read(other.number, content).ended:
                 return
             if content != seen:
-                raise StorageError(
+                raise RunHeldError(
                     f"{self._store.url}: another rampforge is at work here: {other.owner}", "wait for it, or stop it"
                 )
             age = self._measure_age(key)
