@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.distillation_configs import SHARED, STUDENT, locate_base
+from flows.distillation_plan import find_lacks
 from flows.distillation_rounds import run_round
 from flows.distillation_sitting import BEFORE, DistillSitting, say_again
 from flows.distillation_tasks import locate_plan
@@ -39,7 +40,7 @@ def start_distillation(root: Path, config: RunConfig, cache: Path, adopted: Path
     `adopted`: a judged run that is to be round 0.
     """
     folder = DistillFolder(root)
-    check_base(config, cache)
+    refuse_lacks(config, cache)
     settle_config(folder, config)
     with local_api(), DistillSitting(folder, config, cache, console) as sitting:
         try:
@@ -69,10 +70,12 @@ def run_rounds(sitting: DistillSitting, adopted: Path | None) -> list[RoundRecor
     return records
 
 
-def check_base(config: RunConfig, cache: Path) -> None:
-    """Refuse a base model that no teacher could be made of, before anything is done. Raises AssetError, ConfigError."""
+def refuse_lacks(config: RunConfig, cache: Path) -> None:
+    """Stop before anything is done where no teacher could be trained or served. Raises RampforgeError."""
     from flows.policy_opening import load_tokenizer
 
+    for lack in find_lacks(config):
+        raise lack
     if config.distill.rounds or config.distill.student.enabled:
         load_tokenizer(str(locate_base(config, cache)))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from flows.distillation_configs import configure_round, name_teacher
+from flows.distillation_configs import configure_round, configure_teacher, name_teacher
 from flows.distillation_training import is_trained
 from flows.findings import State
 from flows.model_roles import check_roles, list_roles
@@ -79,17 +80,23 @@ def find_obstacles(config: RunConfig, adopted: Path | None) -> Iterator[tuple[St
     if limit is not None and adopted is None and wanted > limit:
         line = f"{wanted:,} tasks are wanted and masking.limit={limit:,} looks for spans for that many only"
         yield State.WARN, f"{line}; a passage then gives several, as far as its spans reach"
+    for error in find_lacks(config):
+        yield State.FAIL, f"{error.what}: {error.fix}"
+
+
+def find_lacks(config: RunConfig) -> Iterator[RampforgeError]:
+    """What the machine or the configuration lacks for training and serving teachers."""
+    rounds = config.distill.rounds
     names = ["trl"] if rounds or config.distill.student.enabled else []
     if rounds and config.serving.mode is ServingMode.MANAGED:
         names.append(config.serving.environment)
-    for name in names:
-        try:
-            open_environment(name)
-        except RampforgeError as error:
-            yield State.FAIL, f"{error.what}: {error.fix}"
+    looks: list[Callable[[], object]] = [partial(open_environment, name) for name in names]
     if rounds:
-        taught = configure_round(config, 1, 1)
+        taught = configure_round(configure_teacher(config), 1, 1)
+        roles = list_roles(taught, [find_spec("trajectories"), find_spec("judgements")])
+        looks.append(partial(check_roles, taught, roles))
+    for look in looks:
         try:
-            check_roles(taught, list_roles(taught, [find_spec("trajectories"), find_spec("judgements")]))
+            look()
         except RampforgeError as error:
-            yield State.FAIL, f"{error.what}: {error.fix}"
+            yield error

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from flows.difficulty_opening import read_difficulties
 from flows.distillation_configs import locate_base
 from flows.distillation_sitting import DistillSitting
 from flows.training import Launch, run_rl, run_sft
@@ -85,12 +86,19 @@ def train_student(sitting: DistillSitting, records: Sequence[RoundRecord]) -> Pa
             join_runs([sitting.folder.round(record.number) for record in records], union, JOINED)
             sitting.stop_serving()
             tune(sitting, union, base, tuned.root, config.student.sft)
-    if not config.student.rl.steps:
+    if not config.student.rl.steps or is_trained(trained):
+        return trained.model if config.student.rl.steps else tuned.model
+    taught = [record.number for record in records if record.checkpoint] or [record.number for record in records]
+    tried = RunFolder(out / "union-rl")
+    with sitting.step(last, "student"):
+        join_runs([sitting.folder.round(number) for number in taught], tried, JOINED)
+        rates = [difficulty.pass_rate for difficulty in read_difficulties(tried).values()]
+    if rates and not any(rate is not None and 0 < rate < 1 for rate in rates):
+        sitting.tell(f"no reinforcement learning: of {len(rates)} tasks none was solved sometimes, but not always")
         return tuned.model
-    if not is_trained(trained):
-        sitting.stop_serving()
-        with sitting.step(last, "student"), serve_search(sitting) as url:
-            reinforce(sitting, union, tuned.model, trained.root, url, any(record.checkpoint for record in records))
+    sitting.stop_serving()
+    with sitting.step(last, "student"), serve_search(sitting) as url:
+        reinforce(sitting, tried, tuned.model, trained.root, url, learnable=bool(rates))
     return trained.model
 
 
@@ -103,10 +111,10 @@ def tune(sitting: DistillSitting, union: RunFolder, base: Path, out: Path, confi
     run_sft(launch, {"weights": weights, "seed": sitting.config.seed, **config.model_dump(include=same)})
 
 
-def reinforce(sitting: DistillSitting, union: RunFolder, base: Path, out: Path, url: str, measured: bool) -> None:
-    """Train with search on the tasks that were solved sometimes, where teachers have measured that, else on all."""
+def reinforce(sitting: DistillSitting, tried: RunFolder, base: Path, out: Path, url: str, *, learnable: bool) -> None:
+    """Train with search, on the tasks alone that were solved sometimes where teachers have measured that."""
     config, policy = sitting.config.distill.student.rl, sitting.config.policy
-    launch = Launch(union.root, str(base), out, policy.rendering, fresh=False, gpus=config.gpus, learnable=measured)
+    launch = Launch(tried.root, str(base), out, policy.rendering, fresh=False, gpus=config.gpus, learnable=learnable)
     rollouts: Mapping[str, Any] = {
         "rendering": policy.rendering,
         "search": {"url": url, "k": sitting.config.search.k},
@@ -138,7 +146,7 @@ def serve_search(sitting: DistillSitting) -> Iterator[str]:
 
 def _answers(client: httpx.Client, url: str) -> bool:
     try:
-        return client.get(f"{url}/health").status_code == httpx.codes.OK
+        return client.get(f"{url}/healthz").status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
 

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def serve(folder: Path, flags: Mapping[str, str]) -> None:
 
     model = Path(flags["--model"])
     note(folder, program="serve", model=str(model))
-    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    tokenizer, answered = Tokenizer.from_file(str(model / "tokenizer.json")), count()
 
     def tell(path: str, asked: dict[str, Any]) -> dict[str, Any]:
         script = read_script(folder)
@@ -109,6 +110,8 @@ def serve(folder: Path, flags: Mapping[str, str]) -> None:
         text = tokenizer.decode(asked["prompt"], skip_special_tokens=False)
         note(folder, program="complete", prompt=len(text))
         said = script.get("always") or solve(text, script.get("base_knows", False) or model.name == "model")
+        if script.get("wobbles") and "<answer>" in said and asked["temperature"] and next(answered) % 2:
+            said = "<think>I forgot.</think>\n<answer>1. nothing</answer>"
         ids = tokenizer.encode(said, add_special_tokens=False).ids
         finish = "stop" if said.endswith(tuple(asked["stop"])) else "length"
         cut = ids[: asked["max_tokens"]]
@@ -139,7 +142,8 @@ def serve(folder: Path, flags: Mapping[str, str]) -> None:
 
 
 def read_script(folder: Path) -> dict[str, Any]:
-    """What the models are told to say: `always` the same, `base_knows` how; `name`: what the server calls its model."""
+    """What the models are told to say: `always` the same; `base_knows` how; one that `wobbles` is right every second
+    time; `name`: what the server calls its model."""
     told = folder / "say.json"
     script: dict[str, Any] = json.loads(told.read_text()) if told.exists() else {}
     return script

@@ -8,15 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.distillation_tasks import find_plan, write_plan
+from pipeline.decontamination.overlap import QuestionIndex
 from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.freshness import FreshTasks, count_capacity, read_used, write_used
 from pipeline.distillation.joining import join_runs
+from pipeline.distillation.screening import ScreenedTasks
 from pipeline.masking.task_stage import SpannedPassage, TaskStage
 from pipeline.search.simulation_data import choose_split
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, hash_file
 from pipeline.storage.stage_ledger import close_stage, open_stage
 from schemas.config import MaskingConfig, Selection
+from schemas.evaluations import EvalQuestion
 from schemas.funnel import Reject
 from schemas.ledger import ShardCommit, ShardFile
 from schemas.passages import Passage
@@ -182,3 +185,23 @@ def name_files(run: RunFolder, shard: str) -> list[ShardFile]:
         digest = hash_file(path)
         files.append(ShardFile(dataset=dataset, name=path.name, rows=1, bytes=path.stat().st_size, sha256=digest))
     return files
+
+
+def test_a_task_that_gives_a_question_away_is_dropped_where_it_is_made() -> None:
+    items = [
+        SpannedPassage(item.passage.model_copy(update={"title": f"Town {n}"}), item.span_set)
+        for n, item in enumerate(make_items([1, 1, 1]))
+    ]
+    asked = EvalQuestion(
+        question_id="q1", dataset="x", lang="en", question="Who founded it?", golds=(("Name0",),), titles=("Town 1",)
+    )
+    stage = ScreenedTasks(TaskStage(MASKING, 0, None), QuestionIndex([asked]))
+    outcomes = list(stage.run(items))
+    assert [outcome.key for outcome in outcomes if any(isinstance(row, MaskTask) for row in outcome.rows)] != []
+    rejects = [row for outcome in outcomes for row in outcome.rows if isinstance(row, Reject)]
+    assert [(row.stage, row.unit, row.reason) for row in rejects] == [
+        ("decontamination", "task", "eval_answer_and_title")
+    ]
+    steps = [step for outcome in outcomes for step in outcome.funnel if step.stage == "decontamination"]
+    assert sum(step.entered for step in steps) == 3
+    assert sum(step.passed for step in steps) == 2

@@ -71,7 +71,7 @@ def test_records_that_are_worked_on_at_once_are_told_apart(monkeypatch: pytest.M
         log.info("at %s", item.key)
 
     async def all_of_them() -> None:
-        await asyncio.gather(*(asyncio.create_task(note_records(work)(Item(f"t{number}"))) for number in range(5)))
+        await asyncio.gather(*(asyncio.ensure_future(note_records(work)(Item(f"t{number}"))) for number in range(5)))
 
     asyncio.run(all_of_them())
     print("plain", file=sys.stderr)  # noqa: T201 - what a library might do

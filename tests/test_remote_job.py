@@ -32,6 +32,7 @@ def wait_until(there: Callable[[], bool], seconds: float = 200) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_run_goes_on_on_another_machine_and_ends_with_the_same_bytes(
     prefect_server: Mapping[str, str], s3_server: S3Server, s3: str, dump: Path, whole_run: Path, tmp_path: Path
 ) -> None:

@@ -30,10 +30,9 @@ from tests.bench.figures import Figure
 from tests.bench.sample import cut_sample, draw_passages, find_asset_path, make_tasks
 from tests.test_train_verl import serve_one_document
 
-SFT_ROUNDS = 4
-SFT_STEPS, RL_STEPS = 7, 4
-"""The first interval between steps warms up."""
-ROW_TOKENS, PASSAGE_TOKENS = 64, 128
+SFT_STEPS, RL_STEPS, WARM_UP = 9, 5, 1
+"""Steps of each, the last of which is not timed; those that do not count."""
+ROW_TOKENS = 64
 PROGRAM = Path(__file__).parent / "by_hand" / "timed_trl.py"
 Steps = list[dict[str, float]]
 
@@ -45,68 +44,57 @@ def run() -> list[Figure]:
         return [Figure("skipped: `rampforge env create trl` first", 0, "")]
     python = str(environment.python)
     with tempfile.TemporaryDirectory() as folder, serve_one_document() as url:
-        sft = compare(python, [ask_sft(Path(folder, f"sft-{number}")) for number in range(SFT_ROUNDS)])
-        rl = compare(python, [ask_rl(Path(folder, "rl"), url)])
-    return [*list_figures("SFT", *sft), *list_figures("RL", *rl)]
+        sft = compare(python, "sft", ask_sft(Path(folder, "sft")))
+        rl = compare(python, "rl", ask_rl(Path(folder, "rl"), url))
+    return [*sft, *rl]
 
 
-def list_figures(name: str, ours: Steps, bare: Steps, share: float | None) -> list[Figure]:
-    """What a comparison comes to."""
-    wall, cpu = (median(ours, what) / median(bare, what) for what in ("wall", "cpu"))
-    note = f"{len(ours)} and {len(bare)} steps, median {median(ours, 'cpu'):.2f} s; by wall time {wall:.3f}"
-    figures = [Figure(f"{name}: a step / written by hand, CPU time", cpu, "x", "<= 1.05", note)]
-    if share is not None:
-        figures.append(Figure(f"{name}: all but generation in the rollouts", share, "of a step", "<= 0.1"))
+def compare(python: str, what: str, training: TrainingFolder) -> list[Figure]:
+    """A step of ours beside one by hand, and the part of ours that is neither TRL's nor the model's."""
+    ours, bare = time_steps(python, what, training)
+    wall, cpu = (median(ours, clock) / median(bare, clock) for clock in ("wall", "cpu"))
+    note = f"{len(ours)} steps each, in turn, median {median(ours, 'cpu'):.2f} s; by wall time {wall:.3f}"
+    figures = [Figure(f"{what}: a step / written by hand, CPU time", cpu, "x", "<= 1.05", note)]
+    rollouts = [
+        step.values["rollout/seconds"] for step in read_curve(training.metrics) if "rollout/seconds" in step.values
+    ]
+    if rollouts:
+        shares = [
+            (seconds - step["generating"]) / step["wall"]
+            for seconds, step in zip(rollouts[WARM_UP:], ours, strict=False)  # the last step has no next one
+        ]
+        share = statistics.median(shares)
+        figures.append(Figure(f"{what}: all but generation in the rollouts", share, "of a step", "<= 0.1"))
     return figures
 
 
-def median(steps: Steps, what: str) -> float:
+def median(steps: Steps, clock: str) -> float:
     """Of all steps."""
-    return statistics.median(step[what] for step in steps)
+    return statistics.median(step[clock] for step in steps)
 
 
-def compare(python: str, trainings: list[TrainingFolder]) -> tuple[Steps, Steps, float | None]:
-    """Steps of ours and of the ones by hand, and the part of ours that is neither TRL's nor the model's."""
-    ours: Steps = []
-    bare: Steps = []
-    shares = []
-    for number, training in enumerate(trainings):
-        order = ("ours", "bare") if number % 2 == 0 else ("bare", "ours")  # a drift falls on both
-        said = {whose: time_steps(python, whose, training) for whose in order}
-        mine, theirs = said["ours"], said["bare"]
-        if mine["tokens"] != theirs["tokens"]:
-            raise RuntimeError(f"not the same work: {mine['tokens']} and {theirs['tokens']} tokens")
-        ours += mine["steps"][1:]
-        bare += theirs["steps"][1:]
-        rollouts = [step.values.get("rollout/seconds") for step in read_curve(training.metrics)]
-        shares += [
-            (rollout - step["generating"]) / step["wall"]
-            for rollout, step in zip(rollouts[1:], mine["steps"][1:], strict=False)
-            if rollout is not None
-        ]
-    return ours, bare, statistics.median(shares) if shares else None
-
-
-def time_steps(python: str, whose: str, training: TrainingFolder) -> dict[str, Any]:
-    """One training, in TRL's environment."""
+def time_steps(python: str, what: str, training: TrainingFolder) -> tuple[Steps, Steps]:
+    """The steps of both, in TRL's environment. Raises RuntimeError where they did not do the same work."""
     variables = clean_variables(os.environ) | VARIABLES | {"PYTHONPATH": str(training.source), "HF_HUB_OFFLINE": "1"}
-    kind = "rl" if "rollouts" in json.loads(training.request.read_text())["request"] else "sft"
     done = subprocess.run(
-        [python, PROGRAM, whose, kind, training.root],
+        [python, PROGRAM, what, training.root],
         env=variables | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
+    said = json.loads(done.stdout.splitlines()[-1])
+    ours, bare = said["ours"], said["bare"]
+    if not ours["tokens"] or ours["tokens"] != bare["tokens"]:
+        raise RuntimeError(f"not the same work: {ours['tokens']} and {bare['tokens']} tokens\n{done.stderr[-3000:]}")
+    return ours["steps"][WARM_UP:], bare["steps"][WARM_UP:]
 
 
 def ask_sft(root: Path) -> TrainingFolder:
     """A fine-tuning on real text, every row as long as the others."""
     training, tokenizer = TrainingFolder(root), load_tokenizer()
-    texts = [passage.text for passage in draw_passages(cut_sample(PASSAGE_TOKENS), 400)]
+    texts = [passage.text for passage in draw_passages(cut_sample(ROW_TOKENS), 400)]
     ids = tokenizer("\n".join(texts), add_special_tokens=False)["input_ids"]
     rows = [ids[at : at + ROW_TOKENS] for at in range(0, 64 * ROW_TOKENS, ROW_TOKENS)]
     admit_rows([{"input_ids": row, "labels": row} for row in rows], training, ROW_TOKENS, len(tokenizer))
@@ -116,8 +104,8 @@ def ask_sft(root: Path) -> TrainingFolder:
 def ask_rl(root: Path, url: str) -> TrainingFolder:
     """A training with search: DAPO, dynamic sampling off, since by hand there is none."""
     training = TrainingFolder(root)
-    tasks = make_tasks(draw_passages(cut_sample(PASSAGE_TOKENS), 40))
-    write_prompts(list_run_prompts(tasks, RenderingName.SEARCH_R1, True), training, load_tokenizer(), 270)
+    tasks = make_tasks(draw_passages(cut_sample(ROW_TOKENS), 40))
+    write_prompts(list_run_prompts(tasks, RenderingName.SEARCH_R1, True), training, load_tokenizer(), 330)
     rollouts = Rollouts(search=SearchEndpoint(url=url), group=4, turns=1, max_turn=32, max_completion=256)
     return begin(training, RlRequest(**say(root, RL_STEPS), rollouts=rollouts, resample=0, curriculum=True))
 
