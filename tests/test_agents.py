@@ -114,7 +114,7 @@ def test_hidden_source_is_never_shown_and_the_fact_is_found_elsewhere(tmp_path: 
 
 def test_roles_are_never_told_gold() -> None:
     names = {field.name for field in dataclasses.fields(OpenTask)}
-    assert names == {"title", "section", "masked_text", "mask_count", "lang", "answer_style"}
+    assert names == {"title", "section", "kind", "masked_text", "mask_count", "lang", "answer_style"}
     task = make_task(BRIDGE, ["Ion Vasile", "1871"])
     assert not any(span.text in repr(open_task(task)) for span in task.spans)
     engine = ScriptedEngine([OTHER])
