@@ -20,6 +20,7 @@ from prefect.artifacts import (
 )
 
 from flows.live_text import describe_stage, name_many
+from flows.local_api import answers, name_server
 from flows.run_record import collect_funnel
 from flows.stages import Workplace
 from pipeline.report.agreement import drop_comparisons
@@ -138,7 +139,11 @@ def show_step(step: FunnelStep) -> dict[str, Any]:
 
 
 def attempt(publish: Callable[[], object]) -> None:
-    """Publish if Prefect's API takes it."""
+    """Publish if Prefect's API takes it. We look for it first: Prefect's client waits long for one that is gone."""
+    server = name_server()
+    if server is not None and not answers(server):
+        log.info("Prefect's server is away: an artifact is left out")
+        return
     try:
         publish()
     except Exception as error:  # whatever it is, it is not worth a run

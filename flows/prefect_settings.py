@@ -13,6 +13,8 @@ DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    # A server that is gone is found out in a quarter of a minute: then the run goes on without it.
+    "PREFECT_CLIENT_MAX_RETRIES": "3",
     # A machine busy with something else may take a while to bring the ephemeral API up.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }

@@ -1,6 +1,7 @@
 """The packages that rampforge runs with, as installed here: `python -m tests.pinned_packages > constraints.txt`.
 
-Only what rampforge itself needs, with its optional parts and through any number of steps; not what tests need.
+All that rampforge needs, with its optional parts and what tests need, through any number of steps. Without them pip
+would look for versions of two clients of S3 that go together for many minutes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CONSTRAINTS = REPOSITORY / "flows" / "deployments" / "constraints.txt"
-EXTRAS = frozenset({"trace", "ray", "s3", "gcs"})
+EXTRAS = frozenset({"trace", "ray", "s3", "gcs", "dev"})
 """Optional parts that are pinned too, where they are installed."""
 HEAD = """\
 # Versions that rampforge is tested with: pip install --constraint constraints.txt rampforge
@@ -44,7 +45,11 @@ def find_needed() -> dict[str, str]:
     while owed:
         wanted = owed.pop()
         step = str(canonicalize_name(wanted.name)), frozenset(wanted.extras)
-        if step in seen or (wanted.marker is not None and not wanted.marker.evaluate({"extra": ""})):
+        if (
+            step[0] == "rampforge"
+            or step in seen
+            or (wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}))
+        ):
             continue
         seen.add(step)
         try:

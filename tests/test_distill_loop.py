@@ -18,8 +18,7 @@ from tests.command_line import start
 from tests.distill_lab import TIMEOUT, Lab
 from tests.scripted_distillation import read_log
 
-pytestmark = pytest.mark.timeout(2 * TIMEOUT)
-SLOW = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * TIMEOUT)]
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ def test_a_judged_run_becomes_round_0(finished: Lab, short: Lab) -> None:
     assert not tried & {row["task_id"] for row in read(short.distilled.round(1).root, "tasks")}
 
 
-@pytest.mark.parametrize("program", ["train", pytest.param("serve", marks=SLOW), pytest.param("complete", marks=SLOW)])
+@pytest.mark.parametrize("program", ["train", pytest.param("serve"), pytest.param("complete")])
 def test_killed_in_a_step_it_goes_on_and_repeats_nothing_finished(
     program: str, lab: Lab, finished: Lab, short: Lab
 ) -> None:
@@ -168,7 +167,6 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-@SLOW
 @pytest.mark.parametrize(
     ("program", "said"),
     [("train", "round 1 stopped in step train: the trainer ended with 1"), ("serve", "round 1 stopped in step serve")],
@@ -188,7 +186,6 @@ def test_a_failed_step_says_so_in_one_line_and_can_be_mended(program: str, said:
     assert lab.distilled.records()[1].accepted > 0
 
 
-@SLOW
 def test_the_wrong_model_is_refused(lab: Lab, finished: Lab) -> None:
     lab.say(name="another")
     code, output = lab.command(*lab.adopting(finished))
@@ -206,7 +203,6 @@ def test_a_base_without_a_tokenizer_is_refused_before_anything_is_done(lab: Lab)
     assert not lab.root.exists()
 
 
-@SLOW
 def test_a_worse_teacher_is_given_up_for_the_best_before_it(lab: Lab, finished: Lab) -> None:
     held = "distill.validation={tasks: 6, share: 0.2, mask_counts: [1]}"
     code, output = lab.command(*lab.adopting(finished, held))
@@ -223,7 +219,6 @@ def test_a_worse_teacher_is_given_up_for_the_best_before_it(lab: Lab, finished: 
     assert "nothing was accepted in round 2" in str(record.stop)
 
 
-@SLOW
 def test_a_regression_stops_the_loop_where_that_is_asked_for(lab: Lab, finished: Lab) -> None:
     held = "distill.validation={tasks: 6, share: 0.2, mask_counts: [1]}"
     lab.say(base_knows=True)

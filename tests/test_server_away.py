@@ -19,7 +19,7 @@ from tests.test_llm_interruption import list_words, wait_for_calls
 from tests.test_llm_job import answer
 from tests.test_whole_job import SETTINGS, hash_shards
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @contextmanager
