@@ -22,7 +22,7 @@ class Item:
 
 
 def read_objects(text: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 @given(st.text(), st.lists(st.integers(0, 40), max_size=6))

@@ -80,7 +80,7 @@ def test_faults_that_may_pass_cost_a_pause(fault: Said) -> None:
         (Said(400, b"no such field"), {}, ERROR, "no such field", 1),
         (Said(401, b"bad key sk-abcdefghij"), {}, ERROR, "HTTP 401: bad (key)", 1),
         (Said(302, b"", {"location": "http://elsewhere"}), {}, ERROR, "HTTP 302", 1),
-        (Said(how="hang"), {"deadline": 0.4, "tries": 2}, TIMEOUT, "no answer in time", 2),
+        (Said(how="hang"), {"deadline": 2.0, "tries": 2}, TIMEOUT, "no answer in time", 2),
         (Said(429, b"slow", {"retry-after": "60"}), {"deadline": 0.5}, TIMEOUT, "HTTP 429", 1),
         (Said(402, b"pay"), {}, ERROR, QUOTA, 1),
         (Said(429, b"You exceeded your current quota"), {}, ERROR, QUOTA, 1),
