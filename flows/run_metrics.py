@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, start_http_server, write_to_textfile
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,9 +27,12 @@ log = logging.getLogger(__name__)
 FILE_SECONDS = 10.0
 STAGE, PREFIX = ("run", "stage"), "rampforge"
 
+T = TypeVar("T")
 Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
 Gauge, Counter = GaugeMetricFamily, CounterMetricFamily
-OF_STAGES: tuple[tuple[Kind, str, str, Callable[[StageLive], float | None]], ...] = (
+Row = tuple[Kind, str, str, Callable[[T], float | None]]
+"""A metric: its kind, name, meaning, and where its value stands."""
+OF_STAGES: tuple[Row[StageLive], ...] = (
     (Counter, "rows", "Inputs done, over all sittings.", lambda live: live.done),
     (Gauge, "rows_expected", "Inputs there are, where that is known.", lambda live: live.total),
     (Gauge, "rows_per_second", "Inputs done a second, lately.", lambda live: live.rate),
@@ -37,7 +41,7 @@ OF_STAGES: tuple[tuple[Kind, str, str, Callable[[StageLive], float | None]], ...
     (Gauge, "seconds_left", "About how long the rest will take.", lambda live: live.seconds_left),
     (Gauge, "told_timestamp_seconds", "When this was measured, since 1970.", lambda live: live.at),
 )
-OF_CALLS: tuple[tuple[Kind, str, str, Callable[[CallsLive], float | None]], ...] = (
+OF_CALLS: tuple[Row[CallsLive], ...] = (
     (Counter, "calls", "Replies of language models, in this sitting.", lambda calls: calls.answered),
     (Counter, "prompt_tokens", "Tokens sent, in this sitting.", lambda calls: calls.prompt_tokens),
     (Counter, "completion_tokens", "Tokens received, in this sitting.", lambda calls: calls.completion_tokens),
@@ -81,8 +85,8 @@ class RunMetrics(Collector):
         """Everything, as Prometheus asks for it."""
         with self._lock:
             stages, stalls, funnel = dict(self._stages), dict(self._stalls), self._funnel
-        yield from self._tell_stages(stages)
-        yield from self._tell_calls({name: live.calls for name, live in stages.items() if live.calls})
+        yield from self._tell(OF_STAGES, stages)
+        yield from self._tell(OF_CALLS, {name: live.calls for name, live in stages.items() if live.calls})
         stalled = Counter(f"{PREFIX}_stalls", "Times that nothing came any more.", labels=STAGE)
         for stage in stages:
             stalled.add_metric((self._run, stage), stalls.get(stage, 0))
@@ -94,19 +98,12 @@ class RunMetrics(Collector):
                 rejected.add_metric((self._run, step.stage, step.unit, reason), count)
         yield rejected
 
-    def _tell_stages(self, stages: dict[str, StageLive]) -> Iterator[Metric]:
-        for kind, name, meaning, read in OF_STAGES:
+    def _tell(self, table: Iterable[Row[T]], found: Mapping[str, T]) -> Iterator[Metric]:
+        """The metrics of a table, for each stage that has a figure for them."""
+        for kind, name, meaning, read in table:
             metric = kind(f"{PREFIX}_{name}", meaning, labels=STAGE)
-            for stage, live in stages.items():
+            for stage, live in found.items():
                 if (value := read(live)) is not None:
-                    metric.add_metric((self._run, stage), value)
-            yield metric
-
-    def _tell_calls(self, calls: dict[str, CallsLive]) -> Iterator[Metric]:
-        for kind, name, meaning, read in OF_CALLS:
-            metric = kind(f"{PREFIX}_{name}", meaning, labels=STAGE)
-            for stage, call in calls.items():
-                if (value := read(call)) is not None:
                     metric.add_metric((self._run, stage), value)
             yield metric
 

@@ -1,7 +1,8 @@
 """The packages that rampforge runs with, as installed here: `python -m tests.pinned_packages > constraints.txt`.
 
 All that rampforge needs, with its optional parts and what tests need, through any number of steps. Without them pip
-would look for versions of two clients of S3 that go together for many minutes.
+would look for versions of two clients of S3 that go together for many minutes. Write it with the oldest Python that we
+support: it needs backports that later ones do without.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 CONSTRAINTS = REPOSITORY / "flows" / "deployments" / "constraints.txt"
 EXTRAS = frozenset({"trace", "ray", "s3", "gcs", "dev"})
 """Optional parts that are pinned too, where they are installed."""
+OF_A_GPU = ("cuda-", "nvidia-", "triton")
+"""Packages that only some builds of torch bring along."""
 HEAD = """\
 # Versions that rampforge is tested with: pip install --constraint constraints.txt rampforge
 # Written by `python -m tests.pinned_packages`; a test compares it with pyproject.toml and with what is installed.
@@ -47,6 +50,7 @@ def find_needed() -> dict[str, str]:
         step = str(canonicalize_name(wanted.name)), frozenset(wanted.extras)
         if (
             step[0] == "rampforge"
+            or step[0].startswith(OF_A_GPU)
             or step in seen
             or (wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}))
         ):

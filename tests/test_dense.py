@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import SearchError
-from pipeline.search.dense import DenseEngine, build_dense_index
+from pipeline.search.dense import DenseEngine
 from pipeline.search.dense_build import build_dense
 from pipeline.search.engine import SearchRequest
 from pipeline.search.store_build import build_store
@@ -27,8 +27,10 @@ QUERIES = [p.text for p in draw_passages(40, seed=9, longest=8)]
 
 
 def build(folder: Path, passages: list[Passage], config: DenseConfig = FLAT) -> Path:
-    build_dense_index(write_shards(folder, passages), folder / "index", config, WordEncoder())
-    return folder / "index"
+    index = folder / "index"
+    build_store(write_shards(folder, passages), index / "passages")
+    build_dense(index, config, WordEncoder())
+    return index
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import AssetError, SearchError
 from pipeline.search.bm25 import Bm25Engine, build_index
-from pipeline.search.dense import DenseEngine, build_dense_index
+from pipeline.search.dense import DenseEngine
+from pipeline.search.dense_build import build_dense
 from pipeline.search.engine import SearchRequest
 from pipeline.search.hybrid import HybridEngine, fuse_ranks
 from pipeline.search.reranker import load_reranker
@@ -31,7 +32,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hybrid")
     shards = write_shards(folder, PASSAGES)
     build_index(shards, folder / "index", SearchConfig(), "en")
-    build_dense_index(shards, folder / "index", DenseConfig(), WordEncoder())
+    build_dense(folder / "index", DenseConfig(), WordEncoder())
     return folder / "index"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +143,8 @@ def test_constraints_are_those_of_what_runs_here() -> None:
         if requirement.marker is None or requirement.marker.evaluate():
             name = str(canonicalize_name(requirement.name))
             assert requirement.specifier.contains(pinned[name]), f"{name}: python -m tests.pinned_packages writes anew"
-    by_the_way = {str(canonicalize_name(requirement.name)) for requirement in needed} - set(pinned)
-    assert not by_the_way, "python -m tests.pinned_packages writes it anew"
-    pinned_here = {name for name, found in find_needed().items() if pinned.get(name) == found}
-    # What one machine alone needs, such as torch's libraries for a GPU, is nowhere pinned.
-    assert len(pinned_here) > 0.9 * len(pinned), "python -m tests.pinned_packages writes it anew"
-    assert pinned["prefect"] == version("prefect")
+    other = {name: found for name, found in find_needed().items() if pinned.get(name) != found}
+    assert not other, "python -m tests.pinned_packages writes it anew"
 
 
 @pytest.mark.parametrize("name", list_deployments())

@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.rewards.formulas import Asked, Assessed, assess
 from pipeline.rewards.judge_reward import JudgeReward, make_question, open_judge
-from pipeline.rewards.overlong import count_own, penalise_length
+from pipeline.rewards.overlong import penalise_length
 from pipeline.rewards.trainers import make_trl_overlong, make_trl_reward, read_row
 from schemas.renderings import RenderingName
 from schemas.rewards import JudgeEndpoint, RewardName
@@ -206,7 +206,7 @@ def test_results_that_the_environment_did_not_put_in_are_the_models() -> None:
 def test_only_own_tokens_count_as_length() -> None:
     assert [penalise_length(n, 100, 20) for n in (0, 80, 90, 100, 500)] == [0, 0, -0.5, -1, -1]
     mask = [1] * 70 + [0] * 400 + [1] * 20
-    assert make_trl_overlong(100, 20)(own_tokens=[count_own(mask)], completions=[""]) == [-0.5]
+    assert make_trl_overlong(100, 20)(own_tokens=[sum(mask)], completions=[""]) == [-0.5]
     said, golds = str(write_gold(make_asked(RenderingName.SEARCH_R1))), [GOLDS["en"][0][0]]
     score = trainer_rewards.compute_score("w", said, golds, {"own_tokens": 90}, overlong_most=100, overlong_buffer=20)
     assert (score["score"], score["overlong"], score["acc"]) == (0.5, -0.5, 1.0)

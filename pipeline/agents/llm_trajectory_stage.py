@@ -16,7 +16,7 @@ from pipeline.agents.llm_roles import ROLES, LlmRoles
 from pipeline.agents.trajectory_rows import Attempt, Making, build_row, conclude_task, reject_attempt
 from pipeline.asking.asker import UNREADABLE, Price, Tally
 from pipeline.asking.gathering import gather_all
-from pipeline.asking.models import describe_models
+from pipeline.asking.models import describe_models, name_models
 from pipeline.asking.wording import draw_date
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.search.engine import AsyncSearchEngine
@@ -88,6 +88,6 @@ class LlmTrajectoryStage:
         }
         if date:
             settings["date"] = date
-        names = ", ".join(sorted({str(model["model"]) for model in self._models.values()}))
+        names = name_models(self._models)
         sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return Making(self._roles.policy, names, list_prompts(lang, config.dated), sampling, self._engine.fingerprint)

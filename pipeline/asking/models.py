@@ -11,3 +11,8 @@ def describe_models(models: Mapping[str, RoleModelConfig], roles: tuple[str, ...
     """The settings of each role that are not left to the server; `default` stands for a role not named."""
     found = {role: models.get(role, models.get("default")) for role in roles}
     return {role: model.model_dump(mode="json", exclude_none=True) for role, model in found.items() if model}
+
+
+def name_models(models: Mapping[str, dict[str, object]]) -> str:
+    """Their names for a row, each once."""
+    return ", ".join(sorted({str(model["model"]) for model in models.values()}))

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from pipeline.decontamination.overlap import Overlap, QuestionIndex
 from schemas.funnel import Reject
 from schemas.tasks import MaskTask
-from schemas.trajectories import Trajectory
 
 STAGE = "decontamination"
 
@@ -20,11 +19,6 @@ def drop_overlapping(tasks: Iterable[MaskTask], index: QuestionIndex) -> Iterato
     for task in tasks:
         overlap = index.check_task(task)
         yield task if overlap is None else reject_overlap("task", task.task_id, overlap)
-
-
-def check_attempt(task: MaskTask, trajectory: Trajectory, index: QuestionIndex) -> Overlap | None:
-    """The overlap of a task, else of an attempt at it."""
-    return index.check_task(task) or index.check_trajectory(trajectory)
 
 
 def reject_overlap(unit: str, input_id: str, overlap: Overlap) -> Reject:

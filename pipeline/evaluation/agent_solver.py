@@ -14,7 +14,7 @@ from pipeline.agents.llm_roles import ROLES, LlmRoles
 from pipeline.agents.roles import Agents, OpenTask
 from pipeline.agents.trajectory_loop import Episode
 from pipeline.asking.asker import Tally
-from pipeline.asking.models import describe_models
+from pipeline.asking.models import describe_models, name_models
 from pipeline.asking.wording import draw_date
 from pipeline.evaluation.question_gaps import put_gap
 from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, sum_turns
@@ -50,8 +50,7 @@ class AgentSolver:
         names = ("max_turns", "queries_per_turn", "temperature", "max_tokens", "parse_retries", "dated")
         settings = {"k": self._k, "models": self._models} | {name: getattr(config, name) for name in names}
         sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-        models = ", ".join(sorted({str(model["model"]) for model in self._models.values()}))
-        return Manner(models, list_prompts(lang, config.dated, QuestionKind.QA), sampling)
+        return Manner(name_models(self._models), list_prompts(lang, config.dated, QuestionKind.QA), sampling)
 
     async def solve(self, question: OpenQuestion, run: int, tally: Tally) -> Attempt:
         """Step by step until the observer answers, gives up, or turns run out."""

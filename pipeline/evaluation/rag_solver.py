@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pipeline.agents.llm_prompts import write_passages
 from pipeline.agents.trajectory_loop import SHOWABLE
 from pipeline.asking.asker import Asker, Prompt, Sampling, Tally
-from pipeline.asking.models import describe_models
+from pipeline.asking.models import describe_models, name_models
 from pipeline.asking.wording import use_templates
 from pipeline.evaluation.solving import ANSWERED, GAVE_UP, SEARCH_FAILED, Attempt, Manner, OpenQuestion, search_once
 from pipeline.llm.chat_model import ChatModel
@@ -50,8 +50,8 @@ class RagSolver:
             "parse_retries": config.parse_retries,
             "models": self._models,
         }
-        names = ", ".join(sorted(str(model["model"]) for model in self._models.values()))
-        return Manner(names, use_templates(TEMPLATES, lang), json.dumps(settings, sort_keys=True, ensure_ascii=False))
+        sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+        return Manner(name_models(self._models), use_templates(TEMPLATES, lang), sampling)
 
     async def solve(self, question: OpenQuestion, run: int, tally: Tally) -> Attempt:
         """Search with the question, show what came back, take the answer."""

@@ -6,13 +6,6 @@ engine returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-
-def count_own(mask: Iterable[int]) -> int:
-    """How many tokens the model wrote itself. `mask`: 1 for each of them, 0 for what was put in (TRL's `env_mask`)."""
-    return sum(1 for flag in mask if flag)
-
 
 def penalise_length(own_tokens: int, most: int, buffer: int) -> float:
     """0 up to `most - buffer` own tokens, falling evenly to -1 at `most`, -1 beyond.

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import SearchError
-from pipeline.search.dense_build import KIND, NEIGHBOURS, VECTORS, build_dense, load_faiss
+from pipeline.search.dense_build import KIND, NEIGHBOURS, VECTORS, load_faiss
 from pipeline.search.encoder import TextEncoder
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
-from pipeline.search.index_parts import FIX, RunBlocks, open_part
+from pipeline.search.index_parts import FIX, open_part
 from pipeline.search.passage_store import PassageStore
 from pipeline.search.queries import MAX_QUERY_CHARS, check_query, make_call
-from pipeline.search.store_build import build_store
 from schemas.record import content_id
 from schemas.search_config import DenseConfig, DenseIndex
 from schemas.trajectories import Hit, SearchCall
@@ -35,16 +34,6 @@ VISITED = 256
 """HNSW: nodes kept in view, at least."""
 CELLS_PROBED, LEAST_PROBED = 16, 32
 """IVF: one cell in so many is searched, and never fewer than the second."""
-
-
-def build_dense_index(
-    shards: Sequence[Path], folder: Path, config: DenseConfig, encoder: TextEncoder, run_blocks: RunBlocks = map
-) -> dict[str, Any]:
-    """Build the `passages` and `dense` parts of the index at `folder`, where they are not there yet; the description of
-    the latter. Raises SearchError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    build_store(shards, folder / "passages", run_blocks)
-    return build_dense(folder, config, encoder)
 
 
 class DenseEngine:

@@ -15,11 +15,13 @@ import torch
 
 from flows.assets_cli import cache_folder
 from pipeline.search.bm25 import Bm25Engine
-from pipeline.search.dense import DenseEngine, build_dense_index
+from pipeline.search.dense import DenseEngine
+from pipeline.search.dense_build import build_dense
 from pipeline.search.encoder import TransformersEncoder, load_encoder
 from pipeline.search.engine import SearchEngine, SearchRequest
 from pipeline.search.hybrid import HybridEngine
 from pipeline.search.passage_store import PassageStore
+from pipeline.search.store_build import build_store
 from pipeline.search.tokens import make_tokenizer
 from pipeline.storage.shards import hash_file
 from schemas.record import content_id
@@ -60,7 +62,8 @@ def embed_once(shard: Path, config: DenseConfig, encoder: TransformersEncoder) -
     """The folder of the dense index over the passages, in the cache."""
     settings = config.model_dump(mode="json", exclude={"device", "batch"})
     folder = cache_folder().parent / "bench" / f"dense-{content_id(hash_file(shard), settings)}"
-    build_dense_index([shard], folder, config, encoder)
+    build_store([shard], folder / "passages")
+    build_dense(folder, config, encoder)
     return folder
 
 

@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -179,20 +180,15 @@ def run_bare(root: Path, config: RunConfig, cache: Path) -> dict[str, float]:
                 work, calls = clean_pages, list_pieces(place)
             elif spec.open:
                 calls = ((name, str(root), shard.shard, config, cache) for shard in upstream.shards)
-            done = [report.commit.shard for report in pool.imap(Call(work), calls, chunksize=1)]
+            done = [report.commit.shard for report in pool.imap(partial(spread, work), calls, chunksize=1)]
             close_stage(place.run, name, done)
             seconds[name] = time.perf_counter() - started
     return seconds
 
 
-class Call:
+def spread(work: Callable[..., ShardReport], arguments: tuple[Any, ...]) -> ShardReport:
     """A function of several arguments as one of a tuple."""
-
-    def __init__(self, function: Callable[..., ShardReport]) -> None:
-        self._function = function
-
-    def __call__(self, arguments: tuple[Any, ...]) -> ShardReport:
-        return self._function(*arguments)
+    return work(*arguments)
 
 
 def list_pieces(place: Workplace) -> Iterator[tuple[Any, ...]]:
