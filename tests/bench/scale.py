@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -44,28 +45,19 @@ from tests.bench.figures import Figure
 from tests.sample_dump import SYLLABLES, make_name
 
 WORKERS = 2
-REPLIES = {
-    "planner": {"think": "Which year is meant?", "mask": 1},
-    "rewriter": {"queries": ["market town history", "year the bridge was built", "founding of the town"]},
-    "observer": {
-        "conclusion": "The first passage names a year.",
-        "answers": [{"mask": 1, "answer": "1871", "passage": 1}],
-        "next": "answer",
-        "closing": "That was all.",
-    },
-}
+YEAR, RARE = re.compile(r"\b1[5-9]\d\d\b"), re.compile(r"\b[a-z]{8,}\b")
 
 
 class InstantModel:
-    """Takes the client's place: each role says one thing, at once."""
+    """Takes the client's place: it searches for words of the passage, and answers with the first year it is shown."""
 
     def __init__(self, *_: object) -> None:
         self.note_try = None
 
     async def ask(self, request: ChatRequest) -> ChatReply:
         """The role's reply."""
-        text = json.dumps(REPLIES[request.role])
-        return ChatReply(text, "", "stop", "instant", prompt_tokens=400, completion_tokens=40)
+        told = write_reply(request.role, request.messages[-1].text)
+        return ChatReply(json.dumps(told), "", "stop", "instant", prompt_tokens=400, completion_tokens=40)
 
     def describe(self, request: ChatRequest) -> dict[str, Any]:
         """What identifies a call."""
@@ -82,6 +74,19 @@ class InstantModel:
         return ()
 
 
+def write_reply(role: str, prompt: str) -> dict[str, Any]:
+    """What each role says at once."""
+    if role == "planner":
+        return {"think": "Which year is meant?", "mask": 1, "give_up": False}
+    if role == "rewriter":
+        words = RARE.findall(prompt.partition("<task>")[2].partition("</task>")[0])
+        return {"queries": [" ".join(words[at : at + 3]) for at in (0, 3, 6)]}
+    year = YEAR.search(prompt.partition("Passages found")[2])
+    answer = {"mask": 1, "answer": year.group() if year else None, "passage": 1 if year else None}
+    closing = "The first passage names a year."
+    return {"conclusion": closing, "answers": [answer], "next": "answer" if year else "give_up", "closing": closing}
+
+
 def work_instantly(stage: str, root: str, shard: str, config: RunConfig, cache: Path) -> ShardReport:
     """What the flow has done for a shard, in a worker whose client answers at once."""
     with mock.patch("flows.chat_models.OpenAiChatModel", InstantModel):
@@ -93,7 +98,10 @@ def write_pages(path: Path, shards: int, tasks: int) -> None:
     rng = random.Random(0)
     with path.open("wb") as file:
         for _ in range(shards * tasks):
-            town, words = make_name(rng, "ton"), [make_name(rng, rng.choice(SYLLABLES)).lower() for _ in range(40)]
+            town, words = (
+                make_name(rng, "ton"),
+                [make_name(rng, "".join(rng.choices(SYLLABLES, k=2))).lower() for _ in range(40)],
+            )
             text = f"{town} is a market town known for {' '.join(words[:20])}. "
             text += f"Its stone bridge was built in {rng.randrange(1500, 1950)} by {make_name(rng, 'son')}, "
             text += f"and its mill, with {' '.join(words[20:])}, employs {rng.randrange(100, 9000)} people."
@@ -107,7 +115,7 @@ def make_config(source: Path, tasks: int) -> RunConfig:
             "corpus": {"sources": [str(source)], "pages_per_shard": tasks, "min_chars": 50},
             "passages": {"min_tokens": 16},
             "masking": {"ner": None, "scorer": None, "links": False, "selection": "random", "mask_counts": [1]},
-            "search": {"hide": ["passage"]},
+            "search": {"hide": ["none"]},
             "agents": {"policy": "agents"},
             "llm": {
                 "roles": {"default": {"model": "instant"}},

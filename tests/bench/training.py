@@ -1,8 +1,9 @@
 """Steps of a training of ours beside the same one written by hand with TRL, in turn; and what search and reward take.
 
 Real weights (SmolLM2-135M) on the CPU, few and short rows; both do the same work, token by token, with the same seed.
-Needs `rampforge env create trl`. What is judged is CPU time of one thread, so that other work on the machine does not
-count; waiting, as for search, is in the share of the step, which is wall time.
+Needs `rampforge env create trl`. What is judged is CPU time of one thread, step against step, since a step of ours and
+one by hand do the same and follow each other at once; waiting, as for search, is in the share of the step, which is
+wall time.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tests.bench.figures import Figure
 from tests.bench.sample import cut_sample, draw_passages, find_asset_path, make_tasks
 from tests.test_train_verl import serve_one_document
 
-SFT_STEPS, RL_STEPS, WARM_UP = 9, 5, 1
+SFT_STEPS, RL_STEPS, WARM_UP = 18, 10, 1
 """Steps of each, the last of which is not timed; those that do not count."""
 ROW_TOKENS = 64
 PROGRAM = Path(__file__).parent / "by_hand" / "timed_trl.py"
@@ -52,8 +53,9 @@ def run() -> list[Figure]:
 def compare(python: str, what: str, training: TrainingFolder) -> list[Figure]:
     """A step of ours beside one by hand, and the part of ours that is neither TRL's nor the model's."""
     ours, bare = time_steps(python, what, training)
-    wall, cpu = (median(ours, clock) / median(bare, clock) for clock in ("wall", "cpu"))
-    note = f"{len(ours)} steps each, in turn, median {median(ours, 'cpu'):.2f} s; by wall time {wall:.3f}"
+    wall, cpu = (compare_steps(ours, bare, clock) for clock in ("wall", "cpu"))
+    seconds = statistics.median(step["cpu"] for step in ours)
+    note = f"median of {len(ours)} pairs of steps, ours {seconds:.2f} s; by wall time {wall:.3f}"
     figures = [Figure(f"{what}: a step / written by hand, CPU time", cpu, "x", "<= 1.05", note)]
     rollouts = [
         step.values["rollout/seconds"] for step in read_curve(training.metrics) if "rollout/seconds" in step.values
@@ -68,9 +70,9 @@ def compare(python: str, what: str, training: TrainingFolder) -> list[Figure]:
     return figures
 
 
-def median(steps: Steps, clock: str) -> float:
-    """Of all steps."""
-    return statistics.median(step[clock] for step in steps)
+def compare_steps(ours: Steps, bare: Steps, clock: str) -> float:
+    """The median ratio of the steps that did the same."""
+    return statistics.median(own[clock] / other[clock] for own, other in zip(ours, bare, strict=True))
 
 
 def time_steps(python: str, what: str, training: TrainingFolder) -> tuple[Steps, Steps]:
