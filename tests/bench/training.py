@@ -31,7 +31,7 @@ from tests.bench.figures import Figure
 from tests.bench.sample import cut_sample, draw_passages, find_asset_path, make_tasks
 from tests.test_train_verl import serve_one_document
 
-SFT_STEPS, RL_STEPS, WARM_UP = 18, 10, 1
+SFT_STEPS, RL_STEPS, WARM_UP = 12, 7, 1
 """Steps of each, the last of which is not timed; those that do not count."""
 ROW_TOKENS = 64
 PROGRAM = Path(__file__).parent / "by_hand" / "timed_trl.py"
