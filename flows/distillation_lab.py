@@ -14,6 +14,7 @@ from flows.distillation_configs import STUDENT, UNTRAINED, configure_validation,
 from flows.distillation_sitting import BEFORE, DistillSitting
 from flows.distillation_training import is_trained
 from pipeline.distillation.folders import DistillFolder
+from pipeline.evaluation.benchmarks import read_benchmark
 from pipeline.training.folders import TrainingFolder
 from schemas.config import RunConfig
 from schemas.evaluations import EvalMethod, EvalSettings
@@ -26,6 +27,8 @@ def run_lab(
 
     `bench`: the questions, and the passages that are searched for them; `sample`: ask so many of the questions.
     """
+    if bench is not None:
+        read_benchmark(bench[0])  # a file that holds no questions is found now, and not after all rounds
     start_distillation(root, config, cache, None, console)
     if bench is None:
         return

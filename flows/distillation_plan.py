@@ -17,6 +17,7 @@ from flows.recipes import open_environment
 from flows.stage_table import find_spec
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import RampforgeError
+from pipeline.evaluation.benchmarks import read_benchmark
 from schemas.config import RunConfig
 from schemas.serving_config import ServingMode
 
@@ -85,16 +86,19 @@ def find_obstacles(config: RunConfig, adopted: Path | None) -> Iterator[tuple[St
 
 
 def find_lacks(config: RunConfig) -> Iterator[RampforgeError]:
-    """What the machine or the configuration lacks for training and serving teachers."""
-    rounds = config.distill.rounds
-    names = ["trl"] if rounds or config.distill.student.enabled else []
-    if rounds and config.serving.mode is ServingMode.MANAGED:
+    """What the machine or the configuration lacks for training, serving and validating teachers."""
+    rounds, held, student = config.distill.rounds, config.distill.validation, config.distill.student.enabled
+    served = rounds or ((held.tasks or held.questions) and (held.baseline or student))
+    names = ["trl"] if rounds or student else []
+    if served and config.serving.mode is ServingMode.MANAGED:
         names.append(config.serving.environment)
     looks: list[Callable[[], object]] = [partial(open_environment, name) for name in names]
-    if rounds:
+    if served:
         taught = configure_round(configure_teacher(config), 1, 1)
         roles = list_roles(taught, [find_spec("trajectories"), find_spec("judgements")])
         looks.append(partial(check_roles, taught, roles))
+    if held.questions is not None:
+        looks.append(partial(read_benchmark, Path(held.questions)))
     for look in looks:
         try:
             look()

@@ -27,6 +27,7 @@ from pipeline.training.folders import TrainingFolder
 from schemas.distill_config import OnRegression, StartFrom, TuningConfig
 from schemas.rounds import RoundRecord, TeacherTraining
 from schemas.training import TrainingResult
+from schemas.trajectories import HideMode
 
 JOINED = ("tasks", "trajectories", "judgements", "difficulties")
 """Stages whose shards a union takes over."""
@@ -115,9 +116,11 @@ def reinforce(sitting: DistillSitting, tried: RunFolder, base: Path, out: Path, 
     """Train with search, on the tasks alone that were solved sometimes where teachers have measured that."""
     config, policy = sitting.config.distill.student.rl, sitting.config.policy
     launch = Launch(tried.root, str(base), out, policy.rendering, fresh=False, gpus=config.gpus, learnable=learnable)
+    search = sitting.config.search
+    hide = any(mode is not HideMode.NONE for mode in search.hide)
     rollouts: Mapping[str, Any] = {
         "rendering": policy.rendering,
-        "search": {"url": url, "k": sitting.config.search.k},
+        "search": {"url": url, "k": search.k, "hide": hide},  # as the rounds searched
         **config.model_dump(include={"group", "turns", "max_completion", "max_turn", "max_results", "reward"}),
     }
     weights = {"learning_rate": config.learning_rate, "tuning": config.tuning, "schedule": "constant"}

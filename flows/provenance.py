@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -41,11 +42,13 @@ def rampforge_version() -> str:
         return "not installed"
 
 
+@cache
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that decide rows."""
+    """Versions of the packages that decide rows; they are looked up once, as is the checkout's revision below."""
     return {name: version(name) for name in ROW_DECIDING_PACKAGES}
 
 
+@cache
 def git_revision() -> str | None:
     """Revision of the checkout this runs from, with `+` when files differ from it; None outside a checkout."""
     here = Path(__file__).parent

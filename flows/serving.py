@@ -6,17 +6,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.recipes import open_environment
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.masking.served_scorer import ServedScorer, load_tokenizer
 from pipeline.serving.environments import clean_variables
 from pipeline.serving.managed_server import ManagedServer, ServerSpec
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig, LimitsConfig
 from schemas.serving_config import ServingConfig, ServingMode
+
+if TYPE_CHECKING:
+    from pipeline.masking.served_scorer import ServedScorer
 
 SCORER = "scorer"
 """The role in `llm.roles` that moves perplexity to a server when it is named there; `default` does not stand for it."""
@@ -77,6 +80,8 @@ def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | No
     `masking.scorer` is the same model, whose tokeniser is loaded here; `limits`: instead of those configured. Raises
     ConfigError, AssetError, EndpointError.
     """
+    from pipeline.masking.served_scorer import ServedScorer, load_tokenizer  # with it comes torch: two seconds
+
     role = config.llm.roles.get(SCORER)
     if role is None or config.masking.scorer is None:
         raise ConfigError(

@@ -101,6 +101,17 @@ class ReinforcementConfig(Frozen):
     gpus: int | None = Field(default=None, ge=0)
     """GPUs; null: all, 0: the CPU."""
 
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        # A fault that only the trainer would find is found after all rounds.
+        if self.batch * self.accumulate % self.group:
+            raise ValueError(
+                f"batch x accumulate ({self.batch * self.accumulate}) must be a multiple of the group ({self.group})"
+            )
+        if self.reward is RewardName.JUDGE:
+            raise ValueError("no judge can be named here for the reward `judge`: take recall, f1 or em")
+        return self
+
 
 class StudentConfig(Frozen):
     """What is trained on all rounds at the end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.storage.shards import hash_file
+from schemas.training import RlRequest
 from tests.command_line import start
 from tests.distill_lab import TIMEOUT, Lab
+from tests.eval_samples import write_corpus, write_questions
 from tests.scripted_distillation import read_log
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * TIMEOUT)]
@@ -73,6 +76,9 @@ def test_rounds_make_fresh_tasks_and_better_teachers(finished: Lab) -> None:
     learned = {row["task_id"] for row in read(folder.student(2) / "rl" / "data", "rows.parquet")}
     assert learned
     assert all(0 < measured[task] < 1 for task in learned)
+    asked = json.loads((folder.student(2) / "rl" / "request.json").read_bytes())
+    rollouts = RlRequest.model_validate(asked["request"]).rollouts
+    assert (rollouts.search.k, rollouts.search.hide) == (2, False), "it searches as the rounds did"
     report = (folder.root / "report.html").read_text()
     assert "teacher-r2" in report
 
@@ -111,6 +117,21 @@ def hash_rounds(lab: Lab) -> dict[str, str]:
     """Checksum of every Parquet file of the rounds but their records, which tell the time."""
     files = sorted(lab.root.glob("round-*/*/part-*.parquet"))
     return {str(path.relative_to(lab.root)): hash_file(path) for path in files}
+
+
+def test_the_laboratory_asks_every_model_the_same_questions(lab: Lab) -> None:
+    asked = ["--questions", str(write_questions(lab.folder)), "--corpus", str(write_corpus(lab.folder))]
+    words = ["lab", "--size", "cpu", "--name", *lab.words("distill.rounds=0")[1:], *asked, "--sample", "6"]
+    code, output = lab.command(*words)
+    assert code == 0, output
+    assert "| untrained | policy" in output
+    assert "| metric | untrained | student-sft |" in output
+    assert (lab.root / "eval" / "student-sft" / "comparison.html").exists()
+    before = read_log(lab.folder)
+    code, again = lab.command(*words)
+    assert code == 0, again
+    assert again.partition("| evaluation")[2] == output.partition("| evaluation")[2]
+    assert read_log(lab.folder) == before
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +237,7 @@ def test_a_worse_teacher_is_given_up_for_the_best_before_it(lab: Lab, finished: 
     assert record.regression > 0.3
     assert "the teacher of round 1 attempts its tasks" in output
     assert record.accepted == 0
+    assert [(reject.name, reject.count) for reject in record.rejects] == [("bad_format", 16)], "it never searches"
     assert "nothing was accepted in round 2" in str(record.stop)
 
 

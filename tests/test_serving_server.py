@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.serving.managed_server import ManagedServer, ServerSpec, ServingError
 from tests.fake_vllm import install_vllm
 from tests.test_serving_processes import is_gone, wait_for
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from pipeline.serving.managed_server import ManagedServer, ServerSpec
+model, packages, logs = sys.argv[1:]
+spec = ServerSpec(Path(sys.executable), model, "tiny", variables={**os.environ, "PYTHONPATH": packages})
+with ManagedServer(spec, Path(logs)):
+    Path(model, "up").touch()
+    time.sleep(600)
+"""
+# Dies between the start of the server and that of the guard, which comes second.
+HASTY = """
+import os, subprocess
+start, begun = subprocess.Popen, []
+def begin(*words, **how):
+    if begun:
+        os.kill(os.getpid(), 9)
+    begun.append(start(*words, **how))
+    return begun[0]
+subprocess.Popen = begin
+"""
 
 
 def make_spec(tmp_path: Path, **changes: object) -> ServerSpec:
@@ -83,6 +108,44 @@ def test_server_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     spec = make_spec(tmp_path, startup_seconds=0.0)
     with pytest.raises(ServingError, match="did not answer within"), ManagedServer(spec, tmp_path / "logs"):
         pass
+
+
+@pytest.mark.parametrize("state", ["comes up", "comes up deaf", "is up", "is suspended", "is suspended with us"])
+def test_no_server_outlives_a_killed_parent(state: str, tmp_path: Path) -> None:
+    spec = make_spec(tmp_path)
+    model = Path(spec.model)
+    waited = model / ("start-0" if state.startswith("comes up") else "up")
+    for name in ("loading",) * state.startswith("comes up") + ("deaf",) * state.endswith("deaf"):
+        (model / name).touch()
+    with start_parent(PARENT, spec, tmp_path) as parent:
+        assert wait_for(waited.exists)
+        (started,) = read_starts(spec)
+        pid = int(started.partition(" ")[0])
+        if "suspended" in state:
+            os.kill(pid, signal.SIGSTOP)
+        if state.endswith("us"):
+            parent.send_signal(signal.SIGSTOP)
+        assert not is_gone(pid)
+        parent.kill()
+    assert wait_for(lambda: is_gone(pid))
+
+
+def test_a_parent_that_dies_before_its_guard_is_there_has_started_nothing(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path)
+    with start_parent(HASTY + PARENT, spec, tmp_path) as parent:
+        assert parent.wait(30) == -signal.SIGKILL
+    assert wait_for(lambda: not any(spec.model in " ".join(words) for words in list_commands()))
+    assert read_starts(spec) == []
+
+
+def start_parent(program: str, spec: ServerSpec, folder: Path) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-c", program, spec.model, str(folder / "packages"), str(folder / "logs")]
+    return subprocess.Popen(words)
+
+
+def list_commands() -> list[list[str]]:
+    """What every process of this machine was started with."""
+    return [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
 
 
 def test_missing_interpreter_is_one_line(tmp_path: Path) -> None:

@@ -150,3 +150,19 @@ def test_rollouts_search_and_are_replaced_when_they_teach_nothing(small_model: s
     assert first["rollout/format"] == 0.0
     assert done.steps == 2
     assert {"trl", "torch"} <= set(done.versions)
+
+
+def test_fewer_tasks_than_a_step_takes_are_repeated(small_model: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder, tokenizer = TrainingFolder(tmp_path), AutoTokenizer.from_pretrained(small_model)
+    tasks = [make_task(TEXT, ["1868"], "t")]
+    funnel = write_prompts(list_run_prompts(tasks, RenderingName.SEARCH_R1, False), folder, tokenizer, 2048)
+    with serve_one_document() as url:
+        rollouts = Rollouts(search=SearchEndpoint(url=url), group=2, max_completion=24, max_turn=16)
+        request = RlRequest(
+            base=small_model, data="d", output=str(tmp_path), steps=2, batch=6, rollouts=rollouts, resample=0
+        )
+        done = train(request, funnel, lambda _: None)
+    assert done.steps == 2
+    assert [step.values["rollout/groups_drawn"] for step in done.curve] == [3.0, 3.0]

@@ -91,6 +91,11 @@ def test_prompts_that_are_too_long_are_named(tmp_path: Path) -> None:
     folder = write_rows(tmp_path, shortest)
     assert pq.read_table(folder.rows).num_rows == 1
     assert "prompt_too_long" in folder.rejects.read_text()
+    with pytest.raises(TrainingError, match=r"no task to train on: \d+ prompt_too_long"):
+        write_rows(tmp_path, 1)
+    unsolved = [{"task_id": "t", "left_out": "impossible"}]
+    with pytest.raises(TrainingError, match="no task to train on: 1 impossible"):
+        write_prompts(unsolved, folder, TemplatedLetters(), 1)
 
 
 def test_overrides_say_what_was_asked(tmp_path: Path) -> None:

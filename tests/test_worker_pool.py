@@ -38,6 +38,17 @@ def tell_threads() -> list[str | None]:
     return [os.environ.get(name) for name in THREAD_LIMITS]
 
 
+def list_heavy() -> list[str]:
+    import flows.shard_work  # noqa: F401 - what a worker imports to do its work
+
+    return [name for name in ("torch", "transformers", "prefect", "spacy") if name in sys.modules]
+
+
+def test_a_worker_starts_without_what_few_stages_need() -> None:
+    with WorkerPool(1) as pool:
+        assert pool.submit(list_heavy).result(timeout=60) == []
+
+
 def test_pool_is_made_again_after_a_worker_died() -> None:
     with WorkerPool(1) as pool:
         with pytest.raises(BrokenProcessPool):

@@ -6,13 +6,19 @@ of its own, notices and ends the child with all its descendants.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Self
+
+GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
+"""Holds the child back until its guard is there. Should we be killed before, the pipe ends, and so does the child."""
 
 GUARD = """
 import os, signal, sys, time
@@ -41,15 +47,23 @@ GRACE_SECONDS = 2.0
 POLL_SECONDS = 0.05
 
 
+def find_program(name: str, environment: Mapping[str, str]) -> str:
+    """Where a program lies. Raises FileNotFoundError."""
+    found = shutil.which(name, path=environment.get("PATH", os.defpath))
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return found
+
+
 class BoundProcess:
     """A running child. Use as a context manager, or call `stop`."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None = None) -> None:
-        """Start `command`; `log` takes what it prints, otherwise that goes where ours goes."""
-        self._child = subprocess.Popen(  # noqa: S603 - there is no shell; the words are the caller's own
-            list(command),
+        """Start `command`; `log` takes what it prints, otherwise that goes where ours goes. Raises OSError."""
+        self._child = subprocess.Popen(  # noqa: S603 - the shell reads none of the words; they are the caller's own
+            [*GATE, find_program(command[0], environment), *command[1:]],
             env=dict(environment),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT if log else None,
             start_new_session=True,
@@ -57,6 +71,9 @@ class BoundProcess:
         guard = [sys.executable, "-I", "-c", GUARD, str(self._child.pid), str(GRACE_SECONDS)]
         self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own words
         self.pid = self._child.pid
+        if self._child.stdin:
+            with suppress(BrokenPipeError), self._child.stdin as gate:
+                gate.write(b"go\n")
 
     def poll(self) -> int | None:
         """Its exit code; None while it runs."""

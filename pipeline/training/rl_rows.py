@@ -128,7 +128,9 @@ def write_prompts(
             detail = f"{length} tokens, at most {max_prompt}"
             rejects.append({"row": row["task_id"], "reason": PROMPT_TOO_LONG, "detail": detail})
     if not file.rows:
-        raise TrainingError(f"no task to train on: {rejected.total()} prompts are too long", "raise --max-prompt")
+        why = ", ".join(f"{count} {reason}" for reason, count in sorted(rejected.items())) or "there is none"
+        fix = "raise --max-prompt" if rejected[PROMPT_TOO_LONG] else "train without --learnable"
+        raise TrainingError(f"no task to train on: {why}", fix)
     entered = file.rows + rejected.total()
     return FunnelStep(stage=STAGE, unit="task", entered=entered, passed=file.rows, rejected=dict(rejected))
 

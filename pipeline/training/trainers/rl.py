@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]  # lives in the trainers' environment
 
 from pipeline.training.folders import TrainingFolder, find_checkpoint
@@ -145,6 +145,13 @@ def read_tasks(rows: Dataset) -> list[Task]:
     ]
 
 
+def fill_step(prompts: Dataset, request: RlRequest, processes: int) -> Dataset:
+    """The prompts, repeated where they are fewer than one step takes: TRL would leave that step out, and do none."""
+    taken = request.batch * request.accumulate * processes // request.rollouts.group
+    times = -(-taken // len(prompts))
+    return concatenate_datasets([prompts] * times) if times > 1 else prompts
+
+
 def main(root: Path) -> None:
     """Train to the end, from the newest whole checkpoint if there is one."""
     folder = TrainingFolder(root)
@@ -159,7 +166,7 @@ def main(root: Path) -> None:
         model=load_model(request),
         reward_funcs=rewards,
         args=GRPOConfig(**common_arguments(request, folder), **grpo_arguments(request)),
-        train_dataset=rows.select_columns(["prompt"]),
+        train_dataset=fill_step(rows.select_columns(["prompt"]), request, int(os.environ.get("WORLD_SIZE", "1"))),
         processing_class=tokenizer,
         peft_config=make_adapter(request.weights),
         callbacks=[progress],
