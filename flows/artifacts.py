@@ -1,6 +1,6 @@
 """What Prefect is shown of a run: a bar for each stage while it runs, a table when it has ended, the funnel at last.
 
-Promises: nothing here stops the work, or holds it up, when Prefect's API is away.
+Promises: nothing here stops the work when Prefect's API is away, nor holds it up for long when it hangs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ log = logging.getLogger(__name__)
 
 UPDATE_SECONDS = 10.0
 PATIENCE_SECONDS = 5.0
-"""How long the end of a stage waits for Prefect to take the last word on it."""
+"""How long the end of a stage waits for Prefect to take the last word of its bar."""
+HANGING_SECONDS = 20.0
+"""How long we wait for Prefect to take a table or a link."""
 
 
 class ProgressArtifact:
@@ -52,10 +54,10 @@ class ProgressArtifact:
         self._latest = live
 
     def _publish_on(self) -> None:
-        attempt(self._publish)
+        _try(self._publish)
         while not self._stop.wait(UPDATE_SECONDS):
-            attempt(self._publish)
-        attempt(self._publish)
+            _try(self._publish)
+        _try(self._publish)
 
     def _publish(self) -> None:
         live = self._latest
@@ -138,8 +140,34 @@ def show_step(step: FunnelStep) -> dict[str, Any]:
     }
 
 
+class Outbox:
+    """Hands artifacts to Prefect, each from a thread: one that it does not take, as when its database is locked, is
+    waited for once, and nobody waits behind it."""
+
+    def __init__(self) -> None:
+        self._hanging: threading.Thread | None = None
+
+    def hand_over(self, publish: Callable[[], object]) -> None:
+        """Publish, and wait a while until that is done."""
+        thread = threading.Thread(target=copy_context().run, args=(_try, publish), daemon=True)
+        thread.start()
+        if self._hanging is not None and self._hanging.is_alive():
+            return
+        thread.join(HANGING_SECONDS)
+        self._hanging = thread
+
+
+OUTBOX = Outbox()
+
+
 def attempt(publish: Callable[[], object]) -> None:
-    """Publish if Prefect's API takes it. We look for it first: Prefect's client waits long for one that is gone."""
+    """Publish if Prefect's API takes it in time."""
+    OUTBOX.hand_over(publish)
+
+
+def _try(publish: Callable[[], object]) -> None:
+    """Publish now, however long it takes. We look for the API first: Prefect's client waits long for one that is
+    gone."""
     server = name_server()
     if server is not None and not answers(server):
         log.info("Prefect's server is away: an artifact is left out")

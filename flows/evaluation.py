@@ -20,7 +20,7 @@ from flows.chat_models import begin_sitting
 from flows.endpoint_checks import refuse_wrong_keys
 from flows.evaluation_index import prepare_bench, write_rejects
 from flows.evaluation_solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
-from flows.model_roles import check_roles
+from flows.model_roles import check_roles, needs_server
 from flows.policy_checks import refuse_wrong_model
 from flows.policy_opening import POLICY, policy_facts
 from flows.provenance import rampforge_version, stage_provenance
@@ -98,8 +98,10 @@ def evaluate(
         if run.find_commit(STAGE, SHARD) is None:
             if roles:
                 begin_sitting(run)
-            served = stack.enter_context(serve_models(config, cache, run.root / "logs"))
-            _work(replace(bench, place=replace(bench.place, config=served)), settings, drawn, note)
+            if needs_server(config, roles):
+                served = stack.enter_context(serve_models(config, cache, run.root / "logs"))
+                bench = replace(bench, place=replace(bench.place, config=served))
+            _work(bench, settings, drawn, note)
         close_stage(run, STAGE, [SHARD])
     result = _sum_up(run, benchmark, drawn, settings, config, fingerprint)
     write_whole(run.root / RESULTS, result.model_dump_json(indent=1).encode())

@@ -22,7 +22,7 @@ from flows.corpus_flow import run_corpus
 from flows.endpoint_checks import refuse_wrong_keys
 from flows.late_report import lead_and_report
 from flows.live_files import clear_live
-from flows.model_roles import check_roles, list_roles
+from flows.model_roles import check_roles, list_roles, needs_server
 from flows.policy_checks import refuse_wrong_model
 from flows.policy_opening import POLICY
 from flows.pricing import list_chat_roles, settle_prices
@@ -74,7 +74,9 @@ def lead_run(place: Workplace, stages: Sequence[str], redo: str | None = None) -
         refuse_wrong_keys(place.config, roles)
         if list_chat_roles(place.config, wanted):
             begin_sitting(place.run)
-        served = stack.enter_context(serve_models(place.config, place.cache, place.run.root / "logs"))
+        served = place.config
+        if needs_server(served, roles):
+            served = stack.enter_context(serve_models(served, place.cache, place.run.root / "logs"))
         if POLICY in roles:
             refuse_wrong_model(served, place.cache)
         stack.callback(clear_live, place.run)  # what the last calls of a stopped run have told

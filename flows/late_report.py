@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import httpx
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from flows.artifacts import publish_run
-from flows.local_api import answers, name_server, temporary_api
+from flows.local_api import answers, forget_events, name_server, temporary_api
 from flows.stages import Workplace
 from pipeline.errors import RampforgeError
 from pipeline.storage.boundary import write_whole
@@ -44,20 +45,16 @@ def lead_and_report(place: Workplace, lead: Callable[[], object]) -> None:
     """
     server = name_server()
     if server is None:
-        with temporary_api():
+        with temporary_api() as url:
+            if _lead_under(url, lead):
+                return
+        _say("Prefect's own database is locked or gone: the run goes on without it; what is finished is kept")
+        with temporary_api(apart=True):
             lead()
         return
     if answers(server):
         _report_missed(place)
-        try:
-            lead()
-        except RampforgeError:
-            raise
-        except Exception as error:
-            if answers(server):
-                raise
-            log.info("the flow broke off with %s: %s", type(error).__name__, error)
-        else:
+        if _lead_under(server, lead):
             return
         _say(f"Prefect's server at {server} is gone: the run goes on without it; what is finished is kept")
     else:
@@ -65,10 +62,25 @@ def lead_and_report(place: Workplace, lead: Callable[[], object]) -> None:
     _lead_alone(place, server, lead)
 
 
+def _lead_under(server: str, lead: Callable[[], object]) -> bool:
+    """Lead the run; False when it broke off because the server is away, or was for longer than Prefect asks again."""
+    try:
+        lead()
+    except RampforgeError:
+        raise
+    except Exception as error:
+        if not isinstance(error, httpx.HTTPError) and answers(server):
+            raise
+        log.info("the flow broke off with %s: %s", type(error).__name__, error)
+        forget_events()
+        return False
+    return True
+
+
 def _lead_alone(place: Workplace, server: str, lead: Callable[[], object]) -> None:
     fault = ""
     try:
-        with temporary_api():
+        with temporary_api(apart=True):  # a server on this machine may well share its database with ours
             lead()
     except Exception as error:
         fault = str(error)

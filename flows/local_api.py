@@ -1,22 +1,29 @@
 """A Prefect API of our own for as long as we run, where the user has named no server or one that does not answer.
 
 Prefect would start one itself, but as a plain child: Ctrl-C reaches it before our last report does, and `kill -9`
-leaves it behind. Ours is a `BoundProcess`.
+leaves it behind. Ours is a `BoundProcess`. It uses the database in Prefect's home; where that is locked or broken, one
+of its own for the while.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
+from queue import Empty
+from tempfile import TemporaryDirectory
 
 import httpx
 
 from pipeline.errors import RampforgeError
 from pipeline.serving.bound_process import BoundProcess
 from pipeline.serving.managed_server import find_port
+
+log = logging.getLogger(__name__)
 
 SERVER = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "critical"]
 ENVIRONMENT = {"PREFECT_SERVER_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -31,7 +38,7 @@ class LocalApiError(RampforgeError):
 @contextmanager
 def local_api() -> Iterator[None]:
     """Make Prefect talk to a temporary API inside the block, unless its settings name a server."""
-    with nullcontext() if name_server() else temporary_api():
+    with nullcontext("") if name_server() else temporary_api():
         yield
 
 
@@ -52,26 +59,73 @@ def answers(url: str) -> bool:
         return False
 
 
-@contextmanager
-def temporary_api() -> Iterator[None]:
-    """Make Prefect talk to an API of our own inside the block."""
-    from prefect.context import refresh_global_settings_context
+def forget_events() -> None:
+    """Drop what Prefect still has to tell an API that is gone; it would go on trying for minutes, and hold our end up.
 
+    This reaches into Prefect (3.8), whose worker for events knows no giving up.
+    """
+    from prefect.events.worker import EventsWorker
+
+    workers = EventsWorker._instances  # type: ignore[misc]  # Prefect types what the class holds as an instance's own
+    for worker in list(workers.values()):
+        with suppress(Empty):
+            while True:
+                worker._queue.get_nowait()
+        worker._stop()  # the next event makes a new worker, for the API of that moment
+
+
+@contextmanager
+def temporary_api(apart: bool = False) -> Iterator[str]:
+    """Make Prefect talk to an API of our own inside the block; its URL.
+
+    `apart`: on a database that goes with it. Raises LocalApiError when it does not come up even so.
+    """
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(_serve(_place_database(stack) if apart else {}))
+        except LocalApiError:
+            if apart:
+                raise
+            log.warning("Prefect's own database is locked or broken: this run is not kept in it")
+            url = stack.enter_context(_serve(_place_database(stack)))
+        stack.enter_context(_named(url))
+        yield url
+
+
+def _place_database(stack: ExitStack) -> dict[str, str]:
+    """The setting for a database that is gone with the stack."""
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="rampforge-prefect-")))
+    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}"}
+
+
+@contextmanager
+def _serve(settings: Mapping[str, str]) -> Iterator[str]:
+    """The API, under these settings more than ours, inside the block; its URL."""
     port = find_port()
     command = [sys.executable, "-m", *SERVER, "--host", "127.0.0.1", "--port", str(port)]
-    named = os.environ.pop("PREFECT_API_URL", None)
-    with BoundProcess(command, os.environ | ENVIRONMENT) as server:
+    inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment = inherited | ENVIRONMENT | dict(settings)
+    with Path(os.devnull).open("wb") as nowhere, BoundProcess(command, environment, nowhere) as server:
         url = f"http://127.0.0.1:{port}/api"
-        try:
-            _wait_until_healthy(server, url)
-            os.environ["PREFECT_API_URL"] = url
-            refresh_global_settings_context()
-            yield
-        finally:
-            os.environ.pop("PREFECT_API_URL", None)
-            if named is not None:
-                os.environ["PREFECT_API_URL"] = named
-            refresh_global_settings_context()
+        _wait_until_healthy(server, url)
+        yield url
+
+
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """Make Prefect's settings name an API inside the block."""
+    from prefect.context import refresh_global_settings_context
+
+    named = os.environ.get("PREFECT_API_URL")
+    try:
+        os.environ["PREFECT_API_URL"] = url
+        refresh_global_settings_context()
+        yield
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        if named is not None:
+            os.environ["PREFECT_API_URL"] = named
+        refresh_global_settings_context()
 
 
 def _wait_until_healthy(server: BoundProcess, url: str) -> None:

@@ -29,6 +29,11 @@ def find_hosts(config: RunConfig, role: str) -> tuple[str, ...]:
     return tuple(hosts)
 
 
+def needs_server(config: RunConfig, roles: Iterable[str]) -> bool:
+    """Whether any of these roles is for a server of our own to play: none is started for work that asks it nothing."""
+    return any(MANAGED in find_hosts(config, role) for role in roles)
+
+
 def check_roles(config: RunConfig, roles: Iterable[str]) -> None:
     """Raise ConfigError for the first role that no model plays or no endpoint serves."""
     for role in roles:

@@ -12,9 +12,12 @@ DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
-    # A server that is gone is found out in a quarter of a minute: then the run goes on without it.
+    # A server that is gone is found out in a quarter of a minute, one whose database is locked in a minute and a half:
+    # then the run goes on without it.
     "PREFECT_CLIENT_MAX_RETRIES": "3",
+    "PREFECT_API_REQUEST_TIMEOUT": "20",
     # A machine busy with something else may take a while to bring the ephemeral API up.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
@@ -25,6 +28,6 @@ def settle_prefect(debug: bool) -> None:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     if debug:
-        os.environ["PREFECT_LOGGING_LEVEL"] = "INFO"
+        os.environ |= {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_LOGGING_INTERNAL_LEVEL": "ERROR"}
     if "PREFECT_API_URL" in os.environ:
         os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "true"

@@ -126,5 +126,6 @@ class StageLive(Frozen):
     """Its calls to language models, where it makes any."""
 
     def is_stale(self, now: float) -> bool:
-        """Whether its writer has died: nothing new for too long."""
-        return now - self.at > STALE_SECONDS
+        """Whether its writer has died: nothing new for too long. One from a future that a clock set back has left
+        behind counts as old."""
+        return abs(now - self.at) > STALE_SECONDS

@@ -108,7 +108,7 @@ class PrefectApi:
         found: dict[str, Any] = reply.json()
         return found
 
-    def start(self, name: str, **parameters: Any) -> str:
+    def start(self, name: str, /, **parameters: Any) -> str:
         run = self.post(f"deployments/{self.deployment(name)['id']}/create_flow_run", parameters=parameters)
         return str(run["id"])
 

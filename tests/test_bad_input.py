@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.storage.run_folder import RunFolder
 from tests.command_line import rampforge
+from tests.s3_server import BUCKET, S3Server, own_server
 from tests.sample_dump import HEAD, write_dump
+
+__all__ = ["own_server"]
 
 NO_MODELS = ["--set", "masking.ner=null", "--set", "masking.scorer=null", "--set", "masking.selection=random"]
 
@@ -66,6 +70,36 @@ def test_output_folder_that_cannot_be(prefect_server: Mapping[str, str], tmp_pat
     dump = write_dump(tmp_path / "dump.xml.bz2", towns=5)
     (tmp_path / "file").write_text("")
     assert "a file stands where a folder is needed" in run_on(prefect_server, dump, tmp_path / "file" / "out")
+
+
+def test_two_runs_on_one_folder(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "dump.xml.bz2", towns=5)
+    with RunFolder(tmp_path / "out" / "one").locked():
+        assert "another rampforge is at work here" in run_on(prefect_server, dump, tmp_path / "out", "--name", "one")
+    assert not (tmp_path / "out" / "one" / "documents").exists()
+
+
+def test_a_ray_address_where_nobody_listens(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    dump = write_dump(tmp_path / "dump.xml.bz2", towns=5)
+    cluster = ["--engine", "ray", "--ray-address", "127.0.0.1:9"]
+    assert "nothing listens" in run_on(prefect_server, dump, tmp_path / "out", *cluster)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_that_takes_nothing(prefect_server: Mapping[str, str], own_server: S3Server, tmp_path: Path) -> None:
+    """A bucket that may only be read; then no credentials at all."""
+    dump = write_dump(tmp_path / "dump.xml.bz2", towns=5)
+    here = {**prefect_server, **own_server.environment, "RAMPFORGE_CACHE": str(tmp_path / "cache")}
+    words = ("run", str(dump), "--out", f"s3://{BUCKET}/out", "--name", "one", *NO_MODELS)
+    keyless = {name: value for name, value in here.items() if not name.startswith("AWS_ACCESS")}
+    stranger = keyless | {"HOME": str(tmp_path)}
+    for environment, said in (({**here, **own_server.make_reader()}, "denies"), (stranger, "no credentials")):
+        code, output = rampforge(environment, *words)
+        assert code == 1, output
+        assert said in " ".join(output.split())
+        assert "next: " in output
+        assert "Traceback" not in output
 
 
 def test_resume_of_no_run(prefect_server: Mapping[str, str], tmp_path: Path) -> None:

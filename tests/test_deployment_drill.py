@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,8 @@ pytestmark = [
     pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed (Debian: apt-get install postgresql)"),
 ]
 CORPUS, NIGHT = "weekly-corpus/weekly-corpus", "nightly-trajectories/nightly-trajectories"
+GRAPH_SECONDS = 8.0
+"""How long Prefect's page is given to draw tasks on a canvas that tells nobody when it is done."""
 SECTIONS: dict[str, dict[str, object]] = {
     "corpus": {"pages_per_shard": 25},
     "masking": {"ner": None, "scorer": None, "selection": "random", "limit": 60},
@@ -137,6 +140,9 @@ def photograph(drill: Drill, run: str) -> None:
     with open_chromium(drill.folder / "profile") as page:
         page.open(f"{pages}/runs/flow-run/{run}", 1400, 1100)
         wait_for_text(page, "Subflow Runs")
+        wait_until("the graph", lambda: page.evaluate("document.querySelector('canvas') !== null"), 90)
+        time.sleep(GRAPH_SECONDS)
+        page.photograph(drill.folder / "run.png", height=1100)
         click_text(page, "Artifacts")
         wait_for_text(page, "stage-judgements")
         page.photograph(drill.folder / "artifacts.png", height=1100)

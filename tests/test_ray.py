@@ -22,8 +22,12 @@ from flows.ray_pool import RayPool, describe_node
 from pipeline.errors import ConfigError
 from schemas.config import Engine, ExecutionConfig
 from tests.command_line import rampforge, start
+from tests.s3_server import S3Server, s3, s3_server
 from tests.sample_dump import write_dump
+from tests.test_remote_run import read_store
 from tests.test_whole_job import SETTINGS, hash_shards
+
+__all__ = ["s3", "s3_server"]
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
@@ -96,6 +100,23 @@ def kill_node(node: Any) -> None:
     for infos in node.all_processes.values():
         for info in infos:
             os.kill(info.process.pid, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_run_on_a_store_is_spread_over_nodes(
+    s3: str, s3_server: S3Server, cluster: Any, prefect_server: Mapping[str, str], tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "towns.xml.bz2", towns=60)
+    environment = {**prefect_server, **s3_server.environment, "RAMPFORGE_CACHE": str(tmp_path / "cache")}
+    words = ["run", str(dump), "--name", "spread", *SETTINGS]
+    on_ray = ["--out", s3, "--engine", "ray", "--ray-address", cluster.address]
+    code, output = rampforge(environment, *words, *on_ray)
+    assert code == 0, output
+    code, output = rampforge(environment, *words, "--out", str(tmp_path))
+    assert code == 0, output
+    there = {key: content for key, content in read_store(f"{s3}/spread").items() if key.endswith(".parquet")}
+    assert {key for key in there if not key.startswith("ledger")} == set(hash_shards(tmp_path / "spread"))
+    assert all(content == (tmp_path / "spread" / key).read_bytes() for key, content in there.items())
 
 
 @pytest.mark.slow

@@ -72,6 +72,7 @@ def test_a_server_that_dies_in_mid_run_costs_no_call_and_no_row(
         assert process.returncode == 0, output
         assert "is gone: the run goes on without it" in output
         assert "Traceback" not in output
+        assert "ERROR" not in output, "nor is anything said of what Prefect could not tell"
         assert model.asked.most_common(1)[0][1] == 1, "no call is paid for twice"
         (tmp_path / "run").rename(tmp_path / "away")
         code, undisturbed = rampforge(prefect_server, *words)

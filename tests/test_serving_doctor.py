@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli import app
 from flows.configuration import load_config
+from flows.model_roles import needs_server
 from flows.recipes import environments_folder, read_recipe
 from flows.serving import MANAGED, open_served_scorer, serve_models
 from pipeline.errors import ConfigError
@@ -159,3 +160,11 @@ def put_environment(cache: Path, packages: Path, monkeypatch: pytest.MonkeyPatch
     python.write_text(f'#!/bin/sh\nPYTHONPATH={packages} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
     (folder / MARKER).write_text(json.dumps({"digest": read_recipe("vllm-cpu").digest}))
+
+
+@pytest.mark.parametrize(("roles", "asked"), [((), False), (("planner",), False), (("planner", "judge"), True)])
+def test_our_own_server_is_started_for_its_roles_only(roles: tuple[str, ...], asked: bool, tmp_path: Path) -> None:
+    serving = {"mode": "managed", "model": "m", "roles": ["judge"]}
+    config = load_config(write_config(tmp_path, serving=serving))
+    assert needs_server(config, roles) is asked
+    assert not needs_server(load_config(write_config(tmp_path)), roles)

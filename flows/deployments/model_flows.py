@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from rich.console import Console
@@ -14,7 +14,14 @@ from rich.console import Console
 from flows.artifacts import attempt
 from flows.assets_cli import cache_folder
 from flows.deployments.run_names import find_newest
-from flows.deployments.scheduled_flows import RUNNER, USUAL, fit_into_flow_run, name_flow_run, require_sources
+from flows.deployments.scheduled_flows import (
+    RUNNER,
+    USUAL,
+    fit_into_flow_run,
+    name_flow_run,
+    require_sources,
+    wait_until_free,
+)
 from flows.distillation import start_distillation
 from flows.evaluation import PAGE, evaluate
 from pipeline.distillation.folders import DistillFolder
@@ -80,11 +87,10 @@ def distillation_round(
         execution=execution,
     )
     config = fit_into_flow_run(str(folder.root), config)
-    start_distillation(folder.root, config, cache_folder(), None, Console(stderr=True))
+    wait_until_free(lambda: start_distillation(folder.root, config, cache_folder(), None, Console(stderr=True)))
     records = folder.records()
-    rows = [record.model_dump(mode="json") for record in records]
-    attempt(lambda: create_table_artifact(table=rows, key="rounds", description=f"Report: {folder.report}"))
-    return Completed(message=f"{folder.root}: {len(records)} rounds are finished; report: {folder.report}")
+    publish(folder.report, "rounds", [record.model_dump(mode="json") for record in records])
+    return Completed(message=f"{folder.root}: rounds finished: {len(records)}; report: {folder.report}")
 
 
 @flow(name="evaluation", flow_run_name=name_flow_run, task_runner=RUNNER, persist_result=False)
@@ -125,9 +131,16 @@ def evaluation(
     config = fit_into_flow_run(str(folder), config)
     settings = EvalSettings(method=method, runs=runs, sample=sample, seed=seed, judge=judge)
     questions = find_benchmark(benchmark, cache / "benchmarks")
-    result = evaluate(questions, folder, settings, config, cache, index=newest.root)
-    attempt(lambda: create_table_artifact(table=list_metrics(result), key="evaluation", description=str(folder)))
+    result = wait_until_free(lambda: evaluate(questions, folder, settings, config, cache, index=newest.root))
+    publish(folder / PAGE, "evaluation", list_metrics(result))
     return Completed(message=f"{folder}: {result.finished} of {result.answers} answers; report: {folder / PAGE}")
+
+
+def publish(report: Path, name: str, rows: list[dict[str, Any]]) -> None:
+    """Show Prefect the figures as a table, and the way to the report."""
+    link = report.resolve().as_uri()
+    attempt(lambda: create_table_artifact(table=rows, key=name, description=f"Report: {report}"))
+    attempt(lambda: create_link_artifact(link, link_text=f"Report of {report.parent.name}", key="report"))
 
 
 def list_metrics(result: EvaluationResult) -> list[dict[str, Any]]:

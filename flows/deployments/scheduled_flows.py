@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -45,6 +45,8 @@ from schemas.store_config import StoreConfig
 from schemas.watch_config import WatchConfig
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 THREADS = 64
 """Shards that may be under way for one flow run: threads only wait, `execution.workers` says how many are worked on."""
@@ -165,7 +167,7 @@ def lead(location: str, config: RunConfig, stages: Sequence[str]) -> State[Any]:
     return Completed(message=f"{location}: {stages[-1]} is finished{told}")
 
 
-def wait_until_free(work: Callable[[], None]) -> None:
+def wait_until_free(work: Callable[[], Result]) -> Result:
     """Do the work on a run as soon as no other process is at it: one that was believed dead may still live.
 
     Raises RunHeldError when that takes too long.

@@ -1,0 +1,113 @@
+"""Prefect's database is locked, at the start or in mid-run, or stops under its server: the run ends all the same."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import rampforge, start
+from tests.fault_server import FaultServer
+from tests.prefect_cluster import POSTGRES, PREFECT, PrefectApi, find_port, run_postgres, run_process, wait_until
+from tests.sample_dump import write_dump
+from tests.test_llm_interruption import list_words, wait_for_calls
+from tests.test_llm_job import answer
+from tests.test_whole_job import SETTINGS, hash_shards
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> dict[str, str]:
+    """Where no server is named, and Prefect's home is our own."""
+    named = {"PREFECT_HOME": str(tmp_path / "prefect"), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+    return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | named
+
+
+@contextmanager
+def lock_database(home: Path) -> Iterator[None]:
+    """Another process writes and does not end: nobody else may write, which is what SQLite calls locked."""
+    with closing(sqlite3.connect(home / "prefect.db", timeout=60, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
+        database.execute("ROLLBACK")
+
+
+def check_finished(process: subprocess.Popen[str], model: FaultServer, said: str) -> None:
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    assert said in output
+    assert "Traceback" not in output
+    assert "ERROR" not in output, "nor is anything said of what Prefect could not tell"
+    assert model.asked.most_common(1)[0][1] == 1, "no call is paid for twice"
+
+
+def check_bytes(tmp_path: Path, words: list[str], prefect_server: Mapping[str, str]) -> None:
+    """The run has the bytes of one that nothing befell."""
+    (tmp_path / "run").rename(tmp_path / "befallen")
+    code, output = rampforge(prefect_server, *words)
+    assert code == 0, output
+    assert hash_shards(tmp_path / "befallen") == hash_shards(tmp_path / "run")
+
+
+def test_a_database_locked_at_the_start_is_left_alone(tmp_path: Path, alone: dict[str, str]) -> None:
+    home = Path(alone["PREFECT_HOME"])
+    subprocess.run([*PREFECT, "server", "database", "reset", "-y"], env=alone, check=True, capture_output=True)
+    with lock_database(home):
+        dump = str(write_dump(tmp_path / "towns.xml.bz2", towns=6))
+        process = start(alone, "run", dump, "--out", str(tmp_path), "--name", "run", *SETTINGS)
+        output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    assert "Prefect's own database is locked or broken" in output
+    assert "Traceback" not in output
+
+
+def test_a_broken_database_is_left_alone(tmp_path: Path, alone: dict[str, str]) -> None:
+    broken = Path(alone["PREFECT_HOME"]) / "prefect.db"
+    broken.parent.mkdir()
+    broken.write_bytes(b"no database " * 1000)
+    dump = str(write_dump(tmp_path / "towns.xml.bz2", towns=6))
+    code, output = rampforge(alone, "run", dump, "--out", str(tmp_path), "--name", "run", *SETTINGS)
+    assert code == 0, output
+    assert "Prefect's own database is locked or broken" in output
+    assert "Traceback" not in output
+    assert broken.read_bytes() == b"no database " * 1000
+
+
+def test_a_database_locked_in_mid_run_costs_no_call_and_no_row(
+    tmp_path: Path, alone: dict[str, str], prefect_server: Mapping[str, str]
+) -> None:
+    with FaultServer(latency=0.7) as model:
+        model.answer = answer
+        words = list_words(tmp_path, model.url)
+        process = start(alone, *words)
+        wait_for_calls(model, process, answered=6)
+        with lock_database(Path(alone["PREFECT_HOME"])):
+            check_finished(process, model, "Prefect's own database is locked or gone: the run goes on without it")
+        check_bytes(tmp_path, words, prefect_server)
+
+
+@pytest.mark.skipif(POSTGRES is None, reason="PostgreSQL is not installed (Debian: apt-get install postgresql)")
+def test_a_postgresql_that_stops_under_the_server_costs_no_call_and_no_row(
+    tmp_path: Path, alone: dict[str, str], prefect_server: Mapping[str, str]
+) -> None:
+    port = find_port()
+    url = f"http://127.0.0.1:{port}/api"
+    serve = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    with FaultServer(latency=0.7) as model, ExitStack() as stack:
+        model.answer = answer
+        words = list_words(tmp_path, model.url)
+        with run_postgres() as database:
+            on_it = alone | {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database}
+            stack.enter_context(run_process(serve, on_it, tmp_path / "server.log"))
+            wait_until("Prefect server", PrefectApi(url).is_up)
+            process = start(alone | {"PREFECT_API_URL": url}, *words)
+            wait_for_calls(model, process, answered=6)
+        check_finished(process, model, "is gone: the run goes on without it")  # it is up, without a database
+        assert (tmp_path / "run" / "logs" / "unreported.json").exists()
+        check_bytes(tmp_path, words, prefect_server)
