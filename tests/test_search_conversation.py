@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.search_server.conversation import KEEP_ALIVE, MOST_HEADERS, REQUEST_SECONDS, Conversation
-from pipeline.search_server.http_messages import Request, Response
+from pipeline.search_server.http_messages import Request, Response, Send
 
 
 class Wire(asyncio.Transport):
@@ -36,9 +36,12 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
-async def echo(request: Request) -> Response:
-    await asyncio.sleep(0)
-    return Response(200, f"{request.method} {request.path} ".encode() + request.body)
+def echo(request: Request, send: Send) -> None:
+    response = Response(200, f"{request.method} {request.path} ".encode() + request.body)
+    if len(request.body) % 2:  # some answers are there at once
+        send(response)
+    else:
+        asyncio.get_running_loop().call_soon(send, response)
 
 
 def talk(*pieces: bytes, then: Callable[[Conversation], None] = lambda conversation: None) -> tuple[Wire, int]:
@@ -103,6 +106,17 @@ def test_clients_that_close_keep_or_only_want_the_head() -> None:
     assert (statuses(wire), wire.closed) == ([200], True)
     wire, _ = talk(b"HEAD /x HTTP/1.1\r\nhost: h\r\n\r\n")
     assert wire.sent.endswith(b"content-length: 8\r\n\r\n")
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one() -> None:
+    wire, _ = talk(b"GET /x HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+    assert (statuses(wire), wire.closed) == ([200], True)
+    assert b"connection: close" in wire.sent
+
+
+def test_many_requests_at_once_are_no_burden() -> None:
+    wire, _ = talk(post(b"a") * 2000)
+    assert len(statuses(wire)) == 2000
 
 
 def test_the_silent_are_let_go() -> None:

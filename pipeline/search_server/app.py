@@ -15,7 +15,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import orjson
 from pydantic import ValidationError
@@ -23,9 +24,9 @@ from pydantic import ValidationError
 from pipeline.search.engine import SearchEngine, SearchRequest
 from pipeline.search.retrieve_wire import ENGINE_HEADER, RetrieveRequest, ZeroRequest, read_requests
 from pipeline.search_server.counters import CODES, Counters
-from pipeline.search_server.http_messages import Request, RequestError, Response
+from pipeline.search_server.http_messages import Request, RequestError, Response, Send
 from pipeline.search_server.protocol_page import draw_page, write_openapi
-from pipeline.search_server.query_queue import QueryQueue, QueueFullError
+from pipeline.search_server.query_queue import Found, QueryQueue, QueueFullError
 from pipeline.search_server.reply_writer import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
 from schemas.trajectories import SearchCall, SearchStatus
@@ -36,7 +37,9 @@ RETRY_AFTER = b"1"
 TEXT, PAGE = b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
 FAULTS = (SearchStatus.TIMEOUT, SearchStatus.ERROR)
 
-Handler = Callable[[Request], Awaitable[Response]]
+Question = RetrieveRequest | ZeroRequest
+Handler = Callable[[Request, Send], Response | None]
+"""Gives the answer, or none yet: then it is sent later."""
 
 
 class RetrievalApp:
@@ -58,25 +61,31 @@ class RetrievalApp:
             "/docs": ("GET", self._show_protocol),
         }
 
-    async def answer(self, request: Request) -> Response:
-        """The answer to one request."""
+    def answer(self, request: Request, send: Send) -> None:
+        """Send the answer to one request: at once, or when it is found."""
         self._counters.add("in flight")
         try:
-            response = await self._choose(request)(request)
-        except RequestError as error:
-            response = error.response
-        except QueueFullError:
-            what = f"{self._queue.waiting} queries wait already; try again"
-            response = RequestError(503, what, {b"retry-after": RETRY_AFTER}).response
-        except Exception:
-            log.exception("a search request failed")
-            response = RequestError(500, "the search failed; the server's log says why").response
-        finally:
-            self._counters.add("in flight", -1.0)
-            self._counters.put("waiting", self._queue.waiting)
+            response = self._choose(request)(request, send)
+        except Exception as error:
+            response = self._explain(error)
+        if response is not None:
+            self._finish(response, send)
+
+    def _finish(self, response: Response, send: Send) -> None:
+        self._counters.add("in flight", -1.0)
+        self._counters.put("waiting", self._queue.waiting)
         if response.status in CODES:
             self._counters.add(f"code {response.status}")
-        return response
+        send(response)
+
+    def _explain(self, error: Exception) -> Response:
+        if isinstance(error, RequestError):
+            return error.response
+        if isinstance(error, QueueFullError):
+            what = f"{self._queue.waiting} queries wait already; try again"
+            return RequestError(503, what, {b"retry-after": RETRY_AFTER}).response
+        log.error("a search request failed", exc_info=error)
+        return RequestError(500, "the search failed; the server's log says why").response
 
     def _choose(self, request: Request) -> Handler:
         path, method = request.path, request.method
@@ -93,44 +102,52 @@ class RetrievalApp:
                 )
         return handler
 
-    async def _retrieve(self, request: Request) -> Response:
-        time = asyncio.get_running_loop().time
-        started = time()
+    def _retrieve(self, request: Request, send: Send) -> Response | None:
+        started = asyncio.get_running_loop().time()
         asked = read_question(request.body)
-        if isinstance(asked, ZeroRequest):
-            (call,) = await self._search([SearchRequest(asked.query)], asked.top_k, tell_faults=False)
-            body = self._replies.write_zerosearch(call)
-        else:
-            calls = await self._search(_read_searches(asked), asked.topk, asked.details)
-            body = self._replies.write_result(calls, asked.return_scores, asked.details)
-        self._counters.time(time() - started)
-        return Response(200, body, headers=self._headers)
+        k = asked.top_k if isinstance(asked, ZeroRequest) else asked.topk
+        tell = partial(self._retrieve_later, asked, started, send)
+        calls = self._queue.search(_read_searches(asked), k or self._settings.k, tell)
+        return None if calls is None else self._write_reply(asked, started, calls)
 
-    async def _search(self, requests: Sequence[SearchRequest], k: int | None, tell_faults: bool) -> list[SearchCall]:
-        """The calls. Raises RequestError for a failed one, where the reply has no place to tell of it."""
-        calls = await self._queue.search(requests, k or self._settings.k)
+    def _retrieve_later(self, asked: Question, started: float, send: Send, found: Found) -> None:
+        try:
+            if isinstance(found, Exception):
+                raise found
+            response = self._write_reply(asked, started, found)
+        except Exception as error:
+            response = self._explain(error)
+        self._finish(response, send)
+
+    def _write_reply(self, asked: Question, started: float, calls: Sequence[SearchCall]) -> Response:
+        """The reply. Raises RequestError for a failed search, where the reply has no place to tell of it."""
         for call in calls:
             self._counters.add(f"status {call.status}")
             self._counters.add("documents", len(call.hits))
         failed = [(i, call.detail) for i, call in enumerate(calls) if call.status in FAULTS]
-        if failed and not tell_faults:
+        if failed and (isinstance(asked, ZeroRequest) or not asked.details):
             raise RequestError(502, f"the search of {len(failed)} queries failed; query {failed[0][0]}: {failed[0][1]}")
-        return calls
+        if isinstance(asked, ZeroRequest):
+            body = self._replies.write_zerosearch(calls[0])
+        else:
+            body = self._replies.write_result(calls, asked.return_scores, asked.details)
+        self._counters.time(asyncio.get_running_loop().time() - started)
+        return Response(200, body, headers=self._headers)
 
-    async def _tell_health(self, request: Request) -> Response:
+    def _tell_health(self, request: Request, send: Send) -> Response:
         return Response(200, orjson.dumps({"status": "ok", "engine": self._engine.fingerprint}))
 
-    async def _tell_counts(self, request: Request) -> Response:
+    def _tell_counts(self, request: Request, send: Send) -> Response:
         return Response(200, self._counters.write().encode(), TEXT)
 
-    async def _tell_protocol(self, request: Request) -> Response:
+    def _tell_protocol(self, request: Request, send: Send) -> Response:
         return Response(200, write_openapi(self._settings))
 
-    async def _show_protocol(self, request: Request) -> Response:
+    def _show_protocol(self, request: Request, send: Send) -> Response:
         return Response(200, draw_page(self._settings).encode(), PAGE)
 
 
-def read_question(body: bytes) -> RetrieveRequest | ZeroRequest:
+def read_question(body: bytes) -> Question:
     """What is asked. Raises RequestError that says what is wrong with it."""
     try:
         asked = orjson.loads(body)
@@ -148,7 +165,9 @@ def read_question(body: bytes) -> RetrieveRequest | ZeroRequest:
         raise RequestError(422, f"{where}: {faults[0]['msg']}{more}") from None
 
 
-def _read_searches(asked: RetrieveRequest) -> list[SearchRequest]:
+def _read_searches(asked: Question) -> list[SearchRequest]:
+    if isinstance(asked, ZeroRequest):
+        return [SearchRequest(asked.query)]
     try:
         return read_requests(asked)
     except ValueError as error:

@@ -1,7 +1,7 @@
 """One client's connection: HTTP/1.1 as far as a retrieval server needs it, on asyncio's own protocol.
 
 General servers make every request pay for what few need: between two requests of a client that waits for each answer,
-that is most of a worker's time. Here a request costs one parse, one task and one write.
+that is most of a worker's time. Here a request costs one parse and one write.
 
 Promises: requests are answered in the order they came, one at a time; what is no HTTP, too long or too slow is answered
 with the reason, and the connection closed; a client that does not read its answers is not read from.
@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import cast
 
 import httptools
 
-from pipeline.search_server.http_messages import Request, RequestError, Response, write_response
+from pipeline.search_server.http_messages import Request, RequestError, Response, Send, write_response
 
 KEEP_ALIVE = 75.0
 """Seconds an idle connection is kept: longer than clients keep theirs, so that none is closed under a request."""
@@ -27,7 +27,7 @@ MOST_HEADERS = 64 << 10
 MOST_AHEAD = 16
 """Requests that a client may send before it has the first answer; more are read later."""
 
-Answer = Callable[[Request], Awaitable[Response]]
+Answer = Callable[[Request, Send], None]
 
 
 class Conversation(asyncio.Protocol):
@@ -40,9 +40,10 @@ class Conversation(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
-        self._work: asyncio.Task[None] | None = None
+        self._asked: Request | None = None
+        """What is owed an answer now."""
         self._since = self._loop.time()
-        self._coming = self._paused = self._ending = False
+        self._coming = self._paused = self._ending = self._going = False
         self._transport: asyncio.Transport
         self._begin()
 
@@ -75,18 +76,19 @@ class Conversation(asyncio.Protocol):
             self._refuse(error.__context__ if isinstance(error.__context__, RequestError) else _NOT_HTTP)
         except httptools.HttpParserError:
             self._refuse(_NOT_HTTP)
+        self._go_on()
 
     def look(self, now: float) -> None:
         """End the conversation where the client has been silent for too long."""
         if self._coming and now - self._since > REQUEST_SECONDS:
             self._refuse(RequestError(408, f"the request did not come in within {REQUEST_SECONDS:g} s"))
-        elif now - self._since > KEEP_ALIVE and self._work is None and not self._waiting:
+        elif now - self._since > KEEP_ALIVE and self._asked is None and not self._waiting:
             self._transport.close()
 
     def finish(self) -> None:
         """End the conversation as soon as the requests that have come in are answered."""
         self._ending = True
-        if self._work is None and not self._waiting:
+        if self._asked is None and not self._waiting:
             self._transport.close()
 
     def on_message_begin(self) -> None:
@@ -128,7 +130,6 @@ class Conversation(asyncio.Protocol):
         self._waiting.append(Request(method, path.decode("latin-1"), self._headers, bytes(self._body), keep))
         if len(self._waiting) == MOST_AHEAD:
             self._transport.pause_reading()
-        self._go_on()
 
     def _begin(self) -> None:
         self._url, self._body, self._head_size = b"", bytearray(), 0
@@ -151,13 +152,18 @@ class Conversation(asyncio.Protocol):
             self._transport.close()
 
     def _go_on(self) -> None:
-        if self._work is None and self._waiting and not self._paused:
-            self._work = self._loop.create_task(self._reply(self._waiting.popleft()))
+        """Have the next requests answered. Only the outermost call does: a thousand answers are no thousand frames."""
+        if self._going:
+            return
+        self._going = True
+        while self._asked is None and self._waiting and not self._paused:
+            self._asked = self._waiting.popleft()
+            self._answer(self._asked, self._reply)
+        self._going = False
 
-    async def _reply(self, request: Request) -> None:
-        response = await self._answer(request)
-        self._work, self._since = None, self._loop.time()
-        if self._transport.is_closing():
+    def _reply(self, response: Response) -> None:
+        request, self._asked, self._since = self._asked, None, self._loop.time()
+        if request is None or self._transport.is_closing():
             return
         keep = request.keep and not (self._ending and not self._waiting)
         self._transport.write(write_response(response, request.method == "HEAD", keep))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -33,6 +33,9 @@ class Response:
     body: bytes
     kind: bytes = JSON
     headers: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+Send = Callable[[Response], None]
 
 
 class RequestError(Exception):

@@ -1,17 +1,17 @@
 """The line before an engine, in one worker.
 
 Promises: first come, first served; never more queries wait than allowed, unless a single request brings them; what
-finds nobody in line is searched at once, but once a turn of the event loop, so that the line forms under load; the
-loop gets its turn twice a millisecond or after each search, whichever is later, so that answers leave and new requests
-are heard, or turned away, while a long batch is worked on. A core does one search at a time anyway: nothing is won by
-threads.
+finds nobody in line is searched on the spot, until half a millisecond of the event loop's time has gone into that; what
+comes then forms the line. The loop gets its turn twice a millisecond or after each search, whichever is later, so that
+answers leave and new requests are heard, or turned away, while a long batch is worked on. A core does one search at a
+time anyway: nothing is won by threads.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.search.engine import SearchEngine, SearchRequest
@@ -20,6 +20,10 @@ from schemas.trajectories import SearchCall
 TURN_SECONDS = 0.0005
 """Longer turns cost latency: four times this doubled the 99th percentile at half load; none at all costs a tenth of
 the throughput."""
+
+Found = list[SearchCall] | Exception
+Tell = Callable[[Found], None]
+"""Hears what was found, or why nothing was; raises nothing."""
 
 
 class QueueFullError(Exception):
@@ -32,7 +36,7 @@ class _Order:
 
     requests: Sequence[SearchRequest]
     k: int
-    future: asyncio.Future[list[SearchCall]]
+    tell: Tell
     calls: list[SearchCall] = field(default_factory=list)
 
 
@@ -45,46 +49,56 @@ class QueryQueue:
         self._most = most
         self._gather = gather
         self._orders: deque[_Order] = deque()
-        self._work: asyncio.Task[None] | None = None
-        self._turn_taken = False
+        self._turn_ends: float | None = None
+        """When the searches on the spot end; None: the loop has had its turn since the last of them."""
         self.waiting = 0
         """Queries not searched yet."""
 
-    async def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
-        """A call for each request, in order. Raises QueueFullError."""
+    def search(self, requests: Sequence[SearchRequest], k: int, tell: Tell) -> list[SearchCall] | None:
+        """A call for each request, in order; None where they are in line: `tell` hears of them.
+
+        Raises QueueFullError, and what the engine raises.
+        """
         if not requests:
             return []
-        if self._work is None and not self._turn_taken and len(requests) <= self._gather:
-            # Nobody is in line: a task and two turns of the event loop would cost a good part of the search.
-            self._turn_taken = True
-            asyncio.get_running_loop().call_soon(self._give_turn)
+        if len(requests) <= self._gather and self._is_free():
             return self._engine.search(requests, k)
         if self.waiting and self.waiting + len(requests) > self._most:
             raise QueueFullError
-        order = _Order(requests, k, asyncio.get_running_loop().create_future())
-        self._orders.append(order)
+        self._orders.append(_Order(requests, k, tell))
         self.waiting += len(requests)
-        if self._work is None:
-            self._work = asyncio.create_task(self._drain())
-        return await order.future
+        self._begin_turn()
+        return None
 
-    def _give_turn(self) -> None:
-        self._turn_taken = False
+    def _is_free(self) -> bool:
+        """Whether what comes now is searched on the spot: that saves the wait, and a good part of a search's cost."""
+        return not self._orders and asyncio.get_running_loop().time() < self._begin_turn()
 
-    async def _drain(self) -> None:
-        time = asyncio.get_running_loop().time
-        turn_ends = time() + TURN_SECONDS
-        try:
-            while self._orders:
-                self._step()
-                if time() >= turn_ends:
-                    await asyncio.sleep(0)
-                    turn_ends = time() + TURN_SECONDS
-        finally:
-            self._work = None
+    def _begin_turn(self) -> float:
+        if self._turn_ends is None:
+            loop = asyncio.get_running_loop()
+            self._turn_ends = loop.time() + TURN_SECONDS
+            loop.call_soon(self._work)
+        return self._turn_ends
 
-    def _step(self) -> None:
-        """One batch: the next queries in line that want the same number of hits."""
+    def _work(self) -> None:
+        """Search for those in line, for a turn. They hear of it at its end: to wake their clients one by one would
+        take a good part of it."""
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + TURN_SECONDS
+        done: list[tuple[_Order, Found]] = []
+        while self._orders:
+            done += self._step()
+            if loop.time() >= ends:
+                break
+        for order, found in done:
+            order.tell(found)
+        self._turn_ends = None
+        if self._orders:
+            self._begin_turn()
+
+    def _step(self) -> list[tuple[_Order, Found]]:
+        """One batch: the next queries in line that want the same number of hits. Who of them has got all."""
         k = self._orders[0].k
         batch: list[SearchRequest] = []
         shares: list[tuple[_Order, int]] = []
@@ -102,12 +116,10 @@ class QueryQueue:
             for order, count in shares:
                 self.waiting -= len(order.requests) - len(order.calls) - count
                 self._orders.remove(order)
-                if not order.future.done():
-                    order.future.set_exception(error)
-            return
+            return [(order, error) for order, _ in shares]
         for order, count in shares:
             order.calls += [next(calls) for _ in range(count)]
-            if len(order.calls) == len(order.requests):
-                self._orders.popleft()
-                if not order.future.done():  # a client may have gone away
-                    order.future.set_result(order.calls)
+        whole = [order for order, _ in shares if len(order.calls) == len(order.requests)]
+        for _ in whole:
+            self._orders.popleft()
+        return [(order, order.calls) for order in whole]

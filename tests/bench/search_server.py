@@ -41,6 +41,9 @@ CLIENTS = 64
 WORKERS = 2
 ROUNDS = 3
 SECONDS = 6.0
+REST = 2.0
+"""Seconds before each load. What else the machine has to do waits while a load goes ahead of it, and the kernel lets it
+in by force for up to 50 ms of a second: it has its turn now, instead of in the middle of the next load."""
 KILL_SECONDS = 30.0
 KILL_RATE = 200.0
 """Requests a second while a worker is killed: little, so that what is lost is lost to the kill."""
@@ -90,6 +93,7 @@ def serve_ours(index: Path) -> Iterator[int]:
 
 def put_load(load: Load) -> Row:
     """The figures of a load, and the CPU time of all children but the loader while it lasted, for each request."""
+    time.sleep(REST)
     before = _children_cpu()
     loader = start_load(load)
     figures = finish_load(loader)
