@@ -35,9 +35,10 @@ from tests.bench.mock_endpoint import serve_mock
 from tests.bench.policy_load import TURNS, list_passages, list_stretches, load_model
 from tests.trajectory_samples import make_task
 
-WAVES, LATENCY, ROUNDS = 4, 0.7, 3
+WAVES, LATENCY, ROUNDS = 10, 0.7, 3
 LOADS = (64, 256)
-"""Attempts at once, of which there are `WAVES` times as many. The larger is some 30,000 tokens a second."""
+"""Attempts at once, of which there are `WAVES` times as many, so that the rush at the start, when all are tokenised at
+once, is a small part of it. The larger is some 30,000 tokens a second."""
 
 
 class Shelf:

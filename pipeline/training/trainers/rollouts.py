@@ -170,7 +170,8 @@ class SearchRollouts:
     def encode(self, text: str) -> list[int]:
         """Tokens of a text by itself."""
         if self._backend is not None:
-            ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+            # Offsets, which `encode` works out too, would take a fifth of the time.
+            ids: list[int] = self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
             return ids
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
