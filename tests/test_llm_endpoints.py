@@ -57,7 +57,9 @@ def test_mixed_faults_lose_nothing() -> None:
         return ["500", "429 soon", "reset", "malformed"][int(dice * 20)] if dice < 0.2 else "ok"
 
     with FaultServer(cue, latency=0.005) as server:
-        replies = ask_all(make_config(server.url, max_in_flight=32), number(200))
+        # None of these faults is a silence: a machine that stands still for a while must not look like one.
+        limits = QUICK.model_copy(update={"deadline": 60, "min_deadline": 60})
+        replies = ask_all(make_config(server.url, limits=limits, max_in_flight=32), number(200))
     assert [reply.text for reply in replies] == [f"echo q{i}" for i in range(200)]
     assert server.most_in_flight <= 32
     assert max(server.answered.values()) == 1
