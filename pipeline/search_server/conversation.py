@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableSet
 from typing import cast
 
 import httptools
@@ -33,7 +33,7 @@ Answer = Callable[[Request, Send], None]
 class Conversation(asyncio.Protocol):
     """Talks with one client; entered among `others` while it lasts."""
 
-    def __init__(self, answer: Answer, most_body: int, others: set[Conversation]) -> None:
+    def __init__(self, answer: Answer, most_body: int, others: MutableSet[Conversation]) -> None:
         self._answer = answer
         self._most_body = most_body
         self._others = others

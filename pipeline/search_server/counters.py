@@ -1,4 +1,5 @@
-"""What a server counts, for Prometheus: one row of shared memory a worker, written by that worker alone.
+"""What a server counts, for Prometheus and for the workers: one row of shared memory a worker, written by that worker;
+others may only foresee what it will write next.
 
 Promises: any worker tells the sums over all of them; counts outlive the death of the worker that made them.
 """
@@ -26,6 +27,7 @@ COLUMNS = (
     "documents",
     "waiting",
     "in flight",
+    "connections",
     "up",
     "restarts",
 )
@@ -48,6 +50,7 @@ class Counters:
         """A worker starts on this row: what counts the present begins anew."""
         self.put("waiting", 0.0)
         self.put("in flight", 0.0)
+        self.put("connections", 0.0)
         self.put("up", 1.0)
 
     def add(self, name: str, amount: float = 1.0) -> None:
@@ -57,6 +60,18 @@ class Counters:
     def put(self, name: str, value: float) -> None:
         """Say how things are."""
         self._memory[self._start + PLACES[name]] = value
+
+    def find_idlest(self, name: str) -> tuple[int, float]:
+        """Row and value of the worker that is up and has the least of something; this one where none has less."""
+        own = self._start // len(COLUMNS)
+        ups, values = self._memory[PLACES["up"] :: len(COLUMNS)], self._memory[PLACES[name] :: len(COLUMNS)]
+        up = [row for row, flag in enumerate(ups) if flag]
+        row = min(up, key=lambda row: (values[row], row != own), default=own)
+        return row, values[row]
+
+    def foresee(self, name: str, row: int, value: float) -> None:
+        """What another worker will soon say of itself."""
+        self._memory[row * len(COLUMNS) + PLACES[name]] = value
 
     def time(self, seconds: float) -> None:
         """A search request took so long."""
@@ -91,6 +106,7 @@ class Counters:
         for name, place, text in (
             ("queries_waiting", "waiting", "Queries that wait for a search."),
             ("requests_in_flight", "in flight", "Requests under way."),
+            ("connections", "connections", "Open connections of clients."),
             ("workers", "up", "Worker processes that answer."),
         ):
             yield from self._describe(name, "gauge", text)

@@ -1,8 +1,9 @@
 """Keeps the workers of a search server alive.
 
-Each worker has a socket of its own at the same address, among which the kernel spreads connections. The sockets belong
-to this process: connections that come while a worker is being started again wait for it, and only those it held when it
-died are reset, which clients answer by asking again (a search changes nothing, so it may always be repeated).
+Each worker has a socket of its own at the same address, among which the kernel spreads connections; workers even out
+what chance leaves uneven (`reception`). The sockets belong to this process: connections that come while a worker is
+being started again wait for it, and only those it held when it died are reset, which clients answer by asking again (a
+search changes nothing, so it may always be repeated).
 Elsewhere than on Linux, where the kernel does not spread them, all workers share one socket.
 """
 
@@ -21,7 +22,7 @@ from multiprocessing.context import SpawnProcess
 from pipeline.errors import RampforgeError
 from pipeline.search_server.counters import Counters, share_memory
 from pipeline.search_server.settings import ServerSettings
-from pipeline.search_server.worker import READY, run_worker
+from pipeline.search_server.worker import READY, Doors, run_worker
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,10 @@ class SearchServerError(RampforgeError):
 
 
 class Workstation:
-    """A worker's place: its socket, its row of counts, and the process that works there now."""
+    """A worker's place: its sockets, its row of counts, and the process that works there now."""
 
-    def __init__(self, settings: ServerSettings, listener: socket.socket, counters: Counters) -> None:
-        self.listener = listener
+    def __init__(self, settings: ServerSettings, doors: Doors, counters: Counters) -> None:
+        self.doors = doors
         self.ready = False
         self._settings = settings
         self._counters = counters
@@ -59,7 +60,7 @@ class Workstation:
         """Start a process here."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        arguments = (self._settings, self.listener, self._counters, theirs)
+        arguments = (self._settings, self.doors, self._counters, theirs)
         self._process = context.Process(target=run_worker, args=arguments, name="search worker", daemon=True)
         self._process.start()
         theirs.close()
@@ -110,7 +111,8 @@ class Workstation:
                 self._process.kill()
                 self._process.join()
         self._drop()
-        self.listener.close()
+        for door in (self.doors.listener, self.doors.inbox):
+            door.close()
 
     def ask_to_stop(self) -> None:
         """Tell the process to finish what is under way and end."""
@@ -125,7 +127,14 @@ class SearchServer:
         listeners = open_listeners(settings.host, settings.port, settings.workers)
         self.port: int = listeners[0].getsockname()[1]
         memory = share_memory(multiprocessing.get_context("spawn"), settings.workers)
-        self.places = [Workstation(settings, listener, Counters(memory, row)) for row, listener in enumerate(listeners)]
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in listeners]
+        self._outboxes = [outbox for _, outbox in pairs]
+        for outbox in self._outboxes:
+            outbox.setblocking(False)
+        self.places = [
+            Workstation(settings, Doors(listener, inbox, self._outboxes), Counters(memory, row))
+            for row, (listener, (inbox, _)) in enumerate(zip(listeners, pairs, strict=True))
+        ]
         self._stopping = threading.Event()
 
     def __enter__(self) -> SearchServer:
@@ -139,6 +148,8 @@ class SearchServer:
         deadline = time.monotonic() + STOP_SECONDS
         for place in self.places:
             place.stop(deadline)
+        for outbox in self._outboxes:
+            outbox.close()
 
     @property
     def ready(self) -> bool:

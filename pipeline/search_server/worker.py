@@ -7,6 +7,8 @@ import gc
 import logging
 import signal
 import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -15,6 +17,7 @@ from pipeline.llm.async_stage import new_event_loop
 from pipeline.search_server.app import RetrievalApp
 from pipeline.search_server.conversation import Conversation
 from pipeline.search_server.counters import Counters
+from pipeline.search_server.reception import Reception
 from pipeline.search_server.settings import ServerSettings
 
 GRACE = 10
@@ -25,7 +28,17 @@ POLL_SECONDS = 0.02
 READY = "ready"
 
 
-def run_worker(settings: ServerSettings, listener: socket.socket, counters: Counters, parent: Connection) -> None:
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """By which connections come to a worker."""
+
+    listener: socket.socket
+    inbox: socket.socket
+    outboxes: Sequence[socket.socket]
+    """The ways to the inboxes of all workers."""
+
+
+def run_worker(settings: ServerSettings, doors: Doors, counters: Counters, parent: Connection) -> None:
     """Work until the end. What stops it from starting is told to the parent in words."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -39,28 +52,30 @@ def run_worker(settings: ServerSettings, listener: socket.socket, counters: Coun
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(app, settings.max_body, listener, parent))
+        runner.run(_serve(app, settings.max_body, doors, counters, parent))
 
 
-async def _serve(app: RetrievalApp, most_body: int, listener: socket.socket, parent: Connection) -> None:
+async def _serve(app: RetrievalApp, most_body: int, doors: Doors, counters: Counters, parent: Connection) -> None:
     """Serve; tell the parent when requests are heard, and stop when it is gone or a signal says so."""
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    clients: set[Conversation] = set()
-    server = await loop.create_server(partial(Conversation, app.answer, most_body, clients), sock=listener)
+    talk = partial(Conversation, app.answer, most_body)
+    reception = Reception(doors.listener, doors.inbox, doors.outboxes, counters, talk)
+    reception.open()
     loop.add_reader(parent.fileno(), stopping.set)  # it never writes: what can be read is its end
     parent.send(READY)
     while not await _wait_for(stopping, LOOK_SECONDS):
-        for client in tuple(clients):
+        for client in reception.clients:
             client.look(loop.time())
     loop.remove_reader(parent.fileno())
-    server.close()
-    for client in tuple(clients):
+    reception.close()
+    doors.listener.close()
+    for client in reception.clients:
         client.finish()
     ends = loop.time() + GRACE
-    while clients and loop.time() < ends:
+    while reception.clients and loop.time() < ends:
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -1,0 +1,142 @@
+"""Connections are evened out between workers, and none is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import pytest
+
+from pipeline.llm.async_stage import new_event_loop
+from pipeline.search_server.conversation import Conversation
+from pipeline.search_server.counters import Counters, share_memory
+from pipeline.search_server.http_messages import Request, Response, Send
+from pipeline.search_server.reception import UNEVEN, Reception
+
+Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class House:
+    """Some workers' receptions in one process; who answers says so."""
+
+    def __init__(self, stack: ExitStack, workers: int) -> None:
+        memory = share_memory(multiprocessing.get_context("spawn"), workers)
+        self.counters = [Counters(memory, row) for row in range(workers)]
+        self.listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(workers)]
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
+        self.inboxes = [stack.enter_context(inbox) for inbox, _ in pairs]
+        self.outboxes = [stack.enter_context(outbox) for _, outbox in pairs]
+        self.receptions: dict[int, Reception] = {}
+        for outbox in self.outboxes:
+            outbox.setblocking(False)
+
+    def open(self, row: int) -> None:
+        """Start a worker."""
+        talk = partial(Conversation, partial(answer, row), 1000)
+        self.counters[row].begin()
+        doors = self.listeners[row], self.inboxes[row], self.outboxes
+        self.receptions[row] = Reception(*doors, self.counters[row], talk)
+        self.receptions[row].open()
+
+    def held(self) -> list[int]:
+        """Connections of each worker."""
+        return [len(reception.clients) for _, reception in sorted(self.receptions.items())]
+
+    async def connect(self, row: int, count: int) -> list[Client]:
+        """Clients whom the kernel brings to one worker."""
+        port = self.listeners[row].getsockname()[1]
+        return [await asyncio.open_connection("127.0.0.1", port) for _ in range(count)]
+
+
+def answer(row: int, request: Request, send: Send) -> None:
+    send(Response(200, str(row).encode()))
+
+
+@contextmanager
+def run_house(workers: int) -> Iterator[tuple[House, asyncio.Runner]]:
+    with ExitStack() as stack, asyncio.Runner(loop_factory=new_event_loop) as runner:
+        house = House(stack, workers)
+        yield house, runner
+
+
+async def ask(client: Client) -> int:
+    """Who answers a client."""
+    reader, writer = client
+    writer.write(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert head.startswith(b"HTTP/1.1 200")
+    return int(await reader.readexactly(1))
+
+
+async def until(true: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if true():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never came true")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_however_they_come_connections_are_spread_evenly(workers: int) -> None:
+    async def run(house: House) -> None:
+        for row in range(workers):
+            house.open(row)
+        clients = await house.connect(0, 30) + await house.connect(workers - 1, 10)
+        await until(lambda: sum(house.held()) == 40)
+        assert max(house.held()) - min(house.held()) <= UNEVEN
+        answered = await asyncio.gather(*map(ask, clients))
+        assert [answered.count(row) for row in range(workers)] == house.held(), "by whom they are held"
+        assert await asyncio.gather(*map(ask, clients)) == answered, "and they stay there"
+        for _, writer in clients:
+            writer.close()
+        await until(lambda: sum(house.held()) == 0)
+        assert all(counters.find_idlest("connections")[1] == 0 for counters in house.counters)
+
+    with run_house(workers) as (house, runner):
+        runner.run(run(house))
+
+
+def test_a_worker_that_is_down_is_given_nothing_new_and_what_it_was_given_waits() -> None:
+    async def run(house: House) -> None:
+        house.open(0)
+        house.counters[1].begin()  # it is believed to be up, and dies before it looks into its inbox
+        clients = await house.connect(0, 8)
+        await until(lambda: house.held() == [4])
+        house.counters[1].put("up", 0.0)
+        clients += await house.connect(0, 8)
+        await until(lambda: house.held() == [12])
+        house.open(1)
+        assert sorted(await asyncio.gather(*map(ask, clients))) == [0] * 12 + [1] * 4
+
+    with run_house(2) as (house, runner):
+        runner.run(run(house))
+
+
+def test_what_cannot_be_handed_over_is_kept() -> None:
+    async def run(house: House) -> None:
+        house.open(0)
+        house.counters[1].begin()
+        house.inboxes[1].close()
+        clients = await house.connect(0, 6)
+        assert await asyncio.gather(*map(ask, clients)) == [0] * 6
+
+    with run_house(2) as (house, runner):
+        runner.run(run(house))
+
+
+def test_a_client_that_has_gone_before_it_is_welcomed_leaves_nothing_behind() -> None:
+    async def run(house: House) -> None:
+        house.open(0)
+        for _, writer in await house.connect(0, 10):
+            writer.transport.abort()
+        client = (await house.connect(0, 1))[0]
+        assert await ask(client) == 0
+        await until(lambda: house.held() == [1])
+        assert house.counters[0].find_idlest("connections") == (0, 1.0)
+
+    with run_house(1) as (house, runner):
+        runner.run(run(house))
