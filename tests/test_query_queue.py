@@ -67,12 +67,11 @@ def test_each_request_is_told_of_its_own_queries_once(
 ) -> None:
     async def run() -> None:
         now = [0.0]
-        asyncio.get_running_loop().time = lambda: now[0]  # type: ignore[method-assign]  # a clock of the test's own
 
         def pass_time() -> None:
             now[0] += 2 * TURN_SECONDS if slow else 0.0
 
-        queue, answers = QueryQueue(Engine(pass_time), 1000, gather), [list[Found]() for _ in asked]
+        queue, answers = QueryQueue(Engine(pass_time), 1000, gather, lambda: now[0]), [list[Found]() for _ in asked]
         for (queries, k), told in zip(asked, answers, strict=True):
             ask(queue, queries, told, k)
         await let_work(queue)
@@ -85,13 +84,12 @@ def test_each_request_is_told_of_its_own_queries_once(
 
 def test_only_half_a_millisecond_goes_into_searches_on_the_spot() -> None:
     async def run() -> None:
-        loop, now, told = asyncio.get_running_loop(), [0.0], list[Found]()
-        loop.time = lambda: now[0]  # type: ignore[method-assign]  # a clock of the test's own
+        now, told = [0.0], list[Found]()
 
         def pass_time() -> None:
             now[0] += TURN_SECONDS * 0.4
 
-        queue = QueryQueue(Engine(pass_time), 1000)
+        queue = QueryQueue(Engine(pass_time), 1000, clock=lambda: now[0])
         for name in "abcde":
             ask(queue, [name], told)
         assert (read_answers(told), queue.waiting) == ([["a"], ["b"], ["c"]], 2)
@@ -106,14 +104,13 @@ def test_only_half_a_millisecond_goes_into_searches_on_the_spot() -> None:
 
 def test_the_loop_has_its_turn_after_each_long_search_and_nobody_is_passed_by() -> None:
     async def run() -> None:
-        loop, now, told = asyncio.get_running_loop(), [0.0], list[Found]()
-        loop.time = lambda: now[0]  # type: ignore[method-assign]  # a clock of the test's own
+        now, told = [0.0], list[Found]()
 
         def pass_time() -> None:
             now[0] += 1.0
 
         engine = Engine(pass_time)
-        queue = QueryQueue(engine, 1000)
+        queue = QueryQueue(engine, 1000, clock=lambda: now[0])
         ask(queue, ["a", "b", "c"], told)
         for turn in (1, 2, 3):
             await asyncio.sleep(0)
