@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import resource
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -137,6 +139,35 @@ def test_a_client_that_has_gone_before_it_is_welcomed_leaves_nothing_behind() ->
         assert await ask(client) == 0
         await until(lambda: house.held() == [1])
         assert house.counters[0].find_idlest("connections") == (0, 1.0)
+
+    with run_house(1) as (house, runner):
+        runner.run(run(house))
+
+
+def test_a_door_without_room_rests_and_stays_shut_once_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.search_server.reception.REST_SECONDS", 0.05)
+
+    async def run(house: House) -> None:
+        house.open(0)
+        (client,) = await house.connect(0, 1)
+        await until(lambda: house.held() == [1])
+        knocking = socket.create_connection(("127.0.0.1", house.listeners[0].getsockname()[1]))
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+        try:
+            await asyncio.sleep(0.2)
+            assert await ask(client) == 0
+            assert house.held() == [1]
+            house.receptions[0].close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        await asyncio.sleep(0.2)
+        assert house.held() == [1]
+        house.receptions[0].open()
+        await until(lambda: house.held() == [2])
+        knocking.close()
 
     with run_house(1) as (house, runner):
         runner.run(run(house))

@@ -78,6 +78,7 @@ class Reception:
         self._talk = talk
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[object]] = set()
+        self._rest: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
         """Take clients in from now on."""
@@ -87,6 +88,8 @@ class Reception:
 
     def close(self) -> None:
         """Take no more."""
+        if self._rest is not None:
+            self._rest.cancel()
         for door, _ in self._doors:
             self._loop.remove_reader(door.fileno())
 
@@ -103,7 +106,7 @@ class Reception:
                 return
             except OSError:  # no file is left for it: asked at once again, it would be the same
                 self.close()
-                self._loop.call_later(REST_SECONDS, self._watch)
+                self._rest = self._loop.call_later(REST_SECONDS, self._watch)
                 return
             if not self._pass_on(connection):
                 self._welcome(connection)
