@@ -98,10 +98,8 @@ def write_pages(path: Path, shards: int, tasks: int) -> None:
     rng = random.Random(0)
     with path.open("wb") as file:
         for _ in range(shards * tasks):
-            town, words = (
-                make_name(rng, "ton"),
-                [make_name(rng, "".join(rng.choices(SYLLABLES, k=2))).lower() for _ in range(40)],
-            )
+            town = make_name(rng, "ton")
+            words = [make_name(rng, "".join(rng.choices(SYLLABLES, k=2))).lower() for _ in range(40)]
             text = f"{town} is a market town known for {' '.join(words[:20])}. "
             text += f"Its stone bridge was built in {rng.randrange(1500, 1950)} by {make_name(rng, 'son')}, "
             text += f"and its mill, with {' '.join(words[20:])}, employs {rng.randrange(100, 9000)} people."
