@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from unittest import mock
 
 import bm25s
 import numpy as np
@@ -81,6 +82,21 @@ def test_equal_scores_come_in_row_order_and_batches_do_not_matter(tmp_path: Path
     (alone,) = engine.search([SearchRequest("river")], 10)
     assert [hit.passage_id for hit in alone.hits] == [p.passage_id for p in twins[::2][:10]]
     assert engine.search([SearchRequest("bridge"), SearchRequest("river")], 10)[1] == alone
+
+
+@given(st.data())
+def test_sorting_few_postings_finds_what_going_through_all_passages_finds(
+    engine: Bm25Engine, passages: list[Passage], data: st.DataObject
+) -> None:
+    words = data.draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=20))
+    source, hide = data.draw(st.sampled_from(passages)), data.draw(st.sampled_from(HideMode))
+    request = SearchRequest(" ".join(words), hide, source.passage_id, source.page_id)
+    k = data.draw(st.integers(1, 201))
+    found = []
+    for share in (0.0, float("inf")):
+        with mock.patch("pipeline.search.bm25.FEW", share):
+            found += engine.search([request], k)
+    assert found[0] == found[1]
 
 
 def test_reading_back(engine: Bm25Engine, passages: list[Passage]) -> None:

@@ -29,6 +29,8 @@ from schemas.search_config import SearchConfig
 from schemas.trajectories import Hit, SearchCall
 
 NEAR_BEST = 0.4
+FEW = 1 / 50
+"""Below this share of postings to passages it is cheaper to sort the postings than to go through all passages."""
 
 
 def build_index(
@@ -99,19 +101,37 @@ class Bm25Engine:
         numbers = [number for number in found if number is not None]
         if not numbers:
             return make_call(query, ())
-        scores = self._score(numbers)
-        scores[self.store.hidden_rows(request)] = 0.0
+        places = [(self._ends[number], self._ends[number + 1]) for number in numbers]
+        hidden = self.store.hidden_rows(request)
+        if sum(end - start for start, end in places) < len(self.store) * FEW:
+            rows, scores = self._score_found(places)
+            scores[np.isin(rows, hidden)] = 0.0
+            return make_call(query, self._take_best(scores, k, rows))
+        scores = self._score_all(places)
+        scores[hidden] = 0.0
         return make_call(query, self._take_best(scores, k))
 
-    def _score(self, numbers: list[int]) -> np.ndarray:
+    def _score_all(self, places: Sequence[tuple[int, int]]) -> np.ndarray:
+        """The score of every passage, from the postings at these places."""
         scores = np.zeros(len(self.store), dtype=np.float32)
-        ends, rows, data = self._ends, self._rows, self._scores
-        for number in numbers:
-            start, end = ends[number], ends[number + 1]
-            np.add.at(scores, rows[start:end], data[start:end])
+        for start, end in places:
+            np.add.at(scores, self._rows[start:end], self._scores[start:end])
         return scores
 
-    def _take_best(self, scores: np.ndarray, k: int) -> tuple[Hit, ...]:
+    def _score_found(self, places: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """The passages that hold a term, in order, and their scores: the same sums, in the same order, as over all."""
+        rows = np.concatenate([self._rows[start:end] for start, end in places])
+        order = np.argsort(rows, kind="stable")  # of sorted runs: a merge
+        rows = rows[order]
+        first = np.ones(len(rows), dtype=bool)
+        np.not_equal(rows[1:], rows[:-1], out=first[1:])
+        scores = np.zeros(np.count_nonzero(first), dtype=np.float32)
+        data = np.concatenate([self._scores[start:end] for start, end in places])
+        np.add.at(scores, np.cumsum(first) - 1, data[order])
+        return rows[first], scores
+
+    def _take_best(self, scores: np.ndarray, k: int, passages: np.ndarray | None = None) -> tuple[Hit, ...]:
+        """The best hits, of passages with these scores: of all in order, unless their rows are given."""
         # Few passages come near the best: one comparison sets most aside. Sorting all would cost most of a search.
         rows = np.flatnonzero(scores > scores.max() * NEAR_BEST)
         if len(rows) < k:
@@ -121,6 +141,7 @@ class Bm25Engine:
             keep = found >= np.partition(found, len(found) - k)[len(found) - k]
             rows, found = rows[keep], found[keep]
         best = np.argsort(-found, kind="stable")[:k]  # stable: of equals, the earlier row
+        rows = rows if passages is None else passages[rows]
         return tuple(
             Hit(passage_id=self.store.id_at(row), score=score)
             for row, score in zip(rows[best].tolist(), found[best].tolist(), strict=True)
