@@ -77,7 +77,7 @@ def test_extractive_needs_no_model_and_goes_on_only_as_begun(town: list[str], tm
     assert result.support == 1
     assert result.metrics[MetricName.RECALL].spread == 0
     assert "24 answers (12 questions x 2 runs)" in output
-    assert "Of 13 rows no_answer 1 left out" in output
+    assert "Left out of 13 rows: no_answer 1." in output
     before = hash_rows(folder), (folder / "results.json").read_bytes(), (folder / "results.html").read_bytes()
     run(*town, "--method", "extractive", "--runs", "2")
     assert before == (hash_rows(folder), (folder / "results.json").read_bytes(), (folder / "results.html").read_bytes())

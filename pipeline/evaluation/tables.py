@@ -88,8 +88,8 @@ def _write_notes(result: EvaluationResult) -> Iterator[str]:
     yield (
         f"- {_clean(result.name)}: every mean is over {result.answers:,} answers ({result.questions:,} questions x "
         f"{result.runs} {'run' if result.runs == 1 else 'runs'}); {result.finished:,} finished, the others count as 0"
-        f"{f' ({reasons})' if reasons else ''}. Of {result.offered:,} rows "
-        f"{', '.join(left_out) if left_out else 'none'} left out."
+        f"{f' ({reasons})' if reasons else ''}. Left out of "
+        f"{result.offered:,} rows: {', '.join(left_out) if left_out else 'none'}."
     )
     judged = f" {result.unjudged:,} answers got no readable verdict and count as not right." if result.unjudged else ""
     support = f"; supporting passages shown {_write_share(result.support)}%" if result.support is not None else ""
