@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,26 @@ def test_busy_time_is_the_length_of_the_union(calls: list[tuple[int, int]]) -> N
         busy.add(start, start + length)
     covered = {second for start, length in calls for second in range(start, start + length)}
     assert busy.seconds == len(covered)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20))))
+def test_busy_time_forgets_old_pauses_and_nothing_else(calls: list[tuple[int, int]]) -> None:
+    busy, now = BusyTime(), 0
+    with mock.patch("pipeline.llm.books.KEPT", 2):
+        for pause, length in calls:
+            now += pause + length
+            busy.add(now - length, now)
+            assert len(busy._intervals) < 4
+    assert busy.seconds == sum(length for _, length in calls)
+
+
+def test_busy_time_takes_what_lies_before_the_pauses_it_remembers_as_counted() -> None:
+    busy = BusyTime()
+    with mock.patch("pipeline.llm.books.KEPT", 2):
+        for start in range(0, 40, 10):
+            busy.add(start, start + 1)
+        busy.add(0, 40)  # up to 11 all is settled: 2 seconds of it
+    assert busy.seconds == 2 + (40 - 11)
 
 
 def test_seconds_of_a_call_are_counted_from_request_to_reply(tmp_path: Path) -> None:

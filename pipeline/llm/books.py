@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,9 @@ from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.line_tail import LineTail
 
 log = logging.getLogger(__name__)
+
+KEPT = 4096
+"""Pauses between calls that are remembered: more than any call outlasts."""
 
 
 class Entry(NamedTuple):
@@ -67,21 +70,36 @@ class Books:
 class BusyTime:
     """Adds up the time in which at least one call was under way: the length of the union of their intervals.
 
-    Entries come about in the order in which the calls ended, so what is kept is small: one interval for each pause.
+    Entries come about in the order in which the calls ended, so one interval is kept for each pause, and only the last
+    `KEPT` to twice as many: of a call that began before those, what lies before them is taken as counted.
     """
 
     def __init__(self) -> None:
         self._intervals: list[tuple[float, float]] = []
+        self._settled = 0.0
+        self._until = float("-inf")
+        """Up to here all is settled."""
 
     def add(self, start: float, end: float) -> None:
         """Count a call."""
+        start = max(start, self._until)
+        if end <= start:
+            return
         intervals = self._intervals
         while intervals and intervals[-1][1] >= start:
             last = intervals.pop()
             start, end = min(start, last[0]), max(end, last[1])
         intervals.append((start, end))
+        if len(intervals) >= 2 * KEPT:
+            self._settled += _measure(intervals[:KEPT])
+            self._until = intervals[KEPT - 1][1]
+            del intervals[:KEPT]
 
     @property
     def seconds(self) -> float:
         """The sum so far."""
-        return sum(end - start for start, end in self._intervals)
+        return self._settled + _measure(self._intervals)
+
+
+def _measure(intervals: Iterable[tuple[float, float]]) -> float:
+    return sum(end - start for start, end in intervals)
