@@ -3,9 +3,8 @@
 Run as `python -m tests.bench.search_load`, settings as JSON on standard input; prints the figures as JSON.
 
 Where a rate is given, each request is due at a moment of its own, whatever became of those before it. The loader wakes
-at that moment, and twice a millisecond at least, sends what is due, and reads what has come; when a reply came, the
-kernel has noted. So it takes little of the processors it shares with the server, no reply is late for want of a reader,
-and requests that are due one by one do not come in handfuls. A latency runs
+twice a millisecond, sends what is due, and reads what has come; when a reply came, the kernel has noted. So
+it takes little of the processors it shares with the server, and no reply is late for want of a reader. A latency runs
 from the moment the loader finds the request due, so a server that keeps every connection busy is charged for those
 who wait; how late the loader finds them is a figure of its own.
 
@@ -138,7 +137,7 @@ class Loader:
                 upcoming = next(moments, None)
             while self._due and self._idle:
                 self._start(self._idle.popleft(), self._due.popleft())
-            self._hear(upcoming)
+            self._hear()
         return self.tally
 
     def _open(self, client: Client) -> None:
@@ -170,9 +169,9 @@ class Loader:
         self.tally.lost += 1
         self._release(client)
 
-    def _hear(self, upcoming: float | None) -> None:
+    def _hear(self) -> None:
         if self._load.per_second is not None:
-            time.sleep(TICK if upcoming is None else min(TICK, max(0.0, upcoming - time.time())))
+            time.sleep(TICK)
         for number, _ in self._poll.poll(None if self._load.per_second is None else 0):
             client = self._clients[number]
             try:
