@@ -34,6 +34,7 @@ EDGE_BYTES = 1 << 20
 """Bytes hashed at either end of a source file: a dump of all of Wikipedia is too large to read twice."""
 
 
+@cache
 def rampforge_version() -> str:
     """The installed version."""
     try:
