@@ -20,7 +20,7 @@ from pipeline.storage.line_tail import LineTail
 log = logging.getLogger(__name__)
 
 KEPT = 4096
-"""Pauses between calls that are remembered: more than any call outlasts."""
+"""Pauses between calls that are remembered at least; a call that outlasts more is counted for a part of its time."""
 
 
 class Entry(NamedTuple):
