@@ -48,6 +48,7 @@ class RayPool:
         self._execution = execution
         self._lock = threading.Lock()
         self._under_way: dict[Future[Any], Any] = {}
+        self._exported: dict[tuple[Callable[..., Any], float], Any] = {}
         self.stopping = False
 
     @property
@@ -61,14 +62,19 @@ class RayPool:
         with self._lock:
             if self.stopping:
                 raise StoppedError("the run is being stopped")
-            remote = self._ray.remote(function).options(
-                num_cpus=self._execution.shard_cpus, num_gpus=gpus, max_retries=RESTARTS, name=function.__name__
-            )
-            reference = remote.remote(*args, **kwargs)
+            reference = self._export(function, gpus).remote(*args, **kwargs)
             future: Future[T] = reference.future()
             self._under_way[future] = reference
         future.add_done_callback(self._forget)
         return future
+
+    def _export(self, function: Callable[..., Any], gpus: float) -> Any:
+        """The function as Ray's own, made once: each time it is made, every node has to fetch and unpack it."""
+        if (function, gpus) not in self._exported:
+            needs = {"num_cpus": self._execution.shard_cpus, "num_gpus": gpus}
+            remote = self._ray.remote(max_retries=RESTARTS, name=function.__name__, **needs)
+            self._exported[function, gpus] = remote(function)
+        return self._exported[function, gpus]
 
     def _forget(self, future: Future[Any]) -> None:
         with self._lock:

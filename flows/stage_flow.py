@@ -1,4 +1,5 @@
-"""Runs stages under Prefect: a task is one shard, names in, commit out, Prefect's own caching off.
+"""Runs stages under Prefect: a task is one shard, or a slice of them where a stage has more than a person would look
+through; names in, commits out, Prefect's own caching off.
 
 Prefect's results are no ledger: what is finished is read from the run folder, so a stage may be started again at any
 time and does only what is owed. The work itself happens in the processes of a pool; Prefect's threads only wait.
@@ -7,8 +8,8 @@ time and does only what is owed. The work itself happens in the processes of a p
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
@@ -32,6 +33,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 RETRY_SECONDS = 2
+MOST_TASKS = 100
+"""Tasks that Prefect is given for one stage: each costs several times what the bookkeeping of an empty shard does."""
 
 
 @dataclass(slots=True)
@@ -106,25 +109,62 @@ def prepare(sitting: Sitting, spec: StageSpec) -> float:
 
 
 def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge: StageGauge) -> list[ShardReport]:
-    """Run every shard as a Prefect task; when one fails the others still finish, then its error is raised."""
-    place, watch = sitting.place, UnreadWatch(spec.name)
-
-    @task(name=spec.name, task_run_name="{shard}", cache_policy=NO_CACHE, **retry_options(sitting))
-    def run_one(shard: str) -> ShardReport:
-        future = sitting.submit(spec, work_shard, spec.name, place.run.location, shard, place.config, place.cache)
-        report = future.result()
-        gauge.enter(report.commit)
-        watch.note(report.commit)
-        return report
-
-    earlier = {commit.shard: commit for commit in place.run.commits(spec.name)}
+    """Run all shards as Prefect tasks; when one fails the others still finish, then its error is raised."""
+    earlier = {commit.shard: commit for commit in sitting.place.run.commits(spec.name)}
     done = {shard: earlier.get(shard) for shard in shards}
     reports = [ShardReport(commit, 0.0) for commit in done.values() if commit]
     for report in reports:
         gauge.enter_earlier(report.commit)
-    futures = [run_one.submit(shard) for shard, commit in done.items() if commit is None]
+    watch = UnreadWatch(spec.name)
+    owed = [shard for shard, commit in done.items() if commit is None]
+    work = task(name=spec.name, task_run_name="{part.name}", cache_policy=NO_CACHE, **retry_options(sitting))(
+        lambda part: part.work()
+    )
+    futures = [work.submit(ShardSlice(sitting, spec, part, gauge, watch)) for part in cut_slices(owed)]
     wait(futures)
-    return reports + [future.result() for future in futures]
+    return reports + [report for future in futures for report in future.result()]
+
+
+def cut_slices(shards: Sequence[str]) -> Iterator[Sequence[str]]:
+    """At most `MOST_TASKS` slices, in order and as even as can be."""
+    size = -(-len(shards) // MOST_TASKS)
+    for start in range(0, len(shards), size or 1):
+        yield shards[start : start + size]
+
+
+class ShardSlice:
+    """Shards of a stage that Prefect sees as one task."""
+
+    def __init__(
+        self, sitting: Sitting, spec: StageSpec, shards: Sequence[str], gauge: StageGauge, watch: UnreadWatch
+    ) -> None:
+        self.name = shards[0] if len(shards) == 1 else f"{shards[0]} to {shards[-1]}"
+        self._sitting, self._spec, self._gauge, self._watch = sitting, spec, gauge, watch
+        self._owed = list(shards)
+        self._reports: list[ShardReport] = []
+
+    def work(self) -> list[ShardReport]:
+        """Bring to their end those that are not; called again, it does what is left. Raises the error of a shard, and
+        sooner one that may pass than one that a user must mend."""
+        errors: list[Exception] = []
+        for future in as_completed([self._submit(shard) for shard in self._owed]):
+            try:
+                self._enter(future.result())
+            except Exception as error:  # raised below, when the other shards have ended
+                errors.append(error)
+        if errors:
+            raise min(errors, key=lambda error: isinstance(error, RampforgeError))
+        return self._reports
+
+    def _submit(self, shard: str) -> Future[ShardReport]:
+        place, spec = self._sitting.place, self._spec
+        return self._sitting.submit(spec, work_shard, spec.name, place.run.location, shard, place.config, place.cache)
+
+    def _enter(self, report: ShardReport) -> None:
+        self._owed.remove(report.commit.shard)
+        self._reports.append(report)
+        self._gauge.enter(report.commit)
+        self._watch.note(report.commit)
 
 
 def retry_options(sitting: Sitting) -> dict[str, Any]:

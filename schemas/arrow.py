@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import types
 from enum import StrEnum
+from functools import cache
 from typing import Any, Union, get_args, get_origin
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from schemas.record import Record
 SCALARS: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
+@cache
 def arrow_schema(model: type[Record]) -> pa.Schema:
     """The schema of the model's dataset, with its name and version in the metadata."""
     metadata = {"rampforge.dataset": model.dataset, "rampforge.schema_version": str(model.version)}

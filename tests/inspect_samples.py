@@ -13,6 +13,7 @@ from pipeline.report.report_data import Example
 from pipeline.storage.boundary import write_whole
 from schemas.arrow import arrow_schema
 from schemas.funnel import Reject
+from schemas.record import Record
 from schemas.rounds import (  # fmt: skip
     DiversityFigures,
     MaskAcceptance,
@@ -123,7 +124,7 @@ def poison_example(example: Example) -> Example:
     return Example(task, trajectory, judgement.model_copy(update=verdict))
 
 
-def write_dataset(path: Path, rows: Sequence[Any]) -> None:
+def write_dataset(path: Path, rows: Sequence[Record]) -> None:
     """One shard."""
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = [row.model_dump(mode="json") for row in rows]

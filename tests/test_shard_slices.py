@@ -1,0 +1,87 @@
+"""Slices of shards that Prefect sees as one task: nothing is left out, and what has been done is not done again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.shard_work import ShardReport
+from flows.stage_flow import MOST_TASKS, ShardSlice, Sitting, cut_slices
+from flows.stage_gauge import StageGauge
+from flows.stage_table import find_spec
+from flows.stages import Workplace
+from flows.unread_watch import UnreadWatch
+from pipeline.errors import ConfigError
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+from schemas.ledger import ShardCommit
+
+
+class Shop:
+    """Stands in for a sitting: does shards at once, and fails some of them as often as it is told."""
+
+    def __init__(self, place: Workplace, faults: dict[str, list[Exception]]) -> None:
+        self.place = place
+        self.asked: Counter[str] = Counter()
+        self._faults = faults
+
+    def submit(self, _spec: Any, _work: Any, stage: str, _run: str, shard: str, *_: Any) -> Future[ShardReport]:
+        self.asked[shard] += 1
+        future: Future[ShardReport] = Future()
+        if self._faults.get(shard):
+            future.set_exception(self._faults[shard].pop(0))
+        else:
+            future.set_result(ShardReport(ShardCommit(stage=stage, shard=shard, inputs=0, files=(), funnel=()), 0.0))
+        return future
+
+
+@pytest.fixture
+def place(tmp_path: Any) -> Workplace:
+    return Workplace(RunFolder(tmp_path / "run"), RunConfig(), tmp_path)
+
+
+def make_slice(shop: Shop, shards: list[str]) -> ShardSlice:
+    spec = find_spec("cut")
+    gauge = StageGauge(shop.place, spec, None)
+    return ShardSlice(cast(Sitting, shop), spec, shards, gauge, UnreadWatch("cut"))
+
+
+@given(st.lists(st.text(), max_size=1_000))
+def test_slices_hold_every_shard_once_and_in_order(shards: list[str]) -> None:
+    slices = list(cut_slices(shards))
+    assert [shard for part in slices for shard in part] == shards
+    assert len(slices) <= MOST_TASKS
+    assert {len(part) for part in slices[:-1]} <= {len(slices[0])} if slices else not shards
+
+
+def test_few_shards_are_a_task_each() -> None:
+    assert [len(part) for part in cut_slices([str(number) for number in range(MOST_TASKS)])] == [1] * MOST_TASKS
+
+
+def test_a_slice_tried_again_does_only_what_is_left(place: Workplace) -> None:
+    shop = Shop(place, {"b": [OSError("the worker died")]})
+    part = make_slice(shop, ["a", "b", "c"])
+    with pytest.raises(OSError, match="died"):
+        part.work()
+    reports = part.work()
+    assert shop.asked == {"a": 1, "b": 2, "c": 1}
+    assert sorted(report.commit.shard for report in reports) == ["a", "b", "c"]
+
+
+def test_a_fault_that_may_pass_is_raised_before_one_that_a_user_must_mend(place: Workplace) -> None:
+    mend, passing = ConfigError("no such model", "name another"), OSError("the worker died")
+    part = make_slice(Shop(place, {"a": [mend, mend], "c": [passing]}), ["a", "b", "c"])
+    with pytest.raises(OSError, match="died"):
+        part.work()
+    with pytest.raises(ConfigError, match="no such model"):
+        part.work()
+
+
+@pytest.mark.parametrize(("shards", "name"), [(["000-00007"], "000-00007"), (["a", "b", "c"], "a to c")])
+def test_a_slice_is_named_for_its_ends(place: Workplace, shards: list[str], name: str) -> None:
+    assert make_slice(Shop(place, {}), shards).name == name
