@@ -156,7 +156,7 @@ class MaskView:
         self.near_sum = sum(self.near.values()) or 1.0
         self.rarest = find_rarest(rarity)
         self.terms_sum = sum(rarity(term) for term in self.near) or 1.0
-        self.sentence_sum = sum(rarity(term) for term in self.sentence) or 1.0
+        self.sentence_sum = sum(map(rarity, sorted(self.sentence))) or 1.0  # in the same order in every process
 
 
 @dataclass(frozen=True, slots=True)
