@@ -84,7 +84,7 @@ def train(request: TrainingRequest, funnel: FunnelStep, tell: Callable[[StepMetr
 
 def kill_trainer(root: Path) -> None:
     for process in psutil.Process().children(recursive=True):
-        words = process.cmdline()
+        words = process.as_dict(["cmdline"])["cmdline"] or []  # one that has just ended has none
         if str(root) in words and "pipeline.training.trainers.sft" in words:
             process.kill()
 
