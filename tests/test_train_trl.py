@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def kill_trainer(root: Path) -> None:
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(small_model: str, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    common: dict[str, Any] = {"base": small_model, "data": "d", "steps": 6, "batch": 2, "save_every": 2}
+    common: dict[str, Any] = {"base": small_model, "data": "d", "steps": 150, "batch": 2, "save_every": 2}
     common["weights"] = Weights(learning_rate=1e-2)
     funnel = write_rows(TrainingFolder(whole))
     straight = train(SftRequest(output=str(whole), **common), funnel, lambda _: None)
@@ -106,7 +107,8 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(small_model: str, tmp_
     done = train(request, funnel, lambda _: None)
 
     assert done.resumed_from == begun[1]
-    assert [step.step for step in done.curve] == [1, 2, 3, 4, 5, 6]
+    assert begun[1] < done.steps == 150
+    assert [step.step for step in done.curve] == [*range(1, 151)]
     losses = [[step.values["loss"] for step in result.curve] for result in (straight, done)]
     assert losses[1] == pytest.approx(losses[0], abs=1e-5)
     assert losses[0][-1] < losses[0][0]
@@ -114,6 +116,27 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(small_model: str, tmp_
     assert straight.rows == 24
     assert straight.tokens_per_second > 0
     assert train(request, funnel, lambda _: None) == done
+
+
+def unfinish(folder: TrainingFolder) -> None:
+    """Leave what a trainer leaves that is killed after its last checkpoint and before its end."""
+    shutil.rmtree(folder.model)
+    folder.result.unlink()
+
+
+@pytest.mark.parametrize("tuning", Tuning)
+def test_a_training_killed_after_its_last_step_takes_none_more(
+    small_model: str, tmp_path: Path, tuning: Tuning
+) -> None:
+    folder, weights = TrainingFolder(tmp_path), Weights(tuning=tuning, lora_rank=2, learning_rate=1e-2)
+    request = SftRequest(base=small_model, data="d", output=str(tmp_path), steps=3, batch=2, weights=weights)
+    funnel = write_rows(folder)
+    whole = train(request, funnel, lambda _: None)
+    trained = (folder.model / "model.safetensors").read_bytes()
+    unfinish(folder)
+    done = train(request, funnel, lambda _: None)
+    assert (done.steps, done.resumed_from, done.curve) == (3, 3, whole.curve)
+    assert (folder.model / "model.safetensors").read_bytes() == trained
 
 
 def test_an_adapter_is_merged_and_rows_keep_their_order(small_model: str, tmp_path: Path) -> None:
@@ -143,12 +166,15 @@ def test_rollouts_search_and_are_replaced_when_they_teach_nothing(small_model: s
             base=small_model, data="d", output=str(tmp_path), steps=2, batch=4, rollouts=rollouts, resample=1
         )
         done = train(request, funnel, lambda _: None)
+        unfinish(folder)
+        again = train(request, funnel, lambda _: None)
     first = done.curve[0].values
     # Nothing that a random model writes earns anything: both groups are replaced once, and stay dull.
     assert (first["rollout/groups_drawn"], first["rollout/groups_dull"]) == (4.0, 2.0)
     assert first["frac_reward_zero_std"] == 1.0
     assert first["rollout/format"] == 0.0
     assert done.steps == 2
+    assert (again.steps, again.resumed_from, again.curve) == (2, 2, done.curve)
     assert {"trl", "torch"} <= set(done.versions)
 
 

@@ -1,10 +1,11 @@
-"""What a trainer tells while it runs: a line a step, a marker on every checkpoint that is whole."""
+"""A trainer's run: a line a step, a marker on every checkpoint that is whole, and no step more than was asked for."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,19 @@ from pipeline.training.folders import TrainingFolder, mark_whole
 KEPT = ("loss", "learning_rate", "grad_norm", "epoch", "num_tokens", "mean_token_accuracy", "entropy")
 
 Tell = Callable[[], dict[str, float]]
+
+
+class _AllStepsTakenError(Exception):
+    """A checkpoint is that of the last step."""
+
+
+def train_from(trainer: Any, checkpoint: Path | None) -> None:
+    """Train to the end from this checkpoint, or from the beginning; from one of the last step, only load it.
+
+    The trainer alone would take one more step there, as it looks whether it is done after a step, never before one.
+    """
+    with suppress(_AllStepsTakenError):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 class Progress(TrainerCallback):
@@ -32,7 +46,9 @@ class Progress(TrainerCallback):
         """Tokens the trainer says it saw, in this attempt."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        """Training begins; GRPOTrainer goes on counting tokens where a checkpoint stood."""
+        """Training begins, all of a checkpoint loaded; GRPOTrainer goes on counting tokens where that stood."""
+        if state.global_step >= state.max_steps:
+            raise _AllStepsTakenError
         self._before = float(state.num_input_tokens_seen)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:

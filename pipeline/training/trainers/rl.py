@@ -34,7 +34,7 @@ from pipeline.training.trainers.loading import (
     save_model,
     write_attempt,
 )
-from pipeline.training.trainers.progress import Progress
+from pipeline.training.trainers.progress import Progress, train_from
 from pipeline.training.trainers.retriever import Retriever
 from pipeline.training.trainers.rollouts import Completion, SearchRollouts, Task
 from pipeline.training.trainers.scoring import score_completions
@@ -172,7 +172,7 @@ def main(root: Path) -> None:
         callbacks=[progress],
         rollout_func=policy,
     )
-    trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+    train_from(trainer, found[0] if found else None)
     save_model(trainer, tokenizer, request, folder)
     if trainer.accelerator.is_main_process:
         about = {"device": name_device(), "processes": trainer.accelerator.num_processes, "versions": list_versions()}

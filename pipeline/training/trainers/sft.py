@@ -25,7 +25,7 @@ from pipeline.training.trainers.loading import (
     save_model,
     write_attempt,
 )
-from pipeline.training.trainers.progress import Progress
+from pipeline.training.trainers.progress import Progress, train_from
 from schemas.training import SftRequest
 
 FLASH = "flash_attention_2"
@@ -47,7 +47,7 @@ def main(root: Path) -> None:
         peft_config=make_adapter(request.weights),
         callbacks=[progress],
     )
-    trainer.train(resume_from_checkpoint=str(found[0]) if found else None)
+    train_from(trainer, found[0] if found else None)
     save_model(trainer, tokenizer, request, folder)
     if trainer.accelerator.is_main_process:
         write_attempt(
