@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from flows.artifacts import publish_run
-from flows.local_api import answers, forget_events, name_server, temporary_api
+from flows.local_api import answers, dismiss_events, name_server, temporary_api
 from flows.stages import Workplace
 from pipeline.errors import RampforgeError
 from pipeline.storage.boundary import write_whole
@@ -72,7 +72,7 @@ def _lead_under(server: str, lead: Callable[[], object]) -> bool:
         if not isinstance(error, httpx.HTTPError) and answers(server):
             raise
         log.info("the flow broke off with %s: %s", type(error).__name__, error)
-        forget_events()
+        dismiss_events(0)
         return False
     return True
 

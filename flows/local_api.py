@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import wait
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from queue import Empty
@@ -29,6 +30,7 @@ SERVER = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--lif
 ENVIRONMENT = {"PREFECT_SERVER_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 START_SECONDS = 120.0
 ANSWER_SECONDS = 5.0
+DISMISS_SECONDS = 10.0
 
 
 class LocalApiError(RampforgeError):
@@ -59,19 +61,23 @@ def answers(url: str) -> bool:
         return False
 
 
-def forget_events() -> None:
-    """Drop what Prefect still has to tell an API that is gone; it would go on trying for minutes, and hold our end up.
+def dismiss_events(seconds: float) -> None:
+    """Let Prefect tell its API for this long what it still has to tell, and drop the rest.
 
-    This reaches into Prefect (3.8), whose worker for events knows no giving up.
+    Left to itself it waits for that as we exit: for minutes when the API is gone, and once in some hundreds of runs
+    without end. This reaches into Prefect (3.8), whose worker for events knows no giving up.
     """
     from prefect.events.worker import EventsWorker
 
     workers = EventsWorker._instances  # type: ignore[misc]  # Prefect types what the class holds as an instance's own
-    for worker in list(workers.values()):
+    draining = {worker._drain(): worker for worker in list(workers.values())}  # the next event makes a new worker
+    for future in wait(draining, timeout=seconds).not_done:
+        worker = draining[future]
         with suppress(Empty):
             while True:
                 worker._queue.get_nowait()
-        worker._stop()  # the next event makes a new worker, for the API of that moment
+        if worker._loop and worker._done_event:  # it was started
+            worker._loop.call_soon_threadsafe(worker._done_event.set)
 
 
 @contextmanager
@@ -89,6 +95,7 @@ def temporary_api(apart: bool = False) -> Iterator[str]:
             log.warning("Prefect's own database is locked or broken: this run is not kept in it")
             url = stack.enter_context(_serve(_place_database(stack)))
         stack.enter_context(_named(url))
+        stack.callback(dismiss_events, DISMISS_SECONDS)
         yield url
 
 
