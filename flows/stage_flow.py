@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 RETRY_SECONDS = 2
 MOST_TASKS = 100
-"""Tasks that Prefect is given for one stage: each costs several times what the bookkeeping of an empty shard does."""
+"""Tasks that Prefect is given for one stage: each costs it and its API more than an empty shard costs us."""
 
 
 @dataclass(slots=True)
@@ -115,12 +115,14 @@ def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge:
     reports = [ShardReport(commit, 0.0) for commit in done.values() if commit]
     for report in reports:
         gauge.enter_earlier(report.commit)
+
+    @task(name=spec.name, task_run_name="{part.name}", cache_policy=NO_CACHE, **retry_options(sitting))
+    def work_slice(part: ShardSlice) -> list[ShardReport]:
+        return part.work()
+
     watch = UnreadWatch(spec.name)
     owed = [shard for shard, commit in done.items() if commit is None]
-    work = task(name=spec.name, task_run_name="{part.name}", cache_policy=NO_CACHE, **retry_options(sitting))(
-        lambda part: part.work()
-    )
-    futures = [work.submit(ShardSlice(sitting, spec, part, gauge, watch)) for part in cut_slices(owed)]
+    futures = [work_slice.submit(ShardSlice(sitting, spec, part, gauge, watch)) for part in cut_slices(owed)]
     wait(futures)
     return reports + [report for future in futures for report in future.result()]
 
@@ -144,8 +146,10 @@ class ShardSlice:
         self._reports: list[ShardReport] = []
 
     def work(self) -> list[ShardReport]:
-        """Bring to their end those that are not; called again, it does what is left. Raises the error of a shard, and
-        sooner one that may pass than one that a user must mend."""
+        """Bring to their end those that are not; called again, it does what is left.
+
+        Raises the error of a shard, and sooner one that may pass than one that a user must mend.
+        """
         errors: list[Exception] = []
         for future in as_completed([self._submit(shard) for shard in self._owed]):
             try:

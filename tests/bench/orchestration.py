@@ -120,15 +120,13 @@ def time_bare(engine: Engine, shards: int) -> float:
     def run_all(names: Sequence[str]) -> int:
         return len([future.result() for future in run_one.map(names)])
 
-    def run_under(engine: Engine, names: Sequence[str]) -> float:
-        started = time.perf_counter()
-        with ray_cluster() if engine is Engine.RAY else nullcontext():
-            run_all(names)
-        return time.perf_counter() - started
-
     with local_api():
-        run_under(engine, name_shards(WORKERS))
-        return run_under(engine, name_shards(shards))
+        for count in (WORKERS, shards):
+            started = time.perf_counter()
+            with ray_cluster() if engine is Engine.RAY else nullcontext():
+                run_all(name_shards(count))
+            seconds = time.perf_counter() - started
+    return seconds
 
 
 @contextmanager
@@ -149,7 +147,7 @@ def do_nothing(shard: str) -> str:
 
 
 def make_ray_task() -> Callable[[str], str]:
-    """The same, elsewhere."""
+    """The same work as a task of Ray's, and the wait for it."""
     import ray
 
     remote = ray.remote(do_nothing)
