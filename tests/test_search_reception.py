@@ -65,6 +65,19 @@ def run_house(workers: int) -> Iterator[tuple[House, asyncio.Runner]]:
         yield house, runner
 
 
+@contextmanager
+def no_file_left() -> Iterator[None]:
+    """Let this process open no file more inside the block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 async def ask(client: Client) -> int:
     """Who answers a client."""
     reader, writer = client
@@ -152,17 +165,11 @@ def test_a_door_without_room_rests_and_stays_shut_once_it_is_closed(monkeypatch:
         (client,) = await house.connect(0, 1)
         await until(lambda: house.held() == [1])
         knocking = socket.create_connection(("127.0.0.1", house.listeners[0].getsockname()[1]))
-        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        lowest_free = os.dup(0)
-        os.close(lowest_free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
-        try:
+        with no_file_left():
             await asyncio.sleep(0.2)
             assert await ask(client) == 0
             assert house.held() == [1]
             house.receptions[0].close()
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         await asyncio.sleep(0.2)
         assert house.held() == [1]
         house.receptions[0].open()
@@ -170,4 +177,22 @@ def test_a_door_without_room_rests_and_stays_shut_once_it_is_closed(monkeypatch:
         knocking.close()
 
     with run_house(1) as (house, runner):
+        runner.run(run(house))
+
+
+def test_what_is_handed_to_a_worker_without_room_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.search_server.reception.REST_SECONDS", 0.05)
+
+    async def run(house: House) -> None:
+        house.open(0)
+        house.counters[1].begin()
+        clients = await house.connect(0, 8)
+        await until(lambda: house.held() == [4])
+        with no_file_left():
+            house.open(1)
+            await asyncio.sleep(0.2)
+            assert house.held() == [4, 0]
+        assert sorted(await asyncio.gather(*map(ask, clients))) == [0] * 4 + [1] * 4
+
+    with run_house(2) as (house, runner):
         runner.run(run(house))

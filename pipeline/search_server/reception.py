@@ -11,6 +11,7 @@ what cannot be handed over is kept.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterator, MutableSet, Sequence
 
@@ -104,9 +105,8 @@ class Reception:
                 connection, _ = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 return
-            except OSError:  # no file is left for it: asked at once again, it would be the same
-                self.close()
-                self._rest = self._loop.call_later(REST_SECONDS, self._watch)
+            except OSError:
+                self._take_rest()
                 return
             if not self._pass_on(connection):
                 self._welcome(connection)
@@ -128,11 +128,20 @@ class Reception:
         _, (inbox, _) = self._doors
         for _ in range(AT_ONCE):
             try:
+                os.close(os.dup(inbox.fileno()))  # a message taken where no file is left loses its connection
                 _, files, _, _ = socket.recv_fds(inbox, 1, 1)
             except BlockingIOError:
                 return
+            except OSError:
+                self._take_rest()
+                return
             for file in files:
                 self._welcome(socket.socket(fileno=file))
+
+    def _take_rest(self) -> None:
+        """No file is left for another connection: asked for again at once, it would be the same."""
+        self.close()
+        self._rest = self._loop.call_later(REST_SECONDS, self._watch)
 
     def _welcome(self, connection: socket.socket) -> None:
         connection.setblocking(False)
