@@ -213,7 +213,8 @@ def _show_step(step: StepMetrics) -> None:
 def show_result(result: TrainingResult, folder: TrainingFolder) -> None:
     """The result as a person reads it."""
     table = Table(show_header=False)
-    table.add_row("steps", f"{result.steps} on {result.rows} rows, {result.device}, {result.processes} processes")
+    place = result.device if result.processes == 1 else f"{result.device}, {result.processes} processes"
+    table.add_row("steps", f"{result.steps} on {result.rows} rows, {place}")
     for name, label in CURVES.items():
         values = [step.values[name] for step in result.curve if name in step.values]
         if values:
