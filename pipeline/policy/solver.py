@@ -6,10 +6,12 @@ a named reason; a failed search is shown to nobody. Used inside one event loop, 
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from pipeline.agents.trajectory_loop import SHOWABLE
 from pipeline.asking.asker import Tally
@@ -24,6 +26,9 @@ from schemas.policies import PolicyConfig, StreamEnd
 from schemas.renderings import Question, SegmentKind
 from schemas.streams import StreamRun
 from schemas.trajectories import MaskAnswer, SearchCall, SearchStatus, ShownPassage, StopReason, Turn
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 ROLE = "policy"
 PROMPT_TOO_LONG = "prompt_too_long"
@@ -104,13 +109,14 @@ class PolicySolver:
         self._form = TAGGED[config.rendering]
         self._chat = ChatText(tokenizer)
         self._machine = SearchRollouts(tokenizer, config)
+        self._thread = ThreadPoolExecutor(1, "tokenizing")
 
     async def play(self, question: Question, attempt: int, tally: Tally, requests: WriteRequests | None = None) -> Play:
         """One attempt, to its end. `requests`: how queries are asked; plainly, where it is left out.
 
         Raises ModelError: RefusedRequestError for a prompt that is too long, or that the server will never answer.
         """
-        one, track = self._begin(question), _Track()
+        one, track = await self._apart(self._begin, question), _Track()
         while one.end is None:
             reply = await self._write(one, attempt)
             tally.add(ROLE, reply)
@@ -119,6 +125,15 @@ class PolicySolver:
         searched = [Searched(q, d) for q, d in zip(track.queries, one.shown, strict=True)]
         reading = read_stream(self._form, question, track.own, one.text, searched, one.end)
         return _conclude(one, track, reading)
+
+    async def _apart(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Tokenizing, one text after another in a thread: each attempt asks the model as soon as its own is done.
+
+        In the event loop, all whose replies came together would be tokenized before the first of them asks again; they
+        would stay together, and the server wait for them every time: of its throughput, 0.98 is had instead of 0.94 at
+        256 in flight.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
     def _begin(self, question: Question) -> Completion:
         prompt = self._chat.write_prompt(self._form.prompt(question), None)
@@ -162,7 +177,7 @@ class PolicySolver:
         hits = merge_round_robin((call.hits for call in calls if call.status is SearchStatus.OK), self._k)
         found = await self._engine.read([hit.passage_id for hit in hits])
         before, documents = len(one.ids), tuple(write_document(p.title, p.text) for p in found)
-        if not self._machine.show(one, documents):
+        if not await self._apart(self._machine.show, one, documents):
             return
         track.queries.append(queries)
         track.calls.append(calls)
