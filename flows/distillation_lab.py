@@ -13,6 +13,7 @@ from flows.distillation import start_distillation
 from flows.distillation_configs import STUDENT, UNTRAINED, configure_validation, locate_base, name_teacher
 from flows.distillation_sitting import BEFORE, DistillSitting
 from flows.distillation_training import is_trained
+from flows.eval_progress import show_questions
 from pipeline.distillation.folders import DistillFolder
 from pipeline.evaluation.benchmarks import read_benchmark
 from pipeline.training.folders import TrainingFolder
@@ -69,7 +70,7 @@ def ask_model(
         sitting.tell(f"{name} answers {questions}")
         config = sitting.serve(BEFORE, model, configure_validation(sitting.config, name))
         own = name == UNTRAINED  # the first builds the index, the others search it
-        with sitting.step(BEFORE, "eval"):
+        with sitting.step(BEFORE, "eval"), show_questions(sitting.console) as note:
             evaluate(
                 questions,
                 out,
@@ -78,5 +79,6 @@ def ask_model(
                 sitting.cache,
                 index=None if own else first,
                 corpus=corpus if own else None,
+                note=note,
             )
     return out

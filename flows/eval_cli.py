@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows.cli_options import Config, Overrides
 from pipeline.errors import ConfigError
@@ -128,17 +127,14 @@ def _print_tables(markdown: str, where: str) -> None:
 
 @contextmanager
 def _show_progress(folder: Path) -> Iterator[Note]:
-    """A bar on a terminal. Whoever stops it by Ctrl-C is told what became of it."""
+    """How far it is. Whoever stops it by Ctrl-C is told what became of it."""
+    from flows.eval_progress import show_questions
+
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("questions"))
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("evaluating", total=None)
-        try:
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        except KeyboardInterrupt:
-            bar.stop()
-            line = f"stopped; finished answers and calls are kept in {folder}: the same command goes on"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-            raise typer.Exit(STOPPED) from None
+    try:
+        with show_questions(console) as note:
+            yield note
+    except KeyboardInterrupt:
+        line = f"stopped; finished answers and calls are kept in {folder}: the same command goes on"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(STOPPED) from None
