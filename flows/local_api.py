@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import wait
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from queue import Empty
+from queue import Empty, Queue
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx
 
@@ -69,15 +70,24 @@ def dismiss_events(seconds: float) -> None:
     """
     from prefect.events.worker import EventsWorker
 
-    workers = EventsWorker._instances  # type: ignore[misc]  # Prefect types what the class holds as an instance's own
-    draining = {worker._drain(): worker for worker in list(workers.values())}  # the next event makes a new worker
+    held = EventsWorker._instances  # type: ignore[misc]  # Prefect types what the class holds as an instance's own
+    workers = list(held.values())
+    if not seconds:
+        for worker in workers:
+            _empty(worker._queue)  # what ends the worker needs room there
+    draining = {worker._drain(): worker for worker in workers}  # the next event makes a new worker
     for future in wait(draining, timeout=seconds).not_done:
         worker = draining[future]
-        with suppress(Empty):
-            while True:
-                worker._queue.get_nowait()
+        _empty(worker._queue)
+        worker._queue.put_nowait(None)  # the end of it, which stood last in line
         if worker._loop and worker._done_event:  # it was started
             worker._loop.call_soon_threadsafe(worker._done_event.set)
+
+
+def _empty(queue: Queue[Any]) -> None:
+    with suppress(Empty):
+        while True:
+            queue.get_nowait()
 
 
 @contextmanager
