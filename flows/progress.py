@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, Self
 
@@ -38,18 +38,30 @@ class View(AbstractContextManager["View"], Protocol):
         ...
 
 
-class PlainView:
-    """A line now and then."""
+class PlainLines:
+    """A line now and then, where there is no terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
 
+    def tell(self, write: Callable[[], str]) -> None:
+        """Print a line when it is time for one."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PLAIN_LINE_SECONDS
+            self._console.print(write(), highlight=False, markup=False, soft_wrap=True)
+
+
+class PlainView:
+    """A line about the stage now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._lines = PlainLines(console)
+
     def show(self, live: StageLive) -> None:
         """Print a line when it is time for one."""
-        if time.monotonic() >= self._next:
-            self._next += PLAIN_LINE_SECONDS
-            self._console.print(describe_stage(live), highlight=False, markup=False, soft_wrap=True)
+        self._lines.tell(lambda: describe_stage(live))
 
     def __enter__(self) -> Self:
         return self

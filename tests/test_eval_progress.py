@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from flows import eval_progress
+from flows import progress
 from flows.eval_progress import show_questions
 
 
@@ -21,7 +21,7 @@ def show(terminal: bool) -> str:
 
 def test_off_a_terminal_a_line_comes_when_it_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert show(terminal=False) == ""
-    monkeypatch.setattr(eval_progress, "PLAIN_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", 0.0)
     assert show(terminal=False).splitlines() == [f"{done}/4 questions answered" for done in range(4)]
 
 
