@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 import pytest
@@ -17,6 +17,7 @@ from pipeline.llm.async_stage import new_event_loop
 from pipeline.search_server.conversation import Conversation
 from pipeline.search_server.counters import Counters, share_memory
 from pipeline.search_server.http_messages import Request, Response, Send
+from pipeline.search_server.inbox import Inbox
 from pipeline.search_server.reception import UNEVEN, Reception
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -29,19 +30,14 @@ class House:
         memory = share_memory(multiprocessing.get_context("spawn"), workers)
         self.counters = [Counters(memory, row) for row in range(workers)]
         self.listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(workers)]
-        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
-        self.inboxes = [stack.enter_context(inbox) for inbox, _ in pairs]
-        self.outboxes = [stack.enter_context(outbox) for _, outbox in pairs]
+        self.inboxes = [stack.enter_context(closing(Inbox())) for _ in range(workers)]
         self.receptions: dict[int, Reception] = {}
-        for outbox in self.outboxes:
-            outbox.setblocking(False)
 
     def open(self, row: int) -> None:
         """Start a worker."""
         talk = partial(Conversation, partial(answer, row), 1000)
         self.counters[row].begin()
-        doors = self.listeners[row], self.inboxes[row], self.outboxes
-        self.receptions[row] = Reception(*doors, self.counters[row], talk)
+        self.receptions[row] = Reception(self.listeners[row], self.inboxes, self.counters[row], talk)
         self.receptions[row].open()
 
     def held(self) -> list[int]:
@@ -109,9 +105,25 @@ def test_however_they_come_connections_are_spread_evenly(workers: int) -> None:
         for _, writer in clients:
             writer.close()
         await until(lambda: sum(house.held()) == 0)
-        assert all(counters.find_idlest("connections")[1] == 0 for counters in house.counters)
+        assert house.counters[0].list_up("connections") == [(row, 0.0) for row in range(workers)]
 
     with run_house(workers) as (house, runner):
+        runner.run(run(house))
+
+
+def test_one_that_takes_nothing_for_a_while_is_not_given_more_than_its_share() -> None:
+    async def run(house: House) -> None:
+        house.open(0)
+        house.counters[1].begin()
+        house.counters[1].put("connections", 3.0)
+        clients = await house.connect(0, 5)
+        await until(lambda: house.held() == [4] and house.inboxes[1].count() == 1)
+        house.counters[1].put("connections", 3.0)  # it speaks of what it holds before it looks into its inbox
+        clients += await house.connect(0, 2)
+        await until(lambda: house.held() == [5] and house.inboxes[1].count() == 2)
+        assert clients
+
+    with run_house(2) as (house, runner):
         runner.run(run(house))
 
 
@@ -131,11 +143,14 @@ def test_a_worker_that_is_down_is_given_nothing_new_and_what_it_was_given_waits(
         runner.run(run(house))
 
 
-def test_what_cannot_be_handed_over_is_kept() -> None:
+def test_what_cannot_be_handed_over_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(connection: socket.socket) -> None:
+        raise BlockingIOError
+
     async def run(house: House) -> None:
         house.open(0)
         house.counters[1].begin()
-        house.inboxes[1].close()
+        monkeypatch.setattr(house.inboxes[1], "put", refuse)
         clients = await house.connect(0, 6)
         assert await asyncio.gather(*map(ask, clients)) == [0] * 6
 
@@ -151,7 +166,7 @@ def test_a_client_that_has_gone_before_it_is_welcomed_leaves_nothing_behind() ->
         client = (await house.connect(0, 1))[0]
         assert await ask(client) == 0
         await until(lambda: house.held() == [1])
-        assert house.counters[0].find_idlest("connections") == (0, 1.0)
+        assert house.counters[0].list_up("connections") == [(0, 1.0)]
 
     with run_house(1) as (house, runner):
         runner.run(run(house))

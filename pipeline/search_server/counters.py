@@ -1,5 +1,4 @@
-"""What a server counts, for Prometheus and for the workers: one row of shared memory a worker, written by that worker;
-others may only foresee what it will write next.
+"""What a server counts, for Prometheus and for the workers: one row of shared memory a worker, written by that worker.
 
 Promises: any worker tells the sums over all of them; counts outlive the death of the worker that made them.
 """
@@ -43,6 +42,7 @@ class Counters:
     """One worker's row, and the sums over all."""
 
     def __init__(self, memory: Array[c_double], row: int) -> None:
+        self.row = row
         self._memory = memory
         self._start = row * len(COLUMNS)
 
@@ -61,17 +61,10 @@ class Counters:
         """Say how things are."""
         self._memory[self._start + PLACES[name]] = value
 
-    def find_idlest(self, name: str) -> tuple[int, float]:
-        """Row and value of the worker that is up and has the least of something; this one where none has less."""
-        own = self._start // len(COLUMNS)
+    def list_up(self, name: str) -> list[tuple[int, float]]:
+        """Row and value of each worker that is up."""
         ups, values = self._memory[PLACES["up"] :: len(COLUMNS)], self._memory[PLACES[name] :: len(COLUMNS)]
-        up = [row for row, flag in enumerate(ups) if flag]
-        row = min(up, key=lambda row: (values[row], row != own), default=own)
-        return row, values[row]
-
-    def foresee(self, name: str, row: int, value: float) -> None:
-        """What another worker will soon say of itself."""
-        self._memory[row * len(COLUMNS) + PLACES[name]] = value
+        return [(row, value) for row, (up, value) in enumerate(zip(ups, values, strict=True)) if up]
 
     def time(self, seconds: float) -> None:
         """A search request took so long."""

@@ -4,6 +4,8 @@ The kernel spreads connections over the workers by chance: of 64, one of two wor
 their connections, its queries wait for ever while the other idles. So a worker that holds more than the least busy one
 hands a new connection over, as an open file, through that worker's inbox.
 
+What a worker holds is counted with what waits in its inbox: it may be busy, and take nothing for a while.
+
 Promises: a connection is held by one worker, or waits in the inbox of one, also of one that is being started again;
 what cannot be handed over is kept.
 """
@@ -11,12 +13,13 @@ what cannot be handed over is kept.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable, Iterator, MutableSet, Sequence
+from functools import partial
 
 from pipeline.search_server.conversation import Conversation
 from pipeline.search_server.counters import Counters
+from pipeline.search_server.inbox import Inbox
 
 UNEVEN = 2
 """So many more than another worker are too many."""
@@ -31,9 +34,9 @@ class Clients(MutableSet[Conversation]):
 
     def __init__(self, counters: Counters) -> None:
         self._talking: set[Conversation] = set()
+        self._coming: set[Conversation] = set()
+        """Those taken in that have not begun."""
         self._counters = counters
-        self.coming = 0
-        """Connections taken in whose conversation has not begun."""
 
     def __contains__(self, client: object) -> bool:
         return client in self._talking
@@ -44,19 +47,26 @@ class Clients(MutableSet[Conversation]):
     def __len__(self) -> int:
         return len(self._talking)
 
+    def expect(self, client: Conversation) -> None:
+        """A conversation will begin, unless the client goes before that."""
+        self._coming.add(client)
+        self._tell()
+
     def add(self, client: Conversation) -> None:
-        """A conversation begins."""
+        """It begins."""
+        self._coming.discard(client)
         self._talking.add(client)
-        self.tell()
+        self._tell()
 
     def discard(self, client: Conversation) -> None:
-        """It has ended."""
+        """It has ended, or will not begin."""
+        self._coming.discard(client)
         self._talking.discard(client)
-        self.tell()
+        self._tell()
 
-    def tell(self) -> None:
+    def _tell(self) -> None:
         """Let the others know how many there are."""
-        self._counters.put("connections", float(len(self._talking) + self.coming))
+        self._counters.put("connections", float(len(self._talking) + len(self._coming)))
 
 
 class Reception:
@@ -65,16 +75,14 @@ class Reception:
     def __init__(
         self,
         listener: socket.socket,
-        inbox: socket.socket,
-        outboxes: Sequence[socket.socket],
+        inboxes: Sequence[Inbox],
         counters: Counters,
         talk: Callable[[Clients], Conversation],
     ) -> None:
-        """`inbox`: where others hand connections over; `outboxes`: the way to each worker's, in the order of rows;
-        `talk`: begins a conversation."""
+        """`inboxes`: of all workers, in the order of rows; `talk`: begins a conversation."""
         self.clients = Clients(counters)
-        self._doors = ((listener, self._accept), (inbox, self._receive))
-        self._outboxes = outboxes
+        self._listener = listener
+        self._inboxes = inboxes
         self._counters = counters
         self._talk = talk
         self._loop = asyncio.get_running_loop()
@@ -83,60 +91,53 @@ class Reception:
 
     def open(self) -> None:
         """Take clients in from now on."""
-        for door, _ in self._doors:
-            door.setblocking(False)
+        self._listener.setblocking(False)
         self._watch()
 
     def close(self) -> None:
         """Take no more."""
         if self._rest is not None:
             self._rest.cancel()
-        for door, _ in self._doors:
-            self._loop.remove_reader(door.fileno())
+        self._loop.remove_reader(self._listener.fileno())
+        self._loop.remove_reader(self._inbox.fileno())
+
+    @property
+    def _inbox(self) -> Inbox:
+        return self._inboxes[self._counters.row]
 
     def _watch(self) -> None:
-        for door, take in self._doors:
-            self._loop.add_reader(door.fileno(), take)
+        self._loop.add_reader(self._listener.fileno(), self._take_in, self._accept)
+        self._loop.add_reader(self._inbox.fileno(), self._take_in, self._inbox.take)
 
-    def _accept(self) -> None:
-        (listener, _), _ = self._doors
+    def _take_in(self, take: Callable[[], Sequence[socket.socket]]) -> None:
+        """Welcome what `take` gives, some at once."""
         for _ in range(AT_ONCE):
             try:
-                connection, _ = listener.accept()
+                connections = take()
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError:
                 self._take_rest()
                 return
-            if not self._pass_on(connection):
+            for connection in connections:
                 self._welcome(connection)
+
+    def _accept(self) -> list[socket.socket]:
+        connection, _ = self._listener.accept()
+        return [] if self._pass_on(connection) else [connection]
 
     def _pass_on(self, connection: socket.socket) -> bool:
         """Hand a connection to the worker that holds the fewest, where that is much fewer."""
-        row, held = self._counters.find_idlest("connections")
-        if len(self.clients) + self.clients.coming + 1 - held < UNEVEN:
+        held = {row: count + self._inboxes[row].count() for row, count in self._counters.list_up("connections")}
+        row = min(held, key=held.__getitem__)
+        if held[self._counters.row] + 1 - held[row] < UNEVEN:
             return False
         try:
-            socket.send_fds(self._outboxes[row], [b"."], [connection.fileno()])
-        except OSError:  # its inbox is full
+            self._inboxes[row].put(connection)
+        except OSError:  # it is full
             return False
-        self._counters.foresee("connections", row, held + 1)
         connection.close()
         return True
-
-    def _receive(self) -> None:
-        _, (inbox, _) = self._doors
-        for _ in range(AT_ONCE):
-            try:
-                os.close(os.dup(inbox.fileno()))  # a message taken where no file is left loses its connection
-                _, files, _, _ = socket.recv_fds(inbox, 1, 1)
-            except BlockingIOError:
-                return
-            except OSError:
-                self._take_rest()
-                return
-            for file in files:
-                self._welcome(socket.socket(fileno=file))
 
     def _take_rest(self) -> None:
         """No file is left for another connection: asked for again at once, it would be the same."""
@@ -146,16 +147,14 @@ class Reception:
     def _welcome(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.clients.coming += 1
-        self.clients.tell()
-        begun = self._loop.connect_accepted_socket(lambda: self._talk(self.clients), connection)
+        client = self._talk(self.clients)
+        self.clients.expect(client)
+        begun = self._loop.connect_accepted_socket(lambda: client, connection)
         task: asyncio.Task[object] = self._loop.create_task(begun)
         self._tasks.add(task)
-        task.add_done_callback(self._settle)
+        task.add_done_callback(partial(self._settle, client))
 
-    def _settle(self, task: asyncio.Task[object]) -> None:
+    def _settle(self, client: Conversation, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
-        self.clients.coming -= 1
-        self.clients.tell()
-        if not task.cancelled():
-            task.exception()  # a client that has gone already is no fault
+        if task.cancelled() or task.exception():  # a client that has gone already is no fault
+            self.clients.discard(client)

@@ -21,6 +21,7 @@ from multiprocessing.context import SpawnProcess
 
 from pipeline.errors import RampforgeError
 from pipeline.search_server.counters import Counters, share_memory
+from pipeline.search_server.inbox import Inbox
 from pipeline.search_server.settings import ServerSettings
 from pipeline.search_server.worker import READY, Doors, run_worker
 
@@ -39,7 +40,7 @@ class SearchServerError(RampforgeError):
 
 
 class Workstation:
-    """A worker's place: its sockets, its row of counts, and the process that works there now."""
+    """A worker's place: its doors, its row of counts, and the process that works there now."""
 
     def __init__(self, settings: ServerSettings, doors: Doors, counters: Counters) -> None:
         self.doors = doors
@@ -111,8 +112,7 @@ class Workstation:
                 self._process.kill()
                 self._process.join()
         self._drop()
-        for door in (self.doors.listener, self.doors.inbox):
-            door.close()
+        self.doors.listener.close()
 
     def ask_to_stop(self) -> None:
         """Tell the process to finish what is under way and end."""
@@ -127,13 +127,10 @@ class SearchServer:
         listeners = open_listeners(settings.host, settings.port, settings.workers)
         self.port: int = listeners[0].getsockname()[1]
         memory = share_memory(multiprocessing.get_context("spawn"), settings.workers)
-        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in listeners]
-        self._outboxes = [outbox for _, outbox in pairs]
-        for outbox in self._outboxes:
-            outbox.setblocking(False)
+        self._inboxes = [Inbox() for _ in listeners]
         self.places = [
-            Workstation(settings, Doors(listener, inbox, self._outboxes), Counters(memory, row))
-            for row, (listener, (inbox, _)) in enumerate(zip(listeners, pairs, strict=True))
+            Workstation(settings, Doors(listener, self._inboxes), Counters(memory, row))
+            for row, listener in enumerate(listeners)
         ]
         self._stopping = threading.Event()
 
@@ -148,8 +145,8 @@ class SearchServer:
         deadline = time.monotonic() + STOP_SECONDS
         for place in self.places:
             place.stop(deadline)
-        for outbox in self._outboxes:
-            outbox.close()
+        for inbox in self._inboxes:
+            inbox.close()
 
     @property
     def ready(self) -> bool:

@@ -17,6 +17,7 @@ from pipeline.llm.async_stage import new_event_loop
 from pipeline.search_server.app import RetrievalApp
 from pipeline.search_server.conversation import Conversation
 from pipeline.search_server.counters import Counters
+from pipeline.search_server.inbox import Inbox
 from pipeline.search_server.reception import Reception
 from pipeline.search_server.settings import ServerSettings
 
@@ -33,9 +34,8 @@ class Doors:
     """By which connections come to a worker."""
 
     listener: socket.socket
-    inbox: socket.socket
-    outboxes: Sequence[socket.socket]
-    """The ways to the inboxes of all workers."""
+    inboxes: Sequence[Inbox]
+    """Those of all workers."""
 
 
 def run_worker(settings: ServerSettings, doors: Doors, counters: Counters, parent: Connection) -> None:
@@ -62,7 +62,7 @@ async def _serve(app: RetrievalApp, most_body: int, doors: Doors, counters: Coun
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
     talk = partial(Conversation, app.answer, most_body)
-    reception = Reception(doors.listener, doors.inbox, doors.outboxes, counters, talk)
+    reception = Reception(doors.listener, doors.inboxes, counters, talk)
     reception.open()
     loop.add_reader(parent.fileno(), stopping.set)  # it never writes: what can be read is its end
     parent.send(READY)
