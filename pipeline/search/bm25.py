@@ -28,9 +28,12 @@ from pipeline.search.tokens import KNOWN_WORDS, make_tokenizer
 from schemas.search_config import SearchConfig
 from schemas.trajectories import Hit, SearchCall
 
-NEAR_BEST = 0.4
+NEAR_BEST = (0.4, 0.2, 0.1, 0.0)
+"""Shares of the best score above which the best hits are looked for, one after another until there are enough."""
 FEW = 1 / 50
 """Below this share of postings to passages it is cheaper to sort the postings than to go through all passages."""
+MANY = 1 << 16
+"""Fewer postings than that are brought together for one addition, instead of one for each term."""
 
 
 def build_index(
@@ -102,40 +105,47 @@ class Bm25Engine:
         if not numbers:
             return make_call(query, ())
         places = [(self._ends[number], self._ends[number + 1]) for number in numbers]
+        postings = sum(end - start for start, end in places)
         hidden = self.store.hidden_rows(request)
-        if sum(end - start for start, end in places) < len(self.store) * FEW:
+        if postings < len(self.store) * FEW:
             rows, scores = self._score_found(places)
             scores[np.isin(rows, hidden)] = 0.0
             return make_call(query, self._take_best(scores, k, rows))
-        scores = self._score_all(places)
+        scores = self._score_all([places] if postings < MANY else [[place] for place in places])
         scores[hidden] = 0.0
         return make_call(query, self._take_best(scores, k))
 
-    def _score_all(self, places: Sequence[tuple[int, int]]) -> np.ndarray:
-        """The score of every passage, from the postings at these places."""
+    def _score_all(self, runs: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
+        """The score of every passage, from the postings at these places; those of a run are added in one go."""
         scores = np.zeros(len(self.store), dtype=np.float32)
-        for start, end in places:
-            np.add.at(scores, self._rows[start:end], self._scores[start:end])
+        for places in runs:
+            np.add.at(scores, *self._bring_together(places))
         return scores
 
     def _score_found(self, places: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
         """The passages that hold a term, in order, and their scores: the same sums, in the same order, as over all."""
-        rows = np.concatenate([self._rows[start:end] for start, end in places])
+        rows, data = self._bring_together(places)
         order = np.argsort(rows, kind="stable")  # of sorted runs: a merge
         rows = rows[order]
         first = np.ones(len(rows), dtype=bool)
         np.not_equal(rows[1:], rows[:-1], out=first[1:])
         scores = np.zeros(np.count_nonzero(first), dtype=np.float32)
-        data = np.concatenate([self._scores[start:end] for start, end in places])
         np.add.at(scores, np.cumsum(first) - 1, data[order])
         return rows[first], scores
+
+    def _bring_together(self, places: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """The postings at these places, in this order: rows, as numpy wants them for indices, and scores."""
+        rows = np.concatenate([self._rows[start:end] for start, end in places], dtype=np.intp)
+        return rows, np.concatenate([self._scores[start:end] for start, end in places])
 
     def _take_best(self, scores: np.ndarray, k: int, passages: np.ndarray | None = None) -> tuple[Hit, ...]:
         """The best hits, of passages with these scores: of all in order, unless their rows are given."""
         # Few passages come near the best: one comparison sets most aside. Sorting all would cost most of a search.
-        rows = np.flatnonzero(scores > scores.max() * NEAR_BEST)
-        if len(rows) < k:
-            rows = np.flatnonzero(scores)
+        best_score = scores.max()
+        for share in NEAR_BEST:
+            (rows,) = (scores > best_score * share).nonzero()
+            if len(rows) >= k:
+                break
         found = scores[rows]
         if len(rows) > k:
             keep = found >= np.partition(found, len(found) - k)[len(found) - k]
