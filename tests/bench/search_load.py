@@ -2,11 +2,15 @@
 
 Run as `python -m tests.bench.search_load`, settings as JSON on standard input; prints the figures as JSON.
 
-Where a rate is given, each request is due at a moment of its own, whatever became of those before it. The loader wakes
-twice a millisecond, sends what is due, and reads what has come; when a reply came, the kernel has noted. So
-it takes little of the processors it shares with the server, and no reply is late for want of a reader. A latency runs
-from the moment the loader finds the request due, so a server that keeps every connection busy is charged for those
-who wait; how late the loader finds them is a figure of its own.
+Where a rate is given, the clients' requests are due in turn, each at a moment of its own, whatever became of those
+before it. The loader wakes twice a millisecond, sends what is due, and reads what has come; when a reply came, the
+kernel has noted. So it takes little of the processors it shares with the server, and no reply is late for want of a
+reader. A latency runs from the moment the loader finds the request due, so a server that keeps a client waiting is
+charged for its next request too; how late the loader finds them is a figure of its own.
+
+Besides the 99th percentile of all latencies there is that of a typical tenth of a second: of each tenth's, the median.
+A machine that stands still for two milliseconds in every second keeps one request in a hundred waiting, whatever the
+server does: that shows in the first, and not in the second.
 
 A request whose connection is reset is sent again on a new one, once: what HTTP allows a client for a request that may
 be repeated. One that fails a second time, or is answered with anything but 200, counts as lost.
@@ -19,11 +23,12 @@ import os
 import random
 import select
 import socket
+import statistics
 import struct
 import subprocess
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count, cycle, repeat, takewhile
@@ -57,7 +62,8 @@ class Load:
 class Tally:
     """What came of it, times in seconds."""
 
-    latencies: list[float] = field(default_factory=list)
+    answered: list[tuple[float, float]] = field(default_factory=list)
+    """When the latency began, and how long it was."""
     lateness: list[float] = field(default_factory=list)
     lost: int = 0
     resent: int = 0
@@ -75,6 +81,8 @@ class Client:
         self.tries = 0
         self.answered = 0.0
         """When the last bytes came."""
+        self.due: deque[float] = deque()
+        """Since when its next requests have been due."""
 
     def open(self) -> socket.socket:
         """Connect. Raises OSError."""
@@ -114,31 +122,39 @@ class Loader:
         self._requests = write_requests(load)
         self._poll = select.epoll()
         self._clients: dict[int, Client] = {}
-        self._idle: deque[Client] = deque()
-        self._due: deque[float] = deque()
+        self._ready: deque[Client] = deque()
+        """Clients with a request to send, and none under way."""
+        self._open_requests = 0
         self._end = 0.0
         self.tally = Tally()
 
     def run(self) -> Tally:
         """All of it, to the last reply."""
-        for _ in range(self._load.clients):
-            client = Client(self._load.port)
+        clients = [Client(self._load.port) for _ in range(self._load.clients)]
+        for client in clients:
             self._open(client)
-            self._idle.append(client)
         begin = time.time()  # the clock of the kernel's notes
         self._end = begin + self._load.seconds
-        moments = plan_moments(self._load, begin)
-        upcoming = next(moments, None)
-        while upcoming is not None or self._due or len(self._idle) < self._load.clients:
+        turns = zip(plan_moments(self._load, begin), cycle(clients), strict=False)
+        upcoming = next(turns, None)
+        while upcoming is not None or self._open_requests:
             now = time.time()
-            while upcoming is not None and upcoming <= now:
-                self._due.append(now)
-                self.tally.lateness.append(now - upcoming)
-                upcoming = next(moments, None)
-            while self._due and self._idle:
-                self._start(self._idle.popleft(), self._due.popleft())
+            while upcoming is not None and upcoming[0] <= now:
+                moment, client = upcoming
+                self.tally.lateness.append(now - moment)
+                self._ask(client, now)
+                upcoming = next(turns, None)
+            while self._ready:
+                self._start(self._ready.popleft())
             self._hear()
         return self.tally
+
+    def _ask(self, client: Client, now: float) -> None:
+        """A request of a client is due."""
+        self._open_requests += 1
+        if not (client.due or client.request):
+            self._ready.append(client)
+        client.due.append(now)
 
     def _open(self, client: Client) -> None:
         number = client.open().fileno()
@@ -150,8 +166,8 @@ class Loader:
             del self._clients[client.socket.fileno()]
         client.close()
 
-    def _start(self, client: Client, began: float) -> None:
-        client.request, client.began, client.tries = next(self._requests), began, 0
+    def _start(self, client: Client) -> None:
+        client.request, client.began, client.tries = next(self._requests), client.due.popleft(), 0
         self._send(client)
 
     def _send(self, client: Client) -> None:
@@ -182,16 +198,18 @@ class Loader:
                     self._send(client)
                 continue
             if status == 200:
-                self.tally.latencies.append(client.answered - client.began)
+                self.tally.answered.append((client.began, client.answered - client.began))
             if status is not None:
                 self.tally.lost += status != 200
                 self._release(client)
 
     def _release(self, client: Client) -> None:
+        self._open_requests -= 1
         client.request = b""
-        self._idle.append(client)
-        if self._load.per_second is None and (now := time.time()) < self._end:
-            self._due.append(now)
+        if client.due:
+            self._ready.append(client)
+        elif self._load.per_second is None and (now := time.time()) < self._end:
+            self._ask(client, now)
 
 
 def plan_moments(load: Load, begin: float) -> Iterator[float]:
@@ -221,17 +239,27 @@ def write_requests(load: Load) -> Iterator[bytes]:
 
 def summarise(tally: Tally, seconds: float) -> dict[str, float]:
     """The figures of a load."""
-    latencies, lateness = sorted(tally.latencies), sorted(tally.lateness)
+    latencies, lateness = sorted(latency for _, latency in tally.answered), sorted(tally.lateness)
     return {
         "answered": len(latencies),
         "per_second": len(latencies) / seconds,
         "median_ms": 1000 * take_share(latencies, 0.5),
         "p99_ms": 1000 * take_share(latencies, 0.99),
+        "typical_p99_ms": 1000 * statistics.median(take_share(tenth, 0.99) for tenth in split(tally)),
         "longest_ms": 1000 * latencies[-1],
         "late_ms": 1000 * take_share(lateness, 0.99),
+        "latest_ms": 1000 * lateness[-1],
         "lost": tally.lost,
         "resent": tally.resent,
     }
+
+
+def split(tally: Tally) -> list[list[float]]:
+    """The latencies that began in each tenth of a second, in order of length."""
+    tenths: defaultdict[int, list[float]] = defaultdict(list)
+    for began, latency in tally.answered:
+        tenths[int(began * 10)].append(latency)
+    return [sorted(tenth) for tenth in tenths.values()]
 
 
 def take_share(ordered: Sequence[float], share: float) -> float:
