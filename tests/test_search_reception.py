@@ -7,10 +7,13 @@ import multiprocessing
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.llm.async_stage import new_event_loop
@@ -19,6 +22,9 @@ from pipeline.search_server.counters import Counters, share_memory
 from pipeline.search_server.http_messages import Request, Response, Send
 from pipeline.search_server.inbox import Inbox
 from pipeline.search_server.reception import UNEVEN, Reception
+from pipeline.search_server.supervisor import SearchServer
+from tests.passage_samples import draw_passages
+from tests.search_samples import serve_index, serving, write_index
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -211,3 +217,32 @@ def test_what_is_handed_to_a_worker_without_room_waits_for_it(monkeypatch: pytes
 
     with run_house(2) as (house, runner):
         runner.run(run(house))
+
+
+def test_busy_processes_share_clients_evenly(tmp_path: Path) -> None:
+    index = write_index(tmp_path, draw_passages(20))
+    with serving(serve_index(index, workers=2)) as server:
+        for _ in range(5):
+            with ExitStack() as clients:
+                for _ in range(64):
+                    clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+                held = until_all_are_held(server, 64)
+                assert max(held) - min(held) <= 2 * UNEVEN, "each may misjudge the other by one"
+            until_all_are_held(server, 0)
+
+
+def until_all_are_held(server: SearchServer, count: int) -> list[int]:
+    """The connections of each worker, once there are so many."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        held = [count_connections(place.pid, server.port) for place in server.places]
+        if sum(held) == count:
+            return held
+        time.sleep(0.02)
+    raise AssertionError(f"{held} of {count} connections are held")
+
+
+def count_connections(pid: int | None, port: int) -> int:
+    """How many clients' connections a process holds."""
+    connections = psutil.Process(pid).net_connections("tcp")
+    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in connections)

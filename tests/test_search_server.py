@@ -9,19 +9,16 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from pipeline.errors import SearchError
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.search.engine import SearchRequest
-from pipeline.search_server.reception import UNEVEN
 from pipeline.search_server.settings import ServerSettings
 from pipeline.search_server.supervisor import SearchServer, SearchServerError
 from schemas.trajectories import HideMode
@@ -229,34 +226,6 @@ def test_a_token_is_asked_for(index: Path) -> None:
             assert "sesame" not in reply.text
         assert post(url, {"queries": ["x"]}, authorization="Bearer open sesame").status_code == 200
         assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
-
-
-def test_busy_workers_share_clients_evenly(index: Path) -> None:
-    with serving(serve_index(index, workers=2)) as server:
-        for _ in range(5):
-            with ExitStack() as clients:
-                for _ in range(64):
-                    clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
-                held = until_all_are_held(server, 64)
-                assert max(held) - min(held) <= 2 * UNEVEN, "each may misjudge the other by one"
-            until_all_are_held(server, 0)
-
-
-def until_all_are_held(server: SearchServer, count: int) -> list[int]:
-    """The connections of each worker, once there are so many."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        held = [count_connections(place.pid, server.port) for place in server.places]
-        if sum(held) == count:
-            return held
-        time.sleep(0.02)
-    raise AssertionError(f"{held} of {count} connections are held")
-
-
-def count_connections(pid: int | None, port: int) -> int:
-    """How many clients' connections a process holds."""
-    connections = psutil.Process(pid).net_connections("tcp")
-    return sum(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in connections)
 
 
 def test_a_killed_worker_is_replaced_and_repeating_loses_nothing(index: Path) -> None:

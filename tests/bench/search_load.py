@@ -8,10 +8,6 @@ kernel has noted. So it takes little of the processors it shares with the server
 reader. A latency runs from the moment the loader finds the request due, so a server that keeps a client waiting is
 charged for its next request too; how late the loader finds them is a figure of its own.
 
-Besides the 99th percentile of all latencies there is that of a typical tenth of a second: of each tenth's, the median.
-A machine that stands still for two milliseconds in every second keeps one request in a hundred waiting, whatever the
-server does: that shows in the first, and not in the second.
-
 A request whose connection is reset is sent again on a new one, once: what HTTP allows a client for a request that may
 be repeated. One that fails a second time, or is answered with anything but 200, counts as lost.
 """
@@ -23,16 +19,17 @@ import os
 import random
 import select
 import socket
-import statistics
 import struct
 import subprocess
 import sys
 import time
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from itertools import count, cycle, repeat, takewhile
 from typing import Any
+
+from tests.bench.load_figures import Tally, summarise
 
 TRIES = 2
 TICK = 0.0005
@@ -56,17 +53,6 @@ class Load:
     at_random: bool = False
     """Whether they are due at random moments (a Poisson process), or evenly."""
     topk: int = 3
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of it, times in seconds."""
-
-    answered: list[tuple[float, float]] = field(default_factory=list)
-    """When the latency began, and how long it was."""
-    lateness: list[float] = field(default_factory=list)
-    lost: int = 0
-    resent: int = 0
 
 
 class Client:
@@ -235,36 +221,6 @@ def write_requests(load: Load) -> Iterator[bytes]:
     asked = [{"queries": [query], "topk": load.topk, "return_scores": True} for query in load.queries]
     bodies = [json.dumps(question).encode() for question in asked]
     return cycle([f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in bodies])
-
-
-def summarise(tally: Tally, seconds: float) -> dict[str, float]:
-    """The figures of a load."""
-    latencies, lateness = sorted(latency for _, latency in tally.answered), sorted(tally.lateness)
-    return {
-        "answered": len(latencies),
-        "per_second": len(latencies) / seconds,
-        "median_ms": 1000 * take_share(latencies, 0.5),
-        "p99_ms": 1000 * take_share(latencies, 0.99),
-        "typical_p99_ms": 1000 * statistics.median(take_share(tenth, 0.99) for tenth in split(tally)),
-        "longest_ms": 1000 * latencies[-1],
-        "late_ms": 1000 * take_share(lateness, 0.99),
-        "latest_ms": 1000 * lateness[-1],
-        "lost": tally.lost,
-        "resent": tally.resent,
-    }
-
-
-def split(tally: Tally) -> list[list[float]]:
-    """The latencies that began in each tenth of a second, in order of length."""
-    tenths: defaultdict[int, list[float]] = defaultdict(list)
-    for began, latency in tally.answered:
-        tenths[int(began * 10)].append(latency)
-    return [sorted(tenth) for tenth in tenths.values()]
-
-
-def take_share(ordered: Sequence[float], share: float) -> float:
-    """The number that so large a share of the others is below."""
-    return ordered[int(share * len(ordered))]
 
 
 def start_load(load: Load) -> subprocess.Popen[str]:
