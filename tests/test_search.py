@@ -85,7 +85,7 @@ def test_equal_scores_come_in_row_order_and_batches_do_not_matter(tmp_path: Path
 
 
 @given(st.data())
-def test_sorting_few_postings_finds_what_going_through_all_passages_finds(
+def test_however_postings_are_added_and_the_best_are_looked_for_the_same_is_found(
     engine: Bm25Engine, passages: list[Passage], data: st.DataObject
 ) -> None:
     words = data.draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=20))
@@ -93,10 +93,11 @@ def test_sorting_few_postings_finds_what_going_through_all_passages_finds(
     request = SearchRequest(" ".join(words), hide, source.passage_id, source.page_id)
     k = data.draw(st.integers(1, 201))
     found = []
-    for share in (0.0, float("inf")):
-        with mock.patch("pipeline.search.bm25.FEW", share):
+    every, none = float("inf"), 0
+    for few, many, shares in ((none, every, (0.4, 0.2, 0.0)), (none, none, (0.0,)), (every, every, (0.9, 0.0))):
+        with mock.patch.multiple("pipeline.search.bm25", FEW=few, MANY=many, NEAR_BEST=shares):
             found += engine.search([request], k)
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 def test_reading_back(engine: Bm25Engine, passages: list[Passage]) -> None:

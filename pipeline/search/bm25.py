@@ -111,15 +111,18 @@ class Bm25Engine:
             rows, scores = self._score_found(places)
             scores[np.isin(rows, hidden)] = 0.0
             return make_call(query, self._take_best(scores, k, rows))
-        scores = self._score_all([places] if postings < MANY else [[place] for place in places])
+        scores = self._score_all(places, postings)
         scores[hidden] = 0.0
         return make_call(query, self._take_best(scores, k))
 
-    def _score_all(self, runs: Sequence[Sequence[tuple[int, int]]]) -> np.ndarray:
-        """The score of every passage, from the postings at these places; those of a run are added in one go."""
+    def _score_all(self, places: Sequence[tuple[int, int]], postings: int) -> np.ndarray:
+        """The score of every passage, from so many postings at these places."""
         scores = np.zeros(len(self.store), dtype=np.float32)
-        for places in runs:
+        if postings < MANY:
             np.add.at(scores, *self._bring_together(places))
+            return scores
+        for start, end in places:
+            np.add.at(scores, self._rows[start:end], self._scores[start:end])
         return scores
 
     def _score_found(self, places: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
