@@ -127,7 +127,8 @@ def test_one_that_takes_nothing_for_a_while_is_not_given_more_than_its_share() -
         house.counters[1].put("connections", 3.0)  # it speaks of what it holds before it looks into its inbox
         clients += await house.connect(0, 2)
         await until(lambda: house.held() == [5] and house.inboxes[1].count() == 2)
-        assert clients
+        house.open(1)
+        assert sorted(await asyncio.gather(*map(ask, clients))) == [0] * 5 + [1] * 2
 
     with run_house(2) as (house, runner):
         runner.run(run(house))
