@@ -184,7 +184,7 @@ class Loader:
                     self._send(client)
                 continue
             if status == 200:
-                self.tally.answered.append((client.began, client.answered - client.began))
+                self.tally.latencies.append(client.answered - client.began)
             if status is not None:
                 self.tally.lost += status != 200
                 self._release(client)

@@ -5,11 +5,10 @@ Servers and loader go ahead of all else on the machine where they may, so that w
 themselves they share its processors as they come. What the kernel and the host do goes ahead of them all the same: how
 late the loader was tells of it.
 
-Half load is half of the requests a second that were answered under full load just before: due evenly, which the bound
-is held against, stalls of the machine included. Beside it, to tell those from the server, stand the p99 of a typical
-tenth of a second, half of the clients (each asking again as soon as it is answered), and requests at random moments (a
-Poisson process): of a queue that were served at constant speed, such arrivals would by themselves make the 99th
-percentile several times the median.
+Half load is half of the requests a second that were answered under full load just before, due evenly: on the machine as
+it is, its stalls included, and on processors that are kept awake. Beside it stand half of the clients, each asking
+again as soon as it is answered, and requests at random moments (a Poisson process): of a queue that were served at
+constant speed, such arrivals would by themselves make the 99th percentile several times the median.
 
 `python -m tests.bench.search_server 600` makes the last of these as long as that, in seconds, and only that.
 """
@@ -39,6 +38,7 @@ from schemas.search_config import SearchConfig
 from tests.bench.figures import Figure
 from tests.bench.question_corpus import read_questions, write_shared_corpus
 from tests.bench.search_load import Load, finish_load, start_load
+from tests.bench.wakefulness import staying_awake
 from tests.search_samples import serving
 
 CLIENTS = 64
@@ -96,16 +96,18 @@ def serve_ours(index: Path) -> Iterator[int]:
 
 
 def put_load(load: Load) -> Row:
-    """The figures of a load, and the CPU time of all children but the loader while it lasted, for each request."""
+    """The figures of a load, and the CPU time of the servers while it lasted, for each request."""
     time.sleep(REST)
-    before = _children_cpu()
+    before = _servers_cpu()
     loader = start_load(load)
     figures = finish_load(loader)
-    return figures | {"cpu_ms": 1000 * (_children_cpu() - before) / figures["answered"]}
+    return figures | {"cpu_ms": 1000 * (_servers_cpu() - before) / figures["answered"]}
 
 
-def _children_cpu() -> float:
-    return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children(recursive=True))
+def _servers_cpu() -> float:
+    children = psutil.Process().children(recursive=True)
+    servers = [child for child in children if os.sched_getscheduler(child.pid) != os.SCHED_IDLE]
+    return sum(sum(server.cpu_times()[:2]) for server in servers)
 
 
 def run() -> list[Figure]:
@@ -121,7 +123,7 @@ def run() -> list[Figure]:
 
 def compare(shard: Path, index: Path, queries: list[str]) -> list[Figure]:
     """Ours against the plain server, in turn, so that other work on the machine falls on both."""
-    loads: dict[str, list[Row]] = {"plain": [], "ours": [], "fewer": [], "even": [], "random": []}
+    loads: dict[str, list[Row]] = {"plain": [], "ours": [], "fewer": [], "even": [], "random": [], "awake": []}
     with going_ahead() as rank, serve_plainly(shard) as plain_port, serve_ours(index) as port:
         for warm in (True, *[False] * ROUNDS):
             seconds = 1.0 if warm else SECONDS
@@ -129,7 +131,10 @@ def compare(shard: Path, index: Path, queries: list[str]) -> list[Figure]:
             ours = put_load(Load(port, queries, seconds, CLIENTS))
             fewer = put_load(Load(port, queries, seconds, CLIENTS // 2))
             half = Load(port, queries, seconds, CLIENTS, ours["per_second"] / 2)
-            rows = plain, ours, fewer, put_load(half), put_load(replace(half, at_random=True))
+            even, at_random = put_load(half), put_load(replace(half, at_random=True))
+            with staying_awake():
+                awake = put_load(half)
+            rows = plain, ours, fewer, even, at_random, awake
             if not warm:
                 for name, row in zip(loads, rows, strict=True):
                     loads[name].append(row)
@@ -137,7 +142,7 @@ def compare(shard: Path, index: Path, queries: list[str]) -> list[Figure]:
     pairs = zip(loads["ours"], loads["plain"], strict=True)
     speed_up = statistics.median(ours["per_second"] / plain["per_second"] for ours, plain in pairs)
     plain_cpu, our_cpu = (take_median(loads[name], "cpu_ms") for name in ("plain", "ours"))
-    lost = sum(row["lost"] for name in ("ours", "fewer", "even", "random") for row in loads[name])
+    lost = sum(row["lost"] for name in loads if name != "plain" for row in loads[name])
     rate, setting = take_median(loads["ours"], "per_second"), f"{CLIENTS} clients, {len(queries)} questions, k=3"
     return [
         Figure("queries a second, our server", rate, "1/s", note=f"{setting}, {WORKERS} workers"),
@@ -146,12 +151,13 @@ def compare(shard: Path, index: Path, queries: list[str]) -> list[Figure]:
         Figure("CPU a request, plain / ours", plain_cpu / our_cpu, "x"),
         Figure("CPU a request, ours", our_cpu, "ms"),
         *describe_latency(loads["fewer"], f"{CLIENTS // 2} clients"),
-        compare_p99(loads["fewer"], f"{CLIENTS // 2} clients", "p99", ""),
+        compare_p99(loads["fewer"], f"{CLIENTS // 2} clients", "", late=False),
         *describe_latency(loads["even"], "half the rate"),
-        compare_p99(loads["even"], "half the rate", "p99", "<= 3", describe_lateness(loads["even"])),
-        compare_p99(loads["even"], "half the rate", "typical_p99", ""),
+        compare_p99(loads["even"], "half the rate", "<= 3"),
+        *describe_latency(loads["awake"], "half the rate, awake"),
+        compare_p99(loads["awake"], "half the rate, awake", "<= 3"),
         *describe_latency(loads["random"], "half the rate, Poisson"),
-        compare_p99(loads["random"], "half the rate, Poisson", "p99", "", describe_lateness(loads["random"])),
+        compare_p99(loads["random"], "half the rate, Poisson", ""),
         Figure("requests lost", lost, "", "<= 0"),
     ]
 
@@ -170,16 +176,15 @@ def describe_latency(rows: Sequence[Row], load: str) -> list[Figure]:
     ]
 
 
-def compare_p99(rows: Sequence[Row], load: str, name: str, bound: str, note: str = "") -> Figure:
-    """A 99th percentile, of all latencies or of a typical tenth of a second, to their median."""
-    spreads = [row[f"{name}_ms"] / row["median_ms"] for row in rows]
-    rounds = f"rounds: {', '.join(f'{spread:.2f}' for spread in spreads)}{note}"
-    return Figure(f"{name.replace('_', ' ')} / median, {load}", statistics.median(spreads), "x", bound, rounds)
-
-
-def describe_lateness(rows: Sequence[Row]) -> str:
-    """What kept the loader, which nothing of the server's may."""
-    return f"; the loader was late by {take_median(rows, 'late_ms'):.2f} (p99), {take_median(rows, 'latest_ms'):.1f} ms"
+def compare_p99(rows: Sequence[Row], load: str, bound: str, late: bool = True) -> Figure:
+    """The 99th percentile of all latencies to their median; with what kept the loader, which nothing of the server's
+    may."""
+    spreads = [row["p99_ms"] / row["median_ms"] for row in rows]
+    note = f"rounds: {', '.join(f'{spread:.2f}' for spread in spreads)}"
+    if late:
+        p99, longest = (take_median(rows, name) for name in ("late_ms", "latest_ms"))
+        note += f"; the loader was late by {p99:.2f} (p99), {longest:.1f} ms"
+    return Figure(f"p99 / median, {load}", statistics.median(spreads), "x", bound, note)
 
 
 def survive(index: Path, queries: list[str], seconds: float) -> list[Figure]:
