@@ -1,8 +1,8 @@
 """Processors that do not sleep while something is measured.
 
-A processor of a virtual machine that has nothing to do is given to others by the host, and may come back milliseconds
-after it was called; at half load that happens thousands of times a second. Here a loop keeps each of them busy. It has
-the lowest rank there is: all else goes ahead of it at once.
+At half load the processors of the search server's benchmark fall asleep one to two thousand times a second, and on a
+virtual machine it is the host that wakes them. Latencies were shorter and more even where they stayed awake. Here a
+loop keeps each of them busy. It has the lowest rank there is: all else goes ahead of it at once.
 
 Run as `python -m tests.bench.wakefulness PROCESSOR`, it is such a loop, until whoever started it is gone.
 """
