@@ -1,0 +1,35 @@
+"""Growth: how much CPU time an input ten times as large costs. Linear work comes to 10, quadratic work to 100."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Input = TypeVar("Input")
+
+# The issue of linear time allows half as much again, for caches and allocators.
+LINEAR = 15.0
+MEASURABLE = 0.003
+
+
+def cpu_growth(make: Callable[[int], Input], work: Callable[[Input], object], size: int = 1000) -> float:
+    """CPU time of `work(make(10 * n))` over that of `work(make(n))`, each the best of three.
+
+    n starts at `size` and is doubled until `work` takes a measurable time.
+    """
+    while (small := _best_of_three(make(size), work)) < MEASURABLE and size < 1_000_000:
+        size *= 2
+    return _best_of_three(make(10 * size), work) / max(small, MEASURABLE / 10)
+
+
+def _best_of_three(given: Input, work: Callable[[Input], object]) -> float:
+    gc.collect()
+    return min(_cpu_seconds(given, work) for _ in range(3))
+
+
+def _cpu_seconds(given: Input, work: Callable[[Input], object]) -> float:
+    started = time.process_time()
+    work(given)
+    return time.process_time() - started
