@@ -16,6 +16,7 @@ import orjson
 
 from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.line_tail import LineTail
+from pipeline.storage.seals import read_line, seal_line
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +53,18 @@ class Books:
     def write(self, entry: Entry) -> None:
         """Add a line. Reading gives it back like any other process's."""
         with storage_boundary(self._tail.path):
-            os.write(self._tail.file, orjson.dumps(list(entry), option=orjson.OPT_APPEND_NEWLINE))
+            os.write(self._tail.file, seal_line(orjson.dumps(list(entry), option=orjson.OPT_APPEND_NEWLINE)))
 
     def read(self) -> Iterator[Entry]:
         """The entries that are new since the last reading. A line still without its end waits."""
         for _, line in self._tail.read_on():
             try:
-                yield Entry(*orjson.loads(line))
+                entry = Entry(*read_line(line).value)
+                if not all(isinstance(number, int | float) for number in entry[2:]):
+                    raise TypeError("no entry of these books")
+                yield entry
             except (ValueError, TypeError):
-                log.warning("%s: an entry is broken and left out", self._tail.path)
+                log.warning("%s: an entry is damaged and left out", self._tail.path)
 
     def close(self) -> None:
         """Give the file back; also done when nobody holds the books any more."""

@@ -33,7 +33,7 @@ class JournaledChatModel:
     def __init__(self, model: ModelService, path: Path, describe: Callable[[ChatRequest], Mapping[str, Any]]) -> None:
         self._model = model
         self._describe = describe
-        self._log = LineLog(path)
+        self._log = LineLog(path, _fits)
         self._under_way: dict[str, asyncio.Task[ChatReply]] = {}
         self.repeated = 0
         """Calls answered from the journal."""
@@ -114,3 +114,14 @@ def read_line(line: Mapping[str, Any]) -> ChatReply:
     values["tool_calls"] = tuple(ToolCall(**call) for call in values["tool_calls"])
     values["token_ids"] = tuple(values.get("token_ids", ()))
     return ChatReply(**values)
+
+
+def _fits(line: Mapping[str, Any]) -> bool:
+    """Whether a line without a checksum holds a reply or a refusal."""
+    try:
+        read_line(line)
+    except RefusedRequestError:
+        return True
+    except (KeyError, TypeError):
+        return False
+    return True

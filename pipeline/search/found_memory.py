@@ -29,7 +29,7 @@ class SearchCache:
 
     def __init__(self, path: Path, today: Callable[[], str]) -> None:
         """`today`: the date, as it is to be written. Raises StorageError where nothing can be written."""
-        self._log = SharedLog(path)
+        self._log = SharedLog(path, _fits)
         self._today = today
 
     def find(self, key: str) -> Answer | None:
@@ -167,6 +167,15 @@ class FoundMemory:
 
     def _key(self, request: SearchRequest, k: int) -> str:
         return content_id(self.fingerprint, k, self._source.identify(request))
+
+
+def _fits(line: dict[str, Any]) -> bool:
+    """Whether a line without a checksum holds an answer or a passage."""
+    if not line["key"].startswith(_key_passage("")):
+        return isinstance(line["query"], str) and all(Hit.model_validate(hit) for hit in line["hits"])
+    return (
+        isinstance(line["title"], str) and isinstance(line["text"], str) and all(len(a) == 2 for a in line["anchors"])
+    )
 
 
 def _key_passage(passage_id: str) -> str:

@@ -1,12 +1,13 @@
 """The journal of one shard: every outcome is appended whole before anyone counts on it.
 
 After `kill -9` at any moment the journal holds every finished outcome; a torn last line is cut off and its input is
-owed again. One line is one JSON object: `{"key", "rows": [[dataset, row], ...], "funnel": [...]}`.
+owed again, as is that of a damaged line. One line is one JSON object: `{"key", "rows": [[dataset, row], ...],
+"funnel": [...]}`, sealed by a checksum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,8 @@ import orjson
 
 from pipeline.stage import Outcome
 from pipeline.storage.line_log import LineLog
+from schemas.funnel import FunnelStep
+from schemas.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,11 @@ class JournaledOutcome:
 class Journal:
     """An append-only file of outcomes, addressed by the key of their input."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, models: Mapping[str, type[Record]]) -> None:
+        """`models`: of every dataset that outcomes may hold rows of."""
         self.path = path
-        self._log = LineLog(path)
+        self._models = models
+        self._log = LineLog(path, self._fits)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -46,6 +51,17 @@ class Journal:
         for key in keys:
             line = self._log.read(key)
             yield JournaledOutcome([(dataset, row) for dataset, row in line["rows"]], line["funnel"])
+
+    def _fits(self, line: dict[str, Any]) -> bool:
+        """Whether a line without a checksum holds rows of the datasets, and steps of the funnel."""
+        try:
+            for dataset, row in line["rows"]:
+                self._models[dataset].model_validate(row)
+            for step in line["funnel"]:
+                FunnelStep.model_validate(step)
+        except (ValueError, KeyError, TypeError):
+            return False
+        return True
 
     def clear(self) -> None:
         """Forget everything."""

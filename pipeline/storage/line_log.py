@@ -1,28 +1,34 @@
-"""An append-only file of JSON lines, each with a `key`: what journals are made of.
+"""An append-only file of JSON lines, each with a `key` and a checksum: what journals are made of.
 
 After `kill -9` at any moment the file holds every line whose append returned; a torn last line is cut off when the
-file is next opened. One process writes; a lock that dies with it keeps others out.
+file is next opened. A line that is damaged is left out, and only that line. One process writes; a lock that dies with
+it keeps others out.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-import orjson
-
 from pipeline.errors import StorageError
 from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.seals import read_line, seal_line
+
+log = logging.getLogger(__name__)
 
 
 class LineLog:
-    """Lines addressed by their key."""
+    """Lines addressed by their key; of several lines of one key the last counts."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool] = lambda line: True) -> None:
+        """`fits`: whether a line without a checksum, as earlier versions wrote it, holds what its readers need."""
         self.path = path
+        self._fits = fits
         self._places: dict[str, tuple[int, int]] = {}
         with storage_boundary(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +51,7 @@ class LineLog:
 
     def append(self, key: str, line: bytes) -> None:
         """Write one line, newline included; when this returns, the death of the process cannot lose it."""
+        line = seal_line(line)
         with storage_boundary(self.path):
             try:
                 written = os.write(self._file, line)
@@ -60,7 +67,7 @@ class LineLog:
     def read(self, key: str) -> Any:
         """The line of a key, parsed. Raises KeyError for an unknown one."""
         start, length = self._places[key]
-        return orjson.loads(os.pread(self._file, length, start))
+        return read_line(os.pread(self._file, length, start)).value
 
     def clear(self) -> None:
         """Forget everything."""
@@ -82,20 +89,31 @@ class LineLog:
             raise StorageError(f"{self.path}: another process writes this journal", "wait for it, or stop it") from None
 
     def _recover(self) -> int:
-        """Index the whole lines; cut off what follows the last of them."""
-        end = 0
+        """Index the whole lines; cut off what follows the last of them. The file is as long then as is returned."""
+        end = left_out = 0
         with self.path.open("rb") as lines:
             for line in lines:
-                try:
-                    key = orjson.loads(line)["key"] if line.endswith(b"\n") else None
-                except (orjson.JSONDecodeError, KeyError, TypeError):
-                    key = None
-                if not isinstance(key, str):
+                if not line.endswith(b"\n"):
                     break
-                self._places[key] = (end, len(line))
+                left_out += not self._index(line, end)
                 end += len(line)
         os.ftruncate(self._file, end)
+        if left_out:
+            log.warning("%s: %d damaged lines are left out, and what they held is done again", self.path, left_out)
         return end
+
+    def _index(self, line: bytes, start: int) -> bool:
+        """Note where a line is; whether it is sound."""
+        try:
+            found, sealed = read_line(line)
+            key = found["key"]
+        except (ValueError, KeyError, TypeError):
+            return False
+        if not isinstance(key, str) or not (sealed or self._fits(found)):
+            return False
+        if sealed or key not in self._places:
+            self._places[key] = (start, len(line))
+        return True
 
     def __enter__(self) -> Self:
         return self

@@ -46,13 +46,19 @@ class ShardPlan:
     provenance: Mapping[str, str]
     """Written into every file's metadata; the same for the same inputs."""
 
+    @property
+    def models(self) -> Mapping[str, type[Record]]:
+        """Models of all datasets written, rejects among them, by name."""
+        written: tuple[type[Record], ...] = (*self.outputs, Reject)
+        return {model.dataset: model for model in written}
+
 
 def run_shard(plan: ShardPlan, stage: Stage[Item], inputs: Iterable[Item]) -> ShardCommit:
     """Bring a shard to its end, from wherever it stands, and return its commit."""
     done = plan.run.find_commit(plan.stage, plan.shard)
     if done is not None:
         return done
-    with Journal(plan.run.journal(plan.stage, plan.shard)) as journal:
+    with Journal(plan.run.journal(plan.stage, plan.shard), plan.models) as journal:
         if stage.whole_shard:
             journal.clear()
         order: dict[str, int] = {}
@@ -76,12 +82,10 @@ def _commit(plan: ShardPlan, journal: Journal, order: dict[str, int]) -> ShardCo
     missing = [key for key in order if key not in journal.keys]
     if missing:
         raise StorageError(f"{plan.stage}: no outcome for {len(missing)} inputs of {plan.shard}, first {missing[0]}")
-    written: tuple[type[Record], ...] = (*plan.outputs, Reject)
-    models = {model.dataset: model for model in written}
     steps: dict[tuple[str, str], FunnelStep] = {}
     with ExitStack() as stack:
         writers: dict[str, ShardWriter] = {}
-        for dataset, model in models.items():
+        for dataset, model in plan.models.items():
             path = plan.run.shard(dataset, plan.shard, plan.stage)
             with storage_boundary(path):
                 writers[dataset] = stack.enter_context(ShardWriter(path.parent, path.name, model, plan.provenance))

@@ -1,4 +1,5 @@
-"""An append-only file of JSON lines, each with a `key`, that several processes write and read at the same time.
+"""An append-only file of JSON lines that several processes write and read at the same time; each has a `key` and a
+checksum.
 
 Promises: a line whose append returned is seen by every process that looks for its key afterwards, and outlives the
 death of its writer; what a process killed while writing left behind is cut off by the next one that writes; of several
@@ -10,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import orjson
 
 from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.line_tail import LineTail
+from pipeline.storage.seals import read_line, seal_line
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +28,12 @@ log = logging.getLogger(__name__)
 class SharedLog:
     """One process's hold on the file, and which keys it has seen. Memory grows with the keys, not with the lines."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, made when it is not there. Raises StorageError where nothing can be written."""
+    def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool] = lambda line: True) -> None:
+        """Open the file, made when it is not there. Raises StorageError where nothing can be written.
+
+        `fits`: whether a line without a checksum, as earlier versions wrote it, holds what its readers need.
+        """
+        self._fits = fits
         self._tail = LineTail(path)
         self._places: dict[str, tuple[int, int]] = {}
 
@@ -39,7 +45,7 @@ class SharedLog:
         if place is None:
             return None
         with storage_boundary(self._tail.path):
-            line: dict[str, Any] = orjson.loads(os.pread(self._tail.file, place[1], place[0]))
+            line: dict[str, Any] = read_line(os.pread(self._tail.file, place[1], place[0])).value
         return line
 
     def append(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
@@ -47,7 +53,7 @@ class SharedLog:
         with self._locked():
             self._read_on()
             content = b"".join(
-                orjson.dumps({"key": key, **line}, option=orjson.OPT_APPEND_NEWLINE)
+                seal_line(orjson.dumps({"key": key, **line}, option=orjson.OPT_APPEND_NEWLINE))
                 for key, line in lines.items()
                 if key not in self._places
             )
@@ -71,9 +77,12 @@ class SharedLog:
         """Take in the whole lines that were written since the last look."""
         for start, line in self._tail.read_on():
             try:
-                key = orjson.loads(line)["key"]
-            except (orjson.JSONDecodeError, KeyError, TypeError):
-                log.warning("%s: a line is broken and left out", self._tail.path)
+                found, sealed = read_line(line)
+                key = found["key"]
+                if not isinstance(key, str) or not (sealed or self._fits(found)):
+                    raise ValueError("not a line of this log")
+            except (ValueError, KeyError, TypeError):
+                log.warning("%s: a line is damaged and left out", self._tail.path)
             else:
                 self._places.setdefault(key, (start, len(line)))
 

@@ -1,0 +1,85 @@
+"""Seals: a checksum as the last member of a JSON text, so that a changed bit is found and the text stays plain JSON.
+
+A line of a log carries a CRC-32 (`"crc"` of an object, a text `"crc:..."` at the end of an array). A file of the
+ledger, which is an object, carries a SHA-256 (`"sha256"`). Each is taken over the bytes before it.
+
+Promises: a sealed text with any other byte than was written raises ValueError; texts without a seal, as earlier
+versions wrote them, are read and reported as unsealed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+OBJECT, ARRAY = b',"crc":"%08x"}\n', b',"crc:%08x"]\n'
+FILE, FILE_TAIL = b',\n"sha256":"', b'"}\n'
+DIGEST = 64
+"""Hexadecimal digits of a SHA-256."""
+
+
+class Unsealed(NamedTuple):
+    """A text as read."""
+
+    value: Any
+    """What it says, without the seal."""
+    sealed: bool
+    """Whether a checksum vouches for it."""
+
+
+def seal_line(line: bytes) -> bytes:
+    """A line with its seal. `line` is a JSON object or array with at least one member, newline included."""
+    body = line[:-2]
+    return body + (OBJECT if line.endswith(b"}\n") else ARRAY) % crc32(body)
+
+
+def read_line(line: bytes) -> Unsealed:
+    """What a line says. Raises ValueError for one that is no JSON, or not what was sealed."""
+    value = orjson.loads(line)
+    if isinstance(value, dict) and "crc" in value:
+        del value["crc"]
+        return _check(line, OBJECT, value)
+    if isinstance(value, list) and value and str(value[-1]).startswith("crc:"):
+        return _check(line, ARRAY, value[:-1])
+    return Unsealed(value, sealed=False)
+
+
+def _check(line: bytes, form: bytes, value: Any) -> Unsealed:
+    size = len(form % 0)
+    if line[-size:] != form % crc32(memoryview(line)[:-size]):
+        raise ValueError("the line is not the one that was written")
+    return Unsealed(value, sealed=True)
+
+
+def seal_file(content: bytes) -> bytes:
+    """The content of a file with its seal. `content` is a JSON object with at least one member."""
+    body = content.rstrip()[:-1].rstrip()
+    return b"%b%b%b%b" % (body, FILE, hashlib.sha256(body).hexdigest().encode(), FILE_TAIL)
+
+
+def read_file(content: bytes) -> Unsealed:
+    """What a sealed file says. Raises ValueError for one that holds no JSON object, or not what was sealed."""
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(_describe_broken(content)) from error
+    if not isinstance(value, dict):
+        raise ValueError("holds no JSON object")
+    if value.pop("sha256", None) is None:
+        return Unsealed(value, sealed=False)
+    start = -len(FILE_TAIL) - DIGEST
+    body, seal = content[: start - len(FILE)], content[start - len(FILE) :]
+    if seal != b"%b%b%b" % (FILE, hashlib.sha256(body).hexdigest().encode(), FILE_TAIL):
+        raise ValueError("is not what was written: its checksum differs")
+    return Unsealed(value, sealed=True)
+
+
+def _describe_broken(content: bytes) -> str:
+    if not content.strip():
+        return "is empty"
+    if not content.strip(b"\0"):
+        return "holds nothing but NULs"
+    return "is cut off or holds no JSON"
