@@ -6,7 +6,7 @@ Secrets are never part of it: they are read from the environment where a client 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,16 @@ from typing import Any
 import orjson
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from flows.plain_values import NotPlainError, check_plain
 from pipeline.errors import ConfigError
 from schemas.config import RunConfig
 
 PRESETS = files("flows") / "presets"
+SHOWN = 100
+"""Characters of a `--set` that a message quotes."""
+FIX = "`rampforge config` prints every key with its meaning"
 
 
 def list_presets() -> list[str]:
@@ -35,14 +40,15 @@ def load_config(source: str | None, overrides: Iterable[str] = (), base: RunConf
     for override in overrides:
         _apply(values, override)
     try:
-        return RunConfig.model_validate_json(_to_json(values))
+        check_plain(values)
+        # YAML reads 2026-01-01 as a date and the like: through JSON every value is judged by the field it is for.
+        config = RunConfig.model_validate_json(orjson.dumps(values, default=str))
+        check_plain(config.model_dump())  # a number may also be written as text
     except ValidationError as error:
-        raise ConfigError(_explain(error), "`rampforge config` prints every key with its meaning") from None
-
-
-def _to_json(values: dict[str, Any]) -> bytes:
-    # YAML reads 2026-01-01 as a date and the like: through JSON every value is judged by the field it is for.
-    return orjson.dumps(values, default=str)
+        raise ConfigError(explain_faults(error), FIX) from None
+    except NotPlainError as error:
+        raise ConfigError(str(error), FIX) from None
+    return config
 
 
 def _read_yaml(source: str) -> dict[str, Any]:
@@ -54,10 +60,7 @@ def _read_yaml(source: str) -> dict[str, Any]:
         raise ConfigError(
             f"config {source}: cannot be read ({error})", f"name a YAML file, or one of: {names}"
         ) from None
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"config {source}: not YAML: {' '.join(str(error).split())}") from None
+    values = _parse_yaml(text, lambda reason: ConfigError(f"config {source}: not YAML: {reason}"))
     if not isinstance(values, dict | None):
         raise ConfigError(f"config {source}: must be a mapping of sections", "`rampforge config` prints an example")
     return values or {}
@@ -66,6 +69,7 @@ def _read_yaml(source: str) -> dict[str, Any]:
 def _apply(values: dict[str, Any], override: str) -> None:
     """Set one `section.key=value`; the value is YAML, so lists and null can be written."""
     name, equals, text = override.partition("=")
+    override = override if len(override) <= SHOWN else f"{override[:SHOWN]}..."
     if not equals:
         raise ConfigError(f"--set {override}: no value", "write --set section.key=value")
     *sections, key = name.strip().split(".")
@@ -74,24 +78,48 @@ def _apply(values: dict[str, Any], override: str) -> None:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
             raise ConfigError(f"--set {override}: {section} is no section")
+    fix = "quote it: --set 'section.key=\"text\"'"
+    place[key] = _parse_yaml(
+        text, lambda reason: ConfigError(f"--set {override}: the value is not YAML: {reason}", fix)
+    )
+
+
+def _parse_yaml(text: str, refuse: Callable[[str], ConfigError]) -> Any:
     try:
-        place[key] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(
-            f"--set {override}: the value is not YAML", "quote it: --set 'section.key=\"text\"'"
-        ) from None
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise refuse(" ".join(str(error).split())) from None
+    except ValueError:
+        raise refuse("it holds a day that no calendar has, or a number of more than 4,300 digits") from None
+    except RecursionError:
+        raise refuse("values are nested too deeply") from None
 
 
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for fault in error.errors():
-        name = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(name, list(describe_keys(RunConfig)), n=1)
-            lines.append(f"unknown key {name}" + (f" (did you mean {close[0]}?)" if close else ""))
-        else:
-            lines.append(f"{name or 'config'}: {fault['msg']}")
-    return "; ".join(lines)
+def explain_faults(error: ValidationError) -> str:
+    """All that is wrong with a configuration, in one line."""
+    return " ".join("; ".join(_explain_fault(fault) for fault in error.errors()).split())
+
+
+def _explain_fault(fault: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"unknown key {name}{_suggest(name)}"
+        case "value_error":
+            return f"{name or 'config'}: {fault['ctx']['error']}"
+        case "tuple_type" | "list_type":
+            return f"{name}: should be a list, such as [{fault['input']}]"
+        case "model_type" | "dict_type":
+            return f"{name}: should be a section with keys of its own"
+    return f"{name or 'config'}: {fault['msg'].replace('Input should', 'should')}"
+
+
+def _suggest(name: str) -> str:
+    """The key that was meant: the one whose last part is just that, else the one that is written most like it."""
+    keys = list(describe_keys(RunConfig))
+    leaves = [key for key in keys if key.rpartition(".")[2] == name]
+    close = leaves or difflib.get_close_matches(name, keys, n=1)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
 def describe_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:

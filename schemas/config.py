@@ -53,6 +53,11 @@ class CorpusConfig(Frozen):
     max_page_chars: int = Field(default=4_000_000, ge=1000)
     """A page with more markup than this is rejected as `page_too_large`."""
 
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _take_one(cls, sources: object) -> object:
+        return (sources,) if isinstance(sources, str) else sources
+
     @field_validator("sources")
     @classmethod
     def _refuse_secrets(cls, sources: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from flows.configuration import describe_keys, list_presets, load_config, write_yaml
@@ -44,13 +48,76 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
         ("", ["seed.x=1", "seed.x.y=2"], "is no section"),
         ("masking: {scorer: null}", [], "need a scorer"),
         ("masking: {min_perplexity: 9, max_perplexity: 3}", [], "below max_perplexity"),
+        ("selection: perplexity", [], r"did you mean masking\.selection\?"),
+        ("", ["selection=perplexity"], r"did you mean masking\.selection\?"),
+        ("", ["temperature=1"], r"did you mean agents\.temperature or .*judging\.temperature"),
+        ("search: {hide: passage}", [], r"search\.hide: should be a list, such as \[passage\]"),
+        ("corpus: 5", [], "corpus: should be a section"),
+        ("seed: 99999999999999999999", [], "seed: .*64 bits"),
+        ("seed: '99999999999999999999'", [], "seed: .*64 bits"),
+        ("", ["seed=-99999999999999999999"], "seed: .*64 bits"),
+        ("seed: " + "9" * 5000, [], "4,300 digits"),
+        ("{1: 2}", [], "key 1 is not text"),
+        ("", ["llm.roles={1: 2}"], r"llm\.roles: the key 1 is not text"),
+        ("a: &a [*a]", [], "anchor"),
+        ("a: &a {b: *a}", [], "anchor"),
+        ("a: " + "[" * 2000 + "]" * 2000, [], "nested"),
+        ("", ["seed=" + "[" * 2000 + "]" * 2000], "nested"),
+        ("", ["llm.roles." + "x." * 2000 + "y=3"], "nested"),
+        ("execution: {memory_gb: .inf}", [], "memory_gb: inf is not a finite number"),
+        ("seed: 2026-13-45", [], "no calendar has"),
+        ('masking: {ner: "\\ud800"}', [], "half a character"),
+        ("seed: !!binary aGVsbG8=", [], "bytes"),
+        ('search: {"a\\nb": 1}', [], r"unknown key search\.a b"),
     ],
 )
 def test_faults_are_named(text: str, overrides: list[str], message: str, tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as caught:
         load_config(str(path), overrides)
+    assert "Value error" not in caught.value.what
+    assert len(caught.value.what) < 500
+    assert "\n" not in caught.value.what
+
+
+def test_aliases_that_stand_for_billions_of_values_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "laughs.yaml"
+    levels = (f"a{level}: &a{level} [{','.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 10))
+    path.write_text("\n".join(["a0: &a0 [1]", *levels]))
+    with pytest.raises(ConfigError, match="more than 100,000 values"):
+        load_config(str(path))
+
+
+YAML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers() | st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*RunConfig.model_fields, "other"]) | st.integers(), YAML_VALUES, max_size=3))
+def test_whatever_yaml_holds_is_a_configuration_or_one_line(values: dict[object, object]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "any.yaml"
+        path.write_text(yaml.dump(values, allow_unicode=True), "utf-8", "surrogatepass")
+        said = load_or_say(path)
+    if isinstance(said, str):
+        assert said
+        assert "\n" not in said
+    else:
+        assert RunConfig.model_validate_json(said.model_dump_json()) == said
+
+
+def load_or_say(path: Path) -> RunConfig | str:
+    try:
+        return load_config(str(path))
+    except ConfigError as error:
+        return error.what
+
+
+def test_one_source_needs_no_list() -> None:
+    assert load_config(None, ["corpus.sources=pages"]).corpus.sources == ("pages",)
 
 
 def test_missing_file_names_the_presets() -> None:
