@@ -93,10 +93,10 @@ def read_examples(
     """Every judged trajectory of a run that is admitted, joined with its task, shard by shard."""
     for shard in run.manifest("judgements").shards:
         name = shard.shard
-        tasks = {task.task_id: task for task in read_rows(run.shard(MaskTask.dataset, name, ""), MaskTask)}
-        judged = {row.trajectory_id: row for row in read_rows(run.shard(Judgement.dataset, name, ""), Judgement)}
+        tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
+        judged = {row.trajectory_id: row for row in read_rows(run.part(Judgement.dataset, name, ""), Judgement)}
         streams, measured = _read_beside(run, name, TokenStream), _read_beside(run, name, Difficulty)
-        for trajectory in read_rows(run.shard(Trajectory.dataset, name, ""), Trajectory):
+        for trajectory in read_rows(run.part(Trajectory.dataset, name, ""), Trajectory):
             judgement, task = judged.get(trajectory.trajectory_id), tasks[trajectory.task_id]
             if judgement and admits(task, trajectory):  # a judge that failed on it has rejected it
                 stream, difficulty = streams.get(trajectory.trajectory_id), measured.get(trajectory.task_id)
@@ -105,8 +105,8 @@ def read_examples(
 
 def _read_beside(run: RunFolder, shard: str, model: type[R]) -> dict[str, R]:
     """The rows of a dataset that not every run has, by id."""
-    path = run.shard(model.dataset, shard, "")
-    return {row.key: row for row in read_rows(path, model)} if path.exists() else {}
+    path = run.find_part(model.dataset, shard)
+    return {row.key: row for row in read_rows(path, model)} if path else {}
 
 
 @dataclass(frozen=True, slots=True)

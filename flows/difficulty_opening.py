@@ -39,9 +39,9 @@ def read_tried(place: Workplace, shard: str) -> Iterator[Any]:
     from pipeline.policy.difficulty import TriedTask
 
     judged: dict[str, list[Judgement]] = {}
-    for judgement in read_rows(place.run.shard(Judgement.dataset, shard, ""), Judgement):
+    for judgement in read_rows(place.run.part(Judgement.dataset, shard, ""), Judgement):
         judged.setdefault(judgement.task_id, []).append(judgement)
-    for task in read_rows(place.run.shard(MaskTask.dataset, shard, ""), MaskTask):
+    for task in read_rows(place.run.part(MaskTask.dataset, shard, ""), MaskTask):
         yield TriedTask(task, tuple(judged.get(task.task_id, ())))
 
 
@@ -63,5 +63,5 @@ def read_difficulties(run: RunFolder) -> dict[str, Difficulty]:
     """What a run has measured, by task; empty where it has not."""
     from pipeline.policy.learnable import index_difficulties
 
-    paths = sorted(run.dataset(Difficulty.dataset).glob("*.parquet"))
+    paths = run.files(Difficulty.dataset)
     return index_difficulties(row for path in paths for row in read_rows(path, Difficulty))

@@ -119,7 +119,7 @@ def prepare_base(sitting: DistillSitting, adopted: Path | None) -> None:
         adopt_stages(source, run, [stage for stage in stages if source.find_manifest(stage)])
         if run.find_record() is None:
             record = source.record().model_copy(update={"run": run.name, "timings": ()})
-            write_whole(run.root / "run.json", record.model_dump_json(indent=1).encode())
+            run.write_record(run.root / "run.json", record)
     if locate_plan(source).exists():
         adopt_plan(source, first)
 

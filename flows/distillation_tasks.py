@@ -59,8 +59,8 @@ def write_plan(
     shards = [commit.shard for commit in run.manifest("spans").shards]
     able = [
         count_capacity(
-            run.shard(SpanSet.dataset, shard, "spans"),
-            run.shard(Passage.dataset, shard, "dedup"),
+            run.part(SpanSet.dataset, shard, "spans"),
+            run.part(Passage.dataset, shard, "dedup"),
             used,
             split,
             share,
@@ -89,7 +89,7 @@ def open_fresh(place: Workplace, shard: str, plan: RoundPlan) -> Stage[Any]:
     from pipeline.distillation.screening import ScreenedTasks
     from pipeline.masking.task_stage import TaskStage
 
-    used = read_used(locate_used(place.run), place.run.shard(Passage.dataset, shard, "dedup"))
+    used = read_used(locate_used(place.run), place.run.part(Passage.dataset, shard, "dedup"))
     # Another draw each round: otherwise the same passages would come first again and again.
     seed = int(content_id("round", place.config.seed, plan.number)[:8], 16)
     stage = FreshTasks(TaskStage(place.config.masking, seed, quota=plan.shares.get(shard, 0)), plan, used)

@@ -120,7 +120,7 @@ def read_result(folder: Path) -> EvaluationResult:
 
 def read_tally(folder: Path) -> Tallied:
     """The sums over the rows of a finished evaluation."""
-    return tally_rows(read_rows(RunFolder(folder).shard(Evaluation.dataset, SHARD, STAGE), Evaluation))
+    return tally_rows(read_rows(RunFolder(folder).part(Evaluation.dataset, SHARD, STAGE), Evaluation))
 
 
 def compare_evaluations(folders: Sequence[Path], force: bool) -> tuple[str, Path]:

@@ -27,7 +27,7 @@ def fetch_run(location: str, *datasets: str, index: bool = False) -> Path:
             run.find_manifest(stage)
         run.fetch(run.report, changing=True)
         for dataset in datasets or list_models():
-            run.fetch_dataset(dataset)
+            run.files(dataset)
         if index:
             run.fetch_index()
     return run.root

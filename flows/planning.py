@@ -130,7 +130,7 @@ def find_means(question: Question) -> Means:
             f"{run.root}: no language model was called in this run, so nothing is measured",
             "rampforge run --limit 50 with agents.policy=agents, then plan --from that run",
         )
-    shards = sorted(run.dataset(Trajectory.dataset).glob("part-*.parquet"))
+    shards = run.files(Trajectory.dataset)
     record = record.model_copy(update={"funnel": collect_funnel(run)})
     return measure_run(str(run.root), record, Books(locate_books(run)).read(), shards)
 

@@ -103,10 +103,10 @@ def _fingerprint_object(url: str) -> str:
 
 def stage_provenance(run: RunFolder, stage: str) -> dict[str, str]:
     """The facts about a stage that go into its files: no time, no path, nothing that differs between equal runs."""
-    started = json.loads(run.fetch(run.ledger(stage) / "stage.json").read_bytes())
+    started = run.start(stage)
     return {
         "stage": stage,
         "version": rampforge_version(),
-        "settings": json.dumps(started["settings"], ensure_ascii=False, sort_keys=True),
-        "upstream": started["upstream"] or "",
+        "settings": json.dumps(started.settings, ensure_ascii=False, sort_keys=True),
+        "upstream": started.upstream or "",
     }

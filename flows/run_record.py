@@ -66,5 +66,5 @@ def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
         cost=sum(role.cost for role in spending.roles) if spending else 0.0,
         spending=spending,
     )
-    place.run.write(place.run.root / "run.json", record.model_dump_json(indent=1).encode())
+    place.run.write_record(place.run.root / "run.json", record)
     return record

@@ -58,10 +58,10 @@ def read_searches(run: RunFolder, settings: ExportSettings) -> Iterator[tuple[st
     find = _open_texts(run)
     for shard in run.manifest("judgements").shards:
         name = shard.shard
-        tasks = {task.task_id: task for task in read_rows(run.shard(MaskTask.dataset, name, ""), MaskTask)}
-        judgements = read_rows(run.shard(Judgement.dataset, name, ""), Judgement)
+        tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
+        judgements = read_rows(run.part(Judgement.dataset, name, ""), Judgement)
         accepted = {judgement.trajectory_id for judgement in judgements if judgement.accepted}
-        for trajectory in read_rows(run.shard(Trajectory.dataset, name, ""), Trajectory):
+        for trajectory in read_rows(run.part(Trajectory.dataset, name, ""), Trajectory):
             judged = trajectory.trajectory_id in accepted
             yield from cut_examples(Searched(trajectory, tasks[trajectory.task_id], judged, find), settings)
 

@@ -71,7 +71,10 @@ def enter_stage(sitting: Sitting, spec: StageSpec) -> StageManifest | None:
     upstream = run.manifest(spec.upstream) if spec.upstream else None
     settings = pick_settings(sitting.place.config, spec.decides) | dict(spec.facts(sitting.place))
     open_stage(run, spec.name, settings, digest_manifest(upstream) if upstream else None)
-    return run.find_manifest(spec.name)
+    finished = run.find_manifest(spec.name)
+    if finished is not None:
+        run.check_sizes(finished)
+    return finished
 
 
 def run_stage(sitting: Sitting, spec: StageSpec) -> StageManifest:
@@ -91,7 +94,7 @@ def run_stage(sitting: Sitting, spec: StageSpec) -> StageManifest:
             gauge.enter_whole(total)
     work += sum(report.work_seconds for report in reports)
     note_timing(sitting, spec.name, started, work, total)
-    manifest = close_stage(run, spec.name, shards)
+    manifest = close_stage(run, spec.name, shards, spec.made(run))
     publish_stage(gauge.latest, manifest)
     return manifest
 

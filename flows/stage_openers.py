@@ -23,7 +23,7 @@ from pipeline.stage import Stage
 from pipeline.storage.aliases import find_aliases
 from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.shards import read_rows
+from pipeline.storage.shards import read_rows, reading_boundary
 from schemas.difficulties import Difficulty
 from schemas.documents import Document, Redirect
 from schemas.funnel import Reject
@@ -62,9 +62,8 @@ def _read(place: Workplace, model: type[Any], shard: str) -> Iterator[Any]:
 
 def _list_files(place: Workplace, stage: str, model: type[Record]) -> list[Path]:
     """The files of a finished stage's dataset, in order."""
-    shards = place.run.manifest(stage).shards
-    place.run.fetch_dataset(model.dataset)
-    return [place.run.shard(model.dataset, shard.shard, stage) for shard in shards]
+    place.run.manifest(stage)
+    return place.run.files(model.dataset)
 
 
 def _share_limit(place: Workplace, stage: str, model: type[Record], shard: str, total: int | None) -> int | None:
@@ -83,17 +82,22 @@ def open_cut(place: Workplace, _: str) -> Stage[Any]:
     return CutStage(place.config.passages)
 
 
-def locate_duplicates(place: Workplace) -> Path:
+def locate_duplicates(run: RunFolder) -> Path:
     """The list of near-duplicates, made once for all shards."""
-    return place.run.ledger("dedup") / "duplicates.parquet"
+    return run.ledger("dedup") / "duplicates.parquet"
 
 
 def find_near_duplicates(place: Workplace) -> None:
     """Compare the chunks of all shards."""
     from pipeline.passages.duplicates import find_duplicates
 
-    target = locate_duplicates(place)
-    with storage_boundary(target), tempfile.TemporaryDirectory(dir=place.run.root, prefix=".duplicates-") as scratch:
+    target = locate_duplicates(place.run)
+    reading = reading_boundary(place.run.dataset(Chunk.dataset))
+    with (
+        storage_boundary(target),
+        reading,
+        tempfile.TemporaryDirectory(dir=place.run.root, prefix=".duplicates-") as scratch,
+    ):
         chunks = _list_files(place, "cut", Chunk)
         find_duplicates(chunks, place.config.passages.duplicate_similarity, target, Path(scratch))
     place.run.publish(target)
@@ -105,7 +109,7 @@ def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
     from pipeline.passages.stages import DeduplicateStage
 
     name = place.run.shard(Chunk.dataset, shard, "cut").name
-    return DeduplicateStage(read_duplicates(place.run.fetch(locate_duplicates(place)), name))
+    return DeduplicateStage(read_duplicates(place.run.fetch(locate_duplicates(place.run)), name))
 
 
 def open_proposals(place: Workplace, shard: str) -> Stage[Any]:
@@ -126,7 +130,7 @@ def open_spans(place: Workplace, shard: str) -> Stage[Any]:
     config = place.config.masking
     proposals = {p.passage_id: p for p in _read(place, Proposals, shard)} if config.extractor else None
     targets = {link.target for passage in _read(place, Passage, shard) for link in passage.links}
-    aliases = find_aliases(place.run.fetch_dataset(Redirect.dataset), targets)
+    aliases = find_aliases(place.run.files(Redirect.dataset), targets)
     return SpanStage(config, _open_ner(place), _open_scorer(place), aliases, _sample(place, shard), proposals)
 
 
@@ -186,7 +190,7 @@ def build_index(place: Workplace) -> None:
     """Index the passages of all shards."""
     from flows.local_engines import build_parts
 
-    with storage_boundary(place.run.index):
+    with storage_boundary(place.run.index), reading_boundary(place.run.dataset(Passage.dataset)):
         build_parts(place, _list_files(place, "dedup", Passage))
     place.run.publish(place.run.index)
 
@@ -242,16 +246,18 @@ def read_attempts(place: Workplace, shard: str) -> Iterator[Any]:
 def _group_by_page(place: Workplace, shard: str) -> dict[str, frozenset[str]]:
     """The ids of the passages of each page. A page is never divided between shards."""
     columns = ["document_id", "passage_id"]
-    table = pq.read_table(place.run.part(Passage.dataset, shard, "dedup"), columns=columns)
+    path = place.run.part(Passage.dataset, shard, "dedup")
+    with reading_boundary(path):
+        table = pq.read_table(path, columns=columns)
     pages: dict[str, set[str]] = {}
     for document_id, passage_id in zip(*(table[column].to_pylist() for column in columns), strict=True):
         pages.setdefault(document_id, set()).add(passage_id)
     return {document_id: frozenset(passages) for document_id, passages in pages.items()}
 
 
-def fetch_folders(run: RunFolder) -> dict[str, Path]:
-    """The folder of every dataset that a run may hold, with all its files in it."""
-    return {model.dataset: run.fetch_dataset(model.dataset) for model in DATASETS}
+def list_all_files(run: RunFolder) -> dict[str, list[Path]]:
+    """The finished files of every dataset that a run may hold."""
+    return {model.dataset: run.files(model.dataset) for model in DATASETS}
 
 
 def draw_report(place: Workplace) -> None:
@@ -259,5 +265,6 @@ def draw_report(place: Workplace) -> None:
     from pipeline.report.collecting import collect_report
     from pipeline.report.page import build_report
 
-    data = collect_report(place.run.record(), fetch_folders(place.run), place.config.report.examples)
+    with reading_boundary(place.run.root, place.run.location):
+        data = collect_report(place.run.record(), list_all_files(place.run), place.config.report.examples)
     place.run.write(place.run.report, build_report(data).encode())

@@ -150,6 +150,7 @@ _DEDUP = StageSpec(
     read=reading(Chunk),
     open=openers.open_dedup,
     prepare=openers.find_near_duplicates,
+    made=lambda run: (openers.locate_duplicates(run),),
 )
 _PROPOSALS = StageSpec(
     "proposals",
@@ -242,6 +243,7 @@ REPORT = StageSpec(
     decides=("report",),
     inputs=Judgement,
     prepare=openers.draw_report,
+    made=lambda run: (run.report,),
 )
 
 STAGES: dict[str, StageSpec] = {

@@ -29,6 +29,10 @@ def _no_facts(_: Workplace) -> Mapping[str, str]:
     return {}
 
 
+def _nothing_more(_: RunFolder) -> tuple[Path, ...]:
+    return ()
+
+
 def _always(_: RunConfig) -> bool:
     return True
 
@@ -62,6 +66,8 @@ class StageSpec:
     """Opens the stage for a shard."""
     prepare: Callable[[Workplace], None] | None = None
     """Work that must be done once, over all shards of `upstream`, before any shard."""
+    made: Callable[[RunFolder], tuple[Path, ...]] = _nothing_more
+    """The files that `prepare` leaves, besides an index."""
     facts: Callable[[Workplace], Mapping[str, str]] = _no_facts
     """What else decides its rows: fingerprints of files, models and indexes."""
     enabled: Callable[[RunConfig], bool] = _always

@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.run_record import collect_funnel
-from flows.stage_openers import fetch_folders
+from flows.stage_openers import list_all_files
 from pipeline.report.agreement import Comparison, compare_steps, drop_comparisons
 from pipeline.report.collecting import collect_report
 from pipeline.report.handed_over import warn_of_gold
 from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import reading_boundary
 from schemas.spending import RunSpending
 
 
@@ -62,7 +63,8 @@ def _draw_acceptance(run: RunFolder) -> Table:
     table = Table("hidden", "masks", title="accepted trajectories")
     for column in ("attempts", "accepted", "share", "answers shown", "accepted of these"):
         table.add_column(column, justify="right")
-    data = collect_report(run.record(), fetch_folders(run), examples=0)
+    with reading_boundary(run.root, run.location):
+        data = collect_report(run.record(), list_all_files(run), examples=0)
     if data.simulated:
         table.caption = f"[yellow]warning:[/] {warn_of_gold(data.simulated)}"
     for row in data.acceptance:

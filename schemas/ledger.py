@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import Field
+
 from schemas.funnel import FunnelStep
 from schemas.record import Frozen
 from schemas.spending import RunSpending
@@ -41,6 +45,15 @@ class ShardCommit(Frozen):
         return sum(file.rows for file in self.files if file.dataset == dataset)
 
 
+class StageStart(Frozen):
+    """stage.json: what a stage was started with."""
+
+    settings: dict[str, str]
+    """Every configuration key that decides the rows, with its value as JSON text."""
+    upstream: str | None
+    """Digest of the manifest this stage is made from; None for the first."""
+
+
 class StageManifest(Frozen):
     """A finished stage: every shard with its row counts and checksums."""
 
@@ -52,6 +65,8 @@ class StageManifest(Frozen):
     """Digest of the manifest this stage was made from; None for the first."""
     shards: tuple[ShardCommit, ...]
     """All shards, in order of their names."""
+    files: Mapping[str, str] = Field(default_factory=dict)
+    """SHA-256 of what it made besides shards, by path in the run. (Those of the index are in the index.)"""
 
     def rows(self, dataset: str) -> int:
         """Rows of one dataset over all shards."""

@@ -48,13 +48,14 @@ def write_run(folder: Path, shards: Sequence[Sequence[Record]], *more: type[Reco
     for number, rows in enumerate(shards):
         name = f"000-{number:05}"
         models: list[type[Record]] = [MaskTask, Trajectory, Judgement, *more]
+        files = []
         for model in models:
             with ShardWriter(run.dataset(model.dataset), f"part-{name}.parquet", model, {}) as writer:
                 for row in rows:
                     if isinstance(row, model):
                         writer.append(row.model_dump(mode="json"))
-                writer.close()
-        commits.append(ShardCommit(stage="judgements", shard=name, inputs=0, files=(), funnel=()))
+                files.append(writer.close())
+        commits.append(ShardCommit(stage="judgements", shard=name, inputs=0, files=tuple(files), funnel=()))
     manifest = StageManifest(stage="judgements", settings={}, upstream=None, shards=tuple(commits))
     write_whole(run.ledger("judgements") / "manifest.json", manifest.model_dump_json().encode())
     write_whole(run.root / "run.json", make_record().model_dump_json().encode())

@@ -130,21 +130,22 @@ def make_spending(model: str) -> list[RoleSpending]:
     ]
 
 
-def write_shards(root: Path, examples: Sequence[Example]) -> dict[str, Path]:
+def write_shards(root: Path, examples: Sequence[Example]) -> dict[str, list[Path]]:
     """Two shards of each dataset, as a run leaves them."""
     datasets: dict[str, Iterable[Record]] = {
         "tasks": [e.task for e in examples],
         "trajectories": [e.trajectory for e in examples],
         "judgements": [e.judgement for e in examples if e.judgement],
     }
-    folders = {}
+    files: dict[str, list[Path]] = {}
     for name, records in datasets.items():
         rows = list(records)
-        folders[name] = root / name
-        folders[name].mkdir(parents=True)
+        (root / name).mkdir(parents=True)
+        files[name] = []
         for shard in range(2):
             part = [row.model_dump(mode="json") for row in rows[shard::2]]
             if part:
                 table = pa.Table.from_pylist(part, schema=arrow_schema(type(rows[0])))
-                pq.write_table(table, folders[name] / f"part-{shard:04}.parquet")
-    return folders
+                files[name].append(root / name / f"part-{shard:04}.parquet")
+                pq.write_table(table, files[name][-1])
+    return files

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.storage.shards import hash_file
+from pipeline.storage.hashing import hash_file
 from schemas.training import RlRequest
 from tests.command_line import start
 from tests.distill_lab import TIMEOUT, Lab

@@ -15,8 +15,9 @@ from pipeline.distillation.joining import join_runs
 from pipeline.distillation.screening import ScreenedTasks
 from pipeline.masking.task_stage import SpannedPassage, TaskStage
 from pipeline.search.simulation_data import choose_split
+from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.shards import ShardWriter, hash_file
+from pipeline.storage.shards import ShardWriter
 from pipeline.storage.stage_ledger import close_stage, open_stage
 from schemas.config import MaskingConfig, Selection
 from schemas.evaluations import EvalQuestion
@@ -100,7 +101,9 @@ def test_what_was_hidden_is_found_again_on_disk(tmp_path: Path) -> None:
     run = make_base(tmp_path / "base")
     items = make_items([4, 1, 0, 2, 6])
     tasks, _ = make_round(items, 0, {}, 0.0, 3)
-    write_dataset(tmp_path / "round", SHARDS[1], MaskTask, list(tasks))
+    file = write_dataset(tmp_path / "round", SHARDS[1], MaskTask, list(tasks))
+    commit = ShardCommit(stage="tasks", shard=SHARDS[1], inputs=0, files=(file,), funnel=())
+    RunFolder(tmp_path / "round").commit(commit)
     used = tmp_path / "used.parquet"
     digest = write_used([RunFolder(tmp_path / "round")], used)
     assert write_used([RunFolder(tmp_path / "round")], used) == digest

@@ -20,6 +20,7 @@ from pipeline.storage.shards import read_rows
 from pipeline.training.rl_rows import list_export_prompts
 from schemas.exports import RowOrder, Trainer, Wanted
 from schemas.funnel import Reject
+from schemas.ledger import StageManifest
 from schemas.renderings import RenderingName
 from schemas.tasks import MaskTask
 from tests.export_samples import export_sample, make_run
@@ -234,9 +235,12 @@ def test_a_push_uploads_what_was_written(run: RunFolder, tmp_path: Path, monkeyp
 
 def test_a_shard_of_another_version_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "sample")
-    shard = next(iter(run.dataset(MaskTask.dataset).glob("*.parquet")))
+    shard = min(run.dataset(MaskTask.dataset).glob("*.parquet"))
     table = pq.read_table(shard)
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"rampforge.schema_version": b"99"}), shard)
+    manifest = run.manifest("judgements").model_dump()
+    manifest["shards"][0]["files"][0]["bytes"] = shard.stat().st_size
+    run.write_record(run.ledger("judgements") / "manifest.json", StageManifest.model_validate(manifest))
     with pytest.raises(StorageError, match="holds tasks of schema version 99") as raised:
         export_sample(run, tmp_path / "out", Trainer.TRL)
     assert raised.value.fix.startswith("use the rampforge that wrote it")

@@ -109,7 +109,7 @@ def test_working_folder_is_dropped_when_another_machine_has_worked_since(s3: str
     again = open_run(s3, tmp_path / "one", QUICK)
     assert not (again.root / "redirects").exists()
     assert calls.read_text() == '["paid"]\n', "what was paid for is kept"
-    fetched = again.fetch_dataset("redirects").iterdir()
+    fetched = again.files("redirects")
     assert sorted(path.name for path in fetched) == ["part-000.parquet", "part-001.parquet"]
 
 
@@ -126,7 +126,7 @@ def test_file_that_is_not_the_committed_one_is_refused(s3: str, tmp_path: Path) 
     assert reader.part("redirects", "001", "demo").stat().st_size > 0
     store.delete([key])
     with pytest.raises(StorageError, match="not there"):
-        reader.fetch_dataset("redirects")
+        reader.files("redirects")
 
 
 def test_redo_takes_the_proof_away_first(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

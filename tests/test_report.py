@@ -27,8 +27,8 @@ EXAMPLES = make_examples(48)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
     """Collected from a folder whose name holds what DuckDB and Hive would read as patterns and partitions."""
-    folders = write_shards(tmp_path_factory.mktemp("run") / "a[b]*?" / "year=1868", EXAMPLES)
-    return collect_report(make_record(), folders, examples=20)
+    shards = write_shards(tmp_path_factory.mktemp("run") / "a[b]*?" / "year=1868", EXAMPLES)
+    return collect_report(make_record(), shards, examples=20)
 
 
 def judged(example: Example) -> Judgement:

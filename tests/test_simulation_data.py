@@ -162,12 +162,13 @@ def write_run(root: Path, searches: list[Searched]) -> RunFolder:
         (Trajectory, [s.trajectory for s in searches]),
         (Judgement, judgements),
     ]
+    files = []
     for model, rows in datasets_:
         with ShardWriter(run.dataset(model.dataset), "part-00000.parquet", model, {}) as writer:
             for row in rows:
                 writer.append(row.model_dump(mode="json"))
-            writer.close()
-    commit = ShardCommit(stage="judgements", shard="00000", inputs=len(searches), files=(), funnel=())
+            files.append(writer.close())
+    commit = ShardCommit(stage="judgements", shard="00000", inputs=len(searches), files=tuple(files), funnel=())
     manifest = StageManifest(stage="judgements", settings={}, upstream=None, shards=(commit,))
     write_whole(run.ledger("judgements") / "manifest.json", manifest.model_dump_json().encode())
     return run

@@ -19,10 +19,11 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.stage import Outcome
 from pipeline.storage import shards
 from pipeline.storage.aliases import find_aliases
+from pipeline.storage.hashing import hash_file
 from pipeline.storage.journal import Journal
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
-from pipeline.storage.shards import ShardWriter, hash_file, read_rows
+from pipeline.storage.shards import ShardWriter, read_rows
 from pipeline.storage.stage_ledger import close_stage, discard_stage, open_stage
 from schemas.documents import Redirect
 from schemas.funnel import FunnelStep, Reject
@@ -227,12 +228,20 @@ def test_half_a_shard_is_named(tmp_path: Path) -> None:
     write_redirects(tmp_path, "part-0.parquet", [("a", "T")])
     broken = tmp_path / "part-1.parquet"
     broken.write_bytes((tmp_path / "part-0.parquet").read_bytes()[:-20])
-    with pytest.raises(StorageError, match=r"part-1\.parquet: not a whole Parquet file"):
+    with pytest.raises(StorageError, match=r"part-1\.parquet: damaged"):
         list(read_rows(broken, Redirect))
+    broken.write_bytes(b"\x07" * 5000)
+    with pytest.raises(StorageError, match=r"part-1\.parquet: damaged"):
+        list(read_rows(broken, Redirect))
+    with pytest.raises(StorageError, match=r"part-2\.parquet: missing") as caught:
+        list(read_rows(tmp_path / "part-2.parquet", Redirect))
+    assert f"rampforge verify {tmp_path.parent} --repair" in caught.value.fix
 
 
 def test_aliases_are_found_over_all_files(tmp_path: Path) -> None:
     write_redirects(tmp_path, "part-0.parquet", [("USA", "United States"), ("UK", "United Kingdom")])
     write_redirects(tmp_path, "part-1.parquet", [("America", "United States"), ("USA", "United States")])
-    assert find_aliases(tmp_path, ["United States", "France"]) == {"United States": ("America", "USA")}
-    assert find_aliases(tmp_path / "none", ["United States"]) == {}
+    assert find_aliases(sorted(tmp_path.iterdir()), ["United States", "France"]) == {
+        "United States": ("America", "USA")
+    }
+    assert find_aliases([], ["United States"]) == {}

@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from pipeline.planning.scaling import measure_amounts, scale_up
+from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.shards import hash_file
 from schemas.scale_plan import Fleet, WikiSize
 from tests.command_line import rampforge, start
 from tests.sample_dump import write_dump

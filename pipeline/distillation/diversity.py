@@ -112,9 +112,9 @@ def read_judged(run: RunFolder) -> Iterator[tuple[Trajectory, Judgement, MaskTas
     """Every judged attempt of a run with its judgement and its task, a shard at a time."""
     for shard in run.manifest("judgements").shards:
         name = shard.shard
-        tasks = {task.task_id: task for task in read_rows(run.shard(MaskTask.dataset, name, ""), MaskTask)}
-        judged = {row.trajectory_id: row for row in read_rows(run.shard(Judgement.dataset, name, ""), Judgement)}
-        for trajectory in read_rows(run.shard(Trajectory.dataset, name, ""), Trajectory):
+        tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
+        judged = {row.trajectory_id: row for row in read_rows(run.part(Judgement.dataset, name, ""), Judgement)}
+        for trajectory in read_rows(run.part(Trajectory.dataset, name, ""), Trajectory):
             if judgement := judged.get(trajectory.trajectory_id):
                 yield trajectory, judgement, tasks[trajectory.task_id]
 

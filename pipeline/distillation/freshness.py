@@ -19,8 +19,8 @@ from pipeline.masking.task_stage import SpannedPassage
 from pipeline.search.simulation_data import choose_split
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.shards import hash_file
 from schemas.funnel import FunnelStep, Reject
 from schemas.rounds import RoundPlan
 from schemas.simulation import Split
@@ -70,7 +70,7 @@ def _reject(item: SpannedPassage, reason: str, detail: str) -> Outcome:
 
 def write_used(runs: Iterable[RunFolder], target: Path) -> str:
     """List every span that some runs have hidden; returns the file's digest. Memory is DuckDB's own bound."""
-    files = [str(path) for run in runs for path in sorted(run.dataset(MaskTask.dataset).glob("part-*.parquet"))]
+    files = [str(path) for run in runs for path in run.files(MaskTask.dataset)]
     temporary = temporary_name(target)
     with storage_boundary(target), duckdb.connect() as database:
         target.parent.mkdir(parents=True, exist_ok=True)

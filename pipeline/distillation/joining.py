@@ -10,11 +10,10 @@ import json
 from collections.abc import Iterable, Sequence
 
 from pipeline.distillation.adoption import link_file
-from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.stage_ledger import digest_manifest
-from schemas.ledger import RunRecord, ShardCommit, StageManifest
+from schemas.ledger import RunRecord, ShardCommit, StageManifest, StageStart
 
 JUDGEMENTS = "judgements"
 
@@ -32,7 +31,7 @@ def join_runs(runs: Sequence[RunFolder], target: RunFolder, stages: Sequence[str
         if shards:
             upstream = _write_stage(target, stage, shards, upstream)
     record = runs[-1].record()
-    write_whole(target.root / "run.json", _write_record(record, target.name, runs).model_dump_json(indent=1).encode())
+    target.write_record(target.root / "run.json", _write_record(record, target.name, runs))
 
 
 def digest_runs(runs: Iterable[RunFolder], stage: str = JUDGEMENTS) -> tuple[str, ...]:
@@ -59,10 +58,9 @@ def _write_stage(target: RunFolder, stage: str, shards: Sequence[ShardCommit], u
     settings = {"joined": json.dumps([shard.shard for shard in shards])}
     for shard in shards:
         target.commit(shard)
-    started = {"settings": settings, "upstream": upstream}
-    write_whole(target.ledger(stage) / "stage.json", json.dumps(started, indent=1).encode())
+    target.write_record(target.ledger(stage) / "stage.json", StageStart(settings=settings, upstream=upstream))
     manifest = StageManifest(stage=stage, settings=settings, upstream=upstream, shards=tuple(shards))
-    write_whole(target.ledger(stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
+    target.write_record(target.ledger(stage) / "manifest.json", manifest)
     return digest_manifest(manifest)
 
 

@@ -38,7 +38,7 @@ def count_round(run: RunFolder) -> RoundCounts:
     reasons = count_unfinished(run)
     unfinished, correct = reasons.total(), 0
     for shard in run.manifest("judgements").shards:
-        for row in read_rows(run.shard(Judgement.dataset, shard.shard, ""), Judgement):
+        for row in read_rows(run.part(Judgement.dataset, shard.shard, ""), Judgement):
             masks = len(row.scores)
             attempts[masks] += 1
             accepted[masks] += row.accepted
@@ -71,7 +71,7 @@ def measure_validation(run: RunFolder) -> ValidationFigures:
     rows = 0
     recall = exact = f1 = 0.0
     for shard in run.manifest("judgements").shards:
-        for row in read_rows(run.shard(Judgement.dataset, shard.shard, ""), Judgement):
+        for row in read_rows(run.part(Judgement.dataset, shard.shard, ""), Judgement):
             rows, recall, exact, f1 = rows + 1, recall + row.recall, exact + row.exact, f1 + row.f1
     asked = rows + count_unfinished(run).total()
     most = max(asked, 1)

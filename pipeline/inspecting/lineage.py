@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from pipeline.errors import StorageError
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import digest_manifest
 from schemas.judgements import Judgement
@@ -73,7 +72,7 @@ def _read_manifests(run: RunFolder) -> dict[str, StageManifest]:
     for folder in sorted((run.root / "ledger").glob("*/manifest.json")):
         try:
             manifest = run.find_manifest(folder.parent.name)
-        except (ValidationError, OSError):
+        except StorageError:
             continue
         if manifest is not None:
             manifests[manifest.stage] = manifest

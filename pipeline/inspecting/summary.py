@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.errors import StorageError
 from pipeline.inspecting.locked_database import LockedDatabase
 from pipeline.inspecting.shard_listing import BrokenFile
 from pipeline.report.collecting import QUERIED, count_acceptance
@@ -81,7 +82,7 @@ def find_record(database: LockedDatabase) -> RunRecord | None:
     """run.json; None where there is none, or one of another version."""
     try:
         return RunFolder(database.listing.place.folder).find_record()
-    except (ValueError, OSError):
+    except StorageError:
         return None
 
 

@@ -100,7 +100,7 @@ def measure_amounts(run: RunFolder, record: RunRecord) -> Amounts:
     attempts = find_step(record.funnel, "trajectories", "trajectory")
     if not (passages and looked and tasks and attempts and attempts.entered):
         raise ConfigError(f"{run.root}: nothing was attempted in this run", f"rampforge resume {run.root}")
-    shards = sorted(map(str, run.dataset(Document.dataset).glob("part-*.parquet")))
+    shards = [str(path) for path in run.files(Document.dataset)]
     ((words, _),) = duckdb.execute(_WORDS, [shards]).fetchall()
     return Amounts(
         words=float(words),
@@ -151,7 +151,7 @@ def _index_memory(run: RunFolder, seen: Amounts, whole: Amounts, fleet: Fleet) -
     if not run.find_manifest("index"):
         return None
     rows = round(whole.passages)
-    text = _measure_text(sorted(run.dataset("passages").glob("part-*.parquet"))) * whole.words / seen.words
+    text = _measure_text(run.files("passages")) * whole.words / seen.words
     return float(estimate_sizes(rows, round(text), BLOCK_ROWS, fleet.cores).memory)
 
 

@@ -39,15 +39,14 @@ _PER_TRAJECTORY = """
 _TENTH = "floor({} * 10 + 1e-9)::INT"
 
 
-def collect_report(record: RunRecord, folders: Mapping[str, Path], examples: int) -> ReportData:
+def collect_report(record: RunRecord, shards: Mapping[str, Sequence[Path]], examples: int) -> ReportData:
     """Read the shards of a run.
 
     Args:
         record: What run.json says.
-        folders: Folder of each dataset by name; shards are its `part-*.parquet`.
+        shards: Files of each dataset by name.
         examples: How many trajectories to show in full.
     """
-    shards = {name: sorted(folder.glob("part-*.parquet")) for name, folder in folders.items()}
     with duckdb.connect(config=SETTINGS) as db:
         for model in QUERIED:
             _open_dataset(db, model, shards.get(model.dataset, []))

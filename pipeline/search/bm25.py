@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.errors import SearchError
 from pipeline.search.bm25_build import ENDS, KIND, ROWS, SCORES, build_bm25
 from pipeline.search.engine import FoundPassage, SearchRequest
-from pipeline.search.index_parts import FIX, RunBlocks, open_part
+from pipeline.search.index_parts import FIX, RunBlocks, advise_rebuild, open_part
 from pipeline.search.passage_store import PassageStore
 from pipeline.search.queries import check_query, make_call
 from pipeline.search.sorted_strings import SortedStrings
@@ -65,9 +65,11 @@ class Bm25Engine:
             )
             terms = SortedStrings(folder / KIND / TERMS)
         except (OSError, ValueError) as error:
-            raise SearchError(f"the index in {folder} cannot be read: {error}", FIX) from error
+            raise SearchError(f"the index in {folder} cannot be read: {error}", advise_rebuild(folder)) from error
         if not len(self._scores) == len(self._rows) == self.about["postings"] or len(ends) != len(terms) + 1:
-            raise SearchError(f"the parts of the index in {folder} disagree on the number of terms", FIX)
+            raise SearchError(
+                f"the parts of the index in {folder} disagree on the number of terms", advise_rebuild(folder)
+            )
         self._ends = ends.data  # its items are Python integers, got at in a third of the time
         self._find_term = lru_cache(maxsize=KNOWN_WORDS)(terms.find)
         self._tokenize = make_tokenizer(self.lang, self.about["tokenizer"])

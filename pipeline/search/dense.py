@@ -17,7 +17,7 @@ from pipeline.errors import SearchError
 from pipeline.search.dense_build import KIND, NEIGHBOURS, VECTORS, load_faiss
 from pipeline.search.encoder import TextEncoder
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
-from pipeline.search.index_parts import FIX, open_part
+from pipeline.search.index_parts import FIX, advise_rebuild, open_part
 from pipeline.search.passage_store import PassageStore
 from pipeline.search.queries import MAX_QUERY_CHARS, check_query, make_call
 from schemas.record import content_id
@@ -61,9 +61,11 @@ class DenseEngine:
                 faiss = load_faiss()
                 self._finder = faiss.read_index(str(folder / KIND / NEIGHBOURS), faiss.IO_FLAG_MMAP_IFC)
         except (OSError, ValueError, RuntimeError) as error:
-            raise SearchError(f"the index in {folder} cannot be read: {error}", FIX) from error
+            raise SearchError(f"the index in {folder} cannot be read: {error}", advise_rebuild(folder)) from error
         if self._vectors.shape != (len(self.store), encoder.dimension):
-            raise SearchError(f"the parts of the index in {folder} disagree on the number of passages", FIX)
+            raise SearchError(
+                f"the parts of the index in {folder} disagree on the number of passages", advise_rebuild(folder)
+            )
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,7 @@
 
 Promises: a part is complete or absent, because it is built beside its place and renamed at the end; a build that was
 killed goes on with the blocks it had finished, if it is asked for the same; a part with a file missing or cut short,
-or of another version, is refused in one clear line.
+or of another version, is refused in one clear line. `about.json` holds the size and the SHA-256 of every file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import SearchError
 from pipeline.storage.boundary import sync_folder, write_whole
+from pipeline.storage.hashing import hash_files
+from pipeline.storage.ledger_files import advise_repair
+from pipeline.storage.seals import read_file, seal_file
 
-FIX = "build it again: rampforge index"
+FIX = "make it again: `rampforge run ... --redo index`"
 INDEX_VERSION = 2
 ABOUT = "about.json"
 PLAN = "plan.json"
@@ -51,11 +54,13 @@ def start_part(folder: Path, plan: Mapping[str, Any]) -> tuple[Path, bool]:
 
 
 def finish_part(building: Path, folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the scratch blocks, note the size of every file, and put the part in its place."""
+    """Drop the scratch blocks, note the size and the SHA-256 of every file, and put the part in its place."""
     shutil.rmtree(building / SCRATCH, ignore_errors=True)
-    sizes = {path.name: path.stat().st_size for path in sorted(building.iterdir()) if path.name != PLAN}
-    whole = {**about, "version": INDEX_VERSION, "files": sizes}
-    write_whole(building / ABOUT, (json.dumps(whole, indent=1, sort_keys=True) + "\n").encode())
+    files = [path for path in sorted(building.iterdir()) if path.name != ABOUT]
+    sizes = {path.name: path.stat().st_size for path in files if path.name != PLAN}
+    digests = {path.name: digest for path, digest in zip(files, hash_files(files), strict=True)}
+    whole = {**about, "version": INDEX_VERSION, "files": sizes, "sha256s": digests}
+    write_whole(building / ABOUT, seal_file(json.dumps(whole, indent=1, sort_keys=True).encode()))
     shutil.rmtree(folder, ignore_errors=True)
     building.rename(folder)
     sync_folder(folder.parent)
@@ -64,17 +69,41 @@ def finish_part(building: Path, folder: Path, about: Mapping[str, Any]) -> dict[
 
 def open_part(folder: Path, kind: str) -> dict[str, Any]:
     """The description of a finished part. Raises SearchError when it is absent, damaged or of another version."""
+    fix = advise_rebuild(folder.parent)
+    if not folder.parent.is_dir():
+        raise SearchError(f"{folder.parent}: no such folder", "name a run or the folder of an index")
+    if not folder.exists():
+        raise SearchError(f"there is no {kind} index in {folder}", fix)
     try:
-        about: dict[str, Any] = json.loads((folder / ABOUT).read_text("utf-8"))
+        about = read_about(folder)
         found = about["kind"], about["version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SearchError(f"there is no {kind} index in {folder}", FIX) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise SearchError(f"{folder / ABOUT}: {_explain(error)}", fix) from error
     if found != (kind, INDEX_VERSION):
         raise SearchError(f"the index in {folder} was made by another version of rampforge", FIX)
     fault = _find_faults(folder)
     if fault:
-        raise SearchError(f"the index in {folder} {fault}", FIX)
+        raise SearchError(f"the index in {folder} {fault}", fix)
     return about
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The description of a part. Raises OSError, and ValueError for one that is damaged."""
+    about: dict[str, Any] = read_file((folder / ABOUT).read_bytes()).value
+    return about
+
+
+def advise_rebuild(index: Path) -> str:
+    """The command that builds an index again. One in a folder of its own belongs to no run that could be named."""
+    if index.name != "index":
+        return FIX
+    run = index.parent
+    missing = not (run / "ledger" / "index" / "manifest.json").exists()
+    return f"`rampforge index {run}` builds it" if missing else advise_repair(run)
+
+
+def _explain(error: Exception) -> str:
+    return "missing" if isinstance(error, FileNotFoundError) else str(error)
 
 
 def nothing_to_index() -> SearchError:
@@ -89,8 +118,8 @@ def measure_part(folder: Path, kind: str) -> int:
 
 def _find_faults(folder: Path) -> str:
     try:
-        sizes: dict[str, int] = json.loads((folder / ABOUT).read_text("utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        sizes: dict[str, int] = read_about(folder)["files"]
+    except (OSError, ValueError, KeyError):
         return f"has no readable {ABOUT}"
     for name, size in sizes.items():
         path = folder / name

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.errors import SearchError
 from pipeline.search.engine import FoundPassage, SearchRequest
-from pipeline.search.index_parts import FIX, open_part
+from pipeline.search.index_parts import FIX, advise_rebuild, open_part
 from schemas.trajectories import HideMode
 
 KIND = "passages"
@@ -60,10 +60,14 @@ class PassageStore:
                 np.asarray(np.load(folder / name, mmap_mode="r")) for name in (HASHES, ROWS, PAGES)
             )
         except (OSError, ValueError, pa.ArrowInvalid) as error:
-            raise SearchError(f"the passage texts of the index in {folder} cannot be read: {error}", FIX) from error
+            raise SearchError(
+                f"the passage texts of the index in {folder} cannot be read: {error}", advise_rebuild(folder.parent)
+            ) from error
         self._starts: list[int] = [0, *accumulate(batch.num_rows for batch in self._batches)]
         if not len(self) == len(self._rows) == len(self.page_ids) == self.about["passages"]:
-            raise SearchError(f"the parts of the index in {folder} disagree on the number of passages", FIX)
+            raise SearchError(
+                f"the parts of the index in {folder} disagree on the number of passages", advise_rebuild(folder.parent)
+            )
         self.id_at = lru_cache(maxsize=KNOWN_IDS)(self._read_id)
 
     def __len__(self) -> int:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipeline.search.index_parts import RunBlocks, finish_part, nothing_to_index, open_part, start_part
 from pipeline.search.passage_store import HASHES, KIND, PAGES, ROWS, hash_id, name_part
 from pipeline.storage.boundary import put_in_place, temporary_name
-from pipeline.storage.shards import hash_file
+from pipeline.storage.hashing import hash_file
 
 BLOCK_ROWS = 65_536
 BATCH_ROWS = 4_096

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import glob
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from pipeline.storage.shards import reading_boundary
 
-def find_aliases(redirects: Path, targets: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """For each target that has any: the titles that redirect to it, sorted. `redirects` is the dataset's folder.
+
+def find_aliases(redirects: Sequence[Path], targets: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """For each target that has any: the titles that redirect to it, sorted. `redirects`: the dataset's files.
 
     One scan over the Parquet files; memory is bounded by the answer, not by the dataset.
     """
     wanted = pa.table({"target": pa.array(sorted(set(targets)), pa.string())})
-    if not wanted.num_rows or not any(redirects.glob("part-*.parquet")):
+    if not wanted.num_rows or not redirects:
         return {}
-    with duckdb.connect() as database:
+    with reading_boundary(redirects[0].parent, redirects[0].parent.parent), duckdb.connect() as database:
         database.register("wanted", wanted)
         rows = database.execute(
             "SELECT target, list(DISTINCT title ORDER BY title) FROM read_parquet(?) SEMI JOIN wanted USING (target) "
             "GROUP BY target",
-            [str(redirects / "part-*.parquet")],
+            [[glob.escape(str(path)) for path in redirects]],  # DuckDB takes every path for a pattern,
         ).fetchall()
     return {target: tuple(titles) for target, titles in rows}

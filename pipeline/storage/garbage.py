@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from pipeline.errors import StorageError
 from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.copies import COPIES
 from pipeline.storage.remote_run import RUNS
@@ -86,7 +85,7 @@ def _is_run(folder: Path) -> bool:
     """A run has a record that can be read and the books of its stages."""
     try:
         return (folder / "ledger").is_dir() and RunFolder(folder).find_record() is not None
-    except (OSError, ValidationError):
+    except StorageError:
         return False
 
 
@@ -140,10 +139,10 @@ def find_leftovers(run: Path, datasets: Iterable[str]) -> list[Garbage]:
 
 def _read_commits(run: Path) -> list[ShardCommit] | None:
     """Every commit of a run; None when one cannot be read: then nothing is known to be nobody's."""
-    paths = (run / "ledger").glob("*/shards/*.json")
+    folder = RunFolder(run)
     try:
-        return [ShardCommit.model_validate_json(path.read_bytes()) for path in paths if not path.name.startswith(".")]
-    except (OSError, ValidationError):
+        return [commit for stage in folder.stages() for commit in folder.commits(stage)]
+    except StorageError:
         return None
 
 

@@ -21,16 +21,18 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import RunHeldError, StorageError
 from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.ledger_files import advise_repair, encode_record, read_record
 from pipeline.storage.run_mirror import LOCK, RunMirror
 from pipeline.storage.store_sitting import hold_store
 from schemas.funnel import Reject
-from schemas.ledger import RunRecord, ShardCommit, ShardFile, StageManifest
+from schemas.ledger import RunRecord, ShardCommit, ShardFile, StageManifest, StageStart
+from schemas.record import Frozen
 
 
 class RunFolder:
@@ -40,6 +42,7 @@ class RunFolder:
         """`mirror`: the store that the run lies on, when it is not the folder itself."""
         self.root = root
         self.mirror = mirror
+        self._manifests: dict[str, StageManifest | None] = {}
 
     @property
     def location(self) -> str:
@@ -86,34 +89,55 @@ class RunFolder:
         """Folder of a stage's ledger."""
         return self.root / "ledger" / stage
 
+    def stages(self) -> list[str]:
+        """The stages that have a ledger, in order of their names."""
+        folder = self.root / "ledger"
+        if self.mirror:
+            return self.mirror.list_folders(folder)
+        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+    def find_start(self, stage: str) -> StageStart | None:
+        """What a stage was started with, if it was. Raises StorageError."""
+        path = self.ledger(stage) / "stage.json"
+        there = path.exists() if self._holding else self._is_there(path)
+        return read_record(path, StageStart, self.location) if there else None
+
+    def start(self, stage: str) -> StageStart:
+        """What a stage was started with. Raises StorageError when it was not."""
+        found = self.find_start(stage)
+        if found is None:
+            raise StorageError(f"{self.location}: stage {stage} was not started", f"rampforge resume {self.location}")
+        return found
+
     def commits(self, stage: str) -> Iterator[ShardCommit]:
-        """The finished shards of a stage, in order of their names."""
+        """The finished shards of a stage, in order of their names. Raises StorageError."""
         folder = self.ledger(stage) / "shards"
         if self.mirror:
             self.mirror.fetch_folder(folder)
-        for path in sorted(folder.glob("*.json")):
-            yield ShardCommit.model_validate_json(path.read_bytes())
+        for path in sorted(folder.glob("[!.]*.json")):
+            yield read_record(path, ShardCommit, self.location)
 
     def commit(self, commit: ShardCommit) -> None:
         """Write the proof that a shard is whole, once its files are where the run lies."""
         if self.mirror:
             for file in commit.files:
                 self.mirror.put(self.dataset(file.dataset) / file.name)
-        self.write(self._commit_path(commit.stage, commit.shard), commit.model_dump_json().encode())
+        self.write_record(self.commit_path(commit.stage, commit.shard), commit)
 
     def find_commit(self, stage: str, shard: str) -> ShardCommit | None:
-        """The proof that a shard is whole, if it is."""
-        path = self._commit_path(stage, shard)
-        return ShardCommit.model_validate_json(path.read_bytes()) if self._is_there(path) else None
+        """The proof that a shard is whole, if it is. Raises StorageError."""
+        path = self.commit_path(stage, shard)
+        return read_record(path, ShardCommit, self.location) if self._is_there(path) else None
 
-    def _commit_path(self, stage: str, shard: str) -> Path:
+    def commit_path(self, stage: str, shard: str) -> Path:
+        """Path of the proof that a shard is whole."""
         return self.ledger(stage) / "shards" / f"{shard}.json"
 
     def find_manifest(self, stage: str) -> StageManifest | None:
-        """The manifest of a finished stage, if it is."""
+        """The manifest of a finished stage, if it is. Raises StorageError."""
         path = self.ledger(stage) / "manifest.json"
         there = path.exists() if self._holding else self._is_there(path)
-        return StageManifest.model_validate_json(path.read_bytes()) if there else None
+        return read_record(path, StageManifest, self.location) if there else None
 
     def manifest(self, stage: str) -> StageManifest:
         """The manifest of a finished stage. Raises StorageError when it is not."""
@@ -123,9 +147,9 @@ class RunFolder:
         return found
 
     def find_record(self) -> RunRecord | None:
-        """run.json, if there is one."""
+        """run.json, if there is one. Raises StorageError."""
         path = self.fetch(self.root / "run.json", changing=True)
-        return RunRecord.model_validate_json(path.read_bytes()) if path.exists() else None
+        return read_record(path, RunRecord, self.location) if path.exists() else None
 
     def record(self) -> RunRecord:
         """run.json. Raises StorageError when the folder is no run."""
@@ -149,27 +173,58 @@ class RunFolder:
         return path
 
     def part(self, dataset: str, shard: str, stage: str) -> Path:
-        """Path of a finished file, for reading. Raises StorageError when the store has another than was committed."""
+        """Path of a finished file, for reading. Raises StorageError for one that is missing or not of its size, and
+        when the store has another than was committed."""
         path = self.shard(dataset, shard, stage)
-        if self.mirror and not path.exists():
-            for name in self.mirror.list_folders(self.root / "ledger"):
-                commit = self.find_commit(name, shard)
-                files = commit.files if commit else ()
-                self._fetch(file for file in files if (file.dataset, file.name) == (dataset, path.name))
-        return path
+        if found := self.find_part(dataset, shard, stage):
+            return found
+        raise StorageError(f"{path}: no stage has finished this file", f"`rampforge resume {self.location}` makes it")
 
-    def fetch_dataset(self, dataset: str) -> Path:
-        """The folder of a dataset, all of its finished files in it."""
-        if self.mirror:
-            for stage in self.mirror.list_folders(self.root / "ledger"):
-                manifest = self.find_manifest(stage)
-                commits = manifest.shards if manifest else self.commits(stage)
-                self._fetch(file for commit in commits for file in commit.files if file.dataset == dataset)
-        return self.dataset(dataset)
+    def find_part(self, dataset: str, shard: str, stage: str = "") -> Path | None:
+        """The same; None for a file that no stage has finished."""
+        path = self.shard(dataset, shard, stage)
+        for name in self.stages():
+            commit = self.find_commit(name, shard)
+            files = commit.files if commit else self._listed(name)
+            for file in files:
+                if (file.dataset, file.name) == (dataset, path.name):
+                    return self._bring([file])[0]
+        return None
 
-    def _fetch(self, files: Iterable[ShardFile]) -> None:
+    def _listed(self, stage: str) -> tuple[ShardFile, ...]:
+        """The files of a stage by its manifest, where the commits themselves are not here: in a copy of a run."""
+        if self.mirror or (self.ledger(stage) / "shards").exists():
+            return ()
+        if stage not in self._manifests:
+            self._manifests[stage] = self.find_manifest(stage)
+        manifest = self._manifests[stage]
+        return tuple(file for commit in manifest.shards for file in commit.files) if manifest else ()
+
+    def files(self, dataset: str) -> list[Path]:
+        """The finished files of a dataset, in order of their names, for reading; nothing else that is in its folder.
+        Raises StorageError as `part` does."""
+        found: list[ShardFile] = []
+        for stage in self.stages():
+            manifest = self.find_manifest(stage)
+            commits = manifest.shards if manifest else self.commits(stage)
+            found += [file for commit in commits for file in commit.files if file.dataset == dataset]
+        return self._bring(sorted(found, key=lambda file: file.name))
+
+    def _bring(self, files: Sequence[ShardFile]) -> list[Path]:
+        """Paths of finished files, each here and of its size."""
+        paths = [self.dataset(file.dataset) / file.name for file in files]
         if self.mirror:
-            self.mirror.fetch_checked((self.dataset(file.dataset) / file.name, file.sha256) for file in files)
+            self.mirror.fetch_checked((path, file.sha256) for path, file in zip(paths, files, strict=True))
+        for path, file in zip(paths, files, strict=True):
+            if fault := find_size_fault(path, file.bytes):
+                raise StorageError(f"{path}: {fault}", advise_repair(self.location))
+        return paths
+
+    def check_sizes(self, manifest: StageManifest) -> None:
+        """Raise StorageError for a file of a finished stage that is missing or not of its size. Of a run that lies on a
+        store nothing is asked: what is fetched is checked then."""
+        if not self.mirror:
+            self._bring([file for commit in manifest.shards for file in commit.files])
 
     def fetch_index(self) -> Path:
         """The folder of the search index, all of it."""
@@ -187,6 +242,10 @@ class RunFolder:
         if self.mirror:
             self.mirror.write(path, content)
         write_whole(path, content)
+
+    def write_record(self, path: Path, record: Frozen) -> None:
+        """Write a file of the ledger, or run.json, with its checksum."""
+        self.write(path, encode_record(record))
 
     def remove(self, paths: Iterable[Path]) -> None:
         """Take files away, in order; where the run lies first."""
@@ -224,3 +283,12 @@ class RunFolder:
             else:
                 with hold_store(self.mirror, owner, lost):
                     yield
+
+
+def find_size_fault(path: Path, size: int) -> str:
+    """What is wrong with a file that should have a size in bytes; empty when nothing is."""
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        return "missing"
+    return "" if found == size else f"damaged: {found:,} bytes instead of {size:,}"

@@ -8,19 +8,21 @@ made from it. Files that are up to date are not touched.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
 from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.hashing import hash_file
 from pipeline.storage.migrations import MIGRATIONS, Migration, find_chain, migrate_row
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.shards import ROWS_PER_GROUP, ShardWriter, hash_file
+from pipeline.storage.shards import ROWS_PER_GROUP, ShardWriter, reading_boundary
 from pipeline.storage.stage_ledger import digest_manifest
 from schemas.arrow import arrow_schema
-from schemas.ledger import ShardCommit, ShardFile, StageManifest
+from schemas.ledger import ShardCommit, ShardFile, StageManifest, StageStart
 from schemas.record import Record
 
 MARK = "migration.json"
@@ -44,20 +46,27 @@ def find_outdated(
     run: RunFolder, stages: Sequence[str], models: Mapping[str, type[Record]], known: Sequence[Migration] = MIGRATIONS
 ) -> list[Outdated]:
     """Every file of the finished shards that is of an older schema. Raises StorageError where there is no way on."""
+    replaced = Mark(run).files
     return [
         outdated
         for stage in stages
         for commit in run.commits(stage)
         for file in commit.files
-        if (outdated := _look_at(run, commit, file, models[file.dataset], known)) is not None
+        if (outdated := _look_at(_find(run, commit, file, replaced), commit, file, models[file.dataset], known))
     ]
 
 
+def _find(run: RunFolder, commit: ShardCommit, file: ShardFile, replaced: Container[str]) -> Path:
+    """A file, for reading; one that a migration under way may have replaced is not held against its commit."""
+    if _name(file) in replaced:
+        return run.fetch(run.dataset(file.dataset) / file.name)
+    return run.part(file.dataset, commit.shard, commit.stage)
+
+
 def _look_at(
-    run: RunFolder, commit: ShardCommit, file: ShardFile, model: type[Record], known: Sequence[Migration]
+    path: Path, commit: ShardCommit, file: ShardFile, model: type[Record], known: Sequence[Migration]
 ) -> Outdated | None:
-    path = run.part(file.dataset, commit.shard, commit.stage)
-    with storage_boundary(path):
+    with storage_boundary(path), reading_boundary(path):
         schema = pq.read_schema(path)
     version = int((schema.metadata or {}).get(b"rampforge.schema_version", b"1"))
     chain = find_chain(model, version, known)
@@ -150,14 +159,13 @@ def _mend_books(run: RunFolder, stages: Iterable[str], mark: Mark) -> None:
         for commit in list(run.commits(stage)):
             files = tuple(_measure(run, file) if _name(file) in mark.files else file for file in commit.files)
             if files != commit.files:
-                path = run.ledger(stage) / "shards" / f"{commit.shard}.json"
-                run.write(path, commit.model_copy(update={"files": files}).model_dump_json().encode())
+                path = run.commit_path(stage, commit.shard)
+                run.write_record(path, commit.model_copy(update={"files": files}))
         _mend_stage(run, stage, mark)
     record = run.find_record()
     if record is not None:
         fingerprints = {name: mark.renamed.get(digest, digest) for name, digest in record.fingerprints.items()}
-        content = record.model_copy(update={"fingerprints": fingerprints}).model_dump_json(indent=1)
-        run.write(run.root / "run.json", content.encode())
+        run.write_record(run.root / "run.json", record.model_copy(update={"fingerprints": fingerprints}))
 
 
 def _measure(run: RunFolder, file: ShardFile) -> ShardFile:
@@ -168,27 +176,30 @@ def _measure(run: RunFolder, file: ShardFile) -> ShardFile:
 def _mend_stage(run: RunFolder, stage: str, mark: Mark) -> None:
     """Put new digests for old ones into a stage's books, and note its own."""
     opened, closed = run.ledger(stage) / "stage.json", run.ledger(stage) / "manifest.json"
-    if not opened.exists():
+    started = run.find_start(stage)
+    if started is None:
         return
-    started = json.loads(opened.read_bytes())
     mended = _put_digests(started, mark.renamed)
     if mended != started:
-        run.write(opened, json.dumps(mended, indent=1).encode())
+        run.write_record(opened, mended)
     manifest = run.find_manifest(stage)
     if manifest is None:
         return
     now = StageManifest(
-        stage=stage, settings=mended["settings"], upstream=mended["upstream"], shards=tuple(run.commits(stage))
+        stage=stage,
+        settings=mended.settings,
+        upstream=mended.upstream,
+        shards=tuple(run.commits(stage)),
+        files=manifest.files,
     )
     if now != manifest:
         mark.renamed[digest_manifest(manifest)] = digest_manifest(now)
         mark.write()  # before the old digest is gone: what is made from it must still be found by it
-        run.write(closed, now.model_dump_json(indent=1).encode())
+        run.write_record(closed, now)
 
 
-def _put_digests(started: dict[str, object], renamed: Mapping[str, str]) -> dict[str, object]:
-    text = json.dumps(started)
+def _put_digests(started: StageStart, renamed: Mapping[str, str]) -> StageStart:
+    text = started.model_dump_json()
     for old, new in renamed.items():
         text = text.replace(f'"{old}"', f'"{new}"')
-    mended: dict[str, object] = json.loads(text)
-    return mended
+    return StageStart.model_validate_json(text)

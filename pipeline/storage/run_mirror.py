@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pipeline.errors import StorageError
 from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.hashing import hash_file
 from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.shards import hash_file
 from pipeline.storage.store_lock import find_number
 from schemas.store_config import StoreConfig
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +12,16 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
 from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.hashing import hash_file
+from pipeline.storage.ledger_files import advise_repair
 from schemas.arrow import arrow_schema
 from schemas.ledger import ShardFile
 from schemas.record import Record
 
 Row = TypeVar("Row", bound=Record)
 
+DAMAGE = ("ArrowInvalid", "ArrowSerializationError", "IOException", "InvalidInputException", "SerializationException")
+"""Errors of PyArrow and DuckDB that tell of a damaged file, by name, so that DuckDB need not be imported."""
 ROWS_PER_GROUP = 2_000
 """Rows buffered and written as one row group: bounds the writer's memory, keeps readers' statistics useful."""
 
@@ -68,20 +71,35 @@ class ShardWriter:
         self._temporary.unlink(missing_ok=True)
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+class ReadingBoundary:
+    """Turns what a reader of Parquet says of a damaged file into a StorageError."""
+
+    def __init__(self, path: Path, run: str | Path) -> None:
+        self._path, self._run = path, run
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        missing = isinstance(error, FileNotFoundError)
+        damaged = type(error).__name__ in DAMAGE or (isinstance(error, OSError) and error.errno is None)
+        if error is not None and (missing or damaged):
+            what = "missing" if missing else f"damaged: {str(error).splitlines()[0][:160]}"
+            raise StorageError(f"{self._path}: {what}", advise_repair(self._run)) from error
+
+
+def reading_boundary(path: Path, run: str | Path | None = None) -> ReadingBoundary:
+    """Raise StorageError, naming the path and the way out, where a Parquet file cannot be read or decoded.
+
+    `run`: the run that the path belongs to; by default the folder of the dataset's folder.
+    """
+    return ReadingBoundary(path, run or path.parent.parent)
 
 
 def read_rows(path: Path, model: type[Row]) -> Iterator[Row]:
-    """The rows of a shard as records, a batch at a time. Raises StorageError for a shard of another schema version."""
-    with storage_boundary(path):
-        try:
-            file = pq.ParquetFile(path)
-        except pa.ArrowInvalid as error:
-            raise StorageError(f"{path}: not a whole Parquet file ({error})", "remove it and resume the run") from error
-    with file:
+    """The rows of a shard as records, a batch at a time. Raises StorageError for a shard that is missing, damaged or of
+    another schema version."""
+    with storage_boundary(path), reading_boundary(path), pq.ParquetFile(path) as file:
         check_version(path, file.schema_arrow, model)
         for batch in file.iter_batches(ROWS_PER_GROUP):
             for row in batch.to_pylist():

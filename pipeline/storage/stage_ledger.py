@@ -10,13 +10,15 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
-from schemas.ledger import StageManifest
+from schemas.ledger import StageManifest, StageStart
 
 UNDECIDING = ("search.dense.device", "search.dense.batch")
 """Keys inside sections that decide rows which decide none themselves: where vectors are made, and how many at once."""
@@ -49,15 +51,15 @@ def digest_manifest(manifest: StageManifest) -> str:
 
 def open_stage(run: RunFolder, stage: str, settings: Mapping[str, str], upstream: str | None) -> None:
     """Start or continue a stage. Raises ConfigError when it was started with something else."""
-    path = run.ledger(stage) / "stage.json"
-    if not path.exists():
-        run.write(path, json.dumps({"settings": settings, "upstream": upstream}, indent=1).encode())
+    started = run.find_start(stage)
+    if started is None:
+        start = StageStart(settings=dict(settings), upstream=upstream)
+        run.write_record(run.ledger(stage) / "stage.json", start)
         return
-    started = json.loads(path.read_bytes())
     differing = {
-        key: (started["settings"].get(key), settings.get(key))
-        for key in sorted({*started["settings"], *settings})
-        if started["settings"].get(key) != settings.get(key)
+        key: (started.settings.get(key), settings.get(key))
+        for key in sorted({*started.settings, *settings})
+        if started.settings.get(key) != settings.get(key)
     }
     if differing:
         lines = "; ".join(f"{key} was {old}, now {new}" for key, (old, new) in differing.items())
@@ -66,27 +68,28 @@ def open_stage(run: RunFolder, stage: str, settings: Mapping[str, str], upstream
             f"`rampforge resume {run.location}` goes on as before; `--name OTHER` starts a new run; "
             f"`--redo {stage}` throws away this stage and all after it",
         )
-    if started["upstream"] != upstream:
+    if started.upstream != upstream:
         raise StorageError(
             f"{run.location}: stage {stage} was made from other shards than those that lie here now",
             f"`--redo {stage}` makes it, and all after it, again",
         )
 
 
-def close_stage(run: RunFolder, stage: str, shards: Iterable[str]) -> StageManifest:
-    """Write the manifest of a stage whose shards are all committed, and return it."""
+def close_stage(run: RunFolder, stage: str, shards: Iterable[str], made: Iterable[Path] = ()) -> StageManifest:
+    """Write the manifest of a stage whose shards are all committed, and return it. `made`: its other files."""
     commits = {commit.shard: commit for commit in run.commits(stage)}
     missing = [shard for shard in shards if shard not in commits]
     if missing:
         raise StorageError(f"{run.location}: stage {stage} lacks shards {', '.join(missing[:5])}", "resume the run")
-    started = json.loads((run.ledger(stage) / "stage.json").read_bytes())
+    started = run.start(stage)
     manifest = StageManifest(
         stage=stage,
-        settings=started["settings"],
-        upstream=started["upstream"],
+        settings=started.settings,
+        upstream=started.upstream,
         shards=tuple(commits[shard] for shard in sorted(commits)),
+        files={path.relative_to(run.root).as_posix(): hash_file(path) for path in made},
     )
-    run.write(run.ledger(stage) / "manifest.json", manifest.model_dump_json(indent=1).encode())
+    run.write_record(run.ledger(stage) / "manifest.json", manifest)
     _remove_journals(run, stage)
     return manifest
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.boundary import write_whole
-from pipeline.storage.shards import hash_file
+from pipeline.storage.hashing import hash_file
 from pipeline.training.folders import TrainingFolder
 from schemas.training import TrainingRequest
 

@@ -53,7 +53,7 @@ SCHEMA = pa.schema(
 
 def read_tasks(run: RunFolder) -> Iterator[MaskTask]:
     """All tasks of a run. Raises StorageError when it has none."""
-    files = sorted(run.dataset(MaskTask.dataset).glob("*.parquet"))
+    files = run.files(MaskTask.dataset)
     if not files:
         raise StorageError(f"{run.root} has no tasks", f"make them: rampforge mask {run.root}")
     for path in files:

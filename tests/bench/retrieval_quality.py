@@ -23,7 +23,7 @@ from pipeline.search.hybrid import HybridEngine
 from pipeline.search.passage_store import PassageStore
 from pipeline.search.store_build import build_store
 from pipeline.search.tokens import make_tokenizer
-from pipeline.storage.shards import hash_file
+from pipeline.storage.hashing import hash_file
 from schemas.record import content_id
 from schemas.search_config import DenseConfig, HybridConfig
 from tests.bench.figures import Figure, compare_cpu

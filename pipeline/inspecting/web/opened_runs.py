@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
+from pipeline.errors import StorageError
 from pipeline.inspecting.attempt_pages import list_choices
 from pipeline.inspecting.attempts import open_attempts
 from pipeline.inspecting.errors import InspectError, OpeningError
@@ -136,8 +137,8 @@ class RunShelf:
         try:
             place.fetch_record()
             return RunFolder(place.folder).find_record()
-        except (ValueError, OSError):
-            raise InspectError(f"{place.name}: run.json cannot be read", "it may be of another version") from None
+        except StorageError as error:
+            raise InspectError(f"{place.name}: {error.what}", error.fix) from None
 
     def open(self, name: str) -> OpenedRun:
         """A run, as it is now or was lately. Raises InspectError, OpeningError, StorageError."""

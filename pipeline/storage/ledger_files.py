@@ -1,0 +1,58 @@
+"""The JSON files of a run's ledger, and its run.json: written with a checksum, read with it, as records.
+
+Promises: a file that is cut off, changed or of other types raises a StorageError that names the file and the command
+that mends it; files without a checksum, as earlier versions wrote them, are read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from pipeline.errors import StorageError
+from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.seals import read_file, seal_file
+from schemas.record import Frozen
+
+T = TypeVar("T", bound=Frozen)
+
+
+class OtherVersionError(ValueError):
+    """The file is as it was written, by a version of rampforge whose records are others."""
+
+
+def encode_record(record: Frozen) -> bytes:
+    """The content of a ledger file."""
+    return seal_file(record.model_dump_json(indent=1).encode())
+
+
+def read_record(path: Path, model: type[T], location: str) -> T:
+    """The record of a ledger file. `location`: of the run, for the message. Raises StorageError."""
+    with storage_boundary(path):
+        content = path.read_bytes()
+    try:
+        return decode_record(content, model)
+    except OtherVersionError as error:
+        raise StorageError(f"{path}: {error}", "use the version of rampforge that wrote it") from None
+    except ValueError as error:
+        raise StorageError(f"{path}: {error}", advise_repair(location)) from None
+
+
+def decode_record(content: bytes, model: type[T]) -> T:
+    """The record in the content of a ledger file. Raises ValueError, whose text says what is wrong."""
+    value, sealed = read_file(content)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+    if sealed:
+        raise OtherVersionError(f"was written by another version of rampforge ({what})")
+    raise ValueError(f"does not hold what it should ({what})")
+
+
+def advise_repair(location: str | Path) -> str:
+    """The command that makes what is damaged again."""
+    return f"`rampforge verify {location} --repair` mends it"
