@@ -1,7 +1,7 @@
 """Which candidates may be masked, and for what reason the others may not.
 
 A span must not be given away by the passage itself: by the title, by a second mention in any inflection or alias, by
-its initials, or by a surname. Its sentence must be whole.
+its initials, or by a surname. It must be a whole fact, and its sentence must be whole.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.masking.aliases import drop_qualifier
 from pipeline.masking.candidates import Candidate
+from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
 from pipeline.masking.words import PassageWords, Roots
 from pipeline.passages.sentences import find_sentences
 from schemas.config import MaskingConfig
@@ -24,6 +25,7 @@ TEMPLATE_HOLE = "template_hole"
 TOO_SHORT = "too_short"
 TOO_LONG = "too_long"
 WEAK = "weak"
+HALF_FACT = "half_fact"
 OVERLAPS = "overlaps"
 INFERABLE = "inferable"
 NOISE = "noise"
@@ -56,6 +58,8 @@ class SpanFilter:
 
     def __init__(self, passage: Passage, roots: Roots, config: MaskingConfig) -> None:
         self._text = passage.text
+        self._plain = passage.text.translate(PLAIN_SPACES)
+        self._lang = passage.lang.split("-")[0]
         self._roots = roots
         self._config = config
         self._words = PassageWords(passage.text, roots)
@@ -69,6 +73,7 @@ class SpanFilter:
         span = self._text[candidate.start : candidate.end]
         checks: tuple[Callable[[], str | None], ...] = (
             lambda: self._check_length(span, low, high),
+            lambda: HALF_FACT if is_half_fact(self._plain, candidate.start, candidate.end, self._lang) else None,
             lambda: WEAK if self._is_weak(candidate, low, high) else None,
             lambda: IN_TITLE if self._words.encode_range(low, high) in self._title else None,
             lambda: TEMPLATE_HOLE if self._stands_by_hole(candidate) else None,

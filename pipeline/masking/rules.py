@@ -1,15 +1,18 @@
 """Dates and numbers by rule: exact, cheap, and what search must recover.
 
-`find_rule_spans` knows English and Chinese; in other languages it finds what is written in figures alone. A value and
-its power of ten ("5.98 × 10^24 kg"), a range and its unit, a measure and its conversion in brackets are one span each:
-to hide a part of one would leave the rest to give it away.
+`find_rule_spans` knows English and Chinese; in other languages it finds what is written in figures alone. Every span is
+a whole fact: a value and its power of ten ("5.98 × 10^24 kg"), a range and its unit, a measure with its smaller unit
+and its conversion ("6 ft 2 in (188 cm)") are one span each. A span that still continues on either side is left out.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from pipeline.masking.candidates import Candidate
+from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
+from pipeline.masking.measures import grow_span
 from pipeline.masking.rules_en import DATES_EN, NUMBERS_EN, NUMBERS_PLAIN
 from pipeline.masking.rules_zh import DATES_ZH, NUMBERS_ZH
 from schemas.tasks import SpanKind, SpanSource
@@ -22,18 +25,36 @@ PATTERNS = {
 }
 OTHER = ((SpanKind.DATE, PLAIN_YEAR), (SpanKind.NUMBER, NUMBERS_PLAIN))
 
+LABELS = {"sum": "money"}
+"""Groups of a pattern that are one label under two names: a pattern has each name once."""
+
 
 def find_rule_spans(text: str, lang: str) -> list[Candidate]:
-    """Dates and numbers of the text, disjoint, in document order; the label is the rule's name.
+    """Dates and numbers of the text, whole, disjoint, in document order; the label is the rule's name.
 
     Where a date and a number overlap the longer stays, and the date if they are equal.
     """
+    return split_rule_spans(text, lang)[0]
+
+
+def split_rule_spans(text: str, lang: str) -> tuple[list[Candidate], list[Candidate]]:
+    """The dates and numbers of `find_rule_spans`, and those left out because their fact goes on beside them."""
+    text = text.translate(PLAIN_SPACES)
+    lang = lang.split("-")[0]
+    whole: list[Candidate] = []
+    halves: list[Candidate] = []
+    for candidate in _grow(_find(text, lang), text, lang):
+        half = is_half_fact(text, candidate.start, candidate.end, lang)
+        (halves if half else whole).append(candidate)
+    return whole, halves
+
+
+def _find(text: str, lang: str) -> list[Candidate]:
     found: list[Candidate] = []
-    for kind, pattern in PATTERNS.get(lang.split("-")[0], OTHER):
-        found.extend(
-            Candidate(match.start(), match.end(), kind, match.lastgroup or kind.value, SpanSource.RULE)
-            for match in pattern.finditer(text)
-        )
+    for kind, pattern in PATTERNS.get(lang, OTHER):
+        for match in pattern.finditer(text):
+            name = match.lastgroup or kind.value
+            found.append(Candidate(match.start(), match.end(), kind, LABELS.get(name, name), SpanSource.RULE))
     found.sort(key=lambda c: (c.start, -c.end, c.kind))
     kept: list[Candidate] = []
     for candidate in found:
@@ -42,3 +63,17 @@ def find_rule_spans(text: str, lang: str) -> list[Candidate]:
         elif candidate.end - candidate.start > kept[-1].end - kept[-1].start:
             kept[-1] = candidate
     return kept
+
+
+def _grow(found: list[Candidate], text: str, lang: str) -> list[Candidate]:
+    """Each span grown over what belongs to it; a span that another has grown over is part of that one."""
+    grown: list[Candidate] = []
+    for candidate in found:
+        if grown and candidate.start < grown[-1].end:
+            continue
+        start, end, label = grow_span(text, candidate.start, candidate.end, candidate.label)
+        if grown and start < grown[-1].end:
+            start = candidate.start
+        same = (start, end) == (candidate.start, candidate.end)
+        grown.append(candidate if same else replace(candidate, start=start, end=end, label=label))
+    return grown

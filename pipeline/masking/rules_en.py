@@ -1,6 +1,8 @@
 """English dates and numbers as two patterns; the name of the alternative that matched is the span's label.
 
-Alternatives stand from the most to the least specific, because a pattern takes the first that fits.
+Alternatives stand from the most to the least specific, because a pattern takes the first that fits. A fact is matched
+whole: a date with the second half of a double year, a measure with its smaller unit and its conversion, number words to
+their last word. What a pattern cannot take whole is left to `half_facts`. The text has plain spaces only.
 """
 
 from __future__ import annotations
@@ -13,8 +15,17 @@ MONTH = (
 )
 DAY = r"(?:3[01]|[12]\d|0?[1-9])(?:st|nd|rd|th)?"
 YEAR = r"(?:1\d{3}|20\d\d)"
+# Old style and new style, a school year, an uncertain year: one fact ("1722/23", "1967/8", "1353/1356").
+YEARS = rf"{YEAR}(?:/(?:\d{{4}}|\d{{1,2}})(?!\d))?"
 ERA = r"(?:BCE?|CE|AD|B\.C\.(?:E\.)?|A\.D\.|C\.E\.)"
-DASH = r"\s?[–—-]\s?"
+DASH = r" ?[–—-] ?"
+JOINED = rf"(?:{DASH}| (?:and|or|to) )"
+# A year of three digits is one only where no counted thing follows ("on 20 March 851 in Tours").
+EARLY_YEAR = (
+    r"(?:[1-9]\d\d(?:/\d{1,3})?(?![,.]?\d)(?= ?(?:$|[^\w\s°%½¼¾]| (?:in|at|on|and|or|to|by|of|near|was|were"
+    r"|is|the|he|she|his|her|as|with|when|after|before|until|from|during|for|but|under|against)\b)))"
+)
+FULL_YEAR = rf"(?:{YEARS}\b(?: {ERA}(?!\w))?|\d{{1,4}} {ERA}(?!\w)|{EARLY_YEAR})"
 ORDINAL_WORD = (
     r"(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth"
     r"|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|twenty-first)"
@@ -22,78 +33,111 @@ ORDINAL_WORD = (
 CENTURY = rf"(?:\d{{1,2}}(?:st|nd|rd|th)|{ORDINAL_WORD})"
 
 DATES_EN = re.compile(
-    r"(?<![\w/])(?<![\d.,$£€¥][.,-])(?:"
-    rf"(?P<day_range>{DAY}{DASH}{DAY} {MONTH},? {YEAR}\b|{MONTH} {DAY}{DASH}{DAY},? {YEAR}\b)"
-    rf"|(?P<date>{DAY} (?:of )?{MONTH},? (?:{YEAR}\b(?: {ERA}(?!\w))?|\d{{1,4}} {ERA}(?!\w))|{MONTH} {DAY},? {YEAR}\b"
+    r"(?<![\w/])(?=[0-9ADFJMNOSWaefnstw])(?<![\d.,$£€¥][.,-])(?:"
+    rf"(?P<day_range>{DAY}(?:/| {MONTH}{JOINED}|{JOINED}){DAY} {MONTH},? {FULL_YEAR}"
+    rf"|{MONTH} {DAY}{JOINED}(?:{MONTH} )?{DAY},? {YEARS}\b)"
+    rf"|(?P<date>{DAY} (?:of )?{MONTH},? {FULL_YEAR}"
+    rf"|{MONTH} {DAY},? {FULL_YEAR}"
     rf"|{YEAR}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])\b)"
-    rf"|(?P<month>{MONTH},? (?:of )?{YEAR}\b)"
-    rf"|(?P<season>(?:[Ss]pring|[Ss]ummer|[Aa]utumn|[Ff]all|[Ww]inter) (?:of )?{YEAR}\b)"
-    rf"|(?P<day>{DAY} (?:of )?{MONTH}(?!\w)|{MONTH} {DAY}\b(?!,\d))"
+    rf"|(?P<month>{MONTH}(?:{JOINED}{MONTH}|/{MONTH})?,? (?:of )?(?:{YEARS}(?:[–-]\d\d)?\b|\d{{1,4}} {ERA}(?!\w)))"
+    rf"|(?P<season>(?:[Ss]pring|[Ss]ummer|[Aa]utumn|[Ff]all|[Ww]inter) (?:of )?{YEARS}(?:{DASH}(?:{YEARS}|\d\d))?\b)"
+    rf"|(?P<day>{DAY}(?:(?:{JOINED}|/){DAY})? (?:of )?{MONTH}(?!\w)|{MONTH} {DAY}(?:{DASH}{DAY})?\b(?!,\d))"
     rf"|(?P<century>{CENTURY}(?:(?:{DASH}| (?:and|to|or) (?:the )?){CENTURY})?[ -](?:century|centuries|millennium)\b"
     rf"(?: {ERA}(?!\w))?)"
     rf"|(?P<decade>{YEAR}s?(?:{DASH}| (?:and|to) (?:the )?){YEAR}s\b|(?:1\d|20)\d0['’]?s\b)"
     rf"|(?P<era_year>(?:AD|A\.D\.) ?\d{{1,4}}\b(?:{DASH}\d{{1,4}}\b)?"
-    rf"|\d{{1,3}}(?:,?\d{{3}})?(?:{DASH}\d{{1,4}})? {ERA}(?!\w))"
-    rf"|(?P<year_range>{YEAR}{DASH}(?:{YEAR}|\d\d)\b(?![.,]?\d|%))"
+    rf"|\d{{1,3}}(?:,?\d{{3}})?(?:{JOINED}\d{{1,4}})? {ERA}(?!\w))"
+    rf"|(?P<year_range>{YEARS}{DASH}(?:{YEARS}|\d\d)\b(?![.,]?\d|%| (?:of )?{MONTH})"
+    rf"|{YEAR}/(?:\d{{4}}|\d{{1,2}})\b(?![.,/]?\d|%))"
     rf"|(?P<year>{YEAR}(?![\w°%′″]|[.,:]\d|-\d| ?[×]))"
     r")"
 )
 
-FIGURE = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
+FRACTION = r"[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
+FIGURE = (
+    rf"(?:(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,3}}(?: \d{{3}})+(?!\d)|\d+)(?:\.\d+)?"
+    rf"(?: ?{FRACTION}| \d{{1,2}}[/⁄]\d{{1,2}}(?!\d))?)"
+)
 SCALE = r"(?:hundred|thousand|million|billion|trillion)"
 POWER = r"(?: ?[×x·] ?10(?:\^ ?\(?[−–+-]?\d+\)?|\*\*[−-]?\d+|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|[−–]\d+|\d{1,2}(?!\d))|[eE][+−-]?\d+)"
-VALUE = rf"(?:[−-]?{FIGURE}{POWER}|10(?:\^[−-]?\d+|[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[−-]?{FIGURE}(?:\s?±\s?{FIGURE})?(?: {SCALE}\b)?)"
-# Two values joined by "and" are one answer only after "between": elsewhere they are two facts.
-RANGE = (
-    rf"{VALUE}(?:(?:\s?[–—-]\s?| (?:to|or) |(?:(?<=between \d)|(?<=between \d\d)|(?<=between \d\d\d)) and ){VALUE})?"
+VALUE = (
+    rf"(?:[−-]?{FIGURE}{POWER}|10(?:\^[−-]?\d+|[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[−-]?{FIGURE}(?:\s?±\s?{FIGURE})?(?:[ -]{SCALE}\b)?)"
 )
-FIGURE_RANGE = rf"{VALUE}(?:(?:\s?[–—-]\s?| to ){VALUE})?"
+# Two values joined by "and" are one answer only after "between": elsewhere they are two facts.
+RANGE = rf"(?:(?<=etween ){VALUE} and {VALUE}|{VALUE}(?:(?: ?[–—×x-] ?| (?:to|or|by) ){VALUE}){{0,3}})"
+FIGURE_RANGE = rf"{VALUE}(?:(?:[–—-]{VALUE})+|(?: ?[–—-] ?| to ){VALUE})?"
 
 WORD_ONES = (
     r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)"
 )
 WORD_TENS = r"(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty)"
-WORD = rf"(?:{WORD_TENS}(?:-{WORD_ONES})?|{WORD_ONES})"
-SCALED_WORDS = rf"(?:{WORD}|[Aa]|half a) {SCALE}(?: {SCALE})?(?:(?: and)? {WORD}(?!\w))?"
-WORDS = rf"(?:{SCALED_WORDS}|{WORD})"
+WORD = rf"(?:{WORD_TENS}(?:[- ]{WORD_ONES})?|{WORD_ONES})"
+SCALED_WORDS = rf"(?:(?:{WORD}(?: and a half)?|[Aa]|half a) {SCALE}(?:(?:,? and|,)? (?:{WORD}|{SCALE})(?!\w))*)"
+WORDS = rf"(?:{SCALED_WORDS}|{WORD}(?: and a half)?)"
 
 LENGTH = (
-    r"(?:[kcmnµμ]?m|mi|ft|yd|nmi|AU|kilomet(?:re|er)s?|(?:centi|milli|nano|micro)?met(?:re|er)s?|miles?|feet|foot"
-    r"|inch(?:es)?|in(?=\))|yards?|light[- ]years?|parsecs?|fathoms?)"
+    r"(?:[kcmnµμ]?m|mi|ft|yd|nmi|AU|kilomet(?:re|er)s?|(?:centi|milli|nano|micro)?met(?:re|er)s?|(?:nautical )?miles?"
+    r"|feet|foot|inch(?:es)?|in(?=\))|yards?|light[- ]years?|parsecs?|fathoms?)"
 )
 UNIT = (
     rf"(?:(?:square|cubic|sq\.?|cu\.?) {LENGTH}|{LENGTH}[²³23]?|ha|hectares?|acres?|[kmμµ]?g|t|lbs?|oz"
-    r"|(?:kilo|milli)?grams?|tonnes?|(?:long |short )?tons?|pounds?|ounces?|[mk]?[lL]|lit(?:re|er)s?"
-    r"|gallons?|bushels?|barrels?"
+    r"|(?:kilo|milli)?grams?|tonnes?|(?:long |short )?tons?|pounds?|ounces?"
+    r"|(?<=\d )st(?= \d)|stone(?! (?!and |or )[a-z])|[mk]?[lL]|lit(?:re|er)s?|gallons?|bushels?|barrels?"
     r"|°\s?[CFKR]?|K|kelvins?|degrees?(?: (?:Celsius|Fahrenheit))?|[kMGT]?(?:Hz|W|V|A|J|Pa|eV|B|Wh)|[kMG]?bar|psi"
     r"|atm|hp|horsepower|[kMG]?(?:watts?|volts?|hertz|bytes?|bits?|joules?)|dB|ppm|rpm|mol|Mya|Ma|Ga"
     r"|calories|kcal|cal|knots?|mph|kn"
     r"|seconds?|minutes?|hours?|days?|weeks?|months?|years?|decades?|centuries)"
     r"(?![\w])(?:\s?(?:/|per) ?(?:k?m[²³]?|mi[²³]?|h|s|min|hour|second|minute|day|week|month|year|sq (?:km|mi)"
-    r"|square (?:kilomet(?:re|er)|mile)|L|mol|kg|g|capita|cent)(?![\w]))?[²³]?"
+    r"|square (?:kilomet(?:re|er)|mile)|L|mol|kg|g|capita|cent)(?![\w]))?(?:[²³]|\^?[−-]\d(?!\d))?"
 )
-QUANTITY = rf"{RANGE}[\s-]?{UNIT}"
 CURRENCY = r"(?:(?:US|AU?|CA?|NZ|HK|R)?\$|[€£¥₹₽])"
-MONEY = (
-    rf"{CURRENCY} ?{FIGURE}(?:{DASH}{CURRENCY}?{FIGURE})?(?:[ -]?{SCALE}\b| ?(?:bn|[mM]|k)\b)?"
-    rf"|{RANGE} (?:(?:US|Canadian|Australian) )?(?:dollars|euros|pounds sterling|yen|rupees|francs|rou?bles)\b"
+ABOUT = r"(?:[~≈]|about |approximately |approx\.? |ca?\. )?"
+MEASURE = rf"{RANGE}[\s-]?{UNIT}"
+CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[ap]\.?m\b\.?)?"
+PRICE = rf"{CURRENCY} ?{FIGURE}(?:{DASH}{CURRENCY}?{FIGURE})?(?:[ -]?{SCALE}\b| ?(?:bn|[mM]|k)\b)?"
+SUM = rf"{RANGE} (?:(?:US|Canadian|Australian) )?(?:dollars|euros|pounds sterling|yen|rupees|francs|rou?bles)\b"
+
+# The first character tells figures, words and prices apart: most positions are none of them.
+NUMBERS_EN = re.compile(
+    r"(?<![\w/^.])(?:(?=[0-9−–-])(?<!\w[-–])(?<![\d.,][.,])(?<!\bp\. )(?<!\bpp\. )(?<!ISBN )(?:"
+    rf"(?P<sum>{SUM})"
+    rf"|(?P<percent>{RANGE}(?:\s?%|[ -]per ?cent\b| percentage points))"
+    rf"|(?P<quantity>{MEASURE}|\d{{1,2}}['′’] ?\d{{1,2}}(?:\.\d+|{FRACTION})?(?:[\"″”]|''))"
+    rf"|(?P<clock>{CLOCK}(?:{DASH}{CLOCK})?(?![:.,–-]?\d))"
+    r"|(?P<ratio>\d+(?:,\d{3})*(?:\.\d+)?(?:(?::| : )\d+(?:,\d{3})*(?:\.\d+)?)+(?![\d–-]))"
+    r"|(?P<ordinal>\d{1,3}(?:,\d{3})*(?:st|nd|rd|th)\b)"
+    rf"|(?P<cardinal>{FIGURE_RANGE}(?![\w°′″]|[.,:/]\d| (?:of )?{MONTH})))"
+    r"|(?=[Aaefhnost])(?<!\w[-–])(?:"
+    rf"(?P<quantity_words>(?:(?<=etween ){WORDS} and {WORDS}|{WORDS}(?: (?:to|or) {WORDS})?)[ -]{UNIT})"
+    rf"|(?P<number_words>{SCALED_WORDS})"
+    r"|(?P<ordinal_word>(?:third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth)"
+    r"(?=[ -](?:largest|longest|highest|oldest|most|smallest|tallest|deepest|biggest|busiest|richest))))"
+    rf"|(?=[$€£¥₹₽UACNHR])(?<!\w[-–])(?P<money>{PRICE}))"
 )
 
-NUMBERS_EN = re.compile(
-    r"(?<![\w/^.])(?<!\w[-–])(?<![\d.,][.,])(?<!\bp\. )(?<!\bpp\. )(?<!ISBN )(?:"
-    rf"(?P<money>{MONEY})"
-    rf"|(?P<percent>{RANGE}(?:\s?%|[ -]per ?cent\b| percentage points))"
-    rf"|(?P<quantity>{QUANTITY}(?: \({QUANTITY}(?:[;,] {QUANTITY})?\))?)"
-    rf"|(?P<quantity_words>{WORDS}(?: (?:to|or) {WORDS})?[ -]{UNIT})"
-    rf"|(?P<number_words>{SCALED_WORDS})"
-    r"|(?P<clock>\d{1,2}:\d{2}(?::\d{2})?(?:\s?[ap]\.?m\b\.?)?)"
-    r"|(?P<ordinal>\d{1,3}(?:,\d{3})*(?:st|nd|rd|th)\b)"
-    r"|(?P<ordinal_word>(?:third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth)"
-    r"(?=[ -](?:largest|longest|highest|oldest|most|smallest|tallest|deepest|biggest|busiest|richest)))"
-    rf"|(?P<cardinal>{FIGURE_RANGE}(?![\w°′″]|[.,:/]\d))"
-    r")"
+# What may follow a measure as part of it: the same in other units, in brackets ("6 ft 2 in (188 cm)").
+_INSIDE = rf"{ABOUT}(?:{PRICE}|(?:(?:{VALUE} and {VALUE}|{RANGE})[ -]?|{WORDS}[ -])(?:{UNIT}|in\b))"
+CONVERSION_EN = re.compile(
+    rf"\s?[(\[]\s?{_INSIDE}(?:(?:,? and |[,;/] ?| | or | by |\s?[–—×x]\s?){_INSIDE}){{0,5}}\s?[)\]]"
 )
+# A further value with a unit of its own, and how it is joined to the measure before.
+FURTHER_EN = re.compile(
+    rf"(?P<gap>,? and |, | |-|\s?[–—×x]\s?| by )(?:{VALUE}[ -]?|{WORDS}[ -])(?P<unit>[A-Za-z]+|[′″'\"])(?!\w)"
+)
+
+# Families of units, from the largest to the smallest: a measure may go on in a smaller one ("5 lb 3 oz").
+FAMILIES_EN = (
+    (("mi", "mile"), ("yd", "yard"), ("ft", "foot", "feet"), ("in", "inch", "inche")),
+    (("km", "kilometre", "kilometer"), ("m", "metre", "meter"), ("cm", "centimetre", "centimeter"), ("mm",)),
+    (("t", "ton", "tonne", "cwt"), ("st", "stone"), ("lb", "pound"), ("oz", "ounce")),
+    (("kg", "kilogram"), ("g", "gram")),
+    (
+        ("century", "centurie"), ("decade",), ("year", "yr", "y"), ("month",), ("week",), ("day", "d"),
+        ("hour", "hr", "h"), ("minute", "min", "m"), ("second", "sec", "s"),
+    ),
+)  # fmt: skip
 
 NUMBERS_PLAIN = re.compile(
-    r"(?<![\w/^.,-])(?:(?P<percent>\d+(?:[.,]\d+)*\s?%)|(?P<cardinal>\d+(?:[.,]\d+)*(?![\w/-]|[.,:]\d)))"
+    r"(?<![\w/^.,-])(?:(?P<percent>\d+(?:[.,]\d+)*\s?%)"
+    r"|(?P<cardinal>(?:\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*)(?![\w/-]|[.,:]\d)))"
 )

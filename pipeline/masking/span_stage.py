@@ -19,7 +19,7 @@ from pipeline.masking.entities import find_chinese_names, find_entities
 from pipeline.masking.filters import SpanFilter, check_passage
 from pipeline.masking.perplexity import SpanContext, SpanScorer
 from pipeline.masking.proposals import BOTH, compare_proposals, read_proposals
-from pipeline.masking.rules import find_rule_spans
+from pipeline.masking.rules import split_rule_spans
 from pipeline.masking.words import Roots
 from pipeline.stage import Outcome
 from schemas.config import MaskingConfig, Selection
@@ -111,7 +111,10 @@ class SpanStage:
                 found = [*found, *_read_links(passage)]
             trimmed = [t for c in found if (t := trim_candidate(c, passage.text))]
             if self._config.rules:
-                trimmed += find_rule_spans(passage.text, passage.lang)
+                whole, halves = split_rule_spans(passage.text, passage.lang)
+                trimmed += whole
+                for candidate in halves:
+                    draft.reject(candidate, filters.HALF_FACT)
             if proposed is not None:
                 draft.agreement = compare_proposals(trimmed)
             merged, lost = merge_candidates(trimmed)
