@@ -65,7 +65,7 @@ VALUE = (
 )
 # Two values joined by "and" are one answer only after "between": elsewhere they are two facts.
 RANGE = rf"(?:(?<=etween ){VALUE} and {VALUE}|{VALUE}(?:(?: ?[–—×x-] ?| (?:to|or|by) ){VALUE}){{0,3}})"
-FIGURE_RANGE = rf"{VALUE}(?:(?:[–—-]{VALUE})+|(?: ?[–—-] ?| to ){VALUE})?"
+FIGURE_RANGE = rf"{VALUE}(?:(?:[–—-]{VALUE})++|(?: ?[–—-] ?| to ){VALUE})?"
 
 WORD_ONES = (
     r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)"
