@@ -10,10 +10,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.search.tokens import PAIRED_LANGS, Tokenizer, make_tokenizer
+from pipeline.search.folding import list_joined
+from pipeline.search.tokens import CJK, PAIRED_LANGS, Tokenizer, make_tokenizer
 
-CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-SPACED_WORD = re.compile(r"\w+")
+SPACED_WORD = re.compile(rf"[\w{list_joined()}]+")
 PAIRED_WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
 SENTENCE_END = re.compile(
     r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bDr\.)(?<!\bMr\.)(?<!\bSt\.)(?<!\bvs\.)[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9\ufffc])|(?<=[。！？；])|\n+"

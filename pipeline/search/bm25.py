@@ -72,7 +72,7 @@ class Bm25Engine:
             )
         self._ends = ends.data  # its items are Python integers, got at in a third of the time
         self._find_term = lru_cache(maxsize=KNOWN_WORDS)(terms.find)
-        self._tokenize = make_tokenizer(self.lang, self.about["tokenizer"])
+        self._tokenize = make_tokenizer(self.lang, self.about["tokenizer"], self.about.get("folded", False))
 
     @property
     def fingerprint(self) -> str:

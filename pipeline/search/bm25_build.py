@@ -60,7 +60,7 @@ def build_bm25(folder: Path, config: SearchConfig, lang: str, run_blocks: RunBlo
     store = PassageStore(folder / "passages")
     settings = {
         "kind": KIND, "k1": config.k1, "b": config.b, "lang": lang,
-        "tokenizer": choose_tokenizer(config.tokenizer, lang),
+        "tokenizer": choose_tokenizer(config.tokenizer, lang), "folded": True,
     }  # fmt: skip
     starts = tuple(accumulate(store.about["counts"], initial=0))
     building, done = start_part(folder / KIND, {**settings, "corpus": store.corpus, "starts": starts})

@@ -1,22 +1,29 @@
 """How text becomes index terms, by language.
 
-English: lower-cased words without stopwords, stemmed (Snowball). Other languages with spaces: lower-cased words.
+English: folded words (`folding`) without stopwords, stemmed (Snowball). Other languages with spaces: folded words.
 Chinese, Japanese: overlapping pairs of characters, which need no segmenter and so cannot disagree with one; a run of a
 single character is a term by itself, and Latin words and numbers inside are words. Chinese may also be cut into words
 by jieba.
+
+An index built before words were folded is searched with terms that are lower-cased only, as its own are.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
 import Stemmer
 
+from pipeline.search.folding import fold, list_joined
+
 WORD = re.compile(r"\w+")
-CJK_RUN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+CJK_FORMS = re.compile(r"[\u00bc-\u00be\u2e80-\u2fdf\u3099\u309a\u3200-\u33ff\uf900-\ufaff\uff61-\uff9f]")
+"""What is written otherwise once normalised, and then holds or joins characters of `CJK`, or is several words."""
 PAIRED_LANGS = ("zh", "ja")
 _STOPWORDS_EN = """
 a about above after again against all also am an and any are as at be because been before being below between both
@@ -31,44 +38,66 @@ KNOWN_WORDS = 1 << 18  # words whose stem is remembered; a vocabulary's frequent
 Tokenizer = Callable[[str], list[str]]
 
 
-def _make_english() -> Tokenizer:
+def _make_cutter(folded: bool) -> Tokenizer:
+    """Cuts text into words in lower case, those beyond ASCII still to be folded."""
+    if not folded:
+        return lambda text: WORD.findall(text.lower())
+    find, find_joined = WORD.findall, re.compile(rf"[\w{list_joined()}]+").findall
+    normalize = unicodedata.normalize
+
+    def cut(text: str) -> list[str]:
+        return find(text.lower()) if text.isascii() else find_joined(normalize("NFKC", text).lower())
+
+    return cut
+
+
+def _make_words(folded: bool) -> Tokenizer:
+    cut = _make_cutter(folded)
+    if not folded:
+        return cut
+    fold_word = lru_cache(maxsize=KNOWN_WORDS)(fold)
+    return lambda text: [found for word in cut(text) if (found := fold_word(word))]
+
+
+def _make_english(folded: bool) -> Tokenizer:
     stem = Stemmer.Stemmer("english").stemWord
+    cut = _make_cutter(folded)
 
     @lru_cache(maxsize=KNOWN_WORDS)
     def term(word: str) -> str:
+        word = fold(word) if folded and not word.isascii() else word
         return "" if word in STOPWORDS_EN else str(stem(word))
 
-    def tokenize(text: str) -> list[str]:
-        return [found for word in WORD.findall(text.lower()) if (found := term(word))]
-
-    return tokenize
+    return lambda text: [found for word in cut(text) if (found := term(word))]
 
 
-def _make_jieba() -> Tokenizer:
+def _make_jieba(folded: bool) -> Tokenizer:
     import jieba
 
     jieba.setLogLevel(logging.WARNING)
+    prepare = fold if folded else str.lower
+    return lambda text: [word for piece in jieba.cut_for_search(prepare(text)) for word in WORD.findall(piece)]
+
+
+def _make_pairs(folded: bool) -> Tokenizer:
+    joined = list_joined() if folded else ""
+    find = re.compile(rf"([{CJK}]+)|((?:[^\W{CJK}]|[{joined}])+)" if folded else rf"([{CJK}]+)|([^\W{CJK}]+)").findall
+    finish = lru_cache(maxsize=KNOWN_WORDS)(fold) if folded else str.lower
 
     def tokenize(text: str) -> list[str]:
-        return [word for piece in jieba.cut_for_search(text.lower()) for word in WORD.findall(piece)]
+        terms: list[str] = []
+        if folded and CJK_FORMS.search(text):
+            text = unicodedata.normalize("NFKC", text)
+        for chars, word in find(text):
+            if word:
+                terms.append(finish(word))
+            elif len(chars) == 1:
+                terms.append(chars)
+            else:
+                terms += [chars[i : i + 2] for i in range(len(chars) - 1)]
+        return terms if all(terms) else list(filter(None, terms))
 
     return tokenize
-
-
-def _tokenize_words(text: str) -> list[str]:
-    return WORD.findall(text.lower())
-
-
-def _tokenize_pairs(text: str) -> list[str]:
-    terms: list[str] = []
-    position = 0
-    text = text.lower()
-    for run in CJK_RUN.finditer(text):
-        terms += WORD.findall(text[position : run.start()])
-        chars = run.group()
-        terms += [chars] if len(chars) == 1 else [chars[i : i + 2] for i in range(len(chars) - 1)]
-        position = run.end()
-    return terms + WORD.findall(text[position:])
 
 
 def choose_tokenizer(name: str, lang: str) -> str:
@@ -80,12 +109,12 @@ def choose_tokenizer(name: str, lang: str) -> str:
     return "english" if lang.split("-")[0] == "en" else "words"
 
 
-def make_tokenizer(lang: str, name: str = "auto") -> Tokenizer:
-    """The function that cuts text into index terms."""
-    makers: dict[str, Callable[[], Tokenizer]] = {
+def make_tokenizer(lang: str, name: str = "auto", folded: bool = True) -> Tokenizer:
+    """The function that cuts text into index terms; not `folded`: into those of indexes of before folding."""
+    makers: dict[str, Callable[[bool], Tokenizer]] = {
         "english": _make_english,
         "jieba": _make_jieba,
-        "pairs": lambda: _tokenize_pairs,
-        "words": lambda: _tokenize_words,
+        "pairs": _make_pairs,
+        "words": _make_words,
     }
-    return makers[choose_tokenizer(name, lang)]()
+    return makers[choose_tokenizer(name, lang)](folded)
