@@ -55,6 +55,8 @@ def serve(
     """Serve an index as Search-R1's and ZeroSearch's retrievers do: POST /retrieve. /docs shows the protocol.
 
     An engine that is asked over the network or made up (http, web, simulated) is served too, by one process.
+    With --token-env, clients send `Authorization: Bearer TOKEN`, or, where all they know is a URL, have the token in
+    it: http://HOST:PORT/t/TOKEN/retrieve.
     """
     from flows.search_engines import LOCAL, open_engine, open_local_engine
     from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
@@ -93,6 +95,8 @@ def serve(
             url = f"http://{host}:{server.port}"
             console.print(f"{kind} over {index} at {url}, {settings.workers} workers", soft_wrap=True)
             console.print("POST /retrieve, GET /healthz /metrics /docs; Ctrl-C ends it")
+            if token_env:
+                console.print(f"for clients that know only a URL: {url}/t/${token_env}/retrieve", soft_wrap=True)
         server.watch()
 
 
@@ -125,7 +129,12 @@ def query(
 
 
 def locate_index(folder: Path, engine: EngineKind | None) -> tuple[Path, RunConfig]:
-    """Where the index of a run is, or of a bare index folder, and the configuration to open it with."""
+    """Where the index of a run is, or of a bare index folder, and the configuration to open it with.
+
+    Raises ConfigError where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder", "name a run, such as outputs/demo, or an index")
     record = RunFolder(folder).find_record()
     config = RunConfig.model_validate(record.config) if record else RunConfig()
     if engine is not None:

@@ -189,14 +189,18 @@ def test_query_shows_what_comes_back(run: Path) -> None:
         (["serve", "INDEX", "--host", "0.0.0.0"], "a token is needed"),  # noqa: S104 - refused
         (["serve", "INDEX", "--host", "0.0.0.0", "--token-env", "NO_SUCH_TOKEN"], "NO_SUCH_TOKEN"),  # noqa: S104
         (["serve", "INDEX", "--host", "203.0.113.7", "--token-env", "PATH"], "cannot listen"),
-        (["serve", "NOWHERE"], "NOWHERE"),
-        (["query", "x", "--index", "NOWHERE"], "NOWHERE"),
+        (["serve", "NOWHERE"], "NOWHERE: there is no such folder"),
+        (["query", "x", "--index", "NOWHERE"], "NOWHERE: there is no such folder"),
+        (["query", "x", "--index", "BARE"], "rampforge index BARE"),
         (["query", "x", "--index", "INDEX", "--engine", "http"], "search_service.url"),
     ],
 )
 def test_mistakes_are_one_line_and_a_way_out(run: Path, words: list[str], said: str) -> None:
-    code, _, err = command(*[str(run / "index") if word == "INDEX" else word for word in words])
+    bare = run.parent / "bare"
+    (bare / "index").mkdir(parents=True, exist_ok=True)
+    folders = {"INDEX": str(run / "index"), "BARE": str(bare / "index")}
+    code, _, err = command(*[folders.get(word, word) for word in words])
     assert code == 1
-    assert said in err
+    assert said.replace("BARE", str(bare)) in err
     assert "next:" in err
     assert "Traceback" not in err

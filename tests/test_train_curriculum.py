@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.search.engine import SearchRequest
-from pipeline.search.retrieve_wire import RetrieveRequest, read_requests
 from pipeline.search.simulated_source import SimulatedSource, noise_share
+from pipeline.search_server.questions import RetrieveRequest, read_question
 from pipeline.training.trainers.retriever import Retriever, Search
 from schemas.llm_config import RoleModelConfig
 from schemas.search_config import SimulatedConfig
@@ -39,8 +39,8 @@ def test_progress_moves_the_share_of_noise_and_a_noisy_query_stays_noisy() -> No
 
 def test_without_progress_nothing_changes() -> None:
     assert noise_share(CONFIG) == 0.0
-    assert read_requests(RetrieveRequest(queries=["a"]))[0].progress is None
-    assert read_requests(RetrieveRequest(queries=["a", "b"], progress=0.25))[1].progress == 0.25
+    assert read_question(b'{"queries": ["a"]}').searches[0].progress is None
+    assert read_question(b'{"queries": ["a", "b"], "progress": 0.25}').searches[1].progress == 0.25
 
 
 def test_the_trainer_tells_its_step_to_a_server_of_ours_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from pipeline.errors import SearchError
 from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest
-from pipeline.search.index_parts import FIX
 from pipeline.search.passage_store import join_title
 from pipeline.search.queries import make_call
 from pipeline.search.reranker import Reranker
@@ -29,7 +28,9 @@ class HybridEngine:
     ) -> None:
         """`words`: BM25; `vectors`: the dense engine. A reranker is given, or not, as `config` says."""
         if (config.reranker is None) != (reranker is None):
-            raise SearchError("the reranker does not fit search.hybrid.reranker", FIX)
+            raise SearchError(
+                "the reranker does not fit search.hybrid.reranker", "set it to the reranker that is loaded, or to null"
+            )
         self._words = words
         self._vectors = vectors
         self._config = config

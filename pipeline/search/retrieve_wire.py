@@ -14,86 +14,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
-from pipeline.search.queries import MAX_QUERY_CHARS, make_call
+from pipeline.search.queries import make_call
 from pipeline.search.service import UnreadableReplyError
 from schemas.record import content_id
 from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
 
-MAX_QUERIES = 8192
-"""In one request: Search-R1 sends the queries of a whole rollout batch together."""
 MAX_K = 1000
 ENGINE_HEADER = "x-rampforge-engine"
 """Names the fingerprint of the engine that answered."""
-
-Query = Annotated[str, Field(max_length=MAX_QUERY_CHARS)]
-
-
-class Exclusion(BaseModel):
-    """What of a task's source is hidden from one query."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    passage_id: str
-    """The source passage."""
-    page_id: int | None = None
-    """The source page, where all of it is hidden."""
-
-
-class RetrieveRequest(BaseModel):
-    """Search-R1's request: a batch of queries."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    queries: list[Query] = Field(max_length=MAX_QUERIES)
-    """What is searched for."""
-    topk: int | None = Field(default=None, ge=1, le=MAX_K)
-    """Documents for each query; null: as many as the server was started with."""
-    return_scores: bool = False
-    """Whether each document comes with its score."""
-    exclude: list[Exclusion | None] | None = None
-    """For each query, what of the corpus is hidden from it."""
-    details: bool = False
-    """Whether the status of each query and the parts of each document are told."""
-    progress: float | None = Field(default=None, ge=0, le=1)
-    """How far the training that asks is: a simulated engine takes its share of noise from it, others pass it over."""
-
-
-class ZeroRequest(BaseModel):
-    """ZeroSearch's request: one query."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    query: Query
-    """What is searched for."""
-    top_k: int | None = Field(default=None, ge=1, le=MAX_K)
-    """Documents; null: as many as the server was started with."""
 
 
 def write_contents(passage: FoundPassage) -> str:
     """A passage as Search-R1's corpora have it."""
     return f'"{passage.title}"\n{passage.text}'
-
-
-def read_requests(asked: RetrieveRequest) -> list[SearchRequest]:
-    """The searches that a request asks for. Raises ValueError where there is not one exclusion a query."""
-    exclude = asked.exclude or [None] * len(asked.queries)
-    if len(exclude) != len(asked.queries):
-        raise ValueError(f"{len(asked.queries)} queries but {len(exclude)} in `exclude`")
-    pairs = zip(asked.queries, exclude, strict=True)
-    return [_read_request(query, exclusion, asked.progress) for query, exclusion in pairs]
-
-
-def _read_request(query: str, exclusion: Exclusion | None, progress: float | None) -> SearchRequest:
-    if exclusion is None:
-        return SearchRequest(query, progress=progress)
-    hide = HideMode.PASSAGE if exclusion.page_id is None else HideMode.PAGE
-    return SearchRequest(query, hide, exclusion.passage_id, exclusion.page_id, progress=progress)
 
 
 def write_search_r1(requests: Sequence[SearchRequest], k: int, ours: bool) -> bytes:

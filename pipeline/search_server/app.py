@@ -1,13 +1,15 @@
 """The retrieval server, as one worker runs it: what it answers to a request, over an engine.
 
-    POST /retrieve       Search-R1's request and response, or ZeroSearch's (retrieve_wire.py)
-    GET  /healthz        that it is up, and which engine it serves
+    POST /retrieve       Search-R1's request and response, SkyRL's or ZeroSearch's (questions.py)
+    GET  /healthz        that it is up, and which engine it serves; also /health
     GET  /metrics        counts of all workers, in Prometheus's text format
     GET  /openapi.json   the protocol; /docs shows it to people
 
-Promises: a request that is wrong is answered with what is wrong with it, as JSON; one that finds the line full is
-turned away at once with 503 and the seconds to wait; no document is made up for a search that failed; the token is
-compared in constant time and never shown.
+Every path may be written with surplus slashes, and after `/t/TOKEN` by clients that know nothing but a URL.
+
+Promises: a request that is wrong is answered with what is wrong with it, as JSON, and a query that is wrong costs only
+itself; a request that finds the line full is turned away at once with 503 and the seconds to wait; no document is made
+up for a search that failed; the token is compared in constant time, and no path that may hold it is logged or repeated.
 """
 
 from __future__ import annotations
@@ -15,18 +17,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from urllib.parse import unquote_to_bytes
 
 import orjson
-from pydantic import ValidationError
 
-from pipeline.search.engine import SearchEngine, SearchRequest
-from pipeline.search.retrieve_wire import ENGINE_HEADER, RetrieveRequest, ZeroRequest, read_requests
+from pipeline.search.engine import SearchEngine
+from pipeline.search.retrieve_wire import ENGINE_HEADER
 from pipeline.search_server.counters import CODES, Counters
 from pipeline.search_server.http_messages import Request, RequestError, Response, Send
 from pipeline.search_server.protocol_page import draw_page, write_openapi
 from pipeline.search_server.query_queue import Found, QueryQueue, QueueFullError
+from pipeline.search_server.questions import Question, read_question
 from pipeline.search_server.reply_writer import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
 from schemas.trajectories import SearchCall, SearchStatus
@@ -37,7 +41,10 @@ RETRY_AFTER = b"1"
 TEXT, PAGE = b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
 FAULTS = (SearchStatus.TIMEOUT, SearchStatus.ERROR)
 
-Question = RetrieveRequest | ZeroRequest
+HEALTH = ("/healthz", "/health")
+TOKEN_PREFIX = re.compile(r"/+t/([^/]+)(/.*)?", re.DOTALL)
+"""A token within a path."""
+
 Handler = Callable[[Request, Send], Response | None]
 """Gives the answer, or none yet: then it is sent later."""
 
@@ -51,11 +58,11 @@ class RetrievalApp:
         self._counters = counters
         self._queue = QueryQueue(engine, settings.queue, settings.gather)
         self._replies = ReplyWriter(engine)
-        self._token = f"Bearer {settings.token}".encode() if settings.token else None
+        self._token = settings.token.encode() if settings.token else None
         self._headers = {ENGINE_HEADER.encode(): engine.fingerprint.encode()}
         self._routes: dict[str, tuple[str, Handler]] = {
             "/retrieve": ("POST", self._retrieve),
-            "/healthz": ("GET", self._tell_health),
+            **dict.fromkeys(HEALTH, ("GET", self._tell_health)),
             "/metrics": ("GET", self._tell_counts),
             "/openapi.json": ("GET", self._tell_protocol),
             "/docs": ("GET", self._show_protocol),
@@ -88,26 +95,29 @@ class RetrievalApp:
         return RequestError(500, "the search failed; the server's log says why").response
 
     def _choose(self, request: Request) -> Handler:
-        path, method = request.path, request.method
+        path, method, token = request.path, request.method, None
         if path not in self._routes:
-            raise RequestError(404, f"nothing is at {path[:100]}; see /docs")
+            path, token = read_path(path)
+        if path not in self._routes:
+            raise RequestError(404, "nothing is at this path; see /docs")
         allowed, handler = self._routes[path]
         if method != allowed and (method, allowed) != ("HEAD", "GET"):
             raise RequestError(405, f"{path} takes {allowed}", {b"allow": allowed.encode()})
-        if self._token and path != "/healthz":
-            shown = request.headers.get(b"authorization", b"")
-            if not hmac.compare_digest(shown, self._token):
-                raise RequestError(
-                    401, "a token is needed: Authorization: Bearer ...", {b"www-authenticate": b"Bearer"}
-                )
+        if self._token and path not in HEALTH:
+            self._check_token(self._token, token, request.headers.get(b"authorization", b""))
         return handler
+
+    def _check_token(self, wanted: bytes, in_path: bytes | None, header: bytes) -> None:
+        shown = header if in_path is None else b"Bearer " + in_path
+        if not hmac.compare_digest(shown, b"Bearer " + wanted):
+            what = "a token is needed: `Authorization: Bearer TOKEN`, or /t/TOKEN before the path"
+            raise RequestError(401, what, {b"www-authenticate": b"Bearer"})
 
     def _retrieve(self, request: Request, send: Send) -> Response | None:
         started = asyncio.get_running_loop().time()
         asked = read_question(request.body)
-        k = asked.top_k if isinstance(asked, ZeroRequest) else asked.topk
         tell = partial(self._retrieve_later, asked, started, send)
-        calls = self._queue.search(_read_searches(asked), k or self._settings.k, tell)
+        calls = self._queue.search(asked.searches, asked.k or self._settings.k, tell)
         return None if calls is None else self._write_reply(asked, started, calls)
 
     def _retrieve_later(self, asked: Question, started: float, send: Send, found: Found) -> None:
@@ -119,18 +129,20 @@ class RetrievalApp:
             response = self._explain(error)
         self._finish(response, send)
 
-    def _write_reply(self, asked: Question, started: float, calls: Sequence[SearchCall]) -> Response:
+    def _write_reply(self, asked: Question, started: float, found: Sequence[SearchCall]) -> Response:
         """The reply. Raises RequestError for a failed search, where the reply has no place to tell of it."""
-        for call in calls:
+        for call in found:
             self._counters.add(f"status {call.status}")
             self._counters.add("documents", len(call.hits))
-        failed = [(i, call.detail) for i, call in enumerate(calls) if call.status in FAULTS]
-        if failed and (isinstance(asked, ZeroRequest) or not asked.details):
+        self._counters.add("status refused", len(asked.refused))
+        calls = asked.place(found)
+        failed = [(i, c.detail) for i, c in enumerate(calls) if c.status in FAULTS and i not in asked.refused]
+        if failed and not asked.details:
             raise RequestError(502, f"the search of {len(failed)} queries failed; query {failed[0][0]}: {failed[0][1]}")
-        if isinstance(asked, ZeroRequest):
+        if asked.bare:
             body = self._replies.write_zerosearch(calls[0])
         else:
-            body = self._replies.write_result(calls, asked.return_scores, asked.details)
+            body = self._replies.write_result(calls, asked.scores, asked.details, asked.list_errors())
         self._counters.time(asyncio.get_running_loop().time() - started)
         return Response(200, body, headers=self._headers)
 
@@ -147,28 +159,9 @@ class RetrievalApp:
         return Response(200, draw_page(self._settings).encode(), PAGE)
 
 
-def read_question(body: bytes) -> Question:
-    """What is asked. Raises RequestError that says what is wrong with it."""
-    try:
-        asked = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(400, f"the body is not JSON: {error}") from None
-    if not isinstance(asked, dict) or ("queries" in asked) == ("query" in asked):
-        raise RequestError(422, "the body is an object with `queries` (Search-R1) or `query` (ZeroSearch)")
-    model = RetrieveRequest if "queries" in asked else ZeroRequest
-    try:
-        return model.model_validate(asked)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        where = ".".join(map(str, faults[0]["loc"]))
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise RequestError(422, f"{where}: {faults[0]['msg']}{more}") from None
-
-
-def _read_searches(asked: Question) -> list[SearchRequest]:
-    if isinstance(asked, ZeroRequest):
-        return [SearchRequest(asked.query)]
-    try:
-        return read_requests(asked)
-    except ValueError as error:
-        raise RequestError(422, str(error)) from None
+def read_path(path: str) -> tuple[str, bytes | None]:
+    """A path without surplus slashes, and the token that stood before it."""
+    prefix = TOKEN_PREFIX.fullmatch(path)
+    token = unquote_to_bytes(prefix[1]) if prefix else None
+    rest = (prefix[2] or "") if prefix else path
+    return "/" + "/".join(filter(None, rest.split("/"))), token

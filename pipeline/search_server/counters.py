@@ -11,7 +11,7 @@ from ctypes import Array, c_double
 from multiprocessing.context import SpawnContext
 
 CODES = (200, 400, 401, 404, 405, 408, 413, 422, 500, 502, 503)
-STATUSES = ("ok", "empty", "timeout", "error")
+STATUSES = ("ok", "empty", "timeout", "error", "refused")
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds of the latency buckets, in seconds."""
 BUCKETS = tuple(f"below {bound:g}" for bound in BOUNDS)

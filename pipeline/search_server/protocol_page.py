@@ -9,13 +9,21 @@ from typing import Any
 import orjson
 from jinja2 import Environment
 
-from pipeline.search.retrieve_wire import RetrieveRequest, ZeroRequest
+from pipeline.search_server.questions import RetrieveRequest
 from pipeline.search_server.settings import ServerSettings
 
 SCHEMAS = "#/components/schemas/"
 EXAMPLES: dict[str, tuple[Any, Any]] = {
     "Search-R1": (
         {"queries": ["Who designed the Eiffel Tower?"], "topk": 3, "return_scores": True},
+        {"result": [[{"document": {"id": "...", "contents": '"Eiffel Tower"\n...'}, "score": 11.5}]]},
+    ),
+    "Search-R1, one of its queries wrong": (
+        {"queries": ["Who designed the Eiffel Tower?", 7], "topk": 3},
+        {"result": [[{"id": "...", "contents": '"Eiffel Tower"\n...'}], []], "errors": [None, "a query is text, ..."]},
+    ),
+    "SkyRL": (
+        {"query": "Who designed the Eiffel Tower?", "topk": 3, "return_scores": True},
         {"result": [[{"document": {"id": "...", "contents": '"Eiffel Tower"\n...'}, "score": 11.5}]]},
     ),
     "ZeroSearch": (
@@ -26,16 +34,21 @@ EXAMPLES: dict[str, tuple[Any, Any]] = {
 """How each protocol asks, and what it gets."""
 PATHS = {
     "/retrieve": ("post", "Search. Documents come best first; a query that nothing is found for has none."),
-    "/healthz": ("get", "That a worker answers, and the fingerprint of the engine it serves. Needs no token."),
+    "/healthz": (
+        "get",
+        "That a worker answers, and the fingerprint of the engine it serves. Needs no token. /health too.",
+    ),
     "/metrics": ("get", "Counts of all workers, for Prometheus."),
     "/openapi.json": ("get", "This protocol."),
     "/docs": ("get", "This protocol, to read."),
 }
 FAULTS = {
     400: "The body is not JSON.",
-    401: "The token is missing or wrong.",
+    401: "The token is missing or wrong: `Authorization: Bearer TOKEN`, or in the path, as /t/TOKEN/retrieve.",
     413: "The body is too long.",
-    422: "A field is missing, unknown or out of bounds; `error` names it.",
+    422: "A field is missing or out of bounds; `error` names it. Unknown fields are ignored. A query that is wrong by "
+    "itself (no text, empty, too long, half of a surrogate pair) has no documents and a reason in `errors`, and the "
+    "rest of its batch is answered.",
     502: "The engine could not search for a query.",
     503: "Too many queries wait: come back after `Retry-After` seconds.",
 }
@@ -49,10 +62,8 @@ def write_openapi(settings: ServerSettings) -> bytes:
 
 def describe_protocol(settings: ServerSettings) -> dict[str, Any]:
     """The OpenAPI 3.1 document, as values."""
-    schemas: dict[str, Any] = {}
-    for model in (RetrieveRequest, ZeroRequest):
-        schema = model.model_json_schema(ref_template=SCHEMAS + "{model}")
-        schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+    schema = RetrieveRequest.model_json_schema(ref_template=SCHEMAS + "{model}")
+    schemas = schema.pop("$defs", {}) | {RetrieveRequest.__name__: schema}
     paths = {path: {method: {"summary": text, "responses": _describe_ok()}} for path, (method, text) in PATHS.items()}
     paths["/retrieve"]["post"] |= {"requestBody": _describe_request(), "responses": _describe_replies()}
     document: dict[str, Any] = {
@@ -72,9 +83,9 @@ def _describe_ok() -> dict[str, Any]:
 
 
 def _describe_request() -> dict[str, Any]:
-    refs = [{"$ref": SCHEMAS + model.__name__} for model in (RetrieveRequest, ZeroRequest)]
+    ref = {"$ref": SCHEMAS + RetrieveRequest.__name__}
     examples = {name: {"value": request} for name, (request, _) in EXAMPLES.items()}
-    return {"required": True, "content": {"application/json": {"schema": {"oneOf": refs}, "examples": examples}}}
+    return {"required": True, "content": {"application/json": {"schema": ref, "examples": examples}}}
 
 
 def _describe_replies() -> dict[str, Any]:

@@ -25,8 +25,11 @@ class ReplyWriter:
         self._detailed = lru_cache(REMEMBERED)(self._write_detailed)
         self._zero = lru_cache(REMEMBERED)(self._write_zero)
 
-    def write_result(self, calls: Sequence[SearchCall], scores: bool, details: bool) -> bytes:
-        """Search-R1's reply; with `details`, how each query ended and the parts of each document."""
+    def write_result(
+        self, calls: Sequence[SearchCall], scores: bool, details: bool, errors: Sequence[str | None] | None = None
+    ) -> bytes:
+        """Search-R1's reply; with `details`, how each query ended and the parts of each document; with `errors`, why
+        each query was refused."""
         write = self._detailed if details else self._plain
         form = b'{"document":%b,"score":%b}' if scores else b"%b"
         lists: list[bytes] = []
@@ -39,6 +42,8 @@ class ReplyWriter:
         body = b'{"result":[%b]' % b",".join(lists)
         if details:
             body += b',"statuses":' + orjson.dumps([{"status": c.status, "detail": c.detail} for c in calls])
+        if errors is not None:
+            body += b',"errors":' + orjson.dumps(errors)
         return body + b"}"
 
     def write_zerosearch(self, call: SearchCall) -> bytes:
