@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import httpx
 
 from pipeline.search.bm25 import Bm25Engine, build_index
 from pipeline.search.engine import FoundPassage, SearchRequest
@@ -19,6 +23,9 @@ from schemas.passages import Passage
 from schemas.search_config import SearchConfig
 from schemas.trajectories import Hit, SearchCall
 from tests.passage_samples import write_shards
+
+CLIENT = httpx.Client(timeout=30, trust_env=False, headers={"connection": "close"})
+"""A connection each request: a worker that dies takes none along."""
 
 
 def write_index(folder: Path, passages: Sequence[Passage]) -> Path:
@@ -69,3 +76,9 @@ def serving(settings: ServerSettings) -> Iterator[SearchServer]:
 def serve_index(index: Path, workers: int = 1) -> ServerSettings:
     """Settings to serve an index."""
     return ServerSettings(open_engine=partial(open_index, index), workers=workers)
+
+
+def post(url: str, content: Any, **headers: str) -> httpx.Response:
+    """What a server answers to a body for /retrieve: values, or bytes as they are."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return CLIENT.post(f"{url}/retrieve", content=body, headers=headers)
