@@ -15,7 +15,9 @@ from pipeline.search import term_counts
 from pipeline.search.bm25 import Bm25Engine, build_index
 from pipeline.search.engine import SearchRequest
 from pipeline.search.folding import fold
+from pipeline.search.index_parts import read_about
 from pipeline.search.tokens import make_tokenizer
+from pipeline.storage.seals import seal_file
 from schemas.search_config import SearchConfig
 from tests.passage_samples import make_passage, write_shards
 
@@ -102,9 +104,9 @@ def test_an_index_of_before_is_searched_by_its_own_terms(tmp_path: Path, monkeyp
     monkeypatch.setattr(term_counts, "make_tokenizer", partial(make_tokenizer, folded=False))
     new = build(tmp_path)
     path = tmp_path / "index" / "bm25" / "about.json"
-    about = json.loads(path.read_text())
+    about = read_about(path.parent)
     assert about.pop("folded") is True
-    path.write_text(json.dumps(about))
+    path.write_bytes(seal_file(json.dumps(about).encode()))
     old = Bm25Engine(tmp_path / "index")
     assert find_titles(old, "Dvořák") == [TITLES[0]]
     assert find_titles(old, "Dvorak") == []
