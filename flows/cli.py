@@ -16,7 +16,7 @@ from rich.text import Text
 
 from flows.assets_cli import assets_app, cache_folder
 from flows.calibrate_cli import calibrate
-from flows.cli_options import Config, EngineName, Overrides, RayAddress, place_work
+from flows.cli_options import Config, EngineName, OtherVersion, Overrides, RayAddress, place_work
 from flows.configuration import load_config, write_yaml
 from flows.deploy_cli import deploy
 from flows.distill_cli import distill, lab
@@ -108,6 +108,7 @@ def run(
     ] = None,
     engine: EngineName = None,
     ray_address: RayAddress = None,
+    other_version: OtherVersion = False,
 ) -> None:
     """Do the whole job: pages, passages, tasks, trajectories, judgements, report.
 
@@ -121,13 +122,17 @@ def run(
     if not settings.corpus.sources:
         raise ConfigError("no sources: nothing to read pages from", "rampforge run DUMP.xml.bz2, or --config demo")
     folder = join_location(out, name or (Path(config).stem if config else "run"))
-    start_job(folder, settings, cache_folder(), list(STAGES), redo)
+    start_job(folder, settings, cache_folder(), list(STAGES), redo, other_version)
     _say_done(folder)
 
 
 @app.command()
 def resume(
-    folder: RunArgument, overrides: Overrides = None, engine: EngineName = None, ray_address: RayAddress = None
+    folder: RunArgument,
+    overrides: Overrides = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
+    other_version: OtherVersion = False,
 ) -> None:
     """Go on with a run that was stopped, under its own configuration.
 
@@ -137,7 +142,8 @@ def resume(
     from flows.stage_table import STAGES
 
     changes = [*(overrides or []), *place_work(engine, ray_address)]
-    start_job(folder, load_config(None, changes, _config_of(folder)), cache_folder(), list(STAGES))
+    config = load_config(None, changes, _config_of(folder))
+    start_job(folder, config, cache_folder(), list(STAGES), other_version=other_version)
     _say_done(folder)
 
 
@@ -154,7 +160,9 @@ def _shorthands(sources: list[str] | None, limit: int | None) -> list[str]:
 
 
 def _config_of(folder: str) -> RunConfig:
-    return RunConfig.model_validate(open_run(folder, cache_folder()).record().config)
+    from flows.recalled_config import recall_config
+
+    return recall_config(open_run(folder, cache_folder()))
 
 
 def _say_done(folder: str) -> None:
@@ -163,30 +171,40 @@ def _say_done(folder: str) -> None:
     print_summary(open_run(folder, cache_folder()), console)
 
 
-def _run_stages(folder: str, stages: tuple[str, ...], config: str | None, overrides: list[str]) -> None:
+def _run_stages(
+    folder: str, stages: tuple[str, ...], config: str | None, overrides: list[str], other_version: bool
+) -> None:
     from flows.job import start_job
 
     base = _config_of(folder) if open_run(folder, cache_folder()).find_record() else None
     # A report is a picture of what lies there now, so it is always drawn anew.
     redo = "report" if stages == ("report",) else None
-    start_job(folder, load_config(config, overrides, base), cache_folder(), stages, redo)
+    start_job(folder, load_config(config, overrides, base), cache_folder(), stages, redo, other_version)
     _say_done(folder)
 
 
 def _add_stage_command(name: str, stages: tuple[str, ...], summary: str) -> None:
     """A command that runs some stages over the shards that lie in a run folder."""
 
-    def command(folder: RunArgument, config: Config = None, overrides: Overrides = None) -> None:
-        _run_stages(folder, stages, config, overrides or [])
+    def command(
+        folder: RunArgument, config: Config = None, overrides: Overrides = None, other_version: OtherVersion = False
+    ) -> None:
+        _run_stages(folder, stages, config, overrides or [], other_version)
 
     command.__doc__ = summary
     app.command(name)(command)
 
 
 @app.command()
-def corpus(folder: RunArgument, sources: Sources = None, config: Config = None, overrides: Overrides = None) -> None:
+def corpus(
+    folder: RunArgument,
+    sources: Sources = None,
+    config: Config = None,
+    overrides: Overrides = None,
+    other_version: OtherVersion = False,
+) -> None:
     """Read the sources into clean documents (documents/, redirects/)."""
-    _run_stages(folder, ("corpus",), config, [*(overrides or []), *_shorthands(sources, None)])
+    _run_stages(folder, ("corpus",), config, [*(overrides or []), *_shorthands(sources, None)], other_version)
 
 
 _add_stage_command("passages", ("cut", "dedup"), "Cut documents into passages and drop near-duplicates (passages/).")

@@ -27,6 +27,13 @@ RayAddress = Annotated[
     typer.Option(metavar="HOST:PORT", help="Head of the Ray cluster, or auto; without it Ray is started here."),
 ]
 
+OtherVersion = Annotated[
+    bool,
+    typer.Option(
+        "--other-version", help="Go on with a run that another version of rampforge, or of a library it uses, began."
+    ),
+]
+
 
 def place_work(engine: Engine | None, ray_address: str | None) -> list[str]:
     """The `--set` that these two options stand for. An address alone asks for Ray."""

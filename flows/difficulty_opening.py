@@ -7,7 +7,6 @@ from typing import Any
 
 from flows.policy_opening import CLOSED_BOOK
 from flows.stages import Workplace
-from pipeline.llm.openai_chat_model import find_role
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
@@ -26,12 +25,8 @@ def list_closed_roles(config: RunConfig) -> tuple[str, ...]:
 
 
 def difficulty_facts(place: Workplace) -> Mapping[str, str]:
-    """The judgements that are counted, and the model that is asked."""
-    roles = {
-        f"llm.roles.{role}": find_role(place.config.llm, role).model_dump_json()
-        for role in list_closed_roles(place.config)
-    }
-    return {"judgements": digest_manifest(place.run.manifest("judgements")), **roles}
+    """The judgements that are counted."""
+    return {"judgements": digest_manifest(place.run.manifest("judgements"))}
 
 
 def read_tried(place: Workplace, shard: str) -> Iterator[Any]:

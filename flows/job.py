@@ -31,6 +31,12 @@ from flows.ray_pool import RayPool
 from flows.run_record import write_record
 from flows.run_watch import watch_run
 from flows.serving import serve_models
+from flows.stage_checks import (
+    accept_other_versions,
+    check_stages,
+    find_other_versions,
+    refuse_other_versions,
+)
 from flows.stage_flow import Sitting, run_stage
 from flows.stage_table import CORPUS, STAGES, find_spec
 from flows.stages import Workplace
@@ -48,37 +54,53 @@ log = logging.getLogger(__name__)
 
 @flow(name="rampforge", flow_run_name="{run}", persist_result=False, validate_parameters=False)
 def run_stages(
-    run: str, root: str, config: dict[str, Any], cache: str, stages: Sequence[str], redo: str | None = None
+    run: str,
+    root: str,
+    config: dict[str, Any],
+    cache: str,
+    stages: Sequence[str],
+    redo: str | None = None,
+    other_version: bool = False,
 ) -> str:
     """Bring the named stages of a run to their end, in order; returns the run's location.
 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder or URL, `cache` the folder of the assets;
-    `redo` is a stage that is thrown away first, with all after it.
+    `redo` is a stage that is discarded first, with all after it; `other_version`: go on with what other versions of
+    rampforge, or of the packages that decide rows, have begun.
     """
     settings = RunConfig.model_validate(config)
-    lead_run(Workplace(open_run(root, Path(cache), settings.store), settings, Path(cache)), stages, redo)
+    lead_run(Workplace(open_run(root, Path(cache), settings.store), settings, Path(cache)), stages, redo, other_version)
     return root
 
 
-def lead_run(place: Workplace, stages: Sequence[str], redo: str | None = None) -> None:
-    """Bring the named stages to their end, inside a flow of Prefect's. Raises RampforgeError."""
+def lead_run(place: Workplace, stages: Sequence[str], redo: str | None = None, other_version: bool = False) -> None:
+    """Bring the named stages to their end, inside a flow of Prefect's.
+
+    Raises RampforgeError. What is refused before the work begins has changed nothing in the run's folder.
+    """
     with ExitStack() as stack:
         stack.enter_context(place.run.locked(f"process {os.getpid()} on {socket.gethostname()}", give_up))
         watch = stack.enter_context(watch_run(place))
-        if redo:
-            throw_away(place.run, redo)
         wanted = [name for name in stages if find_spec(name).enabled(place.config)]
-        owed = [find_spec(name) for name in wanted if place.run.find_manifest(name) is None]
+        redone = list_redone(redo) if redo else []
+        check_stages(place, wanted, redone)
+        others = find_other_versions(place, wanted, redone)
+        if not other_version:
+            refuse_other_versions(place.run, others)
+        owed = [find_spec(name) for name in wanted if name in redone or place.run.find_manifest(name) is None]
         roles = list_roles(place.config, owed)
         check_roles(place.config, roles)
         refuse_wrong_keys(place.config, roles)
-        if list_chat_roles(place.config, wanted):
-            begin_sitting(place.run)
         served = place.config
         if needs_server(served, roles):
             served = stack.enter_context(serve_models(served, place.cache, place.run.root / "logs"))
         if POLICY in roles:
             refuse_wrong_model(served, place.cache)
+        if redo:
+            throw_away(place.run, redo)
+        accept_other_versions(place.run, others)
+        if list_chat_roles(place.config, wanted):
+            begin_sitting(place.run)
         stack.callback(clear_live, place.run)  # what the last calls of a stopped run have told
         pool = stack.enter_context(WorkerPool(served.execution.workers, served.llm.limits.grace))
         cluster = stack.enter_context(RayPool(served.execution)) if served.execution.engine is Engine.RAY else None
@@ -100,8 +122,15 @@ def settle_config(config: RunConfig, stages: Sequence[str]) -> RunConfig:
     return settle_prices(config, stages)
 
 
-def start_job(root: str | Path, config: RunConfig, cache: Path, stages: Sequence[str], redo: str | None = None) -> None:
-    """Run the flow in this process. `root`: the run's folder, or its URL. `redo`: a stage to throw away first.
+def start_job(
+    root: str | Path,
+    config: RunConfig,
+    cache: Path,
+    stages: Sequence[str],
+    redo: str | None = None,
+    other_version: bool = False,
+) -> None:
+    """Run the flow in this process. `root`: the run's folder, or its URL; the rest as in `run_stages`.
 
     Raises RampforgeError for anything a user can mend.
     """
@@ -112,7 +141,15 @@ def start_job(root: str | Path, config: RunConfig, cache: Path, stages: Sequence
     config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
-    words = (name_run(str(root)), str(root), config.model_dump(mode="json"), str(cache), list(stages), redo)
+    words = (
+        name_run(str(root)),
+        str(root),
+        config.model_dump(mode="json"),
+        str(cache),
+        list(stages),
+        redo,
+        other_version,
+    )
     with say_how_to_go_on(root):
         lead_and_report(Workplace(open_run(root, cache, config.store), config, cache), lambda: flow_of_run(*words))
 
@@ -150,6 +187,6 @@ def list_redone(stage: str) -> list[str]:
 
 
 def throw_away(run: RunFolder, stage: str) -> None:
-    """Throw away a stage and all after it. To be done by whoever holds the run."""
+    """Discard a stage and all after it. To be called with the run held."""
     for name in reversed(list_redone(stage)):
         discard_stage(run, name)

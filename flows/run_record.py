@@ -43,6 +43,21 @@ def name_engine(run: RunFolder) -> dict[str, str]:
     return {ENGINE: manifest.settings[ENGINE]} if manifest and ENGINE in manifest.settings else {}
 
 
+def list_made_with(run: RunFolder) -> dict[str, dict[str, str]]:
+    """For each finished stage the versions that made its rows; several of one package are parted by a comma."""
+    made: dict[str, dict[str, str]] = {}
+    for stage in STAGES:
+        manifest = run.find_manifest(stage)
+        if manifest is None:
+            continue
+        used: dict[str, dict[str, None]] = {}
+        for versions in [shard.versions for shard in manifest.shards] or [run.start(stage).versions]:
+            for package, version in versions.items():
+                used.setdefault(package, {})[version] = None
+        made[stage] = {package: ", ".join(versions) for package, versions in used.items()}
+    return made
+
+
 def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
     """Write run.json, adding the timings of this sitting to those of earlier ones."""
     earlier = place.run.find_record()
@@ -54,6 +69,7 @@ def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
         version=rampforge_version(),
         revision=git_revision(),
         packages=package_versions(),
+        made_with=list_made_with(place.run),
         config=place.config.model_dump(mode="json"),
         sources=fingerprint_sources(find_sources(place)),
         models=find_models(place),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.deciding_packages import list_versions
 from flows.interruption import INTERRUPTION
 from flows.logs import at_place
 from flows.provenance import stage_provenance
@@ -107,7 +108,8 @@ def clean_pages(run: str, shard: str, config: RunConfig, cache: Path, pages: lis
 def run_timed(spec: StageSpec, place: Workplace, shard: str, stage: Stage[Any], inputs: Iterable[Any]) -> ShardReport:
     """Run a stage that is open over inputs that are at hand."""
     outputs = (*spec.outputs, *(spec.also if spec.asks_also(place.config) else ()))
-    plan = ShardPlan(place.run, spec.name, shard, outputs, stage_provenance(place.run, spec.name))
+    versions = list_versions(spec.packages(place.config))
+    plan = ShardPlan(place.run, spec.name, shard, outputs, stage_provenance(place.run, spec.name), versions)
     resumed = 0 if stage.whole_shard else count_lines(place.run.journal(spec.name, shard))
     asked = stage if isinstance(stage, ConcurrentStage) else None
     reporter = ShardReporter(place.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)

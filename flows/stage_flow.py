@@ -18,15 +18,17 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 
 from flows.artifacts import publish_stage
+from flows.deciding_packages import list_versions
 from flows.progress import ProgressBoard
 from flows.ray_pool import RayPool
 from flows.shard_work import ShardReport, prepare_stage, work_shard
+from flows.stage_checks import list_all_settings, list_keys
 from flows.stage_gauge import StageGauge
 from flows.stages import StageSpec, Workplace
 from flows.unread_watch import UnreadWatch
 from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError
-from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage, pick_settings
+from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage
 from schemas.ledger import StageManifest, StageTiming
 
 P = ParamSpec("P")
@@ -66,11 +68,13 @@ class Sitting:
 
 
 def enter_stage(sitting: Sitting, spec: StageSpec) -> StageManifest | None:
-    """Open a stage's books, refusing a changed configuration; its manifest when it is already finished."""
+    """Open a stage's ledger, refusing a changed configuration; its manifest when it is already finished."""
     run = sitting.place.run
     upstream = run.manifest(spec.upstream) if spec.upstream else None
-    settings = pick_settings(sitting.place.config, spec.decides) | dict(spec.facts(sitting.place))
-    open_stage(run, spec.name, settings, digest_manifest(upstream) if upstream else None)
+    settings = list_all_settings(sitting.place, spec)
+    versions = list_versions(spec.packages(sitting.place.config))
+    digest = digest_manifest(upstream) if upstream else None
+    open_stage(run, spec.name, settings, digest, versions, list_keys(sitting.place.config))
     finished = run.find_manifest(spec.name)
     if finished is not None:
         run.check_sizes(finished)

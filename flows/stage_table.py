@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flows import deciding_keys as keys
+from flows import deciding_packages as packages
 from flows import stage_openers as openers
 from flows.difficulty_opening import difficulty_facts, list_closed_roles, open_difficulties, read_tried
 from flows.distillation_tasks import round_facts
@@ -34,43 +36,6 @@ from schemas.streams import TokenStream
 from schemas.tasks import MaskTask, Proposals, SpanSet
 from schemas.trajectories import Trajectory
 
-SPAN_KEYS = (
-    "limit",
-    "tasks_per_passage",
-    "ner",
-    "links",
-    "rules",
-    "scorer",
-    "device",
-    "min_chars",
-    "max_words",
-    "min_perplexity",
-    "max_perplexity",
-    "selection",
-)
-"""Keys of `masking` that decide which spans may be hidden; the others only decide which of them are.
-(`selection` is among them because `random` takes spans of any perplexity.)"""
-
-PROPOSAL_KEYS = (
-    "seed",
-    "masking.limit",
-    "masking.tasks_per_passage",
-    "masking.extractor_tokens",
-    "agents.parse_retries",
-)
-"""Keys that decide what the extractor is asked, and how often."""
-
-
-DIFFICULTY_KEYS = (
-    "policy.closed_book",
-    "policy.temperature",
-    "policy.top_p",
-    "policy.max_turn",
-    "judging.min_fuzzy",
-    "judging.min_recall",
-)
-"""Keys that decide what is asked without searching, and which answers are right."""
-
 
 def _source_facts(place: Workplace) -> Mapping[str, str]:
     fingerprints = fingerprint_sources(find_sources(place))
@@ -78,19 +43,14 @@ def _source_facts(place: Workplace) -> Mapping[str, str]:
 
 
 def _span_facts(place: Workplace) -> Mapping[str, str]:
-    scorer = place.config.llm.roles.get(SCORER)
-    served = {f"llm.roles.{SCORER}": scorer.model_dump_json()} if scorer else {}
     asked = _asks_extractor(place.config)
     proposed = {"proposals": digest_manifest(place.run.manifest("proposals"))} if asked else {}
-    return served | proposed | {f"model {name}": revision for name, revision in find_models(place).items()}
+    band = {"perplexity band": "used" if keys.is_banded(place.config) else "unused"}
+    return band | proposed | {f"model {name}": revision for name, revision in find_models(place).items()}
 
 
 def _asks_extractor(config: RunConfig) -> bool:
     return config.masking.extractor
-
-
-def _extractor_facts(place: Workplace) -> Mapping[str, str]:
-    return {f"llm.roles.{EXTRACTOR}": find_role(place.config.llm, EXTRACTOR).model_dump_json()}
 
 
 def _scorer_roles(config: RunConfig) -> tuple[str, ...]:
@@ -128,13 +88,22 @@ def _price_facts(place: Workplace) -> Mapping[str, str]:
     return {f"price of {model}": price.model_dump_json() for model in models if (price := table.find(model))}
 
 
-CORPUS = StageSpec("corpus", None, "page", ("corpus",), outputs=(Document, Redirect), facts=_source_facts)
+CORPUS = StageSpec(
+    "corpus",
+    None,
+    "page",
+    keys.corpus_keys,
+    outputs=(Document, Redirect),
+    facts=_source_facts,
+    packages=packages.reading_packages,
+)
 
 _CUT = StageSpec(
     "cut",
     upstream="corpus",
     unit="document",
-    decides=("passages",),
+    decides=lambda _: ("passages",),
+    packages=packages.signing_packages,
     inputs=Document,
     outputs=(Chunk,),
     read=reading(Document),
@@ -144,7 +113,7 @@ _DEDUP = StageSpec(
     "dedup",
     upstream="cut",
     unit="passage",
-    decides=("passages.duplicate_similarity",),
+    decides=lambda _: ("passages.duplicate_similarity",),
     inputs=Chunk,
     outputs=(Passage,),
     read=reading(Chunk),
@@ -156,12 +125,11 @@ _PROPOSALS = StageSpec(
     "proposals",
     upstream="dedup",
     unit="passage",
-    decides=PROPOSAL_KEYS,
+    decides=keys.proposal_keys,
     inputs=Passage,
     outputs=(Proposals,),
     read=reading(Passage),
     open=openers.open_proposals,
-    facts=_extractor_facts,
     enabled=_asks_extractor,
     roles=lambda _: (EXTRACTOR,),
 )
@@ -169,7 +137,8 @@ _SPANS = StageSpec(
     "spans",
     upstream="dedup",
     unit="passage",
-    decides=("seed", *(f"masking.{key}" for key in SPAN_KEYS)),
+    decides=keys.span_keys,
+    packages=packages.span_packages,
     inputs=Passage,
     outputs=(SpanSet,),
     read=reading(Passage),
@@ -181,7 +150,7 @@ _TASKS = StageSpec(
     "tasks",
     upstream="spans",
     unit="passage",
-    decides=("seed", "masking"),
+    decides=keys.task_keys,
     inputs=SpanSet,
     outputs=(MaskTask,),
     read=openers.read_spanned,
@@ -192,7 +161,8 @@ _INDEX = StageSpec(
     "index",
     upstream="dedup",
     unit="passage",
-    decides=("search.engine", "search.k1", "search.b", "search.tokenizer"),
+    decides=keys.index_keys,
+    packages=packages.index_packages,
     inputs=Passage,
     prepare=openers.build_index,
     facts=index_facts,
@@ -202,7 +172,8 @@ _TRAJECTORIES = StageSpec(
     "trajectories",
     upstream="tasks",
     unit="task",
-    decides=("search", "agents", "llm.roles"),
+    decides=keys.attempt_keys,
+    packages=packages.attempt_packages,
     inputs=MaskTask,
     outputs=(Trajectory,),
     read=reading(MaskTask),
@@ -216,7 +187,8 @@ _JUDGEMENTS = StageSpec(
     "judgements",
     upstream="trajectories",
     unit="trajectory",
-    decides=("judging", "llm.roles"),
+    decides=keys.judging_keys,
+    packages=packages.judging_packages,
     inputs=Trajectory,
     outputs=(Judgement,),
     read=openers.read_attempts,
@@ -227,7 +199,8 @@ _DIFFICULTIES = StageSpec(
     "difficulties",
     upstream="tasks",
     unit="task",
-    decides=DIFFICULTY_KEYS,
+    decides=keys.difficulty_keys,
+    packages=packages.difficulty_packages,
     inputs=MaskTask,
     outputs=(Difficulty,),
     read=read_tried,
@@ -240,7 +213,7 @@ REPORT = StageSpec(
     "report",
     upstream="judgements",
     unit="judgement",
-    decides=("report",),
+    decides=lambda _: ("report",),
     inputs=Judgement,
     prepare=openers.draw_report,
     made=lambda run: (run.report,),

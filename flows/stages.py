@@ -37,7 +37,7 @@ def _always(_: RunConfig) -> bool:
     return True
 
 
-def _no_roles(_: RunConfig) -> tuple[str, ...]:
+def _none(_: RunConfig) -> tuple[str, ...]:
     return ()
 
 
@@ -50,8 +50,9 @@ class StageSpec:
     """The stage whose shards it takes, one for one."""
     unit: str
     """What its inputs are called."""
-    decides: tuple[str, ...]
-    """Configuration keys that decide its rows, besides those of the stages before it."""
+    decides: Callable[[RunConfig], tuple[str, ...]]
+    """Configuration keys that decide its rows under a configuration, besides those of the stages before it and of the
+    models that play its roles."""
     inputs: type[Record] | None = None
     """The dataset of `upstream` whose rows are counted as its inputs."""
     outputs: tuple[type[Record], ...] = ()
@@ -72,5 +73,7 @@ class StageSpec:
     """What else decides its rows: fingerprints of files, models and indexes."""
     enabled: Callable[[RunConfig], bool] = _always
     """Whether the configuration asks for it; a stage that it does not ask for leaves no trace."""
-    roles: Callable[[RunConfig], tuple[str, ...]] = _no_roles
+    roles: Callable[[RunConfig], tuple[str, ...]] = _none
     """The roles that language models play in it, each named in `llm.roles` or played by `default`."""
+    packages: Callable[[RunConfig], tuple[str, ...]] = _none
+    """The packages that decide its rows, besides rampforge itself."""

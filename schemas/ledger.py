@@ -39,6 +39,8 @@ class ShardCommit(Frozen):
     """The files made of them."""
     funnel: tuple[FunnelStep, ...]
     """What entered, passed and was rejected."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of rampforge and of the packages that decided the rows; empty where an earlier rampforge made it."""
 
     def rows(self, dataset: str) -> int:
         """Rows made for one dataset."""
@@ -52,6 +54,11 @@ class StageStart(Frozen):
     """Every configuration key that decides the rows, with its value as JSON text."""
     upstream: str | None
     """Digest of the manifest this stage is made from; None for the first."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Versions of rampforge and of the packages that decide the rows, when it was started; empty where an earlier
+    rampforge, which wrote none down, started it."""
+    accepted: dict[str, str] = Field(default_factory=dict)
+    """The same versions as they were when somebody last asked to go on with others; empty where nobody did."""
 
 
 class StageManifest(Frozen):
@@ -92,11 +99,13 @@ class RunRecord(Frozen):
     run: str
     """Name of the run."""
     version: str
-    """Version of rampforge that made it."""
+    """Version of rampforge that last worked on it."""
     revision: str | None
     """Git revision of the checkout, where there is one."""
     packages: dict[str, str]
-    """Versions of the packages that decide rows."""
+    """Versions of the packages that decide rows, when it was last worked on."""
+    made_with: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """For each finished stage the versions that made its rows; several of one package are parted by a comma."""
     config: dict[str, object]
     """The whole configuration, secrets left out."""
     sources: dict[str, str]

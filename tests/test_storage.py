@@ -167,6 +167,7 @@ def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
 def test_changed_settings_are_refused_and_named(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     open_stage(run, "demo", {"search.k": "5", "seed": "0"}, None)
+    run_shard(plan(tmp_path), RedirectStage(), TITLES)
     open_stage(run, "demo", {"seed": "0", "search.k": "5"}, None)
     with pytest.raises(ConfigError, match=r"search\.k was 5, now 6") as caught:
         open_stage(run, "demo", {"search.k": "6", "seed": "0"}, None)

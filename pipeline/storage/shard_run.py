@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from pipeline.errors import StorageError
@@ -45,6 +45,8 @@ class ShardPlan:
     """Models of the datasets that the stage writes; rejects come by themselves."""
     provenance: Mapping[str, str]
     """Written into every file's metadata; the same for the same inputs."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of rampforge and of the packages that decide the rows."""
 
     @property
     def models(self) -> Mapping[str, type[Record]]:
@@ -99,7 +101,12 @@ def _commit(plan: ShardPlan, journal: Journal, order: dict[str, int]) -> ShardCo
                 _reject_repeats(plan.stage, key, times - 1, writers[Reject.dataset], steps)
             files = tuple(writer.close() for writer in writers.values())
     commit = ShardCommit(
-        stage=plan.stage, shard=plan.shard, inputs=sum(order.values()), files=files, funnel=tuple(steps.values())
+        stage=plan.stage,
+        shard=plan.shard,
+        inputs=sum(order.values()),
+        files=files,
+        funnel=tuple(steps.values()),
+        versions=dict(plan.versions),
     )
     plan.run.commit(commit)
     return commit

@@ -1,7 +1,7 @@
 """Opens and closes a stage's books, and refuses to continue them under other settings.
 
-A stage may be worked on by many processes, each writing the commits of its own shards. What it was started with is
-written once; a later sitting must bring the same, or it is told which keys differ.
+A stage may be worked on by many processes, each writing the commits of its own shards. What it was started with binds
+it as soon as anything it made is on record: from then on the same must be given, or the keys that differ are named.
 """
 
 from __future__ import annotations
@@ -43,36 +43,114 @@ def _flatten(name: str, value: Any, flat: dict[str, str]) -> None:
         flat[name] = json.dumps(value, ensure_ascii=False)
 
 
+_DEFAULTS = pick_settings(RunConfig(), RunConfig.model_fields)
+"""Every key of the configuration with its default: what a key stood for before it existed."""
+
+
 def digest_manifest(manifest: StageManifest) -> str:
     """What a finished stage made: a hash over its files' checksums."""
     files = [[f.dataset, f.name, f.sha256] for shard in manifest.shards for f in shard.files]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:20]
 
 
-def open_stage(run: RunFolder, stage: str, settings: Mapping[str, str], upstream: str | None) -> None:
-    """Start or continue a stage. Raises ConfigError when it was started with something else."""
+def holds_work(run: RunFolder, stage: str) -> bool:
+    """Whether anything that a stage made is on record: a commit, or a line of a journal."""
+    if run.find_manifest(stage) is not None or next(run.commits(stage), None) is not None:
+        return True
+    return any(path.stat().st_size for path in _find_journals(run, stage).glob("*"))
+
+
+def open_stage(
+    run: RunFolder,
+    stage: str,
+    settings: Mapping[str, str],
+    upstream: str | None,
+    versions: Mapping[str, str] | None = None,
+    known: Mapping[str, str] | None = None,
+) -> None:
+    """Start or continue a stage. One of which nothing is on record yet is started anew, under the settings given.
+
+    Args:
+        run: The run.
+        stage: The stage.
+        settings: What decides its rows.
+        upstream: Digest of what it is made from.
+        versions: Versions of what decides its rows.
+        known: Every key of the configuration, where `settings` hold only those that matter under it.
+
+    Raises ConfigError when it was started with something else.
+    """
     started = run.find_start(stage)
-    if started is None:
-        start = StageStart(settings=dict(settings), upstream=upstream)
-        run.write_record(run.ledger(stage) / "stage.json", start)
+    if started is not None and holds_work(run, stage):
+        check_start(run, stage, started, settings, known)
+        check_upstream(run, stage, started, upstream)
         return
-    differing = {
-        key: (started.settings.get(key), settings.get(key))
-        for key in sorted({*started.settings, *settings})
-        if started.settings.get(key) != settings.get(key)
-    }
-    if differing:
-        lines = "; ".join(f"{key} was {old}, now {new}" for key, (old, new) in differing.items())
-        raise ConfigError(
-            f"{run.location}: stage {stage} was started under another configuration: {lines}",
-            f"`rampforge resume {run.location}` goes on as before; `--name OTHER` starts a new run; "
-            f"`--redo {stage}` throws away this stage and all after it",
-        )
+    start = StageStart(settings=dict(settings), upstream=upstream, versions=dict(versions or {}))
+    if start != started:
+        run.write_record(run.ledger(stage) / "stage.json", start)
+
+
+def check_start(
+    run: RunFolder,
+    stage: str,
+    started: StageStart,
+    settings: Mapping[str, str],
+    known: Mapping[str, str] | None = None,
+) -> None:
+    """Raise ConfigError, naming the keys that differ, when a stage was started with other settings."""
+    differing = find_differences(started, settings, known)
+    if not differing:
+        return
+    lines = "; ".join(f"{key} was {old}, now {new}" for key, (old, new) in differing.items())
+    raise ConfigError(
+        f"{run.location}: stage {stage} was made under another configuration: {lines}",
+        f"`--name OTHER` starts a new run; `rampforge resume {run.location}` continues this one as it was configured; "
+        f"`--redo {stage}` discards this stage and all after it",
+    )
+
+
+def check_upstream(run: RunFolder, stage: str, started: StageStart, upstream: str | None) -> None:
+    """Raise StorageError when a stage was made from other shards."""
     if started.upstream != upstream:
         raise StorageError(
-            f"{run.location}: stage {stage} was made from other shards than those that lie here now",
+            f"{run.location}: stage {stage} was made from other shards than those that are here now",
             f"`--redo {stage}` makes it, and all after it, again",
         )
+
+
+def find_differences(
+    started: StageStart, settings: Mapping[str, str], known: Mapping[str, str] | None = None
+) -> dict[str, tuple[str | None, str | None]]:
+    """What decides a stage's rows and is not what it was started with: before and now.
+
+    With `known`, a key of the configuration that is missing on one side decides nothing under that side's other keys.
+    """
+    then = started.settings
+    keys = sorted({*then, *settings})
+    differing = {key: (then.get(key), settings.get(key)) for key in keys if then.get(key) != settings.get(key)}
+    if known is None:
+        return differing
+    of_config = {key for key in differing if key.partition(".")[0] in RunConfig.model_fields}
+    told = {key: differing[key] for key in of_config if _matters(key, started, settings, known)}
+    told = {key: (old, known.get(key, new) if new is None else new) for key, (old, new) in told.items()}
+    for key, (old, new) in differing.items():
+        # A model or file that comes or goes with a key of the configuration is no news beside it.
+        if key not in of_config and not ((told or not started.versions) and None in (old, new)):
+            told[key] = old, new
+    return dict(sorted(told.items()))
+
+
+def _matters(key: str, started: StageStart, settings: Mapping[str, str], known: Mapping[str, str]) -> bool:
+    """Whether a key of the configuration that differs decided, or decides, anything."""
+    old, new = started.settings.get(key), settings.get(key)
+    if old is not None and new is not None:
+        return True
+    if started.versions:
+        return new is not None and new != _DEFAULTS.get(key)
+    # An earlier rampforge wrote down every key of a section, and roles key by key.
+    if new is None:
+        return key in known and known[key] != old
+    return not key.startswith("llm.roles.") and new != _DEFAULTS.get(key)
 
 
 def close_stage(run: RunFolder, stage: str, shards: Iterable[str], made: Iterable[Path] = ()) -> StageManifest:
@@ -107,4 +185,8 @@ def discard_stage(run: RunFolder, stage: str) -> None:
 
 def _remove_journals(run: RunFolder, stage: str) -> None:
     """Nothing in them is owed any more. (A process killed between commit and clean-up leaves its own behind.)"""
-    shutil.rmtree(run.journal(stage, "x").parent, ignore_errors=True)
+    shutil.rmtree(_find_journals(run, stage), ignore_errors=True)
+
+
+def _find_journals(run: RunFolder, stage: str) -> Path:
+    return run.journal(stage, "x").parent

@@ -32,6 +32,7 @@ from flows import stage_flow
 from flows.job import start_job
 from flows.local_api import local_api
 from flows.shard_work import ShardReport, work_shard
+from flows.stage_checks import list_settings
 from flows.stage_table import find_spec
 from pipeline.storage.remote_run import open_run
 from pipeline.storage.run_folder import RunFolder
@@ -188,7 +189,7 @@ def time_pool(engine: Engine, shards: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         config, run, names = settle(Path(folder), engine), Path(folder) / "run", name_shards(shards)
         make_documents(run, config, names)
-        open_stage(RunFolder(run), "cut", pick_settings(config, find_spec("cut").decides), None)
+        open_stage(RunFolder(run), "cut", list_settings(config, find_spec("cut")), None)
         context = multiprocessing.get_context("spawn")
         started = time.perf_counter()
         with ProcessPoolExecutor(WORKERS, context) as pool:

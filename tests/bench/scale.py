@@ -32,12 +32,13 @@ from flows.job import start_job
 from flows.local_api import local_api
 from flows.prefect_settings import settle_prefect
 from flows.shard_work import ShardReport, clean_pages, prepare_stage, work_shard
+from flows.stage_checks import list_all_settings
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.corpus.sources import open_source
 from pipeline.llm.chat_model import ChatReply, ChatRequest
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage, pick_settings
+from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage
 from schemas.config import RunConfig
 from schemas.live import EndpointLive
 from tests.bench.__main__ import show
@@ -176,7 +177,7 @@ def run_bare(root: Path, config: RunConfig, cache: Path) -> dict[str, float]:
                 continue
             started = time.perf_counter()
             upstream = place.run.manifest(spec.upstream) if spec.upstream else None
-            settings = pick_settings(config, spec.decides) | dict(spec.facts(place))
+            settings = list_all_settings(place, spec)
             open_stage(place.run, name, settings, digest_manifest(upstream) if upstream else None)
             if spec.prepare:
                 prepare_stage(name, str(root), config, cache)

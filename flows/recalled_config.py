@@ -1,0 +1,65 @@
+"""The configuration that a run was made under, as its ledgers have it.
+
+run.json holds the whole configuration; for a key that decided rows which are there, the ledger of their stage is the
+proof, whatever run.json says.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from flows.configuration import explain_faults
+from flows.stage_table import STAGES
+from pipeline.errors import ConfigError
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.stage_ledger import holds_work
+from schemas.config import RunConfig
+
+ROLES = ["llm", "roles"]
+
+
+def recall_config(run: RunFolder) -> RunConfig:
+    """The configuration that continues a run. Raises StorageError where there is no run, ConfigError where what it
+    holds is no configuration of this version."""
+    values: dict[str, Any] = json.loads(json.dumps(run.record().config))
+    for stage in STAGES:
+        if holds_work(run, stage):
+            for key, text in run.start(stage).settings.items():
+                _put(values, key.split("."), text)
+    try:
+        return RunConfig.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        what = f"{run.location}: its configuration is not one of this version: {explain_faults(error)}"
+        raise ConfigError(what, "use the rampforge that made it, or start a new run") from None
+
+
+def _put(values: dict[str, Any], path: list[str], text: str) -> None:
+    """Set one key to what a ledger says; what is no key of the configuration (a file's fingerprint) is left out."""
+    if path[0] not in RunConfig.model_fields:
+        return
+    value = json.loads(text)
+    if path[:2] == ROLES:
+        _put_role(values["llm"]["roles"], path[2:], value)
+        return
+    place = values
+    for part in path[:-1]:
+        place = place[part]
+    if isinstance(value, dict) and isinstance(place[path[-1]], dict):
+        place[path[-1]] |= value
+    else:
+        place[path[-1]] = value
+
+
+def _put_role(roles: dict[str, Any], path: list[str], value: Any) -> None:
+    """A role, unless `default` already stands for just this model; or, as an earlier rampforge wrote it, one key."""
+    if len(path) == 1:
+        if (roles.get(path[0]) or roles.get("default")) != value:
+            roles[path[0]] = value
+        return
+    place = roles
+    for part in path[:-1]:
+        place = place.setdefault(part, {})
+    place[path[-1]] = value

@@ -1,0 +1,116 @@
+"""Checks a run's ledgers against the configuration and the versions that it is to be continued under.
+
+Promises: nothing is written here, and all stages are checked before any is worked on, so a run that is refused stays as
+it was, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from flows.deciding_packages import list_versions
+from flows.stage_table import REPORT, STAGES
+from flows.stages import StageSpec, Workplace
+from pipeline.errors import ConfigError
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.stage_ledger import check_start, check_upstream, digest_manifest, holds_work, pick_settings
+from schemas.config import RunConfig
+from schemas.ledger import StageStart
+
+OTHER_VERSION = "--other-version"
+
+
+def list_settings(config: RunConfig, spec: StageSpec) -> dict[str, str]:
+    """The keys of the configuration that decide a stage's rows, and the models that play its roles.
+
+    Raises ConfigError for a role that no model plays.
+    """
+    roles = {f"llm.roles.{role}": find_role(config.llm, role).model_dump_json() for role in spec.roles(config)}
+    return pick_settings(config, spec.decides(config)) | roles
+
+
+def list_all_settings(place: Workplace, spec: StageSpec) -> dict[str, str]:
+    """All that decides a stage's rows, besides its inputs. Raises RampforgeError for what is missing."""
+    return list_settings(place.config, spec) | dict(spec.facts(place))
+
+
+def list_keys(config: RunConfig) -> dict[str, str]:
+    """Every key of the configuration, flat, with its value as JSON text."""
+    return pick_settings(config, RunConfig.model_fields)
+
+
+def check_stages(place: Workplace, wanted: Collection[str], redone: Collection[str]) -> None:
+    """Raise ConfigError or StorageError when a stage that keeps its rows was made under another configuration.
+
+    All of them are compared by their keys; then those in `wanted` also by the files, models and engines behind these.
+    """
+    known = list_keys(place.config)
+    kept = dict(_list_kept(place, redone))
+    for name, started in kept.items():
+        of_config = {key: value for key, value in started.settings.items() if _is_key(key)}
+        keys = started.model_copy(update={"settings": of_config})
+        check_start(place.run, name, keys, list_settings(place.config, STAGES[name]), known)
+    for name, started in kept.items():
+        spec = STAGES[name]
+        if name in wanted:
+            check_start(place.run, name, started, list_all_settings(place, spec), known)
+            if spec.upstream:
+                check_upstream(place.run, name, started, digest_manifest(place.run.manifest(spec.upstream)))
+        if place.run.find_manifest(name) is None:
+            return  # what later stages are made with can be read only when this one is finished
+
+
+def _list_kept(place: Workplace, redone: Collection[str]) -> Iterator[tuple[str, StageStart]]:
+    """The stages that have rows, or outcomes of inputs, which are kept; with what each was started with."""
+    for name, spec in STAGES.items():
+        if name not in redone and spec.enabled(place.config) and holds_work(place.run, name):
+            yield name, place.run.start(name)
+
+
+def _is_key(name: str) -> bool:
+    return name.partition(".")[0] in RunConfig.model_fields
+
+
+def find_other_versions(place: Workplace, wanted: Sequence[str], redone: Collection[str]) -> dict[str, StageStart]:
+    """The stages that keep rows of other versions than are installed, when more rows are to be made in this run."""
+    enabled = [name for name in wanted if STAGES[name].enabled(place.config)]
+    owed = [name for name in enabled if name in redone or place.run.find_manifest(name) is None]
+    if set(owed) <= {REPORT.name}:
+        return {}
+    kept = _list_kept(place, redone)
+    return {name: started for name, started in kept if name != REPORT.name and _compare_versions(started)}
+
+
+def refuse_other_versions(run: RunFolder, stages: Mapping[str, StageStart]) -> None:
+    """Raise ConfigError naming what has another version now."""
+    if not stages:
+        return
+    differing: dict[str, list[str]] = {}
+    for name, started in stages.items():
+        for package, (old, new) in _compare_versions(started).items():
+            differing.setdefault(f"{package} was {old}, now {new}", []).append(name)
+    told = "; ".join(f"{change} (stages {', '.join(names)})" for change, names in differing.items())
+    raise ConfigError(
+        f"{run.location}: made with other versions than are installed: {told}",
+        f"install those versions again; or `rampforge resume {run.location} {OTHER_VERSION}` goes on with the new ones "
+        "(the ledger keeps which version made which shard)",
+    )
+
+
+def accept_other_versions(run: RunFolder, stages: Mapping[str, StageStart]) -> None:
+    """Write down that these stages may be continued, and built upon, under the versions that are installed."""
+    for name, started in stages.items():
+        accepted = {"accepted": list_versions(_list_packages(started))}
+        run.write_record(run.ledger(name) / "stage.json", started.model_copy(update=accepted))
+
+
+def _list_packages(started: StageStart) -> list[str]:
+    return [package for package in started.versions if package != "rampforge"]
+
+
+def _compare_versions(started: StageStart) -> dict[str, tuple[str, str]]:
+    """By package the version before and now, where they differ. An earlier rampforge wrote none down."""
+    now = list_versions(_list_packages(started))
+    then = started.accepted or started.versions
+    return {name: (old, now[name]) for name, old in then.items() if old != now[name]}
