@@ -19,18 +19,16 @@ live files and logs stay here. For a run that lies here nothing of that costs an
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from pipeline.errors import RunHeldError, StorageError
-from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.errors import StorageError
+from pipeline.storage.boundary import write_whole
 from pipeline.storage.ledger_files import advise_repair, encode_record, read_record
-from pipeline.storage.run_mirror import LOCK, RunMirror
+from pipeline.storage.run_lock import hold_folder
+from pipeline.storage.run_mirror import RunMirror
 from pipeline.storage.store_sitting import hold_store
 from schemas.funnel import Reject
 from schemas.ledger import RunRecord, ShardCommit, ShardFile, StageManifest, StageStart
@@ -270,43 +268,12 @@ class RunFolder:
         `owner` and `lost` matter where the run lies on a store: who we are, for people; and what is called, from a
         thread, with the reason, when the run is no longer ours.
         """
-        new = not self.root.exists()
-        with self._lock_file():
-            try:
-                if self.mirror is None:
+        with hold_folder(self.root, self.location):
+            if self.mirror is None:
+                yield
+            else:
+                with hold_store(self.mirror, owner, lost):
                     yield
-                else:
-                    with hold_store(self.mirror, owner, lost):
-                        yield
-            finally:
-                if new:
-                    self._leave_nothing()
-
-    def _lock_file(self) -> IO[str]:
-        """The lock, open and held. Raises RunHeldError."""
-        path = self.root / LOCK
-        while True:
-            with storage_boundary(self.root):
-                self.root.mkdir(parents=True, exist_ok=True)
-                lock = path.open("w")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-                raise RunHeldError(
-                    f"{self.location}: another rampforge is at work here", "wait for it, or stop it"
-                ) from None
-            with suppress(FileNotFoundError):
-                if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
-                    return lock
-            lock.close()  # the one who held it before left nothing behind, the lock included
-
-    def _leave_nothing(self) -> None:
-        """Take the folder away again when nothing but the lock is in it."""
-        if self.mirror is None and [path.name for path in self.root.iterdir()] == [LOCK]:
-            (self.root / LOCK).unlink()
-            with suppress(OSError):  # somebody else has just begun here
-                self.root.rmdir()
 
 
 def find_size_fault(path: Path, size: int) -> str:
