@@ -26,7 +26,7 @@ AFTER_FIGURE = re.compile(
 )
 AFTER_NUMBER = re.compile(
     rf"[ -]?{UNIT}|[ -]{SCALE}\b| [–—-] \d[\d.,/]*(?!\d)(?! (?:of )?{MONTH})"
-    r"|(?<![\d.,]\d\d\d)(?<!\.\d\d)(?<!\.\d) \d{3}(?![\d.,]*\d)"
+    r"|(?<![\d.,]\d\d\d)(?<!\.\d\d)(?<!\.\d) \d{3}(?!\d)"
 )
 AFTER_WORD = re.compile(rf"[ -](?:{SCALE}\b|{UNIT})")
 AFTER_TENS = re.compile(rf"[ -]{WORD_ONES}\b")
@@ -39,7 +39,7 @@ YEAR_OR_DATE = re.compile(rf"{MONTH}|(?<!\d)(?:1\d|20)\d\d\Z")
 
 NEAR = 3
 BEFORE_FIGURE = re.compile(
-    r"(?:[0-9A-Za-z]|\d[.,:/⁄·'’]|(?:^|[\s(\[])\.|[−±≠<>≤≥^°′″$€£¥₹₽] ?|(?:^|[\s(\[])-|\d[–—-])\Z"
+    r"(?:[0-9A-Za-z]|\d[.,:/⁄·'’]|(?:^|[\s(\[])\.|[−±×≠<>≤≥^°′″$€£¥₹₽] ?|(?:^|[\s(\[])-|\d[–—-])\Z"
 )
 BEFORE_NUMBER = re.compile(rf"(?:\d [–—−-] |{SCALE}[ -])\Z")
 BEFORE_DASH = re.compile(r"\b(?P<word>[A-Za-z]+)[–-]\Z")
@@ -49,11 +49,13 @@ BEFORE_EARLY_YEAR = re.compile(rf"\d(?:st|nd|rd|th)? (?:of )?{MONTH},? \Z|{MONTH
 BEFORE_MONTH = re.compile(r"(?<![\d.,])\d{1,2}(?:st|nd|rd|th)? (?:of )?\Z")
 BEFORE_DAY = re.compile(r"\b(?<!\d[.,:/])\d{1,2}(?:st|nd|rd|th)?(?:,? and| or| to| ?[–—-]) ?\Z")
 BEFORE_SCALE = re.compile(rf"(?:\d|\b{WORD}|\bhalf an?|\bhalf|\b{SCALE})[ -]\Z")
+BEFORE_SHARE = re.compile(r"\b(?:half|(?:quarter|third|fifth|tenth)s?) (?:of )?\Z")
 BEFORE_ONES = re.compile(rf"\b(?:{WORD_TENS}[ -]|{SCALE}(?: and)? )\Z")
 
 STARTS_WITH_GROUP = re.compile(r"\d{3}(?!\d|,\d)")
 STARTS_WITH_MONTH = re.compile(rf"{MONTH}\b")
 STARTS_WITH_DAY = re.compile(rf"\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{MONTH}")
+STARTS_WITH_ONE = re.compile(rf"[Aa] {SCALE}\b")
 STARTS_WITH_WORD = re.compile(rf"(?:(?P<scale>{SCALE})|(?P<ones>{WORD_ONES})|{WORD_TENS})\b")
 
 
@@ -94,6 +96,8 @@ def _goes_on_before(text: str, start: int, end: int) -> bool:
         return any(before.search(text, low, start) for before in (BEFORE_NUMBER, *groups))
     if STARTS_WITH_MONTH.match(text, start):
         return BEFORE_MONTH.search(text, low, start) is not None
+    if STARTS_WITH_ONE.match(text, start):
+        return BEFORE_SHARE.search(text, low, start) is not None
     if opening := STARTS_WITH_WORD.match(text, start, end):
         before = BEFORE_SCALE if opening["scale"] else BEFORE_ONES
         return before.search(text, low, start) is not None

@@ -20,7 +20,9 @@ MEASURES = {"quantity", "quantity_words", "money"}
 SMALLER_GAPS = {" ", ", ", " and ", ", and ", "-"}
 
 LAST_UNIT = re.compile(r"[A-Za-z]+\Z|[′']\Z")
-SIGN_BEFORE = re.compile(rf"(?P<currency>{CURRENCY})\s?\Z|(?<![\w)])(?<!\d )[±<>≤≥≠−] ?\Z")
+SIGN_BEFORE = re.compile(
+    rf"(?P<currency>{CURRENCY}|\b(?:USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|RUB))\s?\Z|(?<![\w)])(?<!\d )[±<>≤≥≠−+] ?\Z"
+)
 LARGER_BEFORE = re.compile(r"\d[ -]?(?P<unit>[A-Za-z]+)(?:,? and |, | )\Z")
 FIRST_UNIT = re.compile(r"\d[\d.,½¼¾]*[ -]?(?P<unit>[A-Za-z]+)(?!\w)")
 LOOK_BACK = 24

@@ -25,7 +25,7 @@ PATTERNS = {
 }
 OTHER = ((SpanKind.DATE, PLAIN_YEAR), (SpanKind.NUMBER, NUMBERS_PLAIN))
 
-LABELS = {"sum": "money"}
+LABELS = {"sum": "money", "percent_words": "percent"}
 """Groups of a pattern that are one label under two names: a pattern has each name once."""
 
 

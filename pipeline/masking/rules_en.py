@@ -44,8 +44,8 @@ DATES_EN = re.compile(
     rf"|(?P<day>{DAY}(?:(?:{JOINED}|/){DAY})? (?:of )?{MONTH}(?!\w)|{MONTH} {DAY}(?:{DASH}{DAY})?\b(?!,\d))"
     rf"|(?P<century>{CENTURY}(?:(?:{DASH}| (?:and|to|or) (?:the )?){CENTURY})?[ -](?:century|centuries|millennium)\b"
     rf"(?: {ERA}(?!\w))?)"
-    rf"|(?P<decade>{YEAR}s?(?:{DASH}| (?:and|to) (?:the )?){YEAR}s\b|(?:1\d|20)\d0['’]?s\b)"
-    rf"|(?P<era_year>(?:AD|A\.D\.) ?\d{{1,4}}\b(?:{DASH}\d{{1,4}}\b)?"
+    rf"|(?P<decade>{YEAR}s?(?:{DASH}| (?:and|to) (?:the )?){YEAR}s\b|{YEAR}s{DASH}\d\ds\b|(?:1\d|20)\d0['’]?s\b)"
+    rf"|(?P<era_year>(?:AD|A\.D\.) ?\d{{1,4}}\b(?:{JOINED}\d{{1,4}}\b)?"
     rf"|\d{{1,3}}(?:,?\d{{3}})?(?:{JOINED}\d{{1,4}})? {ERA}(?!\w))"
     rf"|(?P<year_range>{YEARS}{DASH}(?:{YEARS}|\d\d)\b(?![.,]?\d|%| (?:of )?{MONTH})"
     rf"|{YEAR}/(?:\d{{4}}|\d{{1,2}})\b(?![.,/]?\d|%))"
@@ -65,14 +65,14 @@ VALUE = (
 )
 # Two values joined by "and" are one answer only after "between": elsewhere they are two facts.
 RANGE = rf"(?:(?<=etween ){VALUE} and {VALUE}|{VALUE}(?:(?: ?[–—×x-] ?| (?:to|or|by) ){VALUE}){{0,3}})"
-FIGURE_RANGE = rf"{VALUE}(?:(?:[–—-]{VALUE})++|(?: ?[–—-] ?| to ){VALUE})?"
+FIGURE_RANGE = rf"{VALUE}(?:(?:[–—-]{VALUE})++|(?: ?[–—×-] ?| to ){VALUE})?"
 
 WORD_ONES = (
     r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)"
 )
 WORD_TENS = r"(?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty)"
 WORD = rf"(?:{WORD_TENS}(?:[- ]{WORD_ONES})?|{WORD_ONES})"
-SCALED_WORDS = rf"(?:(?:{WORD}(?: and a half)?|[Aa]|half a) {SCALE}(?:(?:,? and|,)? (?:{WORD}|{SCALE})(?!\w))*)"
+SCALED_WORDS = rf"(?:(?:{WORD}(?: and a half)?|[Aa]|half a) {SCALE}(?:(?:,? and)? (?:{WORD}|{SCALE})(?!\w))*)"
 WORDS = rf"(?:{SCALED_WORDS}|{WORD}(?: and a half)?)"
 
 LENGTH = (
@@ -86,15 +86,20 @@ UNIT = (
     r"|°\s?[CFKR]?|K|kelvins?|degrees?(?: (?:Celsius|Fahrenheit))?|[kMGT]?(?:Hz|W|V|A|J|Pa|eV|B|Wh)|[kMG]?bar|psi"
     r"|atm|hp|horsepower|[kMG]?(?:watts?|volts?|hertz|bytes?|bits?|joules?)|dB|ppm|rpm|mol|Mya|Ma|Ga"
     r"|calories|kcal|cal|knots?|mph|kn"
-    r"|seconds?|minutes?|hours?|days?|weeks?|months?|years?|decades?|centuries)"
-    r"(?![\w])(?:\s?(?:/|per) ?(?:k?m[²³]?|mi[²³]?|h|s|min|hour|second|minute|day|week|month|year|sq (?:km|mi)"
-    r"|square (?:kilomet(?:re|er)|mile)|L|mol|kg|g|capita|cent)(?![\w]))?(?:[²³]|\^?[−-]\d(?!\d))?"
+    r"|seconds?|minutes?|hours?|h|hrs?|mins?|secs?|days?|weeks?|months?|years?|decades?|centuries)"
+    r"(?![\w])(?:/[A-Za-zµμ]{1,4}(?![A-Za-z])[²³23]?| ?per (?:k?m[²³]?|mi[²³]?|h|s|min|hour|second|minute|day|week"
+    r"|month|year|sq (?:km|mi)|square (?:kilomet(?:re|er)|mile)|L|mol|kg|g|capita|cent)(?![\w]))?"
+    r"(?:[²³]|\^?[−-]\d(?!\d))?"
+    r"(?: (?:s|m|cm|kg|g|mol|K|Pa|J|W)\^?[−-]\d(?!\d))*"
 )
 CURRENCY = r"(?:(?:US|AU?|CA?|NZ|HK|R)?\$|[€£¥₹₽])"
 ABOUT = r"(?:[~≈]|about |approximately |approx\.? |ca?\. )?"
 MEASURE = rf"{RANGE}[\s-]?{UNIT}"
-CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[ap]\.?m\b\.?)?"
-PRICE = rf"{CURRENCY} ?{FIGURE}(?:{DASH}{CURRENCY}?{FIGURE})?(?:[ -]?{SCALE}\b| ?(?:bn|[mM]|k)\b)?"
+CLOCK = r"(?:\d{1,2}(?:\.\d{2})? ?[ap]\.?m\b\.?|\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[ap]\.?m\b\.?)?)"
+PRICE = (
+    rf"{CURRENCY} ?{FIGURE}(?:(?:{DASH}| to ){CURRENCY}? ?{FIGURE})?(?:[ -]?{SCALE}\b| ?(?:bn|[mM]|k)\b)?"
+    r"(?: \d{1,2}[sd]\b)*"
+)
 SUM = rf"{RANGE} (?:(?:US|Canadian|Australian) )?(?:dollars|euros|pounds sterling|yen|rupees|francs|rou?bles)\b"
 
 # The first character tells figures, words and prices apart: most positions are none of them.
@@ -104,15 +109,16 @@ NUMBERS_EN = re.compile(
     rf"|(?P<percent>{RANGE}(?:\s?%|[ -]per ?cent\b| percentage points))"
     rf"|(?P<quantity>{MEASURE}|\d{{1,2}}['′’] ?\d{{1,2}}(?:\.\d+|{FRACTION})?(?:[\"″”]|''))"
     rf"|(?P<clock>{CLOCK}(?:{DASH}{CLOCK})?(?![:.,–-]?\d))"
-    r"|(?P<ratio>\d+(?:,\d{3})*(?:\.\d+)?(?:(?::| : )\d+(?:,\d{3})*(?:\.\d+)?)+(?![\d–-]))"
+    r"|(?P<ratio>\d+(?:,\d{3})*(?:\.\d+)?(?:(?::| : )\d+(?:,\d{3})*(?:\.\d+)?)+(?!\d|[–-]\d))"
     r"|(?P<ordinal>\d{1,3}(?:,\d{3})*(?:st|nd|rd|th)\b)"
     rf"|(?P<cardinal>{FIGURE_RANGE}(?![\w°′″]|[.,:/]\d| (?:of )?{MONTH})))"
     r"|(?=[Aaefhnost])(?<!\w[-–])(?:"
     rf"(?P<quantity_words>(?:(?<=etween ){WORDS} and {WORDS}|{WORDS}(?: (?:to|or) {WORDS})?)[ -]{UNIT})"
-    rf"|(?P<number_words>{SCALED_WORDS})"
+    rf"|(?P<percent_words>{WORDS}(?: (?:to|or) {WORDS})?[ -]per ?cent\b)"
+    rf"|(?P<number_words>(?:(?:{WORD}|[Aa]) (?:to|or) )?{SCALED_WORDS})"
     r"|(?P<ordinal_word>(?:third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth)"
     r"(?=[ -](?:largest|longest|highest|oldest|most|smallest|tallest|deepest|biggest|busiest|richest))))"
-    rf"|(?=[$€£¥₹₽UACNHR])(?<!\w[-–])(?P<money>{PRICE}))"
+    rf"|(?=[$€£¥₹₽UACNHR])(?<!\w[-–])(?P<money>(?<=etween ){PRICE} and {PRICE}|{PRICE}))"
 )
 
 # What may follow a measure as part of it: the same in other units, in brackets ("6 ft 2 in (188 cm)").
@@ -137,7 +143,10 @@ FAMILIES_EN = (
     ),
 )  # fmt: skip
 
+PLAIN_FIGURE = r"(?:\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*)"
 NUMBERS_PLAIN = re.compile(
-    r"(?<![\w/^.,-])(?:(?P<percent>\d+(?:[.,]\d+)*\s?%)"
-    r"|(?P<cardinal>(?:\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?|\d+(?:[.,]\d+)*)(?![\w/-]|[.,:]\d)))"
+    rf"(?<![\w/^.,-])(?:(?P<percent>{PLAIN_FIGURE} ?%)"
+    rf"|(?P<quantity>{PLAIN_FIGURE} ?(?:[kcmnµμ]?m[²³]?|[kmµμ]?g|t|ha|[mck]?[lL]|°C|[kMG]?(?:W|V|Hz))(?!\w))"
+    rf"|(?P<cardinal>{PLAIN_FIGURE}(?![\w/-]|[.,:]\d)))"
 )
+"""What is written in figures alone, for languages without rules."""
