@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -63,8 +64,24 @@ def git_revision() -> str | None:
 
 
 def fingerprint_sources(sources: Iterable[str]) -> dict[str, str]:
-    """For each source its size and a hash of its edges; names (no folder) are the keys, so a moved file is the same."""
-    return {Path(source).name: fingerprint_source(source) for source in sources}
+    """For each source its size and a hash of its edges, by the name that `name_sources` gives it."""
+    found = list(sources)
+    return {name: fingerprint_source(source) for name, source in zip(name_sources(found), found, strict=True)}
+
+
+def name_sources(sources: Sequence[str]) -> list[str]:
+    """A name for each source: that of its file, so that a moved file is the same; after as many of its folders as tell
+    it from others of that name."""
+    paths = [source.rstrip("/").split("/") for source in sources]
+    lengths = [1] * len(paths)
+    for length in range(1, max(map(len, paths), default=0)):
+        counts = Counter(tuple(path[-length:]) for path in paths)
+        clashing = [number for number, path in enumerate(paths) if counts[tuple(path[-length:])] > 1]
+        for number in clashing:
+            lengths[number] = length + 1
+        if not clashing:
+            break
+    return ["/".join(path[-length:]) for path, length in zip(paths, lengths, strict=True)]
 
 
 def fingerprint_source(source: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from flows.chat_models import locate_books, open_budget
 from flows.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
+from flows.source_ledger import describe_sources
 from flows.sources import find_models, find_sources
 from flows.stage_table import STAGES
 from flows.stages import Workplace
@@ -71,7 +72,7 @@ def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
         packages=package_versions(),
         made_with=list_made_with(place.run),
         config=place.config.model_dump(mode="json"),
-        sources=fingerprint_sources(find_sources(place)),
+        sources=describe_sources(place.run) or fingerprint_sources(find_sources(place)),
         models=find_models(place),
         prompts=digest_templates(),
         fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest}

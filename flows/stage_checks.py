@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from flows.deciding_packages import list_versions
-from flows.stage_table import REPORT, STAGES
+from flows.source_ledger import check_sources
+from flows.stage_table import CORPUS, REPORT, STAGES
 from flows.stages import StageSpec, Workplace
 from pipeline.errors import ConfigError
 from pipeline.llm.openai_chat_model import find_role
@@ -55,6 +56,8 @@ def check_stages(place: Workplace, wanted: Collection[str], redone: Collection[s
         spec = STAGES[name]
         if name in wanted:
             check_start(place.run, name, started, list_all_settings(place, spec), known)
+            if name == CORPUS.name:
+                check_sources(place)
             if spec.upstream:
                 check_upstream(place.run, name, started, digest_manifest(place.run.manifest(spec.upstream)))
         if place.run.find_manifest(name) is None:

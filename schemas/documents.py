@@ -40,7 +40,7 @@ class Document(Record):
     id_field: ClassVar[str] = "document_id"
 
     document_id: str
-    """Hash of language, page id, title and text."""
+    """Hash of language, page id, title and text; of a page that repeats an earlier one whole, of that and its place."""
     page_id: int
     """The page's number in its wiki (a hash of the title where the source has none)."""
     revision_id: int | None

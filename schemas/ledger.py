@@ -61,6 +61,27 @@ class StageStart(Frozen):
     """The same versions as they were when somebody last asked to go on with others; empty where nobody did."""
 
 
+class SourceRecord(Frozen):
+    """A source as it was when it was read."""
+
+    name: str
+    """File name, after as many folders as tell it from the other sources."""
+    edges: str
+    """Its size and the hash of its edges; of a folder, of the names and sizes of its files."""
+    modified: int | None
+    """When it was last changed, in nanoseconds since 1970; of a folder, its youngest file; None where nobody tells."""
+    sha256: str | None = None
+    """Hash of its whole content, taken while it was read; None until it has been read to its end, and of data sets on a
+    hub. Of a folder, over the names and hashes of its files."""
+
+
+class SourceList(Frozen):
+    """ledger/corpus/sources.json: what pages were read from, in order."""
+
+    sources: tuple[SourceRecord, ...]
+    """The sources."""
+
+
 class StageManifest(Frozen):
     """A finished stage: every shard with its row counts and checksums."""
 
@@ -109,7 +130,7 @@ class RunRecord(Frozen):
     config: dict[str, object]
     """The whole configuration, secrets left out."""
     sources: dict[str, str]
-    """Fingerprint (size and hash of head and tail) of each source file."""
+    """Size of each source and the hash of its whole content, or of its edges until it has been read to its end."""
     models: dict[str, str]
     """Name and revision of each model."""
     prompts: dict[str, str]

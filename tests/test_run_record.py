@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,16 +16,22 @@ from flows import deciding_packages, stage_checks
 from flows.configuration import load_config
 from flows.job import lead_run, list_redone
 from flows.recalled_config import recall_config
+from flows.source_ledger import compare_source, list_source_records
 from flows.stage_checks import check_stages, find_other_versions, list_settings
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import read_rows
 from pipeline.storage.stage_ledger import find_differences, open_stage
+from schemas.documents import Document
 from schemas.ledger import StageStart
+from schemas.passages import Chunk, Passage
+from schemas.record import content_id
 from tests.command_line import rampforge
 
 LIGHT = "masking.ner=null masking.scorer=null masking.selection=random corpus.pages_per_shard=10 execution.workers=2"
+MODELS: dict[str, Any] = {model.dataset: model for model in (Document, Chunk, Passage)}
 SETTINGS = [part for setting in LIGHT.split() for part in ("--set", setting)]
 
 
@@ -42,6 +49,8 @@ def finished(prefect_server: Mapping[str, str], tmp_path_factory: pytest.TempPat
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("record")
     pages = write_pages(folder / "pages.jsonl")
+    lines = pages.read_text().splitlines(keepends=True)
+    pages.write_text("".join([*lines, *lines[:12], lines[0]]))  # whole pages come again, in other shards and in one
     code, output = rampforge(prefect_server, "run", str(pages), "--out", str(folder), "--name", "made", *SETTINGS)
     assert code == 0, output
     return folder / "made"
@@ -206,6 +215,31 @@ def lose_a_shard(run: Path, stage: str) -> None:
     for file in json.loads(commit.read_text())["files"]:
         (run / file["dataset"] / file["name"]).unlink()
     commit.unlink()
+
+
+def test_pages_that_come_again_have_ids_of_their_own(finished: Path) -> None:
+    run = RunFolder(finished)
+    rows = {name: [row for path in run.files(name) for row in read_rows(path, model)] for name, model in MODELS.items()}
+    assert len(rows["documents"]) == 43
+    for name, key in (("documents", "document_id"), ("chunks", "passage_id"), ("passages", "passage_id")):
+        ids = [getattr(row, key) for row in rows[name]]
+        assert len(set(ids)) == len(ids), name
+    first = rows["documents"][0]
+    assert first.document_id == content_id("en", first.page_id, first.title, first.text)
+    assert {row.document_id for row in rows["passages"]} <= {row.document_id for row in rows["documents"][:30]}
+
+
+def test_a_source_is_known_by_the_hash_of_its_whole(finished: Path, tmp_path: Path) -> None:
+    pages = finished.parent / "pages.jsonl"
+    whole = hashlib.sha256(pages.read_bytes()).hexdigest()
+    run = RunFolder(finished)
+    (record,) = list_source_records(run)
+    assert record.sha256 == whole
+    assert run.record().sources == {"pages.jsonl": f"{pages.stat().st_size} bytes, sha256 {whole}"}
+    assert compare_source(record, str(pages), [str(pages)]) == ""
+    changed = tmp_path / "pages.jsonl"
+    changed.write_bytes(pages.read_bytes().replace(b"Town 7 ", b"Town 8 "))
+    assert "content differs" in compare_source(record, str(changed), [str(changed)])
 
 
 @pytest.mark.parametrize("package", ["rampforge", "rapidfuzz", "PyStemmer", "datasketch"])

@@ -20,6 +20,7 @@ from pipeline.corpus.plain_sources import (
     read_parquet,
 )
 from pipeline.corpus.raw_pages import RawPage
+from pipeline.corpus.source_digests import SourceDigest
 from pipeline.errors import SourceError
 from schemas.config import CorpusConfig, SourceFormat
 
@@ -92,13 +93,13 @@ def detect_format(path: Path) -> SourceFormat:
     raise SourceError(f"{path.name} is of no known format", "set corpus.format, or check corpus.sources")
 
 
-def open_source(source: str, config: CorpusConfig) -> Iterator[RawPage]:
-    """The pages of one source (an item of `expand_sources`), read as they are asked for.
+def open_source(source: str, config: CorpusConfig, digest: SourceDigest | None = None) -> Iterator[RawPage]:
+    """The pages of one source (an item of `expand_sources`), read as they are asked for; `digest` hashes what is read.
 
     Raises SourceError, at once or at the point of damage.
     """
     if source.startswith(HUB):
         return read_hub(source)
-    path = Path(source)
+    path = digest.path if digest else Path(source)
     format_ = detect_format(path) if config.format is SourceFormat.AUTO else config.format
     return READERS[format_](path)

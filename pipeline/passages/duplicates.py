@@ -1,9 +1,9 @@
 """Find near-duplicate passages over all shards of a corpus, with memory that stays flat (DuckDB spills to disk).
 
 A passage is a duplicate of the earliest passage that shares a band of minima with it and whose estimated Jaccard
-similarity reaches the threshold. Earliest means the lowest (page id, offset, passage id): an order of content, so the
-outcome depends neither on how the corpus was sharded nor on the order in which rows were written. A passage whose id
-stands in several shards is kept in the first of them by name.
+similarity reaches the threshold. Earliest means the lowest (page id, offset): an order of content, so the outcome does
+not depend on how the corpus was sharded; of pages with one id, which only a source that repeats itself has, the first
+in the source. A passage whose id stands in several shards is kept in the first of them by name.
 
 Bands that very many passages share (text that bots wrote) would make work quadratic: there, passages are compared with
 the earliest `HEADS` of the band only.
@@ -39,8 +39,9 @@ SCHEMA = pa.schema(
 # Passages with one signature stand together behind the first of them, so that copies cost nothing further on.
 NUMBER_PASSAGES = """
 create table numbered as
-select row_number() over (order by page_id, start, passage_id) as place, * from (
-    select passage_id, any_value(page_id) as page_id, any_value(start) as start, any_value(signature) as signature
+select row_number() over (order by page_id, start, position) as place, * from (
+    select passage_id, any_value(page_id) as page_id, any_value(start) as start, any_value(signature) as signature,
+           min((shard, row)) as position
     from source group by passage_id
 )
 """
@@ -157,9 +158,10 @@ def _write_duplicates(
 
 def _open_source(connection: duckdb.DuckDBPyConnection, chunk_files: Sequence[Path]) -> None:
     files = [str(path) for path in chunk_files]
-    connection.read_parquet(files, filename=True).create_view("chunks")
+    connection.read_parquet(files, filename=True, file_row_number=True).create_view("chunks")
     connection.execute(
-        "create view source as select parse_filename(filename) as shard, passage_id, passage.page_id as page_id, "
+        "create view source as select parse_filename(filename) as shard, file_row_number as row, passage_id, "
+        "passage.page_id as page_id, "
         "passage.start as start, signature, bands from chunks"
     )
 

@@ -1,0 +1,122 @@
+"""What a run knows of its sources: size, time and edges from the start, the hash of the whole once it has been read.
+
+A run that is continued compares size, time and edges. Only where nothing but the time differs - the file was copied or
+touched, or changed in its middle - is a source read once more, to hold its hash against the one on record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flows.provenance import fingerprint_sources
+from flows.sources import find_sources
+from flows.stages import Workplace
+from pipeline.corpus.source_digests import SourceDigest, hash_source, list_files
+from pipeline.errors import SourceError
+from pipeline.storage.ledger_files import read_record
+from pipeline.storage.run_folder import RunFolder
+from schemas.ledger import SourceList, SourceRecord
+
+STAGE = "corpus"
+
+
+def list_source_records(run: RunFolder) -> tuple[SourceRecord, ...]:
+    """The sources on record, in order; none in a run that an earlier rampforge began. Raises StorageError."""
+    path = run.fetch(_locate(run))
+    return read_record(path, SourceList, run.location).sources if path.exists() else ()
+
+
+def look_at_sources(sources: Sequence[str]) -> tuple[SourceRecord, ...]:
+    """The sources as they are now, unread. Raises SourceError, StorageError."""
+    edges = fingerprint_sources(sources)
+    return tuple(
+        SourceRecord(name=name, edges=told, modified=_find_time(source))
+        for source, (name, told) in zip(sources, edges.items(), strict=True)
+    )
+
+
+def check_sources(place: Workplace) -> tuple[SourceRecord, ...]:
+    """The sources as they are now, with the hashes on record. Raises SourceError for one that has changed since."""
+    sources = find_sources(place)
+    known = {record.name: record for record in list_source_records(place.run)}
+    checked = []
+    for source, now in zip(sources, look_at_sources(sources), strict=True):
+        then = known.get(now.name)
+        if then is not None and then.edges == now.edges:
+            if then.modified != now.modified and (then.sha256 is None or then.sha256 != _hash(source, sources)):
+                raise _changed(place.run, source)
+            now = now.model_copy(update={"sha256": then.sha256})
+        checked.append(now)
+    return tuple(checked)
+
+
+def write_source_records(run: RunFolder, records: Sequence[SourceRecord]) -> None:
+    """Put the sources on record, unless just these are."""
+    if tuple(records) != list_source_records(run):
+        run.write_record(_locate(run), SourceList(sources=tuple(records)))
+
+
+def open_digest(source: str, sources: Sequence[str]) -> SourceDigest | None:
+    """What hashes a source while it is read; None for one that is no file or folder of this machine."""
+    path = Path(source)
+    return SourceDigest(path, _list_apart(sources)) if path.exists() else None
+
+
+def note_digest(run: RunFolder, number: int, source: str, sha256: str) -> None:
+    """Put the hash of a source that has been read to its end on record.
+
+    Raises SourceError when it was read before, in part or whole, and was another then.
+    """
+    records = list(list_source_records(run))
+    if records[number].sha256 not in (None, sha256):
+        raise _changed(run, source)
+    records[number] = records[number].model_copy(update={"sha256": sha256})
+    write_source_records(run, records)
+
+
+def compare_source(record: SourceRecord, source: str, sources: Sequence[str]) -> str:
+    """What differs between a source on record and the one of that name here, whose whole is read; empty if nothing.
+
+    `source`: its path on this machine; `sources`: all of the run, as `find_sources` gives them. Raises SourceError.
+    """
+    if record.sha256 is None:
+        (edges,) = fingerprint_sources([source]).values()
+        return "" if edges == record.edges else f"its size or edges differ: {record.edges}, now {edges}"
+    found = _hash(source, sources)
+    if found is None:
+        return "it is not there"
+    return "" if found == record.sha256 else f"its content differs: sha256 {record.sha256}, now {found}"
+
+
+def describe_sources(run: RunFolder) -> dict[str, str]:
+    """For run.json: what each source is known by."""
+    return {
+        record.name: f"{record.edges.partition(',')[0]}, sha256 {record.sha256}" if record.sha256 else record.edges
+        for record in list_source_records(run)
+    }
+
+
+def _locate(run: RunFolder) -> Path:
+    return run.ledger(STAGE) / "sources.json"
+
+
+def _list_apart(sources: Sequence[str]) -> list[Path]:
+    return [Path(source) for source in sources]
+
+
+def _hash(source: str, sources: Sequence[str]) -> str | None:
+    return hash_source(Path(source), _list_apart(sources)) if Path(source).exists() else None
+
+
+def _find_time(source: str) -> int | None:
+    path = Path(source)
+    files = list_files(path) if path.is_dir() else [path] if path.exists() else []
+    return max((file.stat().st_mtime_ns for file in files), default=None)
+
+
+def _changed(run: RunFolder, source: str) -> SourceError:
+    return SourceError(
+        f"{run.location}: the source {source} was changed after reading it had begun",
+        "put the file back as it was; or `--redo corpus` reads it anew, and `--name OTHER` starts a new run",
+    )
