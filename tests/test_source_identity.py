@@ -28,9 +28,10 @@ from pipeline.corpus.repeated_documents import separate_repeats
 from pipeline.corpus.source_digests import SourceDigest, hash_source
 from pipeline.corpus.sources import open_source
 from pipeline.errors import SourceError
+from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
-from pipeline.storage.shards import hash_file, read_rows
+from pipeline.storage.shards import read_rows
 from schemas.config import CorpusConfig
 from schemas.documents import Document, Redirect
 
