@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
-from itertools import islice
-from typing import TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -27,13 +25,18 @@ from flows.stage_table import CORPUS
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.corpus.repeated_documents import separate_repeats
 from pipeline.corpus.sources import open_source
+from pipeline.errors import SourceError
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shard_run import sum_funnel
+from pipeline.storage.shards import read_rows
 from pipeline.storage.stage_ledger import close_stage
-from schemas.ledger import StageManifest
-
-T = TypeVar("T")
+from schemas.funnel import Reject
+from schemas.ledger import ShardCommit, StageManifest
 
 PIECES_AHEAD = 2
 """Shards of raw pages read ahead for each worker."""
+PIECE_CHARS = 1 << 26
+"""Characters of raw pages after which a shard ends, however few pages these are: it is held in memory."""
 
 
 def run_corpus(sitting: Sitting) -> StageManifest:
@@ -49,6 +52,7 @@ def run_corpus(sitting: Sitting) -> StageManifest:
         sources = find_sources(sitting.place)
         for number in range(len(sources)):
             reports += read_source(sitting, number, sources, gauge)
+    refuse_nothing(run, [report.commit for report in reports])
     separate_repeats(run, CORPUS.name)
     manifest = close_stage(run, CORPUS.name, [report.commit.shard for report in reports])
     publish_stage(gauge.latest, manifest)
@@ -111,7 +115,32 @@ def name_pages(pages: Iterator[RawPage], name: str) -> Iterator[RawPage]:
     return (replace(page, source=name) for page in pages)
 
 
-def cut_pieces(pages: Iterator[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items; the last may be shorter."""
-    while piece := list(islice(pages, size)):
+def cut_pieces(pages: Iterator[RawPage], size: int) -> Iterator[list[RawPage]]:
+    """Lists of `size` pages, shorter where their text comes to `PIECE_CHARS`; the last may be shorter too."""
+    piece: list[RawPage] = []
+    chars = 0
+    for page in pages:
+        piece.append(page)
+        chars += len(page.text)
+        if len(piece) >= size or chars >= PIECE_CHARS:
+            yield piece
+            piece, chars = [], 0
+    if piece:
         yield piece
+
+
+def refuse_nothing(run: RunFolder, commits: Sequence[ShardCommit]) -> None:
+    """Raise SourceError where no page became a document, with the reasons and one page's own words."""
+    steps = sum_funnel(step for commit in commits for step in commit.funnel)
+    step = next((step for step in steps if step.unit == CORPUS.unit), None)
+    if step is None or step.passed:
+        return
+    reason, count = max(step.rejected.items(), key=lambda rejected: rejected[1])
+    rejects = (
+        row for commit in commits for row in read_rows(run.part(Reject.dataset, commit.shard, CORPUS.name), Reject)
+    )
+    detail = next(row.detail for row in rejects if row.reason == reason)
+    raise SourceError(
+        f"no page became a document: {reason}, {count:,} of {step.entered:,}, such as {detail}",
+        f"`rampforge inspect {run.location}` shows the rejects; mend the sources or corpus.*, then add --redo corpus",
+    )

@@ -20,7 +20,6 @@ ROW_DECIDING_PACKAGES = (
     "datasketch",
     "faiss-cpu",
     "jieba",
-    "mwxml",
     "pyarrow",
     "pydantic",
     "PyStemmer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.stages import Workplace
 from pipeline.assets.store import asset_revision, find_asset, resolve_model
 from pipeline.corpus.sources import expand_sources
-from pipeline.errors import AssetError, SourceError
+from pipeline.errors import AssetError
 from pipeline.storage.copies import copy_object, list_objects
 from schemas.locations import is_url
 
@@ -15,16 +15,15 @@ JIEBA = "jieba"
 
 
 def find_sources(place: Workplace) -> list[str]:
-    """Every file or dataset that pages are read from. Raises SourceError or AssetError for what is not there."""
+    """Every file or dataset that pages are read from.
+
+    Raises AssetError for what is not there, SourceError for that and for files of no known format.
+    """
+    corpus = place.config.corpus
+    resolved = tuple(_resolve_source(place, source) for source in corpus.sources)
     found: dict[str, None] = {}
-    for source in place.config.corpus.sources:
-        if is_url(source):
-            found |= dict.fromkeys(list_objects(source))
-        else:
-            corpus = place.config.corpus.model_copy(update={"sources": (_resolve_source(place, source),)})
-            found |= dict.fromkeys(expand_sources(corpus))
-    if not found:
-        raise SourceError("there is nothing to read", "name files or folders in corpus.sources")
+    for source in expand_sources(corpus.model_copy(update={"sources": resolved})):
+        found |= dict.fromkeys(list_objects(source) if is_url(source) else [source])
     return list(found)
 
 

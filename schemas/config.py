@@ -41,15 +41,17 @@ class CorpusConfig(Frozen):
     sources: tuple[str, ...] = ()
     """Files, folders, globs, `asset:NAME`, `hf:DATASET[/CONFIG]`, or URLs such as `s3://BUCKET/DUMP.xml.bz2`."""
     format: SourceFormat = SourceFormat.AUTO
-    """How the sources are written; `auto` looks at names and first bytes."""
+    """How the sources are written; `auto` looks at first bytes and names. `folder` is page files, in folders or named
+    one by one: `.txt` and `.md` hold the text of the page that their name is the title of, `.json` an object."""
     lang: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[a-z]+)?$")
     """Language code of the wiki."""
     simplify_chinese: bool = False
     """Fold traditional Chinese characters to simplified ones (lang zh only)."""
     pages_per_shard: int = Field(default=1000, ge=1)
     """Pages read for one shard of documents."""
-    min_chars: int = Field(default=200, ge=0)
-    """A page with less text than this is rejected as `too_short`."""
+    min_chars: int | None = Field(default=None, ge=0)
+    """A page with less text than this is rejected as `too_short`. Null: 200 for pages of MediaWiki and CirrusSearch
+    dumps; rows (jsonl, Parquet, `hf:`) and page files are kept unless empty, for each may be a passage."""
     max_page_chars: int = Field(default=4_000_000, ge=1000)
     """A page with more markup than this is rejected as `page_too_large`."""
 

@@ -196,7 +196,7 @@ def test_parquet(tmp_path: Path) -> None:
     table = pa.table({"id": ["1", "2"], "url": ["", ""], "title": ["A", "B"], "text": ["x", None]})
     pq.write_table(table, tmp_path / "a.parquet")
     first, second = read(tmp_path / "a.parquet")
-    assert first == RawPage("a.parquet", 0, "A", "x", PLAIN, page_id=1)
+    assert first == RawPage("a.parquet", 0, "A", "x", PLAIN, page_id=1, whole=False)
     assert second.error
     pq.write_table(table.drop_columns(["text"]), tmp_path / "b.parquet")
     with pytest.raises(SourceError, match="no columns title and text"):

@@ -1,7 +1,8 @@
 """Compressed files as streams of bytes and of text.
 
-Promises: memory does not grow with the file; compression is told by the first bytes, not by the name; whatever was
-readable before the point of damage is handed out before the damage is reported as a `SourceError`.
+Promises: memory does not grow with the file, nor with what a small file unpacks to; compression is told by the first
+bytes, not by the name; whatever was readable before the point of damage is handed out before the damage is reported as
+a `SourceError`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import lzma
 import re
 import zlib
 from collections.abc import Iterator
@@ -21,8 +23,13 @@ from pipeline.corpus.raw_pages import BROKEN
 from pipeline.errors import SourceError
 
 CHUNK_BYTES = 1 << 18
-MAGIC = {b"BZh": "bz2", b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
+ZSTD_STEP = 1 << 10
+"""Compressed bytes given to zstandard at a time: what comes out has no bound, and may be 32,768 times as much."""
+XZ_MEMORY = 1 << 28
+"""What an xz file may ask for: `xz -9` takes 65 MiB."""
+MAGIC = re.compile(rb"(?P<bz2>BZh)|(?P<gz>\x1f\x8b)|(?P<zst>\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)|(?P<xz>\xfd7zX)")
 FETCH_AGAIN = "fetch the file again, then `rampforge resume` or start the run anew"
+DAMAGE = (OSError, zlib.error, zstandard.ZstdError, lzma.LZMAError, EOFError)
 
 # What neither XML nor a Parquet text column can hold: control characters, lone surrogates (bytes that are no UTF-8
 # are decoded to these), noncharacters.
@@ -30,46 +37,79 @@ NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, decompressed, in order.
+    """The bytes of a file, decompressed, in order, in pieces of bounded size.
 
     Raises SourceError when the file is missing, unreadable, truncated or damaged.
     """
     try:
         with path.open("rb") as file:
             kind = _compression(file)
-            if kind == "zst":
-                yield from _unzstd(file)
+            if kind in ("zst", "xz"):
+                yield from _gather(_unzstd(file) if kind == "zst" else _unxz(file))
             else:
                 # read1 hands out what one step gives; read would lose it when the next step fails.
                 stream = bz2.BZ2File(file) if kind == "bz2" else gzip.GzipFile(fileobj=file) if kind == "gz" else file
                 while chunk := stream.read1(CHUNK_BYTES):
                     yield chunk
     except EOFError:
-        raise SourceError(f"{path.name} is truncated", FETCH_AGAIN) from None
+        raise SourceError(f"{path} is truncated", FETCH_AGAIN) from None
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist", "check corpus.sources") from None
-    except (OSError, zlib.error, zstandard.ZstdError) as error:
-        raise SourceError(f"{path.name} cannot be read: {error}", FETCH_AGAIN) from None
+    except DAMAGE as error:
+        raise SourceError(f"{path} cannot be read: {error}", FETCH_AGAIN) from None
 
 
 def _compression(file: BinaryIO) -> str:
-    head = file.read(4)
+    found = MAGIC.match(file.read(4))
     file.seek(0)
-    return next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), "")
+    return found.lastgroup or "" if found else ""
 
 
 def _unzstd(file: BinaryIO) -> Iterator[bytes]:
     """Decompress frame after frame; unlike zstandard's own reader, notice a frame that never ends."""
     frame = None
-    while data := file.read(CHUNK_BYTES):
+    while data := file.read(ZSTD_STEP):
         while data:
             frame = frame or zstandard.ZstdDecompressor().decompressobj()
-            if chunk := frame.decompress(data):
-                yield chunk
+            yield frame.decompress(data)
             data = frame.unused_data if frame.eof else b""
             frame = None if frame.eof else frame
     if frame is not None:
         raise EOFError
+
+
+def _unxz(file: BinaryIO) -> Iterator[bytes]:
+    """Decompress stream after stream, with a bound on memory that `lzma.LZMAFile` has no argument for."""
+    stream = None
+    while data := file.read(CHUNK_BYTES):
+        while True:
+            if stream is None:
+                data = data.lstrip(b"\x00")  # what pads one stream from the next
+                stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY) if data else None
+            if stream is None or (not data and stream.needs_input):
+                break
+            yield stream.decompress(data, CHUNK_BYTES)
+            data = stream.unused_data if stream.eof else b""
+            stream = None if stream.eof else stream
+    if stream is not None:
+        raise EOFError
+
+
+def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Small pieces joined; what has come before damage goes out before it."""
+    held = bytearray()
+    try:
+        for piece in pieces:
+            held += piece
+            if len(held) >= CHUNK_BYTES:
+                yield bytes(held)
+                held.clear()
+    except DAMAGE:
+        if held:
+            yield bytes(held)
+        raise
+    if held:
+        yield bytes(held)
 
 
 def read_head(path: Path, size: int = 4096) -> bytes:
@@ -95,6 +135,16 @@ def detect_encoding(head: bytes) -> str:
     return "utf-16-be" if head[:1] == b"\x00" and head[1:2] else "utf-8-sig"
 
 
+def decode_head(head: bytes) -> str:
+    """The text that the first bytes of a file hold; what is cut off or no text is left out."""
+    return head.decode(detect_encoding(head), "ignore")
+
+
+def decode_text(data: bytes) -> str:
+    """Bytes as text, in UTF-8; `BROKEN` stands where they are none."""
+    return NOT_TEXT.sub(BROKEN, data.decode("utf-8-sig", "surrogateescape"))
+
+
 class TextStream:
     """The text of a file, read like an open text file; `BROKEN` stands where bytes are no text."""
 
@@ -114,14 +164,37 @@ class TextStream:
                 return text
         return self._decode(b"", final=True) if self._decoder is not None else ""
 
-    def lines(self) -> Iterator[str]:
-        """Lines, without their ends."""
-        rest = ""
-        while piece := self.read():
-            *lines, rest = (rest + piece).split("\n")
-            yield from lines
-        if rest:
-            yield rest
+    def pieces(self) -> Iterator[str]:
+        """All of the text, in pieces of bounded size."""
+        return iter(self.read, "")
+
+    def start(self, limit: int) -> str:
+        """The first `limit` characters; what follows is read and dropped, so that damage there is noticed."""
+        held, size = [], 0
+        for piece in self.pieces():
+            if size < limit:
+                held.append(piece[: limit - size])
+            size += len(piece)
+        return "".join(held)
+
+    def lines(self, limit: int) -> Iterator[str | None]:
+        """Lines, without their ends; None for a line of more than `limit` characters, which is never held whole."""
+        held: list[str] = []
+        size = 0
+        for piece in self.pieces():
+            first, *others = piece.split("\n")
+            size += len(first)
+            if size <= limit:
+                held.append(first)
+            else:
+                held.clear()
+            if others:
+                yield "".join(held) if size <= limit else None
+                *whole, last = others
+                yield from (line if len(line) <= limit else None for line in whole)
+                held, size = [last], len(last)
+        if size:
+            yield "".join(held) if size <= limit else None
 
     def _decode(self, chunk: bytes, final: bool = False) -> str:
         if self._decoder is None:

@@ -19,6 +19,8 @@ from schemas.record import Record, content_id
 
 STAGE = "corpus"
 UNIT = "page"
+STUB_CHARS = 200
+"""A page of a wiki with less text is a stub that holds nothing to ask for."""
 
 
 class DocumentStage:
@@ -61,7 +63,7 @@ def _make_document(page: RawPage, config: CorpusConfig) -> tuple[Document | None
         )
     except Exception as error:  # whatever one page does to the parser, the others go on
         return None, "parse_failed", f"{title}: {type(error).__name__}: {error}"
-    if len(clean.text) < config.min_chars or not title:
+    if len(clean.text) < _least_chars(page, config) or not title:
         return None, "too_short", f"{title}: {len(clean.text)} characters"
     text = _fold(clean.text, config)
     page_id = page.page_id if page.page_id is not None else int(content_id(config.lang, title)[:15], 16)
@@ -80,6 +82,12 @@ def _make_document(page: RawPage, config: CorpusConfig) -> tuple[Document | None
         links=links,
     )
     return document, "", ""
+
+
+def _least_chars(page: RawPage, config: CorpusConfig) -> int:
+    if config.min_chars is not None:
+        return config.min_chars
+    return STUB_CHARS if page.whole else 1
 
 
 def _clean_plain(text: str) -> CleanPage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pipeline.corpus.links import normalise_title
-from pipeline.corpus.raw_pages import BROKEN, PLAIN, WIKITEXT, RawPage
+from pipeline.corpus.raw_pages import BROKEN, BROKEN_TEXT, PLAIN, TOO_LARGE, WIKITEXT, RawPage
 from schemas.config import CorpusConfig
 
 REDIRECT = re.compile(
@@ -43,15 +43,15 @@ def find_redirect(page: RawPage) -> str:
 def reject_page(page: RawPage, config: CorpusConfig) -> tuple[str, str]:
     """Why a page is no article to clean, as a reason and a detail; two empty strings when it is one."""
     if page.error:
-        return "broken_text", page.error
+        return page.fault, page.error
     if BROKEN in page.text or BROKEN in page.title:
-        return "broken_text", f"{page.title}: bytes or characters that are no text"
+        return BROKEN_TEXT, f"{page.title}: bytes or characters that are no text"
     if page.namespace != 0 or page.model not in (WIKITEXT, PLAIN):
         return "not_article", f"{page.title}: namespace {page.namespace}, {page.model}"
     if target := find_redirect(page):
         return "redirect", f"{page.title} -> {target}"
     if len(page.text) > config.max_page_chars:
-        return "page_too_large", f"{page.title}: {len(page.text)} characters"
+        return TOO_LARGE, f"{page.title}: more than {config.max_page_chars} characters"
     if LIST_TITLE.search(page.title):
         return "list_page", page.title
     if _is_disambiguation(page):

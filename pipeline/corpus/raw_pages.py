@@ -10,6 +10,9 @@ WIKITEXT = "wikitext"
 PLAIN = "plain"
 """Value of `RawPage.model` for text that its source has already cleaned."""
 
+BROKEN_TEXT, TOO_LARGE, UNKNOWN_FORMAT = "broken_text", "page_too_large", "unknown_format"
+"""Values of `RawPage.fault`: reason codes of rejects."""
+
 BROKEN = "\ufdd0"
 """Stands where the source held bytes that are no text; Unicode keeps this character free of any other use."""
 
@@ -25,7 +28,8 @@ class RawPage:
     title: str
     """The page's title as the source writes it."""
     text: str
-    """Markup or plain text, as `model` says."""
+    """Markup or plain text, as `model` says. Of a page that is too large (`corpus.max_page_chars`) the start alone, one
+    character longer than is allowed."""
     model: str = WIKITEXT
     """`WIKITEXT`, `PLAIN`, or another content model of MediaWiki (a page of code or data)."""
     page_id: int | None = None
@@ -40,6 +44,11 @@ class RawPage:
     """Titles that redirect to this page, where the source lists them."""
     error: str = ""
     """What went wrong with this page alone while it was read; such a page has no text."""
+
+    fault: str = BROKEN_TEXT
+    """Why a page with an `error` is rejected."""
+    whole: bool = True
+    """A page of a wiki; False for what may be one passage of a page: a row, or a file of the user's own."""
 
     @property
     def key(self) -> str:

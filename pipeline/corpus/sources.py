@@ -9,20 +9,15 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.corpus.byte_streams import detect_encoding, read_head
+from pipeline.corpus.formats import FORMS, detect_format, page_suffix, recognise
 from pipeline.corpus.mediawiki import read_mediawiki
-from pipeline.corpus.plain_sources import (
-    PAGE_SUFFIXES,
-    read_cirrus,
-    read_folder,
-    read_hub,
-    read_jsonl,
-    read_parquet,
-)
+from pipeline.corpus.page_files import PAGE_SUFFIXES, read_page_files, visible_files
+from pipeline.corpus.plain_sources import read_cirrus, read_hub, read_jsonl, read_parquet
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.corpus.source_digests import SourceDigest
 from pipeline.errors import SourceError
 from schemas.config import CorpusConfig, SourceFormat
+from schemas.locations import is_url
 
 HUB = "hf:"
 READERS = {
@@ -30,20 +25,25 @@ READERS = {
     SourceFormat.CIRRUS: read_cirrus,
     SourceFormat.TABLE: read_parquet,
     SourceFormat.JSONL: read_jsonl,
-    SourceFormat.FOLDER: read_folder,
 }
 
 
 def expand_sources(config: CorpusConfig) -> list[str]:
-    """Each file, folder of pages or data set named by `config.sources`, in order, none twice.
+    """Each file, folder of page files, data set or URL named by `config.sources`, in order, none twice.
 
-    A glob stands for what it matches, sorted; a folder for its files, unless these are pages themselves.
-    Raises SourceError when a source names nothing.
+    A glob stands for what it matches, sorted; a folder for its files, and for itself where any of these are page files
+    or of no known format. Raises SourceError for all sources that name nothing or are of no known format.
     """
     found: dict[str, None] = {}
+    faults: list[SourceError] = []
     for source in config.sources:
-        for path in [source] if source.startswith(HUB) else _expand(source, config.format):
-            found[path] = None
+        try:
+            elsewhere = source.startswith(HUB) or is_url(source)
+            found |= dict.fromkeys([source] if elsewhere else _expand(source, config.format))
+        except SourceError as error:
+            faults.append(error)
+    if faults:
+        raise SourceError("; ".join(fault.what for fault in faults), faults[0].fix)
     if not found:
         raise SourceError("there is nothing to read", "name files or folders in corpus.sources")
     return list(found)
@@ -55,42 +55,42 @@ def _expand(source: str, format_: SourceFormat) -> list[str]:
         raise SourceError(f"{source} does not exist", "check corpus.sources")
     expanded: list[Path] = []
     for path in paths:
-        if path.is_dir() and format_ in (SourceFormat.AUTO, SourceFormat.FOLDER) and _holds_pages(path):
-            expanded.append(path)
-        elif path.is_dir():
-            expanded += sorted(
-                file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "_"))
-            )
+        if path.is_dir():
+            expanded += _expand_folder(path, format_)
         else:
+            check_format(path, format_)
             expanded.append(path)
+    if not expanded:
+        raise SourceError(f"{source} holds no files", "check corpus.sources")
     return [str(path) for path in expanded]
 
 
-def _holds_pages(folder: Path) -> bool:
-    files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_"))]
-    return bool(files) and all(file.suffix in PAGE_SUFFIXES for file in files)
+def _expand_folder(folder: Path, format_: SourceFormat) -> list[Path]:
+    files = visible_files(folder)
+    if not files:
+        inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+        return [path for part in inner for path in _expand_folder(part, format_)]
+    if format_ is SourceFormat.FOLDER:
+        return [folder]
+    if format_ is not SourceFormat.AUTO:
+        return files
+    formats = {file: recognise(file) for file in files}
+    if not any(formats.values()):
+        names = ", ".join(file.name for file in files[:3])
+        raise SourceError(f"{folder} holds no file of a known format ({names})", f"known are {FORMS}")
+    data = [file for file, found in formats.items() if found not in (None, SourceFormat.FOLDER)]
+    return data if len(data) == len(files) else [folder, *data]
 
 
-def detect_format(path: Path) -> SourceFormat:
-    """How a source is written, by its first bytes.
-
-    Raises SourceError when they fit no known format.
-    """
-    if path.is_dir():
-        return SourceFormat.FOLDER
-    head = read_head(path)
-    if head.startswith(b"PAR1"):
-        return SourceFormat.TABLE
-    start = head.decode(detect_encoding(head), "ignore").lstrip()
-    if start.startswith("<"):
-        return SourceFormat.MEDIAWIKI
-    if start.startswith("{"):
-        first = start.split("\n", 1)[0].replace(" ", "")
-        cirrus = first.startswith('{"index":') or "cirrussearch" in path.name
-        return SourceFormat.CIRRUS if cirrus else SourceFormat.JSONL
-    if not start:
-        raise SourceError(f"{path.name} is empty", "check corpus.sources")
-    raise SourceError(f"{path.name} is of no known format", "set corpus.format, or check corpus.sources")
+def check_format(path: Path, format_: SourceFormat) -> SourceFormat:
+    """The format that a file is read by. Raises SourceError where it is of no known one, or no page file."""
+    if format_ is SourceFormat.AUTO:
+        return detect_format(path)
+    if format_ is SourceFormat.FOLDER and path.is_file() and page_suffix(path) not in PAGE_SUFFIXES:
+        raise SourceError(
+            f"{path} is no page file: these end in {', '.join(PAGE_SUFFIXES)}", "leave corpus.format at auto"
+        )
+    return format_
 
 
 def open_source(source: str, config: CorpusConfig, digest: SourceDigest | None = None) -> Iterator[RawPage]:
@@ -99,7 +99,9 @@ def open_source(source: str, config: CorpusConfig, digest: SourceDigest | None =
     Raises SourceError, at once or at the point of damage.
     """
     if source.startswith(HUB):
-        return read_hub(source)
+        return read_hub(source, config.max_page_chars)
     path = digest.path if digest else Path(source)
-    format_ = detect_format(path) if config.format is SourceFormat.AUTO else config.format
-    return READERS[format_](path)
+    format_ = check_format(path, config.format)
+    if format_ is SourceFormat.FOLDER:
+        return read_page_files(path, config.format, config.max_page_chars)
+    return READERS[format_](path, config.max_page_chars)

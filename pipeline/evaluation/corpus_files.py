@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.corpus.rows import find_title_and_text
 from pipeline.evaluation.benchmark_files import BrokenRow, read_rows
 from schemas.funnel import Reject
 from schemas.passages import Passage
 from schemas.record import content_id
 
 STAGE = "corpus-file"
-ID_NAMES, TEXT_NAMES = ("id", "passage_id", "_id", "docid"), ("text", "contents", "passage")
+ID_NAMES = ("id", "passage_id", "_id", "docid")
 
 
 def read_passages(path: Path, lang: str) -> Iterator[Passage | Reject]:
     """The passages of a file of objects with `id`, `title` and `text`. Raises SourceError.
 
-    Search-R1's corpora have `contents` instead, whose first line is the title in quotes.
+    `rows` says under which other names title and text may come.
     """
     seen: set[str] = set()
     for number, row in enumerate(read_rows(path)):
@@ -29,11 +30,8 @@ def read_passages(path: Path, lang: str) -> Iterator[Passage | Reject]:
             yield _reject(row.place, "not_readable", row.detail)
             continue
         fields = {name: str(value) for name, value in row.fields.items() if isinstance(value, str | int)}
-        text = next((fields[name] for name in TEXT_NAMES if fields.get(name, "").strip()), "")
-        title = fields.get("title", "")
-        if not title and "contents" in fields:
-            first, _, rest = text.partition("\n")
-            title, text = (first.strip('" '), rest) if rest.strip() else ("", text)
+        title, found = find_title_and_text(fields)
+        text = found or ""
         passage_id = next((fields[name] for name in ID_NAMES if fields.get(name)), "") or content_id(title, text)
         if not text.strip():
             yield _reject(row.place, "no_text", f"fields: {', '.join(map(str, row.fields))}")

@@ -1,0 +1,51 @@
+"""Files that hold one page each, in a folder or named one by one.
+
+`TITLE.txt` and `TITLE.md` hold the page's text; a `.json` file holds an object in one of the layouts of `rows`.
+Promises: memory stays flat, whatever a file holds; a file that is no page is a page with an `error`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.corpus.byte_streams import TextStream
+from pipeline.corpus.formats import OBJECT_SUFFIX, TEXT_SUFFIXES, recognise, split_name
+from pipeline.corpus.plain_sources import line_limit, require_pages
+from pipeline.corpus.raw_pages import PLAIN, UNKNOWN_FORMAT, RawPage
+from pipeline.corpus.rows import broken_page, make_page, parse_row
+from schemas.config import SourceFormat
+
+PAGE_SUFFIXES = (*TEXT_SUFFIXES, OBJECT_SUFFIX)
+
+
+def read_page_files(path: Path, format_: SourceFormat, limit: int) -> Iterator[RawPage]:
+    """The page of a file, or those of the files of a folder in order of their names.
+
+    Under `AUTO` a folder's files of another known format are left out: they are sources of their own.
+    """
+    ordinal = 0
+    for file in visible_files(path) if path.is_dir() else [path]:
+        found = recognise(file) if format_ is SourceFormat.AUTO else format_
+        if found in (None, SourceFormat.FOLDER):
+            yield _read_page(file, found, path.name, ordinal, limit)
+            ordinal += 1
+    require_pages(path, ordinal)
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder, in order of their names, without hidden ones and marks such as `_SUCCESS`."""
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
+
+
+def _read_page(file: Path, found: SourceFormat | None, source: str, ordinal: int, limit: int) -> RawPage:
+    name, suffix = split_name(file)
+    if found is None or suffix not in PAGE_SUFFIXES:
+        return broken_page(source, ordinal, f"{file.name} is of no known format", fault=UNKNOWN_FORMAT)
+    if suffix in TEXT_SUFFIXES:
+        text = TextStream(file).start(limit + 1)
+        return RawPage(source, ordinal, name.replace("_", " "), text, model=PLAIN, whole=False)
+    text = TextStream(file).start(line_limit(limit) + 1)
+    page = make_page(parse_row(text if len(text) <= line_limit(limit) else None), source, ordinal, limit)
+    return replace(page, error=f"{file.name}: {page.error}") if page.error else page
