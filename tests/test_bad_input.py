@@ -115,4 +115,23 @@ def test_a_dump_without_articles_ends_with_an_empty_corpus_and_a_reason(
     dump = tmp_path / "short.xml.bz2"
     dump.write_bytes(bz2.compress((HEAD + page + "</mediawiki>").encode()))
     output = run_on(prefect_server, dump, tmp_path / "out")
-    assert "no passage to index" in output
+    assert "no page became a document" in output
+    assert "too_short, 1 of 1" in output
+
+
+def test_rows_of_no_known_layout_fail_with_their_keys(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"doc": 1, "body": "Some text."}\n' * 5)
+    assert "broken_text, 5 of 5, such as no title and text; keys seen: body, doc" in run_on(
+        prefect_server, rows, tmp_path / "out"
+    )
+
+
+def test_a_source_of_no_known_format_is_named_before_any_page(
+    prefect_server: Mapping[str, str], tmp_path: Path
+) -> None:
+    dump = write_dump(tmp_path / "dump.xml.bz2", towns=5)
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
+    output = run_on(prefect_server, dump, tmp_path / "out", str(tmp_path / "a.pdf"))
+    assert "a.pdf is of no known format" in output
+    assert not list((tmp_path / "out").rglob("*.parquet"))

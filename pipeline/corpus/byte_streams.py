@@ -23,7 +23,7 @@ from pipeline.corpus.raw_pages import BROKEN
 from pipeline.errors import SourceError
 
 CHUNK_BYTES = 1 << 18
-ZSTD_STEP = 1 << 10
+ZSTD_STEP = 1 << 9
 """Compressed bytes given to zstandard at a time: what comes out has no bound, and may be 32,768 times as much."""
 XZ_MEMORY = 1 << 28
 """What an xz file may ask for: `xz -9` takes 65 MiB."""
@@ -96,14 +96,14 @@ def _unxz(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Small pieces joined; what has come before damage goes out before it."""
+    """The same bytes in pieces of one size; what has come before damage goes out before it."""
     held = bytearray()
     try:
         for piece in pieces:
             held += piece
-            if len(held) >= CHUNK_BYTES:
-                yield bytes(held)
-                held.clear()
+            while len(held) >= CHUNK_BYTES:
+                yield bytes(held[:CHUNK_BYTES])
+                del held[:CHUNK_BYTES]
     except DAMAGE:
         if held:
             yield bytes(held)

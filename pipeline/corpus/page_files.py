@@ -42,7 +42,7 @@ def visible_files(folder: Path) -> list[Path]:
 def _read_page(file: Path, found: SourceFormat | None, source: str, ordinal: int, limit: int) -> RawPage:
     name, suffix = split_name(file)
     if found is None or suffix not in PAGE_SUFFIXES:
-        return broken_page(source, ordinal, f"{file.name} is of no known format", fault=UNKNOWN_FORMAT)
+        return broken_page(source, ordinal, f"{file.name} is of no known format", UNKNOWN_FORMAT)
     if suffix in TEXT_SUFFIXES:
         text = TextStream(file).start(limit + 1)
         return RawPage(source, ordinal, name.replace("_", " "), text, model=PLAIN, whole=False)

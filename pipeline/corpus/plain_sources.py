@@ -79,7 +79,8 @@ def read_parquet(path: Path, limit: int) -> Iterator[RawPage]:
                     yield make_page(row, path.name, ordinal, limit)
                     ordinal += 1
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise SourceError(f"{path} is no readable Parquet file: {error} (after {ordinal} rows)", FETCH_AGAIN) from None
+        what = f"{path} is no readable Parquet file: {' '.join(str(error).split())} (after {ordinal} rows)"
+        raise SourceError(what, FETCH_AGAIN) from None
     require_pages(path, ordinal)
 
 
@@ -92,13 +93,12 @@ def _read_batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.Reco
         yield from table.iter_batches(max(1, min(rows, BATCH_ROWS)), row_groups=[number], columns=columns)
 
 
-def _list_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+def _list_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     try:
-        return batch.to_pylist()
-    except UnicodeDecodeError:
-        names, arrays = batch.schema.names, batch.columns
-        plain = [array.cast(pa.large_binary()) if pa.types.is_string(array.type) else array for array in arrays]
-        return pa.RecordBatch.from_arrays(plain, names).to_pylist()
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:  # before the first row
+        arrays = [array.cast(pa.binary()) if pa.types.is_string(array.type) else array for array in batch.columns]
+        yield from pa.RecordBatch.from_arrays(arrays, batch.schema.names).to_pylist()
 
 
 def read_hub(source: str, limit: int) -> Iterator[RawPage]:

@@ -54,7 +54,7 @@ def parse_row(line: str | None) -> Any:
 def make_page(row: Any, source: str, ordinal: int, limit: int) -> RawPage:
     """The page of a row, its text cut off one character after `limit`."""
     if isinstance(row, Unreadable):
-        return broken_page(source, ordinal, row.error, fault=row.fault)
+        return broken_page(source, ordinal, row.error, row.fault)
     if not isinstance(row, dict):
         return broken_page(source, ordinal, f"not an object but {type(row).__name__}")
     title, text = find_title_and_text(row)
@@ -80,9 +80,9 @@ def _find_version(row: dict[str, Any]) -> int | None:
     return find_number(version, ("identifier",)) if isinstance(version, dict) else None
 
 
-def broken_page(source: str, ordinal: int, error: str, **fields: str) -> RawPage:
+def broken_page(source: str, ordinal: int, error: str, fault: str = BROKEN_TEXT) -> RawPage:
     """A page that could not be read."""
-    return RawPage(source, ordinal, title="", text="", model=PLAIN, error=error, whole=False, **fields)
+    return RawPage(source, ordinal, title="", text="", model=PLAIN, error=error, fault=fault, whole=False)
 
 
 def find_title_and_text(row: dict[str, Any]) -> tuple[str, str | None]:
