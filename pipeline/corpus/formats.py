@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from pipeline.corpus.byte_streams import TextStream, decode_head, read_head
-from pipeline.errors import SourceError
 from schemas.config import SourceFormat
 
 TEXT_SUFFIXES, OBJECT_SUFFIX = (".txt", ".md"), ".json"
@@ -23,30 +22,12 @@ ENDS_INSIDE = ("{", "[", ",")
 LONGEST_LINE = 1 << 26
 
 
-def detect_format(path: Path) -> SourceFormat:
-    """How a file is written; a folder, which holds page files, is `FOLDER`.
-
-    Raises SourceError when it is of no known format, or cannot be read.
-    """
-    if path.is_dir():
-        return SourceFormat.FOLDER
-    found = recognise(path)
-    if found is not None:
-        return found
-    head = _read_start(path)
-    if head.startswith("<"):
-        raise SourceError(f"{path} is XML, but no MediaWiki dump", "check corpus.sources and corpus.format")
-    if not head:
-        raise SourceError(f"{path} is empty", "check corpus.sources")
-    raise SourceError(f"{path} is of no known format", f"known are {FORMS}")
-
-
 def recognise(path: Path) -> SourceFormat | None:
     """How a file is written; None where that is unknown. `FOLDER` stands for a page file.
 
     Raises SourceError when it cannot be read.
     """
-    start = _read_start(path)
+    start = read_start(path)
     is_text = page_suffix(path) in TEXT_SUFFIXES
     if start.startswith("PAR1"):
         return SourceFormat.TABLE
@@ -87,5 +68,6 @@ def _holds_one_object(path: Path) -> bool:
     return next(lines, "") == ""
 
 
-def _read_start(path: Path) -> str:
+def read_start(path: Path) -> str:
+    """The first text of a file, without white space before it. Raises SourceError when it cannot be read."""
     return decode_head(read_head(path)).lstrip()

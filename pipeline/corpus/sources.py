@@ -9,7 +9,7 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.corpus.formats import FORMS, detect_format, page_suffix, recognise
+from pipeline.corpus.formats import FORMS, page_suffix, read_start, recognise
 from pipeline.corpus.mediawiki import read_mediawiki
 from pipeline.corpus.page_files import PAGE_SUFFIXES, read_page_files, visible_files
 from pipeline.corpus.plain_sources import read_cirrus, read_hub, read_jsonl, read_parquet
@@ -80,6 +80,24 @@ def _expand_folder(folder: Path, format_: SourceFormat) -> list[Path]:
         raise SourceError(f"{folder} holds no file of a known format ({names})", f"known are {FORMS}")
     data = [file for file, found in formats.items() if found not in (None, SourceFormat.FOLDER)]
     return data if len(data) == len(files) else [folder, *data]
+
+
+def detect_format(path: Path) -> SourceFormat:
+    """How a source is written, by its first bytes and its name; a folder, which holds page files, is `FOLDER`.
+
+    Raises SourceError when it is of no known format, or cannot be read.
+    """
+    if path.is_dir():
+        return SourceFormat.FOLDER
+    found = recognise(path)
+    if found is not None:
+        return found
+    head = read_start(path)
+    if head.startswith("<"):
+        raise SourceError(f"{path} is XML, but no MediaWiki dump", "check corpus.sources and corpus.format")
+    if not head:
+        raise SourceError(f"{path} is empty", "check corpus.sources")
+    raise SourceError(f"{path} is of no known format", f"known are {FORMS}")
 
 
 def check_format(path: Path, format_: SourceFormat) -> SourceFormat:
