@@ -36,6 +36,7 @@ from flows.review_cli import review_app
 from flows.rewards_cli import rewards_app
 from flows.search_cli import search_app
 from flows.train_cli import train_app
+from flows.verify_cli import verify
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.remote_run import join_location, open_run
 from schemas.config import RunConfig
@@ -71,6 +72,7 @@ app.command("show-mask")(show_mask)
 app.command("inspect")(inspect)
 app.command("gc")(collect_garbage)
 app.command("migrate")(migrate)
+app.command("verify")(verify)
 app.command("eval")(evaluate_benchmark)
 console = Console(stderr=True)
 

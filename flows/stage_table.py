@@ -165,6 +165,7 @@ _INDEX = StageSpec(
     packages=packages.index_packages,
     inputs=Passage,
     prepare=openers.build_index,
+    made=lambda run: tuple(sorted(run.index.glob("[!.]*/about.json"))),
     facts=index_facts,
     enabled=needs_index,
 )

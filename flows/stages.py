@@ -68,7 +68,7 @@ class StageSpec:
     prepare: Callable[[Workplace], None] | None = None
     """Work that must be done once, over all shards of `upstream`, before any shard."""
     made: Callable[[RunFolder], tuple[Path, ...]] = _nothing_more
-    """The files that `prepare` leaves, besides an index."""
+    """The files that `prepare` leaves; of an index, those that describe its parts."""
     facts: Callable[[Workplace], Mapping[str, str]] = _no_facts
     """What else decides its rows: fingerprints of files, models and indexes."""
     enabled: Callable[[RunConfig], bool] = _always

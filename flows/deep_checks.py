@@ -1,0 +1,44 @@
+"""What `rampforge verify --deep` compares besides checksums: rows, assets and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flows.assets_cli import cache_folder
+from flows.sources import ASSET
+from flows.stage_table import list_models
+from pipeline.assets.catalogue import find_entry
+from pipeline.assets.checking import UNKNOWN, find_damage
+from pipeline.storage.rows_verifying import verify_rows
+from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
+from schemas.verification import Fault, Finding, Part, Verification
+
+LEDGER = (Part.COMMIT, Part.MANIFEST, Part.START, Part.RECORD)
+
+
+def list_deep_findings(run: RunFolder, found: Verification) -> list[Finding]:
+    """What is wrong with the rows, assets and sources of a run whose files have been compared."""
+    broken = {finding.part for finding in found.findings if not finding.harmless}
+    findings: list[Finding] = [] if broken & set(LEDGER) else list(verify_rows(run, list_models()))
+    if Part.RECORD in broken:
+        return findings
+    config = RunConfig.model_validate(run.record().config)
+    return [*findings, *check_assets(config)]
+
+
+def check_assets(config: RunConfig) -> Iterator[Finding]:
+    """The assets that a configuration names and that are not as they were fetched."""
+    sources = [source.removeprefix(ASSET) for source in config.corpus.sources if source.startswith(ASSET)]
+    models = [config.masking.ner, config.masking.scorer, config.search.dense.encoder, config.search.hybrid.reranker]
+    for name in dict.fromkeys([*sources, *(model for model in models if model)]):
+        entry = find_entry(name)
+        if entry is None or not (cache_folder() / name).exists():
+            continue
+        damage = find_damage(name, cache_folder())
+        if damage is None:
+            yield Finding(file=name, fault=Fault.UNRECORDED, what=UNKNOWN, part=Part.ASSET)
+        elif damage:
+            folder = cache_folder() / name
+            fix = f"remove {folder}, then `rampforge assets get {name}`"
+            yield Finding(file=name, fault=Fault.DAMAGED, what=damage, part=Part.ASSET, fix=fix)

@@ -1,0 +1,61 @@
+"""Mends a run that `rampforge verify` found damaged: discards what is damaged, and makes it again as `resume` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from flows.assets_cli import cache_folder
+from flows.job import start_job
+from flows.recalled_config import recall_config
+from flows.stage_table import STAGES
+from pipeline.errors import StorageError
+from pipeline.storage.repairing import repair_run
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.stage_ledger import digest_manifest, discard_stage
+from schemas.verification import Verification
+
+
+def repair_and_resume(run: RunFolder, found: Verification, owner: str) -> Iterator[str]:
+    """Make a run whole again; what is done, a line each. Only stages that had been begun are brought to their end.
+
+    Where a stage comes out otherwise than before, those that were made from it are made again too. Raises
+    RampforgeError.
+    """
+    begun = _list_begun(run, found)
+    with run.locked(owner):
+        yield from repair_run(run, found.findings)
+    for stage in begun:
+        if stage in _read_digests(run):
+            continue
+        start_job(run.location, recall_config(run), cache_folder(), [stage])
+        yield f"made again what was discarded of stage {stage}"
+        with run.locked(owner):
+            for outdated in _list_outdated(run, begun[begun.index(stage) + 1 :]):
+                discard_stage(run, outdated)
+                yield f"discarded stage {outdated}: what it was made from has other bytes now"
+
+
+def _list_outdated(run: RunFolder, stages: Iterable[str]) -> list[str]:
+    """Those of some stages that were made from what no stage holds any more."""
+    digests = _read_digests(run).values()
+    starts = {stage: run.find_start(stage) for stage in stages}
+    return [stage for stage, start in starts.items() if start and start.upstream and start.upstream not in digests]
+
+
+def _list_begun(run: RunFolder, found: Verification) -> list[str]:
+    """The stages that have been begun, in the order of the job."""
+    damaged = {finding.stage for finding in found.findings}
+    return [stage for stage in STAGES if stage in damaged or stage in run.stages()]
+
+
+def _read_digests(run: RunFolder) -> dict[str, str]:
+    """The digest of each finished stage whose manifest can be read."""
+    digests = {}
+    for stage in run.stages():
+        try:
+            manifest = run.find_manifest(stage)
+        except StorageError:
+            continue
+        if manifest:
+            digests[stage] = digest_manifest(manifest)
+    return digests

@@ -1,0 +1,32 @@
+"""Compares an asset in the cache with its SHA-256: what was noted when it was fetched, or what the catalogue has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.assets.catalogue import WheelSource, select_assets
+from pipeline.assets.store import MARKER, hash_contents
+
+UNKNOWN = "no SHA-256 of it was noted when it was fetched"
+
+
+def find_damage(name: str, cache: Path) -> str | None:
+    """What is wrong with an asset that is in the cache; empty when nothing is, None when nothing can be compared.
+
+    Raises AssetError when the catalogue has no such name.
+    """
+    (asset,) = select_assets(name)
+    folder = cache / asset.name
+    try:
+        marker = json.loads((folder / MARKER).read_text("utf-8"))
+        source = next(source for source in asset.sources if source.revision == marker["revision"])
+        wanted = marker.get("sha256")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return f"{MARKER} cannot be read"
+    if wanted is None and isinstance(source, WheelSource) and not source.gguf:
+        wanted = source.sha256
+    if wanted is None:
+        return None
+    found = hash_contents(folder, asset.file)
+    return "" if found == wanted else "its SHA-256 is not the one it was fetched with"

@@ -1,0 +1,138 @@
+"""Takes away what is damaged in a run, so that resuming it makes that again; what the ledger holds twice is restored.
+
+Promises: a file in no ledger is never touched; a sound shard is kept; killed at any moment and begun again it ends the
+same, since a proof is removed before what it proves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import StorageError
+from pipeline.storage.boundary import write_whole
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.run_mirror import FILES
+from pipeline.storage.stage_ledger import discard_stage
+from pipeline.storage.verifying import judge_line
+from schemas.config import RunConfig
+from schemas.ledger import RunRecord, StageManifest, StageStart
+from schemas.verification import Fault, Finding, Part
+
+ORDER = (Part.LOG, Part.RECORD, Part.COMMIT, Part.MANIFEST, Part.START, Part.SHARD, Part.MADE, Part.INDEX)
+"""Parts that can be mended, each after those that it is mended from."""
+
+
+def repair_run(run: RunFolder, findings: Iterable[Finding]) -> list[str]:
+    """Mend or discard what was found; what was done, a line each. To be called with the run held.
+
+    Raises StorageError for what cannot be written.
+    """
+    harmful = [finding for finding in findings if not finding.harmless]
+    done = [
+        MENDERS[part](run, finding)
+        for part in ORDER
+        for finding in harmful
+        if finding.part is part and finding.fault is not Fault.OUTDATED
+    ]
+    for finding in harmful:
+        if finding.fault is Fault.OUTDATED:
+            discard_stage(run, finding.stage)
+            done.append(f"discarded stage {finding.stage}: it was made from other shards")
+    return list(dict.fromkeys(done))
+
+
+def _mend_log(run: RunFolder, finding: Finding) -> str:
+    """Blank the damaged lines: their place stays, since pieces of a log on a store are named by their offsets."""
+    path = run.root / finding.file
+    if run.mirror:
+        run.mirror.store.write(finding.file, _blank(run.mirror.store.read(finding.file) or b""))
+        path = path.parent  # the log itself, of which the object is a piece
+    if path.is_file():
+        write_whole(path, _blank(path.read_bytes()))
+    return f"dropped the damaged lines of {finding.file}"
+
+
+def _blank(content: bytes) -> bytes:
+    lines = content.splitlines(keepends=True)
+    return b"".join(line if judge_line(line) is not False else b" " * (len(line) - 1) + b"\n" for line in lines)
+
+
+def _mend_record(run: RunFolder, finding: Finding) -> str:
+    """A run.json to continue with: what decided rows is in the ledger, and the rest is written when the run goes on."""
+    run.write_record(
+        run.root / finding.file,
+        RunRecord(
+            run=run.name, version="unknown", revision=None, packages={}, config=RunConfig().model_dump(mode="json"),
+            sources={}, models={}, prompts={}, fingerprints={}, funnel=(), timings=(), tokens=0, cost=0.0,
+        ),
+    )  # fmt: skip
+    return "wrote run.json anew from the ledger; settings that decide no row are the defaults again"
+
+
+def _mend_commit(run: RunFolder, finding: Finding) -> str:
+    manifest = _find_sound_manifest(run, finding.stage)
+    known = [commit for commit in manifest.shards if commit.shard == finding.shard] if manifest else []
+    path = run.root / finding.file
+    if known and path == run.commit_path(finding.stage, finding.shard):
+        run.write_record(path, known[0])
+        return f"restored {finding.file} from manifest.json"
+    run.remove([_name_manifest(run, finding.stage), path])
+    return f"discarded {finding.file}: shard {finding.shard} of stage {finding.stage} is to be made again"
+
+
+def _mend_manifest(run: RunFolder, finding: Finding) -> str:
+    run.remove([run.root / finding.file])
+    return f"discarded {finding.file}: resuming writes it from the commits"
+
+
+def _mend_start(run: RunFolder, finding: Finding) -> str:
+    manifest = _find_sound_manifest(run, finding.stage)
+    if manifest is None:
+        discard_stage(run, finding.stage)
+        return f"discarded stage {finding.stage}: nothing tells what it was started with"
+    versions = manifest.shards[0].versions if manifest.shards else {}
+    start = StageStart(settings=manifest.settings, upstream=manifest.upstream, versions=versions)
+    run.write_record(run.root / finding.file, start)
+    return f"restored {finding.file} from manifest.json"
+
+
+def _mend_shard(run: RunFolder, finding: Finding) -> str:
+    commit = run.commit_path(finding.stage, finding.shard)
+    run.remove([_name_manifest(run, finding.stage), commit, run.root / finding.file])
+    return f"discarded {finding.file}: shard {finding.shard} of stage {finding.stage} is to be made again"
+
+
+def _mend_made(run: RunFolder, finding: Finding) -> str:
+    run.remove([_name_manifest(run, finding.stage), run.root / finding.file])
+    return f"discarded {finding.file}: stage {finding.stage} is to make it again"
+
+
+def _mend_index(run: RunFolder, finding: Finding) -> str:
+    part = PurePosixPath(finding.file).parts[1]
+    run.remove([_name_manifest(run, finding.stage), run.index / FILES])
+    run.remove_folder(run.index / part)
+    return f"discarded index/{part}: it is to be built again"
+
+
+MENDERS: dict[Part, Callable[[RunFolder, Finding], str]] = {
+    Part.LOG: _mend_log,
+    Part.RECORD: _mend_record,
+    Part.COMMIT: _mend_commit,
+    Part.MANIFEST: _mend_manifest,
+    Part.START: _mend_start,
+    Part.SHARD: _mend_shard,
+    Part.MADE: _mend_made,
+    Part.INDEX: _mend_index,
+}
+
+
+def _name_manifest(run: RunFolder, stage: str) -> Path:
+    return run.ledger(stage) / "manifest.json"
+
+
+def _find_sound_manifest(run: RunFolder, stage: str) -> StageManifest | None:
+    try:
+        return run.find_manifest(stage)
+    except StorageError:
+        return None

@@ -1,0 +1,193 @@
+"""Compares every file of a run with what was recorded when it was written.
+
+Promises: nothing is changed; each file that differs is named, once, with the command that makes it again; a file that
+cannot be read is named and the rest is looked at; memory grows with the number of files, not with their size.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import PurePosixPath
+
+import orjson
+
+from pipeline.errors import StorageError
+from pipeline.storage.ledger_files import advise_repair
+from pipeline.storage.ledger_verifying import LedgerReading, read_ledger
+from pipeline.storage.run_files import RunFiles
+from pipeline.storage.run_mirror import FILES
+from pipeline.storage.seals import read_file, read_line
+from schemas.verification import Fault, Finding, Part, Verification
+
+LOGS = ("journals", "calls", "searches")
+INDEX, ABOUT, PLAN = "index", "about.json", "plan.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A file as it was recorded."""
+
+    name: str
+    part: Part
+    stage: str = ""
+    shard: str = ""
+    size: int | None = None
+    sha256: str | None = None
+
+
+def verify_files(files: RunFiles, location: str, *, quick: bool, note: Callable[[int], None]) -> Verification:
+    """Look at every file of a run.
+
+    Args:
+        files: Those of the run.
+        location: The run, as commands name it.
+        quick: Compare sizes alone; the small files of the ledger are read all the same.
+        note: Given the bytes of each file that has been compared.
+
+    Raises StorageError where there is no run.
+    """
+    sizes = files.sizes()
+    if "run.json" not in sizes and not any(name.startswith("ledger/") for name in sizes):
+        raise StorageError(f"{location}: no run.json here", "name a run folder, such as outputs/demo")
+    ledger = read_ledger(files, sizes)
+    index = list(_read_index(files, sizes, ledger.names))
+    expected = [one for one in (*_list_shards(ledger), *_list_made(ledger), *index) if isinstance(one, Expected)]
+    findings = [*ledger.findings, *(one for one in index if isinstance(one, Finding))]
+
+    def compare(one: Expected) -> Finding | None:
+        found = _compare(files, sizes, one, quick=quick)
+        note(sizes.get(one.name, 0))
+        return found
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        logs = [name for name in sizes if name.startswith(tuple(f"{folder}/" for folder in LOGS))]
+        compared = pool.map(compare, expected)
+        read = pool.map(lambda name: _read_log(files, name, sizes[name], note), [] if quick else logs)
+        findings += [found for found in chain(compared, read) if found]
+    findings += _find_foreign(sizes, ledger, expected)
+    with_fix = [
+        one if one.fix or one.harmless else one.model_copy(update={"fix": advise_repair(location)}) for one in findings
+    ]
+    looked = {one.name for one in expected} | set(ledger.names) | set(logs)
+    return Verification(
+        run=location,
+        files=len(looked & set(sizes)),
+        bytes=sum(sizes.get(name, 0) for name in looked),
+        findings=tuple(sorted(with_fix, key=lambda one: (one.harmless, one.file))),
+    )
+
+
+def measure_work(sizes: dict[str, int]) -> int:
+    """About how many bytes there are to compare."""
+    return sum(sizes.values())
+
+
+def _list_shards(ledger: LedgerReading) -> Iterator[Expected]:
+    for commit in ledger.commits:
+        for file in commit.files:
+            name = f"{file.dataset}/{file.name}"
+            yield Expected(name, Part.SHARD, commit.stage, commit.shard, file.bytes, file.sha256)
+
+
+def _list_made(ledger: LedgerReading) -> Iterator[Expected]:
+    for manifest in ledger.manifests.values():
+        for name, digest in manifest.files.items():
+            part = Part.INDEX if name.startswith(f"{INDEX}/") else Part.MADE
+            yield Expected(name, part, manifest.stage, sha256=digest)
+
+
+def _read_index(files: RunFiles, sizes: dict[str, int], names: set[str]) -> Iterator[Expected | Finding]:
+    """The files of the parts of an index, as each part records them. `names`: the descriptions are added to these."""
+    for name in sizes:
+        part = PurePosixPath(name)
+        if len(part.parts) != 3 or part.parts[0] != INDEX or part.name != ABOUT or part.parts[1].startswith("."):
+            continue
+        names.add(name)
+        try:
+            about, sealed = read_file(files.read(name))
+            lengths, digests = dict(about["files"]), dict(about.get("sha256s", {}))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            what = str(error) if isinstance(error, ValueError) else "does not hold what it should"
+            yield Finding(file=name, fault=Fault.DAMAGED, what=what, part=Part.INDEX, stage=INDEX)
+            continue
+        if not sealed:
+            what = "an earlier version wrote it without a checksum"
+            yield Finding(file=name, fault=Fault.UNRECORDED, what=what, part=Part.INDEX, stage=INDEX)
+        for file in sorted({*lengths, *digests}):
+            place = str(part.parent / file)
+            yield Expected(place, Part.INDEX, INDEX, size=lengths.get(file), sha256=digests.get(file))
+
+
+def _compare(files: RunFiles, sizes: dict[str, int], one: Expected, *, quick: bool) -> Finding | None:
+    def find(fault: Fault, what: str) -> Finding:
+        return Finding(file=one.name, fault=fault, what=what, part=one.part, stage=one.stage, shard=one.shard)
+
+    size = sizes.get(one.name)
+    if size is None:
+        return find(Fault.MISSING, "missing")
+    if one.size is not None and size != one.size:
+        return find(Fault.DAMAGED, f"{size:,} bytes instead of {one.size:,}")
+    if quick:
+        return None
+    if one.sha256 is None:
+        return find(Fault.UNRECORDED, "an earlier version recorded its size alone")
+    try:
+        same = files.digest(one.name) == one.sha256
+    except OSError as error:
+        return find(Fault.DAMAGED, f"cannot be read: {error.strerror or error}")
+    return None if same else find(Fault.DAMAGED, "its SHA-256 is not the one recorded")
+
+
+def _read_log(files: RunFiles, name: str, size: int, note: Callable[[int], None]) -> Finding | None:
+    """Damaged lines of a log. A last line without its end is no damage: its writer is at work, or was killed."""
+    damaged = unsealed = 0
+    stage = PurePosixPath(name).parts[1] if name.startswith("journals/") else ""
+    try:
+        for line in files.lines(name):
+            kind = judge_line(line)
+            damaged += kind is False
+            unsealed += kind is None
+    except OSError as error:
+        what = f"cannot be read: {error.strerror or error}"
+        return Finding(file=name, fault=Fault.DAMAGED, what=what, part=Part.LOG, stage=stage)
+    finally:
+        note(size)
+    if damaged:
+        what = f"{damaged:,} damaged lines, which are left out"
+        return Finding(file=name, fault=Fault.DAMAGED, what=what, part=Part.LOG, stage=stage)
+    if unsealed:
+        what = f"{unsealed:,} lines of an earlier version, without a checksum"
+        return Finding(file=name, fault=Fault.UNRECORDED, what=what, part=Part.LOG, stage=stage)
+    return None
+
+
+def judge_line(line: bytes) -> bool | None:
+    """Whether a line of a log is sound; None for one without a checksum that may be."""
+    if not line.endswith(b"\n") or not line.strip():
+        return True
+    try:
+        value, sealed = read_line(line)
+    except (ValueError, orjson.JSONDecodeError):
+        return False
+    if isinstance(value, dict) and not isinstance(value.get("key"), str):
+        return False
+    return (True if sealed else None) if isinstance(value, dict | list) else False
+
+
+def _find_foreign(sizes: dict[str, int], ledger: LedgerReading, expected: list[Expected]) -> Iterator[Finding]:
+    """Files in the folders of the datasets, of the ledger and of the index that no ledger names. Hidden ones are those
+    of a writer at work, or of one that was killed (`rampforge gc`)."""
+    known = {one.name for one in expected} | set(ledger.names)
+    datasets = {file.dataset for commit in ledger.commits for file in commit.files}
+    for name in sizes:
+        parts = PurePosixPath(name).parts
+        if name in known or len(parts) == 1 or any(part.startswith(".") for part in parts):
+            continue
+        of_index = parts[0] == INDEX and parts[-1] not in (ABOUT, PLAN, FILES)
+        if parts[0] in datasets or parts[0] == "ledger" or of_index:
+            what = "in no ledger: no command reads it, and it is left alone"
+            yield Finding(file=name, fault=Fault.FOREIGN, what=what, part=Part.OTHER)
