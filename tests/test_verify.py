@@ -28,10 +28,12 @@ from schemas.documents import Redirect
 from schemas.verification import Fault, Finding, Verification
 from tests.passage_samples import draw_passages
 from tests.report_samples import make_record
+from tests.s3_server import s3, s3_server
 from tests.search_samples import write_index
 from tests.test_remote_run import QUICK
 from tests.test_storage import MODELS, TITLES, RedirectStage, Title, make_outcome
 
+__all__ = ["s3", "s3_server"]
 SHARDS = ("000", "001")
 
 
