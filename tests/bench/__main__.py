@@ -35,6 +35,7 @@ BENCHMARKS = (
     "faults",
     "inspect",
     "export",
+    "verify",
     "evaluation",
     "training",
     "demo",
