@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from pipeline.storage.hashing import hash_file
 from tests.command_line import rampforge
 from tests.sample_dump import write_dump
@@ -64,6 +66,7 @@ def change_digit(path: Path) -> None:
 
 
 S = "000-00000"
+TURNS = 6
 KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "a bit of a task": (f"tasks/part-{S}.parquet", flip),
     "a byte of a shard that still decodes": (f"tasks/part-{S}.parquet", lambda path: flip(path, 60)),
@@ -100,23 +103,34 @@ KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_damage_is_named_and_mended(
-    kind: str, finished: Path, prefect_server: Mapping[str, str], tmp_path: Path
-) -> None:
-    name, damage = KINDS[kind]
-    run = tmp_path / "whole"
+def copy(finished: Path, folder: Path) -> Path:
+    """The run, with a file in it that is nobody's."""
+    run = folder / "whole"
     shutil.copytree(finished, run)
     (run / "tasks" / "part-zzz.parquet").write_bytes(b"somebody else's")
+    return run
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_is_named(kind: str, finished: Path, tmp_path: Path) -> None:
+    name, damage = KINDS[kind]
+    run = copy(finished, tmp_path)
     damage(run / name)
-    code, output = rampforge(prefect_server, "verify", str(run), "--json")
-    assert code == 1, output
-    found = json.loads(output)
-    named = {finding["file"]: finding for finding in found["findings"]}
+    told = CliRunner().invoke(app, ["verify", str(run), "--json"])
+    assert told.exit_code == 1
+    named = {finding["file"]: finding for finding in json.loads(told.stdout)["findings"]}
     assert set(named) == {name, "tasks/part-zzz.parquet"}
     assert named["tasks/part-zzz.parquet"]["fault"] == "foreign"
-    assert "--repair" in named[name]["fix"]
-    code, output = rampforge(prefect_server, "verify", str(run), "--repair", "--json")
+    assert f"rampforge verify {run} --repair" in named[name]["fix"]
+
+
+@pytest.mark.parametrize("turn", range(TURNS))
+def test_damage_is_mended(turn: int, finished: Path, prefect_server: Mapping[str, str], tmp_path: Path) -> None:
+    """Several kinds at once: no two in a turn are of one stage's ledger or of one file."""
+    run = copy(finished, tmp_path)
+    for name, damage in list(KINDS.values())[turn::TURNS]:
+        damage(run / name)
+    code, output = rampforge(prefect_server, "verify", str(run), "--repair")
     assert code == 0, output
     assert hash_data(run) == hash_data(finished)
     assert (run / "tasks" / "part-zzz.parquet").read_bytes() == b"somebody else's"
@@ -171,9 +185,9 @@ def test_bits_at_random_places_are_found(finished: Path, prefect_server: Mapping
     hit = rng.sample(paths, 6)
     for name in hit:
         flip(run / name, rng.randrange((run / name).stat().st_size))
-    code, output = rampforge(prefect_server, "verify", str(run), "--json")
-    assert code == 1
-    assert {finding["file"] for finding in json.loads(output)["findings"]} == set(hit)
+    told = CliRunner().invoke(app, ["verify", str(run), "--json"])
+    assert told.exit_code == 1
+    assert {finding["file"] for finding in json.loads(told.stdout)["findings"]} == set(hit)
     code, output = rampforge(prefect_server, "verify", str(run), "--repair")
     assert code == 0, output
     assert hash_data(run) == hash_data(finished)
@@ -182,8 +196,7 @@ def test_bits_at_random_places_are_found(finished: Path, prefect_server: Mapping
 def test_deep_finds_rows_that_name_what_is_not_there(
     finished: Path, prefect_server: Mapping[str, str], tmp_path: Path
 ) -> None:
-    code, output = rampforge(prefect_server, "verify", str(finished), "--deep")
-    assert code == 0, output
+    assert CliRunner().invoke(app, ["verify", str(finished), "--deep"]).exit_code == 0
     run = tmp_path / "whole"
     shutil.copytree(finished, run)
     # A ledger that vouches for tasks of another run: every checksum is right, and nothing fits.
@@ -193,9 +206,9 @@ def test_deep_finds_rows_that_name_what_is_not_there(
     for place in ("tasks", "ledger/tasks"):
         shutil.rmtree(run / place)
         shutil.copytree(tmp_path / "other" / place, run / place)
-    code, output = rampforge(prefect_server, "verify", str(run), "--deep", "--json")
-    assert code == 1
-    named = {finding["file"]: finding for finding in json.loads(output)["findings"]}
+    told = CliRunner().invoke(app, ["verify", str(run), "--deep", "--json"])
+    assert told.exit_code == 1
+    named = {finding["file"]: finding for finding in json.loads(told.stdout)["findings"]}
     assert "spans lacks" in named["tasks"]["what"]
     assert "tasks lacks" in named["trajectories"]["what"]
     assert named["ledger/trajectories/manifest.json"]["fault"] == "outdated"
