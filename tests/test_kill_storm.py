@@ -65,8 +65,8 @@ class Storm:
     def _kill(self, name: str, seconds: float) -> bool:
         """Start, wait and kill the group; whether it was still at work."""
         command = [*RAMPFORGE, *self.words, "--out", str(self.out), "--name", name]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        process = subprocess.Popen(command, env=self.environment, start_new_session=True, **quiet)
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen(command, env=self.environment, stdout=quiet, stderr=quiet, start_new_session=True)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:

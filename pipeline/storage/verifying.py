@@ -68,22 +68,29 @@ def verify_files(files: RunFiles, location: str, *, quick: bool, note: Callable[
         compared = pool.map(compare, expected)
         read = pool.map(lambda name: _read_log(files, name, sizes[name], note), [] if quick else logs)
         findings += [found for found in chain(compared, read) if found]
-    findings += _find_foreign(sizes, ledger, expected)
-    with_fix = [
-        one if one.fix or one.harmless else one.model_copy(update={"fix": advise_repair(location)}) for one in findings
-    ]
+    # Of what a damaged description would name nothing can be said.
+    harmed = [one.file for one in findings if not one.harmless]
+    describing = [PurePosixPath(name) for name in harmed if name.endswith((f"/{ABOUT}", "/manifest.json"))]
+    undescribed = {path.parent for path in describing}
+    foreign = _find_foreign(sizes, ledger, expected)
+    findings += (one for one in foreign if PurePosixPath(one.file).parent not in undescribed)
     looked = {one.name for one in expected} | set(ledger.names) | set(logs)
     return Verification(
         run=location,
         files=len(looked & set(sizes)),
         bytes=sum(sizes.get(name, 0) for name in looked),
-        findings=tuple(sorted(with_fix, key=lambda one: (one.harmless, one.file))),
+        findings=tuple(_name_once(findings, location)),
     )
 
 
-def measure_work(sizes: dict[str, int]) -> int:
-    """About how many bytes there are to compare."""
-    return sum(sizes.values())
+def _name_once(findings: list[Finding], location: str) -> Iterator[Finding]:
+    """Each file once, harm first, with the command that mends it."""
+    named: set[str] = set()
+    for one in sorted(findings, key=lambda one: (one.harmless, one.file)):
+        if one.file not in named:
+            named.add(one.file)
+            advised = one.fix or one.harmless
+            yield one if advised else one.model_copy(update={"fix": advise_repair(location)})
 
 
 def _list_shards(ledger: LedgerReading) -> Iterator[Expected]:
