@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from flows.assets_cli import cache_folder
-from flows.sources import ASSET
+from flows.source_ledger import compare_source, list_source_records, look_at_sources
+from flows.sources import ASSET, find_sources
 from flows.stage_table import list_models
+from flows.stages import Workplace
 from pipeline.assets.catalogue import find_entry
 from pipeline.assets.checking import UNKNOWN, find_damage
+from pipeline.errors import RampforgeError
 from pipeline.storage.rows_verifying import verify_rows
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -24,7 +28,25 @@ def list_deep_findings(run: RunFolder, found: Verification) -> list[Finding]:
     if Part.RECORD in broken:
         return findings
     config = RunConfig.model_validate(run.record().config)
-    return [*findings, *check_assets(config)]
+    sources = [] if Part.SOURCES in broken else compare_sources(Workplace(run, config, cache_folder()))
+    return [*findings, *check_assets(config), *sources]
+
+
+def compare_sources(place: Workplace) -> Iterator[Finding]:
+    """The sources that are not here as they were read. Those on a store or a hub are left out."""
+    known = {record.name: record for record in list_source_records(place.run)}
+    fix = "put the file back as it was; `--redo corpus` reads it anew"
+    try:
+        sources = find_sources(place)
+        names = dict(zip((record.name for record in look_at_sources(sources)), sources, strict=True))
+    except RampforgeError as error:
+        yield Finding(file="corpus.sources", fault=Fault.MISSING, what=error.what, part=Part.SOURCE, fix=error.fix)
+        return
+    for name, record in known.items():
+        if name not in names:
+            yield Finding(file=name, fault=Fault.MISSING, what="missing", part=Part.SOURCE, fix=fix)
+        elif Path(names[name]).exists() and (differing := compare_source(record, names[name], sources)):
+            yield Finding(file=names[name], fault=Fault.DAMAGED, what=differing, part=Part.SOURCE, fix=fix)
 
 
 def check_assets(config: RunConfig) -> Iterator[Finding]:

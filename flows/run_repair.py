@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from flows.assets_cli import cache_folder
 from flows.job import start_job
 from flows.recalled_config import recall_config
-from flows.stage_table import STAGES
+from flows.stage_table import STAGES, find_spec
 from pipeline.errors import StorageError
 from pipeline.storage.repairing import repair_run
 from pipeline.storage.run_folder import RunFolder
@@ -24,22 +24,34 @@ def repair_and_resume(run: RunFolder, found: Verification, owner: str) -> Iterat
     begun = _list_begun(run, found)
     with run.locked(owner):
         yield from repair_run(run, found.findings)
-    for stage in begun:
-        if stage in _read_digests(run):
-            continue
-        start_job(run.location, recall_config(run), cache_folder(), [stage])
-        yield f"made again what was discarded of stage {stage}"
+    config = recall_config(run)
+    begun = [stage for stage in begun if find_spec(stage).enabled(config)]
+    while owed := [stage for stage in begun if stage not in _read_digests(run)]:
+        stopped = None
+        try:
+            start_job(run.location, config, cache_folder(), owed)
+            yield f"{run.location}: made again what was discarded of {', '.join(owed)}"
+        except StorageError as error:
+            stopped = error  # unless it is that a stage has other bytes now
         with run.locked(owner):
-            for outdated in _list_outdated(run, begun[begun.index(stage) + 1 :]):
-                discard_stage(run, outdated)
-                yield f"discarded stage {outdated}: what it was made from has other bytes now"
+            outdated = _list_outdated(run, begun)
+            for stage in outdated:
+                discard_stage(run, stage)
+                yield f"discarded stage {stage}: what it was made from has other bytes now"
+        if stopped and not outdated:
+            raise stopped
 
 
 def _list_outdated(run: RunFolder, stages: Iterable[str]) -> list[str]:
-    """Those of some stages that were made from what no stage holds any more."""
-    digests = _read_digests(run).values()
+    """Those of some stages that were made from what no finished stage holds, and what is not to be made again."""
+    digests = _read_digests(run)
     starts = {stage: run.find_start(stage) for stage in stages}
-    return [stage for stage, start in starts.items() if start and start.upstream and start.upstream not in digests]
+    upstream = {stage: find_spec(stage).upstream for stage in stages}
+    return [
+        stage
+        for stage, start in starts.items()
+        if start and upstream[stage] in digests and start.upstream != digests[upstream[stage] or ""]
+    ]
 
 
 def _list_begun(run: RunFolder, found: Verification) -> list[str]:

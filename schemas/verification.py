@@ -32,6 +32,8 @@ class Part(StrEnum):
     COMMIT = "commit"
     MANIFEST = "manifest"
     START = "start"
+    SOURCES = "sources"
+    """The list of what pages were read from."""
     RECORD = "record"
     MADE = "made"
     """A file of a stage besides its shards: the list of near-duplicates, the report."""

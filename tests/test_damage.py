@@ -98,6 +98,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "run.json cut": ("run.json", cut),
     "run.json deleted": ("run.json", Path.unlink),
     "run.json a bit": ("run.json", flip),
+    "list of sources cut": ("ledger/corpus/sources.json", cut),
     "near-duplicates": ("ledger/dedup/duplicates.parquet", flip),
     "the report": ("report.html", flip),
 }
@@ -212,3 +213,17 @@ def test_deep_finds_rows_that_name_what_is_not_there(
     assert "spans lacks" in named["tasks"]["what"]
     assert "tasks lacks" in named["trajectories"]["what"]
     assert named["ledger/trajectories/manifest.json"]["fault"] == "outdated"
+
+
+def test_deep_reads_whole_sources(finished: Path) -> None:
+    dump = finished.parent / "towns.xml.bz2"
+    content = dump.read_bytes()
+    flip(dump)
+    try:
+        told = CliRunner().invoke(app, ["verify", str(finished), "--deep", "--json"])
+    finally:
+        dump.write_bytes(content)
+    assert told.exit_code == 1
+    assert [(finding["file"], finding["part"]) for finding in json.loads(told.stdout)["findings"]] == [
+        (str(dump), "source")
+    ]

@@ -13,7 +13,7 @@ from pipeline.storage.ledger_files import OtherVersionError, decode_record
 from pipeline.storage.run_files import RunFiles
 from pipeline.storage.seals import read_file
 from pipeline.storage.stage_ledger import digest_manifest
-from schemas.ledger import RunRecord, ShardCommit, StageManifest, StageStart
+from schemas.ledger import RunRecord, ShardCommit, SourceList, StageManifest, StageStart
 from schemas.record import Frozen
 from schemas.verification import Fault, Finding, Part
 
@@ -68,6 +68,8 @@ def _read_file(ledger: LedgerReading, files: RunFiles, path: PurePosixPath) -> N
         case ("ledger", stage, "stage.json"):
             if start := _read(ledger, files, name, StageStart, Part.START, stage):
                 ledger.starts[stage] = start
+        case ("ledger", stage, "sources.json"):
+            _read(ledger, files, name, SourceList, Part.SOURCES, stage)
         case ("ledger", stage, "manifest.json"):
             if manifest := _read(ledger, files, name, StageManifest, Part.MANIFEST, stage):
                 ledger.manifests[stage] = manifest

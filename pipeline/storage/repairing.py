@@ -19,7 +19,7 @@ from schemas.config import RunConfig
 from schemas.ledger import RunRecord, StageManifest, StageStart
 from schemas.verification import Fault, Finding, Part
 
-ORDER = (Part.LOG, Part.RECORD, Part.COMMIT, Part.MANIFEST, Part.START, Part.SHARD, Part.MADE, Part.INDEX)
+ORDER = (Part.LOG, Part.RECORD, Part.SOURCES, Part.COMMIT, Part.MANIFEST, Part.START, Part.SHARD, Part.MADE, Part.INDEX)
 """Parts that can be mended, each after those that it is mended from."""
 
 
@@ -86,6 +86,11 @@ def _mend_manifest(run: RunFolder, finding: Finding) -> str:
     return f"discarded {finding.file}: resuming writes it from the commits"
 
 
+def _mend_sources(run: RunFolder, finding: Finding) -> str:
+    run.remove([run.root / finding.file])
+    return f"discarded {finding.file}: sources are known by size and edges, as stage.json has them, until read again"
+
+
 def _mend_start(run: RunFolder, finding: Finding) -> str:
     manifest = _find_sound_manifest(run, finding.stage)
     if manifest is None:
@@ -118,6 +123,7 @@ def _mend_index(run: RunFolder, finding: Finding) -> str:
 MENDERS: dict[Part, Callable[[RunFolder, Finding], str]] = {
     Part.LOG: _mend_log,
     Part.RECORD: _mend_record,
+    Part.SOURCES: _mend_sources,
     Part.COMMIT: _mend_commit,
     Part.MANIFEST: _mend_manifest,
     Part.START: _mend_start,
