@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.corpus.brackets import Brackets
-from pipeline.corpus.chinese import simplify
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.corpus.sections import CleanPage
+from pipeline.corpus.simplifying import simplify
 from pipeline.corpus.wikitext import clean_wikitext
 from schemas.documents import HOLE
 

@@ -1,10 +1,8 @@
-"""What only Chinese wikis have: text in several variants at once, and two scripts."""
+"""What only Chinese wikis have: text in several variants at once."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import Any
 
 from pipeline.corpus.marks import GAP
 
@@ -33,18 +31,3 @@ def _choose(found: re.Match[str]) -> str:
         if colon and code.strip().lower().startswith("zh"):
             variants[code.strip().lower()] = words.strip()
     return next((variants[code] for code in PREFERRED if code in variants), inside)
-
-
-@cache
-def _converter() -> Any:
-    from opencc import OpenCC  # loads its dictionaries, which only Chinese runs need
-
-    return OpenCC("t2s")
-
-
-def simplify(text: str) -> str:
-    """Traditional characters folded to simplified ones, length unchanged, so that offsets stay right."""
-    folded: str = _converter().convert(text)
-    if len(folded) == len(text):
-        return folded
-    return "".join(new if len(new := _converter().convert(char)) == 1 else char for char in text)

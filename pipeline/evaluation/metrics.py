@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from pipeline.judging.accents import respell
 from pipeline.judging.normalising import fold_text, holds_tokens
 from schemas.evaluations import EvalQuestion
 
@@ -49,6 +50,7 @@ def score_answer(answer: str | None, question: EvalQuestion) -> AnswerScores:
     if not folded:
         return AnswerScores()
     parts = _fold_golds(question.golds)
+    folded = respell(folded, (token for forms in parts for form in forms for token in form.tokens))
     bag = Counter(folded.split())
     recalls = [max(_share(bag, form.tokens) for form in forms) for forms in parts]
     held = [any(holds_tokens(folded, form.folded) for form in forms) for forms in parts]

@@ -2,48 +2,55 @@
 
 `fold_text` promises, by script and in this order:
 - Unicode NFKC and case folding, so full-width forms, ligatures and capitals vanish; invisible format marks go;
-- traditional Chinese characters become simplified ones, character by character;
-- numbers take one form: no thousands separators ("1,000" is "1000"), English number words up to ninety-nine as digits
-  ("twenty-one" is "21"), Chinese numerals as digits ("一九四九年" is "1949年", "二十" is "20"), "%" as "percent"; a
-  decimal point and a leading minus stay;
+- traditional Chinese becomes simplified as a whole text, as the corpus does (`pipeline.corpus.simplifying`);
+- numbers take one form (`number_marks`, `number_words`, `chinese_numbers`): no thousands separators ("1,000" is
+  "1000"), number words as digits ("twenty-one" is "21", "一九四九年" is "1949年"), no zeros after a decimal ("1.0" is
+  "1"); what changes a number stays: signs, decimal points, comparisons, currencies, percent, the s of a decade;
 - punctuation of every script becomes a space; possessive 's goes; initials are joined ("J. R. R." is "JRR", "U.S." is
-  "US"); "+" and "#" stay when they end a word ("C++" is not "C");
+  "US"); "+" and "#" stay when they end a word ("C++" is not "C", "18+" is not "18");
 - characters of scripts written without spaces (Han, kana, Thai, Lao, Khmer, Burmese) are tokens of their own;
 - "the" goes everywhere, "a" and "an" at the beginning only ("vitamin A" is not "vitamin").
 
-Folding twice changes nothing. Text of nothing but punctuation folds to itself without spaces, so two different marks
-stay different and only blank text folds to nothing.
+Accents stay: `accents.respell` is the second look at them. Folding twice changes nothing. Text of nothing but
+punctuation folds to itself without spaces, so two different marks stay different and only blank text folds to nothing.
+The time is linear in the text, whatever it holds.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
-from typing import Any
+from collections.abc import Callable
 
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
-_NUMBER_WORDS = {word: str(value) for value, word in enumerate([*_UNITS.split(), "seventeen", "eighteen", "nineteen"])}
-_TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety"
-_TENS = {word: 10 * (n + 2) for n, word in enumerate(_TENS_NAMES.split())}
-_ONES = frozenset(_UNITS.split()[1:10])
+from pipeline.corpus.simplifying import simplify
+from pipeline.judging.chinese_numbers import write_chinese_numbers, write_lone_figure
+from pipeline.judging.number_marks import LEFT_OVER, join_groups, part_ranges, write_number_marks
+from pipeline.judging.number_words import join_numbers
 
 # Each of these starts with a character to look for, which the regex engine does fast, and looks around from there.
-_RAISED = re.compile(r"[⁰¹²³⁴-⁹½¼¾⅐-⅞](?<=\d.)")  # 10² is not 102
+_RAISED = re.compile(r"[⁰¹²³⁴-⁹⁺⁻½¼¾⅐-⅞](?<=\d.)")  # 10² is not 102
 _GROUPING_SPACE = re.compile(r"[\u00a0\u2009\u202f'’](?<=\d.)(?=\d{3}(?!\d))")
 _GROUPING_COMMA = re.compile(r",(?<=\d,)(?<!\d{4},)(?=\d{3}(?!\d))")
-_POSSESSIVE = re.compile(r"'(?<=\w')s(?!\w)")
-_INITIAL_DOT = re.compile(r"\.(?<=\b[^\W\d_]\.) ?(?=[^\W\d_]\b)")
+_POSSESSIVE = re.compile(r"'(?<=[^\W\d_]')s(?!\w)")  # but 1990's is 1990s
+_FEET = re.compile(r"'(?<=\d')(?!s(?!\w))")
+_INITIAL_DOT = re.compile(r"\.(?<=\b[^\W\d_]\.) ?(?=[^\W\d_\u0e00-\U0003ffff]\b)")
 _LOOSE_MARK = re.compile(
-    r"[.+#-](?:(?<=\.)(?!(?<=\d\.)\d)"  # a dot is kept inside a number,
-    r"|(?<=-)(?!(?<!\S-)\d)"  # a minus before one,
-    r"|(?<=[+#])(?!(?<=[^\W\d_].)[+#]?(?!\S)|(?<=[^\W\d_][+#].)(?!\S)))"  # one or two of + and # at the end of a word
+    r"[.+#<>-](?:(?<=\.)(?!(?<=\d\.)\d)"  # a dot is kept inside a number,
+    r"|(?<=-)(?!(?<![^\s<>≤≥≠]-)\d)"  # a minus before one,
+    r"|(?<=[<>])(?!-?\d)"  # a comparison as well,
+    # one or two of + and # at the end of a word
+    r"|(?<=[+#])(?!(?<=[^\W\d_].)[+#]?(?![^\s.])|(?<=[^\W\d_][+#].)(?![^\s.])|(?<=\d\+)(?![^\s.])))"
 )
-
-_CHINESE_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0}
-_CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 100_000_000}
-_NUMERAL = "".join([*_CHINESE_DIGITS, *_CHINESE_UNITS])
-_CHINESE_NUMBER = re.compile(rf"[{_NUMERAL}]{{2,}}|[{_NUMERAL}](?=[年月日号世])")
+_LOOSE_SYMBOL = re.compile(rf"[≤≥≠±∓](?!-?\d)|⁄(?!(?<=\d.)\d)|[{LEFT_OVER}]")
+_DIGIT = re.compile(r"\d")
+_QUOTES, _DASHES = "’‘", "\u2010-\u2015\u2212"
+_DIGITS = "".join(f"{zero}-{chr(ord(zero) + 9)}" for zero in "٠۰߀०০੦૦୦௦౦೦൦෦๐໐༠၀႐០᠐᥆᧐᪀᪐᭐᮰᱀᱐꘠꣐꤀꧐꧰꩐꯰")
+_INVISIBLE = (
+    "\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    "\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0001\U000e0020-\U000e007f"
+)
+_TYPED_OTHERWISE = re.compile(f"[{_QUOTES}{_DASHES}{_DIGITS}{_INVISIBLE}]")
 
 # First and last code points of the scripts that put no spaces between words.
 _UNSPACED = (
@@ -59,21 +66,27 @@ _UNSPACED = (
     (0x20000, 0x3FFFF),
 )
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
+_KEPT = frozenset(f"≤≥≠±∓⁄{LEFT_OVER}")
+"""Symbols that may belong to a number; `_LOOSE_SYMBOL` takes out those that do not."""
 _UNSPACED_START = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSPACED) + "]")
 
 
 def fold_text(text: str) -> str:
     """The text's tokens, joined by single spaces; empty only for blank text."""
-    folded = _fold_characters(text)
-    if "'" in folded:
-        folded = _POSSESSIVE.sub("", folded).replace("'", "")
-    folded = _GROUPING_COMMA.sub("", folded)
-    folded = _INITIAL_DOT.sub("", folded)
+    folded = _INITIAL_DOT.sub("", _fold_characters(text))
     if "%" in folded:
         folded = folded.replace("%", " percent ")
-    folded = _LOOSE_MARK.sub(" ", folded.translate(_BLANKED))
-    tokens = [_NUMBER_WORDS.get(token, token) for token in _join_tens(folded.split())]
-    return " ".join(_drop_articles(tokens)) or "".join(_fold_characters(text).split())
+    if "per cent" in folded:
+        folded = folded.replace("per cent", "percent")
+    if folded.isascii():
+        folded = _LOOSE_MARK.sub(" ", folded.translate(_BLANKED))
+    else:  # `translate` is slow here
+        folded = _LOOSE_MARK.sub(" ", _BLANK.sub(" ", folded))
+        folded = _LOOSE_SYMBOL.sub(" ", folded) if _SYMBOL.search(folded) else folded
+    tokens = join_numbers(_drop_articles(folded.split()))
+    if len(tokens) == 1:
+        return write_lone_figure(tokens[0])
+    return join_groups(" ".join(tokens)) or "".join(_compose(text).split())
 
 
 def holds_tokens(folded_text: str, folded_part: str) -> bool:
@@ -89,92 +102,69 @@ def is_unspaced(char: str) -> bool:
 
 def _fold_characters(text: str) -> str:
     if text.isascii():
-        return _GROUPING_SPACE.sub("", text.lower()) if "'" in text else text.lower()
-    text = _GROUPING_SPACE.sub("", _RAISED.sub(r" \g<0>", text))
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    if not _UNSPACED_START.search(text):  # nearly all of such a text is ASCII: visit only what is not
-        return _NON_ASCII.sub(lambda match: _SPACED[ord(match[0])], text)
-    simplified = text.translate(_SIMPLIFIED)
-    return _CHINESE_NUMBER.sub(_write_chinese_number, simplified).translate(_SPACED)
+        folded = text.lower()
+        if not _DIGIT.search(folded):
+            return _drop_apostrophes(folded)
+        if "'" in folded:
+            folded = _GROUPING_SPACE.sub("", folded)
+        return write_number_marks(_drop_apostrophes(part_ranges(_GROUPING_COMMA.sub("", folded))))
+    text = _compose(_GROUPING_SPACE.sub("", _RAISED.sub(r" \g<0>", text)))
+    text = _GROUPING_COMMA.sub("", _TYPED_OTHERWISE.sub(lambda match: _TYPED[ord(match[0])], text))
+    unspaced = _UNSPACED_START.search(text)
+    if unspaced:
+        text = write_chinese_numbers(simplify(text))
+    text = _drop_apostrophes(part_ranges(text))
+    # Text without such scripts is nearly all ASCII: visit only what is not.
+    text = text.translate(_SPACED) if unspaced else _NON_ASCII.sub(lambda match: _SPACED[ord(match[0])], text)
+    return write_number_marks(text) if _DIGIT.search(text) else text
+
+
+def _drop_apostrophes(text: str) -> str:
+    """The text without possessives and apostrophes; those that part two numbers become spaces."""
+    return _POSSESSIVE.sub("", _FEET.sub(" ", text)).replace("'", "") if "'" in text else text
+
+
+def _compose(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _drop_articles(tokens: list[str]) -> list[str]:
-    kept = [word for word in tokens if word != "the"]
+    kept = [word for word in tokens if word != "the"] if "the" in tokens else tokens
     first = 0
     while first < len(kept) - 1 and kept[first] in ("a", "an"):
         first += 1
     return kept[first:] or tokens[:1]
 
 
-def _join_tens(tokens: list[str]) -> list[str]:
-    if _TENS.keys().isdisjoint(tokens):
-        return tokens
-    joined: list[str] = []
-    previous = ""
-    for token in tokens:
-        if previous in _TENS and token in _ONES:
-            joined[-1] = str(_TENS[previous] + int(_NUMBER_WORDS[token]))
-        else:
-            joined.append(str(_TENS.get(token, token)))
-        previous = token
-    return joined
-
-
-def _write_chinese_number(match: re.Match[str]) -> str:
-    run = match[0]
-    if not any(char in _CHINESE_UNITS for char in run):
-        return f" {''.join(str(_CHINESE_DIGITS[char]) for char in run)} "
-    total = section = digit = 0
-    for char in run:
-        if char in _CHINESE_DIGITS:
-            digit = _CHINESE_DIGITS[char]
-        elif (unit := _CHINESE_UNITS[char]) < 10_000:
-            section += (digit or 1) * unit
-            digit = 0
-        else:
-            total = (total + section + digit or 1) * unit
-            section = digit = 0
-    return f" {total + section + digit} "
-
-
 class _CharacterTable(dict[int, str]):
     """A table for `str.translate` that works each character out once, when it is first met."""
 
-    def __init__(self, fold: Any) -> None:
+    def __init__(self, fold: Callable[[str], str]) -> None:
         super().__init__()
         self._fold = fold
 
     def __missing__(self, code: int) -> str:
-        value: str = self._fold(chr(code))
-        self[code] = value
-        return value
+        self[code] = self._fold(chr(code))
+        return self[code]
 
 
-@cache
-def _chinese_converter() -> Any:
-    # Loaded when the first Chinese character is met: reading the tables takes a noticeable part of a second.
-    from opencc import OpenCC
-
-    return OpenCC("t2s")
-
-
-def _simplify(char: str) -> str:
-    return str(_chinese_converter().convert(char)) if ord(char) >= 0x3400 and is_unspaced(char) else char
+def _type(char: str) -> str:
+    """A quote, a dash, a digit of another script, or a format mark, as ASCII has it."""
+    if unicodedata.category(char) == "Nd":
+        return str(unicodedata.decimal(char))
+    return "'" if char in _QUOTES else "-" if unicodedata.category(char) != "Cf" else ""
 
 
 def _space(char: str) -> str:
-    if char in "’‘＇":
-        return "'"
-    if char == "−":
-        return "-"
     if is_unspaced(char):
-        return f" {char} " if unicodedata.category(char)[0] in "LMN" else " "
-    category = unicodedata.category(char)
-    if category == "Cf":
-        return ""
-    return " " if category[0] in "PSZC" and not char.isascii() else char
+        # Phrases are simplified by then: what they keep ("乾坤") becomes what it is elsewhere.
+        return f" {simplify(char)} " if unicodedata.category(char)[0] in "LMN" else " "
+    return " " if unicodedata.category(char)[0] in "PSZC" and not char.isascii() and char not in _KEPT else char
 
 
-_BLANKED = str.maketrans(dict.fromkeys('!"$%&()*,/:;<=>?@[\\]^_`{|}~', " "))
-_SIMPLIFIED = _CharacterTable(_simplify)
+_PUNCTUATION = '!"$%&()*,/:;=?@[\\]^_`{|}~'
+_BLANKED = str.maketrans(dict.fromkeys(_PUNCTUATION, " "))
+_BLANK = re.compile(f"[{re.escape(_PUNCTUATION)}]")
+_SYMBOL = re.compile(f"[≤≥≠±∓⁄{LEFT_OVER}]")
+_TYPED = _CharacterTable(_type)
 _SPACED = _CharacterTable(_space)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rapidfuzz import fuzz
 
+from pipeline.judging.accents import respell
 from pipeline.judging.normalising import fold_text, is_unspaced
 from schemas.config import JudgingConfig
 from schemas.tasks import Span
@@ -24,7 +25,7 @@ north south east west northern southern eastern western upper lower inner outer 
 anti non pre post pro pseudo jr sr junior senior younger elder not no never nor without except unlike
 january february march april june july august september october november december
 monday tuesday wednesday thursday friday saturday sunday
-东 南 西 北 前 后 左 右 上 下 新 旧 老 大 小 男 女 父 母 不 非 无 未 没 反 副 一 二 三 四 五 六 七 八 九
+东 南 西 北 前 后 左 右 上 下 新 旧 老 大 小 男 女 父 母 不 非 无 未 没 反 副
 """
 _NAMES_APART = frozenset(_APART.split())
 """Words and characters that make another thing of the same name: an answer has just those of the gold."""
@@ -84,14 +85,16 @@ def score_answer(folded_answer: str, golds: tuple[GoldForm, ...], span: Span) ->
     best = Scores(exact=False, f1=0.0, recall=0.0, fuzzy=0.0, gold=span.text)
     if not folded_answer:
         return best
-    bag = Counter(folded_answer.split())
-    size, joined = bag.total(), folded_answer.replace(" ", "")
+    said, bag, joined = "", Counter[str](), ""
     for gold in golds:
-        exact = folded_answer == gold.folded
+        respelled = respell(folded_answer, gold.tokens)
+        if respelled != said:
+            said, bag, joined = respelled, Counter(respelled.split()), respelled.replace(" ", "")
+        exact = said == gold.folded
         shared = (bag & gold.tokens).total()
         scores = Scores(
             exact=exact,
-            f1=2 * shared / (size + gold.tokens.total()),
+            f1=2 * shared / (bag.total() + gold.tokens.total()),
             recall=shared / gold.tokens.total(),
             fuzzy=1.0 if exact else fuzz.ratio(joined, gold.joined) / 100,
             gold=gold.text,
@@ -110,7 +113,7 @@ def settle_answer(
 ) -> bool:
     """Whether the answer is right: true for some gold form when no tag or mask stands in the answer and either
 
-    - both are equal after folding; or
+    - both are equal after folding, accents that one of them leaves out aside; or
     - the answer has the gold's numbers, single letters, negations and names of direction, order and month (1868 is not
       1869, World War I not World War II, North not South), offers nothing beside it (no list, no choice, no hedge that
       the gold lacks), and is similar enough (`min_fuzzy`) from the same first letter on; or
@@ -119,12 +122,13 @@ def settle_answer(
     """
     if not folded_answer or holds_markup(answer):
         return False
-    if any(folded_answer == gold.folded for gold in golds):
+    if equals_gold(folded_answer, golds):
         return True
-    tokens = folded_answer.split()
-    bag, names = Counter(tokens), _count_names(tokens)
-    marks, joined = _count_marks(answer), "".join(tokens)
+    marks = _count_marks(answer)
     for gold in golds:
+        said = respell(folded_answer, gold.tokens)
+        tokens = said.split()
+        bag, names, joined = Counter(tokens), _count_names(tokens), "".join(tokens)
         if names != gold.names or not marks <= _count_marks(gold.text):
             continue
         if joined[0] == gold.joined[0] and fuzz.ratio(joined, gold.joined) / 100 >= config.min_fuzzy:
@@ -132,11 +136,16 @@ def settle_answer(
         if (
             (bag & gold.tokens).total() / gold.tokens.total() >= config.min_recall
             and len(tokens) <= 2 * gold.tokens.total()
-            and (not gold.unspaced or gold.folded in folded_answer)
-            and ((bag - gold.tokens).keys() <= _FILLERS or stands_in_results(folded_answer))
+            and (not gold.unspaced or gold.folded in said)
+            and ((bag - gold.tokens).keys() <= _FILLERS or stands_in_results(said))
         ):
             return True
     return False
+
+
+def equals_gold(folded_answer: str, golds: Sequence[GoldForm]) -> bool:
+    """Whether a folded answer is one of the golds, accents that one of both leaves out aside."""
+    return any(folded_answer == gold.folded or respell(folded_answer, gold.tokens) == gold.folded for gold in golds)
 
 
 def holds_markup(answer: str) -> bool:

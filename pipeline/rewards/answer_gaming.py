@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from pipeline.judging.normalising import fold_text, holds_tokens, is_unspaced
-from pipeline.judging.scoring import GoldForm, holds_markup
+from pipeline.judging.scoring import GoldForm, equals_gold, holds_markup
 from schemas.rewards import GamingReason
 
 FEW = 2
@@ -38,6 +38,7 @@ _HEDGE = re.compile(
     r"|可能|也许|或许|大概|大约是|似乎|好像|估计|恐怕|无法|不能|未知|不详|不明|不清楚|不知道|不确定|难以|没有答案|不是",
     re.IGNORECASE,
 )
+_FIGURES = re.compile(r"\d[\d.⁄]*")
 _MASK = re.compile(r"[\[(（【]\s*mask\b", re.IGNORECASE)
 _AND = {
     "&": "and",
@@ -63,7 +64,7 @@ def find_answer_gaming(answer: str, golds: Sequence[GoldForm], folded_question: 
     if holds_markup(answer) and not any(holds_markup(gold.text) for gold in golds):
         return GamingReason.UNCLOSED_TAG
     drowned = len(answer) > MUCH * max(len(gold.text) for gold in golds) + MUCH_AT_LEAST
-    if not tokens or any(folded == gold.folded or Counter(tokens) == gold.tokens for gold in golds):
+    if not tokens or equals_gold(folded, golds) or any(Counter(tokens) == gold.tokens for gold in golds):
         return GamingReason.PADDED if drowned else None
     if folded_question and _is_copied(tokens, folded, golds, folded_question):
         return GamingReason.COPIED_PROMPT
@@ -116,12 +117,19 @@ def _count_marks(marks: re.Pattern[str], text: str) -> Counter[str]:
 
 def _adds_numbers(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
     """Whether a gold stands there beside another number of the same length as one of its own."""
+    said = Counter(filter(None, map(_read_figures, tokens)))
     for gold in golds:
-        lengths = {len(token) for token in gold.tokens if token.isdigit()}
-        others = Counter(token for token in tokens if token.isdigit() and len(token) in lengths) - gold.tokens
-        if others and holds_tokens(folded, gold.folded):
+        own = Counter(filter(None, map(_read_figures, gold.tokens.elements())))
+        lengths = {len(figures) for figures in own}
+        if any(len(figures) in lengths for figures in said - own) and holds_tokens(folded, gold.folded):
             return True
     return False
+
+
+def _read_figures(token: str) -> str:
+    """The figures of a number, whatever sign, comparison or ending they carry; none of a word."""
+    figures = _FIGURES.search(token)
+    return figures[0] if figures else ""
 
 
 def _is_padded(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
