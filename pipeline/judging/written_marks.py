@@ -10,7 +10,7 @@ import re
 
 RESULT_TAGS = ("information", "result", "results", "tool_response", "observation", "document", "documents")
 """Names of tags that results stand between."""
-SPECIAL_TOKEN = r"<\|\s*\w|\[/?INST\]|<</?SYS>>"  # noqa: S105 - a pattern, no secret
+SPECIAL_TOKEN = r"<[|｜]\s*\w|<(?:start|end)_of_turn>|</s>|\[/?INST\]|<</?SYS>>"  # noqa: S105 - a pattern, no secret
 """How chat templates mark turns."""
 TURN = re.compile(
     r"^[ \t#*]*(?:user|human|assistant|system|observation|用户|助手|系统)[ \t*]*(?:[:：]|$)",

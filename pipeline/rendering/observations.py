@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from prompts.library import load_words
 from schemas.renderings import Document
 
-_DOCUMENT = re.compile(r'Doc (\d+)\(Title: "([^"\n]*)"\)(?: (.*))?')
-_NUMBERED = re.compile(r"(\d+)\.(?: (.*))?")
+_DOCUMENT = re.compile(r'Doc (\d{1,6})\(Title: "([^"\n]*)"\)(?: (.*))?')
+_NUMBERED = re.compile(r"(\d{1,6})\.(?:\s+(.*))?")
 
 
 class ReadingError(ValueError):

@@ -31,6 +31,8 @@ from schemas.renderings import (
     Transcript,
 )
 
+_OPENINGS = ("<think>", "<search>", "<answer>", "<tool_call>")
+_SPACE = re.compile(r"\s*")
 _BOX = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
 
 
@@ -77,23 +79,41 @@ class TaggedRendering:
 
     def parse_stream(self, question: Question, text: str) -> Transcript:
         """Read what a model wrote, results put in. Raises ReadingError at the first thing out of place."""
-        steps: list[Step] = []
-        rest = text
+        *searches, (think, _, _) = turns = self._walk(text)
+        steps = (
+            Step(think=thought, queries=_read_lines(said), documents=read_documents(found or "", question.lang))
+            for thought, said, found in searches
+        )
+        return Transcript(steps=tuple(steps), think=think, answers=self._read_answers(question, turns))
+
+    def check_stream(self, question: Question, text: str) -> None:
+        """Raise ReadingError unless the text keeps the form, whatever the results hold: others may write them."""
+        *searches, _ = turns = self._walk(text)
+        for _, said, _ in searches:
+            _read_lines(said)
+        self._read_answers(question, turns)
+
+    def _walk(self, text: str) -> list[tuple[str, str, str | None]]:
+        """Thought, query and results of each search, then the last thought and the answer, with None for results.
+
+        White space between tags is no matter, nor is a first `<think>` that the prompt ends with.
+        """
+        turns: list[tuple[str, str, str | None]] = []
+        text, at = open_thought(text), 0
         while True:
-            think, rest = _take(rest, "think")
-            if not rest.startswith("<search>"):
-                break
-            queries, rest = _take(rest, "search")
-            found, rest = _take(rest.lstrip("\n"), self.results)
-            documents = read_documents(found, question.lang)
-            steps.append(Step(think=think, queries=_read_lines(queries), documents=documents))
-            rest = rest.lstrip("\n")
-        answer, rest = _take(rest, "answer")
-        if rest.strip():
-            raise ReadingError("text follows the answer")
-        if self.boxed:
-            answer = _unbox(answer)
-        return Transcript(steps=tuple(steps), think=think, answers=read_answers(answer, question.answers))
+            think, at = _take(text, "think", at)
+            if not text.startswith("<search>", at):
+                answer, at = _take(text, "answer", at)
+                if at < len(text):
+                    raise ReadingError("text follows the answer")
+                return [*turns, (think, answer, None)]
+            said, at = _take(text, "search", at)
+            found, at = _take(text, self.results, at)
+            turns.append((think, said, found))
+
+    def _read_answers(self, question: Question, turns: list[tuple[str, str, str | None]]) -> tuple[str | None, ...]:
+        answer = turns[-1][1]
+        return read_answers(_unbox(answer) if self.boxed else answer, question.answers)
 
     def _write(self, question: Question, transcript: Transcript) -> Iterator[Segment]:
         for step in transcript.steps:
@@ -111,15 +131,28 @@ def _write_think(think: str) -> Segment:
     return Segment(kind=SegmentKind.THINK, text=f"<think>{think}</think>\n")
 
 
-def _take(text: str, tag: str) -> tuple[str, str]:
-    """The inside of a tag that opens the text, and what follows it (without the line end after a thought)."""
+def open_thought(text: str) -> str:
+    """The text with the `<think>` that a chat template put before it, where the text goes on from there."""
+    head, closed, _ = text.partition("</think>")
+    return f"<think>{text}" if closed and not any(tag in head for tag in _OPENINGS) else text
+
+
+def _take(text: str, tag: str, at: int) -> tuple[str, int]:
+    """The inside of a tag that comes next, and where the text goes on; white space around it aside."""
     opening, closing = f"<{tag}>", f"</{tag}>"
-    if not text.startswith(opening):
-        raise ReadingError(f"{opening} is expected, {text[:20]!r} is there")
-    inside, found, rest = text[len(opening) :].partition(closing)
-    if not found:
+    start = _skip_space(text, at)
+    if not text.startswith(opening, start):
+        raise ReadingError(f"{opening} is expected, {text[start : start + 20]!r} is there")
+    start += len(opening)
+    end = text.find(closing, start)
+    if end < 0:
         raise ReadingError(f"{opening} is not closed")
-    return inside, rest.removeprefix("\n") if tag == "think" else rest
+    return text[start:end], _skip_space(text, end + len(closing))
+
+
+def _skip_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
 
 
 def _read_lines(text: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ third the tags are written out, so that any chat template carries them to the le
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from pipeline.rendering.observations import (
     write_documents,
 )
 from pipeline.rendering.questions import SEARCH_TOOL, describe_tool, write_instruction, write_question
+from pipeline.rendering.tagged import open_thought
 from prompts.library import Block, load_template
 from schemas.renderings import (
     ChatMessage,
@@ -35,6 +37,10 @@ from schemas.renderings import (
 
 CALL_TAGS = ("<tool_call>\n", "\n</tool_call>")
 RESPONSE_TAGS = ("<tool_response>\n", "\n</tool_response>")
+_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+_RESPONSE = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
+_Call = tuple[str, tuple[str, ...], list[str]]
+"""A thought, what is searched for, and the results as they were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +93,40 @@ class ToolRendering:
 
     def parse(self, question: Question, rendered: Rendered) -> Transcript:
         """Read the transcript back. Raises ReadingError, whatever the text."""
-        *turns, last = rendered.messages[2:]
-        if len(turns) % 2:
-            raise ReadingError("a call and its results do not alternate")
-        steps = [self._read_step(question, *turns[i : i + 2]) for i in range(0, len(turns), 2)]
+        steps, think, answers = self._read_turns(question, rendered.messages[2:])
+        return Transcript(
+            steps=tuple(
+                Step(think=thought, queries=queries, documents=_read_all(found, question.lang))
+                for thought, queries, found in steps
+            ),
+            think=think,
+            answers=answers,
+        )
+
+    def check_turns(self, question: Question, messages: Sequence[ChatMessage]) -> None:
+        """Raise ReadingError unless the messages after the prompt keep the form, whatever the results hold."""
+        self._read_turns(question, messages)
+
+    def _read_turns(
+        self, question: Question, messages: Sequence[ChatMessage]
+    ) -> tuple[list[_Call], str, tuple[str | None, ...]]:
+        """The steps with their results as text, the last thought, and the answers."""
+        *turns, last = messages
+        steps: list[_Call] = []
+        at = 0
+        while at < len(turns):
+            end = at + 1
+            while end < len(turns) and turns[end].role is not ChatRole.ASSISTANT:
+                end += 1
+            steps.append(self._read_step(turns[at], turns[at + 1 : end]))
+            at = end
         think, rest = _split_think(last.content)
-        if last.tools or not (rest.startswith("<answer>") and rest.rstrip().endswith("</answer>")):
+        if last.tools or not (rest.startswith("<answer>") and rest.endswith("</answer>")):
             raise ReadingError("the last message does not answer")
-        answer = rest.rstrip().removeprefix("<answer>").removesuffix("</answer>")
+        answer = rest.removeprefix("<answer>").removesuffix("</answer>")
         if "<answer>" in answer or "</answer>" in answer:
             raise ReadingError("there are two answers")
-        return Transcript(steps=tuple(steps), think=think, answers=read_answers(answer, question.answers))
+        return steps, think, read_answers(answer, question.answers)
 
     def _write(self, question: Question, transcript: Transcript) -> Iterator[ChatMessage]:
         for number, step in enumerate(transcript.steps, start=1):
@@ -117,20 +146,34 @@ class ToolRendering:
         use = ToolUse(call_id=call_id, name=SEARCH_TOOL, arguments=json.dumps(arguments, ensure_ascii=False))
         return ChatMessage(role=ChatRole.ASSISTANT, segments=(think,), tools=(use,))
 
-    def _read_step(self, question: Question, call: ChatMessage, results: ChatMessage) -> Step:
+    def _read_step(self, call: ChatMessage, results: Sequence[ChatMessage]) -> _Call:
+        """A turn with one call or several, and a result for each."""
+        if call.role is not ChatRole.ASSISTANT:
+            raise ReadingError("a call and its results do not alternate")
         think, rest = _split_think(call.content)
-        if self.written:
-            name, arguments = _read_call(_cut(rest.rstrip(), CALL_TAGS))
-            found = _cut(results.content, RESPONSE_TAGS)
-        else:
-            if len(call.tools) != 1 or rest.strip() or results.answers_call != call.tools[0].call_id:
-                raise ReadingError("a step is not one call and its results")
-            name, arguments = call.tools[0].name, _read_object(call.tools[0].arguments)
-            found = results.content
+        calls = [(use.name, _read_object(use.arguments)) for use in call.tools]
+        if self.written and not calls:
+            calls = _read_written(rest)
+        elif rest:
+            raise ReadingError("text stands beside a call")
+        found = [text for message in results for text in _read_results(message.content)]
+        if not calls or len(found) != len(calls):
+            raise ReadingError("a turn is not calls and a result for each")
+        _check_ids([use.call_id for use in call.tools], [message.answers_call for message in results])
+        return think, tuple(query for name, arguments in calls for query in self._read_queries(name, arguments)), found
+
+    def _read_queries(self, name: object, arguments: dict[str, object]) -> list[str]:
         queries = arguments.get(self.argument)
-        if name != SEARCH_TOOL or not isinstance(queries, list) or not all(isinstance(q, str) for q in queries):
+        listed = [queries] if isinstance(queries, str) else queries
+        if name != SEARCH_TOOL or not isinstance(listed, list) or not all(isinstance(q, str) for q in listed):
             raise ReadingError(f"a call is not {SEARCH_TOOL} with {self.argument}")
-        return Step(think=think, queries=tuple(queries), documents=read_documents(found, question.lang))
+        if not any(query.strip() for query in listed):
+            raise ReadingError("a search has no query")
+        return listed
+
+
+def _read_all(found: Sequence[str], lang: str) -> tuple[Document, ...]:
+    return tuple(document for text in found for document in read_documents(text, lang))
 
 
 def _write_think(think: str) -> Segment:
@@ -138,35 +181,53 @@ def _write_think(think: str) -> Segment:
 
 
 def _split_think(text: str) -> tuple[str, str]:
-    if not text.startswith("<think>\n"):
+    """The thought that opens a message, whose `<think>` may be the prompt's, and what follows; white space aside."""
+    text = open_thought(text).strip()
+    if not text.startswith("<think>"):
         raise ReadingError("a message does not begin with a thought")
-    think, found, rest = text.removeprefix("<think>\n").partition("\n</think>\n\n")
+    think, found, rest = text.removeprefix("<think>").partition("</think>")
     if not found:
         raise ReadingError("a thought is not closed")
-    return think, rest
+    return think.strip(), rest.strip()
 
 
-def _cut(text: str, tags: tuple[str, str]) -> str:
-    if not (text.startswith(tags[0]) and text.endswith(tags[1])):
-        raise ReadingError(f"{tags[0].strip()} is expected, {text[:20]!r} is there")
-    return text.removeprefix(tags[0]).removesuffix(tags[1])
+def _read_written(text: str) -> list[tuple[object, dict[str, object]]]:
+    """The calls between their tags, one after the other."""
+    calls = []
+    at = 0
+    for match in _CALL.finditer(text):
+        if text[at : match.start()].strip():
+            break
+        call = _read_object(match[1])
+        calls.append((call.get("name"), _read_object(call.get("arguments"))))
+        at = match.end()
+    if text[at:].strip():
+        raise ReadingError(f"{CALL_TAGS[0].strip()} is expected, {text[at : at + 20]!r} is there")
+    return calls
 
 
-def _read_call(text: str) -> tuple[object, dict[str, object]]:
-    call = _read_object(text)
-    arguments = call.get("arguments")
-    if not isinstance(arguments, dict):
-        raise ReadingError("a call has no arguments")
-    return call.get("name"), arguments
+def _read_results(text: str) -> list[str]:
+    """The results in a message: between their tags, or the whole of it."""
+    found = [match[1].strip() for match in _RESPONSE.finditer(text)]
+    return found if found and not _RESPONSE.sub("", text).strip() else [text]
 
 
-def _read_object(text: str) -> dict[str, object]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ReadingError(f"not JSON: {error}") from None
+def _check_ids(calls: Sequence[str], results: Sequence[str | None]) -> None:
+    """Raise ReadingError where ids are given and a result answers another call; some loops give none."""
+    answered = [result for result in results if result]
+    if any(calls) and not set(answered) <= set(calls):
+        raise ReadingError("a result answers another call")
+
+
+def _read_object(value: object) -> dict[str, object]:
+    """A JSON object, as it is or as text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ReadingError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ReadingError("a call is no JSON object")
+        raise ReadingError("a call is no JSON object with arguments")
     return value
 
 

@@ -1,42 +1,36 @@
 """What a policy wrote, read as strictly as its rendering asks and, beside that, as leniently as rewards need.
 
 A completion is one text, observations put in (TRL without a chat, verl), or the messages of a chat (TRL, field tools).
+Form is which tags stand in which order, that each search has its results, and that nothing stands between them. White
+space around tags, line ends, a first `<think>` that the prompt ends with, the tokens that end a turn, and what results
+hold are spelling: trainers and templates decide them, not the policy.
 
-Promises: an observation is known only by its place, right after a closed query, so results that a model writes anywhere
-else stay its own words; no completion raises, whatever it holds.
+Promises: an observation is known only by its place, right after a closed query, and there are no more than queries, so
+results that a model writes anywhere else stay its own words; no completion raises, whatever it holds.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.observations import ReadingError, read_answers
-from pipeline.rendering.tagged import TaggedRendering
-from pipeline.rendering.tool_calls import RESPONSE_TAGS
-from schemas.renderings import (
-    ChatMessage,
-    ChatRole,
-    Question,
-    QuestionKind,
-    Rendered,
-    RenderingName,
-    Segment,
-    SegmentKind,
-    ToolUse,
-)
+from pipeline.rendering.tagged import TaggedRendering, open_thought
+from pipeline.rendering.tool_calls import RESPONSE_TAGS, ToolRendering
+from pipeline.rewards.messages import clean_text, make_message, read_messages
+from schemas.renderings import ChatMessage, ChatRole, Question, QuestionKind, RenderingName
 
 Completion = str | Sequence[Mapping[str, Any]]
 """One text, or messages with `role`, `content` and perhaps `tool_calls`."""
 
-_ENDS_OF_TURN = (
-    *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|end|>"),
-    *("</s>", "<eos>", "<end_of_turn>"),
+_END_OF_TURN = re.compile(
+    r"(?:<[|｜](?:[\w▁]*?(?:end|eo[stmd]|pad|return|stop)[\w▁]*)[|｜]>|</s>|<eos>|<pad>|<unk>|\[PAD\]|<end_of_turn>)\s*",
+    re.IGNORECASE,
 )
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _BOX = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
@@ -66,26 +60,39 @@ def read_completion(rendering: RenderingName, lang: str, wanted: int, completion
     question = Question(kind=QuestionKind.QA, lang=lang, text="", answers=wanted)
     form = RENDERINGS[rendering]
     if isinstance(form, TaggedRendering):
-        text = completion if isinstance(completion, str) else "".join(str(m.get("content") or "") for m in completion)
-        text = _strip_end(text)
-        own, observations = _divide(text, _place_results(form.results))
-        in_form = _is_read(lambda: form.parse_stream(question, text))
-        return _finish("".join(own), observations, in_form, wanted, boxed=form.boxed)
-    messages = _join_messages(completion) if isinstance(completion, str) else tuple(map(_read_message, completion))
-    spoken = [message for message in messages if message.role is ChatRole.ASSISTANT]
-    shown = [message.content for message in messages if message.role is not ChatRole.ASSISTANT]
-    own_text = "".join(message.content + "".join(use.arguments for use in message.tools) for message in spoken)
-    observations = tuple(text.strip().removeprefix(RESPONSE_TAGS[0]).removesuffix(RESPONSE_TAGS[1]) for text in shown)
-    in_form = (
-        bool(spoken)
-        and messages[-1].role is ChatRole.ASSISTANT
-        and _is_read(
-            lambda: form.parse(
-                question, Rendered(rendering=form.name, messages=(_ASKED, _ASKED, *messages), tools=None)
-            )
-        )
-    )
-    return _finish(own_text, observations, in_form, wanted, boxed=False)
+        return _read_tagged(form, question, completion)
+    return _read_tools(cast(ToolRendering, form), question, completion)
+
+
+def _read_tagged(form: TaggedRendering, question: Question, completion: Completion) -> Reading:
+    text = open_thought(_strip_end(_join_contents(completion)))
+    own, observations = _divide(text, _place_results(form.results))
+    in_form = _is_read(lambda: form.check_stream(question, text))
+    return _finish("".join(own), tuple(chain(*observations)), in_form, question.answers, boxed=form.boxed)
+
+
+def _read_tools(form: ToolRendering, question: Question, completion: Completion) -> Reading:
+    messages = _split_messages(completion) if isinstance(completion, str) else _end_turns(read_messages(completion))
+    own, shown = [], []
+    for message in messages:
+        if message.role is ChatRole.ASSISTANT:
+            own += [open_thought(message.content), *(use.arguments for use in message.tools)]
+        else:
+            shown.append(_bare_response(message.content))
+    in_form = bool(own) and messages[-1].role is ChatRole.ASSISTANT
+    in_form = in_form and _is_read(lambda: form.check_turns(question, messages))
+    return _finish("".join(own), tuple(shown), in_form, question.answers, boxed=False)
+
+
+def _bare_response(text: str) -> str:
+    opening, closing = (tag.strip() for tag in RESPONSE_TAGS)
+    return text.strip().removeprefix(opening).removesuffix(closing).strip()
+
+
+def _join_contents(completion: Completion) -> str:
+    if isinstance(completion, str):
+        return clean_text(completion)
+    return "".join(message.content for message in read_messages(completion))
 
 
 def _finish(own: str, observations: tuple[str, ...], in_form: bool, wanted: int, boxed: bool) -> Reading:
@@ -113,16 +120,31 @@ def _is_read(parse: Callable[[], object]) -> bool:
 
 
 def _strip_end(text: str) -> str:
-    """The text without the tokens that end a turn, where they were decoded with it."""
-    while ending := next((token for token in _ENDS_OF_TURN if text.rstrip().endswith(token)), ""):
-        text = text.rstrip().removesuffix(ending)
-    return text
+    """The text without the tokens that end a turn or fill a batch, where they were decoded with it."""
+    end = len(text)
+    angle, square = text.rfind("<"), text.rfind("[")
+    while (start := max(angle, square)) >= 0 and _END_OF_TURN.fullmatch(text, start, end):
+        end = start
+        angle, square = (text.rfind(mark, 0, at) if at == end else at for mark, at in (("<", angle), ("[", square)))
+    return text[:end]
+
+
+def _end_turns(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
+    """The messages of the model without their end tokens."""
+    return tuple(
+        make_message(message.role, _strip_end(message.content), tools=message.tools)
+        if message.role is ChatRole.ASSISTANT
+        else message
+        for message in messages
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where an observation stands in a stream."""
 
+    query: str
+    """What closes a query."""
     opening: re.Pattern[str]
     closing: str
     after: re.Pattern[str]
@@ -131,55 +153,51 @@ class _Place:
 
 @cache
 def _place_results(tag: str) -> _Place:
-    return _Place(re.compile(rf"(?<=</search>)\s*<{tag}>"), f"</{tag}>", re.compile(r"\s*"))
+    return _Place("</search>", re.compile(rf"(?<=</search>)\s*<{tag}>"), f"</{tag}>", re.compile(r"\s*"))
 
 
-_RESPONSE = _Place(re.compile(rf"(?<=</tool_call>){_GLUE}<tool_response>"), "</tool_response>", re.compile(_GLUE))
-_ASKED = ChatMessage(role=ChatRole.USER, segments=())
+_RESPONSE = _Place(
+    "</tool_call>", re.compile(rf"(?<=</tool_call>){_GLUE}<tool_response>"), "</tool_response>", re.compile(_GLUE)
+)
+_NEXT_RESPONSE = re.compile(r"\s*<tool_response>")
 
 
-def _divide(text: str, place: _Place) -> tuple[list[str], tuple[str, ...]]:
-    """What the model wrote before, between and after the observations, and the observations."""
+def _divide(text: str, place: _Place) -> tuple[list[str], list[list[str]]]:
+    """What the model wrote before, between and after the observations, and these, as many as it asked for at once."""
     own: list[str] = []
-    observations: list[str] = []
+    observations: list[list[str]] = []
     at = 0
     while match := place.opening.search(text, at):
-        end = text.find(place.closing, match.end())
-        if end < 0:
+        said = text[at : match.start()]
+        found, past = _take_observations(text, match.end(), place, max(said.count(place.query), 1))
+        if not found:
             break
-        own.append(text[at : match.start()])
-        observations.append(text[match.end() : end])
-        after = place.after.match(text, end + len(place.closing))
-        at = after.end() if after else end + len(place.closing)
-    return [*own, text[at:]], tuple(observations)
+        own.append(said)
+        observations.append(found)
+        after = place.after.match(text, past)
+        at = after.end() if after else past
+    return [*own, text[at:]], observations
 
 
-def _join_messages(text: str) -> tuple[ChatMessage, ...]:
+def _take_observations(text: str, at: int, place: _Place, most: int) -> tuple[list[str], int]:
+    """At most so many observations that follow one another, and where the text goes on."""
+    found: list[str] = []
+    opened: re.Match[str] | None = None
+    while (end := text.find(place.closing, at)) >= 0:
+        found.append(text[at:end])
+        past = end + len(place.closing)
+        opened = _NEXT_RESPONSE.match(text, past) if len(found) < most else None
+        if opened is None:
+            return found, past
+        at = opened.end()
+    return found, opened.start() if opened else at
+
+
+def _split_messages(text: str) -> tuple[ChatMessage, ...]:
     """The messages that a stream of Qwen's tags was made of."""
-    own, observations = _divide(_strip_end(text), _RESPONSE)
-    messages = [_write(ChatRole.ASSISTANT, own[0])]
+    own, observations = _divide(_strip_end(clean_text(text)), _RESPONSE)
+    messages = [make_message(ChatRole.ASSISTANT, own[0])]
     for shown, said in zip(observations, own[1:], strict=True):
-        messages.append(_write(ChatRole.USER, f"<tool_response>{shown}</tool_response>"))
-        messages.append(_write(ChatRole.ASSISTANT, said))
+        messages += [make_message(ChatRole.USER, f"<tool_response>{each}</tool_response>") for each in shown]
+        messages.append(make_message(ChatRole.ASSISTANT, said))
     return tuple(messages)
-
-
-def _write(role: ChatRole, text: str, **more: Any) -> ChatMessage:
-    kind = SegmentKind.THINK if role is ChatRole.ASSISTANT else SegmentKind.OBSERVATION
-    return ChatMessage(role=role, segments=(Segment(kind=kind, text=text),), **more)
-
-
-def _read_message(message: Mapping[str, Any]) -> ChatMessage:
-    role = ChatRole(message["role"]) if message.get("role") in list(ChatRole) else ChatRole.USER
-    text = str(message.get("content") or "")
-    if role is not ChatRole.ASSISTANT:
-        return _write(role, text, answers_call=message.get("tool_call_id"))
-    return _write(role, _strip_end(text), tools=tuple(map(_read_use, message.get("tool_calls") or ())))
-
-
-def _read_use(call: Mapping[str, Any]) -> ToolUse:
-    function = call.get("function") or call
-    arguments = function.get("arguments") or "{}"
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return ToolUse(call_id=str(call.get("id") or ""), name=str(function.get("name") or ""), arguments=arguments)

@@ -17,6 +17,7 @@ from pipeline.judging.scoring import GoldForm
 from pipeline.judging.written_marks import RESULT_TAGS, SPECIAL_TOKEN, TURN
 from pipeline.rewards.answer_gaming import find_answer_gaming
 from pipeline.rewards.completions import Reading
+from pipeline.rewards.messages import clean_text
 from schemas.rewards import GamingReason
 
 _NAMES = "|".join(("think", "search", "answer", "tool_call", *RESULT_TAGS))
@@ -26,6 +27,7 @@ _TAG = re.compile(
 )
 _DOCUMENT_LINE = re.compile(r'(?:^|>)[ \t]*Doc \d+\(Title: "[^"\n]*"\)', re.MULTILINE)
 _TAGS_AROUND = re.compile(r"\A\s*(?:<[a-z_]+>)?\s*|\s*(?:</[a-z_]+>)?\s*\Z")
+_RESULT_MARKS = re.compile(rf"</?(?:{'|'.join(RESULT_TAGS)})>")
 _SPECIAL = re.compile(SPECIAL_TOKEN, re.IGNORECASE)
 
 
@@ -87,7 +89,13 @@ def _is_balanced(own: str) -> bool:
 
 
 def _are_theirs(found: Sequence[str], put_in: Sequence[str]) -> bool:
-    return [text.strip() for text in found] == [_TAGS_AROUND.sub("", text) for text in put_in]
+    """Whether the results are those that were put in, one by one or several of a turn at once."""
+    bare = [_TAGS_AROUND.sub("", clean_text(text)) for text in put_in]
+    return [text.strip() for text in found] == bare or _squeeze("".join(found)) == _squeeze("".join(bare))
+
+
+def _squeeze(text: str) -> str:
+    return "".join(_RESULT_MARKS.sub("", text).split())
 
 
 def _says_one_thing(answers: Sequence[str | None], golds: Sequence[tuple[GoldForm, ...]]) -> bool:
