@@ -69,8 +69,9 @@ def evaluate_benchmark(
 ) -> None:
     """Answer the questions of a benchmark and measure the answers; the same command goes on after an interruption.
 
-    An answer is measured by token recall, exact match, substring match and F1 beside each other, and by a judging
-    model with --judge. Whatever comes to no answer counts as 0. Figures carry 95% bootstrap intervals.
+    An answer is measured by token recall, exact match, substring match and F1 beside each other, by our rules and by
+    the official ones of HotpotQA, Search-R1 and FanOutQA, and by a judging model with --judge. Whatever comes to no
+    answer counts as 0. Figures carry 95% bootstrap intervals.
 
         rampforge eval -b hotpotqa.json -m rag-pe --index outputs/wiki -s llm.roles.default.model=...
 

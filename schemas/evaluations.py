@@ -22,12 +22,15 @@ class EvalMethod(StrEnum):
 
 
 class MetricName(StrEnum):
-    """What an answer is worth, each from 0 to 1."""
+    """What an answer is worth, each from 0 to 1. The official ones go by the published rules, the others by ours."""
 
     RECALL = "recall"
     EXACT = "exact"
     SUBSTRING = "substring"
     F1 = "f1"
+    OFFICIAL_EXACT = "official_exact"
+    OFFICIAL_SUBSTRING = "official_substring"
+    OFFICIAL_F1 = "official_f1"
     JUDGED = "judged"
 
 

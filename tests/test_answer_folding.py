@@ -158,6 +158,7 @@ def test_the_conversion_is_that_of_opencc_wherever_phrases_meet() -> None:
         ("Dvořák", "Dvorak", True),
         ("Dvořak", "Dvořák", True),
         ("Lodz", "Łódź", True),
+        ("Aero", "Ærø", True),
         ("Hung", "Hùng", True),
         ("Hưng", "Hùng", False),
         ("Dvorek", "Dvořák", False),

@@ -98,8 +98,8 @@ def _read_freshqa(row: Fields) -> Golds:
 
 
 def _read_fanoutqa(row: Fields) -> Golds:
-    """FanOutQA: an answer of many parts; of a mapping both keys and values."""
-    return tuple((part,) for part in dict.fromkeys(_flatten(row.get("answer"))))
+    """FanOutQA: an answer of many parts, repeated ones each time; of a mapping both keys and values."""
+    return tuple((part,) for part in _flatten(row.get("answer")))
 
 
 def _read_single(row: Fields) -> Golds:

@@ -3,7 +3,8 @@
 Promises: every metric is 0 for no answer and 1 for a gold itself; the best of the ways to write a gold counts, for each
 metric by itself; text is compared as judging compares it (`pipeline.judging.normalising`), so Chinese counts by
 character. An answer of several parts is held against all of them, in any order: recall and substring are means over the
-parts (substring is then FanOutQA's loose accuracy), exact and F1 take the parts together.
+parts, repeated ones each time; exact and F1 take the parts together, repeated ones each time or once. The published
+rules are in `official`.
 Token recall (MaskSearch, arXiv 2505.20285) does not punish what is added: read it beside F1.
 """
 
@@ -39,6 +40,9 @@ class _Form:
     folded: str
     tokens: Counter[str]
 
+    def __hash__(self) -> int:
+        return hash(self.folded)
+
 
 _NEVER = _Form("\0", Counter(("\0",)))
 """Stands for a part that nothing can be compared with: no answer has this token."""
@@ -58,9 +62,12 @@ def score_answer(answer: str | None, question: EvalQuestion) -> AnswerScores:
         exact = any(folded == form.folded for form in parts[0])
         f1 = max(_f1(bag, form.tokens) for form in parts[0])
     else:
-        whole = _leave_joining(sum((_nearest(bag, forms) for forms in parts), Counter[str]()))
         said = _leave_joining(bag)
-        exact, f1 = said == whole, _f1(said, whole)
+        wholes = [
+            _leave_joining(sum((_nearest(bag, forms) for forms in wanted), Counter[str]()))
+            for wanted in (parts, dict.fromkeys(parts))
+        ]
+        exact, f1 = said in wholes, max(_f1(said, whole) for whole in wholes)
     return AnswerScores(_mean(recalls), float(exact), _mean(held), f1)
 
 

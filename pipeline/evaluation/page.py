@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipeline.evaluation import drawing
-from pipeline.evaluation.tables import HEADINGS, write_metric, write_p_value
+from pipeline.evaluation.tables import HEADINGS, RULES, write_metric, write_p_value
 from pipeline.report.page import TEMPLATES, flatten_settings, open_environment, write_policy
 from schemas.evaluations import EvaluationResult, PairedDifference
 
@@ -37,6 +37,7 @@ def write_page(results: Sequence[EvaluationResult], comparisons: Sequence[Compar
         metrics=[metric for metric in HEADINGS if any(metric in result.metrics for result in results)],
         comparisons=comparisons,
         headings=HEADINGS,
+        rules=RULES,
         panels=drawing.lay_out(results),
         drawing=drawing,
         facts=list_facts,

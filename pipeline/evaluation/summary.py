@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.evaluation.bootstrap import estimate_intervals
+from pipeline.evaluation.official import OfficialScores, score_officially
 from schemas.evaluations import EvalGroup, Evaluation, Metric, MetricName
 from schemas.judgements import Verdict
 
@@ -70,11 +71,15 @@ def tally_rows(rows: Iterable[Evaluation]) -> Tallied:
 
 def list_scores(row: Evaluation) -> dict[MetricName, float]:
     """The scores of a row; the judge's only when it was asked."""
+    official = score_officially(row.answer, row.golds) if row.finished else OfficialScores()
     scores = {
         MetricName.RECALL: row.recall,
         MetricName.EXACT: row.exact,
         MetricName.SUBSTRING: row.substring,
         MetricName.F1: row.f1,
+        MetricName.OFFICIAL_EXACT: official.exact,
+        MetricName.OFFICIAL_SUBSTRING: official.substring,
+        MetricName.OFFICIAL_F1: official.f1,
     }
     return scores if row.verdict is None else {**scores, MetricName.JUDGED: float(row.verdict is Verdict.CORRECT)}
 

@@ -11,11 +11,20 @@ from schemas.evaluations import EvalGroup, EvaluationResult, Metric, MetricName,
 
 HEADINGS = {
     MetricName.RECALL: "token recall",
-    MetricName.EXACT: "EM",
-    MetricName.SUBSTRING: "sub-EM",
-    MetricName.F1: "F1",
+    MetricName.EXACT: "EM (ours)",
+    MetricName.SUBSTRING: "sub-EM (ours)",
+    MetricName.F1: "F1 (ours)",
+    MetricName.OFFICIAL_EXACT: "EM (official)",
+    MetricName.OFFICIAL_SUBSTRING: "sub-EM (official)",
+    MetricName.OFFICIAL_F1: "F1 (official)",
     MetricName.JUDGED: "LLM judge",
 }
+
+RULES = (
+    "Ours folds numbers, accents, scripts and typography. Official: EM and F1 as HotpotQA and Search-R1 (em_check),"
+    " sub-EM as Search-R1, for answers of several parts as FanOutQA's loose accuracy without lemmas."
+)
+"""Which rules the columns go by."""
 
 
 def write_results(results: Sequence[EvaluationResult]) -> str:
@@ -35,7 +44,8 @@ def write_results(results: Sequence[EvaluationResult]) -> str:
         for group in result.groups
     ]
     return (
-        "\n".join([*draw_table(names, rows), "", *(line for result in results for line in _write_notes(result))]) + "\n"
+        "\n".join([*draw_table(names, rows), "", *(line for result in results for line in _write_notes(result)), RULES])
+        + "\n"
     )
 
 

@@ -151,7 +151,7 @@ class ToolRendering:
         if call.role is not ChatRole.ASSISTANT:
             raise ReadingError("a call and its results do not alternate")
         think, rest = _split_think(call.content)
-        calls = [(use.name, _read_object(use.arguments)) for use in call.tools]
+        calls: list[tuple[object, dict[str, object]]] = [(use.name, _read_object(use.arguments)) for use in call.tools]
         if self.written and not calls:
             calls = _read_written(rest)
         elif rest:
