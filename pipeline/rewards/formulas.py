@@ -128,7 +128,7 @@ def _average(values: Sequence[float]) -> float:
 
 def _measure_found(assessed: Assessed) -> float:
     """Share of the golds that stand in some observation."""
-    shown = [fold_text(text) for text in assessed.reading.observations]
+    shown = [_fold_shown(line) for text in assessed.reading.observations for line in text.split("\n")]
     hits = (any(holds_tokens(text, form.folded) for text in shown for form in forms) for forms in assessed.golds)
     return _average([float(hit) for hit in hits])
 
@@ -149,6 +149,10 @@ def _fold_golds(forms: tuple[str, ...]) -> tuple[Span, tuple[GoldForm, ...]]:
         perplexity=None,
     )
     return span, read_gold(span)
+
+
+# The completions of a group, and those of the next epoch, are shown many of the same documents, one a line.
+_fold_shown = lru_cache(maxsize=8192)(fold_text)
 
 
 @lru_cache(maxsize=1024)
