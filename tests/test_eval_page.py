@@ -32,7 +32,7 @@ def make_rows(right: int, model: str, runs: int = 2) -> Iterator[Evaluation]:
                 method=EvalMethod.RAG_PE,
                 model=model,
                 run=run,
-                answer=POISON,
+                answer=POISON if good else "none of it",
                 finished=number != 19,
                 stop="answered" if number != 19 else POISON,
                 recall=good,
