@@ -12,6 +12,7 @@ from flows.assets_cli import cache_folder
 from flows.cli_options import Config, Overrides
 from flows.configuration import load_config
 from flows.distillation_sizes import LabSize
+from flows.recalled_config import recall_config
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -100,4 +101,4 @@ def _find_base(begun: RunConfig | None, start: Path | None) -> RunConfig | None:
     """What is built upon where no configuration is named: that of the distillation, or of the run it starts from."""
     if begun is not None or start is None:
         return begun
-    return RunConfig.model_validate(RunFolder(start).record().config)
+    return recall_config(RunFolder(start))

@@ -42,7 +42,7 @@ from flows.stage_table import CORPUS, STAGES, find_spec
 from flows.stages import Workplace
 from flows.trace_export import check_tracing
 from flows.worker_pool import WorkerPool
-from pipeline.errors import StorageError
+from pipeline.errors import RampforgeError, StorageError
 from pipeline.storage.object_store import refuse_secrets
 from pipeline.storage.remote_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder
@@ -50,6 +50,8 @@ from pipeline.storage.stage_ledger import discard_stage
 from schemas.config import Engine, ExecutionConfig, RunConfig
 
 log = logging.getLogger(__name__)
+
+RESUME_ANY = "rampforge resume RUN"
 
 
 @flow(name="rampforge", flow_run_name="{run}", persist_result=False, validate_parameters=False)
@@ -163,9 +165,13 @@ def count_workers(execution: ExecutionConfig) -> int:
 
 @contextmanager
 def say_how_to_go_on(root: str | Path) -> Iterator[None]:
-    """Tell whoever stops the run by Ctrl-C what became of it."""
+    """Name the run in what a stopped or failed sitting says of how it goes on: below here nobody knows its name."""
     try:
         yield
+    except RampforgeError as error:
+        error.fix = error.fix.replace(RESUME_ANY, f"rampforge resume {root}")
+        error.args = RampforgeError(error.what, error.fix).args
+        raise
     except KeyboardInterrupt:
         line = f"stopped; finished records and calls are kept: `rampforge resume {root}` goes on"
         Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from flows.chat_models import locate_books
 from flows.pricing import list_chat_roles
+from flows.recalled_config import recall_config
 from flows.run_record import collect_funnel
 from flows.sources import find_sources
 from flows.stage_table import STAGES
@@ -114,7 +115,7 @@ def _read_size(scale: str) -> WikiSize:
 
 def read_config(root: Path) -> RunConfig:
     """The configuration that a run was made under. Raises StorageError for a folder that is no run."""
-    return RunConfig.model_validate(RunFolder(root).record().config)
+    return recall_config(RunFolder(root))
 
 
 def find_means(question: Question) -> Means:

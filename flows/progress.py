@@ -18,12 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from flows.artifacts import ProgressArtifact
+from flows.interruption import StoppedError
 from flows.live_files import clear_live, write_live
 from flows.live_text import describe_end, describe_rest, describe_stage, name_many
 from flows.run_watch import RunWatch
 from flows.stage_gauge import StageGauge
 from flows.stages import StageSpec, Workplace
 from flows.stall_watch import StallWatch
+from pipeline.llm.chat_model import BudgetSpentError
 from schemas.live import StageLive
 
 POLL_SECONDS = 0.5
@@ -173,7 +175,9 @@ class ProgressBoard:
 
     def _tell_break(self, live: StageLive, error: BaseException, place: Workplace) -> None:
         """Say where a stage stands that did not come to its end, and what is still being done."""
-        self.console.print(f"stopped {describe_stage(live)}", highlight=False, markup=False, soft_wrap=True)
+        failed = isinstance(error, Exception) and not isinstance(error, StoppedError | BudgetSpentError)
+        told = f"{'failed' if failed else 'stopped'} {describe_stage(live)}"
+        self.console.print(told, highlight=False, markup=False, soft_wrap=True)
         in_flight = live.calls.in_flight if live.calls else 0
         if not isinstance(error, Exception) and in_flight:  # Ctrl-C, or Prefect's own word for SIGTERM
             grace = place.config.llm.limits.grace

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.configuration import explain_faults
-from flows.stage_table import STAGES
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import holds_work
@@ -25,7 +24,7 @@ def recall_config(run: RunFolder) -> RunConfig:
     """The configuration that continues a run. Raises StorageError where there is no run, ConfigError where what it
     holds is no configuration of this version."""
     values: dict[str, Any] = json.loads(json.dumps(run.record().config))
-    for stage in STAGES:
+    for stage in run.stages():
         if holds_work(run, stage):
             for key, text in run.start(stage).settings.items():
                 _put(values, key.split("."), text)
@@ -38,7 +37,7 @@ def recall_config(run: RunFolder) -> RunConfig:
 
 def _put(values: dict[str, Any], path: list[str], text: str) -> None:
     """Set one key to what a ledger says; what is no key of the configuration (a file's fingerprint) is left out."""
-    if path[0] not in RunConfig.model_fields:
+    if path[0] not in values or (len(path) == 1 and isinstance(values[path[0]], dict)):
         return
     value = json.loads(text)
     if path[:2] == ROLES:

@@ -67,7 +67,7 @@ def test_each_cap_stops_with_one_line_and_a_higher_one_goes_on(
             assert code == 1, output
             what, fix = read_refusal(output)
             assert f"llm.budget.{cap}: the cap" in what
-            assert "rampforge resume RUN" in fix
+            assert f"rampforge resume {run}" in fix
             paid = sum(server.answered.values())
             assert most - 2 <= paid <= most, "two calls are in flight at the most"
             assert len((run / "calls" / "books.jsonl").read_text().splitlines()) == paid

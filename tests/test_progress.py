@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from flows import artifacts, progress
+from flows.interruption import StoppedError
 from flows.live_files import clear_live, find_stage, read_live, read_shards, write_live
 from flows.live_text import describe_stage
 from flows.progress import ProgressBoard
@@ -17,6 +18,8 @@ from flows.shard_reporter import ShardReporter, count_lines
 from flows.stage_gauge import StageGauge
 from flows.stage_table import find_spec
 from flows.stages import Workplace
+from pipeline.errors import SourceError
+from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.stage import Outcome
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -129,6 +132,24 @@ def test_unwritable_folder_stops_nothing(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     with ShardReporter(place.run, "cut", "000", "document", 0, None):
         assert read_shards(place.run, "cut") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (SourceError("broken"), "failed"),
+        (ValueError("ours"), "failed"),
+        (StoppedError("asked"), "stopped"),
+        (BudgetSpentError("the cap"), "stopped"),
+        (KeyboardInterrupt(), "stopped"),
+    ],
+)
+def test_a_stage_that_broke_off_says_whether_it_failed(error: BaseException, told: str, tmp_path: Path) -> None:
+    printed = io.StringIO()
+    board = ProgressBoard(Console(file=printed))
+    with pytest.raises(type(error)), board.stage(make_place(tmp_path), find_spec("cut"), 1):
+        raise error
+    assert printed.getvalue().startswith(f"{told} cut")
 
 
 def test_plain_lines_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

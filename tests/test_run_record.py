@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -14,13 +15,14 @@ import pytest
 
 from flows import deciding_packages, stage_checks
 from flows.configuration import load_config
-from flows.job import lead_run, list_redone
+from flows.job import lead_run, list_redone, say_how_to_go_on
 from flows.recalled_config import recall_config
 from flows.source_ledger import compare_source, list_source_records
 from flows.stage_checks import check_stages, find_other_versions, list_settings
 from flows.stage_table import STAGES
 from flows.stages import Workplace
-from pipeline.errors import ConfigError, RampforgeError
+from pipeline.errors import ConfigError, RampforgeError, StorageError
+from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
 from schemas.documents import Document
@@ -264,6 +266,13 @@ def test_another_version_goes_on_when_asked_to(run: Path, prefect_server: Mappin
     assert rampforge(upgraded, "resume", str(run))[0] == 0, "asked for once"
     lose_a_shard(run, "judgements")
     assert rampforge(prefect_server, "resume", str(run))[0] == 1, "and the way back is another version again"
+
+
+def test_the_next_command_names_the_run(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as caught, say_how_to_go_on(tmp_path / "mine"), storage_boundary(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert f"`rampforge resume {tmp_path / 'mine'}`" in caught.value.fix
+    assert "RUN" not in str(caught.value)
 
 
 def test_a_refused_first_start_leaves_no_folder(tmp_path: Path) -> None:

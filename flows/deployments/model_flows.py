@@ -24,6 +24,7 @@ from flows.deployments.scheduled_flows import (
 )
 from flows.distillation import start_distillation
 from flows.evaluation import PAGE, evaluate
+from flows.recalled_config import recall_config
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import find_benchmark
@@ -127,7 +128,7 @@ def evaluation(
     cache, newest = cache_folder(), find_newest(out, run, "index")
     sections = {"policy": policy, "search_service": search_service, "llm": llm, "serving": serving}
     folder = Path(out) / "evaluations" / name_flow_run()
-    config = RunConfig.model_validate(newest.record().config).model_copy(update=sections)
+    config = recall_config(newest).model_copy(update=sections)
     config = fit_into_flow_run(str(folder), config)
     settings = EvalSettings(method=method, runs=runs, sample=sample, seed=seed, judge=judge)
     questions = find_benchmark(benchmark, cache / "benchmarks")

@@ -22,6 +22,7 @@ from flows.artifacts import locate_report
 from flows.assets_cli import cache_folder
 from flows.deployments.run_names import find_newest, name_run
 from flows.job import lead_run, settle_config
+from flows.recalled_config import recall_config
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.errors import ConfigError, RunHeldError, StorageError
@@ -146,7 +147,7 @@ def nightly_trajectories(
         "store": store,
         "watch": watch,
     }
-    config = RunConfig.model_validate(newest.record().config).model_copy(update=sections)
+    config = recall_config(newest).model_copy(update=sections)
     return lead(newest.location, config, TRAJECTORY_STAGES)
 
 
