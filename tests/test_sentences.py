@@ -46,6 +46,11 @@ def test_a_line_break_always_ends_a_sentence(text: str) -> None:
         ["1. First item", "2. Second item", "New paragraph.", "Its end"],
         ["यह है।", "वह है।"],
         ["Is it?", "It is… perhaps.", "Then what?!", "Yes."],
+        ["It appeared in vol. IV of the series.", "See pt. II and bk. II, ch. XII of Art. III.", "Next one."],
+        ["Napoleon brings it back (Ch. IX).", "See vol. iv, pl. 4 and Fig. A of it.", "Opus No. I in C."],
+        ['The tray (算盤, lit. "Counting tray") is old.', "A wall, lit. Great Wall, is long.", "It ended."],
+        ["The room was lit.", "He left.", "The lamp was lit.", '"Come in," she said.', "It is art.", "A man came."],
+        ["He said no.", "A dog came.", "He asked.", "No.", "I did not."],
     ],
 )
 def test_sentences_end_where_a_reader_ends_them(sentences: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Which bracket closes which: {{templates}}, [[links]] and {| tables |}, in one pass over the markup.
+"""Which bracket closes which: {{templates}}, [[links]], {| tables |} and -{variants}-, in one pass over the markup.
 
 Promises: time is linear in the markup, however deep or broken the nesting; a pair never crosses another pair.
 """
@@ -8,17 +8,22 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 
+from pipeline.corpus.links import split_url
+from pipeline.corpus.marks import protect
+
 TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{\||\|\}(?!\})")
-OPENER = {"}}": "{{", "]]": "[[", "|}": "{|"}
+TOKEN_OR_VARIANT = re.compile(rf"{TOKEN.pattern}|-\{{(?!\{{)|\}}-")
+OPENER = {"}}": "{{", "]]": "[[", "|}": "{|", "}-": "-{"}
+SINGLE = re.compile(r"\[(?<!\[\[)(?!\[)([^\[\]\n]*+)\](?=\]\])")
 TABLE_INDENT = " \t:*#;"
 
 
 class Brackets:
     """The matched pairs of a piece of markup."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, variants: bool = False) -> None:
         self.text = text
-        self.ends = _match(text)
+        self.ends = _match(text, TOKEN_OR_VARIANT if variants else TOKEN)
         """Offset of the opening bracket -> offset of the bracket that closes it."""
         self.starts = sorted(self.ends)
 
@@ -43,29 +48,43 @@ class Brackets:
         return [*parts, (last, end)]
 
 
-def _match(text: str) -> dict[int, int]:
+def protect_single(text: str) -> str:
+    """Write the single brackets that close just before those of a link, as in [[a|b [c]]], so that "c]]]" ends once."""
+    return SINGLE.sub(_protect_inside, text) if "]]]" in text else text
+
+
+def _protect_inside(found: re.Match[str]) -> str:
+    url, words = split_url(found[1])
+    return words if url else protect(f"[{found[1]}]")
+
+
+def _match(text: str, token: re.Pattern[str]) -> dict[int, int]:
     ends: dict[int, int] = {}
-    stack: list[tuple[str, int]] = []
-    waiting = {"{{": 0, "[[": 0, "{|": 0}
-    for token in TOKEN.finditer(text):
-        kind, at = token[0], token.start()
+    opened: list[str] = []
+    starts: list[int] = []
+    waiting = {"{{": 0, "[[": 0, "{|": 0, "-{": 0}
+    for found in token.finditer(text):
+        kind, at = found[0], found.start()
         if kind in ("{|", "|}") and not _opens_line(text, at):
             continue
         opener = OPENER.get(kind)
         if opener is None:
-            stack.append((kind, at))
+            opened.append(kind)
+            starts.append(at)
             waiting[kind] += 1
         elif opener == "[[":
             # A link ends inside the template it began in, or not at all.
-            if stack and stack[-1][0] == "[[":
-                ends[stack.pop()[1]] = at
+            if opened and opened[-1] == "[[":
+                opened.pop()
+                ends[starts.pop()] = at
                 waiting["[["] -= 1
         elif waiting[opener]:
             # What is still open inside never ends: it is no bracket.
             while True:
-                opened, start = stack.pop()
-                waiting[opened] -= 1
-                if opened == opener:
+                inner = opened.pop()
+                start = starts.pop()
+                waiting[inner] -= 1
+                if inner == opener:
                     ends[start] = at
                     break
     return ends

@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 from pipeline.corpus.marks import GAP
+from schemas.documents import HOLE
 
-VARIANT = re.compile(r"-\{([^{}]*)\}-")
-FLAGS = re.compile(r"\s*([A-Za-z;-]+)\s*\|")
+Bounds: TypeAlias = tuple[int, int]
+
 PREFERRED = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw", "zh-hk", "zh-sg", "zh-mo", "zh-my")
+FLAGS = re.compile(r"([A-Za-z;\s-]*+)\|")
+"""What stands before the first bar of -{H|...}-."""
+RULE = re.compile(r"\s*+(?:[^;]*?=>\s*+)?(zh(?:-[a-z]++)?)\s*+:", re.IGNORECASE)
 
 
-def resolve_variants(text: str) -> str:
-    """Keep one of the variants in -{zh-hans:...;zh-hant:...}-, the simplified one where there is one."""
-    return VARIANT.sub(_choose, text) if "-{" in text else text
+def choose_variant(text: str, flags: str, parts: list[Bounds]) -> str | Bounds:
+    """What -{...}- shows: the bounds of its text in the simplified variant (else the next one), or text of its own.
+
+    `parts` are the bounds between the semicolons of the braces, `flags` the letters before their bar. A flag may hide
+    the text (H, T, -), or show what only MediaWiki knows (D, N), which is a hole.
+    """
+    whole = (parts[0][0], parts[-1][1])
+    known = {flag.strip() for flag in flags.split(";")} & {"A", "T", "R", "D", "-", "H", "N", *PREFERRED}
+    if "R" in known:
+        return whole
+    if "N" in known:
+        return HOLE
+    if "-" in known:
+        return GAP
+    if "D" in known:
+        return HOLE
+    if "H" in known or known == {"T"}:
+        return GAP
+    variants = {} if known & set(PREFERRED) else _read_rules(text, parts)
+    return next((variants[code] for code in PREFERRED if code in variants), whole)
 
 
-def _choose(found: re.Match[str]) -> str:
-    inside = found[1]
-    flags = FLAGS.match(inside)
-    if flags:
-        # Of the flags only A shows the text it sets a rule for; T, H, D, - and R-for-raw are rules or raw text.
-        inside = inside[flags.end() :]
-        codes = flags[1].upper()
-        if "A" not in codes and "R" not in codes and not codes.startswith("ZH"):
-            return GAP
-    variants: dict[str, str] = {}
-    for rule in inside.split(";"):
-        code, colon, words = rule.rpartition("=>")[2].partition(":")
-        if colon and code.strip().lower().startswith("zh"):
-            variants[code.strip().lower()] = words.strip()
-    return next((variants[code] for code in PREFERRED if code in variants), inside)
+def _read_rules(text: str, parts: list[Bounds]) -> dict[str, Bounds]:
+    """Each variant's bounds, if any; a semicolon cuts only where a variant's code and a colon follow."""
+    variants: dict[str, Bounds] = {}
+    code = ""
+    for start, end in parts:
+        rule = RULE.match(text, start, end)
+        if rule and rule[1].lower() in PREFERRED:
+            code = rule[1].lower()
+            variants[code] = (rule.end(), end)
+        elif code and (end < parts[-1][1] or text[start:end].strip()):
+            variants[code] = (variants[code][0], end)
+        elif not code and ":" in text[start:end]:
+            return {}
+    return variants

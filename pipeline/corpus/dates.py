@@ -10,11 +10,15 @@ MONTHS = (
 )  # fmt: skip
 
 
+WITH_SECOND_DATE = frozenset(["death date and age", "dda"])
+"""Templates whose second date, of birth, only serves to calculate an age."""
+
+
 def write_date(parts: list[str], lang: str = "en", day_first: bool = False) -> str | None:
     """Year, month and day (later ones may be missing) in words; None when one is out of range. A month may be named."""
     year, month, day = (*parts[:3], "", "", "")[:3]
     number = _month_number(month)
-    if not year.isdigit() or (month and not number) or (day and not (day.isdigit() and 1 <= int(day) <= 31)):
+    if not _is_short(year, 6) or (month and not number) or (day and not (_is_short(day, 2) and 1 <= int(day) <= 31)):
         return None
     year, day = str(int(year)), str(int(day)) if day else ""
     if lang.startswith("zh"):
@@ -27,8 +31,12 @@ def write_date(parts: list[str], lang: str = "en", day_first: bool = False) -> s
     return f"{day} {name} {year}" if day_first else f"{name} {day}, {year}"
 
 
+def _is_short(number: str, digits: int) -> bool:
+    return number.isdecimal() and len(number) <= digits
+
+
 def _month_number(month: str) -> int:
-    if month.isdigit():
+    if _is_short(month, 2):
         return int(month) if 1 <= int(month) <= 12 else 0
     named = [at for at, name in enumerate(MONTHS, 1) if len(month) >= 3 and name.lower().startswith(month.lower())]
     return named[0] if named else 0
@@ -43,15 +51,17 @@ def show_date(call: Call) -> str | None:
     args = call.plain()
     if not args:
         return None
-    if not args[0].isdigit() or len(args[0]) > 4:
-        return args[0]
+    if not _is_short(args[0], 4):
+        return args[0] if len(args) == 1 or call.name == "date" else None
+    if len(args) > 3 and call.name not in WITH_SECOND_DATE:
+        return None  # an hour, or places and further dates
     return write_date(args, lang=call.lang, day_first=_day_first(call))
 
 
 def show_year(call: Call) -> str | None:
     """{{birth year and age|1950}}: the year, without the age."""
     year = call.arg(1)
-    return year if year.isdigit() else None
+    return year if year.isdecimal() else None
 
 
 def show_as_of(call: Call) -> str | None:

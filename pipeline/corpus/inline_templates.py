@@ -1,94 +1,113 @@
-"""Which handler shows which template. Names are lower case; a template that is not here leaves a hole."""
+"""Which rule shows which template, by name; a template that is not here leaves a hole."""
 
 from __future__ import annotations
 
-import re
-
-from pipeline.corpus import dates, measures, scripts
-from pipeline.corpus.invisible_templates import is_invisible
+from pipeline.corpus import citations, dates, measures, places, scripts, ships
+from pipeline.corpus.invisible_templates import find_invisible
+from pipeline.corpus.marks import GAP
 from pipeline.corpus.symbols import SYMBOLS
 from pipeline.corpus.template_calls import (
+    ANY,
+    LONGEST_NAME,
+    SPACING,
+    UNSHOWN,
     Call,
     Handler,
+    Rule,
+    normalise_name,
     show_as_written,
     show_constant,
     show_first,
-    show_flagged,
+    show_joined,
     show_last,
     show_list,
-    show_nothing,
+    show_only,
     show_quotation,
+    show_reading,
     show_second,
     show_title,
 )
 
-HANDLED: tuple[tuple[str, Handler], ...] = (
+SHOWN: tuple[tuple[str, Handler, int], ...] = (
     # styling
     (
-        "nowrap|nobr|nwr|nowraplinks|j|small|smaller|smaller2|midsize|big|bigger|large|larger|huge|sm|center|noitalic|"
-        "nobold|nobold2|strong|em|italic|bold|vanchor|visible anchor|angle|mvar|math|math2|tooltip|abbr|abbrv|"
-        "abbrlink|define|start-date|end-date|birth-date|death-date|unicode|linktext|polytonic|hebrew|arabic|nastaliq|nq|"
-        "script/arabic|script/hebrew|script/nastaliq|keypress|key press|key|tt|mono|code|var|samp|kbd|ruby|ruby-ja|"
-        "rtl|bidi|pxsmall|allow wrap|normal|not a typo|typo|sic inline|sub label|僻字|zhuyin|strikethrough|"
-        "flag|flagu|flagcountry|flaglink|flagright|flaglist|pad|hw|thinspace|unichar text|pinyin|char",
+        "nowrap|nobr|nobreak|nwr|nowraplinks|j|small|smaller|smaller2|midsize|big|bigger|large|larger|huge|sm|center|"
+        "noitalic|nobold|nobold2|strong|em|italic|bold|angle|mvar|math|math2|unicode|polytonic|hebrew|arabic|nastaliq|"
+        "nq|script/arabic|script/hebrew|script/nastaliq|tt|mono|var|samp|kbd|rtl|bidi|pxsmall|normal|not a typo|typo|"
+        "sic inline|as written|sub label|strikethrough|flagright|thinspace|unichar text|pinyin|char|hide in print|"
+        "smalldiv|start-date|end-date|birth-date|death-date",
         show_first,
+        1,
     ),
-    (
-        "lang|lang2|script|wikt|wikt-lang|rtl-lang|flagg|font|color|colour|fontcolor|background color|fs interlinear",
-        show_second,
-    ),
-    ("transl|transliteration|tlit|resize|translit", show_last),
-    ("hlist|flatlist|ubl|ubil|unbulleted list|vunblist|plainlist|plain list|cslist", show_list),
-    ("quote|blockquote|cquote|bquote|quotation|centered quote|rquote|poemquote|引言|引文", show_quotation),
-    ("pagename|basepagename|fullpagename|article name", show_title),
-    ("sic", show_as_written),
-    ("citation needed span|clarify span|as written|dubious span", show_flagged),
+    # what follows the first argument is not shown: a tooltip, a language of programming, further anchors
+    ("tooltip|abbr|abbrv|define|code|citation needed span|clarify span|dubious span|僻字", show_first, 2),
+    ("abbrlink", show_first, 3),
+    ("vanchor|visible anchor", show_first, ANY),
+    ("lang|lang2|script|rtl-lang|fontcolor|font color|color|colour|background color|color box|sort", show_second, 2),
+    ("font|resize", show_only, 2),
+    ("transl|transliteration|tlit|translit|wikt-lang", show_last, 3),
+    ("ruby|ruby-ja", show_reading, 2),
+    ("linktext", show_joined(""), ANY),
+    ("hlist|flatlist|ubl|ubil|unbulleted list|vunblist|plainlist|plain list|cslist", show_list, ANY),
+    ("quote|blockquote|bquote|quotation|centered quote|rquote|poemquote|cquote|引言|引文", show_quotation, ANY),
+    ("PAGENAME|BASEPAGENAME|FULLPAGENAME|article name", show_title, 0),
+    ("sic", show_as_written, 2),
     # numbers
-    ("convert|cvt|conv", measures.convert),
-    ("val", measures.show_value),
-    ("e|exp10|x10^|×10^", measures.show_exponent),
-    ("10^|10power", measures.show_power_of_ten),
-    ("frac|sfrac|fraction|sfrac2|frac2|fr|vulgar fraction", measures.show_fraction),
-    ("chem|chem2|ce", measures.show_formula),
-    ("su|sup|sub", measures.show_scripts),
-    ("nuclide|nuclide2|simplenuclide|simplenuclide2", measures.show_nuclide),
-    ("formatnum|nts|number table sorting|num|ntsc", measures.show_digits),
-    ("gaps|gapnum", measures.show_groups),
-    ("|".join(sorted(measures.SIGNS)), measures.show_money),
-    ("railgauge|track gauge|rail gauge|gauge", measures.show_gauge),
+    ("convert|cvt|conv", measures.convert, ANY),
+    ("val", measures.show_value, 3),
+    ("e|exp10|x10^|×10^", measures.show_exponent, 1),
+    ("10^|10power", measures.show_power_of_ten, 1),
+    ("frac|sfrac|fraction|sfrac2|frac2|fr|vulgar fraction", measures.show_fraction, 3),
+    ("chem|chem2|ce", measures.show_formula, ANY),
+    ("su|sup|sub", measures.show_scripts, 2),
+    ("nuclide|nuclide2|simpleNuclide|simpleNuclide2|simplenuclide|simplenuclide2", measures.show_nuclide, 2),
+    ("formatnum|nts|number table sorting|num|ntsc", measures.show_digits, 1),
+    ("gaps|gapnum", measures.show_groups, ANY),
+    ("|".join(measures.SIGNS), measures.show_money, 1),
+    ("railGauge|track gauge|rail gauge|gauge", measures.show_gauge, 1),
     # dates
     (
         "birth date|birth date and age|death date|death date and age|start date|start date and age|end date|"
         "end date and age|date|dts|film date|dob|bda|dda|release date|launch date|日期",
         dates.show_date,
+        6,
     ),
-    ("birth year and age|death year and age|year", dates.show_year),
-    ("as of|asof|截至|截止", dates.show_as_of),
-    ("circa|c.|ca|ca.|約", dates.show_circa),
-    ("floruit|fl.|reign|r.|ruled", dates.show_span),
-    ("bd", dates.show_lifetime),
-    ("oldstyledate|oldstyledatedy", dates.show_old_style),
+    ("birth year and age|death year and age|year", dates.show_year, 3),
+    ("as of|asof|截至|截止", dates.show_as_of, 3),
+    ("circa|c.|ca|ca.|約", dates.show_circa, 2),
+    ("floruit|fl.|reign|r.|ruled", dates.show_span, 2),
+    ("bd", dates.show_lifetime, 5),
+    ("oldStyleDate|oldStyleDateDY|oldstyledate|oldstyledatedy", dates.show_old_style, 3),
     # other languages
-    ("sc|sc2|smallcaps|small caps|smallcaps2|smallcaps all|sc1|aut", scripts.show_small_capitals),
-    ("langx", scripts.show_named_language),
-    ("nihongo|nihongo2|nihongo3|nihongo foot|nihongo krt", scripts.show_japanese),
-    ("zh|lang-zh|zh-full|chinese", scripts.show_chinese),
-    ("korean|ko-hhrm", scripts.show_korean),
-    ("ill|interlanguage link|link-interwiki|tsl|translink|internal link helper|le", scripts.show_foreign_link),
-    ("ipa|ipac-en|ipac-pl|ipa-all|respell|pronunciation|audio|pron|pron-en|usdict|ipalink|ipa link|nahmc|h:ipa",
-     scripts.show_spoken),
+    ("sc|sc2|smallcaps|small caps|smallcaps2|smallcaps all|sc1|aut", scripts.show_small_capitals, 1),
+    ("langx", scripts.show_named_language, 4),
+    ("nihongo|nihongo2|nihongo3|nihongo foot|nihongo krt", scripts.show_japanese, 5),
+    ("zh|lang-zh|zh-full", scripts.show_chinese, 1),
+    ("korean|ko-hhrm", scripts.show_korean, 1),
+    (
+        "ill|iLL|interlanguage link|interlanguage link multi|illm|link-interwiki|tsl|translink|internal link helper|le",
+        scripts.show_foreign_link,
+        ANY,
+    ),
+    (
+        "ipa|iPA|IPAc-en|IPAc-pl|IPA-all|respell|pronunciation|audio|pron|pron-en|usdict|USdict|IPAlink|IPA link|"
+        "nahmc|H:IPA",
+        scripts.show_spoken,
+        ANY,
+    ),
+    ("bibleverse|bibleref|bibleref2|bibleverse-nb|bible verse", citations.show_verse, 4),
+    ("harvtxt|harvnb|harvcoltxt", citations.show_short_citation, 6),
+    ("coord", places.show_coordinates, ANY),
+    ("ship", ships.show_ship, 4),
+    ("|".join(ships.PREFIXES), ships.show_ship, 3),
 )  # fmt: skip
-PREFIXED: tuple[tuple[str, Handler], ...] = (
-    ("lang-", scripts.show_named_language),
-    ("ipac-", scripts.show_spoken),
-    ("ipa-", scripts.show_spoken),
-    ("link-", scripts.show_foreign_link),
-    ("internal link helper/", scripts.show_foreign_link),
+PREFIXED: tuple[tuple[str, Rule], ...] = (
+    ("lang-", Rule(scripts.show_named_language, 3)),
+    ("ipac-", Rule(scripts.show_spoken, ANY)),
+    ("ipa-", Rule(scripts.show_spoken, ANY)),
+    ("link-", Rule(scripts.show_foreign_link, ANY)),
+    ("internal link helper/", Rule(scripts.show_foreign_link, ANY)),
 )
-SHIPS = (
-    "hms", "hmas", "hmcs", "hmnzs", "uss", "usns", "usat", "usrc", "ss", "rms", "mv",
-    "ms", "sms", "ins", "gts", "rv", "mts", "usav", "hmt",
-)  # fmt: skip
 
 
 def show_angle_brackets(call: Call) -> str:
@@ -96,13 +115,15 @@ def show_angle_brackets(call: Call) -> str:
     return f"⟨{call.arg(1)}⟩"
 
 
-def show_ship(call: Call) -> str | None:
-    """{{USS|Enterprise|CV-6}}, {{ship|French brig|Foo|1800}}: prefix and name, linked."""
-    prefix, rest = (call.arg(1), call.args[1:]) if call.name == "ship" else (call.name.upper(), call.args)
-    if not rest or not rest[0]:
-        return None
-    name = f"{prefix} {rest[0]}".strip()
-    return call.link(f"{name} ({rest[1]})" if len(rest) > 1 and rest[1] else name, name)
+def show_keys(call: Call) -> str | None:
+    """{{key press|Ctrl|Alt|Del}}: the keys, pressed together."""
+    return None if any(name.startswith("chain") for name in call.named) else "+".join(call.plain())
+
+
+def show_flag(call: Call) -> str | None:
+    """{{flag|France}}: the country; codes as FRA stand for a name that is not in the page."""
+    name = call.first("name") or call.arg(1)
+    return None if name.isupper() else name
 
 
 def show_music(call: Call) -> str | None:
@@ -110,15 +131,9 @@ def show_music(call: Call) -> str | None:
     return {"flat": "♭", "b": "♭", "sharp": "♯", "#": "♯", "natural": "♮"}.get(call.arg(1).lower())
 
 
-def show_verse(call: Call) -> str | None:
-    """{{bibleverse|1|Samuel|3:4}}: book and verse."""
-    return " ".join(arg for arg in call.args[:3] if arg) or None
-
-
-def show_short_citation(call: Call) -> str | None:
-    """{{harvtxt|Smith|2000}}: author and year, part of the sentence."""
-    *authors, year = [arg for arg in call.args if arg] or [""]
-    return f"{' & '.join(authors)} ({year})" if authors else None
+def show_address(call: Call) -> str:
+    """{{URL|example.com|label}}: the label; an address is not read as text."""
+    return call.arg(2) or UNSHOWN
 
 
 def show_changed_case(call: Call) -> str | None:
@@ -129,34 +144,35 @@ def show_changed_case(call: Call) -> str | None:
 
 
 def show_columns(call: Call) -> str:
-    """{{columns-list|...}}: the list inside, on lines of its own."""
-    return f"\n{call.first('1') or call.arg(1)}\n"
+    """{{columns-list|...}}: the list inside, on lines of its own; the number of columns came first in older pages."""
+    return f"\n{call.arg(2) if call.arg(1).isdecimal() else call.arg(1)}\n"
 
 
-HANDLERS: dict[str, Handler] = {name: handler for names, handler in HANDLED for name in names.split("|")}
-HANDLERS |= {name: show_constant(text) for name, text in SYMBOLS.items()}
-HANDLERS |= dict.fromkeys(SHIPS, show_ship) | dict.fromkeys(("lc", "uc", "lcfirst", "ucfirst"), show_changed_case)
-HANDLERS |= {
-    "angbr": show_angle_brackets, "angle bracket": show_angle_brackets, "angbr ipa": show_angle_brackets,
-    "ship": show_ship, "music": show_music, "bibleverse": show_verse, "bibleref": show_verse,
-    "bibleref2": show_verse, "bibleverse-nb": show_verse, "bible verse": show_verse,
-    "harvtxt": show_short_citation, "harvnb": show_short_citation, "columns-list": show_columns,
-}  # fmt: skip
-
-NAME_SPACES = re.compile(r"[\s_]+")
+def _expand(rows: tuple[tuple[str, Handler, int], ...]) -> dict[str, Rule]:
+    return {normalise_name(name): Rule(show, most) for names, show, most in rows for name in names.split("|")}
 
 
-def find_handler(name: str) -> Handler | None:
-    """The handler of a template; None when nobody knows what the template shows."""
-    handler = HANDLERS.get(name)
-    if handler is None:
-        if is_invisible(name):
-            return show_nothing
-        handler = next((handler for prefix, handler in PREFIXED if name.startswith(prefix)), None)
-    return handler
+RULES = _expand(SHOWN) | _expand((
+    ("angbr|angle bracket|angbr IPA", show_angle_brackets, 1),
+    ("keypress|key press|key", show_keys, ANY),
+    ("flag|flagu|flagcountry|flaglink", show_flag, 2),
+    ("music", show_music, 1),
+    ("lc|uc|lcfirst|ucfirst", show_changed_case, 1),
+    ("columns-list", show_columns, 2),
+    ("URL|url", show_address, 2),
+    ("nbsp|spaces|space|sp", show_constant(" "), 1),
+    ("wrap|allow wrap", lambda call: call.arg(1) or f"{GAP} ", 1),
+))  # fmt: skip
+RULES |= {normalise_name(name): Rule(show_constant(text), 0) for name, text in SYMBOLS.items()}
+RULES |= dict.fromkeys(
+    ["pad", "br", "break", "crlf", "-", "clear", "clear left", "clear right", "clearleft", "clearright", "clr"],
+    SPACING,
+)
 
 
-def normalise_name(name: str) -> str:
-    """A template's name as the tables here write it."""
-    name = NAME_SPACES.sub(" ", name).strip().lower()
-    return name.removeprefix("template:").removeprefix("subst:").removeprefix("safesubst:").strip()
+def find_rule(name: str) -> Rule | None:
+    """The rule of a template whose name is normalised; None when it is not known what the template shows."""
+    if len(name) > LONGEST_NAME:
+        return None
+    rule = RULES.get(name) or find_invisible(name)
+    return rule or next((rule for prefix, rule in PREFIXED if name.startswith(prefix)), None)

@@ -30,6 +30,7 @@ OTHER_SPACES = frozenset({
 INTERWIKI = re.compile(r"[a-z]{1,3}(?:-[a-z-]+)?$|simple$")
 SPACES = re.compile(r"[\s_]+")
 PIPE_TRICK = re.compile(r"^:?(?:[^:]*:)?(.*?)(?: ?[(（][^()（）]*[)）])?(?:, .*)?$", re.DOTALL)
+URL_TARGET = re.compile(r"[\s:]*+(?:(?:[a-z][a-z\d+.-]*+:)?//|mailto:)[^\s\[\]<>]*+", re.IGNORECASE)
 NOT_IN_TITLES = re.compile(r"[\[\]{}|<>\n\ufdd0-\ufdef\ufffc\U000f0000-\U0010ffff]")
 
 
@@ -53,6 +54,12 @@ def split_namespace(target: str) -> tuple[str, str]:
     if known in FILES or known in CATEGORIES or known in OTHER_SPACES or INTERWIKI.match(prefix):
         return known, rest
     return "", target
+
+
+def split_url(target: str) -> tuple[str, str]:
+    """The address that stands where a link has its target, and the words after it; two empty strings for a title."""
+    found = URL_TARGET.match(target)
+    return (found[0].strip(), target[found.end() :].strip()) if found else ("", "")
 
 
 def is_invisible(namespace: str) -> bool:

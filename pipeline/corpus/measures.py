@@ -8,10 +8,15 @@ from __future__ import annotations
 import re
 
 from pipeline.corpus.tags import set_apart
-from pipeline.corpus.template_calls import Call
+from pipeline.corpus.template_calls import Call, normalise_name
 
-NUMBER = re.compile(r"[-+−±~]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?(?:\+?\d*[/⁄]{1,2}\d+)?$", re.IGNORECASE)
-INTEGER = re.compile(r"([-+−]?)(\d{4,})(\.\d+)?$")
+# Each part is taken once: a run of digits that no rule ends would else be tried from each of its digits.
+NUMBER = re.compile(
+    r"[-+−±~]?(?:\d[\d,]*+(?:\.\d++)?+|\.\d++)(?:e[-+]?\d++)?+(?:(?:\+\d++)?[/⁄]{1,2}\d++)?$", re.IGNORECASE
+)
+VALUE = re.compile(r"[-+−]?[\d.,]+")
+LONGEST_NUMBER = 100  # characters; more are no measure
+INTEGER = re.compile(r"([-+−]?)(\d{4,100})(\.\d+)?$")
 RANGES = {
     "-": "–", "–": "–", "—": "–", "to": " to ", "to(-)": " to ", "and": " and ", "and(-)": " and ", "or": " or ",
     "by": " by ", "x": " × ", "×": " × ", "xx": " × ", "*": " × ", "by(x)": " by ", "+": " + ", "+/-": " ± ",
@@ -29,17 +34,29 @@ UNITS = {
     "tonne": "tonnes", "t": "tonnes", "carat": "carats", "hand": "hands",
 }  # fmt: skip
 EXACT_UNITS = {"LT": "long tons", "ST": "short tons", "Nm": "N⋅m", "N.m": "N⋅m"}
+WITH_WORDS = ("mid", "pre")
+"""Values of `adj` that put words of the arguments between number and unit."""
+WITHOUT_SOURCE = frozenset([
+    "unit", "unit or text", "unit2", "number", "preunit", "out", "output", "output only", "output number only",
+])  # fmt: skip
+"""Values of `disp` that leave out the value, its unit, or both."""
 SCALES = {"e3": "thousand", "e6": "million", "e9": "billion", "e12": "trillion"}
 SMALLER = {"ft": ("in", "inch"), "foot": ("in", "inch"), "lb": ("oz",), "st": ("lb",), "mi": ("ft", "yd", "chain"),
            "yd": ("ft",), "LT": ("LT", "cwt")}  # fmt: skip
 POWER = re.compile(r"(?<=[A-Za-z])([23])\b")
 GAUGES = {"ussg": "4 ft 8½ in", "uksg": "4 ft 8½ in", "sg": "1,435 mm", "standard": "1,435 mm", "mg": "1,000 mm",
           "metre": "1,000 mm", "cape": "3 ft 6 in", "irish": "5 ft 3 in"}  # fmt: skip
-SIGNS = {"inr": "₹", "indian rupee": "₹", "us$": "US$", "usd": "US$", "us dollar": "US$", "£": "£", "gbp": "£",
-         "pound": "£", "€": "€", "euro": "€", "eur": "€", "¥": "¥", "jpy": "¥", "cny": "CN¥", "aud": "A$", "a$": "A$",
-         "au$": "A$", "cad": "C$", "c$": "C$", "ca$": "C$", "nzd": "NZ$", "nz$": "NZ$", "hkd": "HK$", "hk$": "HK$",
-         "ntd": "NT$", "nt$": "NT$", "krw": "₩", "php": "₱", "rub": "₽", "ils": "₪", "chf": "CHF ", "sek": "SEK ",
-         "nok": "NOK ", "r$": "R$", "brl": "R$"}  # fmt: skip
+SIGNS = {"INR": "₹", "indian rupee": "₹", "US$": "US$", "USD": "US$", "us dollar": "US$", "£": "£", "GBP": "£",
+         "pound": "£", "€": "€", "euro": "€", "EUR": "€", "¥": "¥", "JPY": "¥", "CNY": "CN¥", "AUD": "A$", "A$": "A$",
+         "AU$": "A$", "CAD": "C$", "C$": "C$", "CA$": "C$", "NZD": "NZ$", "NZ$": "NZ$", "HKD": "HK$", "HK$": "HK$",
+         "NTD": "NT$", "NT$": "NT$", "KRW": "₩", "PHP": "₱", "RUB": "₽", "ILS": "₪", "CHF": "CHF ", "SEK": "SEK ",
+         "NOK": "NOK ", "R$": "R$", "BRL": "R$"}  # fmt: skip
+SIGNS_BY_NAME = {normalise_name(name): sign for name, sign in SIGNS.items()}
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number of a length that people write, as 12,000.5, −3, 2+1/2 or 1e6."""
+    return len(text) <= LONGEST_NUMBER and NUMBER.match(text) is not None
 
 
 def show_number(text: str) -> str:
@@ -51,20 +68,22 @@ def show_number(text: str) -> str:
 def convert(call: Call) -> str | None:
     """{{convert|300|-|450|mm|...}}: the value or range, and its own unit."""
     args = call.plain()
-    if not args or not NUMBER.match(args[0]):
+    if not args or not is_number(args[0]):
+        return None
+    if call.first("adj") in WITH_WORDS or call.first("disp").lower() in WITHOUT_SOURCE:
         return None
     shown, at = _quantity(args[0]), 1
-    while at + 1 < len(args) and args[at] in RANGES and NUMBER.match(args[at + 1]):
+    while at + 1 < len(args) and args[at] in RANGES and is_number(args[at + 1]):
         shown += RANGES[args[at]] + _quantity(args[at + 1])
         at += 2
     if at >= len(args):
         return None
     unit = args[at]
-    if at + 2 < len(args) and RANGES.get(args[at + 1]) and NUMBER.match(args[at + 2]):
+    if at + 2 < len(args) and RANGES.get(args[at + 1]) and is_number(args[at + 2]):
         # Each value carries its unit: {{convert|2|m|x|3|m|ft}}.
         return f"{shown} {_unit(unit)}{RANGES[args[at + 1]]}{_quantity(args[at + 2])} {_unit(unit)}"
     shown = _attach(shown, unit)
-    while at + 2 < len(args) and NUMBER.match(args[at + 1]) and args[at + 2] in SMALLER.get(args[at], ()):
+    while at + 2 < len(args) and is_number(args[at + 1]) and args[at + 2] in SMALLER.get(args[at], ()):
         shown = _attach(f"{shown} {_quantity(args[at + 1])}", args[at + 2])
         at += 2
     return shown.replace("  ", " ")
@@ -87,7 +106,11 @@ def _quantity(text: str) -> str:
 def _unit(code: str) -> str:
     scale = next((scale for scale in ("e12", "e3", "e6", "e9") if code.startswith(scale)), "")
     if scale:
-        return f"{SCALES[scale]} {_unit(code[len(scale) :])}"
+        return f"{SCALES[scale]} {_unit_name(code[len(scale) :])}"
+    return _unit_name(code)
+
+
+def _unit_name(code: str) -> str:
     name = EXACT_UNITS.get(code) or UNITS.get(code.lower(), code)
     return POWER.sub(lambda power: "²" if power[1] == "2" else "³", name)
 
@@ -95,7 +118,7 @@ def _unit(code: str) -> str:
 def show_value(call: Call) -> str | None:
     """{{val|1.23|0.05|e=6|u=km/s}}: value, uncertainty, power of ten, unit."""
     args = call.plain()
-    if not args or any(not re.match(r"[-+−]?[\d.,]+", arg) for arg in args[:3]):
+    if not args or not all(len(arg) <= LONGEST_NUMBER and VALUE.match(arg) for arg in args[:3]):
         return None
     low = args[2].lstrip("-−") if len(args) > 2 else ""
     error = f" +{args[1].lstrip('+')} −{low}" if low else f" ± {args[1]}" if len(args) > 1 else ""
@@ -139,7 +162,7 @@ def show_formula(call: Call) -> str | None:
 def show_scripts(call: Call) -> str | None:
     """{{su|p=upper|b=lower}} and {{sup|2}}, {{sub|2}}, given on as tags."""
     if call.name in ("sup", "sub"):
-        return f"<{call.name}>{call.arg(1)}</{call.name}>"
+        return None if call.arg(2) else f"<{call.name}>{call.arg(1)}</{call.name}>"
     upper, lower = call.first("p") or call.arg(1), call.first("b") or call.arg(2)
     return (f"^{upper}" if upper else "") + (f"_{lower}" if lower else "")
 
@@ -153,17 +176,20 @@ def show_nuclide(call: Call) -> str | None:
 def show_digits(call: Call) -> str | None:
     """{{formatnum:12345}}, {{nts|12345}}: the number, thousands set off."""
     text = call.arg(1).replace(",", "")
-    return show_number(text) if NUMBER.match(text) else None
+    return f"{call.first('prefix')}{show_number(text)}{call.first('suffix')}" if is_number(text) else None
 
 
-def show_groups(call: Call) -> str:
-    """{{gaps|1|234|567}}: digits in groups."""
-    return "".join(call.plain())
+def show_groups(call: Call) -> str | None:
+    """{{gaps|1|234|567|e=5|u=km}}: digits in groups, power of ten, unit."""
+    if set(call.named) - {"e", "u"}:
+        return None
+    power, unit = call.first("e"), call.first("u")
+    return "".join(call.plain()) + (f"×10^{power}" if power else "") + (f" {_unit(unit)}" if unit else "")
 
 
 def show_money(call: Call) -> str | None:
     """{{US$|5 million}}: sign and amount; the sign alone without one."""
-    return SIGNS[call.name] + show_number(call.arg(1))
+    return SIGNS_BY_NAME[call.name] + show_number(call.arg(1))
 
 
 def show_gauge(call: Call) -> str | None:
@@ -173,7 +199,7 @@ def show_gauge(call: Call) -> str | None:
         return GAUGES[code]
     if code.isdigit():
         code += "mm"
-    parts = re.findall(r"([\d.,/]+)(mm|ft|in|cm|m)", code)
+    parts = re.findall(r"([\d.,/]+)(mm|ft|in|cm|m)", code) if len(code) <= LONGEST_NUMBER else []
     if not parts or "".join(number + unit for number, unit in parts) != code:
         return None
     return " ".join(f"{show_number(number)} {unit}" for number, unit in parts)

@@ -9,7 +9,7 @@ from pipeline.corpus.raw_pages import BROKEN, BROKEN_TEXT, PLAIN, TOO_LARGE, WIK
 from schemas.config import CorpusConfig
 
 REDIRECT = re.compile(
-    r"\s*#[^\S\n]*(?:redirect|重定向|пренасочване|виж)[^\S\n]*:?[^\S\n]*\[\[([^\[\]\n|]+)", re.IGNORECASE
+    r"\s*+#[^\S\n]*+(?:redirect|重定向|пренасочване|виж)\s*+(?::\s*+)?\[\[([^\[\]\n|]++)", re.IGNORECASE
 )
 DISAMBIGUATION = re.compile(
     r"\{\{\s*(?:template:)?(?:"
@@ -27,7 +27,7 @@ DISAMBIGUATION = re.compile(
 )
 DISAMBIGUATION_TITLE = re.compile(r"[(（](?:disambiguation|消歧[义義]|пояснение)[)）]$")
 DISAMBIGUATION_START = re.compile(
-    r"[^\n]{0,200}\b(?:may|can|might) (?:also )?(?:refer|stand) (?:to|for)\b[^\n.]{0,40}:?\s*(?:\n|$)"
+    r"[^\n]{0,200}\b(?:may|can|might) (?:also )?(?:refer|stand) (?:to|for)\b[^\n.]{0,40}:?[^\S\n]*+(?:\n|$)"
 )
 LIST_TITLE = re.compile(r"^(?:Lists? of |Index of .*articles$)|列表(?: ?[(（].*[)）])?$")
 

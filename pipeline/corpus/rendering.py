@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 
 from pipeline.corpus.brackets import Brackets
-from pipeline.corpus.inline_templates import find_handler, normalise_name
-from pipeline.corpus.links import apply_pipe_trick, is_invisible, normalise_title, split_namespace
+from pipeline.corpus.chinese import FLAGS, choose_variant
+from pipeline.corpus.inline_templates import find_rule
+from pipeline.corpus.links import apply_pipe_trick, is_invisible, normalise_title, split_namespace, split_url
 from pipeline.corpus.marks import GAP, LINK_END, LINK_LIMIT, LINK_MARK, LINK_START
-from pipeline.corpus.template_calls import Call
+from pipeline.corpus.quotes import strip_quotes
+from pipeline.corpus.template_calls import APART, BLANK, SILENT, Call, normalise_name
 from schemas.documents import HOLE
 
 MAX_DEPTH = 20
@@ -20,6 +22,9 @@ FUNCTIONS = frozenset(["formatnum", "lc", "uc", "lcfirst", "ucfirst", "#tag", "d
 TRAILS = {"en": re.compile(r"[a-z]+"), "zh": re.compile(r"(?!)"), "ja": re.compile(r"(?!)"), "ko": re.compile(r"(?!)")}
 ANY_TRAIL = re.compile(r"[^\W\d_]+")
 NUMBERED = re.compile(r"[1-9]\d?$")
+INDENT = f" \t:*#;{GAP}"
+LOOSE = f"&;<>[]{{}}{GAP}"
+GOES_ON = re.compile(r" *[a-z,.;:)]")
 
 
 class Renderer:
@@ -30,10 +35,12 @@ class Renderer:
         self.lang = lang
         self.targets: list[str] = []
         """Targets of the links marked so far; the mark is `LINK_START` plus the place here."""
+        self.has_loose_links = False
+        """Whether a link may turn out to begin or end with a space, once tags and entities are gone."""
         self.unrendered: list[str] = []
         """Names of the templates that left a hole."""
         self._text = text
-        self._brackets = Brackets(text)
+        self._brackets = Brackets(text, variants=lang.startswith("zh"))
         self._trail = TRAILS.get(lang.partition("-")[0], ANY_TRAIL)
         self._own_title = normalise_title(title)
 
@@ -45,19 +52,30 @@ class Renderer:
         if children and depth >= MAX_DEPTH:
             return HOLE
         pieces, position = [], start
+        opens = depth == 0
+        """Whether nothing is shown yet on the line."""
         for child in children:
             if child < position:  # inside the trail of the link before: cannot be
                 continue
-            pieces.append(text[position:child])
+            before = text[position:child]
+            pieces.append(before)
             close = ends[child]
             position = close + 2
-            kind = text[child]
-            if kind == "[":
+            kind = text[child : child + 2]
+            if kind == "{{":
+                if rest := before.rstrip(INDENT):
+                    opens = rest.endswith("\n")
+                shown = self._render_template(child, close, depth, opens)
+                opens = opens and not shown.strip(BLANK)
+                pieces.append(shown)
+                continue
+            opens = False
+            if kind == "[[":
                 trail = self._trail.match(text, position, end)
                 pieces.append(self._render_link(child + 2, close, trail[0] if trail else "", depth))
                 position = trail.end() if trail else position
-            elif text[child + 1] == "{":
-                pieces.append(self._render_template(child, close, depth))
+            elif kind == "-{":
+                pieces.append(self._render_variant(child + 2, close, depth))
             else:
                 pieces.append(GAP)
         pieces.append(text[position:end])
@@ -72,6 +90,8 @@ class Renderer:
             return inner
         if len(self.targets) >= LINK_LIMIT:
             return inner
+        if bare[0] in LOOSE or bare[-1] in LOOSE or "//" in bare:
+            self.has_loose_links = True
         self.targets.append(title)
         before, _, after = inner.partition(bare)
         return f"{before}{chr(LINK_START + len(self.targets) - 1)}{bare}{LINK_END}{after}"
@@ -79,38 +99,64 @@ class Renderer:
     def _render_link(self, start: int, end: int, trail: str, depth: int) -> str:
         bar = self._text.find("|", start, end)
         target = self._text[start : bar if bar >= 0 else end]
-        if "{{" in target:
+        label: str | None = None
+        if "{" in target:
             parts = self._brackets.split(start, end)
             target = self.render(*parts[0], depth + 1)
             bar = parts[1][0] - 1 if len(parts) > 1 else -1
+            if "|" in target:  # of {{!}}
+                target, _, label = target.partition("|")
+        if bar >= 0:
+            label = self.render(bar + 1, end, depth + 1)
+        return self._show_link(target, label, trail)
+
+    def _show_link(self, target: str, label: str | None, trail: str) -> str:
+        if "//" in target or "mailto:" in target:
+            url, words = split_url(target)
+            if url:
+                return (label or words or GAP) + trail
         namespace, _ = split_namespace(target.lstrip(": "))
         if namespace and not target.lstrip().startswith(":") and is_invisible(namespace):
             return GAP + trail
-        shown = self.render(bar + 1, end, depth + 1) if bar >= 0 else target.strip().removeprefix(":").replace("_", " ")
-        if bar >= 0 and not shown.strip():
+        shown = target.strip().removeprefix(":").replace("_", " ") if label is None else label
+        if not shown.strip():
             shown = apply_pipe_trick(target)
+        if "''" in shown:  # resolved apart from those of the line around the link
+            shown = strip_quotes(shown)
         if namespace or target.startswith("#"):
             return LINK_MARK.sub("", shown) + trail
         return self.mark_link(target, shown + trail)
 
-    def _render_template(self, start: int, end: int, depth: int) -> str:
+    def _render_variant(self, start: int, end: int, depth: int) -> str:
+        """The text of -{zh-hans:...;zh-hant:...}- in the variant that is shown."""
+        at = FLAGS.match(self._text, start, end)
+        bounds = self._brackets.split(at.end() if at else start, end, ";")
+        part = choose_variant(self._text, at[1] if at else "", bounds)
+        return part if isinstance(part, str) else self.render(*part, depth + 1).strip()
+
+    def _render_template(self, start: int, end: int, depth: int, opens: bool) -> str:
         text = self._text
         name_end = min((at for mark in ("|", "{{") if (at := text.find(mark, start + 2, end)) >= 0), default=end)
         name = normalise_name(text[start + 2 : name_end].replace(GAP, ""))
         function, colon, _ = name.partition(":")
         argument_start = name_end + 1
-        if colon and function in FUNCTIONS:
+        if colon and (function := function.lower()) in FUNCTIONS:
             name = name if function == "#tag" else function
             argument_start = text.index(":", start) + 1
-        handler = find_handler(name)
-        if handler is not None:
+        rule = find_rule(name)
+        if rule is SILENT:
+            return GAP
+        if rule is None:
+            # A block beside or between the paragraphs, unless a sentence begins with it.
+            if opens and "\n" in text[start:end] and not GOES_ON.match(text, end + 2):
+                return GAP
+        else:
             has_arguments = argument_start <= end and (name_end < end or argument_start < name_end)
             call = self._read_call(name, argument_start, end, depth) if has_arguments else self._call(name, [], {})
-            shown = handler(call)
-            if shown is not None:
+            if rule is APART and (opens or not call.has_words()):
+                return GAP
+            if rule is not APART and (shown := rule.apply(call)) is not None:
                 return shown
-        elif "\n" in text[start:end] and (start == 0 or text[start - 1] == "\n"):
-            return GAP  # a block beside or between the paragraphs
         self.unrendered.append(name)
         return HOLE
 
@@ -121,7 +167,7 @@ class Renderer:
             nested = self._text.find("{{", part_start, part_end)
             equals = self._text.find("=", part_start, nested if nested >= 0 else part_end)
             key = self._text[part_start:equals].strip() if equals >= 0 else ""
-            if equals < 0 or "[[" in key or "<" in key:
+            if equals < 0 or "[[" in key or "<" in key or "-{" in key:
                 args.append(self.render(part_start, part_end, depth + 1).strip())
                 continue
             value = self.render(equals + 1, part_end, depth + 1).strip()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pipeline.corpus.marks import SPOKEN
 from pipeline.corpus.template_calls import Call
 
@@ -18,6 +20,13 @@ LANGUAGES = {
     "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian",
     "ur": "Urdu", "vi": "Vietnamese", "yi": "Yiddish", "zh": "Chinese",
 }  # fmt: skip
+CODE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]+)*|simple)$")
+WIKIS = frozenset(LANGUAGES) | frozenset([
+    "af", "als", "an", "arz", "ast", "ba", "bar", "be-tarask", "br", "bs", "ceb", "ckb", "cv", "eo", "fo", "fy",
+    "gsw", "gu", "hsb", "ht", "ia", "io", "jv", "km", "kn", "ky", "lb", "lmo", "mg", "mi", "ml", "mr", "my",
+    "nan", "nb", "nds", "ne", "nn", "oc", "or", "os", "pa", "pms", "pnb", "sco", "scn", "sh", "si", "simple",
+    "so", "su", "szl", "te", "tg", "tk", "tl", "tt", "ug", "uz", "vec", "war", "wuu", "yo", "yue",
+])  # fmt: skip
 LANGUAGES_ZH = {"en": "英語", "de": "德語", "fr": "法語", "ja": "日語", "ko": "韓語", "ru": "俄語", "es": "西班牙語",
                 "it": "義大利語", "pt": "葡萄牙語", "la": "拉丁語", "ar": "阿拉伯語", "el": "希臘語"}  # fmt: skip
 CHINESE_PARTS = {
@@ -25,6 +34,7 @@ CHINESE_PARTS = {
     "j": "Jyutping", "y": "Yale", "poj": "Pe̍h-ōe-jī", "l": "lit.",
 }  # fmt: skip
 KOREAN_PARTS = {"hangul": "Korean", "hanja": "Hanja", "rr": "RR", "mr": "MR"}
+SETTINGS = frozenset(["labels", "links", "link", "first", "lk", "out", "context", "scase", "italic", "size"])
 AERA = frozenset(["bc", "ad", "bce", "ce", "am", "pm", "ah"])
 
 
@@ -47,10 +57,13 @@ def show_named_language(call: Call) -> str | None:
     code = code.partition("-")[0]
     chinese = call.lang.startswith("zh")
     name = (LANGUAGES_ZH if chinese else LANGUAGES).get(code, "")
-    if name and call.first("label").lower() not in ("none", "-"):
+    label = call.first("label")
+    name = label or name
+    if name and label.lower() not in ("none", "-"):
         words = f"{name}：{words}" if chinese else f"{name}: {words}"
-    if len(args) > 1 and args[1] and not chinese:
-        words += f", {args[1]}"
+    latin = (args[1] if len(args) > 1 else "") or call.first("translit", "transl", "tr")
+    if latin and not chinese:
+        words += f", {latin}"
     if (meaning := call.first("lit") or (args[2] if len(args) > 2 else "")) and not chinese:
         words += f", lit. '{meaning}'"
     return words
@@ -60,7 +73,7 @@ def show_japanese(call: Call) -> str | None:
     """{{nihongo|English|kanji|romaji|extra|extra after}} in its three orders."""
     english, kanji, romaji = call.arg(1), call.arg(2) or call.first("kanji"), call.arg(3) or call.first("romaji")
     extra = call.arg(4) or call.first("extra")
-    if call.name == "nihongo2":
+    if call.name in ("nihongo2", "nihongo foot"):
         return english or None
     if call.name in ("nihongo3", "nihongo krt") or not english:
         head, rest = romaji or english, [kanji, english if romaji else "", extra]
@@ -72,13 +85,17 @@ def show_japanese(call: Call) -> str | None:
 
 
 def show_chinese(call: Call) -> str | None:
-    """{{zh|s=...|t=...|p=...}}: each form with its name."""
-    return _labelled(call, CHINESE_PARTS) or call.arg(1) or None
+    """{{zh|s=...|t=...|p=...}}: each form with its name; None when one has a name that is not known here."""
+    return None if _unknown(call, CHINESE_PARTS) else _labelled(call, CHINESE_PARTS) or call.arg(1) or None
 
 
 def show_korean(call: Call) -> str | None:
     """{{korean|hangul=...|hanja=...|rr=...}}."""
-    return _labelled(call, KOREAN_PARTS) or call.arg(1) or None
+    return None if _unknown(call, KOREAN_PARTS) else _labelled(call, KOREAN_PARTS) or call.arg(1) or None
+
+
+def _unknown(call: Call, parts: dict[str, str]) -> bool:
+    return any(value and name not in parts and name not in SETTINGS for name, value in call.named.items())
 
 
 def _labelled(call: Call, parts: dict[str, str]) -> str:
@@ -93,15 +110,23 @@ def _labelled(call: Call, parts: dict[str, str]) -> str:
 
 def show_foreign_link(call: Call) -> str | None:
     """{{ill|Title|fr|Titre}}, {{link-en|本地|foreign|shown}}: a link to an article this wiki may lack."""
-    args = call.args
-    if call.name in ("tsl", "translink", "internal link helper", "link-interwiki") and call.name != "ill":
-        title, shown = (call.arg(3) or call.arg(2), call.arg(4)) if call.name != "link-interwiki" else ("", "")
-        title = title or call.first("zh")
-        shown = shown or call.first("d")
+    if call.name in ("tsl", "translink", "internal link helper"):
+        title, shown = call.arg(3) or call.arg(2), call.arg(4)
+    elif call.name == "link-interwiki":
+        title, shown = call.first("zh"), ""
+    elif call.lang.startswith("zh"):
+        title, shown = call.arg(1), call.arg(3)
     else:
-        chinese = call.lang.startswith("zh")
-        title, shown = (
-            call.arg(1),
-            call.first("lt", "d", "nobold") or (call.arg(3) if chinese and len(args) > 2 else ""),
-        )
-    return call.link(title, shown or title) if title else None
+        title, shown = _local_title(call), ""
+    return call.link(title, call.first("lt", "d", "nobold") or shown or title) if title else None
+
+
+def _local_title(call: Call) -> str:
+    """The title here, which older pages wrote after the code of the other wiki; empty when either may be it."""
+    first, second = call.arg(1), call.arg(2)
+    if not CODE.match(first):
+        return first
+    if not CODE.match(second):
+        return second
+    known = first in WIKIS, second in WIKIS
+    return second if known == (True, False) else first if known == (False, True) else ""

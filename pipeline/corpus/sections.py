@@ -121,19 +121,20 @@ def _read_marked_line(line: str) -> str:
 
 def _take_links(line: str, targets: list[str], base: int) -> tuple[str, list[Link]]:
     """A line without its link marks, and the links they marked, trimmed, with offsets counted from `base`."""
-    text = ""
+    pieces: list[str] = []
     links: list[Link] = []
-    position = 0
-    opened: tuple[int, str] | None = None
+    position = length = 0
+    target: str | None = None
     for mark in LINK_MARK.finditer(line):
-        text += line[position : mark.start()]
+        piece = line[position : mark.start()]
         position = mark.end()
         if mark[0] != LINK_END:
-            opened = (len(text), targets[ord(mark[0]) - LINK_START])
-        elif opened is not None:
-            anchor = text[opened[0] :]
-            start, end = len(text) - len(anchor.lstrip()), len(text.rstrip())
+            target = targets[ord(mark[0]) - LINK_START]
+        elif target is not None:
+            start, end = base + length + len(piece) - len(piece.lstrip()), base + length + len(piece.rstrip())
             if start < end:
-                links.append(Link(start=base + start, end=base + end, target=opened[1]))
-            opened = None
-    return text + line[position:], links
+                links.append(Link(start=start, end=end, target=target))
+            target = None
+        pieces.append(piece)
+        length += len(piece)
+    return "".join([*pieces, line[position:]]), links

@@ -1,6 +1,6 @@
 """Comments and tags of wikitext: what is opaque goes out before anything else looks at the markup, styling goes last.
 
-Promises: time is linear in the markup, also when thousands of tags never end.
+Promises: time is linear in the markup, also when thousands of tags never end or stand in one another.
 """
 
 from __future__ import annotations
@@ -8,18 +8,33 @@ from __future__ import annotations
 import re
 
 from pipeline.corpus.marks import GAP, LINK_MARK, protect
+from pipeline.corpus.quotes import strip_quotes
 from schemas.documents import HOLE
 
 INVISIBLE_TAGS = (
     "ref|references|gallery|timeline|imagemap|graph|mapframe|maplink|templatestyles|indicator|inputbox|score|section|"
-    "categorytree|table"
+    "categorytree"
 )
 VISIBLE_TAGS = "math|chem|ce|hiero|syntaxhighlight|source|pre"
-OPAQUE = re.compile(rf"<({INVISIBLE_TAGS}|{VISIBLE_TAGS}|nowiki)\b([^<>]*)>", re.IGNORECASE)
+TRANSCLUSION_TAGS = "includeonly|/?noinclude|/?onlyinclude"
+# Tags in which others of the same name may stand: the end is the one of the same depth.
+NESTED_TAGS = (
+    "span|div|p|small|big|sup|sub|b|i|u|s|em|strong|font|center|blockquote|ul|ol|li|dl|dt|dd|tr|td|th|abbr|bdi|cite|"
+    "code|del|ins|q|var"
+)
+OPAQUE = re.compile(
+    rf"<(?:({INVISIBLE_TAGS}|{VISIBLE_TAGS}|nowiki|table|{TRANSCLUSION_TAGS})\b[^<>]*>"
+    rf"|({NESTED_TAGS})\b[^<>]*display\s*+:\s*+none[^<>]*>)",
+    re.IGNORECASE,
+)
+CLOSING = {
+    name: re.compile(rf"</{name}\s*>", re.IGNORECASE)
+    for name in (*INVISIBLE_TAGS.split("|"), *VISIBLE_TAGS.split("|"), "nowiki", "includeonly")
+}
 MARKUP = re.compile(r"\{\{|\[\[|\]\]|\}\}|<")
+LINE_END = re.compile(r"[ \t]*+\n")
 STRAY_REF = re.compile(r"</?ref(?:erences)?\b[^<>\n]*>?", re.IGNORECASE)
 
-HIDDEN = re.compile(r"<(span|div)\b[^<>]*display:\s*none[^<>]*>[^<>]*</\1\s*>", re.IGNORECASE)
 LOWERED = re.compile(r"<sub\b[^<>]*>([^<>\n]{0,80})</sub\s*>", re.IGNORECASE)
 RAISED = re.compile(r"<sup\b[^<>]*>([^<>\n]{0,80})</sup\s*>", re.IGNORECASE)
 BREAKING = re.compile(r"</?(?:blockquote|p|div|li|ul|ol|dl|dd|dt|center|poem|hr|h[1-6])\b[^<>\n]*>", re.IGNORECASE)
@@ -30,7 +45,6 @@ STYLING = re.compile(
     r"pre|source|syntaxhighlight|timeline)\b[^<>\n]*>",
     re.IGNORECASE,
 )
-QUOTES = re.compile("''+")  # not '{2,}: with a literal to look for, the search is ten times faster
 
 
 def strip_comments(text: str) -> str:
@@ -41,43 +55,69 @@ def strip_comments(text: str) -> str:
     position = 0
     while (start := text.find("<!--", position)) >= 0:
         before = text[position:start]
-        end = text.find("-->", start)
+        end = text.find("-->", start + 4)
         position = len(text) if end < 0 else end + 3
-        line_end = text.find("\n", position)
         alone = before.rstrip(" \t").endswith("\n") or (not pieces and not before.strip())
-        if alone and line_end >= 0 and not text[position:line_end].strip(" \t"):
-            position = line_end + 1
+        if alone and (line_end := LINE_END.match(text, position)):
+            position = line_end.end()
         pieces.append(before)
     return "".join([*pieces, text[position:]])
 
 
 def strip_opaque(text: str) -> str:
-    """Take out the tags whose insides are not wikitext: a gap for references and pictures, a hole for formulas."""
+    """Take out the tags whose insides are not wikitext, or not seen: a gap, or a hole for formulas."""
     pieces: list[str] = []
     position = 0
     endless: set[str] = set()
+    pairs: dict[str, dict[int, tuple[int, int]]] = {}
     while found := OPAQUE.search(text, position):
-        name = found[1].lower()
-        pieces.append(text[position : found.start()])
+        name = found[found.lastindex or 1].lower()
+        opened = found.start()
+        pieces.append(text[position:opened])
         position = found.end()
-        if found[2].rstrip().endswith("/"):
+        if name.endswith("include"):
+            continue
+        if text[position - 2] == "/" or found[0][:-1].rstrip().endswith("/"):
             pieces.append(_replace(name, ""))
             continue
-        close = None if name in endless else re.compile(rf"</{name}\s*>", re.IGNORECASE).search(text, position)
-        if close:
-            pieces.append(_replace(name, text[position : close.start()]))
-            position = close.end()
-        elif name == "ref":
+        if name == "table" or found.lastindex == 2:
+            if name not in pairs:
+                pairs[name] = _pair_tags(text, name, opened)
+            bounds = pairs[name].get(opened)
+        else:
+            close = None if name in endless else CLOSING[name].search(text, position)
+            bounds = close.span() if close else None
+        if bounds:
+            pieces.append(_replace(name, text[position : bounds[0]]))
+            position = bounds[1]
+            continue
+        endless.add(name)
+        if name == "ref":
             # Nobody can tell where it was meant to end: give up the rest of the line.
             line_end = text.find("\n", position)
             position = line_end if line_end >= 0 else len(text)
             pieces.append(HOLE)
-        if not close:
-            endless.add(name)
+        elif name == "includeonly":
+            position = len(text)
     return STRAY_REF.sub(GAP, "".join([*pieces, text[position:]]))
 
 
+def _pair_tags(text: str, name: str, start: int) -> dict[int, tuple[int, int]]:
+    """Offset of each opening tag of a name -> bounds of the closing tag of the same depth."""
+    pairs: dict[int, tuple[int, int]] = {}
+    opened: list[int] = []
+    for tag in re.compile(rf"<(/?){name}\b[^<>]*>", re.IGNORECASE).finditer(text, start):
+        if not tag[1]:
+            if not tag[0].endswith("/>"):
+                opened.append(tag.start())
+        elif opened:
+            pairs[opened.pop()] = tag.span()
+    return pairs
+
+
 def _replace(name: str, inside: str) -> str:
+    if name == "includeonly":
+        return ""
     if name == "nowiki":
         return HOLE if MARKUP.search(inside) else protect(inside)
     return HOLE if name in VISIBLE_TAGS.split("|") else GAP
@@ -85,11 +125,11 @@ def _replace(name: str, inside: str) -> str:
 
 def strip_styling(text: str) -> str:
     """Take out the tags and quotes that style words; a raised or lowered number stays apart from the number before."""
-    text = QUOTES.sub(lambda run: "'" if len(run[0]) == 4 or len(run[0]) > 5 else "", text)
+    text = strip_quotes(text)
     if "<" not in text:
         return text
     # One after the other, so that what stands before a raised number is seen without its own tag.
-    text = LOWERED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "_"), HIDDEN.sub("", text))
+    text = LOWERED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "_"), text)
     text = RAISED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "^"), text)
     return STYLING.sub("", BREAKING.sub("\n", LINE_BREAK.sub(" ", text)))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import re
 
-from pipeline.corpus.chinese import resolve_variants
+from pipeline.corpus.brackets import protect_single
 from pipeline.corpus.marks import GAP, LINK_END, SPACE, SPACE_RUN, close_gaps, restore, scrub, settle_spoken
 from pipeline.corpus.rendering import Renderer
 from pipeline.corpus.sections import CleanPage, assemble
@@ -17,7 +17,9 @@ from pipeline.corpus.tags import strip_comments, strip_opaque, strip_styling
 from schemas.documents import HOLE
 
 SWITCH = re.compile(r"__[A-Z]{3,30}__")
-LABELLED_URL = re.compile(r"\[(?:https?:|ftp:|mailto:)?//[^\s\[\]<>]+[^\S\n]*([^\[\]\n]*)\]")
+LABELLED_URL = re.compile(
+    r"\[(?:(?:[a-z][a-z\d+.-]{1,15}+:)?//|mailto:)[^\s\[\]<>]++[^\S\n]*+([^\[\]\n]*+)\]", re.IGNORECASE
+)
 URL = re.compile(r"(?:http|ftp)s?://[^\s\[\]<>|}\"]*[^\s\[\]<>|}\".,;:!?)']")
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 LINK_EDGE = re.compile(f"([\U000f0000-\U0010fffd]) | {LINK_END}")
@@ -30,23 +32,22 @@ def clean_wikitext(markup: str, title: str, lang: str = "en") -> CleanPage:
     text = strip_opaque(strip_comments(scrub(markup).replace("\r\n", "\n")))
     if "__" in text:
         text = SWITCH.sub("", text)
-    if lang.startswith("zh"):
-        text = resolve_variants(text)
-    renderer = Renderer(text, title, lang)
-    flat = _settle(renderer.render())
+    renderer = Renderer(protect_single(text), title, lang)
+    flat = _settle(renderer.render(), renderer)
     return assemble(flat, renderer.targets, renderer.unrendered)
 
 
-def _settle(text: str) -> str:
+def _settle(text: str, renderer: Renderer) -> str:
     """Take out all markup inside lines, then what the invisible has left behind."""
     text = strip_styling(text)
-    if "//" in text:
+    if "//" in text or "mailto:" in text:
         text = LABELLED_URL.sub(lambda found: found[1] or GAP, text)
         text = URL.sub(GAP, text)
     text = UNMATCHED.sub(lambda found: HOLE if found[0].startswith("{{") else "", text)
     if "&" in text:
         text = ENTITY.sub(lambda found: scrub(html.unescape(found[0])), text)
     text = SPACE_RUN.sub(" ", SPACE.sub(" ", text))
-    text = LINK_EDGE.sub(lambda found: f" {found[1]}" if found[1] else f"{LINK_END} ", text)
+    if renderer.has_loose_links:
+        text = LINK_EDGE.sub(lambda found: f" {found[1]}" if found[1] else f"{LINK_END} ", text)
     text = SPACE_RUN.sub(" ", close_gaps(settle_spoken(text)))
     return restore(text)

@@ -37,6 +37,12 @@ NUMBERED = _words(
     "app approx apr art aug b bk c ca ch chap cir d dec ed eq est feb fig figs fl jan jul jun mar n no nos nov nr oct "
     "op p par pp pt r sec sep sept ser sess v vol vols"
 )
+# Part of a reference also when a Roman numeral of one letter or the letter of a figure follows.
+COUNTED = _words("bk bks ch chap chaps chs eq fig figs nos op pl pls pt pts sec sect ser supp suppl tab vol vols")
+# So are these inside a sentence, with a capital: "see Art. I", but "No. I did not" and "It is art. A man ...".
+COUNTED_INSIDE = _words("App Art No Nr Par")
+# Before "lit" they make it a verb.
+KINDLED = _words("are be been being brightly dimly fully is not poorly softly still was well were")
 # May or may not end a sentence: only a word that commonly starts one tells.
 UNSURE = _words(
     "acad al approx assn assoc ave bldg blvd bros co corp dept dist div edn eds esp etc ext ft hrs hwy inc incl inst "
@@ -53,6 +59,7 @@ ORDINAL_NOUNS = _words(  # German writes "am 3. Oktober" and "im 19. Jahrhundert
 )
 CLOSERS = "”’»›)]}」』"
 INITIALS = re.compile(r"(?:[^\W\d_]{1,2}\.)*[^\W\d_](?:\.[^\W\d_]{1,2})*")  # J, J.R.R, U.S, Ph.D
+ROMAN = re.compile(r"(?=[MDCLXVI]{2})M{0,4}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 WORD = re.compile(r"[^\W_]+")
 SHORT_NUMBER = re.compile(r"\d{1,2}")
 
@@ -92,13 +99,37 @@ def _ends_at_dot(text: str, dot: int, following: str) -> bool:
     before = text[max(line, dot - LOOK_BACK) : dot].split()
     word = before[-1].lstrip(OPENERS) if before and not text[dot - 1].isspace() else ""
     folded = word.lower()
-    if folded in TITLES or (folded in NUMBERED and following[0].isdigit()):
+    if (
+        folded in TITLES
+        or _is_reference(word, before[:-1], following)
+        or (folded == "lit" and _is_gloss(before, text[dot + 2]))
+    ):
         return False
     if SHORT_NUMBER.fullmatch(word):
         opens_line = dot - len(word) == line  # the number of a list item
         return not opens_line and _first_word(following) not in ORDINAL_NOUNS
     unsure = folded in UNSURE or INITIALS.fullmatch(word.rsplit("-", 1)[-1])
     return not unsure or _starts_sentence(following)
+
+
+def _is_reference(word: str, before: list[str], following: str) -> bool:
+    """Whether a word and what follows its dot number a part of a work: vol. 4, ch. XII, Fig. A."""
+    folded = word.lower()
+    if folded not in NUMBERED and folded not in COUNTED:
+        return False
+    number = _first_word(following)
+    if number[:1].isdigit() or ROMAN.fullmatch(number):
+        return True
+    inside = bool(before) and not before[-1].endswith((*".!?", *CLOSERS, *OPENERS))
+    return len(number) == 1 and number.isupper() and (folded in COUNTED or (word in COUNTED_INSIDE and inside))
+
+
+def _is_gloss(before: list[str], following: str) -> bool:
+    """Whether "lit." is short for "literally": in brackets, after a pause or another script, or before a quotation."""
+    last = before[-2] if len(before) > 1 else ""
+    if before[-1][0] in OPENERS or last.endswith((*",;:，；、", *CLOSERS)) or (last and not last.isascii()):
+        return True
+    return following in OPENERS and last not in KINDLED
 
 
 def _first_word(text: str) -> str:
