@@ -266,9 +266,9 @@ def test_arguments_are_split_as_mwparserfromhell_splits_them(arguments: list[str
 )
 def test_hostile_and_huge_pages_end_soon(make: Callable[[], str]) -> None:
     markup = make()
-    start = time.perf_counter()
+    start = time.process_time()
     clean_wikitext(markup, "T", "zh")
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 15
 
 
 def test_raw_pages_travel_between_processes() -> None:
