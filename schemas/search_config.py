@@ -37,10 +37,11 @@ class DenseConfig(Frozen):
     encoder: str = "all-minilm-l6-v2"
     """What turns text into vectors: an asset, a folder, a hub name, or `endpoint:MODEL` for the
     /v1/embeddings of a server in `llm.endpoints`."""
-    query_prefix: str = ""
-    """Put before every query, such as `query: ` for E5."""
-    passage_prefix: str = ""
-    """Put before every passage, such as `passage: ` for E5."""
+    query_prefix: str | None = None
+    """Put before every query, such as `query: ` for E5; null: the `query` prompt that sentence-transformers saved
+    beside the encoder, if there is one."""
+    passage_prefix: str | None = None
+    """Put before every passage, such as `passage: ` for E5; null: the saved `document` prompt."""
     pooling: str = Field(default="auto", pattern=r"^(auto|mean|cls|last)$")
     """How token vectors become one; `auto` as the encoder's own sentence-transformers files say, else the mean."""
     max_tokens: int = Field(default=256, ge=16)

@@ -15,11 +15,15 @@ import pytest
 import torch
 
 from pipeline.errors import AssetError, SearchError
+from pipeline.search.dense import DenseEngine
+from pipeline.search.dense_build import build_dense
 from pipeline.search.embedding_endpoint import EndpointEncoder
-from pipeline.search.encoder import load_encoder, read_encoder_files
+from pipeline.search.encoder import Prompts, choose_prompts, load_encoder
+from pipeline.search.engine import SearchRequest
 from pipeline.search.service import SearchService
+from pipeline.search.store_build import build_store
 from schemas.search_config import DenseConfig, SearchServiceConfig
-from tests.passage_samples import draw_passages
+from tests.passage_samples import draw_passages, make_passage, write_shards
 from tests.tiny_encoders import WordEncoder, save_tiny_model
 
 TEXTS = ["", "a", "stone bridge", *(p.text for p in draw_passages(40, longest=12))]
@@ -74,10 +78,76 @@ def test_files_of_sentence_transformers_are_followed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("pooling", "named"),
+    [
+        ("pooling_mode_mean_tokens", "mean"), ("pooling_mode_lasttoken", "last"), ("mean", "mean"), ("cls", "cls"),
+        ("lasttoken", "last"), (["cls"], "cls"),
+    ],
+)  # fmt: skip
+def test_poolings_of_every_version_are_followed(tmp_path: Path, pooling: str | list[str], named: str) -> None:
+    encoder = load_encoder(str(save_tiny_model(tmp_path, pooling=pooling)), DenseConfig(device="cpu"), "tiny")
+    assert encoder.identity == f"tiny pooling={named} tokens=40"
+    np.testing.assert_allclose(encoder.encode(TEXTS[-1:])[0], encode_alone(tmp_path, TEXTS[-1], named, 40), atol=1e-5)
+
+
+@pytest.mark.parametrize("pooling", ["max", ["mean", "cls"], [], "pooling_mode_max_tokens"])
+def test_the_configured_pooling_wins_over_one_that_is_not_done_here(tmp_path: Path, pooling: str | list[str]) -> None:
+    folder = str(save_tiny_model(tmp_path, pooling=pooling))
+    with pytest.raises(AssetError, match="which is not supported"):
+        load_encoder(folder, DenseConfig(device="cpu"))
+    assert load_encoder(folder, DenseConfig(pooling="mean", device="cpu"), "t").identity == "t pooling=mean tokens=40"
+
+
+def test_prompts_beside_a_model_are_the_default(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path / "m", pooling="mean", prompts={"query": "query: ", "document": "passage: "})
+    encoder = load_encoder(str(folder), DenseConfig(device="cpu"))
+    assert choose_prompts(DenseConfig(), encoder) == Prompts("query: ", "passage: ")
+    assert choose_prompts(DenseConfig(query_prefix="", passage_prefix="p "), encoder) == Prompts("", "p ")
+    passages = [make_passage(i, text, i, title=text) for i, text in enumerate(["stone bridge", "a river"])]
+    build_store(write_shards(tmp_path, passages), tmp_path / "index/passages")
+    build_dense(tmp_path / "index", DenseConfig(), encoder)
+    engine = DenseEngine(tmp_path / "index", DenseConfig(), encoder)
+    (call,) = engine.search([SearchRequest("bridge")], 2)
+    told = (
+        encoder.encode_queries(["query: bridge"])
+        @ encoder.encode([f"passage: {text}. {text}" for text in ("stone bridge", "a river")]).T
+    )
+    np.testing.assert_allclose([hit.score for hit in call.hits], sorted(told[0], reverse=True), atol=1e-5)
+    plain = DenseEngine(tmp_path / "index", DenseConfig(query_prefix=""), encoder)
+    assert plain.fingerprint != engine.fingerprint
+    with pytest.raises(SearchError, match="other settings"):
+        DenseEngine(tmp_path / "index", DenseConfig(passage_prefix=""), encoder)
+
+
+def test_a_model_that_leaves_its_prompts_out_of_the_mean_is_refused(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path, pooling="mean", prompts={"query": "query: "})
+    about = json.loads((folder / "1_Pooling/config.json").read_text())
+    (folder / "1_Pooling/config.json").write_text(json.dumps(about | {"include_prompt": False}))
+    with pytest.raises(AssetError, match="out of the mean"):
+        load_encoder(str(folder), DenseConfig())
+    assert load_encoder(str(folder), DenseConfig(query_prefix=""), "t").prompts == Prompts("query: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prompts", [{}, {"query": "query: ", "document": "passage: "}, {"passage": "p: "}])
+def test_vectors_are_those_of_sentence_transformers(tmp_path: Path, prompts: dict[str, str]) -> None:
+    """Saved and encoded by the library itself, where it is installed."""
+    library = pytest.importorskip("sentence_transformers")
+    plain = str(save_tiny_model(tmp_path / "plain"))
+    theirs = library.SentenceTransformer(plain, device="cpu", prompts=prompts)
+    theirs.save(str(tmp_path / "saved"))
+    ours = load_encoder(str(tmp_path / "saved"), DenseConfig(device="cpu"))
+    chosen = choose_prompts(DenseConfig(), ours)
+    for encode, prefix in ((theirs.encode_query, chosen.query), (theirs.encode_document, chosen.passage)):
+        wanted = encode(TEXTS, normalize_embeddings=True)
+        np.testing.assert_allclose(ours.encode([prefix + text for text in TEXTS]), wanted, atol=1e-5)
+
+
 def test_what_an_encoder_needs_and_is_not_done_here_is_refused(tmp_path: Path) -> None:
     folder = save_tiny_model(tmp_path / "max", pooling="pooling_mode_max_tokens")
     with pytest.raises(AssetError, match="pooling_mode_max_tokens"):
-        read_encoder_files(str(folder))
+        load_encoder(str(folder), DenseConfig())
     modules = json.loads((folder / "modules.json").read_text())
     (folder / "modules.json").write_text(json.dumps([*modules, {"path": "3", "type": "x.Dense"}]))
     (folder / "1_Pooling/config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))

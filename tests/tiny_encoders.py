@@ -11,6 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.search.encoder import Prompts
+
+OLD_POOLINGS = (
+    "pooling_mode_cls_token",
+    "pooling_mode_mean_tokens",
+    "pooling_mode_lasttoken",
+    "pooling_mode_max_tokens",
+)
+
 
 @lru_cache(maxsize=4096)
 def _draw_vector(word: str, dimension: int) -> np.ndarray:
@@ -25,6 +34,7 @@ class WordEncoder:
         """`fail_after`: raise KeyboardInterrupt once so many texts were encoded."""
         self.identity = f"words {dimension}"
         self.dimension = dimension
+        self.prompts = Prompts()
         self.encoded = 0
         self._fail_after = fail_after
 
@@ -63,9 +73,11 @@ def _save_tokenizer(folder: Path) -> int:
     return len(vocab)
 
 
-def save_tiny_model(folder: Path, labels: int = 0, pooling: str | None = None) -> Path:
+def save_tiny_model(
+    folder: Path, labels: int = 0, pooling: str | Sequence[str] | None = None, prompts: dict[str, str] | None = None
+) -> Path:
     """Write a tiny BERT of random weights: an encoder, or with `labels` a classifier; with `pooling` as
-    sentence-transformers does."""
+    sentence-transformers does: before version 6 for names such as `pooling_mode_mean_tokens`, else since."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertModel
 
@@ -79,16 +91,20 @@ def save_tiny_model(folder: Path, labels: int = 0, pooling: str | None = None) -
     model: Any = BertForSequenceClassification(config) if labels else BertModel(config)
     model.save_pretrained(folder)
     if pooling is not None:
-        modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-        said = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in modules]
-        (folder / "modules.json").write_text(json.dumps(said))
-        (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 40}))
-        (folder / "1_Pooling").mkdir(exist_ok=True)
-        modes = (
-            "pooling_mode_cls_token",
-            "pooling_mode_mean_tokens",
-            "pooling_mode_lasttoken",
-            "pooling_mode_max_tokens",
-        )
-        (folder / "1_Pooling/config.json").write_text(json.dumps({mode: mode == pooling for mode in modes}))
+        _save_modules(folder, pooling)
+    if prompts is not None:
+        (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
     return folder
+
+
+def _save_modules(folder: Path, pooling: str | Sequence[str]) -> None:
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    old = isinstance(pooling, str) and pooling in OLD_POOLINGS
+    package = "sentence_transformers.models" if old else "sentence_transformers.base.modules.any"
+    said = [{"path": path, "type": f"{package}.{kind}"} for path, kind in modules]
+    (folder / "modules.json").write_text(json.dumps(said))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 40}))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    new = {"embedding_dimension": 32, "pooling_mode": pooling, "include_prompt": True}
+    about = {mode: mode == pooling for mode in OLD_POOLINGS} if old else new
+    (folder / "1_Pooling/config.json").write_text(json.dumps(about))

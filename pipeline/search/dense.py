@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.errors import SearchError
 from pipeline.search.dense_build import KIND, NEIGHBOURS, VECTORS, load_faiss
-from pipeline.search.encoder import TextEncoder
+from pipeline.search.encoder import TextEncoder, choose_prompts
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from pipeline.search.index_parts import FIX, advise_rebuild, open_part
 from pipeline.search.passage_store import PassageStore
@@ -50,10 +50,11 @@ class DenseEngine:
             raise SearchError(
                 f"the index in {folder} was embedded by {self.about['encoder']}, not {encoder.identity}", FIX
             )
-        if (self.about["index"], self.about["passage_prefix"]) != (config.index.value, config.passage_prefix):
+        prompts = choose_prompts(config, encoder)
+        if (self.about["index"], self.about["passage_prefix"]) != (config.index.value, prompts.passage):
             raise SearchError(f"the index in {folder} was built with other settings of search.dense", FIX)
         self._encoder = encoder
-        self._prefix = config.query_prefix
+        self._prefix = prompts.query
         self._finder: Any = None
         try:
             self._vectors = np.asarray(np.load(folder / KIND / VECTORS, mmap_mode="r"))

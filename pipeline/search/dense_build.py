@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import SearchError
-from pipeline.search.encoder import TextEncoder
+from pipeline.search.encoder import TextEncoder, choose_prompts
 from pipeline.search.index_parts import SCRATCH, finish_part, open_part, start_part
 from pipeline.search.passage_store import PassageStore
 from pipeline.storage.boundary import write_whole
@@ -46,8 +46,9 @@ def build_dense(
     Raises SearchError when the encoder fails or the corpus is too small for the kind of index.
     """
     store = PassageStore(folder / "passages")
+    prefix = choose_prompts(config, encoder).passage
     settings = {
-        "kind": KIND, "encoder": encoder.identity, "passage_prefix": config.passage_prefix, "index": config.index.value,
+        "kind": KIND, "encoder": encoder.identity, "passage_prefix": prefix, "index": config.index.value,
     }  # fmt: skip
     plan = {**settings, "corpus": store.corpus, "block_rows": block_rows}
     building, done = start_part(folder / KIND, plan)
@@ -55,7 +56,7 @@ def build_dense(
         if config.index is DenseIndex.IVFPQ and len(store) < LEAST_FOR_CODES:
             what = f"ivfpq needs at least {LEAST_FOR_CODES:,} passages, and there are {len(store):,}"
             raise SearchError(what, "set search.dense.index=flat")
-        embed_passages(store, building, config, encoder, block_rows)
+        embed_passages(store, building, prefix, encoder, block_rows)
         vectors = np.load(building / VECTORS, mmap_mode="r")
         if config.index is not DenseIndex.FLAT:
             link_neighbours(vectors, config.index, building / NEIGHBOURS)
@@ -64,10 +65,8 @@ def build_dense(
     return open_part(folder / KIND, KIND)
 
 
-def embed_passages(
-    store: PassageStore, building: Path, config: DenseConfig, encoder: TextEncoder, block_rows: int
-) -> None:
-    """Write the vector of every passage, but for the blocks that are done."""
+def embed_passages(store: PassageStore, building: Path, prefix: str, encoder: TextEncoder, block_rows: int) -> None:
+    """Write the vector of every passage, put behind a prefix, but for the blocks that are done."""
     path, shape = building / VECTORS, (len(store), encoder.dimension)
     starts = range(0, len(store), block_rows)
     owed = [start for start in starts if not _mark(building, start).exists()]
@@ -76,7 +75,7 @@ def embed_passages(
     vectors = np.lib.format.open_memmap(path, mode, np.float32, shape)
     for start in owed:
         texts = store.read_texts(start, min(start + block_rows, len(store)))
-        vectors[start : start + block_rows] = encoder.encode([config.passage_prefix + text for text in texts])
+        vectors[start : start + block_rows] = encoder.encode([prefix + text for text in texts])
         vectors.flush()  # a block counts as done only when its vectors are on the disk
         write_whole(_mark(building, start), b"")
 

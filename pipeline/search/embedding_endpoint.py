@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pipeline.errors import SearchError
+from pipeline.search.encoder import Prompts
 from pipeline.search.service import FailedCallError, HttpReply, HttpRequest, SearchService, UnreadableReplyError
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ class EndpointEncoder:
         """`url`: the server's base, such as http://127.0.0.1:8000/v1; `batch`: texts of a request. Raises SearchError
         when the server does not answer."""
         self.identity = f"endpoint:{model} tokens={max_tokens}"
+        self.prompts = Prompts()
         self._service = service
         self._url = f"{url.rstrip('/')}/embeddings"
         self._model = model

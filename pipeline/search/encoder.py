@@ -2,13 +2,14 @@
 
 Promises: vectors have length 1, so that a dot product is a cosine; the vector of a text does not depend on what else is
 encoded, but for the last digits (below 1e-5); texts of like length are encoded together, so that little is padding;
-what sentence-transformers wrote beside a model is followed, and a model that needs more than it can do is refused.
+what sentence-transformers, of any version, wrote beside a model is followed where the configuration does not say
+otherwise, and a model that needs more than is done here is refused.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,10 +23,24 @@ from schemas.search_config import DenseConfig
 
 FIX = "set search.dense.encoder to an asset (`rampforge assets list`), a folder or a hub name"
 KNOWN_MODULES = {"Transformer", "Pooling", "Normalize"}
-POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
+POOLINGS = {
+    "mean": "mean", "cls": "cls", "lasttoken": "last",
+    "pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last",
+}  # fmt: skip
+"""By the names of sentence-transformers, from version 6 on and before."""
 OFFSET_MODELS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet"}
 UNBOUNDED = 1 << 20
 """Tokenizers without a limit tell one above this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """What is put before a text."""
+
+    query: str = ""
+    """Before a query."""
+    passage: str = ""
+    """Before a passage."""
 
 
 class TextEncoder(Protocol):
@@ -41,6 +56,11 @@ class TextEncoder(Protocol):
         """Length of a vector, in numbers."""
         ...
 
+    @property
+    def prompts(self) -> Prompts:
+        """What its makers put before a text."""
+        ...
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """One row a text, float32. Raises SearchError when the encoder fails."""
         ...
@@ -54,10 +74,14 @@ class TextEncoder(Protocol):
 class EncoderFiles:
     """What sentence-transformers wrote beside a model."""
 
-    pooling: str
-    """How token vectors become one."""
+    poolings: tuple[str, ...]
+    """How token vectors become one, in their words; vectors of several are joined."""
     max_tokens: int | None
     """Where text is cut."""
+    prompts: Prompts
+    """What is put before a text."""
+    pools_prompts: bool = True
+    """Whether the tokens of a prompt count in the mean."""
 
 
 def count_positions(config: Any) -> int | None:
@@ -65,6 +89,12 @@ def count_positions(config: Any) -> int | None:
     positions: int | None = getattr(config, "max_position_embeddings", None)
     unused = 2 if config.model_type in OFFSET_MODELS else 0
     return positions - unused if positions else None
+
+
+def choose_prompts(config: DenseConfig, encoder: TextEncoder | EncoderFiles) -> Prompts:
+    """What the configuration says is put before a text; where it says nothing, what the encoder's makers did."""
+    query, passage, own = config.query_prefix, config.passage_prefix, encoder.prompts
+    return Prompts(own.query if query is None else query, own.passage if passage is None else passage)
 
 
 def load_encoder(path: str, config: DenseConfig, name: str | None = None) -> TransformersEncoder:
@@ -75,6 +105,7 @@ def load_encoder(path: str, config: DenseConfig, name: str | None = None) -> Tra
     from transformers import AutoModel, AutoTokenizer
 
     files = read_encoder_files(path)
+    pooling = _choose_pooling(path, files, config)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model: Any = AutoModel.from_pretrained(path, dtype=torch.float32, attn_implementation="sdpa")
@@ -83,19 +114,35 @@ def load_encoder(path: str, config: DenseConfig, name: str | None = None) -> Tra
         raise AssetError(f"cannot load the encoder {path}: {what}", FIX) from error
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
-    pooling = files.pooling if config.pooling == "auto" else config.pooling
     limits = (config.max_tokens, files.max_tokens, tokenizer.model_max_length, count_positions(model.config))
     cut = min(limit for limit in limits if limit and limit < UNBOUNDED)
     identity = f"{name or path} pooling={pooling} tokens={cut}"
-    return TransformersEncoder(model.to(choose_device(config.device)), tokenizer, identity, pooling, cut, config.batch)
+    model = model.to(choose_device(config.device))
+    return TransformersEncoder(model, tokenizer, identity, pooling, cut, config.batch, files.prompts)
+
+
+def _choose_pooling(path: str, files: EncoderFiles, config: DenseConfig) -> str:
+    """How token vectors become one: as configured, else as the files say. Raises AssetError for what is not done."""
+    named = [config.pooling] if config.pooling != "auto" else [POOLINGS.get(name, "") for name in files.poolings]
+    if len(named) != 1 or named[0] not in POOLERS:
+        what = f"the encoder {path} pools by {', '.join(files.poolings) or 'nothing'}, which is not supported"
+        raise AssetError(what, "set search.dense.pooling, or name another encoder in search.dense.encoder")
+    if not files.pools_prompts and named[0] == "mean" and choose_prompts(config, files) != Prompts():
+        what = f"the encoder {path} leaves its prompts out of the mean, which is not supported"
+        raise AssetError(what, "set search.dense.query_prefix and passage_prefix to '', or name another encoder")
+    return named[0]
 
 
 class TransformersEncoder:
     """Encodes on this machine."""
 
-    def __init__(self, model: Any, tokenizer: Any, identity: str, pooling: str, max_tokens: int, batch: int) -> None:
-        """`max_tokens`: text is cut after so many; `batch`: texts encoded together."""
+    def __init__(
+        self, model: Any, tokenizer: Any, identity: str, pooling: str, max_tokens: int, batch: int, prompts: Prompts
+    ) -> None:
+        """`max_tokens`: text is cut after so many; `batch`: texts encoded together; `prompts`: its makers', which
+        whoever calls puts before the texts."""
         self.identity = identity
+        self.prompts = prompts
         self.dimension = int(model.config.hidden_size)
         self.model = model.train(False)
         self._tokenizer = tokenizer
@@ -149,10 +196,9 @@ POOLERS = {"mean": _pool_mean, "cls": _pool_first, "last": _pool_last}
 
 
 def read_encoder_files(path: str) -> EncoderFiles:
-    """What modules.json and the files it names say. Raises AssetError for a pooling or a module that is not known."""
-    modules = _read_json(path, "modules.json")
-    pooling, limit = "mean", None
-    for module in modules or []:
+    """What modules.json and the files it names say. Raises AssetError for a module that is not known."""
+    poolings, limit, pools_prompts = ("mean",), None, True
+    for module in _read_json(path, "modules.json") or []:
         kind = str(module["type"]).rsplit(".", 1)[-1]
         if kind not in KNOWN_MODULES:
             raise AssetError(f"the encoder {path} has a layer of kind {kind}, which is not supported", FIX)
@@ -161,11 +207,19 @@ def read_encoder_files(path: str) -> EncoderFiles:
             limit = said.get("max_seq_length")
         if kind == "Pooling":
             said = _read_json(path, f"{module['path']}/config.json") or {}
-            chosen = [key for key, value in said.items() if key.startswith("pooling_mode_") and value is True]
-            if len(chosen) != 1 or chosen[0] not in POOLINGS:
-                raise AssetError(f"the encoder {path} pools by {chosen}, which is not supported", FIX)
-            pooling = POOLINGS[chosen[0]]
-    return EncoderFiles(pooling, limit)
+            poolings, pools_prompts = _read_poolings(said), said.get("include_prompt") is not False
+    said = (_read_json(path, "config_sentence_transformers.json") or {}).get("prompts") or {}
+    return EncoderFiles(poolings, limit, Prompts(said.get("query") or "", said.get("document") or ""), pools_prompts)
+
+
+def _read_poolings(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """The poolings that a file names: from version 6 on one or a list, before a switch for each."""
+    named = said.get("pooling_mode")
+    if isinstance(named, str):
+        return (named,)
+    if named is not None:
+        return tuple(map(str, named))
+    return tuple(key for key, value in said.items() if key.startswith("pooling_mode_") and value is True)
 
 
 def _read_json(path: str, name: str) -> Any:
