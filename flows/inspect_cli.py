@@ -55,7 +55,10 @@ def inspect(
     web: Annotated[
         bool, typer.Option("--web", help="Open a page for the browser instead; PATH may hold runs.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")] = 8377,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one. Default: 8377, or the next free."),
+    ] = None,
     tokenizer: Annotated[
         str | None, typer.Option(metavar="MODEL", help="For the page: show which tokens of this model are trained.")
     ] = None,

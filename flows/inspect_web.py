@@ -15,7 +15,7 @@ from pathlib import Path
 import uvicorn
 from rich.console import Console
 
-from flows.live_files import find_stage, read_shards
+from flows.live_files import find_stage, read_shards, read_state
 from flows.live_text import describe_stage
 from flows.tokenizers import open_masker
 from pipeline.errors import ConfigError
@@ -26,11 +26,17 @@ from pipeline.storage.run_folder import RunFolder
 
 HOST = "127.0.0.1"
 GRACE = 2
+PORT, PORTS = 8377, 50
+"""The usual port, and how many from it on are tried where it is taken."""
 
 
-def serve_pages(place: Place, port: int, tokenizer: str | None) -> None:
-    """Serve until Ctrl-C. Raises ConfigError for a port, AssetError for a tokenizer, InspectError for a place."""
+def serve_pages(place: Place, port: int | None, tokenizer: str | None) -> None:
+    """Serve until Ctrl-C at a port; at the first free one from the usual on where none is named.
+
+    Raises ConfigError for a port, AssetError for a tokenizer, InspectError for a place.
+    """
     console = Console(stderr=True)
+    listener = _listen(port)  # before a run is opened: that takes a thread, which must not outlive a refusal
     token = secrets.token_urlsafe(24)
     around = Surroundings(
         clock=time.monotonic,
@@ -42,7 +48,6 @@ def serve_pages(place: Place, port: int, tokenizer: str | None) -> None:
         masker=open_masker(tokenizer) if tokenizer else None,
     )
     app = build_app(place, token, around)
-    listener = _listen(port)
     console.print(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}", soft_wrap=True, highlight=False)
     console.print("opens the pages in a browser on this machine; Ctrl-C ends it")
     config = uvicorn.Config(
@@ -54,20 +59,30 @@ def serve_pages(place: Place, port: int, tokenizer: str | None) -> None:
 
 
 def read_job(run: Path) -> LiveView:
-    """What the job of a run tells of itself."""
-    folder = RunFolder(run)
-    stage = find_stage(folder, time.time())
+    """What a run is doing, as its files show it."""
+    folder, now = RunFolder(run), time.time()
+    state, stage = read_state(folder, now), find_stage(folder, now)
     if stage is None:
-        return LiveView(None, (), "")
-    return LiveView(stage, tuple(read_shards(folder, stage.stage)), describe_stage(stage))
+        return LiveView(state, None, (), "")
+    return LiveView(state, stage, tuple(read_shards(folder, stage.stage)), describe_stage(stage))
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(port: int | None) -> socket.socket:
+    """A socket that listens, so that a browser may come as soon as the address is printed. Raises ConfigError."""
+    if port is not None:
+        return _listen_at(port)
+    for usual in range(PORT, PORT + PORTS):
+        with suppress(ConfigError):
+            return _listen_at(usual)
+    return _listen_at(0)
+
+
+def _listen_at(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
-        listener.listen()  # before the address is printed: a browser may be quicker than we are
+        listener.listen()
     except OSError as error:
         listener.close()
         raise ConfigError(f"port {port} cannot be had: {error.strerror}", "--port 0 takes a free one") from None

@@ -6,6 +6,7 @@ the disk: after a power cut they are worth nothing.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,8 @@ from pydantic import ValidationError
 
 from pipeline.storage.boundary import temporary_name
 from pipeline.storage.run_folder import RunFolder
-from schemas.live import ShardLive, StageLive
+from pipeline.storage.run_mirror import LOCK
+from schemas.live import RunState, ShardLive, StageLive
 
 LiveRecord = TypeVar("LiveRecord", ShardLive, StageLive)
 
@@ -53,3 +55,36 @@ def find_stage(run: RunFolder, now: float) -> StageLive | None:
 def clear_live(run: RunFolder) -> None:
     """Remove everything: what lies there is of a stage that has ended, or of a process that died."""
     shutil.rmtree(run.live_stage("x").parent, ignore_errors=True)
+
+
+def is_held(run: RunFolder) -> bool:
+    """Whether a process works on the run now."""
+    try:
+        with (run.root / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def read_state(run: RunFolder, now: float) -> RunState:
+    """What a run is doing at a time, in seconds since 1970."""
+    if find_stage(run, now) is not None:
+        return RunState.RUNNING
+    started, finished = (list((run.root / "ledger").glob(f"*/{name}.json")) for name in ("stage", "manifest"))
+    if is_held(run):
+        begun = _read_time(run.root / LOCK)
+        return RunState.BETWEEN if any(_read_time(path) > begun for path in finished) else RunState.STARTING
+    if not started and not finished:
+        return RunState.EMPTY
+    unfinished = {path.parent for path in started} - {path.parent for path in finished}
+    return RunState.STOPPED if unfinished else RunState.DONE
+
+
+def _read_time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

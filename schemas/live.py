@@ -9,10 +9,31 @@ its age. Times are seconds since 1970, UTC.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from schemas.record import Frozen
 
 STALE_SECONDS = 15.0
 """A record this old has no living writer."""
+
+
+class RunState(StrEnum):
+    """What a run is doing, as its lock, its live files and its ledger show it."""
+
+    STARTING = "starting"
+    """A process holds it and has finished no stage yet."""
+    RUNNING = "running"
+    """A stage is under work."""
+    BETWEEN = "between stages"
+    """A process holds it, and its last stage is finished."""
+    STOPPED = "stopped"
+    """No process holds it, and a stage that was started is not finished."""
+    DONE = "done"
+    """No process holds it, and every stage that was started is finished."""
+    STORED = "in a store"
+    """It lies in an object store; what it is doing shows where it runs."""
+    EMPTY = "no stage was started"
+    """No process holds it, and nothing was begun: refused, or stopped before its first stage."""
 
 
 class EndpointLive(Frozen):

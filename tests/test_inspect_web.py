@@ -18,7 +18,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from flows.inspect_web import read_job
-from flows.live_files import write_live
 from flows.review_cli import read_labels
 from pipeline.inspecting.attempts import open_attempts
 from pipeline.inspecting.places import Place, open_place
@@ -26,8 +25,6 @@ from pipeline.inspecting.web import opened_runs
 from pipeline.inspecting.web.app import Surroundings, build_app
 from pipeline.judging.calibration import read_labelled
 from pipeline.report.report_data import Example
-from pipeline.storage.run_folder import RunFolder
-from schemas.live import StageLive
 from schemas.trajectories import RoleUsage
 from tests.inspect_samples import POISON, make_distillation, make_poisoned_run, make_run
 from tests.report_samples import make_examples
@@ -182,28 +179,6 @@ def test_the_current_filter_can_be_had_as_a_file(pages: TestClient) -> None:
     assert set(table.column("trajectory_id").to_pylist()) == wanted
 
 
-def test_a_job_under_way_is_followed(run: Path) -> None:
-    import time
-
-    live = StageLive(
-        run="harbour", stage="trajectories", unit="task", pid=1, at=time.time(), seconds=9.0, total=40, done=10,
-        done_now=10, rate=1.5, accepted_share=0.5, seconds_left=20.0, shards=1,
-    )  # fmt: skip
-    folder = RunFolder(run)
-    write_live(folder.live_stage("trajectories"), live)
-    journal = folder.journal("trajectories", "000")
-    journal.parent.mkdir(parents=True)
-    whole = b'{"key":"task007","rows":[["rejects",{"reason":"search_failed"}]],"funnel":[]}\n'
-    journal.write_bytes(whole + whole[:20])
-    with open_pages(run.parent) as client:  # the folder that holds runs
-        client.get("/", params={"token": TOKEN})
-        assert "at work" in client.get("/").text or client.get("/").status_code == 303
-        page = client.get("/harbour/live").text
-    assert "10/40 tasks" in page
-    assert page.count("task007") == 1
-    assert "rejects: search failed" in page or "rejects: search_failed" in page
-
-
 def test_shards_that_come_later_are_seen(run: Path) -> None:
     second, times = run / "trajectories" / "part-0001.parquet", [0.0]
     late = second.read_bytes()
@@ -288,3 +263,28 @@ def test_a_bar_of_the_costs_leads_to_its_attempts(run: Path) -> None:
 def spend(example: Example, cost: float) -> Example:
     usage = RoleUsage(role="planner", model="m", calls=1, prompt_tokens=10, completion_tokens=5, cost=cost)
     return Example(example.task, example.trajectory.model_copy(update={"usage": (usage,)}), example.judgement)
+
+
+@pytest.mark.parametrize(
+    "path", ["/a%0d%0aSet-Cookie:x=y", "/%00", "/harbour/data/%0a", "/harbour/attempts/%7f", "/%1b[2J"]
+)
+def test_paths_that_no_header_can_hold_are_refused(pages: TestClient, path: str) -> None:
+    for address in (path, f"{path}?token={TOKEN}"):
+        reply = pages.get(address)
+        assert reply.status_code == 400
+        assert set(reply.headers) & {"location", "set-cookie", "x"} == set()
+
+
+def test_the_way_in_leads_to_the_same_path(pages: TestClient) -> None:
+    for path in ("/h%C3%A1fen/live", "/a%20b/", "/%5C%5Cevil.com", "//evil.com"):
+        location = pages.get(BASE + path, params={"token": TOKEN}).headers["location"]
+        assert location == "/" + path.lstrip("/").removeprefix("%5C%5C")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["attempts?masks=" + "9" * 40, "attempts?round=1e9", "data/tasks?page=" + "9" * 30, "data/tasks?sort=%00",
+     "rows?id=%00", "data/nothing", "data/tasks?where=%00", "attempts/%F0%9F%98%80", "compare?a=x"],
+)  # fmt: skip
+def test_odd_parameters_are_no_fault_of_the_server(pages: TestClient, address: str) -> None:
+    assert pages.get(f"/harbour/{address}").status_code in (200, 400, 404)

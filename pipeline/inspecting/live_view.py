@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from schemas.live import ShardLive, StageLive
+from schemas.live import RunState, ShardLive, StageLive
 
 TAIL_BYTES = 200_000
 LATEST = 12
@@ -23,13 +23,17 @@ class Finished:
     key: str
     made: str
     """What came of it: rows by dataset, or the reason why nothing did."""
+    rejected: bool
+    """Whether nothing but rejects came of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveView:
-    """A job under way, or none."""
+    """What a run is doing."""
 
+    state: RunState
     stage: StageLive | None
+    """The stage under work."""
     shards: tuple[ShardLive, ...]
     words: str
     """How far the stage is, in one line."""
@@ -40,7 +44,8 @@ ReadLive = Callable[[Path], LiveView]
 
 
 def read_latest(run: Path, limit: int = LATEST) -> tuple[list[Finished], int]:
-    """What the journals of a run hold: the last inputs of the one written last, and the bytes of all."""
+    """What the journals of a run hold: the last inputs of the one written last, those of which only rejects came left
+    out unless there are no others, and the bytes of all."""
     journals = [path for path in (run / "journals").glob("*/*.jsonl") if path.is_file()]
     if not journals:
         return [], 0
@@ -51,8 +56,9 @@ def read_latest(run: Path, limit: int = LATEST) -> tuple[list[Finished], int]:
         file.seek(start)
         lines = file.read().split(b"\n")
     whole = lines[1 if start else 0 : -1]  # the first may begin in the middle, the last may not have ended
-    latest = [found for line in whole[-limit:] if (found := _read_line(line, newest.stem)) is not None]
-    return latest[::-1], sum(stat.st_size for stat in sizes.values())
+    ended = [found for line in reversed(whole) if (found := _read_line(line, newest.stem)) is not None]
+    latest = [one for one in ended if not one.rejected] or ended
+    return latest[:limit], sum(stat.st_size for stat in sizes.values())
 
 
 def _read_line(line: bytes, shard: str) -> Finished | None:
@@ -63,6 +69,7 @@ def _read_line(line: bytes, shard: str) -> Finished | None:
             what = f"{dataset}: {row['reason']}" if dataset == "rejects" else str(dataset)
             made[what] = made.get(what, 0) + 1
         words = ", ".join(f"{count} {what}" if count > 1 else what for what, count in made.items())
-        return Finished(shard, str(outcome["key"]), words or "nothing")
+        rejected = bool(made) and all(what.startswith("rejects: ") for what in made)
+        return Finished(shard, str(outcome["key"]), words or "nothing", rejected)
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         return None

@@ -10,10 +10,11 @@ cannot read and that no other site's requests carry.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -22,6 +23,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no header or file name can hold."""
 OWN_SITES = frozenset({b"same-origin", b"none"})
 HEADERS: Mapping[bytes, bytes] = {
     b"content-security-policy": (
@@ -52,6 +55,9 @@ class Guard:
         refusal = find_fault(headers)
         if refusal:
             await _refuse(send, refusal)
+            return
+        if UNWRITABLE.search(scope["path"]):
+            await _refuse(send, "a path holds no control characters", 400)
             return
         shown = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         cookie = f"rampforge-{scope['server'][1]}" if scope.get("server") else "rampforge"
@@ -97,16 +103,16 @@ def _read_cookie(headers: Mapping[bytes, bytes], name: str) -> str:
 
 async def _let_in(send: Send, path: str, cookie: str, token: str) -> None:
     """Keep the token as a cookie and go to the same address without it."""
-    clean = "/" + path.lstrip("/")  # `//host` would lead elsewhere
+    clean = "/" + quote(path.lstrip("/\\"), safe="/")  # `//host` would lead elsewhere
     value = f"{cookie}={token}; HttpOnly; SameSite=Strict; Path=/"
-    headers = [(b"location", clean.encode("latin-1", "ignore")), (b"set-cookie", value.encode()), *HEADERS.items()]
+    headers = [(b"location", clean.encode()), (b"set-cookie", value.encode()), *HEADERS.items()]
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _refuse(send: Send, why: str) -> None:
+async def _refuse(send: Send, why: str, status: int = 403) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), *HEADERS.items()]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": why.encode()})
 
 

@@ -9,7 +9,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.lineage import find_exports, trace_lineage
-from pipeline.inspecting.live_view import ReadLive, read_latest
+from pipeline.inspecting.live_view import LiveView, ReadLive, read_latest
+from pipeline.inspecting.places import Place
 from pipeline.inspecting.reading import find_id_column, find_rows
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.web.opened_runs import RunShelf
@@ -17,6 +18,7 @@ from pipeline.inspecting.web.rendering import Renderer, link, pick
 from pipeline.report.agreement import compare_steps, drop_comparisons
 from pipeline.report.funnel_picture import draw_funnel
 from schemas.ledger import RunRecord
+from schemas.live import RunState
 
 PAGE_ROWS = 50
 
@@ -34,14 +36,14 @@ class RunViews:
         found, rounds = self._shelf.find(), self._shelf.find_rounds()
         if len(found) == 1 and not rounds:
             return RedirectResponse(f"/{quote(next(iter(found)), safe='')}/", 303)
-        runs: list[tuple[str, RunRecord | None, str, bool]] = []
+        runs: list[tuple[str, RunRecord | None, str, LiveView]] = []
         for name, place in found.items():
             try:
                 run = self._shelf.read_card(place)
             except InspectError as error:
-                runs.append((name, None, error.what, False))
+                runs.append((name, None, error.what, self._look(place)))
             else:
-                runs.append((name, run, "", self._read_live(place.folder).stage is not None))
+                runs.append((name, run, "", self._look(place)))
         return self._renderer.draw("runs.html", runs=runs, rounds=rounds, names=set(found))
 
     def show_run(self, run: str) -> HTMLResponse:
@@ -60,7 +62,7 @@ class RunViews:
             funnel=draw_funnel(drop_comparisons(summary.funnel)),
             comparisons=compare_steps(summary.funnel),
             data={"acceptance": summary.acceptance, "leaks": None, "simulated": None},
-            live=self._read_live(opened.folder),
+            live=self._look(opened.place),
             reject_link=lambda stage, reason: _link_rejects(run, stage, reason, opened.has_attempts),
         )
 
@@ -110,8 +112,12 @@ class RunViews:
         if place is None:
             raise InspectError(f"no run {run[:80]!r} lies here", "the first page lists the runs")
         latest, journal_bytes = read_latest(place.folder)
-        live = self._read_live(place.folder)
+        live = self._look(place)
         return self._renderer.draw("live.html", name=run, live=live, latest=latest, journal_bytes=journal_bytes)
+
+    def _look(self, place: Place) -> LiveView:
+        """What a run is doing."""
+        return self._read_live(place.folder) if place.kept_here else LiveView(RunState.STORED, None, (), "")
 
 
 def _link_rejects(run: str, stage: str, reason: str, judged: bool) -> str:
