@@ -197,7 +197,8 @@ POOLERS = {"mean": _pool_mean, "cls": _pool_first, "last": _pool_last}
 
 def read_encoder_files(path: str) -> EncoderFiles:
     """What modules.json and the files it names say. Raises AssetError for a module that is not known."""
-    poolings, limit, pools_prompts = ("mean",), None, True
+    poolings: tuple[str, ...] = ("mean",)
+    limit, pools_prompts = None, True
     for module in _read_json(path, "modules.json") or []:
         kind = str(module["type"]).rsplit(".", 1)[-1]
         if kind not in KNOWN_MODULES:
