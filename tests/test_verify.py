@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.verify_cli import look
 from pipeline.errors import StorageError
+from pipeline.inspecting.shard_listing import list_shards
 from pipeline.storage.journal import Journal
 from pipeline.storage.object_store import ObjectStore
 from pipeline.storage.remote_run import open_run
@@ -162,6 +163,20 @@ def test_a_shard_that_is_not_of_its_size_is_refused_by_readers(whole: Path, tmp_
     path.unlink()
     with pytest.raises(StorageError, match=r"part-000\.parquet: missing"):
         run.check_sizes(run.manifest("demo"))
+
+
+def test_inspect_names_what_the_ledger_does_not_vouch_for(whole: Path, tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    shutil.copytree(whole, root)
+    assert list_shards(root).broken == ()
+    shutil.copy(root / "redirects" / "part-000.parquet", root / "redirects" / "part-zzz.parquet")
+    (root / "redirects" / "part-001.parquet").unlink()
+    (root / "rejects" / "part-demo-000.parquet").write_bytes(b"PAR1")
+    listing = list_shards(root)
+    assert {broken.name for broken in listing.broken} == {
+        "redirects/part-zzz.parquet", "redirects/part-001.parquet", "rejects/part-demo-000.parquet",
+    }  # fmt: skip
+    assert [shard.file.name for shard in listing.datasets["redirects"]] == ["redirects/part-000.parquet"]
 
 
 def test_quick_compares_sizes_alone(whole: Path, tmp_path: Path) -> None:

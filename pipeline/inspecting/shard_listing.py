@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.inspecting.errors import InspectError
+from pipeline.inspecting.ledger_listing import find_faults
 from pipeline.inspecting.places import FileHere, Place, open_place
 
 SUFFIX = ".parquet"
@@ -67,6 +68,10 @@ def list_shards(where: Place | Path) -> Listing:
     datasets: dict[str, list[Shard]] = {}
     broken: list[BrokenFile] = []
     files, alone = _find_files(place), place.is_file()
+    faults = find_faults(place, files)
+    broken += [BrokenFile(name, fault) for name, fault in sorted(faults.items())]
+    stamp = _stamp(files)
+    files = [file for file in files if file.name not in faults]
     with ThreadPoolExecutor(FOOTERS_AT_ONCE) as pool:  # of a store each footer is a round trip or two
         opened = list(pool.map(lambda file: _open_shard(place, file, alone), files))
     for file, shard in zip(files, opened, strict=True):
@@ -79,7 +84,7 @@ def list_shards(where: Place | Path) -> Listing:
             f"{place.address}: no Parquet shard lies here", "name a run, a dataset's folder or a .parquet file"
         )
     whole = {name: tuple(shards) for name, shards in sorted(datasets.items())}
-    return Listing(place, whole, tuple(broken), _stamp(files))
+    return Listing(place, whole, tuple(broken), stamp)
 
 
 def drop_damaged(listing: Listing) -> Listing:

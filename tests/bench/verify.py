@@ -22,7 +22,7 @@ from tests.report_samples import make_record
 
 SHARDS, SHARD_BYTES = 70, 30 << 20
 """2.2 GB in files of the size of a shard."""
-ROUNDS = 5
+ROUNDS = 3
 
 
 def run() -> list[Figure]:
