@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.stage_table import list_models
 from flows.verify_cli import look
 from pipeline.errors import StorageError
 from pipeline.inspecting.shard_listing import list_shards
@@ -20,11 +22,13 @@ from pipeline.storage.journal import Journal
 from pipeline.storage.object_store import ObjectStore
 from pipeline.storage.remote_run import open_run
 from pipeline.storage.repairing import repair_run
+from pipeline.storage.rows_verifying import REFERENCES, check_reference
 from pipeline.storage.run_files import open_files
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.stage_ledger import close_stage, open_stage
 from pipeline.storage.verifying import verify_files
+from schemas.arrow import arrow_schema
 from schemas.documents import Redirect
 from schemas.verification import Fault, Finding, Verification
 from tests.passage_samples import draw_passages
@@ -177,6 +181,16 @@ def test_inspect_names_what_the_ledger_does_not_vouch_for(whole: Path, tmp_path:
         "redirects/part-zzz.parquet", "redirects/part-001.parquet", "rejects/part-demo-000.parquet",
     }  # fmt: skip
     assert [shard.file.name for shard in listing.datasets["redirects"]] == ["redirects/part-000.parquet"]
+
+
+def test_every_reference_between_datasets_can_be_compared() -> None:
+    models = list_models()
+    with duckdb.connect() as database:
+        for model in models.values():
+            database.register(model.dataset, arrow_schema(model).empty_table())
+        for reference in REFERENCES:
+            id_field = models[reference.target].id_field
+            assert list(check_reference(database, reference, id_field, "stage")) == []
 
 
 def test_quick_compares_sizes_alone(whole: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class Reference(NamedTuple):
 
 
 REFERENCES = (
-    Reference("chunks", "document_id", "documents"),
+    Reference("chunks", "passage.document_id", "documents"),
     Reference("passages", "passage_id", "chunks"),
     Reference("proposals", "passage_id", "passages"),
     Reference("spans", "passage_id", "passages"),
@@ -69,7 +69,7 @@ def verify_rows(run: RunFolder, models: Mapping[str, type[Record]]) -> Iterator[
         for reference in REFERENCES:
             if {reference.dataset, reference.target} <= sound.keys():
                 id_field = models[reference.target].id_field
-                yield from _check_reference(database, reference, id_field, stages[reference.dataset])
+                yield from check_reference(database, reference, id_field, stages[reference.dataset])
 
 
 def _check_file(path: Path, model: type[Record], stage: str, rows: int) -> Finding | None:
@@ -95,9 +95,10 @@ def _check_ids(database: duckdb.DuckDBPyConnection, dataset: str, id_field: str,
         yield _find(dataset, "", stage, f"{repeated:,} rows repeat the {id_field} of another")
 
 
-def _check_reference(
+def check_reference(
     database: duckdb.DuckDBPyConnection, reference: Reference, id_field: str, stage: str
 ) -> Iterator[Finding]:
+    """What rows of a dataset name that another lacks. Both are views or tables of the database."""
     dataset, column, target = reference
     query = (
         f"SELECT count(*), min(a.{column}) FROM {dataset} a "  # noqa: S608  # names of our own models
