@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.lineage import find_exports, trace_lineage
 from pipeline.inspecting.live_view import LiveView, ReadLive, read_latest
@@ -81,7 +82,11 @@ class RunViews:
         )
         fault, page = None, None
         try:
-            page = read_rows(opened.database, wanted)
+            page = (
+                read_rows_apart(opened.database.listing, wanted)
+                if wanted.where.strip()
+                else read_rows(opened.database, wanted)
+            )
         except InspectError as error:
             fault = error
         columns = opened.database.columns(dataset) if dataset in opened.database.listing.datasets else {}
