@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
-import platformdirs
 import typer
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from rich.table import Table
 
 from pipeline.assets.catalogue import catalogue, select_assets
-from pipeline.assets.store import asset_revision, find_asset, get_asset
+from pipeline.assets.checking import UNKNOWN, find_damage
+from pipeline.assets.store import asset_revision, find_asset, get_asset, locate_cache
 
 assets_app = typer.Typer(no_args_is_help=True, help="The sample dump and the small models: list them, fetch them.")
 
 
 def cache_folder() -> Path:
     """Where assets are kept: `$RAMPFORGE_CACHE`, or the user's cache folder."""
-    return Path(os.environ.get("RAMPFORGE_CACHE") or platformdirs.user_cache_dir("rampforge")) / "assets"
+    return locate_cache() / "assets"
 
 
 @assets_app.command("list")
@@ -53,3 +52,19 @@ def get(name: Annotated[str, typer.Argument(help="An asset, or `demo` for all th
         for asset in select_assets(name):
             path = get_asset(asset.name, cache_folder(), show)
             progress.console.print(f"{asset.name}: {path} ({asset_revision(path)})", highlight=False, soft_wrap=True)
+
+
+@assets_app.command("verify")
+def verify(name: Annotated[str, typer.Argument(help="An asset, or `demo`; default: all in the cache.")] = "") -> None:
+    """Hash cached assets again and compare: SHA-256 of every file; exit code 1 when one is damaged."""
+    cache = cache_folder()
+    chosen = select_assets(name) if name else [one for one in catalogue() if find_asset(one.name, cache)]
+    damaged = False
+    for asset in chosen:
+        damage = find_damage(asset.name, cache) if find_asset(asset.name, cache) else f"not in {cache}"
+        damaged |= bool(damage)
+        fix = f"; to fetch it again: rm -rf {cache / asset.name}; rampforge assets get {asset.name}" if damage else ""
+        line = UNKNOWN if damage is None else f"{damage or 'ok'}{fix}"
+        Console().print(f"{asset.name}: {line}", highlight=False, markup=False, soft_wrap=True)
+    if damaged:
+        raise typer.Exit(1)

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.chat_models import begin_sitting, open_model
-from flows.endpoint_checks import refuse_wrong_keys
+from flows.chat_models import begin_sitting, enter_calls, open_model
 from flows.model_roles import check_roles
 from flows.pricing import settle_prices
-from flows.serving import serve_models
+from flows.serving import MANAGED, serve_models
 from flows.stages import Workplace
+from flows.start_checks import require_roles, require_served
 from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_agreement, score_verdicts
 from pipeline.judging.calibration_advice import Assessment
 from pipeline.judging.llm_judge import ROLE, LlmJudge
@@ -48,14 +48,17 @@ def judge_all(place: Workplace, labelled: Sequence[LabelledAnswer]) -> list[Judg
     """
     config = place.config
     check_roles(config, [ROLE])
-    refuse_wrong_keys(config, [ROLE])
+    asked = require_roles(config, place.cache, [ROLE])
     place = replace(place, config=settle_prices(config, ["judgements"]))
     numbered = list(enumerate(labelled))
     with ExitStack() as stack:
         stack.enter_context(place.run.locked())
         begin_sitting(place.run)
+        enter_calls(place.run, asked)
         status = stack.enter_context(Console(stderr=True).status("starting"))
         served = stack.enter_context(serve_models(place.config, place.cache, place.run.root / "logs"))
+        if MANAGED in served.llm.endpoints:
+            enter_calls(place.run, require_served(served, place.cache, [ROLE]))
         model = stack.enter_context(open_model(replace(place, config=served), STAGE, "pairs"))
         judge = LlmJudge(model, config.judging)
 

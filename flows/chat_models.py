@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from flows.logs import note_records
 from flows.stages import Workplace
 from flows.trace_export import open_tracing
 from pipeline.asking.concurrent_stage import ConcurrentStage
+from pipeline.llm.books import Books, Entry
 from pipeline.llm.budget import Budget, BudgetedChatModel
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.chat_model import ModelService
@@ -62,6 +63,15 @@ def find_clock(run: RunFolder) -> SittingClock | None:
     except (FileNotFoundError, ValueError):  # ValueError: an earlier version wrote the beginning alone
         return None
     return SittingClock(began, origin)
+
+
+def enter_calls(run: RunFolder, calls: Iterable[Entry]) -> None:
+    """Enter calls that were made before the run was opened into its books."""
+    if entries := list(calls):
+        books = Books(locate_books(run))
+        for entry in entries:
+            books.write(entry)
+        books.close()
 
 
 def open_budget(run: RunFolder, config: RunConfig) -> Budget:

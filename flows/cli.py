@@ -116,16 +116,12 @@ def run(
 
     A run that exists already is continued, if its configuration is the same.
     """
-    from flows.job import start_job
-    from flows.stage_table import STAGES
-
     placing = place_work(engine, ray_address)
     settings = load_config(config, [*(overrides or []), *_shorthands(sources, limit), *placing])
     if not settings.corpus.sources:
         raise ConfigError("no sources: nothing to read pages from", "rampforge run DUMP.xml.bz2, or --config demo")
     folder = join_location(out, name or (Path(config).stem if config else "run"))
-    start_job(folder, settings, cache_folder(), list(STAGES), redo, other_version)
-    _say_done(folder)
+    _do_stages(folder, settings, redo=redo, other_version=other_version)
 
 
 @app.command()
@@ -140,13 +136,8 @@ def resume(
 
     `--set` changes what decides no row, such as llm.budget.money.
     """
-    from flows.job import start_job
-    from flows.stage_table import STAGES
-
     changes = [*(overrides or []), *place_work(engine, ray_address)]
-    config = load_config(None, changes, _config_of(folder))
-    start_job(folder, config, cache_folder(), list(STAGES), other_version=other_version)
-    _say_done(folder)
+    _do_stages(folder, load_config(None, changes, _config_of(folder)), other_version=other_version)
 
 
 @app.command("config")
@@ -167,22 +158,30 @@ def _config_of(folder: str) -> RunConfig:
     return recall_config(open_run(folder, cache_folder()))
 
 
-def _say_done(folder: str) -> None:
+def _do_stages(
+    folder: str,
+    settings: RunConfig,
+    stages: tuple[str, ...] | None = None,
+    redo: str | None = None,
+    other_version: bool = False,
+) -> None:
+    """Bring stages of a run to their end, all of them unless some are named; say what came of it."""
+    console.print(f"starting {folder} ...", highlight=False, markup=False, soft_wrap=True)  # imports take seconds
+    from flows.job import start_job
+    from flows.stage_table import STAGES
     from flows.summary import print_summary
 
+    start_job(folder, settings, cache_folder(), list(stages or STAGES), redo, other_version)
     print_summary(open_run(folder, cache_folder()), console)
 
 
 def _run_stages(
     folder: str, stages: tuple[str, ...], config: str | None, overrides: list[str], other_version: bool
 ) -> None:
-    from flows.job import start_job
-
     base = _config_of(folder) if open_run(folder, cache_folder()).find_record() else None
     # A report is a picture of what lies there now, so it is always drawn anew.
     redo = "report" if stages == ("report",) else None
-    start_job(folder, load_config(config, overrides, base), cache_folder(), stages, redo, other_version)
-    _say_done(folder)
+    _do_stages(folder, load_config(config, overrides, base), stages, redo, other_version)
 
 
 def _add_stage_command(name: str, stages: tuple[str, ...], summary: str) -> None:

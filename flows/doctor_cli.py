@@ -27,13 +27,17 @@ def doctor(
     out: Annotated[Path, typer.Option(help="Folder that runs land in.")] = Path("outputs"),
 ) -> None:
     """Check what a configuration needs: sources, models, servers, keys, room; exit code 1 when a run would fail."""
-    from flows.endpoint_checks import check_endpoints
     from flows.local_checks import check_machine
+    from flows.model_roles import list_roles
+    from flows.stage_table import STAGES
+    from flows.start_checks import check_inputs, check_played, check_serving
 
     settings = load_config(config, overrides or [])
     place = Workplace(RunFolder(out), settings, cache_folder())
+    specs = [spec for spec in STAGES.values() if spec.enabled(settings)]
     with Console(stderr=True).status("looking"):
-        findings = [*check_machine(place), *check_endpoints(settings, place.cache)]
+        report = check_played(settings, place.cache, list_roles(settings, specs), everyone=True)
+        findings = [*check_inputs(place, specs), *check_serving(place), *check_machine(place), *report.findings]
     Console().print(draw_findings(findings))
     if any(finding.state is State.FAIL for finding in findings):
         raise typer.Exit(1)

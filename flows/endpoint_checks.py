@@ -1,55 +1,64 @@
-"""Checks of the model servers that a configuration names: keys, addresses, model names, prompt_logprobs.
+"""What the model servers of a configuration say of themselves: keys, addresses, the models that they list.
 
-Promise: a key is sent to its own server and shown nowhere; only the names of variables are.
+Contract: a key is sent to its own server and shown nowhere; only the names of variables are.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from flows.findings import Finding, State, look_at
-from flows.model_roles import check_roles, find_hosts, list_roles
-from flows.serving import MANAGED, SCORER, names_served_scorer, open_served_scorer
-from flows.stage_table import STAGES
+from flows.silence import ask_for_tls, explain_silence, speaks_tls
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.openai_chat_model import find_role
-from pipeline.masking.perplexity import SpanContext
-from pipeline.serving.managed_server import is_loopback
-from schemas.config import RunConfig
-from schemas.llm_config import EndpointConfig, LimitsConfig
+from pipeline.remote.http_faults import read_detail
+from pipeline.remote.proxies import open_client
+from schemas.llm_config import EndpointConfig
 
 WAIT_SECONDS = 10.0
-PROBE_SECONDS = 60.0
 SHOWN_MODELS = 5
-PROBE = SpanContext("Paris", "Paris is the capital of France.", ((24, 30),))
+WINDOW_KEYS = ("max_model_len", "context_length", "n_ctx", "max_context_length")
+"""What servers call the room for prompt and reply together."""
 
 
 class RefusedKeyError(EndpointError):
     """The server is there and does not take the key."""
 
 
-def refuse_wrong_keys(config: RunConfig, roles: Iterable[str]) -> None:
-    """Ask every endpoint that serves one of the roles whether it takes its key: a wrong one is said before the work.
+class UnlistedError(EndpointError):
+    """The server is there and gives no list of its models; it may answer all the same."""
 
-    Raises ConfigError for a key that is not set, EndpointError for one that is refused. A server that does not answer
-    is let pass: it may be up by the time it is needed.
-    """
-    for name in sorted({host for role in roles for host in find_hosts(config, role)} - {MANAGED}):
-        endpoint = config.llm.endpoints[name]
-        key = read_key(name, endpoint)
-        try:
-            read_models(endpoint.url, key)
-        except RefusedKeyError:
-            raise
-        except EndpointError:
-            continue
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a server says of its models."""
+
+    cards: tuple[Mapping[str, Any], ...] = ()
+    """One a model, each with its `id`; none where it lists none."""
+    fault: EndpointError | None = None
+    """Why there is no list."""
+    silent: bool = False
+    """The server cannot be reached at all."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names, sorted."""
+        return tuple(sorted(str(card["id"]) for card in self.cards))
+
+    def find_window(self, model: str) -> int | None:
+        """Tokens that a model takes, prompt and reply together, as far as its server says."""
+        card = next((card for card in self.cards if card["id"] == model), None)
+        if card is None:
+            return None
+        meta = card.get("meta")
+        told = {**(meta if isinstance(meta, Mapping) else {}), **card}
+        return next((told[key] for key in WINDOW_KEYS if isinstance(told.get(key), int) and told[key] > 0), None)
 
 
 def read_key(name: str, endpoint: EndpointConfig) -> str:
@@ -60,83 +69,78 @@ def read_key(name: str, endpoint: EndpointConfig) -> str:
     return key
 
 
-def check_endpoints(config: RunConfig, cache: Path) -> Iterator[Finding]:
-    """Every endpoint, every role that a model plays, and the scorer behind a server."""
-    served: dict[str, tuple[str, ...]] = {}
-    for name, endpoint in config.llm.endpoints.items():
-        finding, models = _check_endpoint(name, endpoint)
-        yield finding
-        if models is not None:
-            served[name] = models
-    for role in list_roles(config, STAGES.values()):
-        yield look_at(f"role {role}", partial(_check_role, config, role, served))
-    if names_served_scorer(config) and MANAGED not in find_hosts(config, SCORER):
-        yield look_at("prompt_logprobs", lambda: _probe_scorer(config, cache))
-
-
-def _check_endpoint(name: str, endpoint: EndpointConfig) -> tuple[Finding, tuple[str, ...] | None]:
-    """How a server stands, and what it says it serves: nothing where it does not list its models, None if down."""
-    subject = f"endpoint {name}"
+def list_models(name: str, endpoint: EndpointConfig) -> Listing:
+    """Ask a server for its models; what goes wrong is in the answer. Raises ConfigError for a key that is not set."""
     try:
-        models = read_models(endpoint.url, read_key(name, endpoint))
-    except (ConfigError, EndpointError) as error:
-        return Finding(subject, State.FAIL, error.what, error.fix), None
-    if not models:
-        return Finding(subject, State.WARN, f"{endpoint.url} answers, and lists no models"), ()
-    shown = ", ".join(models[:SHOWN_MODELS]) + (
-        f" and {len(models) - SHOWN_MODELS} more" * (len(models) > SHOWN_MODELS)
-    )
-    return Finding(subject, State.OK, f"{endpoint.url} serves {shown}"), models
+        return Listing(tuple(read_cards(endpoint, read_key(name, endpoint))))
+    except (UnlistedError, RefusedKeyError) as error:
+        return Listing(fault=error)
+    except EndpointError as error:
+        return Listing(fault=error, silent=True)
 
 
-def read_models(url: str, key: str) -> tuple[str, ...]:
-    """Names of the models that a server lists; none where it has no list. Raises EndpointError."""
-    return tuple(sorted(str(card["id"]) for card in read_cards(url, key)))
+def join_url(url: str, path: str) -> str:
+    """A path below the base URL of a server, whose query, if it has one, stays at the end."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path}"))
 
 
-def read_cards(url: str, key: str) -> list[dict[str, Any]]:
-    """What a server says of the models that it lists, each with its `id`; nothing where it has no list.
+def read_cards(endpoint: EndpointConfig, key: str) -> list[dict[str, Any]]:
+    """What a server says of the models that it lists, each with its `id`.
 
-    Raises EndpointError.
+    Raises UnlistedError where it has no list, RefusedKeyError, and EndpointError where it does not answer.
     """
-    headers: Mapping[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
+    url = endpoint.url
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        reply = httpx.get(
-            f"{url.rstrip('/')}/models", headers=headers, timeout=WAIT_SECONDS, trust_env=not is_loopback(url)
-        )
-        if reply.status_code in (401, 403):
-            fix = "put the right key into the variable that `key` names"
-            raise RefusedKeyError(f"{url} refuses the key (HTTP {reply.status_code})", fix)
-        if reply.status_code >= 500:
-            raise EndpointError(f"{url} answers HTTP {reply.status_code}", "see the server's own log")
-        cards: list[dict[str, Any]] = reply.json()["data"] if reply.is_success else []
-        return cards if all("id" in card for card in cards) else []
+        with open_client(url, endpoint.proxy, timeout=WAIT_SECONDS) as client:
+            reply = client.get(join_url(url, "models"), headers=headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        fix = "start the server, or mend its url"
-        raise EndpointError(f"{url} does not answer ({type(error).__name__})", fix) from None
-    except (ValueError, KeyError, TypeError):
-        return []
+        raise EndpointError(*explain_silence(url, error, endpoint.proxy)) from None
+    if reply.status_code in (401, 403):
+        fix = "put the right key into the variable that `key` names"
+        raise RefusedKeyError(f"{url} refuses the key (HTTP {reply.status_code})", fix)
+    if reply.status_code == httpx.codes.BAD_REQUEST and "HTTPS" in reply.text and speaks_tls(url):
+        raise EndpointError(*ask_for_tls(url))
+    if not reply.is_success:
+        raise UnlistedError(
+            f"{url} lists no models (HTTP {reply.status_code}: {read_detail(reply.content)})", "see the server's log"
+        )
+    return _read_list(url, reply)
 
 
-def _check_role(config: RunConfig, role: str, served: Mapping[str, tuple[str, ...]]) -> str:
-    """Every endpoint that may get the role's requests must have its model."""
-    check_roles(config, [role])
-    model, hosts = find_role(config.llm, role).model, find_hosts(config, role)
-    listed = {**served, MANAGED: (config.serving.name or config.serving.model or "",)}
-    for host in hosts:
-        models = listed.get(host)
-        if models and model not in models:
-            raise ConfigError(
-                f"{host} serves no model {model}, but {', '.join(models[:SHOWN_MODELS])}", f"set llm.roles.{role}.model"
-            )
-    if not any(host in listed for host in hosts):
-        raise EndpointError(f"none of its endpoints answers ({', '.join(hosts)})", "see the lines on endpoints")
-    return f"{model} at {', '.join(hosts)}"
+def _read_list(url: str, reply: httpx.Response) -> list[dict[str, Any]]:
+    try:
+        said = reply.json()
+    except ValueError:
+        raise UnlistedError(
+            f"{url} lists no models: it answers with something that is not JSON", "mend its url"
+        ) from None
+    cards = said.get("data") if isinstance(said, dict) else said  # some list them bare
+    found = [card for card in cards if isinstance(card, dict) and "id" in card] if isinstance(cards, list) else []
+    if not found:
+        raise UnlistedError(f"{url} answers, and lists no models")
+    return found
 
 
-def _probe_scorer(config: RunConfig, cache: Path) -> str:
-    """Score one span."""
-    limits = LimitsConfig(deadline=PROBE_SECONDS, give_up=PROBE_SECONDS)
-    with open_served_scorer(config, cache, limits) as scorer:
-        ((perplexity,),) = scorer.score([PROBE])
-    return f"{scorer.name} works (`France` scores {perplexity:.3g})"
+def suggest_base(endpoint: EndpointConfig, key: str) -> str | None:
+    """The base URL that lists models where the one at hand does not: with /v1 at its end, or without a method."""
+    with suppress(EndpointError):
+        read_cards(endpoint, key)
+        return None
+    stripped = endpoint.url.removesuffix("/").removesuffix("/completions").removesuffix("/chat")
+    for base in (stripped, join_url(endpoint.url, "v1")):
+        if base == endpoint.url.removesuffix("/"):
+            continue
+        try:
+            read_cards(endpoint.model_copy(update={"url": base}), key)
+        except EndpointError:
+            continue
+        return base
+    return None
+
+
+def show_models(models: tuple[str, ...]) -> str:
+    """The first names of a list."""
+    more = len(models) - SHOWN_MODELS
+    return ", ".join(models[:SHOWN_MODELS]) + (f" and {more} more" if more > 0 else "")

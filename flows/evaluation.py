@@ -16,16 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flows.chat_models import begin_sitting
-from flows.endpoint_checks import refuse_wrong_keys
+from flows.chat_models import begin_sitting, enter_calls
 from flows.evaluation_index import prepare_bench, write_rejects
 from flows.evaluation_solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
 from flows.model_roles import check_roles, needs_server
-from flows.policy_checks import refuse_wrong_model
 from flows.policy_opening import POLICY, policy_facts
 from flows.provenance import rampforge_version, stage_provenance
 from flows.serving import serve_models
 from flows.stages import Workplace
+from flows.start_checks import require_roles, require_served
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
 from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark
@@ -83,23 +82,25 @@ def evaluate(
         stack.enter_context(run.locked())
         check_roles(config, roles)
         check_prices(config.llm, roles)
-        refuse_wrong_keys(config, roles)
         prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in roles))
         config = config.model_copy(update={"llm": config.llm.model_copy(update={"prices": prices})})
         if settings.method is EvalMethod.POLICY:
             config = config.model_copy(update={"agents": config.agents.model_copy(update={"policy": POLICY})})
-            refuse_wrong_model(config, cache)
+        owed = run.find_commit(STAGE, SHARD) is None
+        asked = require_roles(config, cache, roles) if owed else ()
         bench = prepare_bench(Workplace(run, config, cache), settings.method, index, corpus)
         fingerprint = open_bench_engine(bench).fingerprint
         facts = {"questions": digest_questions(drawn), "engine": fingerprint}
         facts["prompts"] = digest_prompts(settings, config, (question.lang for question in drawn))
         _open_books(bench, settings, facts)
         write_rejects(run, BENCHMARK_STAGE, benchmark.rejects)
-        if run.find_commit(STAGE, SHARD) is None:
+        if owed:
             if roles:
                 begin_sitting(run)
+            enter_calls(run, asked)
             if needs_server(config, roles):
                 served = stack.enter_context(serve_models(config, cache, run.root / "logs"))
+                enter_calls(run, require_served(served, cache, roles))
                 bench = replace(bench, place=replace(bench.place, config=served))
             _work(bench, settings, drawn, note)
         close_stage(run, STAGE, [SHARD])

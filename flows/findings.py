@@ -1,12 +1,21 @@
-"""What `rampforge doctor` finds: one line a thing looked at, and how to mend it."""
+"""What is found when a configuration is checked: one line a thing looked at, and how to mend it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.errors import RampforgeError
+from pipeline.assets.catalogue import select_assets
+from pipeline.errors import ConfigError, RampforgeError
+
+log = logging.getLogger(__name__)
+
+GET_ASSET = "rampforge assets get "
+BUNDLE = "demo"
+FOLLOWS = "see the endpoints"
+"""What mends a finding that follows from others."""
 
 
 class State(StrEnum):
@@ -37,3 +46,34 @@ def look_at(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, State.FAIL, error.what, error.fix)
     except Exception as error:  # whatever it is, the other checks go on
         return Finding(subject, State.FAIL, f"{type(error).__name__}: {error}", "`rampforge --debug run` shows where")
+
+
+def require(findings: Iterable[Finding], kind: type[RampforgeError] = ConfigError) -> None:
+    """Raise an error of a kind that names every failure, with all that mends them; log the warnings."""
+    seen = list(findings)
+    failed = [finding for finding in seen if finding.state is State.FAIL]
+    failed = [finding for finding in failed if finding.fix != FOLLOWS] or failed
+    if not failed:
+        for finding in seen:
+            if finding.state is State.WARN:
+                log.warning("%s: %s%s", finding.subject, finding.detail, f" ({finding.fix})" if finding.fix else "")
+        return
+    if len(failed) == 1:
+        subject, detail = failed[0].subject, failed[0].detail
+        raise kind(detail if detail.startswith(subject) else f"{subject}: {detail}", failed[0].fix)
+    lines = [f"  {one.subject}: {one.detail}" + (f"\n    -> {one.fix}" if one.fix else "") for one in failed]
+    raise kind("\n".join([f"{len(failed)} things are missing or wrong:", *lines]), join_fixes(failed))
+
+
+def join_fixes(failed: Sequence[Finding]) -> str:
+    """What mends everything, where that is a matter of commands; else where to look."""
+    fixes = list(dict.fromkeys(finding.fix for finding in failed if finding.fix))
+    assets = [
+        fix.removeprefix(GET_ASSET) for fix in fixes if fix.startswith(GET_ASSET) and " " not in fix[len(GET_ASSET) :]
+    ]
+    if len(assets) > 1 and set(assets) <= {asset.name for asset in select_assets(BUNDLE)}:
+        gets = [f"{GET_ASSET}{BUNDLE}"]
+    else:
+        gets = [GET_ASSET + asset for asset in assets]
+    others = len(fixes) > len(assets)
+    return "; ".join(gets) + ("; then mend the others: " * bool(gets) + "`rampforge doctor` shows them again") * others

@@ -17,14 +17,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
 from flows.artifacts import publish_run
-from flows.chat_models import begin_sitting
+from flows.chat_models import begin_sitting, enter_calls
 from flows.corpus_flow import run_corpus
-from flows.endpoint_checks import refuse_wrong_keys
 from flows.late_report import lead_and_report
 from flows.live_files import clear_live
-from flows.model_roles import check_roles, list_roles, needs_server
-from flows.policy_checks import refuse_wrong_model
-from flows.policy_opening import POLICY
+from flows.model_roles import list_roles, needs_server
 from flows.pricing import list_chat_roles, settle_prices
 from flows.progress import ProgressBoard
 from flows.ray_pool import RayPool
@@ -39,15 +36,18 @@ from flows.stage_checks import (
 )
 from flows.stage_flow import Sitting, run_stage
 from flows.stage_table import CORPUS, STAGES, find_spec
-from flows.stages import Workplace
+from flows.stages import StageSpec, Workplace
+from flows.start_checks import require_served, require_start
 from flows.trace_export import check_tracing
 from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError, StorageError
+from pipeline.llm.books import Entry
 from pipeline.storage.object_store import refuse_secrets
 from pipeline.storage.remote_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
 from schemas.config import Engine, ExecutionConfig, RunConfig
+from schemas.ledger import StageStart
 
 log = logging.getLogger(__name__)
 
@@ -63,43 +63,45 @@ def run_stages(
     stages: Sequence[str],
     redo: str | None = None,
     other_version: bool = False,
+    asked: Sequence[Entry] | None = None,
 ) -> str:
     """Bring the named stages of a run to their end, in order; returns the run's location.
 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder or URL, `cache` the folder of the assets;
     `redo` is a stage that is discarded first, with all after it; `other_version`: go on with what other versions of
-    rampforge, or of the packages that decide rows, have begun.
+    rampforge, or of the packages that decide rows, have begun; `asked`: see `lead_run`.
     """
     settings = RunConfig.model_validate(config)
-    lead_run(Workplace(open_run(root, Path(cache), settings.store), settings, Path(cache)), stages, redo, other_version)
+    place = Workplace(open_run(root, Path(cache), settings.store), settings, Path(cache))
+    lead_run(place, stages, redo, other_version, asked)
     return root
 
 
-def lead_run(place: Workplace, stages: Sequence[str], redo: str | None = None, other_version: bool = False) -> None:
+def lead_run(
+    place: Workplace,
+    stages: Sequence[str],
+    redo: str | None = None,
+    other_version: bool = False,
+    asked: Sequence[Entry] | None = None,
+) -> None:
     """Bring the named stages to their end, inside a flow of Prefect's.
 
-    Raises RampforgeError. What is refused before the work begins has changed nothing in the run's folder.
+    `asked`: the calls of a check of what the stages need, made just before; None has it made here. Raises
+    RampforgeError. What is refused before the work begins has changed nothing in the run's folder.
     """
     with ExitStack() as stack:
         stack.enter_context(place.run.locked(f"process {os.getpid()} on {socket.gethostname()}", give_up))
         watch = stack.enter_context(watch_run(place))
-        wanted = [name for name in stages if find_spec(name).enabled(place.config)]
-        redone = list_redone(redo) if redo else []
-        check_stages(place, wanted, redone)
-        others = find_other_versions(place, wanted, redone)
-        if not other_version:
-            refuse_other_versions(place.run, others)
-        owed = [find_spec(name) for name in wanted if name in redone or place.run.find_manifest(name) is None]
+        wanted, owed, others = check_ledgers(place, stages, redo, other_version)
+        calls = list(require_start(place, owed) if asked is None else asked)
         roles = list_roles(place.config, owed)
-        check_roles(place.config, roles)
-        refuse_wrong_keys(place.config, roles)
         served = place.config
         if needs_server(served, roles):
             served = stack.enter_context(serve_models(served, place.cache, place.run.root / "logs"))
-        if POLICY in roles:
-            refuse_wrong_model(served, place.cache)
+            calls += require_served(served, place.cache, roles)
         if redo:
             throw_away(place.run, redo)
+        enter_calls(place.run, calls)
         accept_other_versions(place.run, others)
         if list_chat_roles(place.config, wanted):
             begin_sitting(place.run)
@@ -116,6 +118,21 @@ def lead_run(place: Workplace, stages: Sequence[str], redo: str | None = None, o
             write_record(place, sitting.timings[before:])
             watch.note_stage_end()
     publish_run(place)
+
+
+def check_ledgers(
+    place: Workplace, stages: Sequence[str], redo: str | None, other_version: bool
+) -> tuple[list[str], list[StageSpec], dict[str, StageStart]]:
+    """Hold stages against what the ledgers of a run say: the names of those that the configuration asks for, those of
+    them that are still to be done, and what other versions have begun. Raises RampforgeError."""
+    wanted = [name for name in stages if find_spec(name).enabled(place.config)]
+    redone = list_redone(redo) if redo else []
+    check_stages(place, wanted, redone)
+    others = find_other_versions(place, wanted, redone)
+    if not other_version:
+        refuse_other_versions(place.run, others)
+    owed = [find_spec(name) for name in wanted if name in redone or place.run.find_manifest(name) is None]
+    return wanted, owed, others
 
 
 def settle_config(config: RunConfig, stages: Sequence[str]) -> RunConfig:
@@ -143,6 +160,7 @@ def start_job(
     config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
+    place = Workplace(open_run(root, cache, config.store), config, cache)
     words = (
         name_run(str(root)),
         str(root),
@@ -153,7 +171,9 @@ def start_job(
         other_version,
     )
     with say_how_to_go_on(root):
-        lead_and_report(Workplace(open_run(root, cache, config.store), config, cache), lambda: flow_of_run(*words))
+        _, owed, _ = check_ledgers(place, stages, redo, other_version)
+        asked = [require_start(place, owed)]  # before anything is started or written
+        lead_and_report(place, lambda: flow_of_run(*words, asked.pop() if asked else ()))
 
 
 def count_workers(execution: ExecutionConfig) -> int:

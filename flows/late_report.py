@@ -48,8 +48,8 @@ def lead_and_report(place: Workplace, lead: Callable[[], object]) -> None:
         with temporary_api() as url:
             if _lead_under(url, lead):
                 return
-        _say("Prefect's own database is locked or gone: the run goes on without it; what is finished is kept")
-        with temporary_api(apart=True):
+        _say("Prefect's temporary API is gone: the run goes on under another; what is finished is kept")
+        with temporary_api():
             lead()
         return
     if answers(server):
@@ -80,7 +80,7 @@ def _lead_under(server: str, lead: Callable[[], object]) -> bool:
 def _lead_alone(place: Workplace, server: str, lead: Callable[[], object]) -> None:
     fault = ""
     try:
-        with temporary_api(apart=True):  # a server on this machine may well share its database with ours
+        with temporary_api():
             lead()
     except Exception as error:
         fault = str(error)

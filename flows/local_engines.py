@@ -137,6 +137,6 @@ def _open_endpoint(config: RunConfig) -> TextEncoder:
         )
     endpoint = known[names[0]]
     key = read_key(names[0], endpoint)
-    service = SearchService(f"endpoint {names[0]}", config.search_service)
+    service = SearchService(f"endpoint {names[0]}", config.search_service, proxy=endpoint.proxy)
     model = dense.encoder.removeprefix(ENDPOINT)
     return EndpointEncoder(service, endpoint.url, model, key, dense.max_tokens, dense.batch)

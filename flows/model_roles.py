@@ -26,7 +26,7 @@ def find_hosts(config: RunConfig, role: str) -> tuple[str, ...]:
     serving = config.serving
     if serving.mode is ServingMode.MANAGED and (not serving.roles or role in serving.roles):
         hosts.append(MANAGED)
-    return tuple(hosts)
+    return tuple(dict.fromkeys(hosts))
 
 
 def needs_server(config: RunConfig, roles: Iterable[str]) -> bool:

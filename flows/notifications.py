@@ -18,6 +18,8 @@ from enum import StrEnum
 import httpx
 
 from flows.logs import stamp
+from pipeline.errors import ConfigError
+from pipeline.remote.proxies import open_client
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +66,9 @@ class Notifier:
     def _post(self, body: dict[str, str | float | None]) -> None:
         for number in range(TRIES):
             try:
-                httpx.post(self._url, json=body, timeout=TRY_SECONDS).raise_for_status()
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                with open_client(self._url, timeout=TRY_SECONDS) as client:
+                    client.post(self._url, json=body).raise_for_status()
+            except (httpx.HTTPError, httpx.InvalidURL, ConfigError) as error:
                 log.warning("the webhook did not take the event %s: %s", body["event"], type(error).__name__)
             else:
                 return

@@ -11,13 +11,15 @@ from typing import Any
 
 import httpx
 
-from flows.endpoint_checks import WAIT_SECONDS, RefusedKeyError, read_cards, read_key
+from flows.endpoint_checks import WAIT_SECONDS, RefusedKeyError, UnlistedError, read_cards, read_key
 from flows.model_roles import find_hosts
 from flows.policy_opening import POLICY, load_tokenizer, locate_policy
 from flows.serving import MANAGED
+from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.openai_chat_model import find_role
-from pipeline.serving.managed_server import is_loopback
+from pipeline.policy.weights import fingerprint_model
+from pipeline.remote.proxies import open_client
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig
 
@@ -37,7 +39,9 @@ def refuse_wrong_model(config: RunConfig, cache: Path) -> None:
             continue  # our own server, not yet up
         key = read_key(name, endpoint)
         try:
-            cards = read_cards(endpoint.url, key)
+            cards = read_cards(endpoint, key)
+        except UnlistedError:
+            cards = []
         except RefusedKeyError:
             raise
         except EndpointError:
@@ -59,7 +63,7 @@ def _compare_card(config: RunConfig, host: str, cards: list[dict[str, Any]], whe
     root = Path(str(card.get("root") or ""))
     # A server whose weights were exchanged goes on naming the folder that it was started with.
     stays = host == MANAGED or policy.reload is not None
-    if not stays and root.is_absolute() and root.is_dir() and root.resolve() != Path(where).resolve():
+    if not stays and root.is_absolute() and root.is_dir() and not _is_same(root, Path(where)):
         raise EndpointError(
             f"{host} came up with the wrong model: it serves {root} as {model}, and policy.model is {where}",
             "start it again with that folder, or set policy.reload to where it can be told to change",
@@ -72,21 +76,31 @@ def _compare_card(config: RunConfig, host: str, cards: list[dict[str, Any]], whe
         )
 
 
+def _is_same(served: Path, wanted: Path) -> bool:
+    """Whether two folders hold one model: the same folder, or another with the same files."""
+    if served.resolve() == wanted.resolve():
+        return True
+    try:
+        return wanted.is_dir() and fingerprint_model(served) == fingerprint_model(wanted)
+    except ConfigError:
+        return False
+
+
 def _compare_tokens(config: RunConfig, host: str, endpoint: EndpointConfig, key: str, tokenizer: Any) -> None:
-    """Where the server tokenises, as vLLM does: it must do so as the tokenizer at hand."""
+    """Where the server tokenises, as vLLM (`prompt`) and llama.cpp (`content`) do: as the tokenizer at hand."""
     base = endpoint.url.rstrip("/").removesuffix("/v1")
     headers: Mapping[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
     model = find_role(config.llm, POLICY).model
     text = PROBE + str(tokenizer.eos_token)
-    asked = {"model": model, "prompt": text, "add_special_tokens": False}
+    asked = {"model": model, "prompt": text, "content": text, "add_special_tokens": False, "add_special": False}
     try:
-        reply = httpx.post(
-            f"{base}/tokenize", json=asked, headers=headers, timeout=WAIT_SECONDS, trust_env=not is_loopback(base)
-        )
+        with open_client(base, endpoint.proxy, timeout=WAIT_SECONDS) as client:
+            reply = client.post(f"{base}/tokenize", json=asked, headers=headers)
         said = reply.json()["tokens"] if reply.is_success else None
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return
-    if said is not None and said != tokenizer(text, add_special_tokens=False)["input_ids"]:
+    # No tokens for a text that has some: the server took the request for another one.
+    if said and said != tokenizer(text, add_special_tokens=False)["input_ids"]:
         raise EndpointError(
             f"{host} has another tokenizer than {locate_name(config)}: its {model} is not the model that was asked for",
             "serve the folder that policy.model names",

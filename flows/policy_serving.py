@@ -16,7 +16,7 @@ from typing import Self
 
 import httpx
 
-from flows.endpoint_checks import read_cards, read_key
+from flows.endpoint_checks import UnlistedError, read_cards, read_key
 from flows.model_roles import find_hosts
 from flows.policy_checks import refuse_wrong_model
 from flows.policy_opening import POLICY, load_tokenizer
@@ -25,7 +25,8 @@ from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.policy.weights import fingerprint_model
-from pipeline.serving.managed_server import ManagedServer, is_loopback
+from pipeline.remote.proxies import open_client
+from pipeline.serving.managed_server import ManagedServer
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig
 from schemas.serving_config import ServingMode
@@ -105,7 +106,8 @@ class PolicyServer:
 def _post_reload(hook: str, asked: dict[str, str], seconds: float) -> None:
     """Raises EndpointError when the hook does not say that it is done (HTTP 2xx)."""
     try:
-        reply = httpx.post(hook, json=asked, timeout=seconds, trust_env=not is_loopback(hook))
+        with open_client(hook, timeout=seconds) as client:
+            reply = client.post(hook, json=asked)
     except httpx.HTTPError as error:
         said = str(error) or type(error).__name__
         raise EndpointError(f"policy.reload: {hook} does not answer ({said})", "start what listens there") from None
@@ -120,10 +122,12 @@ def _wait_for(endpoint: EndpointConfig, host: str, name: str, deadline: float) -
     key = read_key(host, endpoint)
     while True:
         try:
-            listed = [str(card["id"]) for card in read_cards(endpoint.url, key)]
-            if not listed or name in listed:
+            listed = [str(card["id"]) for card in read_cards(endpoint, key)]
+            if name in listed:
                 return
             what = f"{host} came up with the wrong model: it serves {', '.join(listed)}, and {name} was asked for"
+        except UnlistedError:
+            return
         except EndpointError as error:
             what = error.what
         if time.monotonic() >= deadline:

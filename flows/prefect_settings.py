@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from pipeline.remote.proxies import exempt_loopback
+
 DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -27,6 +29,7 @@ def settle_prefect(debug: bool) -> None:
     """Put the defaults into the environment of this process and of those it starts."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    exempt_loopback(os.environ)  # Prefect's client takes a proxy of the environment even to a server on this machine
     if debug:
         os.environ |= {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_LOGGING_INTERNAL_LEVEL": "ERROR"}
     if "PREFECT_API_URL" in os.environ:

@@ -18,6 +18,7 @@ from flows.local_checks import GIB
 from flows.recipes import open_environment
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError, SearchError
+from pipeline.remote.proxies import open_client
 from pipeline.serving.environments import check_environment
 from pipeline.training.requests import TrainingError
 from schemas.training import Backend, Layout
@@ -170,7 +171,8 @@ def _ask_server(url: str) -> str:
     fix = "start it: rampforge search serve RUN --host ADDRESS, reachable from this machine"
     body = {"queries": ["a test of the search server"], "topk": 1, "return_scores": True}
     try:
-        reply = httpx.post(f"{base}/retrieve", json=body, timeout=WAIT_SECONDS)
+        with open_client(base, timeout=WAIT_SECONDS) as client:
+            reply = client.post(f"{base}/retrieve", json=body)
     except httpx.HTTPError as error:
         raise SearchError(f"no search server answers at {base}: {error}", fix) from None
     if reply.status_code == httpx.codes.UNAUTHORIZED:

@@ -18,6 +18,7 @@ import httpx
 from flows.local_engines import check_opening, open_dense, open_hybrid
 from flows.stages import Workplace
 from pipeline.errors import ConfigError, SearchError
+from pipeline.remote.proxies import open_client
 from pipeline.search.blocking_search import BlockingSearch
 from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngine
 from pipeline.search.found_memory import FoundMemory, SearchCache
@@ -162,7 +163,8 @@ def probe_server(config: RunConfig) -> ServerAbout:
         raise ConfigError("engine http needs a server", "set search_service.url, such as http://127.0.0.1:8000")
     base = url.rstrip("/").removesuffix("/retrieve")
     try:
-        reply = httpx.get(f"{base}/healthz", timeout=PROBE_SECONDS)
+        with open_client(base, timeout=PROBE_SECONDS) as client:
+            reply = client.get(f"{base}/healthz")
         said: Any = reply.json() if reply.status_code == httpx.codes.OK else None
     except ValueError:
         said = None

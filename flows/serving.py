@@ -93,4 +93,4 @@ def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | No
     tokenizer = load_tokenizer(str(resolve_model(config.masking.scorer, cache)))
     key = os.environ.get(hosts[0].key, "") if hosts[0].key else ""
     name = f"{role.model} (served)"
-    return ServedScorer(hosts[0].url, role.model, tokenizer, name, key, limits or config.llm.limits)
+    return ServedScorer(hosts[0].url, role.model, tokenizer, name, key, limits or config.llm.limits, hosts[0].proxy)

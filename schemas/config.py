@@ -9,15 +9,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from schemas.distill_config import DistillConfig
 from schemas.evaluations import DecontaminationConfig
 from schemas.llm_config import LlmConfig
-from schemas.locations import find_secret
 from schemas.policies import PolicyConfig
 from schemas.record import Frozen
 from schemas.search_config import SearchConfig, SearchServiceConfig
+from schemas.secrets import refuse_secrets
 from schemas.serving_config import ServingConfig
 from schemas.store_config import StoreConfig
 from schemas.tasks import AnswerStyle
@@ -59,14 +59,6 @@ class CorpusConfig(Frozen):
     @classmethod
     def _take_one(cls, sources: object) -> object:
         return (sources,) if isinstance(sources, str) else sources
-
-    @field_validator("sources")
-    @classmethod
-    def _refuse_secrets(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
-        for source in sources:
-            if secret := find_secret(source):
-                raise ValueError(f"a URL carries {secret}: credentials come from the environment, a profile or a role")
-        return sources
 
 
 class PassagesConfig(Frozen):
@@ -219,6 +211,9 @@ class ExecutionConfig(Frozen):
 class RunConfig(Frozen):
     """Everything that decides what a run makes."""
 
+    # An error message must not repeat what may be a secret.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     seed: int = 0
     """Every random choice follows from it and from content."""
     corpus: CorpusConfig = CorpusConfig()
@@ -253,3 +248,8 @@ class RunConfig(Frozen):
     """Who is told how a run goes."""
     store: StoreConfig = StoreConfig()
     """How a run is kept on an object store, when it lies on one."""
+
+    @model_validator(mode="after")
+    def _hold_no_secret(self) -> Self:
+        refuse_secrets(self)
+        return self

@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from schemas.record import Frozen
+from schemas.secrets import VariableName
 
 
 class EndpointConfig(Frozen):
@@ -19,10 +20,11 @@ class EndpointConfig(Frozen):
 
     url: str = Field(pattern=r"^https?://\S+$")
     """Its base URL, such as http://127.0.0.1:8000/v1."""
-    key: str | None = None
+    key: VariableName | None = None
     """NAME of the environment variable that holds its key; the key itself is never written down."""
     proxy: str | None = None
-    """HTTP proxy to reach it through; proxies named in the environment are not used."""
+    """HTTP proxy to reach it through; null: the one that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name. A server on this
+    machine is reached directly then."""
     roles: tuple[str, ...] = ()
     """Roles it serves; empty means all."""
     max_in_flight: int = Field(default=256, ge=1)

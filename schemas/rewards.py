@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from schemas.record import Frozen
+from schemas.secrets import VariableName
 
 
 class RewardName(StrEnum):
@@ -58,7 +59,7 @@ class JudgeEndpoint(Frozen):
     """Base URL of a server that speaks the OpenAI protocol, such as http://127.0.0.1:8000/v1."""
     model: str = Field(min_length=1)
     """Name of the model, as the server knows it."""
-    key: str | None = None
+    key: VariableName | None = None
     """NAME of the environment variable that holds the key."""
     votes: int = Field(default=1, ge=1, le=15)
     """Verdicts asked for each answer; more than half must agree."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from schemas.record import Frozen
+from schemas.secrets import VariableName
 from schemas.trajectories import HideMode
 
 
@@ -135,7 +136,7 @@ class SearchServiceConfig(Frozen):
     url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     """Engine `http`: where the server listens, such as http://127.0.0.1:8000. Engine `web`: another address that speaks
     the provider's JSON; null means the provider's own."""
-    key: str | None = None
+    key: VariableName | None = None
     """NAME of the environment variable that holds the token or key; null means the provider's usual one, such as
     SERPER_API_KEY."""
     deadline: float = Field(default=30.0, gt=0)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from schemas.policies import StreamBounds
 from schemas.record import Frozen
 from schemas.rewards import JudgeEndpoint, RewardName
+from schemas.secrets import VariableName, refuse_secrets
 
 
 class Tuning(StrEnum):
@@ -117,6 +118,14 @@ class TrainingRequest(Frozen):
     seed: int = 0
     """Seed of everything drawn."""
 
+    # An error message must not repeat what may be a secret.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    @model_validator(mode="after")
+    def _hold_no_secret(self) -> Self:
+        refuse_secrets(self)
+        return self
+
 
 class SftRequest(TrainingRequest):
     """Supervised fine-tuning on rows of `input_ids` and `labels`."""
@@ -134,7 +143,7 @@ class SearchEndpoint(Frozen):
     """Where it listens, such as http://127.0.0.1:8000."""
     k: int = Field(default=3, ge=1, le=100)
     """Passages shown for a step, after the hit lists are merged."""
-    key: str | None = None
+    key: VariableName | None = None
     """NAME of the environment variable that holds its token."""
     hide: bool = True
     """Ask a server of ours to withhold the source passage of the task."""

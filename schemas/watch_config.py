@@ -5,12 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from schemas.record import Frozen
+from schemas.secrets import VariableName
 
 
 class WatchConfig(Frozen):
     """Who is told how a run goes."""
 
-    webhook: str = Field(default="RAMPFORGE_WEBHOOK", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    webhook: VariableName = "RAMPFORGE_WEBHOOK"
     """NAME of the environment variable that holds a URL: a run that finished, failed, stopped or stalled is POSTed
     there as JSON. Where the variable is not set nobody is told."""
     metrics_port: int | None = Field(default=None, ge=1, le=65535)

@@ -64,6 +64,13 @@ class FakeServer:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     with_logprobs: bool = True
 
+    def chat(self, body: dict[str, Any]) -> dict[str, Any] | int:
+        """One token, for the model that is served."""
+        self.bodies.append(body)
+        choice = {"index": 0, "message": {"role": "assistant", "content": "OK"}, "finish_reason": "length"}
+        usage = {"prompt_tokens": 9, "completion_tokens": 1}
+        return {"choices": [choice], "usage": usage} if body["model"] == "tiny" else 404
+
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         self.bodies.append(body)
         choices = [{"index": i, "text": "x", **self.score(ids)} for i, ids in enumerate(body["prompt"])]
@@ -90,6 +97,9 @@ def open_server(scorer: CausalScorer, context: int = 512) -> Iterator[FakeServer
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if "messages" in body:
+                self.answer(fake.chat(body))
+                return
             fault = fake.faults.pop(0) if fake.faults else None
             self.answer(fake.complete(body) if fault is None else fault)
 

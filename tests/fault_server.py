@@ -38,6 +38,7 @@ class FaultServer:
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
         self.in_flight = self.most_in_flight = 0
         self.answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda body: {"content": f"echo {prompt_of(body)}"}
         self.metrics: str | None = None
@@ -91,6 +92,9 @@ class FaultServer:
             writer.close()
 
     async def _chat(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        if body.get("max_tokens") == 1:  # a run asks for one token of each role before it begins
+            await self._answer_probe(body, writer)
+            return
         prompt = prompt_of(body)
         self.asked[prompt] += 1
         self.bodies.append(body)
@@ -118,8 +122,16 @@ class FaultServer:
             self.answered[prompt] += 1
         await send(writer, 200, {}, whole[: len(whole) // 2] if cue == "malformed" else whole)
 
-    def _complete(self, body: dict[str, Any]) -> bytes:
-        message = {"role": "assistant"} | self.answer(body)
+    async def _answer_probe(self, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        """Answer apart from what is counted; of the faults only answers of the server."""
+        self.probes.append(body)
+        status, headers, message = ERRORS.get(self.cue(body, len(self.probes)), (200, {}, ""))
+        ok = self._complete(body, {"content": "OK", "finish_reason": "length"})
+        said = json.dumps({"error": {"message": message}}).encode() if message else ok
+        await send(writer, status, headers, said)
+
+    def _complete(self, body: dict[str, Any], answer: dict[str, Any] | None = None) -> bytes:
+        message = {"role": "assistant"} | (answer or self.answer(body))
         finish = message.pop("finish_reason", "stop")
         usage = {"prompt_tokens": 10, "completion_tokens": 5}
         choice = {"index": 0, "message": message, "finish_reason": finish}

@@ -56,7 +56,8 @@ def test_agents_and_judge_over_http(prefect_server: Mapping[str, str], words: li
         assert all(call["status"] == "ok" for row in rows for turn in row["turns"] for call in turn["calls"])
         asked = sum(server.answered.values())
         record = json.loads((tmp_path / "run" / "run.json").read_bytes())
-        assert record["tokens"] == 15 * asked
+        assert record["tokens"] == 15 * (asked + 4), "a token of each role before the first page is counted too"
+        assert [body["max_tokens"] for body in server.probes if "response_format" in body] == [1] * 5
         code, output = rampforge(prefect_server, *words, *endpoint, "--redo", "trajectories")
         assert code == 0, output
         assert sum(server.answered.values()) == asked, "made again, the stage asks for nothing that was answered"
@@ -72,6 +73,6 @@ def test_a_wrong_key_is_one_line_and_burns_nothing(
     assert "Traceback" not in output
     assert "error: " in output
     assert "sk-secret" not in output
-    assert not (tmp_path / "run" / "trajectories").exists()
-    assert not (tmp_path / "run" / "calls" / "books.jsonl").read_bytes(), "nothing is spent"
-    assert max(server.asked.values()) == 1, "no request is tried again"
+    assert not (tmp_path / "run").exists(), "a refused start writes nothing"
+    assert not server.asked
+    assert len(server.probes) == 4, "no request is tried again"

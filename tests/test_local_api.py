@@ -26,7 +26,7 @@ EventsWorker.set_client_override(AssertingEventsClient)
 if STUCK:
     EventsWorker._lifespan = never_left
     local_api.DISMISS_SECONDS = 0.5
-with local_api.temporary_api(apart=True):
+with local_api.temporary_api():
     for number in range(20):
         emit_event(event="told", resource={"prefect.resource.id": f"rampforge.{number}"})
 print(sum(event.event == "told" for event in AssertingEventsClient.last.events))

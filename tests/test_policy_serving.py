@@ -88,6 +88,7 @@ def test_a_wrong_model_is_refused_before_any_call(tmp_path: Path, card: dict[str
     model, other = write_model(tmp_path / "model"), write_model(tmp_path / "other")
     if card.get("root"):
         card = {"root": str(other)}
+        (other / "generation_config.json").write_text('{"temperature": 0.5}')
     with PolicyHttp(SAY, **card) as server, pytest.raises(EndpointError, match=said) as caught:
         refuse_wrong_model(make_config(server.url, model), tmp_path)
     assert caught.value.fix

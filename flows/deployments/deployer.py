@@ -20,6 +20,7 @@ import httpx
 import yaml
 
 from pipeline.errors import ConfigError, RampforgeError
+from pipeline.remote.proxies import open_client
 from schemas.config import RunConfig
 
 DEPLOYMENTS = files("flows.deployments") / "prefect.yaml"
@@ -121,7 +122,8 @@ def _require_server() -> None:
     if not url:
         raise ConfigError("PREFECT_API_URL names no Prefect server to deploy to", start)
     try:
-        httpx.get(f"{url}/health", timeout=ANSWER_SECONDS).raise_for_status()
+        with open_client(url, timeout=ANSWER_SECONDS) as client:
+            client.get(f"{url}/health").raise_for_status()
     except httpx.HTTPError as error:
         raise ConfigError(f"no Prefect server answers at {url}: {error}", start) from None
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.chinese_words import open_jieba
 from pipeline.search.tokens import STOPWORDS_EN
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
@@ -136,11 +137,8 @@ def _split_name(match: re.Match[str]) -> Iterator[tuple[int, int]]:
 
 
 def _cut_chinese(text: str) -> Iterator[tuple[int, int]]:
-    import jieba  # loading its dictionary takes a second, which only Chinese should pay
-
-    jieba.setLogLevel(60)
     previous = None
-    for word, start, end in jieba.tokenize(text):
+    for word, start, end in open_jieba().tokenize(text):
         if len(word) > 1 and not word.isspace():
             yield start, end
             if previous is not None and previous[1] == start:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.assets.catalogue import WheelSource, select_assets
+from pipeline.assets.catalogue import OfficialSource, WheelSource, select_assets
 from pipeline.assets.store import MARKER, hash_contents
+from pipeline.assets.wheels import hash_tree
 
 UNKNOWN = "no SHA-256 of it was noted when it was fetched"
 
@@ -24,9 +25,18 @@ def find_damage(name: str, cache: Path) -> str | None:
         wanted = marker.get("sha256")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return f"{MARKER} cannot be read"
+    if isinstance(source, OfficialSource) and source.member is None:
+        return next(filter(None, (_compare_file(folder / file.name, file.sha256) for file in source.files)), "")
     if wanted is None and isinstance(source, WheelSource) and not source.gguf:
         wanted = source.sha256
     if wanted is None:
         return None
     found = hash_contents(folder, asset.file)
     return "" if found == wanted else "its SHA-256 is not the one it was fetched with"
+
+
+def _compare_file(path: Path, pinned: str) -> str:
+    """What is wrong with a file that the catalogue pins, whatever was noted when it was fetched."""
+    if not path.is_file():
+        return f"{path.name} is missing"
+    return "" if hash_tree(path) == pinned else f"{path.name} is not the file that the catalogue pins"

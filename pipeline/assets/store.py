@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
+import platformdirs
 from filelock import FileLock
 
 from pipeline.assets.catalogue import Asset, OfficialSource, Source, WheelSource, find_entry, select_assets
@@ -25,6 +27,11 @@ log = logging.getLogger(__name__)
 
 MARKER = "asset.json"
 PARTIAL = ".partial"
+
+
+def locate_cache() -> Path:
+    """The folder of everything that is kept for later: `$RAMPFORGE_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get("RAMPFORGE_CACHE") or platformdirs.user_cache_dir("rampforge"))
 
 
 def find_asset(name: str, cache: Path) -> Path | None:

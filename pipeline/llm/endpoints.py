@@ -17,6 +17,7 @@ from pipeline.llm.flow_control import AdaptiveLimit, Patience
 from pipeline.llm.transport import Transport, open_transport
 from pipeline.remote.circuit_breaker import CircuitBreaker
 from pipeline.remote.http_faults import make_status_error
+from pipeline.remote.proxies import find_proxy
 from schemas.live import EndpointLive
 from schemas.llm_config import EndpointConfig, LimitsConfig
 
@@ -58,6 +59,7 @@ class Endpoint:
         self._headers = {"content-type": "application/json"}
         if config.key is not None:
             self._headers["authorization"] = f"Bearer {keys[config.key]}"
+        self._proxy = find_proxy(config.url, config.proxy)
         self._patience: dict[str, Patience] = {}
         self._deadlines = Deadlines()
         self._transport: Transport | None = None
@@ -122,7 +124,7 @@ class Endpoint:
 
     def _connect(self) -> Transport:
         if self._transport is None:
-            self._transport = open_transport(self.config.url, self._headers, self.config.proxy)
+            self._transport = open_transport(self.config.url, self._headers, self._proxy)
         return self._transport
 
     async def _read_queue(self) -> None:

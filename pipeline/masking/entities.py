@@ -6,10 +6,10 @@ are exact.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.chinese_words import open_jieba
 from pipeline.errors import AssetError
 from pipeline.masking.candidates import Candidate
 from schemas.tasks import SpanKind, SpanSource
@@ -61,11 +61,10 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[Candidate]]:
     institution after it are one name. Its dictionary is in simplified characters, so the text is folded first, and only
     words of the dictionary count: what the tagger guesses of others is mostly no name.
     """
-    import jieba
+    open_jieba()
     import jieba.posseg
     from opencc import OpenCC
 
-    jieba.setLogLevel(logging.WARNING)
     fold = OpenCC("t2s").convert
     for text in texts:
         folded = fold(text)

@@ -24,7 +24,7 @@ from pipeline.llm.chat_model import EndpointError
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_tokens import encode_contexts
 from pipeline.masking.span_trees import TreeRow, plant_rows
-from pipeline.serving.managed_server import is_loopback
+from pipeline.remote.proxies import open_client
 from schemas.llm_config import LimitsConfig
 
 if TYPE_CHECKING:
@@ -80,8 +80,10 @@ class ServedScorer:
         name: str,
         key: str = "",
         limits: LimitsConfig = DEFAULT_LIMITS,
+        proxy: str | None = None,
     ) -> None:
-        """`url`: the base URL that ends in /v1; `model`: what the server calls the model; `name`: what rows call it.
+        """`url`: the base URL that ends in /v1; `model`: what the server calls the model; `name`: what rows call it;
+        `proxy`: the endpoint's own, if it names one.
 
         Raises EndpointError where the server does not answer within a tenth of `limits.give_up`, or has no such model.
         """
@@ -89,12 +91,13 @@ class ServedScorer:
         self._model = model
         self._tokenizer = tokenizer
         self._limits = limits
-        self._client = httpx.Client(
+        self._client = open_client(
+            url,
+            proxy,
             base_url=url.rstrip("/"),
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=limits.deadline,
             limits=httpx.Limits(max_connections=REQUESTS),
-            trust_env=not is_loopback(url),
         )
         self._context = self._read_context()
 

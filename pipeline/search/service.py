@@ -26,6 +26,7 @@ from pipeline.remote.http_faults import (
     ThrottledError,
     make_status_error,
 )
+from pipeline.remote.proxies import find_proxy
 from schemas.search_config import SearchServiceConfig
 from schemas.trajectories import SearchStatus
 
@@ -81,13 +82,15 @@ class SearchService:
         config: SearchServiceConfig,
         is_quota: Callable[[HttpStatusError], bool] | None = None,
         secret: str = "",
+        proxy: str | None = None,
     ) -> None:
         """`name`: what messages call it; `is_quota`: whether a refusal means that nothing is left to spend; `secret`:
-        the key, so that a server that repeats it puts it nowhere."""
+        the key, so that a server that repeats it puts it nowhere; `proxy`: one that the configuration names."""
         self.name = name
         self._config = config
         self._is_quota = is_quota or says_unpaid
         self._secret = secret.encode()
+        self._proxy = proxy
         self._breaker = CircuitBreaker(config.give_up)
         self._slots = asyncio.Semaphore(config.in_flight)
         self._next_start = float("-inf")
@@ -168,6 +171,7 @@ class SearchService:
             params=request.params or None,
             data=request.body,
             headers=request.headers,
+            proxy=find_proxy(request.url, self._proxy),
             allow_redirects=False,  # a redirect would carry the key elsewhere
         ) as response:
             content = await response.read()

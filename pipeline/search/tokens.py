@@ -10,7 +10,6 @@ An index built before words were folded is searched with terms that are lower-ca
 
 from __future__ import annotations
 
-import logging
 import re
 import unicodedata
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from functools import lru_cache
 
 import Stemmer
 
+from pipeline.chinese_words import open_jieba
 from pipeline.search.folding import fold, list_joined
 
 WORD = re.compile(r"\w+")
@@ -72,9 +72,7 @@ def _make_english(folded: bool) -> Tokenizer:
 
 
 def _make_jieba(folded: bool) -> Tokenizer:
-    import jieba
-
-    jieba.setLogLevel(logging.WARNING)
+    jieba = open_jieba()
     prepare = fold if folded else str.lower
     return lambda text: [word for piece in jieba.cut_for_search(prepare(text)) for word in WORD.findall(piece)]
 

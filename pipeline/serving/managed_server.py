@@ -195,8 +195,3 @@ def find_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL leads to this machine, where no proxy has a say."""
-    return httpx.URL(url).host in (LOOPBACK, "localhost", "::1")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.rendering.transcript import write_document
+from schemas.locations import is_loopback
 from schemas.renderings import Document
 from schemas.training import SearchEndpoint
 
@@ -49,6 +50,9 @@ class Retriever:
             if not token:
                 raise SearchFaultError(f"the variable {endpoint.key} holds no token for {self._url}")
             self._headers["authorization"] = f"Bearer {token}"
+        # A server on this machine is reached directly, whatever proxy the environment names.
+        direct = [urllib.request.ProxyHandler({})] if is_loopback(self._url) else []
+        self._opener = urllib.request.build_opener(*direct)
         self._ours = bool(self._probe().get("engine"))
         self.seconds = 0.0
         """Time spent waiting for results, so far."""
@@ -99,7 +103,7 @@ class Retriever:
         return json.loads(self._open(urllib.request.Request(self._url + path, data, self._headers)))  # noqa: S310 - as above
 
     def _open(self, request: urllib.request.Request) -> bytes:
-        with urllib.request.urlopen(request, timeout=self._endpoint.deadline) as reply:  # noqa: S310 - as above
+        with self._opener.open(request, timeout=self._endpoint.deadline) as reply:
             content: bytes = reply.read()
         return content
 

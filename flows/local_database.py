@@ -1,0 +1,88 @@
+"""The database of the temporary Prefect API: one for each run, gone when the run ends.
+
+Contract: Prefect's own database, in its home, is neither read nor written. A migrated empty database is kept in our
+cache folder as a template, because migrating one takes seconds. What a killed process left behind is removed by the
+next; where the cache folder cannot be written, a temporary folder serves.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.assets.store import locate_cache
+
+log = logging.getLogger(__name__)
+
+PREFIX = "run-"
+LOCK = "lock"
+
+
+@contextmanager
+def place_database() -> Iterator[Path]:
+    """A path for a database: a copy of the template where there is one, else nothing is there yet."""
+    with ExitStack() as stack:
+        shelf = _find_shelf() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rampforge-prefect-")))
+        database = stack.enter_context(_claim_folder(shelf)) / "prefect.db"
+        with suppress(OSError):
+            shutil.copyfile(_locate_template(shelf), database)
+        yield database
+
+
+def keep_template(database: Path) -> None:
+    """Keep a database that a server has just migrated and nobody has used yet."""
+    template = _locate_template(database.parent.parent)
+    if template.exists():
+        return
+    draft = database.with_name("template.db")
+    try:
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(draft)) as target:
+            source.backup(target)
+        draft.replace(template)
+    except (OSError, sqlite3.Error) as error:  # the next run migrates one again
+        log.info("no template of Prefect's database was kept: %s", error)
+
+
+def _find_shelf() -> Path | None:
+    """The folder of the databases, shared by the runs of a user; None where nothing can be written there."""
+    shelf = locate_cache() / "prefect"
+    try:
+        shelf.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        log.info("%s: %s", shelf, error)
+        return None
+    return shelf if os.access(shelf, os.W_OK) else None
+
+
+def _locate_template(shelf: Path) -> Path:
+    return shelf / f"template-{importlib.metadata.version('prefect')}.db"
+
+
+@contextmanager
+def _claim_folder(shelf: Path) -> Iterator[Path]:
+    """A new folder, locked for as long as the block runs; folders that nobody holds any more are removed."""
+    with FileLock(shelf / LOCK):
+        for left in shelf.glob(f"{PREFIX}*"):
+            _remove_unheld(left)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=shelf))
+        held = FileLock(folder / LOCK)
+        held.acquire()
+    try:
+        yield folder
+    finally:
+        held.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_unheld(folder: Path) -> None:
+    with suppress(Timeout, OSError), FileLock(folder / LOCK, timeout=0):
+        shutil.rmtree(folder, ignore_errors=True)

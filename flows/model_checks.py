@@ -1,0 +1,115 @@
+"""Whether the models that a configuration names can be had, without loading any: in the cache, in a folder, installed,
+or on the hub.
+
+Contract: cheap; a model on the hub costs one short request, and none when it is cached.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import httpx
+
+from flows.findings import Finding, look_at
+from flows.local_engines import ENDPOINT, VECTOR_ENGINES, open_encoder
+from flows.policy_opening import locate_policy, plays_policy
+from flows.serving import names_served_scorer
+from flows.sources import JIEBA, find_revision
+from flows.stages import StageSpec, Workplace
+from pipeline.assets.store import resolve_model
+from pipeline.errors import AssetError
+from pipeline.remote.proxies import open_client
+from schemas.search_config import EngineKind
+
+HUB = "https://huggingface.co"
+HUB_SECONDS = 5.0
+DESCRIPTION = "config.json"
+"""The file that every model on the hub has."""
+TOKENIZER = "tokenizer_config.json"
+NO_SCORER = "masking.scorer=null with masking.selection=random"
+
+
+def check_models(place: Workplace, specs: tuple[StageSpec, ...]) -> Iterator[Finding]:
+    """The models that some stages load."""
+    names, config = {spec.name for spec in specs}, place.config
+    if "spans" in names:
+        if (ner := config.masking.ner) not in (None, JIEBA):
+            yield look_at(f"names: {ner}", lambda: find_pipeline(place, str(ner)))
+        if (scorer := config.masking.scorer) is not None:
+            fix = f"set masking.scorer to another model, or {NO_SCORER}"
+            needs = TOKENIZER if names_served_scorer(config) else DESCRIPTION
+            yield look_at(f"perplexity: {scorer}", lambda: find_model(place, str(scorer), fix, needs))
+    if names & {"index", "trajectories"} and config.search.engine in VECTOR_ENGINES:
+        yield look_at(f"encoder: {config.search.dense.encoder}", lambda: _find_encoder(place))
+    if "trajectories" in names:
+        reranker = config.search.hybrid.reranker if config.search.engine is EngineKind.HYBRID else None
+        if reranker is not None:
+            fix = "set search.hybrid.reranker to another model or to null"
+            yield look_at(f"reranker: {reranker}", lambda: find_model(place, str(reranker), fix))
+        if plays_policy(config):
+            yield look_at("policy.model", lambda: _describe(locate_policy(config, place.cache)))
+
+
+def find_pipeline(place: Workplace, name: str) -> str:
+    """Where a spaCy pipeline is. Raises AssetError."""
+    where = resolve_model(name, place.cache)
+    if isinstance(where, Path):
+        if not (where / "config.cfg").is_file():
+            raise AssetError(f"{where} is no spaCy pipeline: it holds no config.cfg", "set masking.ner to another")
+        return find_revision(place, name)
+    if not name.isidentifier() or find_spec(name) is None:
+        raise AssetError(
+            f"the spaCy pipeline {name} is not installed",
+            f"python -m spacy download {name}, or set masking.ner=en_core_web_sm (an asset) or masking.ner=null",
+        )
+    return "installed"
+
+
+def find_model(place: Workplace, name: str, fix: str, needs: str = DESCRIPTION) -> str:
+    """Where a model is; `fix`: what to do where it is nowhere; `needs`: a file of its folder. Raises AssetError."""
+    where = resolve_model(name, place.cache)
+    if isinstance(where, str):
+        return find_on_hub(where, fix)
+    if not (where / needs).is_file():
+        raise AssetError(f"{where} is no model folder: it holds no {needs}", fix)
+    return find_revision(place, name)
+
+
+def find_on_hub(name: str, fix: str) -> str:
+    """Whether the hub's cache on this machine, or the hub itself, has a model. Raises AssetError."""
+    from huggingface_hub import constants, get_token, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        if isinstance(try_to_load_from_cache(name, DESCRIPTION), str):
+            return "in the hub's cache on this machine"
+    except HFValidationError as error:
+        raise AssetError(f"{name} is no name of a model: {error}", fix) from None
+    base = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    if constants.HF_HUB_OFFLINE:
+        raise AssetError(f"the model {name} is not in the hub's cache, and HF_HUB_OFFLINE is set", fix)
+    token = get_token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        with open_client(base, timeout=HUB_SECONDS) as client:
+            status = client.head(f"{base}/{name}/resolve/main/{DESCRIPTION}", headers=headers).status_code
+    except httpx.HTTPError as error:
+        what = f"the model {name} is no asset, no folder and not cached, and {base} does not answer"
+        raise AssetError(f"{what} ({type(error).__name__})", fix) from None
+    if status >= httpx.codes.BAD_REQUEST:
+        raise AssetError(f"the model {name} is no asset and no folder, and {base} has none (HTTP {status})", fix)
+    return f"will be downloaded from {base}"
+
+
+def _find_encoder(place: Workplace) -> str:
+    name = place.config.search.dense.encoder
+    if name.startswith(ENDPOINT):
+        return f"answers with vectors of {open_encoder(place.config, place.cache).dimension} numbers"
+    return find_model(place, name, "set search.dense.encoder to another model (`rampforge assets list`)")
+
+
+def _describe(where: str) -> str:
+    return where if Path(where).is_dir() else find_on_hub(where, "set policy.model to the model's folder")

@@ -1,0 +1,163 @@
+"""Whether the servers of a configuration answer for the roles that its stages ask: for `doctor` and before a run alike.
+
+Contract: every server is asked for its list of models and for one token of each role; all that is wrong is told at
+once; what the tokens cost is handed over for the books.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from flows.endpoint_checks import Listing, RefusedKeyError, UnlistedError, list_models, show_models
+from flows.findings import FOLLOWS, Finding, State, look_at
+from flows.model_roles import check_roles, find_hosts
+from flows.role_probes import Pair, Verdict, ask_all
+from flows.role_requests import count_longest
+from flows.serving import MANAGED, SCORER, open_served_scorer
+from pipeline.errors import ConfigError
+from pipeline.llm.books import Entry
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.masking.perplexity import SpanContext
+from schemas.config import RunConfig
+from schemas.llm_config import EndpointConfig, LimitsConfig
+
+PROMPT_ROOM = 512
+"""Tokens that prompts take at least."""
+SCORER_SECONDS = 60.0
+SCORED = SpanContext("Paris", "Paris is the capital of France.", ((24, 30),))
+
+
+@dataclass(frozen=True, slots=True)
+class RoleReport:
+    """What was found of the servers."""
+
+    findings: tuple[Finding, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    """What the tokens cost, for the books of the run."""
+
+
+def check_servers(config: RunConfig, cache: Path, roles: Sequence[str], *, everyone: bool = False) -> RoleReport:
+    """Ask the servers that play some roles, or `everyone` that the configuration names."""
+    hosts = {role: tuple(host for host in find_hosts(config, role) if host in config.llm.endpoints) for role in roles}
+    names = config.llm.endpoints if everyone else {host for found in hosts.values() for host in found}
+    listings = _list_all({name: config.llm.endpoints[name] for name in sorted(names)})
+    chat = [role for role in roles if role != SCORER and _is_played(config, role)]
+    pairs = [Pair(role, host) for role in chat for host in hosts[role] if not _is_out(listings[host])]
+    verdicts = ask_all(config, pairs)
+    played = {name: {role for role in chat if name in hosts[role]} for name in listings}
+    findings = [_judge_endpoint(name, listings[name], config, verdicts, played[name]) for name in listings]
+    findings += [_judge_role(config, role, listings, verdicts) for role in roles if role != SCORER]
+    if SCORER in roles and MANAGED not in set(find_hosts(config, SCORER)) - set(hosts[SCORER]):
+        findings.append(look_at("prompt_logprobs", lambda: _probe_scorer(config, cache)))
+    entries = [verdict.entry for verdict in verdicts.values() if verdict.entry is not None]
+    return RoleReport(tuple(findings), tuple(entries))
+
+
+def _list_all(endpoints: Mapping[str, EndpointConfig]) -> dict[str, Listing | ConfigError]:
+    def ask(name: str) -> Listing | ConfigError:
+        try:
+            return list_models(name, endpoints[name])
+        except ConfigError as error:
+            return error
+
+    with ThreadPoolExecutor(8) as threads:
+        return dict(zip(endpoints, threads.map(ask, endpoints), strict=True))
+
+
+def _is_played(config: RunConfig, role: str) -> bool:
+    return role in config.llm.roles or "default" in config.llm.roles
+
+
+def _is_out(listing: Listing | ConfigError) -> bool:
+    """Whether nothing need be asked there."""
+    return isinstance(listing, ConfigError) or listing.silent
+
+
+def _judge_endpoint(
+    name: str,
+    listing: Listing | ConfigError,
+    config: RunConfig,
+    verdicts: Mapping[Pair, Verdict],
+    needed: Set[str],
+) -> Finding:
+    """How a server stands; `needed`: the roles that it is to play."""
+    subject, url = f"endpoint {name}", config.llm.endpoints[name].url
+    if isinstance(listing, ConfigError):
+        return Finding(subject, State.FAIL, listing.what, listing.fix)
+    if listing.fault is None:
+        return Finding(subject, State.OK, f"{url} serves {show_models(listing.models)}")
+    asked = [verdict for pair, verdict in verdicts.items() if pair.host == name]
+    answers = any(verdict.state is not State.FAIL for verdict in asked)
+    if listing.silent and needed and needed <= {pair.role for pair in verdicts}:
+        return Finding(subject, State.WARN, listing.fault.what, f"{listing.fault.fix}; others serve its roles")
+    if listing.silent or (not asked and isinstance(listing.fault, RefusedKeyError)):
+        return Finding(subject, State.FAIL, listing.fault.what, listing.fault.fix)
+    if answers and isinstance(listing.fault, UnlistedError):
+        return Finding(subject, State.OK, f"{url} answers; {listing.fault.what}")
+    return Finding(subject, State.WARN, listing.fault.what, "" if answers else listing.fault.fix)
+
+
+def _judge_role(
+    config: RunConfig, role: str, listings: Mapping[str, Listing | ConfigError], verdicts: Mapping[Pair, Verdict]
+) -> Finding:
+    subject = f"role {role}"
+    try:
+        check_roles(config, [role])
+    except ConfigError as error:
+        return Finding(subject, State.FAIL, error.what, error.fix)
+    model, hosts = find_role(config.llm, role).model, find_hosts(config, role)
+    asked = {pair.host: verdict for pair, verdict in verdicts.items() if pair.role == role}
+    later = [host for host in hosts if host not in config.llm.endpoints]
+    ours = config.serving.name or config.serving.model
+    if later and model != ours:
+        return Finding(
+            subject, State.FAIL, f"{later[0]} serves no model {model}, but {ours}", f"set llm.roles.{role}.model"
+        )
+    if not asked and not later:
+        return Finding(subject, State.FAIL, f"none of its servers answers ({', '.join(hosts)})", FOLLOWS)
+    found = [*_list_doubts(config, role, asked, listings), *asked.values()]
+    for state in (State.FAIL, State.WARN):
+        for verdict in found:
+            if verdict.state is state:
+                return Finding(subject, state, verdict.detail, verdict.fix)
+    silent = [host for host in hosts if host not in asked and host not in later]
+    if silent:
+        return Finding(subject, State.WARN, f"{', '.join(silent)} does not answer, and {', '.join(asked)} does")
+    return Finding(subject, State.OK, f"{model} at {', '.join(hosts)}")
+
+
+def _list_doubts(
+    config: RunConfig, role: str, asked: Mapping[str, Verdict], listings: Mapping[str, Listing | ConfigError]
+) -> Iterator[Verdict]:
+    """What the lists of models say against a role."""
+    model = find_role(config.llm, role).model
+    for host, verdict in asked.items():
+        listing = listings[host]
+        if isinstance(listing, ConfigError) or not listing.models:
+            continue
+        listed = any(fnmatchcase(model, name) for name in listing.models)
+        if not listed and verdict.state is State.FAIL:
+            detail = f"{host} serves no model {model}, but {show_models(listing.models)} ({verdict.detail})"
+            yield Verdict(State.FAIL, detail, f"set llm.roles.{role}.model")
+        elif not listed:
+            detail = f"{host} answers to the model {model} and does not list it, but {show_models(listing.models)}"
+            yield Verdict(State.WARN, detail, f"see that llm.roles.{role}.model is the one that you mean")
+        window, longest = listing.find_window(model), count_longest(config, role)
+        if window is not None and window - longest < PROMPT_ROOM:
+            detail = f"{host} takes {window} tokens for prompt and reply, and the role asks for replies of {longest}"
+            state = State.FAIL if longest >= window else State.WARN
+            yield Verdict(
+                state, detail, f"set llm.roles.{role}.max_tokens to at most {max(1, window - 2 * PROMPT_ROOM)}"
+            )
+
+
+def _probe_scorer(config: RunConfig, cache: Path) -> str:
+    """Score one span."""
+    limits = LimitsConfig(deadline=SCORER_SECONDS, give_up=SCORER_SECONDS)
+    with open_served_scorer(config, cache, limits) as scorer:
+        ((perplexity,),) = scorer.score([SCORED])
+    return f"{scorer.name} works (`France` scores {perplexity:.3g})"

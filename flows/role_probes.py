@@ -1,0 +1,150 @@
+"""One token asked of a model server for each role that it plays: what a run would meet there, for next to nothing.
+
+Contract: the request is the role's own (see `role_requests`); faults that may pass are met with a few tries; a server
+that is there but busy is a warning, whatever else would stop a run is a failure that names its cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from flows.endpoint_checks import read_key, suggest_base
+from flows.findings import State
+from flows.policy_opening import POLICY
+from flows.role_requests import shorten, write_request
+from pipeline.errors import RampforgeError
+from pipeline.llm.books import Entry
+from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedRequestError
+from pipeline.llm.openai_chat_model import OpenAiChatModel, find_role
+from pipeline.llm.prices import PriceTable
+from pipeline.remote.http_faults import ThrottledError
+from schemas.config import RunConfig
+from schemas.llm_config import LimitsConfig, LlmConfig
+
+PROBE_SECONDS = 30.0
+LIMITS = LimitsConfig(deadline=PROBE_SECONDS, tries=4, max_wait=2.0, give_up=PROBE_SECONDS)
+REFUSED_KEY = re.compile(
+    r"no connected db|(invalid|incorrect|wrong) (api[ _-]?|proxy )?(key|token)|api[ _-]?key not valid"
+    r"|api[ _-]?key.{0,20}(expired|missing|invalid)|authentication error|unauthori[sz]ed",
+    re.IGNORECASE,
+)
+"""How servers that answer 400 say that they do not take the key."""
+NO_ROOM = re.compile(r"output limit|max_tokens.{0,30}too (small|low)|minimum value", re.IGNORECASE)
+"""One token is too few for some models that think: they are there, and took the request."""
+SCHEMA_NOTE = "it enforces no JSON schemas: replies are parsed leniently"
+
+
+class Pair(NamedTuple):
+    """A role at a server."""
+
+    role: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a request."""
+
+    state: State
+    detail: str
+    fix: str = ""
+    entry: Entry | None = None
+    """For the books, where tokens were spent."""
+
+
+def ask_all(config: RunConfig, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
+    """Ask every role at every server, all at once."""
+
+    async def gather() -> list[Verdict]:
+        return await asyncio.gather(*(_ask(config, pair) for pair in pairs))
+
+    if not pairs:
+        return {}
+    with ThreadPoolExecutor(1) as thread:  # whether or not an event loop runs in this one
+        return dict(zip(pairs, thread.submit(asyncio.run, gather()).result(), strict=True))
+
+
+async def _ask(config: RunConfig, pair: Pair) -> Verdict:
+    began = time.time()
+    try:
+        reply, note = await _ask_once(config, pair)
+    except (RampforgeError, TimeoutError) as error:
+        return await _explain(config, pair, error)
+    price = PriceTable(config.llm.prices).cost(reply.model, reply.prompt_tokens, reply.completion_tokens)
+    ended = time.time()
+    tokens = (reply.prompt_tokens, reply.completion_tokens)
+    entry = Entry(pair.role, reply.model, *tokens, price, round(ended, 4), round(ended - began, 4))
+    return Verdict(State.WARN if note else State.OK, note, entry=entry)
+
+
+async def _ask_once(config: RunConfig, pair: Pair, structured: bool = True) -> tuple[ChatReply, str]:
+    """The reply, and what is to be said of it. Raises RampforgeError, TimeoutError."""
+    role = shorten(find_role(config.llm, pair.role))
+    role = role.model_copy(update={"structured": role.structured and structured})
+    endpoint = config.llm.endpoints[pair.host].model_copy(update={"roles": (), "metrics": False})
+    llm = LlmConfig(roles={pair.role: role}, endpoints={pair.host: endpoint}, limits=LIMITS)
+    model = OpenAiChatModel(llm, os.environ)
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            reply = await model.ask(write_request(config, pair.role))
+        asked_for = role.structured and write_request(config, pair.role).schema is not None
+        return reply, "" if model.endpoints[0].takes_schemas or not asked_for else SCHEMA_NOTE
+    finally:
+        await model.close()
+
+
+async def _explain(config: RunConfig, pair: Pair, error: Exception) -> Verdict:
+    cause = error.__cause__ if isinstance(error, NoReplyError) else error
+    if isinstance(cause, ThrottledError | TimeoutError):
+        said = str(cause) or f"no token within {PROBE_SECONDS:g} s"
+        return Verdict(State.WARN, f"{pair.host} is busy: {said}")
+    if not isinstance(error, RampforgeError):
+        raise error
+    if isinstance(error, RefusedRequestError):
+        if error.reason == "content_filter" or NO_ROOM.search(error.what):
+            return Verdict(State.OK, "")
+        return await _explain_refusal(config, pair, error)
+    if "HTTP 404" in error.what:
+        endpoint = config.llm.endpoints[pair.host]
+        base = await asyncio.to_thread(suggest_base, endpoint, read_key(pair.host, endpoint))
+        if base:
+            fix = f"set llm.endpoints.{pair.host}.url={base}"
+            return Verdict(State.FAIL, f"{pair.host}: nothing answers requests below {endpoint.url} (HTTP 404)", fix)
+    return Verdict(State.FAIL, error.what, error.fix)
+
+
+async def _explain_refusal(config: RunConfig, pair: Pair, error: RefusedRequestError) -> Verdict:
+    """Which part of a request it is that a server refuses for good."""
+    said, role = error.what, find_role(config.llm, pair.role)
+    extra = f"llm.roles.{pair.role}.extra"
+    if REFUSED_KEY.search(said):
+        return Verdict(
+            State.FAIL, f"{said}: the server refuses the key", "put the right key into the variable that `key` names"
+        )
+    if pair.role == POLICY:
+        return Verdict(
+            State.FAIL,
+            f"{said}: the server takes no requests for token ids, so masks could not be exact",
+            "serve the model with vLLM: set serving.mode=managed, or start `vllm serve` elsewhere",
+        )
+    if "max_completion_tokens" in said and "max_completion_tokens" not in role.extra:
+        longest = role.max_tokens or write_request(config, pair.role).max_tokens
+        return Verdict(State.FAIL, said, f"set {extra}={{max_tokens: null, max_completion_tokens: {longest}}}")
+    if "temperature" in said and role.extra.get("temperature", "") is not None:
+        return Verdict(State.FAIL, said, f"set {extra}={{temperature: null}}")
+    if role.structured and write_request(config, pair.role).schema is not None:
+        try:
+            await _ask_once(config, pair, structured=False)
+        except (RampforgeError, TimeoutError):
+            pass
+        else:
+            fix = f"set llm.roles.{pair.role}.structured=false: replies are then parsed leniently"
+            return Verdict(State.FAIL, f"{said}: the server refuses the JSON schema", fix)
+    return Verdict(State.FAIL, said, f"mend llm.roles.{pair.role}")

@@ -1,0 +1,79 @@
+"""What each role of a language model is asked for, in the smallest form: the body that the work would send, one token.
+
+Contract: temperature, parameter names, schema and stop strings are those of the role's own requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flows.policy_opening import CLOSED_BOOK, POLICY
+from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
+from pipeline.evaluation.rag_solver import ROLE as ANSWERER
+from pipeline.judging.llm_judge import ROLE as JUDGE
+from pipeline.llm.chat_model import ChatRequest, Message
+from pipeline.llm.chat_wire import make_body
+from pipeline.llm.openai_chat_model import find_role
+from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
+from pipeline.search.simulated_source import ROLE as SIMULATOR
+from pipeline.search.simulated_source import TEMPERATURE as SIMULATOR_TEMPERATURE
+from prompts.replies import ANSWER, EXTRACT, OBSERVE, PLAN, REWRITE, ReplyContract
+from prompts.replies import JUDGE as VERDICT
+from schemas.config import RunConfig
+from schemas.llm_config import RoleModelConfig
+
+PLANNER, REWRITER, OBSERVER = AGENT_ROLES
+CONTRACTS: dict[str, ReplyContract[Any]] = {
+    PLANNER: PLAN,
+    REWRITER: REWRITE,
+    OBSERVER: OBSERVE,
+    EXTRACTOR: EXTRACT,
+    JUDGE: VERDICT,
+    ANSWERER: ANSWER,
+}
+"""The replies of the roles that are asked for JSON."""
+CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+"""What servers call the longest reply."""
+WORDS = (Message("user", "Answer with one word: OK."),)
+TOKENS = (1, 2, 3)
+"""A prompt for models that are asked by tokens; every vocabulary has these."""
+
+
+def write_request(config: RunConfig, role: str) -> ChatRequest:
+    """A request as the role would send it, with a short prompt."""
+    if role == POLICY:
+        policy = config.policy
+        return ChatRequest(
+            role, (), temperature=policy.temperature, top_p=policy.top_p, max_tokens=policy.max_turn, prompt_ids=TOKENS
+        )
+    temperature, longest = _SAMPLING.get(role, _sample_agents)(config)
+    contract = CONTRACTS.get(role)
+    top_p = config.policy.top_p if role == CLOSED_BOOK else None
+    schema = contract.schema if contract else None
+    return ChatRequest(role, WORDS, temperature=temperature, max_tokens=longest, top_p=top_p, schema=schema)
+
+
+def _sample_agents(config: RunConfig) -> tuple[float, int]:
+    return config.agents.temperature, config.agents.max_tokens
+
+
+_SAMPLING: dict[str, Callable[[RunConfig], tuple[float, int]]] = {
+    EXTRACTOR: lambda config: (0.0, config.masking.extractor_tokens),
+    JUDGE: lambda config: (config.judging.temperature, config.judging.max_tokens),
+    SIMULATOR: lambda config: (SIMULATOR_TEMPERATURE, config.search.simulated.max_tokens),
+    CLOSED_BOOK: lambda config: (config.policy.temperature, config.policy.max_turn),
+}
+"""Temperature and longest reply where `llm.roles` does not say."""
+
+
+def shorten(model: RoleModelConfig) -> RoleModelConfig:
+    """The same model, asked for one token under whatever name its server takes the cap."""
+    extra = {name: 1 if name in CAPS and isinstance(value, int) else value for name, value in model.extra.items()}
+    return model.model_copy(update={"max_tokens": 1, "extra": extra})
+
+
+def count_longest(config: RunConfig, role: str) -> int:
+    """Tokens of the longest reply that the role asks for; 0 where the server decides."""
+    body = make_body(find_role(config.llm, role), write_request(config, role))
+    return max((value for name in CAPS if isinstance(value := body.get(name), int)), default=0)

@@ -1,0 +1,80 @@
+"""Why a server that speaks HTTP did not answer, in words that name the cause, and what mends it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+
+from pipeline.errors import RampforgeError
+from pipeline.remote.proxies import find_proxy
+
+TLS_SECONDS = 5.0
+START = "start the server, or mend its url"
+
+
+def explain_silence(url: str, error: Exception, proxy: str | None = None) -> tuple[str, str]:
+    """What is wrong, and what to do; `proxy`: the one that the configuration names for this server."""
+    if isinstance(error, RampforgeError):
+        return error.what, error.fix
+    causes = list(_list_causes(error))
+    host = urlsplit(url).hostname or url
+    through = find_proxy(url, proxy)
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return f"{url} is no address of a server ({error})", "mend its url"
+    if through and isinstance(error, httpx.ProxyError | httpx.ConnectError | httpx.ConnectTimeout):
+        place = urlsplit(through)
+        way = f"the proxy {place.hostname}:{place.port or 80} does not lead there ({error})"
+        fix = f"mend the proxy (the endpoint's `proxy`, or HTTPS_PROXY), or add {host} to NO_PROXY"
+        return f"{url} does not answer: {way}", fix
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            fix = "set SSL_CERT_FILE to the certificate of the authority that signed it"
+            return f"{url} does not answer: its certificate is not trusted ({cause.verify_message})", fix
+        if isinstance(cause, ssl.SSLError):
+            said = cause.reason or cause
+            fix = f"write {_switch_scheme(url, 'http')}"
+            return f"{url} does not answer: the server does not speak TLS there ({said})", fix
+        if isinstance(cause, socket.gaierror):
+            return f"{url} does not answer: the host name {host} is not known", "mend its url"
+        if isinstance(cause, ConnectionRefusedError):
+            return f"{url} does not answer: nothing listens there", START
+    if url.startswith("http://") and not isinstance(error, httpx.TimeoutException) and speaks_tls(url):
+        return ask_for_tls(url)
+    return f"{url} does not answer ({type(error).__name__})", START
+
+
+def ask_for_tls(url: str) -> tuple[str, str]:
+    """What is wrong with an address that begins with http, and what to do."""
+    return f"{url} does not answer: the server speaks TLS there", f"write {_switch_scheme(url, 'https')}"
+
+
+def speaks_tls(url: str) -> bool:
+    """Whether a server takes a TLS handshake at the address of a URL."""
+    parts = urlsplit(url)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: only the handshake counts
+    try:
+        with (
+            socket.create_connection((parts.hostname or "", parts.port or 443), TLS_SECONDS) as connection,
+            context.wrap_socket(connection, server_hostname=parts.hostname),
+        ):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _switch_scheme(url: str, scheme: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(scheme=scheme))
+
+
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

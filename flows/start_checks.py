@@ -1,0 +1,118 @@
+"""What must be there before a run reads its first page, and what `rampforge doctor` shows: the same checks.
+
+Contract: cheap, no model is loaded; only what stages still to be done need is looked at; everything that is missing is
+told at once; nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from flows.findings import Finding, State, look_at, require
+from flows.local_checks import check_disk
+from flows.model_checks import check_models
+from flows.model_roles import find_hosts, list_roles, needs_server
+from flows.policy_checks import refuse_wrong_model
+from flows.policy_opening import POLICY
+from flows.recipes import open_environment
+from flows.role_checks import RoleReport, check_servers
+from flows.search_engines import LOCAL, SOURCES
+from flows.serving import MANAGED
+from flows.sources import find_sources
+from flows.stages import StageSpec, Workplace
+from pipeline.assets.store import resolve_model
+from pipeline.errors import ConfigError
+from pipeline.llm.books import Entry
+from pipeline.llm.chat_model import EndpointError
+from schemas.config import RunConfig
+from schemas.search_config import EngineKind
+from schemas.serving_config import ServingMode
+
+
+def require_start(place: Workplace, specs: Sequence[StageSpec]) -> tuple[Entry, ...]:
+    """Refuse to start stages whose sources, models, servers or disk are not there; what asking the servers cost.
+
+    Raises ConfigError that names all that is missing.
+    """
+    if not specs:
+        return ()
+    roles = list_roles(place.config, specs)
+    report = check_played(place.config, place.cache, roles)
+    serving = check_serving(place) if needs_server(place.config, roles) else ()
+    require([*check_inputs(place, specs), *serving, *report.findings], ConfigError)
+    return report.entries
+
+
+def check_inputs(place: Workplace, specs: Sequence[StageSpec]) -> Iterator[Finding]:
+    """Sources, models, search service and disk, as far as some stages need them."""
+    names = {spec.name for spec in specs}
+    if "corpus" in names:
+        yield check_sources(place)
+    yield from check_models(place, tuple(specs))
+    engine = place.config.search.engine
+    if "trajectories" in names and engine not in LOCAL and engine is not EngineKind.SIMULATED:
+        yield look_at(f"search {engine}", lambda: _open_source(place))
+    yield check_disk(place.run.root)
+
+
+def check_serving(place: Workplace) -> Iterator[Finding]:
+    """The environment and the model of a server of our own, where the configuration asks for one."""
+    serving = place.config.serving
+    if serving.mode is ServingMode.MANAGED:
+        name = serving.environment
+        yield look_at(f"environment {name}", lambda: f"is in {open_environment(name).folder}")
+        yield look_at("served model", lambda: str(resolve_model(str(serving.model), place.cache)))
+
+
+def check_sources(place: Workplace) -> Finding:
+    """Every source, and how it is written."""
+    if not place.config.corpus.sources:
+        return Finding("sources", State.WARN, "none named", "name them to `rampforge run`, or set corpus.sources")
+    return look_at("sources", lambda: _describe_sources(place))
+
+
+def _describe_sources(place: Workplace) -> str:
+    found = find_sources(place)
+    return f"{len(found)}: {found[0]}" + (" ..." if len(found) > 1 else "")
+
+
+def check_played(config: RunConfig, cache: Path, roles: Sequence[str], *, everyone: bool = False) -> RoleReport:
+    """The servers of some roles, or `everyone` that is named; a trained model's server must serve just that model."""
+    report = check_servers(config, cache, roles, everyone=everyone)
+    failed = any(finding.state is State.FAIL for finding in report.findings)
+    if failed or POLICY not in roles or not set(find_hosts(config, POLICY)) & set(config.llm.endpoints):
+        return report
+    served = look_at("served policy", lambda: _say_right(lambda: refuse_wrong_model(config, cache)))
+    return RoleReport((*report.findings, served), report.entries)
+
+
+def require_roles(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[Entry, ...]:
+    """Refuse to start work that asks some roles when their servers do not play them; what asking them cost.
+
+    Raises EndpointError that names all that is wrong.
+    """
+    report = check_played(config, cache, roles)
+    require(report.findings, EndpointError)
+    return report.entries
+
+
+def require_served(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[Entry, ...]:
+    """Refuse to ask a server of our own, now that it is up, for roles that it does not play; what asking it cost.
+
+    Raises EndpointError.
+    """
+    ours = [role for role in roles if MANAGED in find_hosts(config, role)]
+    alone = {MANAGED: config.llm.endpoints[MANAGED]}
+    only = config.model_copy(update={"llm": config.llm.model_copy(update={"endpoints": alone})})
+    return require_roles(only, cache, ours)
+
+
+def _say_right(check: Callable[[], None]) -> str:
+    check()
+    return "is the model that policy.model names"
+
+
+def _open_source(place: Workplace) -> str:
+    SOURCES[place.config.search.engine](place, "")
+    return place.config.search_service.url or str(place.config.search.web.provider)
