@@ -51,7 +51,8 @@ def test_a_hub_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_refused_start_names_everything_and_writes_nothing(tmp_path: Path) -> None:
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home"), "RAMPFORGE_CACHE": str(tmp_path / "cache")}
-    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "PREFECT_HOME": str(tmp_path / "prefect")}
+    (tmp_path / "home").mkdir()
     dump = str(write_dump(tmp_path / "towns.xml.bz2", towns=4))
     wrong = ["masking.scorer=smollm3", "masking.ner=en_core_web_lg", "agents.policy=agents"]
     wrong += ['llm.roles={default: {model: "m"}}', f'llm.endpoints={{one: {{url: "{DEAD}"}}}}']
