@@ -15,7 +15,6 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.text import Text
 
 from flows.assets_cli import cache_folder
-from flows.progress import PlainLines
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from schemas.verification import Finding, Verification
@@ -85,6 +84,8 @@ def look(run: RunFolder, *, quick: bool, deep: bool) -> Verification:
 @contextmanager
 def show_bytes(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     """Show how many bytes have been compared, as they are noted inside the block."""
+    from flows.progress import PlainLines  # with it comes Prefect: seconds that every command would pay
+
     done, lock = 0, Lock()
     lines = PlainLines(console)
     columns = (TextColumn("comparing"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
