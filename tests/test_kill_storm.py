@@ -20,7 +20,7 @@ from tests.fault_server import FaultServer
 from tests.sample_dump import write_dump
 from tests.test_llm_job import answer
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 KILLS, KILLS_WITH_MODEL = 30, 4
 LIGHT = "masking.ner=null masking.scorer=null masking.selection=random corpus.pages_per_shard=15 execution.workers=2"
