@@ -2,7 +2,7 @@
 
 Promises: text is only ever parsed; what `write_documents` wrote is read back as it was; numbered, bulleted, tagged and
 JSON lists are understood, and so are paragraphs and one block; a refusal, talk around the documents and markup are no
-document; none comes twice, and no more than asked for; the time is bounded whatever the text.
+document; none comes twice, and no more than asked for; the time is linear in the text, whatever it holds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from prompts.reply_scan import drop_thoughts, find_objects
 LONGEST_TEXT = 1_200
 """Characters of a document; twenty of them fit into what is looked at of a reply."""
 LONGEST_TITLE = 160
+MOST_LAYERS = 50
+"""Layers of markup, names of fields and numbers that are taken off a text; one with more holds nothing."""
 NAME_WORDS, NAME_CHARS = 8, 40
 """What of a document without a title is put in its place: so many words of its text, or characters."""
 
@@ -25,7 +27,7 @@ _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 _TAGGED = re.compile(r"<(doc(?:ument)?|passage|result)\b[^<>]*>(.*?)(?:</\1>|\Z|(?=<\1\b))", re.IGNORECASE | re.DOTALL)
 _KIND = r"(?:doc(?:ument)?|passage|result|文档|文献|段落|结果|资料)"
 _NUMBERED = re.compile(
-    rf"^[ \t]*[*_#>]*[ \t]*(?:{_KIND}[ \t]*#?[\[(（【]?(?P<kind>\d{{1,2}})[\])）】]?(?!\d)"
+    rf"^[ \t]*+[*_#>]*[ \t]*(?:{_KIND}[ \t]*#?[\[(（【]?(?P<kind>\d{{1,2}})[\])）】]?(?!\d)"
     rf"|第(?P<which>\d{{1,2}})[篇条]{_KIND}?|[\[(（【](?P<bracket>\d{{1,2}})[\])）】]|(?P<point>\d{{1,2}})[.)、．）:：](?=\D))"
     r"[*_]*[ \t]*(?:[:：.\-–—][ \t]*)?",
     re.IGNORECASE | re.MULTILINE,
@@ -34,7 +36,7 @@ _BRACKETED = re.compile(r"^(?:[\[(（【]\d{1,2}[\])）】][ \t]*)+")
 _BULLET = re.compile(r"^[ \t]*(?:[-•·]|\*(?!\*))[ \t]+", re.MULTILINE)
 _EMPHASIS = re.compile(r"\*\*|__|`|^[ \t]*#+[ \t]*", re.MULTILINE)
 _TITLE_FIELD = re.compile(r"^\(?(?:page )?(?:title|标题|页面)[ \t]*[:：][ \t]*(.+?)\)?$", re.IGNORECASE)
-_TITLE_INLINE = re.compile(r"^\((?:title|标题)[ \t]*[:：][ \t]*\"?(.+?)\"?\)[ \t]*", re.IGNORECASE)
+_TITLE_INLINE = re.compile(r"^\((?:title|标题)[ \t]*[:：][ \t]*+\"?(.+?)\"?\)[ \t]*", re.IGNORECASE)
 _BOLD_TITLE = re.compile(r"^\*\*(.{1,120}?)\*\*[ \t]*[:：–—-]?[ \t]*(?=\S)")
 _TEXT_FIELD = re.compile(r"^(?:text|content|snippet|passage|summary|正文|内容|摘要)[ \t]*[:：][ \t]*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)）]?$")
@@ -113,20 +115,20 @@ def _read_json(said: str) -> Iterator[tuple[str, str]]:
 
 
 def _read_value(value: object) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield "", value
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, str | Mapping):
-                yield from _read_value(item)
-    elif isinstance(value, Mapping):
-        text = next((value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)), None)
-        if text is not None:
-            yield next((value[key] for key in _TITLE_KEYS if isinstance(value.get(key), str)), ""), text
-            return
-        for inner in value.values():
-            if isinstance(inner, list | Mapping):
-                yield from _read_value(inner)
+    """The documents in a JSON value, in order, however deep they are."""
+    waiting: list[object] = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, str):
+            yield "", inner
+        elif isinstance(inner, list):
+            waiting += [item for item in reversed(inner) if isinstance(item, str | list | Mapping)]
+        elif isinstance(inner, Mapping):
+            text = next((inner[key] for key in _TEXT_KEYS if isinstance(inner.get(key), str)), None)
+            if text is not None:
+                yield next((inner[key] for key in _TITLE_KEYS if isinstance(inner.get(key), str)), ""), text
+            else:
+                waiting += [item for item in reversed(inner.values()) if isinstance(item, list | Mapping)]
 
 
 def _cut_numbered(said: str) -> list[str]:
@@ -190,11 +192,13 @@ def _join(lines: Iterable[str]) -> str:
 
 
 def _settle(text: str, strip: Callable[[str], str]) -> str:
-    """The text on one line, stripped again and again until nothing more goes."""
+    """The text on one line, stripped again and again until nothing more goes; nothing of one that has no end to it."""
     text = text[: 4 * LONGEST_TEXT]
-    while (plain := strip(" ".join(_EMPHASIS.sub("", _UNWRITABLE.sub("", text)).split()))) != text:
+    for _ in range(MOST_LAYERS):
+        if (plain := strip(" ".join(_EMPHASIS.sub("", _UNWRITABLE.sub("", text)).split()))) == text:
+            return text
         text = plain
-    return text
+    return ""
 
 
 def _strip_title(line: str) -> str:

@@ -1,7 +1,7 @@
 """Finding the objects and tags that a model wrote, anywhere in its reply.
 
 Promises: text is only ever parsed, never evaluated; an object inside another, or inside one that is broken, is not an
-offer (a quoted answer may hold a fake one); the time is bounded whatever the text.
+offer (a quoted answer may hold a fake one); the time is linear in the text, whatever it holds.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ MAX_OPENINGS = 50
 """Braces that are tried before a reply counts as rubbish."""
 LONGEST = 30_000
 """Characters of a reply that are looked at: the last ones."""
+NEVER = -1
+"""Where a brace is closed that is not."""
 
 _DECODER = json.JSONDecoder(strict=False)  # a line break inside a string is a common slip
-_BRACE_OR_STRING = re.compile(r'[{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_MARK = re.compile(r'[{}"]')
+_REST_OF_STRING = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)  # possessive: a failure costs one pass
 _OBJECT_OPENING = re.compile(r"\{\s*\"")
 _LOOSE_COMMA = re.compile(r",(?=\s*[}\]])")
 
@@ -47,15 +50,18 @@ def find_objects(text: str) -> Iterator[Offer]:
     An object that is never closed is broken and reaches to the end of the text.
     """
     at = 0
+    ends: dict[int, int] = {}
     for _ in range(MAX_OPENINGS):
         at = text.find("{", at)
         if at < 0:
             return
-        end = _find_end(text, at)
-        if end is None and not _OBJECT_OPENING.match(text, at):
+        if at not in ends:
+            ends = _match_braces(text, at)
+        end = ends[at]
+        if end == NEVER and not _OBJECT_OPENING.match(text, at):
             at += 1  # a brace in prose
             continue
-        end = len(text) if end is None else end
+        end = len(text) if end == NEVER else end
         yield Offer(at, end, _read_object(text, at, end))
         at = end
 
@@ -77,14 +83,28 @@ def _read_object(text: str, at: int, end: int) -> dict[str, object] | None:
     return None
 
 
-def _find_end(text: str, at: int) -> int | None:
-    """Just past the brace that closes the one at `at`; braces in strings do not count."""
-    depth = 0
-    for match in _BRACE_OR_STRING.finditer(text, at):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        if depth == 0:
-            return match.end()
-    return None
+def _match_braces(text: str, at: int) -> dict[int, int]:
+    """The opening brace at `at`, and those inside it, with the place just past the brace that closes each, or `NEVER`.
+
+    Braces in strings do not count.
+    """
+    ends: dict[int, int] = {}
+    opened: list[int] = []
+    strings_end = True
+    while mark := _MARK.search(text, at):
+        at = mark.end()
+        if mark[0] == "{":
+            opened.append(mark.start())
+        elif mark[0] == "}":
+            ends[opened.pop()] = at
+            if not opened:
+                return ends
+        elif strings_end:
+            string = _REST_OF_STRING.match(text, at)
+            # Where one string never ends, no later one does: both would end at the same quotation mark.
+            strings_end = string is not None
+            at = string.end() if string else at
+    return ends | dict.fromkeys(opened, NEVER)
 
 
 def find_tagged(text: str, tag: str) -> Iterator[tuple[int, str]]:

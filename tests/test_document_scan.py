@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prompts.document_scan import Draft, make_draft, read_documents, write_documents
+from prompts.reply_scan import LONGEST
+from tests.growth import LINEAR, cpu_growth
 
 ONE = Draft("Old Bridge", "The bridge was built in 1871. It spans the Mara.")
 TWO = Draft("Ion Vasile", "Vasile was an engineer from Lumea.")
@@ -118,22 +119,25 @@ def test_what_was_written_is_read_back(pairs: list[tuple[str, str]]) -> None:
     assert read_documents(write_documents(list(drafts.values())), 20) == list(drafts.values())
 
 
-def test_hostile_replies_take_no_time() -> None:
-    started = time.perf_counter()
-    flat = [
-        "[1] ",
-        "{",
-        '{"a": ',
-        "<document>",
-        "<document>a\n",
-        "1. \n",
-        "**a",
-        "(title: ",
-        '"',
-        "a ",
-        " \n",
-        "[1] a\n\n",
-    ]
-    for reply in [*(scrap * 20_000 for scrap in flat), json.dumps(["x"] * 10_000)]:
-        read_documents(reply, 5)
-    assert time.perf_counter() - started < 5
+@given(st.integers(1, 900), st.sampled_from(['{"a": ', "[", '[{"a": ', '{"a": [']))
+def test_nesting_however_deep_hides_no_document_and_breaks_nothing(depth: int, opening: str) -> None:
+    closing = "".join({"{": "}", "[": "]"}[mark] for mark in reversed(opening) if mark in "{[")
+    reply = opening * depth + json.dumps({"title": ONE.title, "text": ONE.text}) + closing * depth
+    assert [document.text for document in read_documents(reply, 5)] in ([ONE.text], [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "scrap",
+    [
+        *("[1] ", "{", '{"a": ', "<document>", "<document>a\n", "1. \n", "**a", '"', "a ", " \n", "[1] a\n\n", " "),
+        *("(title: ", '"\\', "text: ", "*_", "`*", "doc ", "#", "- a\n", '{"', '["', "\t*", "[1]", "第1篇"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "(title:", "{" * 50, "[1] "])
+def test_time_is_linear_in_a_reply_whatever_it_holds(before: str, scrap: str) -> None:
+    def read(reply: str) -> None:
+        for _ in range(50):  # so that what is measured is shorter than what is looked at of a reply
+            read_documents(reply, 5)
+
+    assert cpu_growth(lambda n: (before + scrap * (n // len(scrap)))[:LONGEST], read) <= LINEAR

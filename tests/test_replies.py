@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from prompts.library import load_template
 from prompts.replies import EXTRACT, JUDGE, OBSERVE, PLAN, REWRITE, Reply, ReplyContract, UnreadableReplyError
+from prompts.reply_scan import LONGEST
+from tests.growth import LINEAR, cpu_growth
 from tests.test_prompts import POISON
 
 CONTRACTS: list[ReplyContract[Reply]] = [PLAN, REWRITE, OBSERVE, EXTRACT, JUDGE]  # type: ignore[list-item]  # read only
@@ -78,10 +80,8 @@ def test_scraps_give_a_verdict_on_offer_or_none(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["{" * 60_000, '{"a":' * 30_000, '{"' * 40_000, "<verdict>" * 9_000, '{"a" "' * 20_000]
 )
-def test_rubbish_is_refused_in_bounded_time(text: str) -> None:
-    started = time.perf_counter()
+def test_rubbish_is_refused(text: str) -> None:
     assert read_verdict(text) is None
-    assert time.perf_counter() - started < 5
 
 
 @pytest.mark.parametrize(
@@ -159,3 +159,17 @@ def test_a_task_narrows_the_schema_and_nothing_else() -> None:
     assert list(narrow["properties"]) == list(OBSERVE.schema["properties"]), "replies are written in this order"
     assert PLAN.narrow(most)["properties"]["mask"]["anyOf"][0]["maximum"] == 2
     assert OBSERVE.narrow({}) == OBSERVE.narrow({"unheard": 1}) == OBSERVE.schema
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "scrap", ['"\\', "{", "}", '"', '{"', "\\", ",", "[", '{"a":', '"{', "{}", "<verdict>", "verdict:\n", " "]
+)
+@pytest.mark.parametrize("before", ["", "{" * 50, '{"', "<think>"])
+def test_time_is_linear_in_a_reply_whatever_it_holds(before: str, scrap: str) -> None:
+    def read(reply: str) -> None:
+        for contract in CONTRACTS:
+            with suppress(UnreadableReplyError):
+                contract.read(reply)
+
+    assert cpu_growth(lambda n: (before + scrap * (n // len(scrap)))[:LONGEST], read) <= LINEAR
