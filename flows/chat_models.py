@@ -18,13 +18,14 @@ from pipeline.llm.books import Books, Entry
 from pipeline.llm.budget import Budget, BudgetedChatModel
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.chat_model import ModelService
-from pipeline.llm.openai_chat_model import OpenAiChatModel
+from pipeline.llm.openai_chat_model import OpenAiChatModel, find_role
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.refusals import SettledChatModel
 from pipeline.stage import Outcome
 from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
-from schemas.llm_config import LlmConfig
+from schemas.llm_config import LlmConfig, Unanswered
 
 
 def locate_books(run: RunFolder) -> Path:
@@ -92,14 +93,18 @@ def open_model(place: Workplace, stage: str, shard: str) -> JournaledChatModel:
     names = {endpoint.key for endpoint in config.endpoints.values() if endpoint.key}
     keys = {name: os.environ[name] for name in sorted(names) if name in os.environ}
     client = OpenAiChatModel(config, keys)
-    paid: ModelService = BudgetedChatModel(client, open_budget(place.run, place.config))
+    budget = open_budget(place.run, place.config)
+    paid: ModelService = BudgetedChatModel(client, budget)
     tracing = open_tracing(place)
     if tracing is not None:
         from pipeline.llm.tracing import TracedChatModel, note_try
 
         client.note_try = note_try
         paid = TracedChatModel(paid, config, tracing)
-    return JournaledChatModel(paid, place.run.root / "calls" / stage / f"{shard}.jsonl", client.describe)
+    gives_up = config.limits.unanswered is Unanswered.REJECT
+    settled = SettledChatModel(paid, budget, lambda role: find_role(config, role).model, gives_up)
+    path = place.run.root / "calls" / stage / f"{shard}.jsonl"
+    return JournaledChatModel(settled, path, client.describe, client.locate, client.read)
 
 
 def make_stage(place: Workplace, model: ModelService, work: Callable[[Any], Awaitable[Outcome]]) -> ConcurrentStage:

@@ -42,6 +42,7 @@ from flows.trace_export import check_tracing
 from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError, StorageError
 from pipeline.llm.books import Entry
+from pipeline.llm.call_journal import drop_refusals
 from pipeline.storage.object_store import refuse_secrets
 from pipeline.storage.remote_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder
@@ -213,6 +214,7 @@ def list_redone(stage: str) -> list[str]:
 
 
 def throw_away(run: RunFolder, stage: str) -> None:
-    """Discard a stage and all after it. To be called with the run held."""
+    """Discard a stage and all after it, and every refusal: it is asked again. To be called with the run held."""
     for name in reversed(list_redone(stage)):
         discard_stage(run, name)
+    drop_refusals(run.root / "calls")

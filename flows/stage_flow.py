@@ -21,6 +21,7 @@ from flows.artifacts import publish_stage
 from flows.deciding_packages import list_versions
 from flows.progress import ProgressBoard
 from flows.ray_pool import RayPool
+from flows.refusal_watch import RefusalWatch, refuse_all_refused
 from flows.shard_work import ShardReport, prepare_stage, work_shard
 from flows.stage_checks import list_all_settings, list_keys
 from flows.stage_gauge import StageGauge
@@ -28,6 +29,7 @@ from flows.stages import StageSpec, Workplace
 from flows.unread_watch import UnreadWatch
 from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError
+from pipeline.llm.chat_model import AllRefusedError
 from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage
 from schemas.ledger import StageManifest, StageTiming
 
@@ -96,6 +98,7 @@ def run_stage(sitting: Sitting, spec: StageSpec) -> StageManifest:
         reports = work_shards(sitting, spec, shards, gauge)
         if not shards:
             gauge.enter_whole(total)
+    refuse_all_refused(run, spec.name)
     work += sum(report.work_seconds for report in reports)
     note_timing(sitting, spec.name, started, work, total)
     manifest = close_stage(run, spec.name, shards, spec.made(run))
@@ -128,8 +131,14 @@ def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge:
         return part.work()
 
     watch = UnreadWatch(spec.name)
+    refusals = RefusalWatch(bool(reports))
     owed = [shard for shard, commit in done.items() if commit is None]
-    futures = [work_slice.submit(ShardSlice(sitting, spec, part, gauge, watch)) for part in cut_slices(owed)]
+    parts = [ShardSlice(sitting, spec, part, gauge, watch, refusals) for part in cut_slices(owed)]
+    futures = [work_slice.submit(part) for part in parts]
+    wait(futures)
+    again = [place for place, part in enumerate(parts) if part.refused and refusals.answered]
+    for place in again:  # other shards have shown since that the server answers: these refusals are the items' own
+        futures[place] = work_slice.submit(parts[place])
     wait(futures)
     return reports + [report for future in futures for report in future.result()]
 
@@ -145,10 +154,19 @@ class ShardSlice:
     """Shards of a stage that Prefect sees as one task."""
 
     def __init__(
-        self, sitting: Sitting, spec: StageSpec, shards: Sequence[str], gauge: StageGauge, watch: UnreadWatch
+        self,
+        sitting: Sitting,
+        spec: StageSpec,
+        shards: Sequence[str],
+        gauge: StageGauge,
+        watch: UnreadWatch,
+        refusals: RefusalWatch,
     ) -> None:
         self.name = shards[0] if len(shards) == 1 else f"{shards[0]} to {shards[-1]}"
         self._sitting, self._spec, self._gauge, self._watch = sitting, spec, gauge, watch
+        self._refusals = refusals
+        self.refused = False
+        """Whether nothing but refusals of a whole shard is in the way."""
         self._owed = list(shards)
         self._reports: list[ShardReport] = []
 
@@ -157,13 +175,16 @@ class ShardSlice:
 
         Raises the error of a shard, and sooner one that may pass than one that a user must mend.
         """
+        self._refusals.check()
         errors: list[Exception] = []
         for future in as_completed([self._submit(shard) for shard in self._owed]):
             try:
                 self._enter(future.result())
             except Exception as error:  # raised below, when the other shards have ended
                 errors.append(error)
+        self.refused = bool(errors) and all(isinstance(error, AllRefusedError) for error in errors)
         if errors:
+            self._refusals.note(errors)
             raise min(errors, key=lambda error: isinstance(error, RampforgeError))
         return self._reports
 
@@ -173,6 +194,7 @@ class ShardSlice:
 
     def _enter(self, report: ShardReport) -> None:
         self._owed.remove(report.commit.shard)
+        self._refusals.answered = True
         self._reports.append(report)
         self._gauge.enter(report.commit)
         self._watch.note(report.commit)

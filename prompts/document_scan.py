@@ -128,7 +128,7 @@ def _read_value(value: object) -> Iterator[tuple[str, str]]:
             if text is not None:
                 yield next((inner[key] for key in _TITLE_KEYS if isinstance(inner.get(key), str)), ""), text
             else:
-                waiting += [item for item in reversed(inner.values()) if isinstance(item, list | Mapping)]
+                waiting += [item for item in reversed(list(inner.values())) if isinstance(item, list | Mapping)]
 
 
 def _cut_numbered(said: str) -> list[str]:

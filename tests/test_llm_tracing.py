@@ -20,7 +20,7 @@ from flows.chat_models import make_stage, open_model
 from flows.stages import Workplace
 from flows.trace_export import check_tracing, trace_shard
 from pipeline.errors import ConfigError
-from pipeline.llm.chat_model import ChatReply, Message, RefusedRequestError, ToolCall
+from pipeline.llm.chat_model import AllRefusedError, ChatReply, Message, RefusedRequestError, ToolCall
 from pipeline.llm.tracing import describe_server, name_error, write_messages, write_reply
 from pipeline.stage import Outcome
 from pipeline.storage.run_folder import RunFolder
@@ -122,10 +122,11 @@ def test_failed_calls_are_named_by_their_kind(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("TEST_KEY", KEY)
     with OtlpReceiver() as receiver, FaultServer(lambda body, count: "overflow") as server:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.environment["OTEL_EXPORTER_OTLP_ENDPOINT"])
-        run_stage(tmp_path, server, items=3)
-    assert [read_attributes(call.attributes)["error.type"] for call in receiver.named("chat")] == [
-        "context_overflow"
-    ] * 6
+        with pytest.raises(AllRefusedError):
+            run_stage(tmp_path, server, items=3)
+    errors = [read_attributes(call.attributes)["error.type"] for call in receiver.named("chat")]
+    assert errors == ["context_overflow"] * len(errors)
+    assert len(errors) >= 6
     assert {call.status.code for call in receiver.named("chat")} == {2}
     assert b"maximum context length" not in receiver.raw
 

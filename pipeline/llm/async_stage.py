@@ -15,9 +15,9 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
-from pipeline.llm.chat_model import NoReplyError
+from pipeline.llm.chat_model import AllRefusedError, ModelError, NoReplyError, UnsettledRefusalError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -28,6 +28,12 @@ HOPELESS = 100
 ASK_AGAIN = (
     "`rampforge resume RUN` asks again; if it is in vain, `rampforge resume RUN --set llm.limits.unanswered=reject` "
     "gives them up as rejects"
+)
+REFUSED_IN_A_ROW = 20
+"""So many items refused, and none in flight answered since: no more are begun before these are settled."""
+MEND = (
+    "mend llm.endpoints, llm.roles or the server: `rampforge resume RUN` asks again; where it is the items' own fault, "
+    "`rampforge resume RUN --set llm.limits.unanswered=reject` gives them up as rejects"
 )
 SELDOM = (20_000, 20, 20)
 """Thresholds of the garbage collector while the loop runs; Python's own are (700, 10, 10)."""
@@ -56,34 +62,21 @@ def run_concurrently(
 
     Items are drawn in the caller's thread. Results that are done when an error stops the run are yielded first. An item
     that got no reply is left out and the others go on; NoReplyError is raised at the end, or when the first `HOPELESS`
-    all got none.
+    all got none. An item that was refused before any was answered is worked on again when the others are done, or when
+    `REFUSED_IN_A_ROW` were refused; AllRefusedError is raised when it is refused in the same way.
     """
     loop_thread: LoopThread[Item, Result] = LoopThread(work, service, grace)
+    source = Source(items)
     try:
-        begun = ended = unanswered = 0
-        source = iter(items)
-        more = True
-        while more or ended < begun:
-            while more and begun - ended < in_flight:
-                try:
-                    item = next(source)
-                except StopIteration:
-                    more = False
-                    break
-                loop_thread.begin(item)
-                begun += 1
-            if ended < begun:
-                ended += 1
-                try:
-                    result = loop_thread.wait()
-                except NoReplyError as error:
-                    unanswered, last = unanswered + 1, error
-                    if unanswered == ended >= HOPELESS:
-                        raise _sum_unanswered(unanswered, last) from error
-                    continue
-                yield result
-        if unanswered:
-            raise _sum_unanswered(unanswered, last)
+        progress = Progress[Item](in_flight)
+        while source.more:
+            yield from progress.work_on(source, loop_thread)
+            refused, progress.refused = progress.refused, []
+            yield from progress.work_on(Source(refused), loop_thread)
+            if progress.refused:
+                raise AllRefusedError(_sum_items(len(progress.refused), "refused", progress.last), MEND)
+        if progress.unanswered:
+            raise NoReplyError(_sum_items(progress.unanswered, "still owed", progress.last), ASK_AGAIN)
     except GeneratorExit:
         raise
     except BaseException:
@@ -94,9 +87,73 @@ def run_concurrently(
         loop_thread.stop()
 
 
-def _sum_unanswered(count: int, last: NoReplyError) -> NoReplyError:
+def _sum_items(count: int, state: str, last: ModelError | None) -> str:
     items = "1 item is" if count == 1 else f"{count:,} items are"
-    return NoReplyError(f"{items} still owed, all others are done: {last.what}", ASK_AGAIN)
+    others = "all others are done" if state == "still owed" else "no request of the kind is answered"
+    return f"{items} {state}, {others}: {last.what if last else ''}"
+
+
+class Source(Generic[Item]):
+    """Items, and whether there may be more of them."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = iter(items)
+        self.more = True
+
+    def draw(self) -> Iterator[Item]:
+        """The next item; none at the end."""
+        for item in self._items:
+            yield item
+            return
+        self.more = False
+
+
+class Progress(Generic[Item]):
+    """How far the work is, and what came to nothing."""
+
+    def __init__(self, in_flight: int) -> None:
+        self._in_flight = in_flight
+        self._ended = 0
+        self._refused_in_a_row = 0
+        self.unanswered = 0
+        """Items without a reply."""
+        self.refused: list[Item] = []
+        """Items that were refused before any was answered."""
+        self.last: ModelError | None = None
+        """The last error of one of these."""
+
+    def work_on(self, source: Source[Item], loop_thread: LoopThread[Item, Result]) -> Iterator[Result]:
+        """The results of a source, up to its end or to too many refusals in a row."""
+        under_way = 0
+        self._refused_in_a_row = 0
+        while True:
+            while source.more and under_way < self._in_flight and self._refused_in_a_row < REFUSED_IN_A_ROW:
+                for item in source.draw():
+                    loop_thread.begin(item)
+                    under_way += 1
+            if not under_way:
+                return
+            under_way -= 1
+            self._ended += 1
+            item, result, error = loop_thread.wait()
+            if error is None:
+                self._refused_in_a_row = 0
+                yield cast(Result, result)
+            else:
+                self._note(item, error)
+
+    def _note(self, item: Item, error: BaseException) -> None:
+        """Remember what may be done later. Raises any other error."""
+        if isinstance(error, UnsettledRefusalError):
+            self._refused_in_a_row += 1
+            self.refused.append(item)
+        elif isinstance(error, NoReplyError):
+            self.unanswered += 1
+            if self.unanswered == self._ended >= HOPELESS:
+                raise NoReplyError(_sum_items(self.unanswered, "still owed", error), ASK_AGAIN) from error
+        else:
+            raise error
+        self.last = error
 
 
 class LoopThread(Generic[Item, Result]):
@@ -106,7 +163,7 @@ class LoopThread(Generic[Item, Result]):
         self._work = work
         self._service = service
         self._grace = grace
-        self._ends: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+        self._ends: queue.SimpleQueue[tuple[Item, Result | None, BaseException | None]] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = new_event_loop()
         self._thread = threading.Thread(target=self._run, name="async-stage", daemon=True)
@@ -116,29 +173,22 @@ class LoopThread(Generic[Item, Result]):
         """Start the work on an item."""
         self._loop.call_soon_threadsafe(self._begin_here, item)
 
-    def wait(self) -> Result:
-        """The next result. Raises the error that the work ended with."""
-        return self._unpack(self._ends.get())
+    def wait(self) -> tuple[Item, Result | None, BaseException | None]:
+        """The next item whose work ended, with its result or its error."""
+        return self._ends.get()
 
     def leftovers(self) -> Iterator[Result]:
         """Results that nobody has taken yet; errors among them are left out."""
         while not self._ends.empty():
-            result, error = self._ends.get()
+            _, result, error = self._ends.get()
             if error is None:
-                yield self._unpack((result, None))
+                yield cast(Result, result)
 
     def stop(self) -> None:
         """End the loop: at once when no task is left, else after the grace period at the latest."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-
-    @staticmethod
-    def _unpack(end: tuple[Result | None, BaseException | None]) -> Result:
-        result, error = end
-        if error is not None:
-            raise error
-        return result  # type: ignore[return-value]  # the pair holds a result or an error
 
     def _begin_here(self, item: Item) -> None:
         task = self._loop.create_task(self._work_on(item))
@@ -147,11 +197,11 @@ class LoopThread(Generic[Item, Result]):
 
     async def _work_on(self, item: Item) -> None:
         try:
-            self._ends.put((await self._work(item), None))
+            self._ends.put((item, await self._work(item), None))
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            self._ends.put((None, error))
+            self._ends.put((item, None, error))
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

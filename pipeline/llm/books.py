@@ -41,6 +41,8 @@ class Entry(NamedTuple):
     """When the reply came, in seconds of the clock that all processes share."""
     seconds: float
     """From request to reply, waiting and further tries included."""
+    endpoint: str = ""
+    """Name of the endpoint that answered; earlier versions did not write it down."""
 
 
 class Books:

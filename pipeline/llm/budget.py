@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.llm.books import Books, BusyTime, Entry
-from pipeline.llm.chat_model import BudgetSpentError, ChatReply, ChatRequest, ModelService
+from pipeline.llm.chat_model import BudgetSpentError, ChatReply, ChatRequest, ModelService, RefusedRequestError
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
 from schemas.live import EndpointLive
@@ -68,6 +68,7 @@ class Budget:
         self._caps = caps
         self._started = clock() if started is None else started
         self._roles: dict[tuple[str, str], Sums] = {}
+        self._answering: set[tuple[str, str, str]] = set()
         self._total = Sums()
         self._busy = BusyTime()
         self._reserved = 0
@@ -82,12 +83,12 @@ class Budget:
         share = (self._reserved + 1) / sums.calls if sums.calls else 0.0
         if caps.tokens is not None and sums.tokens * (1 + share) > caps.tokens:
             raise BudgetSpentError(
-                f"llm.budget.tokens: the cap of {caps.tokens:,} tokens is reached, {sums.tokens:,} are used",
+                f"llm.budget.tokens: the cap of {caps.tokens:,} tokens has no room for another call",
                 GO_ON.format(cap="tokens", more=2 * caps.tokens),
             )
         if caps.money is not None and sums.cost * (1 + share) > caps.money:
             raise BudgetSpentError(
-                f"llm.budget.money: the cap of {caps.money:,.2f} is reached, {sums.cost:,.2f} is spent",
+                f"llm.budget.money: the cap of {caps.money:,.2f} has no room for another call",
                 GO_ON.format(cap="money", more=f"{2 * caps.money:g}"),
             )
         if caps.hours is not None and self.clock() - self._started >= caps.hours * 3600:
@@ -105,8 +106,18 @@ class Budget:
         now = self.clock()
         seconds = round(max(0.0, now - started), 4)
         tokens = (reply.prompt_tokens, reply.completion_tokens)
-        self._books.write(Entry(role, reply.model, *tokens, cost, round(now, 4), seconds))
+        self._books.write(Entry(role, reply.model, *tokens, cost, round(now, 4), seconds, reply.endpoint))
         self._read_entries()
+
+    def was_answered(self, role: str, model: str) -> bool:
+        """Whether the model of a role has ever answered in this run, by any process."""
+        self._read_entries()
+        return (role, model) in self._roles
+
+    def answers_now(self, role: str, model: str, endpoint: str) -> bool:
+        """Whether an endpoint has answered for a role in this sitting, by any process."""
+        self._read_entries()
+        return (role, model, endpoint) in self._answering
 
     def usage(self) -> tuple[RoleSpending, ...]:
         """What each role has consumed over the run so far, by all processes."""
@@ -123,6 +134,8 @@ class Budget:
         for entry in self._books.read():
             self._roles.setdefault((entry.role, entry.model), Sums()).add(entry)
             self._total.add(entry)
+            if entry.ended >= self._started:
+                self._answering.add((entry.role, entry.model, entry.endpoint))
             self._busy.add(entry.ended - entry.seconds, entry.ended)
 
     def close(self) -> None:
@@ -143,6 +156,12 @@ class BudgetedChatModel:
         started = self._budget.clock()
         try:
             reply = await self._model.ask(request)
+        except RefusedRequestError as error:
+            if error.reply is None:
+                self._budget.cancel()
+            else:
+                self._budget.spend(request.role, error.reply, started)
+            raise
         except BaseException:
             self._budget.cancel()
             raise

@@ -82,6 +82,8 @@ class ChatReply:
     """The tools asked for, where the request named any."""
     token_ids: tuple[int, ...] = ()
     """What the model wrote, where the request is made of tokens."""
+    endpoint: str = ""
+    """Name of the endpoint that answered, as it was called then."""
 
 
 class ChatModel(Protocol):
@@ -115,21 +117,45 @@ class ModelError(RampforgeError):
 class RefusedRequestError(ModelError):
     """The server will never answer this request: too long, or not allowed. Costs its item a named reject."""
 
-    def __init__(self, reason: str, what: str) -> None:
+    def __init__(self, reason: str, what: str, reply: ChatReply | None = None, endpoint: str = "") -> None:
         super().__init__(what)
         self.reason = reason
         """Reason code of the reject, such as `context_overflow`."""
+        self.reply = reply
+        """What was answered, and paid for, where the refusal is in a reply."""
+        self.endpoint = endpoint
+        """Name of the endpoint that refused."""
 
-    def __reduce__(self) -> tuple[type[RampforgeError], tuple[str, str]]:
-        return type(self), (self.reason, self.what)
+    def __reduce__(self) -> tuple[type[RampforgeError], tuple[Any, ...]]:
+        return type(self), (self.reason, self.what, self.reply, self.endpoint)
 
 
 class NoReplyError(ModelError):
     """Every try at this request came to nothing, while others are answered. Leaves its item owed; the rest goes on."""
 
 
+class UnsettledRefusalError(ModelError):
+    """A request was refused, and none of its kind is answered yet: the item may be to blame, or the configuration.
+
+    Leaves its item owed until that is known.
+    """
+
+
 class EndpointError(ModelError):
     """The endpoint cannot be used at all: wrong key, unknown model, down for good. Stops the run."""
+
+
+class AllRefusedError(EndpointError):
+    """Requests were refused, and not one of their kind was ever answered. Stops the shard; nothing is recorded."""
+
+
+class UnreadBodyError(ModelError):
+    """A reply came, and reading it failed in a way that nobody foresaw. Stops the run; the reply is kept."""
+
+    def __init__(self, what: str, fix: str = "", body: bytes = b"") -> None:
+        super().__init__(what, fix)
+        self.body = body
+        """The reply as it came."""
 
 
 class BudgetSpentError(ModelError):

@@ -14,6 +14,16 @@ from typing import Any
 import orjson
 
 from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, RefusedRequestError, ToolCall
+from pipeline.llm.reply_fields import (
+    join_words,
+    parse_json,
+    read_content,
+    read_count,
+    read_finish,
+    read_name,
+    take_choice,
+)
+from pipeline.remote.http_faults import read_detail
 from schemas.llm_config import RoleModelConfig
 
 OPENED = re.compile(r"\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)
@@ -74,42 +84,41 @@ def read_reply(content: bytes, model: str, body_bytes: int, stop: tuple[str, ...
 
     The reply carries the name that was asked for, not the server's own name for it: prices and sums go by that.
 
-    Raises MalformedReplyError for a body that is none, RefusedRequestError where a content filter took the answer.
+    Raises MalformedReplyError for a body that is none, HttpStatusError for an error in it, RefusedRequestError where a
+    content filter took the answer or the model refuses to give one.
     """
     try:
         values = parse_json(content)
-        choice = values["choices"][0]
+        choice = take_choice(values)
         message = choice["message"]
-        answer = message.get("content") or ""
-        reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
-        usage = values.get("usage") or {}
-        finish = choice.get("finish_reason") or "stop"
+        answer, thought = read_content(message.get("content"))
+        reasoning = join_words(message.get("reasoning_content") or message.get("reasoning")) or thought
         calls = tuple(_read_call(call) for call in message.get("tool_calls") or ())
-        prompt_tokens = int(usage.get("prompt_tokens", body_bytes // BYTES_PER_TOKEN))
-        completion_tokens = int(usage.get("completion_tokens", len(content) // BYTES_PER_TOKEN))
-        thought, text = split_thinking(answer, kept_apart=bool(reasoning))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise MalformedReplyError(f"not a chat completion: {type(error).__name__}") from None
-    if finish == "content_filter" and not text:
-        raise RefusedRequestError("content_filter", "a content filter took the answer")
-    return ChatReply(
+        raise MalformedReplyError(f"not a chat completion: {type(error).__name__}: {error}"[:200]) from None
+    opened, text = split_thinking(answer, kept_apart=bool(reasoning))
+    usage = values.get("usage")
+    reply = ChatReply(
         text=cut_at_stop(text, stop),
-        reasoning=(reasoning or thought).strip(),
-        finish_reason=finish,
+        reasoning=(reasoning or opened).strip(),
+        finish_reason=read_finish(choice),
         model=model,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
+        prompt_tokens=read_count(usage, "prompt_tokens", body_bytes // BYTES_PER_TOKEN),
+        completion_tokens=read_count(usage, "completion_tokens", len(content) // BYTES_PER_TOKEN),
         tool_calls=calls,
     )
+    if not text and not calls:
+        _refuse_empty(reply, join_words(message.get("refusal")))
+    return reply
 
 
-def parse_json(content: bytes) -> Any:
-    """Parse what orjson refuses too: a model may write half a surrogate pair as an escape."""
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        text = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
-        return orjson.loads(text)
+def _refuse_empty(reply: ChatReply, refusal: str) -> None:
+    """Raise RefusedRequestError for a reply whose answer a filter took, or whose model refused to give one."""
+    if refusal:
+        said = read_detail(refusal.encode("utf-8", "replace"))
+        raise RefusedRequestError("model_refusal", f"the model refuses to answer: {said}", reply)
+    if reply.finish_reason == "content_filter":
+        raise RefusedRequestError("content_filter", "a content filter took the answer", reply)
 
 
 def _read_call(call: Mapping[str, Any]) -> ToolCall:
@@ -117,7 +126,7 @@ def _read_call(call: Mapping[str, Any]) -> ToolCall:
     function = call["function"]
     arguments = function.get("arguments")
     text = arguments if isinstance(arguments, str) else "" if arguments is None else orjson.dumps(arguments).decode()
-    return ToolCall(str(call.get("id") or ""), str(function["name"]), text)
+    return ToolCall(read_name(call.get("id")), read_name(function["name"]), text)
 
 
 def split_thinking(answer: str, kept_apart: bool = False) -> tuple[str, str]:

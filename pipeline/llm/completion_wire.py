@@ -9,8 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.llm.chat_model import ChatReply, ChatRequest
-from pipeline.llm.chat_wire import MalformedReplyError, parse_json
+from pipeline.llm.chat_wire import MalformedReplyError
+from pipeline.llm.reply_fields import parse_json, read_finish, take_choice
 from schemas.llm_config import RoleModelConfig
+
+MOST_IDS = 1 << 32
+"""Token ids are below this."""
 
 
 class NoTokensError(Exception):
@@ -36,14 +40,20 @@ def make_completion_body(role: RoleModelConfig, request: ChatRequest) -> dict[st
 def read_completion_reply(content: bytes, model: str, prompt_tokens: int) -> ChatReply:
     """Read the reply of a model to a prompt of so many tokens.
 
-    Raises MalformedReplyError for a body that is none, NoTokensError for one without tokens.
+    Raises MalformedReplyError for a body that is none, HttpStatusError for an error in it, NoTokensError for one
+    without tokens.
     """
     try:
-        choice = parse_json(content)["choices"][0]
-        text, finish, ids = choice["text"], choice.get("finish_reason") or "stop", choice.get("token_ids")
+        choice = take_choice(parse_json(content))
+        text, ids = choice["text"], choice.get("token_ids")
         if ids is None:
             raise NoTokensError("the server returns no token ids")
-        tokens = tuple(map(int, ids))
+        if not isinstance(text, str) or not all(_is_token(token) for token in ids):
+            raise TypeError("text and token ids are of other types")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise MalformedReplyError(f"not a completion: {type(error).__name__}") from None
-    return ChatReply(str(text), "", finish, model, prompt_tokens, len(tokens), token_ids=tokens)
+        raise MalformedReplyError(f"not a completion: {type(error).__name__}: {error}"[:200]) from None
+    return ChatReply(text, "", read_finish(choice), model, prompt_tokens, len(ids), token_ids=tuple(ids))
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_IDS

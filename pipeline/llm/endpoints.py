@@ -118,7 +118,7 @@ class Endpoint:
         """
         request = self._connect().request("POST", self._completions if tokens else self._chat, body)
         reply = await self._deadlines.wait_for(request, self.patience(role), hangs)
-        if reply.status != 200:
+        if not 200 <= reply.status < 300:
             raise make_status_error(reply.status, reply.content, reply.headers)
         return reply.content
 

@@ -11,15 +11,23 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tenacity
 
 from pipeline.errors import ConfigError
-from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, ModelError, NoReplyError, RefusedRequestError
+from pipeline.llm.chat_model import (
+    ChatReply,
+    ChatRequest,
+    EndpointError,
+    ModelError,
+    NoReplyError,
+    RefusedRequestError,
+    UnreadBodyError,
+)
 from pipeline.llm.chat_wire import MalformedReplyError, encode_body, make_body, read_reply
-from pipeline.llm.completion_wire import make_completion_body, read_completion_reply
+from pipeline.llm.completion_wire import NoTokensError, make_completion_body, read_completion_reply
 from pipeline.llm.dispatch import Dispatcher
 from pipeline.llm.endpoints import Endpoint
 from pipeline.llm.faults import RETRYABLE, explain, refuses_schema
@@ -97,10 +105,21 @@ class OpenAiChatModel:
         role = find_role(self._config, request.role)
         return make_completion_body(role, request) if request.prompt_ids else make_body(role, request)
 
+    def locate(self, role: str) -> tuple[str, ...]:
+        """The URLs that requests of a role may go to, sorted. Raises ConfigError for none."""
+        return tuple(sorted(endpoint.config.url for endpoint in self._find_endpoints(role)))
+
+    def read(self, request: ChatRequest, content: bytes) -> ChatReply:
+        """The reply in a body that answers the request."""
+        return _read(content, self._make_call(request))
+
+    def _make_call(self, request: ChatRequest) -> Call:
+        body = self.describe(request)
+        return Call(request, body, encode_body(body), self._find_endpoints(request.role))
+
     async def ask(self, request: ChatRequest) -> ChatReply:
         """One reply. Raises ModelError."""
-        body = self.describe(request)
-        call = Call(request, body, encode_body(body), self._find_endpoints(request.role))
+        call = self._make_call(request)
         try:
             return await self._try_once(call, 0)
         except RETRYABLE as fault:
@@ -137,12 +156,8 @@ class OpenAiChatModel:
         answered = False
         try:
             answer = await endpoint.post(content, request.role, hangs, bool(request.prompt_ids))
-            reply = _read(answer, call)
-            now = time()
-            endpoint.note_reply(request.role, now - started, reply.completion_tokens, now)
+            reply = self._take(answer, call, endpoint, started)
             answered = True
-            if self.note_try is not None:
-                self.note_try(endpoint, None)
             return reply
         except Exception as error:
             answered = True
@@ -153,6 +168,23 @@ class OpenAiChatModel:
             raise ours from None
         finally:
             self._dispatcher.release(endpoint, abandoned=not answered)
+
+    def _take(self, answer: bytes, call: Call, endpoint: Endpoint, started: float) -> ChatReply:
+        """The reply in an answer, entered into the endpoint's flow control."""
+        now = asyncio.get_running_loop().time()
+        role = call.request.role
+        try:
+            reply = replace(_read(answer, call), endpoint=endpoint.name)
+        except RefusedRequestError as error:
+            if error.reply is not None:
+                endpoint.note_reply(role, now - started, error.reply.completion_tokens, now)
+                said = replace(error.reply, endpoint=endpoint.name)
+                raise RefusedRequestError(error.reason, error.what, said, endpoint.name) from None
+            raise
+        endpoint.note_reply(role, now - started, reply.completion_tokens, now)
+        if self.note_try is not None:
+            self.note_try(endpoint, None)
+        return reply
 
     def _note_failure(self, error: Exception, endpoint: Endpoint, call: Call, started: float) -> None:
         """Tell the endpoint's flow control what came instead of a reply."""
@@ -182,10 +214,11 @@ class OpenAiChatModel:
                 log.warning("%s enforces no JSON schemas: replies are parsed leniently", endpoint.name)
             endpoint.takes_schemas = False
             return MalformedReplyError("schema refused")
-        ours = explain(error, endpoint.name, str(body["model"]))
+        ours = explain(error, endpoint.name, str(body["model"]), body, endpoint.answered > 0)
         if isinstance(ours, RefusedRequestError) and ours.reason == "bad_request":
             endpoint.bad_requests += 1
-            if endpoint.bad_requests >= HOPELESS_START and not endpoint.answered:
+            # Those in flight may still be answered.
+            if endpoint.bad_requests >= max(HOPELESS_START, endpoint.in_flight) and not endpoint.answered:
                 ours = EndpointError(ours.what, "check llm.roles: the server takes none of our requests")
         if isinstance(ours, EndpointError):
             self._dispatcher.close(ours)
@@ -216,11 +249,23 @@ class OpenAiChatModel:
 
 
 def _read(answer: bytes, call: Call) -> ChatReply:
-    """The reply in an answer; it carries the name of the model that was asked for."""
+    """The reply in an answer; it carries the name of the model that was asked for.
+
+    Raises UnreadBodyError where reading ends in an error that it should not end in: what was paid for is kept.
+    """
     model, request = str(call.body["model"]), call.request
-    if request.prompt_ids:
-        return read_completion_reply(answer, model, len(request.prompt_ids))
-    return read_reply(answer, model, len(call.content), request.stop)
+    try:
+        if request.prompt_ids:
+            return read_completion_reply(answer, model, len(request.prompt_ids))
+        return read_reply(answer, model, len(call.content), request.stop)
+    except (ModelError, MalformedReplyError, HttpStatusError, NoTokensError):
+        raise
+    except Exception as error:
+        raise UnreadBodyError(
+            f"a reply of {model} cannot be read: {type(error).__name__}: {error}",
+            "this is a fault of rampforge: `rampforge --debug ...` shows where; the reply is kept under calls/",
+            answer,
+        ) from error
 
 
 def find_role(config: LlmConfig, role: str) -> RoleModelConfig:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 UNPAID = re.compile(
-    r"insufficient_quota|billing|arrearage|insufficient balance|exceeded your current quota", re.IGNORECASE
+    r"insufficient[_ ](quota|balance|credits|funds)|billing|arrearage|exceeded your current quota", re.IGNORECASE
 )
 KEY_LIKE = re.compile(r"\b(sk|key|bearer)[-_ ][\w*.-]{6,}", re.IGNORECASE)
 PASSING_STATUSES = (408, 409, 425)
@@ -23,6 +24,8 @@ class HttpStatusError(Exception):
         self.status = status
         self.detail = read_detail(content)
         self.retry_after = read_retry_after(headers)
+        self.location = read_location(headers)
+        """Where a redirect leads, without user, password and query; empty for none."""
         super().__init__(f"HTTP {status}: {self.detail}")
 
 
@@ -50,6 +53,15 @@ def read_detail(content: bytes) -> str:
     """What the server said, short, on one line, and with no word that looks like a key."""
     said = " ".join(content[:MOST_BYTES].decode("utf-8", "replace").split())
     return KEY_LIKE.sub("(key)", said)[:DETAIL_CHARS]
+
+
+def read_location(headers: Mapping[str, str]) -> str:
+    """Where a redirect leads, with nothing in it that may be a secret."""
+    try:
+        parts = urlsplit(headers.get("location", "")[:MOST_BYTES])
+    except ValueError:
+        return ""
+    return read_detail(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().encode())
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float:

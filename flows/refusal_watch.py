@@ -1,0 +1,47 @@
+"""Ends a stage in which every request was refused: that is the fault of the configuration, and nothing is recorded.
+
+Promises: shards that are refused whole are given up only once another one was answered; a stage that is left with
+nothing but refusals is thrown away, so that all of it is asked again when the configuration is mended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.llm.async_stage import MEND, REFUSED_IN_A_ROW
+from pipeline.llm.chat_model import AllRefusedError
+from pipeline.llm.faults import REFUSALS
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shard_run import sum_funnel
+from pipeline.storage.stage_ledger import discard_stage
+
+
+class RefusalWatch:
+    """The shards of one sitting that were refused whole, until one is answered; noted from several threads."""
+
+    def __init__(self, answered: bool) -> None:
+        self.answered = answered
+        """Whether any shard of the stage has come to its end."""
+        self._errors: list[AllRefusedError] = []
+
+    def note(self, errors: Iterable[Exception]) -> None:
+        """Take in the errors of shards."""
+        self._errors += [error for error in errors if isinstance(error, AllRefusedError)]
+
+    def check(self) -> None:
+        """Raise the last refusal once so many shards were refused whole and none was answered: none need be begun."""
+        if not self.answered and len(self._errors) >= REFUSED_IN_A_ROW:
+            raise self._errors[-1]
+
+
+def refuse_all_refused(run: RunFolder, stage: str) -> None:
+    """Throw away a stage of which a server refused every item, and raise AllRefusedError."""
+    steps = [
+        step for step in sum_funnel(s for commit in run.commits(stage) for s in commit.funnel) if not step.compares
+    ]
+    refused = sum(step.rejected.get(reason, 0) for step in steps for reason in REFUSALS)
+    if not refused or refused < sum(step.entered for step in steps):
+        return
+    reasons = ", ".join(sorted({reason for step in steps for reason in step.rejected}))
+    discard_stage(run, stage)
+    raise AllRefusedError(f"stage {stage}: all {refused:,} items are refused ({reasons}); none is recorded", MEND)
