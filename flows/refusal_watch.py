@@ -36,12 +36,10 @@ class RefusalWatch:
 
 def refuse_all_refused(run: RunFolder, stage: str) -> None:
     """Throw away a stage of which a server refused every item, and raise AllRefusedError."""
-    steps = [
-        step for step in sum_funnel(s for commit in run.commits(stage) for s in commit.funnel) if not step.compares
-    ]
-    refused = sum(step.rejected.get(reason, 0) for step in steps for reason in REFUSALS)
-    if not refused or refused < sum(step.entered for step in steps):
+    steps = sum_funnel(step for commit in run.commits(stage) for step in commit.funnel)
+    whole = [step for step in steps if step.entered and set(step.rejected) <= REFUSALS]
+    if not whole or any(step.passed for step in steps):
         return
-    reasons = ", ".join(sorted({reason for step in steps for reason in step.rejected}))
+    reasons = ", ".join(sorted(set().union(*(step.rejected for step in whole))))
     discard_stage(run, stage)
-    raise AllRefusedError(f"stage {stage}: all {refused:,} items are refused ({reasons}); none is recorded", MEND)
+    raise AllRefusedError(f"stage {stage}: each {whole[0].unit} is refused ({reasons}); none is recorded", MEND)

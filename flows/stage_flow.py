@@ -160,11 +160,11 @@ class ShardSlice:
         shards: Sequence[str],
         gauge: StageGauge,
         watch: UnreadWatch,
-        refusals: RefusalWatch,
+        refusals: RefusalWatch | None = None,
     ) -> None:
         self.name = shards[0] if len(shards) == 1 else f"{shards[0]} to {shards[-1]}"
         self._sitting, self._spec, self._gauge, self._watch = sitting, spec, gauge, watch
-        self._refusals = refusals
+        self._refusals = refusals or RefusalWatch(answered=False)
         self.refused = False
         """Whether nothing but refusals of a whole shard is in the way."""
         self._owed = list(shards)

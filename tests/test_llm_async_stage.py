@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.llm.async_stage import run_concurrently
-from pipeline.llm.chat_model import BudgetSpentError, EndpointError, NoReplyError
+from pipeline.llm.chat_model import (
+    AllRefusedError,
+    BudgetSpentError,
+    EndpointError,
+    NoReplyError,
+    UnsettledRefusalError,
+)
 from pipeline.llm.endpoints import METRICS_TIMEOUT
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from schemas.llm_config import EndpointConfig, LlmConfig, RoleModelConfig
@@ -72,6 +78,41 @@ def test_items_without_a_reply_are_owed_and_the_others_are_done() -> None:
         take_all()
     assert "unanswered=reject" in caught.value.fix
     assert sorted(done) == [item for item in range(30) if item % 10 != 3]
+
+
+@pytest.mark.parametrize(("items", "in_flight"), [(1, 1), (19, 4), (60, 4), (60, 60)])
+def test_items_that_are_all_refused_end_the_run_and_give_no_result(items: int, in_flight: int) -> None:
+    asked: list[int] = []
+
+    async def work(item: int) -> int:
+        asked.append(item)
+        raise UnsettledRefusalError("HTTP 400")
+
+    results: list[int] = []
+    with pytest.raises(AllRefusedError, match="HTTP 400"):
+        results.extend(run_concurrently(range(items), work, in_flight))
+    assert results == []
+    assert len(asked) <= 2 * (20 + in_flight)
+
+
+@given(st.sets(st.integers(0, 59)), st.integers(1, 30))
+def test_items_refused_before_the_first_answer_are_worked_on_again(refused: set[int], in_flight: int) -> None:
+    answered = False
+
+    async def work(item: int) -> str:
+        nonlocal answered
+        await asyncio.sleep(0)
+        if item in refused:
+            if not answered:
+                raise UnsettledRefusalError("HTTP 400")
+            return "reject"
+        answered = True
+        return "row"
+
+    if set(range(20 + in_flight)) <= refused:  # what comes after is not looked at
+        return
+    results = list(run_concurrently(range(60), work, in_flight))
+    assert (results.count("reject"), results.count("row")) == (len(refused), 60 - len(refused))
 
 
 def test_nothing_but_silence_ends_the_run_early() -> None:

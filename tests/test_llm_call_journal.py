@@ -17,12 +17,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.llm.call_journal import JournaledChatModel, read_line, write_reply
-from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError, NoReplyError, RefusedRequestError, ToolCall
+from pipeline.errors import StorageError
+from pipeline.llm.call_journal import JournaledChatModel, drop_refusals, read_line, write_reply
+from pipeline.llm.chat_model import (
+    ChatReply,
+    ChatRequest,
+    EndpointError,
+    NoReplyError,
+    RefusedRequestError,
+    ToolCall,
+    UnreadBodyError,
+    UnsettledRefusalError,
+)
 from pipeline.llm.chat_wire import make_body
 from schemas.llm_config import RoleModelConfig
 from tests.fault_server import FaultServer
-from tests.scripted_model import ScriptedModel, make_request
+from tests.scripted_model import ScriptedModel, make_reply, make_request
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 REPLIES = st.builds(
@@ -76,6 +86,8 @@ def test_equal_requests_at_the_same_time_are_one_call_and_attempts_are_told_apar
     ("error", "asked"),
     [
         (RefusedRequestError("context_overflow", "too long"), 0),
+        (RefusedRequestError("bad_request", "unknown parameter"), 1),
+        (UnsettledRefusalError("unknown parameter"), 1),
         (RefusedRequestError("no_reply", "no reply after 8 tries"), 1),
         (NoReplyError("no reply after 8 tries"), 1),
         (EndpointError("wrong key"), 1),
@@ -89,6 +101,53 @@ def test_refusals_of_the_server_are_kept_and_faults_are_owed_again(
     second = ScriptedModel(lambda request: error)
     again = ask_all(path, second, [make_request("q")])[0]
     assert (len(second.asked), str(again), type(again)) == (asked, str(error), type(error))
+
+
+def ask_at(path: Path, model: ScriptedModel, url: str, **words: Any) -> Any:
+    async def run() -> Any:
+        with JournaledChatModel(model, path, describe, lambda role: (url,), **words) as journaled:
+            return (await asyncio.gather(journaled.ask(make_request("q")), return_exceptions=True))[0]
+
+    return asyncio.run(run())
+
+
+def test_a_refusal_belongs_to_its_endpoint_and_a_reply_to_none(tmp_path: Path) -> None:
+    path = tmp_path / "stage" / "0.jsonl"
+    refusing = ScriptedModel(lambda request: RefusedRequestError("content_filter", "no"))
+    for url, asked in (("http://a/v1", 1), ("http://a/v1", 1), ("http://b/v1", 2)):
+        assert ask_at(path, refusing, url).reason == "content_filter"
+        assert len(refusing.asked) == asked
+    drop_refusals(tmp_path)
+    assert ask_at(path, refusing, "http://a/v1").reason == "content_filter"
+    assert len(refusing.asked) == 3, "dropped, it is asked again"
+    answering = ScriptedModel()
+    assert [ask_at(path, answering, url).text for url in ("http://c/v1", "http://d/v1")] == ["echo q", "echo q"]
+    drop_refusals(tmp_path)
+    assert ask_at(path, answering, "http://a/v1").text == "echo q"
+    assert len(answering.asked) == 1
+
+
+def test_a_reply_that_cannot_be_read_is_kept_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+    failing = ScriptedModel(lambda request: UnreadBodyError("cannot be read", body=b"what was paid for"))
+    assert isinstance(ask_at(path, failing, ""), UnreadBodyError)
+    model = ScriptedModel()
+    read = ask_at(path, model, "", read=lambda request, content: make_reply(content.decode()))
+    assert (read.text, model.asked) == ("what was paid for", [])
+
+
+def test_a_closed_journal_is_free_whoever_still_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "calls.jsonl"
+
+    async def run() -> None:
+        first, second = (JournaledChatModel(ScriptedModel(), path, describe) for _ in range(2))
+        await first.ask(make_request("q"))
+        with pytest.raises(StorageError):
+            await second.ask(make_request("q"))
+        await first.close()
+        assert (await second.ask(make_request("q"))).text == "echo q"
+
+    asyncio.run(run())
 
 
 @given(cut=st.integers(0, 600))

@@ -72,30 +72,52 @@ def test_rubbish_is_named_warned_of_and_comes_to_an_end(
     assert select(tmp_path / "run", "SELECT count(*) FROM '$trajectories/*.parquet'") == [(0,)]
 
 
-def test_overflow_and_filters_are_named_and_asked_for_once(
+def test_overflow_and_filters_are_named_and_asked_again_by_a_redo_alone(
     prefect_server: Mapping[str, str], words: list[str], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
 
     def cue(body: dict[str, Any], count: int) -> str:
-        return "filter" if len(json.dumps(body)) % 2 else "overflow"
+        return ("ok", "filter", "overflow")[len(json.dumps(body)) % 3]
 
     with FaultServer(cue) as server:
+        server.answer = lambda body: {"content": json.dumps({"think": "I stop.", "mask": 1, "give_up": True})}
         more = [*set_keys(*AGENTS), *name_endpoint(server)]
         code, output = rampforge(prefect_server, *words, *more)
         assert code == 0, output
-        asked = len(server.bodies)
+        asked, refused = server.asked.copy(), server.asked - server.answered
+        assert refused
         code, output = rampforge(prefect_server, *words, *more, "--redo", "trajectories")
         assert code == 0, output
-        assert len(server.bodies) == asked == 40, "a refusal is final: it is not tried again, and kept"
+        assert set(server.asked - asked) == set(refused), "what was answered is not asked again"
     step = find_step(run, "trajectories", "trajectory")
     assert set(step.rejected) == {"context_overflow", "content_filter"}
-    assert sum(step.rejected.values()) == step.entered
+    assert 0 < sum(step.rejected.values()) < step.entered
     ((detail,),) = select(
         run,
         "SELECT any_value(detail) FROM '$rejects/*.parquet' WHERE reason = 'context_overflow' AND unit = 'trajectory'",
     )
     assert "maximum context length is 8192 tokens" in detail
+
+
+@pytest.mark.parametrize("limit", [3, 40])
+@pytest.mark.parametrize("fault", ["overflow", "wrong"])
+def test_a_stage_that_is_refused_whole_fails_and_records_nothing(
+    fault: str, limit: int, prefect_server: Mapping[str, str], words: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with FaultServer(lambda body, count: fault) as server:
+        settings = [*set_keys(*AGENTS, f"masking.limit={limit}", "corpus.pages_per_shard=7"), *name_endpoint(server)]
+        code, output = rampforge(prefect_server, *words, *settings)
+    assert code == 1
+    assert "fault of rampforge" not in output
+    assert RunFolder(run).find_manifest("trajectories") is None
+    assert not list(RunFolder(run).commits("trajectories"))
+    with FaultServer() as server:
+        server.answer = lambda body: {"content": json.dumps({"think": "I stop.", "mask": 1, "give_up": True})}
+        code, output = rampforge(prefect_server, "resume", str(run), *name_endpoint(server))
+        assert code == 0, output
+        assert len(server.bodies) == find_step(run, "trajectories", "trajectory").entered
 
 
 def test_the_judge_is_compared_with_the_rules_in_the_report(

@@ -23,6 +23,8 @@ UNREADABLE = "unreadable_reply"
 """Reason code of what ends because no reply could be read."""
 ALARM = 100
 """If so many first replies are all unreadable, the log says so."""
+EMPTY = "the reply is empty, and all that was said is in its reasoning"
+"""What is wrong where a server's parser of reasoning takes the answer along."""
 TRIES = 10
 """Attempt numbers set aside for the tries of one attempt."""
 ECHO = 2000
@@ -141,6 +143,8 @@ class Asker:
 
 def _explain(error: ValueError, reply: ChatReply) -> UnreadableReplyError:
     problem = error.problem if isinstance(error, UnreadableReplyError) else str(error)
+    if reply.reasoning and not reply.text.strip() and reply.finish_reason != "length":
+        problem = EMPTY
     if reply.finish_reason == "length":
         problem += f" (cut off after {reply.completion_tokens} tokens)"
     return UnreadableReplyError(problem, reply.text)

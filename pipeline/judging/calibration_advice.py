@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.asking.asker import EMPTY
 from pipeline.judging.calibration import Judged, Score, score_verdicts
 from schemas.judgements import Verdict
 
@@ -80,7 +81,13 @@ def _advise(judged: Sequence[Judged], job: Score, trust: Trust) -> list[str]:
     unread = sum(one.by_model is Verdict.UNJUDGEABLE for one in asked)
     if refused:
         advice.append(f"The server refused {refused} requests: the reasons stand beside the answers it misjudged.")
-    if unread > MOST_UNDECIDED * len(asked):
+    empty = sum(EMPTY in one.ruling.reason for one in asked)
+    if empty > MOST_UNDECIDED * len(asked):
+        advice.append(
+            f"{empty} of {len(asked)} replies are empty beside a filled reasoning_content: the server takes the answer "
+            "for reasoning. Start it with the --reasoning-parser of this model, or with none."
+        )
+    elif unread > MOST_UNDECIDED * len(asked):
         advice.append(
             f"{unread} of {len(asked)} replies hold no verdict: where they are cut off, raise judging.max_tokens; "
             "where the server takes JSON schemas, keep llm.roles.judge.structured on; else take another model."

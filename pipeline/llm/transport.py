@@ -6,7 +6,8 @@ openai client (measured side by side), and at 1,000 requests in flight the clien
 behind a proxy is reached through aiohttp.
 
 Promises: one request a connection at a time; a reply is whole or an error is raised, and no more of it is read than
-`MOST_BYTES`; every way in which a connection can fail is a ConnectionError; a request that is cancelled takes its connection with it. Used inside one event loop.
+`MOST_BYTES`; every way in which a connection can fail is a ConnectionError; a request that is cancelled takes its
+connection with it. Used inside one event loop.
 """
 
 from __future__ import annotations
