@@ -64,7 +64,7 @@ class Books:
                 continue
             try:
                 entry = Entry(*read_line(line).value)
-                if not all(isinstance(number, int | float) for number in entry[2:]):
+                if not all(isinstance(number, int | float) for number in entry[2:7]):
                     raise TypeError("no entry of these books")
                 yield entry
             except (ValueError, TypeError):
