@@ -21,7 +21,7 @@ class RefusalWatch:
 
     def __init__(self, answered: bool) -> None:
         self.answered = answered
-        """Whether any shard of the stage has come to its end."""
+        """Whether any shard of the stage that has items has come to its end."""
         self._errors: list[AllRefusedError] = []
 
     def note(self, errors: Iterable[Exception]) -> None:

@@ -131,7 +131,7 @@ def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge:
         return part.work()
 
     watch = UnreadWatch(spec.name)
-    refusals = RefusalWatch(bool(reports))
+    refusals = RefusalWatch(any(report.commit.inputs for report in reports))
     owed = [shard for shard, commit in done.items() if commit is None]
     parts = [ShardSlice(sitting, spec, part, gauge, watch, refusals) for part in cut_slices(owed)]
     futures = [work_slice.submit(part) for part in parts]
@@ -194,7 +194,7 @@ class ShardSlice:
 
     def _enter(self, report: ShardReport) -> None:
         self._owed.remove(report.commit.shard)
-        self._refusals.answered = True
+        self._refusals.answered |= report.commit.inputs > 0
         self._reports.append(report)
         self._gauge.enter(report.commit)
         self._watch.note(report.commit)
