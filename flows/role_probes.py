@@ -21,7 +21,7 @@ from flows.policy_opening import POLICY
 from flows.role_requests import shorten, write_request
 from pipeline.errors import RampforgeError
 from pipeline.llm.books import Entry
-from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedRequestError
+from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError
 from pipeline.llm.openai_chat_model import OpenAiChatModel, find_role
 from pipeline.llm.prices import PriceTable
 from pipeline.remote.http_faults import ThrottledError
@@ -107,6 +107,8 @@ async def _explain(config: RunConfig, pair: Pair, error: Exception) -> Verdict:
         return Verdict(State.WARN, f"{pair.host} is busy: {said}")
     if not isinstance(error, RampforgeError):
         raise error
+    if isinstance(error, RefusedParameterError):
+        return await _explain_refusal(config, pair, error)
     if isinstance(error, RefusedRequestError):
         if error.reason == "content_filter" or NO_ROOM.search(error.what):
             return Verdict(State.OK, "")
@@ -120,7 +122,9 @@ async def _explain(config: RunConfig, pair: Pair, error: Exception) -> Verdict:
     return Verdict(State.FAIL, error.what, error.fix)
 
 
-async def _explain_refusal(config: RunConfig, pair: Pair, error: RefusedRequestError) -> Verdict:
+async def _explain_refusal(
+    config: RunConfig, pair: Pair, error: RefusedRequestError | RefusedParameterError
+) -> Verdict:
     """Which part of a request it is that a server refuses for good."""
     said, role = error.what, find_role(config.llm, pair.role)
     extra = f"llm.roles.{pair.role}.extra"

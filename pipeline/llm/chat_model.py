@@ -145,6 +145,10 @@ class EndpointError(ModelError):
     """The endpoint cannot be used at all: wrong key, unknown model, down for good. Stops the run."""
 
 
+class RefusedParameterError(EndpointError):
+    """The server does not take a parameter that every request of the role has."""
+
+
 class AllRefusedError(EndpointError):
     """Requests were refused, and not one of their kind was ever answered. Stops the shard; nothing is recorded."""
 

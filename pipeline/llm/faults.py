@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.llm.chat_model import EndpointError, ModelError, RefusedRequestError
+from pipeline.llm.chat_model import EndpointError, ModelError, RefusedParameterError, RefusedRequestError
 from pipeline.llm.chat_wire import MalformedReplyError
 from pipeline.llm.completion_wire import NoTokensError
 from pipeline.remote.http_faults import UNPAID, HttpStatusError, RefusalError, ThrottledError, UnavailableError
@@ -110,7 +110,7 @@ def _explain_refusal(error: RefusalError, endpoint: str, model: str, body: Mappi
             "`rampforge doctor` lists the models served; check llm.roles and the URL",
         )
     if name := find_unsupported(detail, body):
-        return EndpointError(
+        return RefusedParameterError(
             f"{endpoint}: the server does not take `{name}` for {model}: {detail}",
             f"take it away with llm.roles.default.extra: {{{name}: null}}, or name there what the server takes instead",
         )
