@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import IO
 from pipeline.errors import RunHeldError
 from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.run_mirror import LOCK
+
+LOOK_SECONDS = 0.2
+"""How long a lock that is taken is asked for again: a page that shows a run's state takes it for an instant."""
 
 
 @contextmanager
@@ -38,12 +42,24 @@ def _open_lock(root: Path, location: str) -> IO[str]:
         with storage_boundary(root):
             root.mkdir(parents=True, exist_ok=True)
             lock = path.open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(lock):
             lock.close()
-            raise RunHeldError(f"{location}: another rampforge is at work here", "wait for it, or stop it") from None
+            raise RunHeldError(f"{location}: another rampforge is at work here", "wait for it, or stop it")
         with suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
                 return lock
         lock.close()  # the process that held it before took it away
+
+
+def _lock(lock: IO[str]) -> bool:
+    """Take the lock; False where another process keeps it, and does not only look whether it is taken."""
+    deadline = time.monotonic() + LOOK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_SECONDS / 20)
+        else:
+            return True
