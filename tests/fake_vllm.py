@@ -63,6 +63,8 @@ class FakeServer:
     """For each POST to come: a status to refuse it with, or a body to answer."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     with_logprobs: bool = True
+    lists: bool = True
+    """Whether /models names what is served."""
 
     def chat(self, body: dict[str, Any]) -> dict[str, Any] | int:
         """One token, for the model that is served."""
@@ -93,7 +95,8 @@ def open_server(scorer: CausalScorer, context: int = 512) -> Iterator[FakeServer
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.answer({"data": [{"id": "tiny", "max_model_len": fake.context}]})
+            listed = [{"id": "tiny", "max_model_len": fake.context}] if fake.lists else []
+            self.answer({"data": listed})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

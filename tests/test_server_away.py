@@ -15,6 +15,7 @@ from tests.command_line import rampforge, start
 from tests.fault_server import FaultServer
 from tests.prefect_cluster import PREFECT, PrefectApi, find_port, kill_tree, run_process, wait_until
 from tests.sample_dump import write_dump
+from tests.scripted_http import Said, ScriptedHttp
 from tests.test_llm_interruption import list_words, wait_for_calls
 from tests.test_llm_job import answer
 from tests.test_whole_job import SETTINGS, hash_shards
@@ -54,6 +55,16 @@ def test_a_server_that_is_away_at_the_start_is_told_later(tmp_path: Path) -> Non
     assert len(late) == 1
     assert {state["type"] for state in states} == {"COMPLETED"}
     assert not (run / "logs" / "unreported.json").exists()
+
+
+def test_a_page_in_place_of_the_server_is_a_server_that_is_away(tmp_path: Path) -> None:
+    page = Said(body=b"<!doctype html><html><body>Prefect</body></html>", headers={"Content-Type": "text/html"})
+    dump = str(write_dump(tmp_path / "towns.xml.bz2", towns=6))
+    with ScriptedHttp(lambda *_: page) as server:
+        environment = name_server(tmp_path / "prefect", server.port)
+        code, output = rampforge(environment, "run", dump, "--out", str(tmp_path), "--name", "run", *SETTINGS)
+    assert code == 0, output
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_a_server_that_dies_in_mid_run_costs_no_call_and_no_row(

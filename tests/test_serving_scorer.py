@@ -62,6 +62,11 @@ def test_long_passages_are_cut_to_the_servers_context(server: FakeServer) -> Non
     assert [pytest.approx(s, rel=1e-4) for s in ask(server, make_contexts())] == local.score(make_contexts())
 
 
+def test_a_server_that_lists_no_model_is_asked_all_the_same(server: FakeServer) -> None:
+    server.lists = False
+    assert [pytest.approx(s, rel=1e-4) for s in ask(server, make_contexts())] == server.scorer.score(make_contexts())
+
+
 def test_passing_faults_cost_nothing(server: FakeServer) -> None:
     server.faults = [503, 429, b'{"choices": [', 500]
     assert [pytest.approx(s, rel=1e-4) for s in ask(server, make_contexts())] == server.scorer.score(make_contexts())

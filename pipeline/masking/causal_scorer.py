@@ -42,7 +42,7 @@ def load_scorer(
         model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
     except (OSError, ValueError) as error:
         what = str(error).strip().split("\n", 1)[0]
-        fix = "run `rampforge assets get smollm2-135m-instruct`, or set masking.scorer to another model or to null"
+        fix = "run `rampforge assets get smollm2-135m-instruct`, or set masking.scorer to another model"
         raise AssetError(f"cannot load the language model {path}: {what}", fix) from error
     return CausalScorer(model.to(place), tokenizer, name or path)
 

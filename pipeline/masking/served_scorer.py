@@ -140,14 +140,14 @@ class ServedScorer:
 
     def _read_context(self) -> int:
         """The longest prompt and reply together, in tokens, as the server says."""
-        listed = self._send("GET", "/models", give_up=self._limits.give_up / 10)
-        served = {model["id"]: model for model in listed["data"]}
-        if self._model not in served:
+        listed = self._send("GET", "/models", give_up=self._limits.give_up / 10).get("data") or []
+        served = {model["id"]: model for model in listed if isinstance(model, dict) and "id" in model}
+        if served and self._model not in served:
             raise EndpointError(
                 f"{self._client.base_url}: no model {self._model} is served here, but {', '.join(sorted(served))}",
                 "set llm.roles.scorer.model to one of them",
             )
-        length: int = served[self._model].get("max_model_len") or self._tokenizer.model_max_length
+        length: int = served.get(self._model, {}).get("max_model_len") or self._tokenizer.model_max_length
         return length
 
     def _send(
