@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 
 from flows import policy_serving
 from flows.configuration import load_config
+from flows.findings import State
 from flows.policy_checks import refuse_wrong_model
 from flows.policy_serving import PolicyServer
+from flows.role_checks import check_servers
 from pipeline.errors import RampforgeError
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError
@@ -103,17 +106,30 @@ def test_the_right_model_is_let_pass(tmp_path: Path) -> None:
     refuse_wrong_model(make_config("http://127.0.0.1:9", model), tmp_path)  # it may be up by the time it is needed
 
 
-def test_another_tokenizer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("tokens", "another"), [(b"[1, 2]", True), (b"[]", False)])
+def test_another_tokenizer_is_refused(tmp_path: Path, tokens: bytes, another: bool) -> None:
     model = write_model(tmp_path / "model")
     with PolicyHttp(SAY) as server:
         inner: Callable[..., Said] = server.script
 
         def script(request: Any, body: bytes, number: int) -> Said:
-            return Said(body=b'{"tokens": [1, 2]}') if request.path == "/tokenize" else inner(request, body, number)
+            said = Said(body=b'{"tokens": %s}' % tokens)  # llama.cpp gives none to a request that is not of its shape
+            return said if request.path == "/tokenize" else inner(request, body, number)
 
         server.script = script
-        with pytest.raises(EndpointError, match="another tokenizer"):
+        with pytest.raises(EndpointError, match="another tokenizer") if another else nullcontext():
             refuse_wrong_model(make_config(server.url, model), tmp_path)
+
+
+def test_a_server_that_takes_no_wish_for_token_ids_is_told_at_the_start(tmp_path: Path) -> None:
+    refusal = Said(422, b'{"error": {"message": "Unexpected fields in the request: {\'return_token_ids\'}"}}')
+    with PolicyHttp(SAY, lambda number: refusal) as server:
+        findings = check_servers(
+            make_config(server.url, write_model(tmp_path / "model")), tmp_path, ["policy"]
+        ).findings
+    told = {finding.subject: finding for finding in findings}["role policy"]
+    assert told.state is State.FAIL
+    assert "return_token_ids" in told.detail
 
 
 def test_others_are_told_to_reload(tmp_path: Path) -> None:
