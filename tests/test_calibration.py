@@ -36,6 +36,7 @@ from schemas.judgements import Judgement, Verdict
 from schemas.labelled_answers import LabelledAnswer
 from schemas.llm_config import RoleModelConfig
 from tests.fault_server import FaultServer, prompt_of
+from tests.scripted_http import Said, ScriptedHttp
 from tests.scripted_roles import RoleModel, by_role, write
 from tests.trajectory_samples import make_attempt
 
@@ -179,7 +180,7 @@ def answer_rightly(body: dict[str, Any]) -> dict[str, Any]:
     return {"content": json.dumps({"reason": "so", "verdict": find_label(prompt_of(body))})}
 
 
-def run_command(server: FaultServer, out: Path, *more: str) -> Result:
+def run_command(server: FaultServer | ScriptedHttp, out: Path, *more: str) -> Result:
     settings = [f'llm.endpoints={{local: {{url: "{server.url}"}}}}', "llm.roles={judge: {model: the-judge}}"]
     return CliRunner().invoke(app, ["calibrate", "--out", str(out), *[w for s in settings for w in ("-s", s)], *more])
 
@@ -215,6 +216,18 @@ def test_the_command_takes_a_file_of_ones_own_and_shows_it_inert(tmp_path: Path)
     assert "\x1b[31m" not in result.output
     assert "[red]mine, correct" in result.output
     assert "Can the-judge be trusted as a judge? No" in result.output
+
+
+def test_answers_taken_for_reasoning_name_the_servers_option(tmp_path: Path) -> None:
+    message = {"role": "assistant", "content": "", "reasoning_content": say_verdict("correct")}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    told = {"choices": [choice], "usage": {"prompt_tokens": 9, "completion_tokens": 9}, "data": []}
+    with ScriptedHttp(lambda *_: Said(body=json.dumps(told).encode())) as server:
+        result = run_command(server, tmp_path, "--json")
+    assert result.exit_code == 0, result.output
+    advice = " ".join(json.loads(result.stdout)["advice"])
+    assert "--reasoning-parser" in advice
+    assert "cut off" not in advice
 
 
 @pytest.mark.parametrize(
