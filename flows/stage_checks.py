@@ -52,15 +52,17 @@ def check_stages(place: Workplace, wanted: Collection[str], redone: Collection[s
         of_config = {key: value for key, value in started.settings.items() if _is_key(key)}
         keys = started.model_copy(update={"settings": of_config})
         check_start(place.run, name, keys, list_settings(place.config, STAGES[name]), known)
-    for name, started in kept.items():
-        spec = STAGES[name]
-        if name in wanted:
+    for name, spec in STAGES.items():
+        if not spec.enabled(place.config):
+            continue
+        if name in kept and name in wanted:
+            started = kept[name]
             check_start(place.run, name, started, list_all_settings(place, spec), known)
             if name == CORPUS.name:
                 check_sources(place)
             if spec.upstream:
                 check_upstream(place.run, name, started, digest_manifest(place.run.manifest(spec.upstream)))
-        if place.run.find_manifest(name) is None:
+        if name in redone or place.run.find_manifest(name) is None:
             return  # what later stages are made with can be read only when this one is finished
 
 

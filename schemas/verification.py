@@ -20,6 +20,8 @@ class Fault(StrEnum):
     """In no ledger: no command reads it, and it is left alone."""
     UNRECORDED = "not recorded"
     """An earlier version wrote it and no checksum of it."""
+    UNPROVEN = "unproven"
+    """What would hold its checksum is damaged."""
 
 
 HARMLESS = (Fault.FOREIGN, Fault.UNRECORDED)

@@ -104,6 +104,20 @@ def test_one_flipped_bit_anywhere_is_found(whole: Path, data: st.DataObject) -> 
         assert {finding.fault for finding in found.findings} == {Fault.UNRECORDED}
 
 
+def test_files_of_damaged_records_are_unproven_and_no_foreign_ones(whole: Path, tmp_path: Path) -> None:
+    """Nobody can say any more whether these are sound: none may be called foreign, or go unnamed."""
+    root = tmp_path / "run"
+    shutil.copytree(whole, root)
+    for name in ("ledger/demo/manifest.json", "ledger/demo/shards/000.json", "index/bm25/about.json"):
+        (root / name).write_bytes(b"{")
+    (root / "redirects" / "part-zzz.parquet").write_bytes(b"not ours")
+    found = {finding.file: finding.fault for finding in check(root).findings}
+    unproven = {name for name, fault in found.items() if fault is Fault.UNPROVEN}
+    index = {f"index/bm25/{path.name}" for path in (root / "index" / "bm25").iterdir()} - {"index/bm25/about.json"}
+    assert unproven == {"redirects/part-000.parquet", "rejects/part-demo-000.parquet", *index}
+    assert [name for name, fault in found.items() if fault is Fault.FOREIGN] == ["redirects/part-zzz.parquet"]
+
+
 DAMAGES: dict[str, tuple[str, Callable[[Path], object], Fault]] = {
     "shard deleted": ("redirects/part-000.parquet", Path.unlink, Fault.MISSING),
     "shard cut": ("redirects/part-000.parquet", lambda p: p.write_bytes(p.read_bytes()[:-9]), Fault.DAMAGED),

@@ -19,12 +19,11 @@ from pipeline.errors import StorageError
 from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.ledger_verifying import LedgerReading, read_ledger
 from pipeline.storage.run_files import RunFiles
-from pipeline.storage.run_mirror import FILES
 from pipeline.storage.seals import read_file, read_line
+from pipeline.storage.unlisted_files import ABOUT, INDEX, find_unlisted
 from schemas.verification import Fault, Finding, Part, Verification
 
 LOGS = ("journals", "calls", "searches")
-INDEX, ABOUT, PLAN = "index", "about.json", "plan.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +67,7 @@ def verify_files(files: RunFiles, location: str, *, quick: bool, note: Callable[
         compared = pool.map(compare, expected)
         read = pool.map(lambda name: _read_log(files, name, sizes[name], note), [] if quick else logs)
         findings += [found for found in chain(compared, read) if found]
-    # Of what a damaged description would name nothing can be said.
-    harmed = [one.file for one in findings if not one.harmless]
-    describing = [PurePosixPath(name) for name in harmed if name.endswith((f"/{ABOUT}", "/manifest.json"))]
-    undescribed = {path.parent for path in describing}
-    foreign = _find_foreign(sizes, ledger, expected)
-    findings += (one for one in foreign if PurePosixPath(one.file).parent not in undescribed)
+    findings += find_unlisted(sizes, ledger, {one.name for one in expected}, findings)
     looked = {one.name for one in expected} | set(ledger.names) | set(logs)
     return Verification(
         run=location,
@@ -183,18 +177,3 @@ def judge_line(line: bytes) -> bool | None:
     if isinstance(value, dict) and not isinstance(value.get("key"), str):
         return False
     return (True if sealed else None) if isinstance(value, dict | list) else False
-
-
-def _find_foreign(sizes: dict[str, int], ledger: LedgerReading, expected: list[Expected]) -> Iterator[Finding]:
-    """Files in the folders of the datasets, of the ledger and of the index that no ledger names. Hidden ones are those
-    of a writer at work, or of one that was killed (`rampforge gc`)."""
-    known = {one.name for one in expected} | set(ledger.names)
-    datasets = {file.dataset for commit in ledger.commits for file in commit.files}
-    for name in sizes:
-        parts = PurePosixPath(name).parts
-        if name in known or len(parts) == 1 or any(part.startswith(".") for part in parts):
-            continue
-        of_index = parts[0] == INDEX and parts[-1] not in (ABOUT, PLAN, FILES)
-        if parts[0] in datasets or parts[0] == "ledger" or of_index:
-            what = "in no ledger: no command reads it, and it is left alone"
-            yield Finding(file=name, fault=Fault.FOREIGN, what=what, part=Part.OTHER)

@@ -1,0 +1,66 @@
+"""The files of a run that no sound record names: foreign ones, and those whose record is damaged.
+
+Promises: a file is called foreign only where no damaged record can have named it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+from pipeline.storage.ledger_verifying import LedgerReading
+from pipeline.storage.run_mirror import FILES
+from schemas.verification import Fault, Finding, Part
+
+INDEX, ABOUT, PLAN = "index", "about.json", "plan.json"
+REPORT, REJECTS = "report.html", "rejects"
+
+
+def find_unlisted(
+    sizes: Iterable[str], ledger: LedgerReading, expected: set[str], findings: Iterable[Finding]
+) -> Iterator[Finding]:
+    """Files in the folders of the datasets, of the ledger and of the index that no sound record names.
+
+    Hidden ones are those of a writer at work, or of one that was killed (`rampforge gc`). `expected`: what the sound
+    records name; `findings`: what is wrong with the records.
+    """
+    known = expected | ledger.names
+    datasets = {file.dataset for commit in ledger.commits for file in commit.files}
+    lost = _Lost(ledger, [one for one in findings if not one.harmless])
+    for name in sizes:
+        path = PurePosixPath(name)
+        if name in known or any(part.startswith(".") for part in path.parts):
+            continue
+        if record := lost.find_record(path):
+            what = f"cannot be compared: {record}, which holds its checksum, is damaged"
+            yield Finding(file=name, fault=Fault.UNPROVEN, what=what, part=Part.OTHER)
+            continue
+        of_index = path.parts[0] == INDEX and path.name not in (ABOUT, PLAN, FILES)
+        if len(path.parts) > 1 and (path.parts[0] in datasets or path.parts[0] == "ledger" or of_index):
+            what = "in no ledger: no command reads it, and it is left alone"
+            yield Finding(file=name, fault=Fault.FOREIGN, what=what, part=Part.OTHER)
+
+
+class _Lost:
+    """Damaged records, by the files that they may have named."""
+
+    def __init__(self, ledger: LedgerReading, harmful: Iterable[Finding]) -> None:
+        self._folders: dict[PurePosixPath, str] = {}
+        self._shards: dict[str, str] = {}
+        self._files: dict[str, str] = {}
+        for one in harmful:
+            path = PurePosixPath(one.file)
+            if path.name in (ABOUT, "manifest.json"):
+                self._folders[path.parent] = one.file
+            if one.part is Part.MANIFEST and one.stage == "report":
+                self._files[REPORT] = one.file
+            if one.part is Part.COMMIT and (one.stage, one.shard) not in ledger.found:
+                self._shards[f"part-{one.shard}.parquet"] = one.file
+                self._files[f"{REJECTS}/part-{one.stage}-{one.shard}.parquet"] = one.file
+
+    def find_record(self, path: PurePosixPath) -> str | None:
+        """The damaged record that may have named a file."""
+        if str(path) in self._files:
+            return self._files[str(path)]
+        of_shard = len(path.parts) == 2 and path.parts[0] not in (REJECTS, INDEX, "ledger")
+        return self._folders.get(path.parent) or (self._shards.get(path.name) if of_shard else None)
