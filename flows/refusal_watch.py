@@ -6,14 +6,22 @@ nothing but refusals is thrown away, so that all of it is asked again when the c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from pipeline.agents.trajectory_rows import SEARCH_FAILED
+from pipeline.errors import SearchError
 from pipeline.llm.async_stage import MEND, REFUSED_IN_A_ROW
 from pipeline.llm.chat_model import AllRefusedError
 from pipeline.llm.faults import REFUSALS
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
+from pipeline.storage.shards import read_rows
 from pipeline.storage.stage_ledger import discard_stage
+from schemas.funnel import Reject
+
+ATTEMPTS = "trajectories"
+"""The stage that searches."""
+MEND_SEARCH = "see that the service of search.engine answers, then `rampforge resume RUN`"
 
 
 class RefusalWatch:
@@ -35,11 +43,27 @@ class RefusalWatch:
 
 
 def refuse_all_refused(run: RunFolder, stage: str) -> None:
-    """Throw away a stage of which a server refused every item, and raise AllRefusedError."""
+    """Throw away a stage of which a server refused every item, or no search was answered.
+
+    Raises AllRefusedError, SearchError.
+    """
     steps = sum_funnel(step for commit in run.commits(stage) for step in commit.funnel)
-    whole = [step for step in steps if step.entered and set(step.rejected) <= REFUSALS]
+    lost = REFUSALS | ({SEARCH_FAILED} if stage == ATTEMPTS else set())
+    whole = [step for step in steps if step.entered and set(step.rejected) <= lost]
     if not whole or any(step.passed for step in steps):
         return
+    if {reason for step in whole for reason in step.rejected} == {SEARCH_FAILED}:
+        detail = next(_list_details(run, stage), "")
+        discard_stage(run, stage)
+        raise SearchError(f"stage {stage}: every search failed ({detail}); nothing is recorded", MEND_SEARCH)
     reasons = ", ".join(sorted(set().union(*(step.rejected for step in whole))))
     discard_stage(run, stage)
     raise AllRefusedError(f"stage {stage}: each {whole[0].unit} is refused ({reasons}); none is recorded", MEND)
+
+
+def _list_details(run: RunFolder, stage: str) -> Iterator[str]:
+    """What the rejects of a stage say of failed searches."""
+    for commit in run.commits(stage):
+        for row in read_rows(run.part(Reject.dataset, commit.shard, stage), Reject):
+            if row.unit != "task" and row.reason == SEARCH_FAILED and row.detail:
+                yield row.detail

@@ -119,6 +119,9 @@ async def _explain(config: RunConfig, pair: Pair, error: Exception) -> Verdict:
         if base:
             fix = f"set llm.endpoints.{pair.host}.url={base}"
             return Verdict(State.FAIL, f"{pair.host}: nothing answers requests below {endpoint.url} (HTTP 404)", fix)
+    if isinstance(error, NoReplyError):
+        fix = f"see that llm.endpoints.{pair.host}.url is the base of an API that speaks OpenAI's protocol"
+        return Verdict(State.FAIL, f"{pair.host}: {error.what}", error.fix or fix)
     return Verdict(State.FAIL, error.what, error.fix)
 
 

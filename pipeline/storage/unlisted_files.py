@@ -32,7 +32,7 @@ def find_unlisted(
         if name in known or any(part.startswith(".") for part in path.parts):
             continue
         if record := lost.find_record(path):
-            what = f"cannot be compared: {record}, which holds its checksum, is damaged"
+            what = f"cannot be compared: {record}, which may hold its checksum, is damaged"
             yield Finding(file=name, fault=Fault.UNPROVEN, what=what, part=Part.OTHER)
             continue
         of_index = path.parts[0] == INDEX and path.name not in (ABOUT, PLAN, FILES)
