@@ -6,18 +6,19 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from flows.logs import note_records
+from flows.model_weights import name_role_weights
 from flows.stages import Workplace
 from flows.trace_export import open_tracing
 from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.llm.books import Books, Entry
 from pipeline.llm.budget import Budget, BudgetedChatModel
 from pipeline.llm.call_journal import JournaledChatModel
-from pipeline.llm.chat_model import ModelService
+from pipeline.llm.chat_model import ChatRequest, ModelService
 from pipeline.llm.openai_chat_model import OpenAiChatModel, find_role
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.refusals import SettledChatModel
@@ -104,7 +105,18 @@ def open_model(place: Workplace, stage: str, shard: str) -> JournaledChatModel:
     gives_up = config.limits.unanswered is Unanswered.REJECT
     settled = SettledChatModel(paid, budget, lambda role: find_role(config, role).model, gives_up)
     path = place.run.root / "calls" / stage / f"{shard}.jsonl"
-    return JournaledChatModel(settled, path, client.describe, client.locate, client.read)
+    return JournaledChatModel(settled, path, describe_calls(place, client), client.locate, client.read)
+
+
+def describe_calls(place: Workplace, client: OpenAiChatModel) -> Callable[[ChatRequest], dict[str, Any]]:
+    """What decides a reply: the request as it is sent, and the weights behind the model's name where they are known."""
+    name_weights = lru_cache(partial(name_role_weights, place.config, place.cache))
+
+    def describe(request: ChatRequest) -> dict[str, Any]:
+        weights = name_weights(request.role)
+        return client.describe(request) | ({"weights": weights} if weights else {})
+
+    return describe
 
 
 def make_stage(place: Workplace, model: ModelService, work: Callable[[Any], Awaitable[Outcome]]) -> ConcurrentStage:

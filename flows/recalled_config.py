@@ -7,6 +7,7 @@ proof, whatever run.json says.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,10 +21,16 @@ from schemas.config import RunConfig
 ROLES = ["llm", "roles"]
 
 
-def recall_config(run: RunFolder) -> RunConfig:
-    """The configuration that continues a run. Raises StorageError where there is no run, ConfigError where what it
-    holds is no configuration of this version."""
+def recall_config(run: RunFolder, lost: Mapping[str, Mapping[str, str]] | None = None) -> RunConfig:
+    """The configuration that continues a run.
+
+    `lost`: settings by stage, which hold where run.json was lost and no ledger says otherwise. Raises StorageError
+    where there is no run, ConfigError where what it holds is no configuration of this version.
+    """
     values: dict[str, Any] = json.loads(json.dumps(run.record().config))
+    for settings in (lost or {}).values():
+        for key, text in settings.items():
+            _put(values, key.split("."), text)
     for stage in run.stages():
         if holds_work(run, stage):
             for key, text in run.start(stage).settings.items():

@@ -23,7 +23,10 @@ NO_KEYS = re.compile(r"cache|routing|sort|partition|primary|foreign|hash|public|
 """`prompt_cache_key` and its like are parameters."""
 NO_TOKENS = re.compile(r"[ebu]os|pad|unk|mask|sep|cls|stop|end|start|image|audio|video|special|think|tool")
 """`eos_token` and its like are text."""
-OPTION = re.compile(r"^-{0,2}([A-Za-z][\w.-]*)(?:=(.*))?$", re.DOTALL)
+OPTION = re.compile(r"^-{0,2}([A-Za-z][\w.-]*)(?:\s*[=:]\s*(.*))?$", re.DOTALL)
+"""`--name`, `--name=value`, `name:value`, or a header's `Name: value`."""
+HEADER = re.compile(r"(?:^|=)([A-Za-z][\w-]*): +\S+(?: \S+)?$", re.MULTILINE)
+"""A header with its value, which holds no prose."""
 KEY_LIKE = re.compile(
     r"(?<![\w-])(?:"
     r"sk-(?=[\w-]*\d)[\w-]{12,}|[sr]k_(?:live|test)_\w{8,}|(?:hf|gsk|ghp|gho|ghs|ghu|r8)_[A-Za-z0-9]{16,}"
@@ -100,15 +103,21 @@ def _list_in_mapping(value: Mapping[Any, Any], place: str) -> Iterator[str]:
 
 
 def _list_in_sequence(value: Sequence[Any], place: str) -> Iterator[str]:
-    for i, item in enumerate(value):
-        option = OPTION.match(item) if isinstance(item, str) else None
+    words = [word for item in value for word in _split_option(item)]
+    for word, after in pairwise([*words, ""]):
+        option = OPTION.match(word)
         if option and names_secret(option[1]):
-            after = value[i + 1] if i + 1 < len(value) else ""
-            text = option[2] if option[2] is not None else after if item.startswith("-") else ""
-            if text and not (option[2] is None and str(text).startswith("-")):
+            text = option[2] if option[2] is not None else after if word.startswith("-") else ""
+            if text and not (option[2] is None and text.startswith("-")):
                 yield f"{place}: {option[1]} is a secret by its name"
-                continue
+    for item in value:
         yield from list_secrets(item, place)
+
+
+def _split_option(item: Any) -> list[str]:
+    """The words of an argument, which may hold an option and its value in one."""
+    text = str(item)
+    return text.split() if text.startswith("-") and "{" not in text else [text]
 
 
 def _list_in_text(text: str, place: str) -> Iterator[str]:
@@ -116,6 +125,8 @@ def _list_in_text(text: str, place: str) -> Iterator[str]:
         yield f"{place}: a URL carries {secret}"
     elif KEY_LIKE.search(text):
         yield f"{place}: it looks like a key"
+    elif header := next(filter(names_secret, HEADER.findall(text)), None):
+        yield f"{place}: {header} is a secret by its name"
     elif "{" in text:  # JSON, as arguments of servers take it
         try:
             yield from list_secrets(json.loads(text[text.index("{") :]), place)

@@ -138,6 +138,21 @@ def test_damage_is_mended(turn: int, finished: Path, prefect_server: Mapping[str
     assert (run / "tasks" / "part-zzz.parquet").read_bytes() == b"somebody else's"
 
 
+def test_a_run_whose_settings_are_left_in_its_shards_alone_is_mended(
+    finished: Path, prefect_server: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Every ledger of the first stage and run.json at once, and holes in the ledgers of later stages."""
+    run = copy(finished, tmp_path)
+    names = ["run.json", "ledger/corpus/stage.json", "ledger/corpus/manifest.json", "ledger/tasks/manifest.json"]
+    commits = sorted((run / "ledger" / "corpus" / "shards").iterdir())
+    for path in [*(run / name for name in names), *commits]:
+        cut(path)
+    (run / "spans" / f"part-{S}.parquet").unlink()
+    code, output = rampforge(prefect_server, "verify", str(run), "--repair")
+    assert code == 0, output
+    assert hash_data(run) == hash_data(finished)
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "command"),
     [

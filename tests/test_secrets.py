@@ -128,7 +128,10 @@ def test_no_mapping_takes_a_value_that_is_secret_by_its_name(place: Place, name:
 @pytest.mark.parametrize("place", [place for place, shape in PLACES if shape == "list"], ids=".".join)
 @pytest.mark.parametrize("name", ["--api-key", "--hf-token", "-password"])
 def test_no_list_of_arguments_takes_one(place: Place, name: str) -> None:
-    for words in ([f"{name}={PASSWORD}"], [name, PASSWORD], ["--x", f'--json={{"api_key": "{PASSWORD}"}}']):
+    header = f"{name.strip('-')}: {PASSWORD}"
+    spellings = [f"{name}={PASSWORD}", f"{name} {PASSWORD}", f"{name}:{PASSWORD}", f"--dtype auto {name}  {PASSWORD}"]
+    told = [[name, PASSWORD], ["--x", f'--json={{"api_key": "{PASSWORD}"}}'], ["-H", header], [f"--header={header}"]]
+    for words in (*([spelling] for spelling in spellings), *told):
         with pytest.raises(ValidationError) as caught:
             RunConfig.model_validate(build(place, words))
         assert PASSWORD not in str(caught.value)
@@ -136,11 +139,25 @@ def test_no_list_of_arguments_takes_one(place: Place, name: str) -> None:
 
 def test_what_is_no_secret_is_taken() -> None:
     extra = {
-        **{"max_completion_tokens": 100, "stop_token_ids": [1, 2], "prompt_cache_key": "wiki", "temperature": None},
+        **{
+            "stop": ["Token:", "Key: "],
+            "max_completion_tokens": 100,
+            "stop_token_ids": [1, 2],
+            "prompt_cache_key": "wiki",
+            "temperature": None,
+        },
         **{"chat_template_kwargs": {"enable_thinking": False, "eos_token": "<|im_end|>"}, "skip_special_tokens": True},
     }
     serving = {
-        "arguments": ["--dtype=float32", "--tokenizer", "org/model", "--max-num-batched-tokens=4096", "--api-key"],
+        "arguments": [
+            "--dtype=float32",
+            "--max-num-seqs 8",
+            "--kv-cache-dtype=fp8",
+            "--tokenizer",
+            "org/model",
+            "--max-num-batched-tokens=4096",
+            "--api-key",
+        ],
         "variables": {"VLLM_CPU_KVCACHE_SPACE": "1", "TOKENIZERS_PARALLELISM": "false", "HF_TOKEN": ""},
     }
     endpoints = {"a": {"url": "https://host.example/openai/v1?api-version=2024-10-21", "key": "AZURE_KEY_EASTUS2"}}

@@ -1,0 +1,50 @@
+"""Which weights are behind a model's name, where this machine can tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.model_roles import find_hosts
+from flows.policy_opening import POLICY, locate_policy, name_weights, plays_policy
+from flows.serving import MANAGED
+from pipeline.assets.store import resolve_model
+from pipeline.errors import RampforgeError
+from pipeline.llm.openai_chat_model import find_role
+from schemas.config import RunConfig
+
+REVISIONS = ("--revision", "--code-revision", "--quantization", "--lora-modules")
+"""Arguments of a server that exchange the weights behind a name."""
+
+
+def name_role_weights(config: RunConfig, cache: Path, role: str) -> str | None:
+    """What tells the weights that play a role from others: a fingerprint of a folder on this machine, or a name on
+    the hub; None where only a server knows, or where the model's name says it. `cache`: folder of the assets.
+
+    Raises ConfigError for a role without a model.
+    """
+    model = find_role(config.llm, role).model
+    try:
+        found = _find_weights(config, cache, role, model)
+    except RampforgeError:  # a folder whose files are of another make, or that is read on the server's machine alone
+        return None
+    return None if found == model else found
+
+
+def _find_weights(config: RunConfig, cache: Path, role: str, model: str) -> str | None:
+    serving = config.serving
+    if role == POLICY and plays_policy(config):
+        return name_weights(locate_policy(config, cache))
+    if MANAGED in find_hosts(config, role) and serving.model and model == (serving.name or serving.model):
+        weights = name_weights(str(resolve_model(serving.model, cache)))
+        return " ".join((weights, *_pick_revisions(serving.arguments)))
+    return name_weights(model) if Path(model).is_dir() else None
+
+
+def _pick_revisions(arguments: tuple[str, ...]) -> list[str]:
+    """The arguments that exchange weights, with their values."""
+    picked = []
+    for number, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name in REVISIONS:
+            picked += [name, value or "".join(arguments[number + 1 : number + 2])]
+    return picked
