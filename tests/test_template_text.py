@@ -138,3 +138,27 @@ def test_a_language_code_is_never_the_title(markup: str, text: str, target: str 
 @pytest.mark.parametrize("template", ["{{val|*}}", "{{nts|*}}", "{{formatnum:*}}", "{{convert|*|km}}", "{{as of|*}}"])
 def test_a_number_of_thousands_of_digits_is_a_hole(template: str) -> None:
     assert clean("in " + template.replace("*", "9" * 5000) + " years") == f"in {HOLE} years"
+
+
+@pytest.mark.parametrize(
+    ("markup", "lang", "text"),
+    [
+        ("a 3{{frac|1|2}} mile race", "en", "a 3 1/2 mile race"),
+        ("a [[Foo|8{{frac|2}}]] inch bore", "en", "a 8 1/2 inch bore"),
+        ("a 8<sup>1</sup>&frasl;<sub>2</sub> inch bore", "en", "a 8 1⁄2 inch bore"),
+        ("a {{frac|3|4}} share", "en", "a 3/4 share"),
+        ("a {{convert|8{{frac|1|2}}|in}} bore", "en", f"a {HOLE} bore"),
+        ("the {{lang-gsw|Wort}} here", "en", "the Swiss German: Wort here"),
+        ("the {{lang-qqq|Wort}} here", "en", f"the {HOLE} here"),
+        ("the {{langx|qqq|Wort|label=none}} here", "en", "the Wort here"),
+        ("他讲{{lang-nl|Woord}}。", "zh", "他讲荷蘭語：Woord。"),
+        ("他是{{ill|甲|en|Foo}}。", "zh", "他是甲。"),
+        ("他（{{BD|1950年|5月|2000年|}}）是", "zh", "他（1950年5月—2000年）是"),
+        ("the {{anchor|x|text=town}} grew", "en", "the town grew"),
+        ("the {{anchor|x}}town grew", "en", "the town grew"),
+        ("see {{plainlist|\n* one\n* two\n}} here", "en", "see\n- one\n- two\nhere"),
+        ("the {{{1|town}}} grew {{{2}}} much", "en", f"the town grew {HOLE} much"),
+    ],
+)
+def test_what_is_shown_beside_or_without_a_template_is_kept(markup: str, lang: str, text: str) -> None:
+    assert clean(markup, lang) == text

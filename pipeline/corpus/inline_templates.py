@@ -76,7 +76,7 @@ SHOWN: tuple[tuple[str, Handler, int], ...] = (
     ("as of|asof|截至|截止", dates.show_as_of, 3),
     ("circa|c.|ca|ca.|約", dates.show_circa, 2),
     ("floruit|fl.|reign|r.|ruled", dates.show_span, 2),
-    ("bd", dates.show_lifetime, 5),
+    ("bd|BD", dates.show_lifetime, 5),
     ("oldStyleDate|oldStyleDateDY|oldstyledate|oldstyledatedy", dates.show_old_style, 3),
     # other languages
     ("sc|sc2|smallcaps|small caps|smallcaps2|smallcaps all|sc1|aut", scripts.show_small_capitals, 1),
@@ -160,6 +160,7 @@ RULES = _expand(SHOWN) | _expand((
     ("lc|uc|lcfirst|ucfirst", show_changed_case, 1),
     ("columns-list", show_columns, 2),
     ("URL|url", show_address, 2),
+    ("anchor", lambda call: call.first("text") or UNSHOWN, ANY),
     ("nbsp|spaces|space|sp", show_constant(" "), 1),
     ("wrap|allow wrap", lambda call: call.arg(1) or f"{GAP} ", 1),
 ))  # fmt: skip

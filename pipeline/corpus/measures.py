@@ -143,11 +143,14 @@ def show_power_of_ten(call: Call) -> str | None:
 
 
 def show_fraction(call: Call) -> str | None:
-    """{{frac|3|1|2}}: 3 1/2."""
+    """{{frac|3|1|2}}: 3 1/2; one without a whole number is given on as tags, as a digit may stand before it."""
     args = call.plain()
     if not 1 <= len(args) <= 3:
         return None
-    return {1: "1/{0}", 2: "{0}/{1}", 3: "{0} {1}/{2}"}[len(args)].format(*args)
+    *whole, upper, lower = args if len(args) > 1 else ["1", *args]
+    if whole:
+        return f"{whole[0]} {upper}/{lower}"
+    return f"<sup>{upper}</sup>/<sub>{lower}</sub>" if f"{upper}{lower}".isdecimal() else f"{upper}/{lower}"
 
 
 def show_formula(call: Call) -> str | None:

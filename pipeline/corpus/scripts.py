@@ -19,6 +19,18 @@ LANGUAGES = {
     "ru": "Russian", "sa": "Sanskrit", "sk": "Slovak", "sl": "Slovene", "sq": "Albanian", "sr": "Serbian",
     "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian",
     "ur": "Urdu", "vi": "Vietnamese", "yi": "Yiddish", "zh": "Chinese",
+    "af": "Afrikaans", "akk": "Akkadian", "aln": "Gheg Albanian", "am": "Amharic",
+    "an": "Aragonese", "ang": "Old English", "arc": "Aramaic",
+    "ast": "Asturian", "bo": "Standard Tibetan", "br": "Breton", "bs": "Bosnian", "ce": "Chechen", "cop": "Coptic",
+    "cu": "Church Slavonic", "egy": "Egyptian", "eo": "Esperanto", "fo": "Faroese", "fro": "Old French",
+    "fy": "West Frisian", "goh": "Old High German", "got": "Gothic", "gsw": "Swiss German", "gu": "Gujarati",
+    "gv": "Manx", "haw": "Hawaiian", "ht": "Haitian Creole", "jv": "Javanese", "km": "Khmer", "kn": "Kannada",
+    "kw": "Cornish", "ky": "Kyrgyz", "lb": "Luxembourgish", "lo": "Lao", "mi": "Māori", "ml": "Malayalam",
+    "mr": "Marathi", "my": "Burmese", "nds": "Low German", "ne": "Nepali", "non": "Old Norse", "oc": "Occitan",
+    "or": "Odia", "ota": "Ottoman Turkish", "pa": "Punjabi", "pi": "Pali", "qu": "Quechua", "rm": "Romansh",
+    "rus": "Russian",
+    "sco": "Scots", "sh": "Serbo-Croatian", "si": "Sinhala", "so": "Somali", "te": "Telugu", "tg": "Tajik",
+    "tl": "Tagalog", "tt": "Tatar", "uz": "Uzbek", "xh": "Xhosa", "yo": "Yoruba", "yue": "Cantonese", "zu": "Zulu",
 }  # fmt: skip
 CODE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]+)*|simple)$")
 WIKIS = frozenset(LANGUAGES) | frozenset([
@@ -27,8 +39,15 @@ WIKIS = frozenset(LANGUAGES) | frozenset([
     "nan", "nb", "nds", "ne", "nn", "oc", "or", "os", "pa", "pms", "pnb", "sco", "scn", "sh", "si", "simple",
     "so", "su", "szl", "te", "tg", "tk", "tl", "tt", "ug", "uz", "vec", "war", "wuu", "yo", "yue",
 ])  # fmt: skip
-LANGUAGES_ZH = {"en": "英語", "de": "德語", "fr": "法語", "ja": "日語", "ko": "韓語", "ru": "俄語", "es": "西班牙語",
-                "it": "義大利語", "pt": "葡萄牙語", "la": "拉丁語", "ar": "阿拉伯語", "el": "希臘語"}  # fmt: skip
+LANGUAGES_ZH = {
+    "ar": "阿拉伯語", "bg": "保加利亞語", "ca": "加泰羅尼亞語", "cs": "捷克語", "da": "丹麥語", "de": "德語",
+    "el": "希臘語", "en": "英語", "es": "西班牙語", "et": "愛沙尼亞語", "fa": "波斯語", "fi": "芬蘭語",
+    "fr": "法語", "grc": "古希臘語", "he": "希伯來語", "hi": "印地語", "hr": "克羅埃西亞語", "hu": "匈牙利語",
+    "id": "印尼語", "is": "冰島語", "it": "義大利語", "ja": "日語", "ko": "韓語", "la": "拉丁語", "lt": "立陶宛語",
+    "lv": "拉脫維亞語", "mn": "蒙古語", "ms": "馬來語", "nl": "荷蘭語", "no": "挪威語", "pl": "波蘭語",
+    "pt": "葡萄牙語", "ro": "羅馬尼亞語", "ru": "俄語", "sa": "梵語", "sk": "斯洛伐克語", "sl": "斯洛維尼亞語",
+    "sr": "塞爾維亞語", "sv": "瑞典語", "th": "泰語", "tr": "土耳其語", "uk": "烏克蘭語", "vi": "越南語",
+}  # fmt: skip
 CHINESE_PARTS = {
     "c": "Chinese", "s": "simplified Chinese", "t": "traditional Chinese", "p": "pinyin", "w": "Wade–Giles",
     "j": "Jyutping", "y": "Yale", "poj": "Pe̍h-ōe-jī", "l": "lit.",
@@ -59,7 +78,9 @@ def show_named_language(call: Call) -> str | None:
     name = (LANGUAGES_ZH if chinese else LANGUAGES).get(code, "")
     label = call.first("label")
     name = label or name
-    if name and label.lower() not in ("none", "-"):
+    if label.lower() not in ("none", "-"):
+        if not name:
+            return None
         words = f"{name}：{words}" if chinese else f"{name}: {words}"
     latin = (args[1] if len(args) > 1 else "") or call.first("translit", "transl", "tr")
     if latin and not chinese:
@@ -114,7 +135,7 @@ def show_foreign_link(call: Call) -> str | None:
         title, shown = call.arg(3) or call.arg(2), call.arg(4)
     elif call.name == "link-interwiki":
         title, shown = call.first("zh"), ""
-    elif call.lang.startswith("zh"):
+    elif call.lang.startswith("zh") and not call.name.startswith(("ill", "iLL", "interlanguage")):
         title, shown = call.arg(1), call.arg(3)
     else:
         title, shown = _local_title(call), ""

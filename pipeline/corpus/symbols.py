@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SYMBOLS = {
     "'s": "'s", "'": "'", "' \"": "' \"", "\" '": "\" '", "'-": "'", "-'": "'", '-"': '"', "`": "`", "s'": "s'",
+    "'\"": "'\"", "\"'": "\"'",
     "ndash": "–", "en dash": "–", "–": "–", "nsndns": "–", "spaced ndash": " – ", "snd": " – ", "snds": " – ",
     "spnd": " – ", "sndash": " – ", "spacedndash": " – ", "spaced en dash": " – ",
     "spaced en dash space": " – ", "mdash": "—", "em dash": "—", "—": "—", "spaced mdash": " — ",

@@ -24,7 +24,7 @@ NESTED_TAGS = (
 )
 OPAQUE = re.compile(
     rf"<(?:({INVISIBLE_TAGS}|{VISIBLE_TAGS}|nowiki|table|{TRANSCLUSION_TAGS})\b[^<>]*>"
-    rf"|({NESTED_TAGS})\b[^<>]*display\s*+:\s*+none[^<>]*>)",
+    rf"|({NESTED_TAGS})\b[^<>]*(?:display\s*+:\s*+none|visibility\s*+:\s*+hidden)[^<>]*>)",
     re.IGNORECASE,
 )
 CLOSING = {
@@ -35,6 +35,9 @@ MARKUP = re.compile(r"\{\{|\[\[|\]\]|\}\}|<")
 LINE_END = re.compile(r"[ \t]*+\n")
 STRAY_REF = re.compile(r"</?ref(?:erences)?\b[^<>\n]*>?", re.IGNORECASE)
 
+FRACTION = re.compile(
+    r"<sup\b[^<>]*>\s?(\d{1,9})\s?</sup\s*>\s?([/⁄∕]|&frasl;)\s?<sub\b[^<>]*>\s?(\d{1,9})\s?</sub\s*>", re.IGNORECASE
+)
 LOWERED = re.compile(r"<sub\b[^<>]*>([^<>\n]{0,80})</sub\s*>", re.IGNORECASE)
 RAISED = re.compile(r"<sup\b[^<>]*>([^<>\n]{0,80})</sup\s*>", re.IGNORECASE)
 BREAKING = re.compile(r"</?(?:blockquote|p|div|li|ul|ol|dl|dd|dt|center|poem|hr|h[1-6])\b[^<>\n]*>", re.IGNORECASE)
@@ -128,10 +131,16 @@ def strip_styling(text: str) -> str:
     text = strip_quotes(text)
     if "<" not in text:
         return text
+    text = FRACTION.sub(_write_fraction, text)
     # One after the other, so that what stands before a raised number is seen without its own tag.
     text = LOWERED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "_"), text)
     text = RAISED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "^"), text)
     return STYLING.sub("", BREAKING.sub("\n", LINE_BREAK.sub(" ", text)))
+
+
+def _write_fraction(found: re.Match[str]) -> str:
+    """A fraction on one line, apart from a whole number before it."""
+    return f"{' ' if _look_back(found).isdecimal() else ''}{found[1]}{found[2]}{found[3]}"
 
 
 def _look_back(found: re.Match[str]) -> str:

@@ -148,8 +148,9 @@ def show_only(call: Call) -> str | None:
 
 
 def show_list(call: Call) -> str:
-    """For templates that set their arguments out as a short list."""
-    return ", ".join(arg for arg in call.args if arg)
+    """For templates that set their arguments out as a short list; one that holds list items keeps their lines."""
+    shown = ", ".join(arg for arg in call.args if arg)
+    return f"\n{shown}\n" if shown.startswith("*") else shown
 
 
 def show_joined(separator: str) -> Handler:

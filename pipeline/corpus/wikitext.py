@@ -20,10 +20,13 @@ SWITCH = re.compile(r"__[A-Z]{3,30}__")
 LABELLED_URL = re.compile(
     r"\[(?:(?:[a-z][a-z\d+.-]{1,15}+:)?//|mailto:)[^\s\[\]<>]++[^\S\n]*+([^\[\]\n]*+)\]", re.IGNORECASE
 )
-URL = re.compile(r"(?:http|ftp)s?://[^\s\[\]<>|}\"]*[^\s\[\]<>|}\".,;:!?)']")
+URL = re.compile(r"(?:http|ftp)s?://[^\s\[\]<>|}\"\u2018-\u201d\u3000-\u9fff\uac00-\ud7a3\uff01-\uff5e]+")
+"""An address, to the next space, bracket or character of East Asian text."""
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 LINK_EDGE = re.compile(f"([\U000f0000-\U0010fffd]) | {LINK_END}")
 """A space just inside a link: it belongs outside."""
+PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
+"""{{{name|default}}} outside a template: the default is shown."""
 UNMATCHED = re.compile(r"\[\[|\]\]|\{\{+|\}\}+")
 
 
@@ -32,9 +35,19 @@ def clean_wikitext(markup: str, title: str, lang: str = "en") -> CleanPage:
     text = strip_opaque(strip_comments(scrub(markup).replace("\r\n", "\n")))
     if "__" in text:
         text = SWITCH.sub("", text)
+    if "{{{" in text:
+        text = PARAMETER.sub(lambda found: HOLE if found[1] is None else found[1], text)
     renderer = Renderer(protect_single(text), title, lang)
     flat = _settle(renderer.render(), renderer)
     return assemble(flat, renderer.targets, renderer.unrendered)
+
+
+def _after_address(address: str) -> str:
+    """The marks at the end of an address that belong to the sentence; a bracket that opens in it closes in it."""
+    bare = address.rstrip(".,;:!?')")
+    after = address[len(bare) :]
+    opened = max(0, bare.count("(") - bare.count(")"))
+    return after[min(opened, len(after) - len(after.lstrip(")"))) :]
 
 
 def _settle(text: str, renderer: Renderer) -> str:
@@ -42,7 +55,7 @@ def _settle(text: str, renderer: Renderer) -> str:
     text = strip_styling(text)
     if "//" in text or "mailto:" in text:
         text = LABELLED_URL.sub(lambda found: found[1] or GAP, text)
-        text = URL.sub(GAP, text)
+        text = URL.sub(lambda found: GAP + _after_address(found[0]), text)
     text = UNMATCHED.sub(lambda found: HOLE if found[0].startswith("{{") else "", text)
     if "&" in text:
         text = ENTITY.sub(lambda found: scrub(html.unescape(found[0])), text)
