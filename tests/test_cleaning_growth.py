@@ -16,7 +16,7 @@ OPENERS = (
     "<span style='display:none", "<includeonly>", "<noinclude>", "<onlyinclude>", "<nowiki>", "<math>", "<gallery>",
     "<sup>", "<sub", "<br", "<p", "[http://", "[//", "http://", "{{nowrap|", "{{convert|", "{{cn|", "{{lang|fr|",
     "{{main|", "{{x box|", "{{ill|de|", "{{quote|", "[[a|", "[[a|b [c", "[[File:a|", "-{zh-hans:", "-{H|", "-{zh;",
-    "{{{", "{{{{", "[[[", "{{#if:", "{{!}}", "<div display:", "<", "&", "&#", "(", "'''", "[mailto:",
+    "{{{", "{{{a|", "{{{{", "[[[", "{{#if:", "{{!}}", "<div display:", "<", "&", "&#", "(", "'''", "[mailto:",
 )  # fmt: skip
 CLOSERS = (
     "}}", "]]", "|}", "\n|}", "}-", "-->", "</ref>", "</table>", "</div>", "</span>", "</includeonly>", "</sup>", ")",
@@ -30,6 +30,8 @@ UNITS = (
     "<ref>x</ref>", "<i>x</i>", "1<sup>2</sup>", "a[[b]]<sub>2</sub>", "<div><div>x</div></div>", "1/2", "3½",
     "<span style='display:none'>x</span>", "<table><tr></table>", "-{zh-hans:a;zh-hant:b}-", "-{a}-", "-{H|zh:a;b}-",
     "= ", "\n= a =", "\n== a ==\n", "\n*", "\n* a", "\n:", "\n;a:b", "\n----", "\n ", "\n", " ", "\t", "\xa0",
+    "{{{a}}}", "{{{a|b}}}",
+    "<sup>1</sup>/<sub>2</sub>", "<sup>1</sup>/", "{{frac|1|2}}", "http://a(", "http://a)", "http://a中",
     "&nbsp;", "&amp;", "&lt;", "__TOC__", "__", "a", "é", "中", "1", "0,", ".", "。", "a. ", "vol. ", "lit. ", "()",
     "( ", "（", "~", "||", "!", ":", "{", "}", "[", ">", "</", "-", "\u200e", "\ufdd0", "\U000f0001",
 )  # fmt: skip

@@ -12,7 +12,7 @@ import re
 
 from pipeline.masking.measures import is_part_of_measure
 from pipeline.masking.rules_en import FRACTION, MONTH, SCALE, UNIT, WORD, WORD_ONES, WORD_TENS
-from pipeline.masking.rules_zh import AFTER_ZH, BEFORE_ZH, STARTS_ZH
+from pipeline.masking.rules_zh import AFTER_ZH, BEFORE_ZH, STARTS_WITH_ZERO_ZH, STARTS_ZH
 
 PLAIN_SPACES = str.maketrans("\u00a0\u2007\u2009\u200a\u202f", "     ")
 """Spaces that typesetters put into numbers; replaced one by one, so offsets hold."""
@@ -22,15 +22,16 @@ LOOK = 32
 
 AFTER_FIGURE = re.compile(
     rf"[0-9A-Za-z]|[.,:/⁄·'’][0-9]| ?{FRACTION}| \d{{1,2}}[/⁄]\d| ?[%‰°′″]| ?[±×^] ?\d| (?:BCE?|CE|AD)(?!\w)"
-    rf"|[–—-]\d(?!\d? (?:of )?{MONTH})"
+    rf"|[–—-]\d(?!\d? (?:of )?{MONTH})|/(?:sq|km|mi)|[ -]0\d+(?![\d:])|(?<!\d\d\d) ?[ap]\.?m\b"
 )
 AFTER_NUMBER = re.compile(
-    rf"[ -]?{UNIT}|[ -]{SCALE}\b| [–—-] \d[\d.,/]*(?!\d)(?! (?:of )?{MONTH})"
+    rf"[ -]?{UNIT}|[ -](?:{SCALE}s?|dozen)\b| [–—-] \d[\d.,/]*(?!\d)(?! (?:of )?{MONTH})"
     r"|(?<![\d.,]\d\d\d)(?<!\.\d\d)(?<!\.\d) \d{3}(?!\d)"
 )
 AFTER_WORD = re.compile(rf"[ -](?:{SCALE}\b|{UNIT})")
 AFTER_TENS = re.compile(rf"[ -]{WORD_ONES}\b")
 AFTER_SCALE = re.compile(rf"(?: and)?[ -](?:{WORD}|{SCALE})\b")
+AFTER_FOOT = re.compile(rf"(?<=f[eo][eo]t)[ -](?:{WORD}|\d{{1,2}})\b")
 AFTER_DAY = re.compile(r",? \d{3,4}(?!,?\d)")
 
 ENDS_WITH_DAY = re.compile(rf"\d(?:st|nd|rd|th)? (?:of )?{MONTH}\Z|{MONTH} \d{{1,2}}(?:st|nd|rd|th)?\Z")
@@ -41,7 +42,7 @@ NEAR = 3
 BEFORE_FIGURE = re.compile(
     r"(?:[0-9A-Za-z]|\d[.,:/⁄·'’]|(?:^|[\s(\[])\.|[−±×≠<>≤≥^°′″$€£¥₹₽] ?|(?:^|[\s(\[])-|\d[–—-])\Z"
 )
-BEFORE_NUMBER = re.compile(rf"(?:\d [–—−-] |{SCALE}[ -])\Z")
+BEFORE_NUMBER = re.compile(rf"(?:\d [–—−-] |{SCALE}[ -]|\b(?:[Mm]inus|[Nn]egative) )\Z")
 BEFORE_DASH = re.compile(r"\b(?P<word>[A-Za-z]+)[–-]\Z")
 QUALIFIERS = {"mid", "early", "late", "pre", "post", "bc", "bce", "ad", "ce"}
 BEFORE_GROUP = re.compile(r"(?:(?<![\d.,-])\d{1,3}|[ ,]\d{3}) \Z")
@@ -52,6 +53,7 @@ BEFORE_SCALE = re.compile(rf"(?:\d|\b{WORD}|\bhalf an?|\bhalf|\b{SCALE})[ -]\Z")
 BEFORE_SHARE = re.compile(r"\b(?:half|(?:quarter|third|fifth|tenth)s?) (?:of )?\Z")
 BEFORE_ONES = re.compile(rf"\b(?:{WORD_TENS}[ -]|{SCALE}(?: and)? )\Z")
 
+NUMBER_BEFORE_ZERO = re.compile(r"\d[ -]\Z")
 STARTS_WITH_GROUP = re.compile(r"\d{3}(?!\d|,\d)")
 STARTS_WITH_MONTH = re.compile(rf"{MONTH}\b")
 STARTS_WITH_DAY = re.compile(rf"\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{MONTH}")
@@ -65,7 +67,13 @@ def is_half_fact(text: str, start: int, end: int, lang: str) -> bool:
         near = max(0, start - NEAR)
         if AFTER_ZH.match(text, end) or (STARTS_ZH.match(text, start) and BEFORE_ZH.search(text, near, start)):
             return True
-    return is_part_of_measure(text, start, end) or _goes_on_after(text, start, end) or _goes_on_before(text, start, end)
+        if STARTS_WITH_ZERO_ZH.match(text, start) and text[near:start][-1:].isalpha():
+            return True
+    return (
+        is_part_of_measure(text, start, end, lang)
+        or _goes_on_after(text, start, end)
+        or _goes_on_before(text, start, end)
+    )
 
 
 def _goes_on_after(text: str, start: int, end: int) -> bool:
@@ -78,12 +86,16 @@ def _goes_on_after(text: str, start: int, end: int) -> bool:
     elif ending := ENDS_WITH_WORD.search(text, tail, end):
         follows = AFTER_SCALE if ending["scale"] else AFTER_TENS if ending["tens"] else AFTER_WORD
         return bool(follows.match(text, end) or AFTER_WORD.match(text, end))
+    elif text[end - 1] == "t" and AFTER_FOOT.match(text, end):
+        return True
     return AFTER_DAY.match(text, end) is not None and ENDS_WITH_DAY.search(text, tail, end) is not None
 
 
 def _goes_on_before(text: str, start: int, end: int) -> bool:
     low = max(0, start - LOOK)
     if "0" <= text[start] <= "9":
+        if text[start] == "0" and text[start:end].isdigit() and NUMBER_BEFORE_ZERO.search(text, low, start):
+            return True
         if STARTS_WITH_DAY.match(text, start, end):
             return BEFORE_DAY.search(text, low, start) is not None
         if BEFORE_FIGURE.search(text, max(0, start - NEAR), start):

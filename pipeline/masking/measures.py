@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from pipeline.masking.measures_zh import grow_chinese_measure, is_part_of_chinese_measure
 from pipeline.masking.rules_en import CONVERSION_EN, CURRENCY, FAMILIES_EN, FURTHER_EN
 
 RANKS = {
@@ -19,9 +20,10 @@ RANKS = {
 MEASURES = {"quantity", "quantity_words", "money"}
 SMALLER_GAPS = {" ", ", ", " and ", ", and ", "-"}
 
-LAST_UNIT = re.compile(r"[A-Za-z]+\Z|[′']\Z")
+LAST_UNIT = re.compile(r"°?[A-Za-z]+\Z|[′']\Z")
 SIGN_BEFORE = re.compile(
-    rf"(?P<currency>{CURRENCY}|\b(?:USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|RUB))\s?\Z|(?<![\w)])(?<!\d )[±<>≤≥≠−+] ?\Z"
+    rf"(?P<currency>{CURRENCY}|\b(?:USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|RUB|Rs\.?))\s?\Z"
+    r"|(?<![\w)])(?<!\d )[±<>≤≥≠−+] ?\Z"
 )
 LARGER_BEFORE = re.compile(r"\d[ -]?(?P<unit>[A-Za-z]+)(?:,? and |, | )\Z")
 FIRST_UNIT = re.compile(r"\d[\d.,½¼¾]*[ -]?(?P<unit>[A-Za-z]+)(?!\w)")
@@ -29,8 +31,10 @@ LOOK_BACK = 24
 """Characters before a number that may hold its sign, its currency or a larger unit."""
 
 
-def grow_span(text: str, start: int, end: int, label: str) -> tuple[int, int, str]:
+def grow_span(text: str, start: int, end: int, label: str, lang: str) -> tuple[int, int, str]:
     """The bounds of the whole measure around a number, and its label."""
+    if lang == "zh":
+        start, end = grow_chinese_measure(text, start, end, label)
     touched = start > 0 and not text[start - 1].isalnum() and text[start].isdigit() and label != "money"
     if touched and (sign := SIGN_BEFORE.search(text, max(0, start - LOOK_BACK), start)):
         start = sign.start()
@@ -40,8 +44,10 @@ def grow_span(text: str, start: int, end: int, label: str) -> tuple[int, int, st
     return start, end, label
 
 
-def is_part_of_measure(text: str, start: int, end: int) -> bool:
+def is_part_of_measure(text: str, start: int, end: int, lang: str) -> bool:
     """Whether a measure goes on after the span, or began before it in a larger unit."""
+    if lang == "zh" and is_part_of_chinese_measure(text, start, end):
+        return True
     if text[end - 1].isalpha() and (_goes_on(text, start, end) or CONVERSION_EN.match(text, end)):
         return LAST_UNIT.search(text, start, end) is not None and any(map(str.isdigit, text[start:end]))
     larger = LARGER_BEFORE.search(text, max(0, start - LOOK_BACK), start)
@@ -65,6 +71,8 @@ def _goes_on(text: str, start: int, end: int) -> re.Match[str] | None:
         return None
     if further["gap"] in SMALLER_GAPS:
         return further if _is_smaller(last.group(), further["unit"]) else None
+    if further["gap"] == " to " and text.startswith("rom ", max(0, start - 4)):
+        return None  # what something changes from and to: two facts
     before, after = _rank(last.group()), _rank(further["unit"])
     return further if before and after and before[0] == after[0] else None
 

@@ -71,7 +71,7 @@ def _grow(found: list[Candidate], text: str, lang: str) -> list[Candidate]:
     for candidate in found:
         if grown and candidate.start < grown[-1].end:
             continue
-        start, end, label = grow_span(text, candidate.start, candidate.end, candidate.label)
+        start, end, label = grow_span(text, candidate.start, candidate.end, candidate.label, lang)
         if grown and start < grown[-1].end:
             start = candidate.start
         same = (start, end) == (candidate.start, candidate.end)

@@ -42,7 +42,8 @@ DATES_EN = re.compile(
     rf"|(?P<month>{MONTH}(?:{JOINED}{MONTH}|/{MONTH})?,? (?:of )?(?:{YEARS}(?:[–-]\d\d)?\b|\d{{1,4}} {ERA}(?!\w)))"
     rf"|(?P<season>(?:[Ss]pring|[Ss]ummer|[Aa]utumn|[Ff]all|[Ww]inter) (?:of )?{YEARS}(?:{DASH}(?:{YEARS}|\d\d))?\b)"
     rf"|(?P<day>{DAY}(?:(?:{JOINED}|/){DAY})? (?:of )?{MONTH}(?!\w)|{MONTH} {DAY}(?:{DASH}{DAY})?\b(?!,\d))"
-    rf"|(?P<century>{CENTURY}(?:(?:{DASH}| (?:and|to|or) (?:the )?){CENTURY})?[ -](?:century|centuries|millennium)\b"
+    rf"|(?P<century>{CENTURY}(?:(?:{DASH}| (?:and|to|or) (?:the )?(?:(?:early|late|mid)[ -])?){CENTURY})?"
+    r"[ -](?:century|centuries|millennium)\b"
     rf"(?: {ERA}(?!\w))?)"
     rf"|(?P<decade>{YEAR}s?(?:{DASH}| (?:and|to) (?:the )?){YEAR}s\b|{YEAR}s{DASH}\d\ds\b|(?:1\d|20)\d0['’]?s\b)"
     rf"|(?P<era_year>(?:AD|A\.D\.) ?\d{{1,4}}\b(?:{JOINED}\d{{1,4}}\b)?"
@@ -56,9 +57,9 @@ DATES_EN = re.compile(
 FRACTION = r"[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞]"
 FIGURE = (
     rf"(?:(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,3}}(?: \d{{3}})+(?!\d)|\d+)(?:\.\d+)?"
-    rf"(?: ?{FRACTION}| \d{{1,2}}[/⁄]\d{{1,2}}(?!\d))?)"
+    rf"(?: ?{FRACTION}|[ +]\d{{1,2}}[/⁄]\d{{1,2}}(?!\d))?)"
 )
-SCALE = r"(?:hundred|thousand|million|billion|trillion)"
+SCALE = r"(?:hundred|thousand|million|billion|trillion|quadrillion|quintillion|lakh|crore)"
 POWER = r"(?: ?[×x·] ?10(?:\^ ?\(?[−–+-]?\d+\)?|\*\*[−-]?\d+|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|[−–]\d+|\d{1,2}(?!\d))|[eE][+−-]?\d+)"
 VALUE = (
     rf"(?:[−-]?{FIGURE}{POWER}|10(?:\^[−-]?\d+|[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[−-]?{FIGURE}(?:\s?±\s?{FIGURE})?(?:[ -]{SCALE}\b)?)"
@@ -86,6 +87,7 @@ UNIT = (
     r"|°\s?[CFKR]?|K|kelvins?|degrees?(?: (?:Celsius|Fahrenheit))?|[kMGT]?(?:Hz|W|V|A|J|Pa|eV|B|Wh)|[kMG]?bar|psi"
     r"|atm|hp|horsepower|[kMG]?(?:watts?|volts?|hertz|bytes?|bits?|joules?)|dB|ppm|rpm|mol|Mya|Ma|Ga"
     r"|calories|kcal|cal|knots?|mph|kn"
+    r"|/(?:sq\.? ?(?:km|mi)|(?:km|mi|m)[²³23]?|ha)|(?<=[0-9] )[mµμn]?s"
     r"|seconds?|minutes?|hours?|h|hrs?|mins?|secs?|days?|weeks?|months?|years?|decades?|centuries)"
     r"(?![\w])(?:/[A-Za-zµμ]{1,4}(?![A-Za-z])[²³23]?| ?per (?:k?m[²³]?|mi[²³]?|h|s|min|hour|second|minute|day|week"
     r"|month|year|sq (?:km|mi)|square (?:kilomet(?:re|er)|mile)|L|mol|kg|g|capita|cent)(?![\w]))?"
@@ -95,7 +97,10 @@ UNIT = (
 CURRENCY = r"(?:(?:US|AU?|CA?|NZ|HK|R)?\$|[€£¥₹₽])"
 ABOUT = r"(?:[~≈]|about |approximately |approx\.? |ca?\. )?"
 MEASURE = rf"{RANGE}[\s-]?{UNIT}"
-CLOCK = r"(?:\d{1,2}(?:\.\d{2})? ?[ap]\.?m\b\.?|\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[ap]\.?m\b\.?)?)"
+CLOCK = (
+    r"(?:(?:\d{1,2}(?: ?[–—-] ?| to ))?\d{1,2}(?:\.\d{2})? ?[ap]\.?m\b\.?"
+    r"|\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?: ?[ap]\.?m\b\.?)?)"
+)
 PRICE = (
     rf"{CURRENCY} ?{FIGURE}(?:(?:{DASH}| to ){CURRENCY}? ?{FIGURE})?(?:[ -]?{SCALE}\b| ?(?:bn|[mM]|k)\b)?"
     r"(?: \d{1,2}[sd]\b)*"
@@ -106,7 +111,8 @@ SUM = rf"{RANGE} (?:(?:US|Canadian|Australian) )?(?:dollars|euros|pounds sterlin
 NUMBERS_EN = re.compile(
     r"(?<![\w/^.])(?:(?=[0-9−–-])(?<!\w[-–])(?<![\d.,][.,])(?<!\bp\. )(?<!\bpp\. )(?<!ISBN )(?:"
     rf"(?P<sum>{SUM})"
-    rf"|(?P<percent>{RANGE}(?:\s?%|[ -]per ?cent\b| percentage points))"
+    rf"|(?P<percent>(?<=etween ){VALUE} ?% and {VALUE} ?%|(?<!rom ){VALUE} ?%(?: ?[–—-] ?| to ){VALUE} ?%"
+    rf"|{RANGE}(?:\s?%|[ -]per ?cent\b| percentage points))"
     rf"|(?P<quantity>{MEASURE}|\d{{1,2}}['′’] ?\d{{1,2}}(?:\.\d+|{FRACTION})?(?:[\"″”]|''))"
     rf"|(?P<clock>{CLOCK}(?:{DASH}{CLOCK})?(?![:.,–-]?\d))"
     r"|(?P<ratio>\d+(?:,\d{3})*(?:\.\d+)?(?:(?::| : )\d+(?:,\d{3})*(?:\.\d+)?)+(?!\d|[–-]\d))"
@@ -128,7 +134,8 @@ CONVERSION_EN = re.compile(
 )
 # A further value with a unit of its own, and how it is joined to the measure before.
 FURTHER_EN = re.compile(
-    rf"(?P<gap>,? and |, | |-|\s?[–—×x]\s?| by )(?:{VALUE}[ -]?|{WORDS}[ -])(?P<unit>[A-Za-z]+|[′″'\"])(?!\w)"
+    rf"(?P<gap>,? and |, | |-|\s?[–—×x]\s?| by | to )(?:\+?{VALUE}[ -]?|{WORDS}[ -])(?P<unit>°?[A-Za-z]+|[′″'\"])"
+    r"(?!\w)"
 )
 
 # Families of units, from the largest to the smallest: a measure may go on in a smaller one ("5 lb 3 oz").
@@ -137,6 +144,8 @@ FAMILIES_EN = (
     (("km", "kilometre", "kilometer"), ("m", "metre", "meter"), ("cm", "centimetre", "centimeter"), ("mm",)),
     (("t", "ton", "tonne", "cwt"), ("st", "stone"), ("lb", "pound"), ("oz", "ounce")),
     (("kg", "kilogram"), ("g", "gram")),
+    (("°C",),),
+    (("°F",),),
     (
         ("century", "centurie"), ("decade",), ("year", "yr", "y"), ("month",), ("week",), ("day", "d"),
         ("hour", "hr", "h"), ("minute", "min", "m"), ("second", "sec", "s"),
