@@ -204,3 +204,9 @@ def test_respelling_changes_accents_only(answer: str, gold: str) -> None:
 )
 def test_folding_is_linear_in_the_text(unit: str) -> None:
     assert cpu_growth(lambda size: unit * size, fold_text, 4000) <= LINEAR
+
+
+@pytest.mark.parametrize("other", ["US$5", "$5", "C$5", "HK$5", "NZ$5", "5"])
+def test_dollars_of_another_country_are_no_others(other: str) -> None:
+    assert fold_text("A$5") != fold_text(other)
+    assert fold_text("A$5") == fold_text("AU$5")

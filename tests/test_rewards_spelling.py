@@ -52,6 +52,7 @@ SPELLINGS: list[Callable[[str], str]] = [
                 "[PAD][PAD]",
             ),
             *("<eos><pad><pad>", "</s>", "<|eot_id|>", "<｜▁pad▁｜>", "<|return|>", "<|eom_id|>", "<|vision_pad|>"),
+            *("<|reserved_special_token_5|>", "<|user|>", "<|observation|>", "[EOS]", "<|im_end|>\u200b"),
         )
     ),
 ]

@@ -31,6 +31,8 @@ _MONEY = re.compile(
     rf"(?:\bus ?)?(-?)({_MONEY_SIGN}) ?(-?)"
     r"(\d++(?:[.,]\d++)*+(?: ?(?:hundred|thousand|million|billion|trillion|[mk]|bn)\b)?)"
 )
+_AUSTRALIAN = re.compile(r"\ba(?=\$)")
+"""Spelt out, lest it be taken for an article."""
 _MONEY_AFTER = re.compile(rf"{_MONEY_SIGN}(?:(?<=\d.)|(?<=\d\s.))(?!\s?\d)")
 _FRACTION = re.compile(r"(?<![\d/.,])(\d{1,2})/(\d{1,2})(?![\d/]|[.,]\d)")
 _LETTER_BEHIND = re.compile(f"[0-9](?=[{''.join(sorted({unit[0] for unit in _UNITS.split('|')}))}])")
@@ -83,6 +85,7 @@ def _trim_zeros(found: re.Match[str]) -> str:
 def _write_symbols(text: str) -> str:
     text = _COMPARISON.sub(lambda found: " " + _COMPARED.get(mark := found[0].rstrip(), mark), text)
     text = _NEARLY.sub(" about ", text)
+    text = _AUSTRALIAN.sub("au", text) if "a$" in text else text
     text = _MONEY.sub(lambda found: f" {found[1] or found[3]}{found[4]} {_name_currency(found[2])} ", text)
     text = _MONEY_AFTER.sub(lambda found: f" {_name_currency(found[0])} ", text)
     text = text.replace("‰", " permille ")

@@ -29,7 +29,8 @@ Completion = str | Sequence[Mapping[str, Any]]
 """One text, or messages with `role`, `content` and perhaps `tool_calls`."""
 
 _END_OF_TURN = re.compile(
-    r"(?:<[|｜](?:[\w▁]*?(?:end|eo[stmd]|pad|return|stop)[\w▁]*)[|｜]>|</s>|<eos>|<pad>|<unk>|\[PAD\]|<end_of_turn>)\s*",
+    r"(?:<[|｜](?:[\w▁]*?(?:end|eo[stmd]|pad|return|stop)[\w▁]*|reserved_special_token_\d+|user|observation)[|｜]>"
+    r"|</s>|<eos>|<pad>|<unk>|\[(?:PAD|EOS)\]|<end_of_turn>)[\s\u200b\ufeff]*",
     re.IGNORECASE,
 )
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
