@@ -83,14 +83,14 @@ def test_a_server_that_hangs_does_not_hold_ctrl_c_up(prefect_server: Mapping[str
 
 def test_a_stage_without_models_stops_at_once(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
     """Twice: whoever is impatient, and workers that are still being started."""
-    words = list_words(tmp_path, "http://127.0.0.1:9/v1")
-    process = start_in_terminal(prefect_server, words)
-    deadline = time.monotonic() + 200
-    while not (tmp_path / "run" / "live").exists() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    for _ in range(2):
-        os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.1)
-    output, _ = process.communicate(timeout=60)
+    with FaultServer() as server:  # the start asks it for a token of each role
+        process = start_in_terminal(prefect_server, list_words(tmp_path, server.url))
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "run" / "live").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        for _ in range(2):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.1)
+        output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "Traceback" not in output, output
