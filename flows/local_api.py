@@ -115,8 +115,11 @@ def _serve(database: Path) -> Iterator[str]:
     port = find_port()
     command = [sys.executable, "-m", *SERVER, "--host", "127.0.0.1", "--port", str(port)]
     inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    connection = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}"}
-    environment = inherited | ENVIRONMENT | connection
+    places = {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
+        "PREFECT_SERVER_MEMO_STORE_PATH": str(database.parent.parent / "memo_store.toml"),
+    }
+    environment = inherited | ENVIRONMENT | places
     with Path(os.devnull).open("wb") as nowhere, BoundProcess(command, environment, nowhere) as server:
         url = f"http://127.0.0.1:{port}/api"
         _wait_until_healthy(server, url)

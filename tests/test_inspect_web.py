@@ -266,7 +266,19 @@ def spend(example: Example, cost: float) -> Example:
 
 
 @pytest.mark.parametrize(
-    "path", ["/a%0d%0aSet-Cookie:x=y", "/%00", "/harbour/data/%0a", "/harbour/attempts/%7f", "/%1b[2J"]
+    "path",
+    [
+        "/a%0d%0aSet-Cookie:x=y",
+        "/%00",
+        "/harbour/data/%0a",
+        "/harbour/attempts/%7f",
+        "/%1b[2J",
+        "/%ff%fe",
+        "/%C0%AF",
+        "/harbour/data/%ff",
+        "/%5c..%5cetc", "/%5C%5Cevil.com",
+        "/" + "a" * 5000,
+    ],
 )
 def test_paths_that_no_header_can_hold_are_refused(pages: TestClient, path: str) -> None:
     for address in (path, f"{path}?token={TOKEN}"):
@@ -276,9 +288,9 @@ def test_paths_that_no_header_can_hold_are_refused(pages: TestClient, path: str)
 
 
 def test_the_way_in_leads_to_the_same_path(pages: TestClient) -> None:
-    for path in ("/h%C3%A1fen/live", "/a%20b/", "/%5C%5Cevil.com", "//evil.com"):
+    for path in ("/h%C3%A1fen/live", "/a%20b/", "//evil.com"):
         location = pages.get(BASE + path, params={"token": TOKEN}).headers["location"]
-        assert location == "/" + path.lstrip("/").removeprefix("%5C%5C")
+        assert location == "/" + path.lstrip("/")
 
 
 @pytest.mark.parametrize(

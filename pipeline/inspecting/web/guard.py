@@ -23,7 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd\\]")
+"""U+FFFD is what a server makes of bytes that are not UTF-8."""
+LONGEST_PATH = 4096
 """What no header or file name can hold."""
 OWN_SITES = frozenset({b"same-origin", b"none"})
 HEADERS: Mapping[bytes, bytes] = {
@@ -56,8 +58,8 @@ class Guard:
         if refusal:
             await _refuse(send, refusal)
             return
-        if UNWRITABLE.search(scope["path"]):
-            await _refuse(send, "a path holds no control characters", 400)
+        if UNWRITABLE.search(scope["path"]) or len(scope["path"]) > LONGEST_PATH:
+            await _refuse(send, "a path is short UTF-8 without control characters or backslashes", 400)
             return
         shown = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         cookie = f"rampforge-{scope['server'][1]}" if scope.get("server") else "rampforge"
