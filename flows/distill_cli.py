@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from flows.assets_cli import cache_folder
-from flows.cli_options import Config, Overrides
+from flows.cli_options import Config, OtherVersion, Overrides
 from flows.configuration import load_config
 from flows.distillation_sizes import LabSize
 from flows.recalled_config import recall_config
@@ -28,6 +28,7 @@ def distill(
     out: Annotated[Path, typer.Option(help="Folder that distillations land in.")] = Path("outputs"),
     overrides: Overrides = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be done, and do nothing.")] = False,
+    other_version: OtherVersion = False,
 ) -> None:
     """Let a model teach itself to search: data makes a teacher, the teacher makes more and harder data.
 
@@ -61,7 +62,7 @@ def distill(
     if plan:
         draw_plan(root, settings, start, Console())
         return
-    start_distillation(root, settings, cache_folder(), start, console)
+    start_distillation(root, settings, cache_folder(), start, console, other_version)
 
 
 def lab(
@@ -76,6 +77,7 @@ def lab(
     ] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Ask so many of the questions; default: all.")] = None,
     overrides: Overrides = None,
+    other_version: OtherVersion = False,
 ) -> None:
     """See the method at work in small: cold start, teachers, student, and what each is worth.
 
@@ -94,7 +96,7 @@ def lab(
         raise ConfigError("a benchmark is asked over a corpus", "give --questions and --corpus, or neither")
     settings = load_config(f"lab-{size}", overrides or [])
     bench = (questions, corpus) if questions and corpus else None
-    run_lab(out / (name or f"lab-{size}"), settings, cache_folder(), bench, sample, Console(stderr=True))
+    run_lab(out / (name or f"lab-{size}"), settings, cache_folder(), bench, sample, Console(stderr=True), other_version)
 
 
 def _find_base(begun: RunConfig | None, start: Path | None) -> RunConfig | None:

@@ -34,15 +34,22 @@ FREE = ("execution", "serving", "search_service", "report", "llm", "distill.stop
 refuses on its own what would change its rows."""
 
 
-def start_distillation(root: Path, config: RunConfig, cache: Path, adopted: Path | None, console: Console) -> None:
+def start_distillation(
+    root: Path,
+    config: RunConfig,
+    cache: Path,
+    adopted: Path | None,
+    console: Console,
+    other_version: bool = False,
+) -> None:
     """Run rounds until a rule says stop, then train the student. Raises RampforgeError.
 
-    `adopted`: a judged run that is to be round 0.
+    `adopted`: a judged run that is to be round 0; `other_version`: go on with what other versions have begun.
     """
     folder = DistillFolder(root)
     refuse_lacks(config, cache)
     settle_config(folder, config)
-    with local_api(), DistillSitting(folder, config, cache, console) as sitting:
+    with local_api(), DistillSitting(folder, config, cache, console, other_version) as sitting:
         try:
             records = run_rounds(sitting, adopted)
             student = train_student(sitting, records)

@@ -22,15 +22,22 @@ from schemas.evaluations import EvalMethod, EvalSettings
 
 
 def run_lab(
-    root: Path, config: RunConfig, cache: Path, bench: tuple[Path, Path] | None, sample: int | None, console: Console
+    root: Path,
+    config: RunConfig,
+    cache: Path,
+    bench: tuple[Path, Path] | None,
+    sample: int | None,
+    console: Console,
+    other_version: bool = False,
 ) -> None:
     """Distill, then ask each model the questions of a benchmark. Raises RampforgeError.
 
-    `bench`: the questions, and the passages that are searched for them; `sample`: ask so many of the questions.
+    `bench`: the questions, and the passages that are searched for them; `sample`: ask so many of the questions;
+    `other_version`: go on with what other versions have begun.
     """
     if bench is not None:
         read_benchmark(bench[0])  # a file that holds no questions is found now, and not after all rounds
-    start_distillation(root, config, cache, None, console)
+    start_distillation(root, config, cache, None, console, other_version)
     if bench is None:
         return
     folder = DistillFolder(root)

@@ -16,6 +16,7 @@ from rich.console import Console
 from flows.distillation_configs import configure_teacher, leave_server
 from flows.job import start_job
 from flows.policy_serving import PolicyServer
+from flows.stage_checks import OTHER_VERSION
 from pipeline.distillation.folders import DistillFolder
 from pipeline.distillation.steps import JUDGED, WORK, StepBook
 from pipeline.errors import RampforgeError
@@ -36,7 +37,11 @@ class DistillError(RampforgeError):
 class DistillSitting:
     """A context manager: the folder is locked inside the block, and no server of ours is left after it."""
 
-    def __init__(self, folder: DistillFolder, config: RunConfig, cache: Path, console: Console) -> None:
+    def __init__(
+        self, folder: DistillFolder, config: RunConfig, cache: Path, console: Console, other_version: bool = False
+    ) -> None:
+        """`other_version`: go on with runs that other versions have begun."""
+        self._other_version = other_version
         self.folder, self.config, self.cache, self.console = folder, config, cache, console
         self._stack = ExitStack()
         self._inner = 0.0
@@ -83,7 +88,7 @@ class DistillSitting:
         with self.step(number, OWN):
             before = _read_timings(run)
             try:
-                start_job(run.root, leave_server(config, stages), self.cache, stages)
+                start_job(run.root, leave_server(config, stages), self.cache, stages, other_version=self._other_version)
             except RampforgeError as error:
                 raise DistillError(*explain_failure(number, step or stages[-1], error)) from error
             finally:
@@ -118,6 +123,9 @@ def explain_failure(number: int, step: str, error: RampforgeError) -> tuple[str,
     """Where the loop stopped and why, and what goes on."""
     where = f"round {number}" if number >= 0 else "the work outside the rounds"
     again = f"`{say_again()}` goes on from this step"
+    if OTHER_VERSION in error.fix:  # the run of a round is not resumed by itself: its model is served by this command
+        again = f"install those versions again; or `{say_again()} {OTHER_VERSION}` goes on with the new ones"
+        return f"{where} stopped in step {step}: {error.what}", again
     return f"{where} stopped in step {step}: {error.what}", f"{error.fix}; then {again}" if error.fix else again
 
 

@@ -91,7 +91,12 @@ class Dispatcher:
         now = loop.time()
         if all(self._is_lost(other, now) for other in allowed):
             names = ", ".join(other.name for other in allowed)
-            self.close(EndpointError(f"{names}: no answer ({endpoint.last_fault})", "see that the server runs; resume"))
+            self.close(
+                EndpointError(
+                    f"{names}: no answer ({endpoint.last_fault})",
+                    "see that the server runs, then `rampforge resume RUN`",
+                )
+            )
         elif endpoint.breaker.open_until is not None:
             loop.call_later(max(0.0, endpoint.breaker.open_until - now) + 0.01, self.serve)
 
