@@ -7,34 +7,48 @@ proof, whatever run.json says.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
 
 from flows.configuration import explain_faults
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shard_settings import read_shard_settings
 from pipeline.storage.stage_ledger import holds_work
 from schemas.config import RunConfig
 
 ROLES = ["llm", "roles"]
 
 
-def recall_config(run: RunFolder, lost: Mapping[str, Mapping[str, str]] | None = None) -> RunConfig:
-    """The configuration that continues a run.
+def recall_config(run: RunFolder) -> RunConfig:
+    """The configuration that continues a run. Raises StorageError where there is no run, ConfigError where what it
+    holds is no configuration of this version."""
+    holding = (stage for stage in run.stages() if holds_work(run, stage))
+    return _build(run, run.record().config, (run.start(stage).settings for stage in holding))
 
-    `lost`: settings by stage, which hold where run.json was lost and no ledger says otherwise. Raises StorageError
-    where there is no run, ConfigError where what it holds is no configuration of this version.
+
+def recover_config(run: RunFolder) -> RunConfig:
+    """The configuration of a run without run.json: what ledgers and shards still say of it, and the defaults.
+
+    Raises ConfigError where that is no configuration of this version.
     """
-    values: dict[str, Any] = json.loads(json.dumps(run.record().config))
-    for settings in (lost or {}).values():
-        for key, text in settings.items():
-            _put(values, key.split("."), text)
+    settings = read_shard_settings(run.root)
     for stage in run.stages():
-        if holds_work(run, stage):
-            for key, text in run.start(stage).settings.items():
-                _put(values, key.split("."), text)
+        for read in (run.find_manifest, run.find_start):
+            with suppress(StorageError):
+                if found := read(stage):
+                    settings[stage] = found.settings
+    return _build(run, RunConfig().model_dump(mode="json"), settings.values())
+
+
+def _build(run: RunFolder, base: Mapping[str, Any], settings: Iterable[Mapping[str, str]]) -> RunConfig:
+    values: dict[str, Any] = json.loads(json.dumps(base))
+    for one in settings:
+        for key, text in one.items():
+            _put(values, key.split("."), text)
     try:
         return RunConfig.model_validate_json(json.dumps(values))
     except ValidationError as error:

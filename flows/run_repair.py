@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 
 from flows.assets_cli import cache_folder
 from flows.job import start_job
-from flows.recalled_config import recall_config
+from flows.recalled_config import recall_config, recover_config
 from flows.stage_table import STAGES, find_spec
 from pipeline.errors import StorageError
 from pipeline.storage.repairing import repair_run
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.shard_settings import read_shard_settings
 from pipeline.storage.stage_ledger import digest_manifest, discard_stage
 from schemas.verification import Part, Verification
 
@@ -24,10 +23,9 @@ def repair_and_resume(run: RunFolder, found: Verification, owner: str) -> Iterat
     """
     begun = _list_begun(run, found)
     forgotten = any(one.part is Part.RECORD and not one.harmless for one in found.findings)
-    lost = read_shard_settings(run.root) if forgotten else {}
     with run.locked(owner):
-        yield from repair_run(run, found.findings)
-    config = recall_config(run, lost)
+        yield from repair_run(run, found.findings, recover_config(run) if forgotten else None)
+    config = recall_config(run)
     begun = [stage for stage in begun if find_spec(stage).enabled(config)]
     while owed := [stage for stage in begun if stage not in _read_digests(run)]:
         stopped = None

@@ -147,7 +147,8 @@ def test_a_run_whose_settings_are_left_in_its_shards_alone_is_mended(
     commits = sorted((run / "ledger" / "corpus" / "shards").iterdir())
     for path in [*(run / name for name in names), *commits]:
         cut(path)
-    (run / "spans" / f"part-{S}.parquet").unlink()
+    for path in (run / "spans").iterdir():  # without rows the stage is no longer bound to what it was started with
+        path.unlink()
     code, output = rampforge(prefect_server, "verify", str(run), "--repair")
     assert code == 0, output
     assert hash_data(run) == hash_data(finished)

@@ -19,17 +19,19 @@ from schemas.config import RunConfig
 from schemas.ledger import RunRecord, StageManifest, StageStart
 from schemas.verification import Fault, Finding, Part
 
-ORDER = (Part.LOG, Part.RECORD, Part.SOURCES, Part.COMMIT, Part.MANIFEST, Part.START, Part.SHARD, Part.MADE, Part.INDEX)
+ORDER = (Part.LOG, Part.SOURCES, Part.COMMIT, Part.MANIFEST, Part.START, Part.SHARD, Part.MADE, Part.INDEX)
 """Parts that can be mended, each after those that it is mended from."""
 
 
-def repair_run(run: RunFolder, findings: Iterable[Finding]) -> list[str]:
+def repair_run(run: RunFolder, findings: Iterable[Finding], config: RunConfig | None = None) -> list[str]:
     """Mend or discard what was found; what was done, a line each. To be called with the run held.
 
-    Raises StorageError for what cannot be written.
+    `config`: for a run.json that is to be written anew. Raises StorageError for what cannot be written.
     """
     harmful = [finding for finding in findings if not finding.harmless]
-    done = [
+    lost = any(finding.part is Part.RECORD for finding in harmful)
+    done = [_write_record(run, config or RunConfig())] if lost else []  # first: it is made from what is discarded next
+    done += [
         MENDERS[part](run, finding)
         for part in ORDER
         for finding in harmful
@@ -58,16 +60,16 @@ def _blank(content: bytes) -> bytes:
     return b"".join(line if judge_line(line) is not False else b" " * (len(line) - 1) + b"\n" for line in lines)
 
 
-def _mend_record(run: RunFolder, finding: Finding) -> str:
-    """A run.json to continue with: what decided rows is in the ledger, and the rest is written when the run goes on."""
+def _write_record(run: RunFolder, config: RunConfig) -> str:
+    """A run.json to continue with; its sums and versions are written when the run goes on."""
     run.write_record(
-        run.root / finding.file,
+        run.root / "run.json",
         RunRecord(
-            run=run.name, version="unknown", revision=None, packages={}, config=RunConfig().model_dump(mode="json"),
+            run=run.name, version="unknown", revision=None, packages={}, config=config.model_dump(mode="json"),
             sources={}, models={}, prompts={}, fingerprints={}, funnel=(), timings=(), tokens=0, cost=0.0,
         ),
     )  # fmt: skip
-    return "wrote run.json anew from the ledger; settings that decide no row are the defaults again"
+    return "wrote run.json anew from ledgers and shards; settings that decide no row are the defaults again"
 
 
 def _mend_commit(run: RunFolder, finding: Finding) -> str:
@@ -122,7 +124,6 @@ def _mend_index(run: RunFolder, finding: Finding) -> str:
 
 MENDERS: dict[Part, Callable[[RunFolder, Finding], str]] = {
     Part.LOG: _mend_log,
-    Part.RECORD: _mend_record,
     Part.SOURCES: _mend_sources,
     Part.COMMIT: _mend_commit,
     Part.MANIFEST: _mend_manifest,
