@@ -21,9 +21,11 @@ def list_chat_roles(config: RunConfig, stages: Iterable[str] = STAGES) -> tuple[
 def settle_prices(config: RunConfig, stages: Iterable[str]) -> RunConfig:
     """The configuration with the price of each model that these stages ask written out, as known now.
 
-    Raises ConfigError when a role has no model, or when money is capped and the price of a model is not known.
+    A role without a model is left to the checks of a start, which name all that is missing. Raises ConfigError when
+    money is capped and the price of a model is not known.
     """
-    roles = list_chat_roles(config, stages)
+    named = config.llm.roles
+    roles = [role for role in list_chat_roles(config, stages) if role in named or "default" in named]
     check_prices(config.llm, roles)
     prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in roles))
     return config.model_copy(update={"llm": config.llm.model_copy(update={"prices": prices})})

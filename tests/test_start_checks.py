@@ -63,6 +63,10 @@ def test_a_refused_start_names_everything_and_writes_nothing(tmp_path: Path) -> 
     for subject in ("smollm3", "en_core_web_lg", "endpoint one", "masking.selection=random"):
         assert subject in output
     assert not (tmp_path / "out").exists()
+    code, output = rampforge(environment, "run", dump, "--out", str(tmp_path / "out"), *words, "--set", "llm.roles={}")
+    assert code == 1
+    assert "no model plays the role planner" in output
+    assert "en_core_web_lg" in output
     code, output = rampforge(environment, "run", "--config", "demo", "--out", str(tmp_path / "out"))
     assert code == 1
     assert "next:  rampforge assets get demo" in output
