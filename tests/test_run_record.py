@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from flows import deciding_packages, stage_checks
 from flows.configuration import load_config
-from flows.distillation_sitting import DistillError, DistillSitting
 from flows.job import lead_run, list_redone, say_how_to_go_on
 from flows.recalled_config import recall_config
 from flows.source_ledger import compare_source, list_source_records
 from flows.stage_checks import check_stages, find_other_versions, list_settings
 from flows.stage_table import STAGES
 from flows.stages import Workplace
-from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import ConfigError, RampforgeError, StorageError
 from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.run_folder import RunFolder
@@ -269,25 +266,6 @@ def test_another_version_goes_on_when_asked_to(run: Path, prefect_server: Mappin
     assert rampforge(upgraded, "resume", str(run))[0] == 0, "asked for once"
     lose_a_shard(run, "judgements")
     assert rampforge(prefect_server, "resume", str(run))[0] == 1, "and the way back is another version again"
-
-
-@pytest.mark.usefixtures("prefect_server")
-def test_a_distillation_names_its_own_command_and_goes_on(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lose_a_shard(run, "judgements")
-    upgrade(monkeypatch, rampforge="9.9.9")
-    monkeypatch.setattr("sys.argv", ["rampforge", "distill", "first"])
-    folder, config = DistillFolder(tmp_path / "first"), recall_config(RunFolder(run))
-    with DistillSitting(folder, config, run.parent, Console()) as sitting, pytest.raises(DistillError) as caught:
-        sitting.run_stages(1, RunFolder(run), config, ["judgements"])
-    assert "`rampforge distill first --other-version`" in caught.value.fix
-    assert "resume" not in caught.value.fix
-    started: list[bool] = []
-    monkeypatch.setattr("flows.distillation_sitting.start_job", lambda *_, other_version: started.append(other_version))
-    with DistillSitting(folder, config, run.parent, Console(), other_version=True) as sitting:
-        sitting.run_stages(1, RunFolder(run), config, ["judgements"])
-    assert started == [True]
 
 
 def test_the_next_command_names_the_run(tmp_path: Path) -> None:
