@@ -68,6 +68,7 @@ WHOLE = [
     ("zh", "天正12年（1584年），33,700人（2008年）", ["12年", "1584年", "33,700人", "2008年"]),
     ("zh", "1989年六四天安門", ["1989年"]),
     ("zh", "民國三十六年11月21日至23日", ["民國三十六年11月21日至23日"]),
+    ("zh", "公元前221年至前206年，1990年代", ["公元前221年至前206年", "1990年代"]),
     ("zh", "平均41.5分，数值6分别是", ["41.5分", "6"]),
     ("en", "a field of 4 ft 8½ in (1,435 mm)", ["4 ft 8½ in (1,435 mm)"]),
     ("en", "nearly 2 1/2 hours later", ["2 1/2 hours"]),
@@ -185,3 +186,12 @@ def test_what_is_found_is_no_half_and_every_half_is_named(pieces: list[str], lan
 )  # fmt: skip
 def test_rules_take_time_in_proportion(lang: str, shape: str) -> None:
     assert cpu_growth(lambda n: shape * n, lambda text: find_rule_spans(text, lang)) <= LINEAR
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [("公元前221年", "221年"), ("三十二点五公里", "三十二"), ("在1990年代", "1990"), ("6英尺2英寸", "2英寸")],
+)
+def test_parts_of_chinese_facts_are_half(text: str, part: str) -> None:
+    start = text.index(part)
+    assert is_half_fact(text, start, start + len(part), "zh")
