@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -9,18 +10,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-AGREEING = 2
-"""Files that must say the same: no checksum proves any of them."""
+STAGE, SETTINGS = b"rampforge.stage", b"rampforge.settings"
+TWIN = b"ARROW:schema"
+"""Where a Parquet file has the same facts once more: no checksum proves either copy, but that they are equal."""
 
 
 def read_shard_settings(root: Path) -> dict[str, dict[str, str]]:
-    """By stage the settings, flat, that at least two of its files agree on. `root`: the run's folder."""
+    """By stage the settings, flat, that most of its sound files have. `root`: the run's folder."""
     said: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for path in sorted(root.glob("*/part-*.parquet")):
         try:
             facts = pq.read_metadata(path).metadata or {}
-            said[facts[b"rampforge.stage"].decode()][facts[b"rampforge.settings"].decode()] += 1
+            twin = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(facts[TWIN]))).metadata or {}
+            if (facts[STAGE], facts[SETTINGS]) == (twin[STAGE], twin[SETTINGS]):
+                said[facts[STAGE].decode()][facts[SETTINGS].decode()] += 1
         except (OSError, pa.ArrowException, KeyError, ValueError):
             continue  # cut off, noise, or nobody's
-    best = {stage: counts.most_common(1)[0] for stage, counts in said.items()}
-    return {stage: json.loads(text) for stage, (text, count) in best.items() if count >= AGREEING}
+    return {stage: json.loads(counts.most_common(1)[0][0]) for stage, counts in said.items()}
