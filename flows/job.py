@@ -26,7 +26,7 @@ from flows.pricing import list_chat_roles, settle_prices
 from flows.progress import ProgressBoard
 from flows.ray_pool import RayPool
 from flows.run_record import write_record
-from flows.run_watch import watch_run
+from flows.run_watch import watch_run, watch_start
 from flows.serving import serve_models
 from flows.stage_checks import (
     accept_other_versions,
@@ -172,8 +172,9 @@ def start_job(
         other_version,
     )
     with say_how_to_go_on(root):
-        _, owed, _ = check_ledgers(place, stages, redo, other_version)
-        asked = [require_start(place, owed)]  # before anything is started or written
+        with watch_start(place):  # before anything is started or written
+            _, owed, _ = check_ledgers(place, stages, redo, other_version)
+            asked = [require_start(place, owed)]
         lead_and_report(place, lambda: flow_of_run(*words, asked.pop() if asked else ()))
 
 

@@ -74,6 +74,18 @@ def watch_run(place: Workplace) -> Iterator[RunWatch]:
         watch.note_end(None)
 
 
+@contextmanager
+def watch_start(place: Workplace) -> Iterator[None]:
+    """Pass on a refusal inside the block: a run that is refused before its work begins has failed too."""
+    try:
+        yield
+    except RampforgeError as error:
+        if (notifier := open_notifier(place.config, os.environ)) is not None:
+            RunWatch(place, notifier).note_end(error)
+            notifier.close()
+        raise
+
+
 def open_notifier(config: RunConfig, environment: Mapping[str, str]) -> Notifier | None:
     """Whoever is to be told, if the environment names one. Raises ConfigError for what is no URL."""
     name = config.watch.webhook

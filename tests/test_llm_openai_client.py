@@ -46,7 +46,7 @@ def ask_openai(url: str, **words: Any) -> Any:
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(prompt=texts, temperature=st.floats(0, 2), max_tokens=st.integers(1, 9999), top_p=st.none() | st.floats(0.1, 1))
+@given(prompt=texts, temperature=st.floats(0, 2), max_tokens=st.integers(2, 9999), top_p=st.none() | st.floats(0.1, 1))
 def test_both_send_the_same_body(
     prompt: str, temperature: float, max_tokens: int, top_p: float | None, server: FaultServer
 ) -> None:
