@@ -51,7 +51,8 @@ class CorpusConfig(Frozen):
     """Pages read for one shard of documents."""
     min_chars: int | None = Field(default=None, ge=0)
     """A page with less text than this is rejected as `too_short`. Null: 200 for pages of MediaWiki and CirrusSearch
-    dumps; rows (jsonl, Parquet, `hf:`) and page files are kept unless empty, for each may be a passage."""
+    dumps; rows (jsonl, Parquet, `hf:`) and page files are kept unless empty, for each may be a passage
+    (`passages.min_tokens` then decides)."""
     max_page_chars: int = Field(default=4_000_000, ge=1000)
     """A page with more markup than this is rejected as `page_too_large`."""
 
