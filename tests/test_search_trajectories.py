@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from flows.chat_models import enter_calls
 from flows.stage_openers import open_trajectories
 from flows.stages import Workplace
 from pipeline.judging.trajectory_format import find_fault
+from pipeline.llm.books import Entry
 from pipeline.search.bm25 import build_index
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -175,6 +177,9 @@ def test_a_task_is_solved_over_simulated_results(tmp_path: Path, model: FaultSer
 @pytest.mark.parametrize("policy", ["extractive", "agents"])
 def test_a_simulator_that_refuses_gives_no_trajectory(tmp_path: Path, model: FaultServer, policy: str) -> None:
     model.cue = lambda body, count: "ok" if "response_format" in body else "filter"
+    (tmp_path / "run").mkdir()
+    token = Entry("simulator", "m", 1, 1, 0.0, 0.0, 0.0)  # the start of a run asks each role for one
+    enter_calls(RunFolder(tmp_path / "run"), [token])
     rows = attempt(tmp_path, policy, {"engine": "simulated"}, {}, model)
     assert [row.reason for row in rows if isinstance(row, Reject)] == ["search_failed"] * 2
     assert not any(isinstance(row, Trajectory) for row in rows)
