@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.assets_cli import cache_folder
+from flows.checks.findings import Finding, State
 from flows.cli_options import Config, Overrides
 from flows.configuration import load_config
-from flows.findings import Finding, State
 from flows.stages import Workplace
 from pipeline.storage.run_folder import RunFolder
 
@@ -27,10 +27,10 @@ def doctor(
     out: Annotated[Path, typer.Option(help="Folder that runs land in.")] = Path("outputs"),
 ) -> None:
     """Check what a configuration needs: sources, models, servers, keys, room; exit code 1 when a run would fail."""
-    from flows.local_checks import check_machine
+    from flows.checks.machine import check_machine
+    from flows.checks.start import check_inputs, check_played, check_serving
     from flows.model_roles import list_roles
     from flows.stage_table import STAGES
-    from flows.start_checks import check_inputs, check_played, check_serving
 
     settings = load_config(config, overrides or [])
     place = Workplace(RunFolder(out), settings, cache_folder())

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from flows.artifacts import publish_run
 from flows.chat_models import begin_sitting, enter_calls
+from flows.checks.start import require_served, require_start
 from flows.corpus_flow import run_corpus
 from flows.late_report import lead_and_report
 from flows.live_files import clear_live
@@ -37,7 +38,6 @@ from flows.stage_checks import (
 from flows.stage_flow import Sitting, run_stage
 from flows.stage_table import CORPUS, STAGES, find_spec
 from flows.stages import StageSpec, Workplace
-from flows.start_checks import require_served, require_start
 from flows.trace_export import check_tracing
 from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError, StorageError

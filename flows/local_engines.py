@@ -124,7 +124,7 @@ def _name_model(name: str, config: RunConfig, cache: Path) -> str:
 
 
 def _open_endpoint(config: RunConfig) -> TextEncoder:
-    from flows.endpoint_checks import read_key
+    from flows.checks.endpoints import read_key
     from pipeline.search.embedding_endpoint import EndpointEncoder
     from pipeline.search.service import SearchService
 

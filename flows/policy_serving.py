@@ -16,9 +16,9 @@ from typing import Self
 
 import httpx
 
-from flows.endpoint_checks import UnlistedError, read_cards, read_key
+from flows.checks.endpoints import UnlistedError, read_cards, read_key
+from flows.checks.policy import refuse_wrong_model
 from flows.model_roles import find_hosts
-from flows.policy_checks import refuse_wrong_model
 from flows.policy_opening import POLICY, load_tokenizer
 from flows.serving import MANAGED, build_spec
 from pipeline.errors import ConfigError

@@ -144,7 +144,7 @@ def locate_index(folder: Path, engine: EngineKind | None) -> tuple[Path, RunConf
 
 def describe_memory(index: Path) -> str:
     """What serving an index takes, said before it is opened."""
-    from flows.local_checks import GIB, read_free_memory
+    from flows.checks.machine import GIB, read_free_memory
 
     mapped = sum(file.stat().st_size for file in index.rglob("*") if file.is_file())
     return f"{mapped / GIB:.2f} GiB of index, mapped and shared by the workers; {read_free_memory() / GIB:.1f} GiB free"

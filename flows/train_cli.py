@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows.checks.findings import State
 from flows.doctor_cli import draw_findings
-from flows.findings import State
 from flows.locations import fetch_data
 from schemas.renderings import RenderingName
 from schemas.rewards import RewardName
@@ -166,7 +166,7 @@ def preflight(
     port: Port = 29500,
 ) -> None:
     """Look at this machine before training: environment, GPUs, port, shared folder, search server, disk."""
-    from flows.preflight import check_training
+    from flows.checks.training import check_training
     from schemas.training import Layout
 
     layout = Layout(nodes=nodes, gpus=gpus, rank=rank, address=address, port=port)

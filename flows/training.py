@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.assets_cli import cache_folder
+from flows.checks.training import count_gpus, require_training
 from flows.dataset_export import export_dataset
 from flows.decontamination import keep_clean, open_run_screen
 from flows.difficulty_opening import read_difficulties
-from flows.preflight import count_gpus, require_training
 from flows.recipes import open_environment
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError

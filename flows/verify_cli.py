@@ -75,7 +75,7 @@ def look(run: RunFolder, *, quick: bool, deep: bool) -> Verification:
         found = verify_files(files, run.location, quick=quick, note=note)
     if not deep:
         return found
-    from flows.deep_checks import list_deep_findings
+    from flows.checks.run_contents import list_deep_findings
 
     more = list_deep_findings(run, found)
     return found.model_copy(update={"findings": (*found.findings, *more)})

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flows import trainer_rewards
-from flows.preflight import count_gpus
+from flows.checks.training import count_gpus
 from flows.recipes import environments_folder, read_recipe
 from pipeline.serving.environments import find_environment, locate_python
 from pipeline.training.verl_files import write_verl_files

@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from flows.findings import Finding
-from flows.role_checks import check_servers
+from flows.checks.findings import Finding
+from flows.checks.roles import check_servers
 from schemas.config import RunConfig
 from tests.scripted_http import Said, ScriptedHttp
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from flows import policy_serving
+from flows.checks.findings import State
+from flows.checks.policy import refuse_wrong_model
+from flows.checks.roles import check_servers
 from flows.configuration import load_config
-from flows.findings import State
-from flows.policy_checks import refuse_wrong_model
 from flows.policy_serving import PolicyServer
-from flows.role_checks import check_servers
 from pipeline.errors import RampforgeError
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.endpoint_checks import list_models
+from flows.checks.endpoints import list_models
 from flows.search_engines import probe_server
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import ChatRequest, Message

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from flows.endpoint_checks import join_url
-from flows.findings import State
-from flows.role_checks import check_servers
-from flows.role_requests import count_longest, shorten, write_request
+from flows.checks.endpoints import join_url
+from flows.checks.findings import State
+from flows.checks.role_requests import count_longest, shorten, write_request
+from flows.checks.roles import check_servers
 from pipeline.llm.chat_wire import make_body
 from schemas.llm_config import EndpointConfig
 from tests.chat_servers import DEAD, Answer, look, make_config, refuse, reply, serve
@@ -72,7 +72,7 @@ WARM = "Unsupported value: 'temperature' does not support 0.0 with this model. O
 def test_what_a_run_would_meet_is_told(
     chat: Answer, state: State, said: str, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.role_probes.PROBE_SECONDS", 5.0)
+    monkeypatch.setattr("flows.checks.role_probes.PROBE_SECONDS", 5.0)
     with serve(chat) as server:
         found = look(make_config(f"{server.url}/v1"))
     assert found["role judge"].state is state, found

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.endpoint_checks import list_models
+from flows.checks.endpoints import list_models
 from schemas.llm_config import EndpointConfig
 from tests.chat_servers import DEAD, reply, serve
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.findings import Finding, State, join_fixes, require
-from flows.model_checks import find_on_hub
+from flows.checks.findings import Finding, State, join_fixes, require
+from flows.checks.model_files import find_on_hub
 from pipeline.errors import AssetError, ConfigError
 from tests.chat_servers import DEAD
 from tests.command_line import rampforge

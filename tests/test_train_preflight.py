@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import preflight
-from flows.findings import Finding, State
+from flows.checks import training as preflight
+from flows.checks.findings import Finding, State
 from pipeline.training.requests import TrainingError
 from schemas.training import Backend, Layout
 from tests.test_train_verl import serve_one_document

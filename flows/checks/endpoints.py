@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from flows.silence import ask_for_tls, explain_silence, speaks_tls
+from flows.checks.unanswered import ask_for_tls, explain_silence, speaks_tls
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.remote.http_faults import read_detail

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 
 from flows.assets_cli import cache_folder
-from flows.findings import Finding, State, look_at
-from flows.local_checks import GIB
+from flows.checks.findings import Finding, State, look_at
+from flows.checks.machine import GIB
 from flows.recipes import open_environment
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError, SearchError

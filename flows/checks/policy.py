@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from flows.endpoint_checks import WAIT_SECONDS, RefusedKeyError, UnlistedError, read_cards, read_key
+from flows.checks.endpoints import WAIT_SECONDS, RefusedKeyError, UnlistedError, read_cards, read_key
 from flows.model_roles import find_hosts
 from flows.policy_opening import POLICY, load_tokenizer, locate_policy
 from flows.serving import MANAGED

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from flows.endpoint_checks import Listing, RefusedKeyError, UnlistedError, list_models, show_models
-from flows.findings import FOLLOWS, Finding, State, look_at
+from flows.checks.endpoints import Listing, RefusedKeyError, UnlistedError, list_models, show_models
+from flows.checks.findings import FOLLOWS, Finding, State, look_at
+from flows.checks.role_probes import Pair, Verdict, ask_all
+from flows.checks.role_requests import count_longest
 from flows.model_roles import check_roles, find_hosts
-from flows.role_probes import Pair, Verdict, ask_all
-from flows.role_requests import count_longest
 from flows.serving import MANAGED, SCORER, open_served_scorer
 from pipeline.errors import ConfigError
 from pipeline.llm.books import Entry

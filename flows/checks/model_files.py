@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from flows.findings import Finding, look_at
+from flows.checks.findings import Finding, look_at
 from flows.local_engines import ENDPOINT, VECTOR_ENGINES, open_encoder
 from flows.policy_opening import locate_policy, plays_policy
 from flows.serving import names_served_scorer

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from flows.findings import Finding, State, look_at, require
-from flows.local_checks import check_disk
-from flows.model_checks import check_models
+from flows.checks.findings import Finding, State, look_at, require
+from flows.checks.machine import check_disk
+from flows.checks.model_files import check_models
+from flows.checks.policy import refuse_wrong_model
+from flows.checks.roles import RoleReport, check_servers
 from flows.model_roles import find_hosts, list_roles, needs_server
-from flows.policy_checks import refuse_wrong_model
 from flows.policy_opening import POLICY
 from flows.recipes import open_environment
-from flows.role_checks import RoleReport, check_servers
 from flows.search_engines import LOCAL, SOURCES
 from flows.serving import MANAGED
 from flows.sources import find_sources

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from flows.findings import Finding, State, look_at
+from flows.checks.findings import Finding, State, look_at
 from flows.local_api import find_fault
 from flows.recipes import environments_folder, open_environment, read_recipe
 from flows.serving import names_served_scorer

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flows.endpoint_checks import read_key, suggest_base
-from flows.findings import State
+from flows.checks.endpoints import read_key, suggest_base
+from flows.checks.findings import State
+from flows.checks.role_requests import shorten, write_request
 from flows.policy_opening import POLICY
-from flows.role_requests import shorten, write_request
 from pipeline.errors import RampforgeError
 from pipeline.llm.books import Entry
 from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError
