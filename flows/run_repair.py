@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.job import start_job
 from flows.recalled_config import recall_config, recover_config
 from flows.stage_table import STAGES, find_spec

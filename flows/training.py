@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from flows.assets_cli import cache_folder
 from flows.checks.training import count_gpus, require_training
+from flows.cli.assets import cache_folder
 from flows.dataset_export import export_dataset
 from flows.decontamination import keep_clean, open_run_screen
 from flows.difficulty_opening import read_difficulties

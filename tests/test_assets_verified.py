@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from pipeline.assets.catalogue import Asset, OfficialSource, RemoteFile
 from pipeline.assets.checking import find_damage
 from pipeline.assets.store import MARKER, hash_contents
@@ -22,9 +22,9 @@ def put_asset(cache: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> P
     """A cached asset of one file whose content the catalogue pins; its folder."""
     pinned = RemoteFile("http://host/pages", "pages.xml", hashlib.sha256(b"pages").hexdigest(), 5)
     asset = Asset(NAME, "a dump", 0.1, "CC0", (OfficialSource("r1", (pinned,)),), file="pages.xml")
-    for module in ("pipeline.assets.store", "pipeline.assets.checking", "flows.assets_cli"):
+    for module in ("pipeline.assets.store", "pipeline.assets.checking", "flows.cli.assets"):
         monkeypatch.setattr(f"{module}.select_assets", lambda name: (asset,))
-    monkeypatch.setattr("flows.assets_cli.catalogue", lambda: (asset, replace(asset, name="absent")))
+    monkeypatch.setattr("flows.cli.assets.catalogue", lambda: (asset, replace(asset, name="absent")))
     folder = cache / NAME
     folder.mkdir(parents=True)
     (folder / "pages.xml").write_bytes(content)

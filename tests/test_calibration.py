@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from flows.cli.app import app
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.judging.calibration import (
     Judged,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from pipeline.storage.hashing import hash_file
 from tests.command_line import rampforge
 from tests.sample_dump import write_dump

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.evaluation import read_result
 from flows.shard_reporter import count_lines
 from pipeline.errors import RampforgeError

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from pipeline.errors import ConfigError, StorageError
 from pipeline.exporting.exporters import EXPORTERS
 from pipeline.rewards.trainers import read_row

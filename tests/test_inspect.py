@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from flows.cli.app import app
 from pipeline.errors import RampforgeError
 from pipeline.inspecting.attempt_filter import AttemptFilter, Ending, SortKey
 from pipeline.inspecting.attempt_pages import find_neighbours, read_page

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from flows.inspect_web import _listen, read_job
+from flows.cli.inspect_web import _listen, read_job
 from flows.live_files import is_held, write_live
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import read_latest
@@ -134,10 +134,10 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         taken = other.getsockname()[1]
         with pytest.raises(ConfigError, match="in use"):
             _listen(taken)
-        monkeypatch.setattr("flows.inspect_web.PORT", taken)
+        monkeypatch.setattr("flows.cli.inspect_web.PORT", taken)
         with _listen(None) as next_free:
             assert taken < next_free.getsockname()[1] < taken + 50
-        monkeypatch.setattr("flows.inspect_web.PORTS", 1)
+        monkeypatch.setattr("flows.cli.inspect_web.PORTS", 1)
         with _listen(None) as any_free:
             assert any_free.getsockname()[1] != taken
 

@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
-from flows.inspect_web import read_job
+from flows.cli.app import app
+from flows.cli.inspect_web import read_job
 from pipeline.errors import RampforgeError
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.places import open_place

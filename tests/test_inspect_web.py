@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from flows.inspect_web import read_job
-from flows.review_cli import read_labels
+from flows.cli.inspect_web import read_job
+from flows.cli.review import read_labels
 from pipeline.inspecting.attempts import open_attempts
 from pipeline.inspecting.places import Place, open_place
 from pipeline.inspecting.web import opened_runs

@@ -14,7 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.deployments.automations import TAG
 from flows.deployments.deployer import Target, fill_in, list_deployments
 from schemas.config import RunConfig

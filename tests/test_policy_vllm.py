@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.configuration import load_config
 from flows.policy_opening import load_tokenizer
 from flows.policy_serving import PolicyServer

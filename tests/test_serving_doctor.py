@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.configuration import load_config
 from flows.model_roles import needs_server
 from flows.recipes import environments_folder, read_recipe

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.recipes import list_recipes, open_environment, read_recipe
 from pipeline.errors import ConfigError
 from pipeline.serving.environments import (

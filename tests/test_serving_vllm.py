@@ -11,8 +11,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from flows.assets_cli import cache_folder
-from flows.cli import app
+from flows.cli.app import app
+from flows.cli.assets import cache_folder
 from flows.configuration import load_config
 from flows.recipes import environments_folder, read_recipe
 from flows.serving import build_spec

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
-from flows.mask_cli import MaskFaultError
+from flows.cli.app import app
+from flows.cli.show_mask import MaskFaultError
 from pipeline.exporting.mask_view import build_page, view_row
 from pipeline.rendering.token_masks import MaskError, TokenRow, TokenRun, find_fault
 from pipeline.storage.run_folder import RunFolder

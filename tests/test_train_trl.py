@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.recipes import environments_folder
 from pipeline.assets.store import find_asset
 from pipeline.rendering.chat_text import ChatText

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows import trainer_rewards
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.recipes import environments_folder
 from pipeline.assets.store import find_asset
 from pipeline.rendering.tagged import SEARCH_R1

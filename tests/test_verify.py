@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
+from flows.cli.verify import look
 from flows.stage_table import list_models
-from flows.verify_cli import look
 from pipeline.errors import StorageError
 from pipeline.inspecting.shard_listing import list_shards
 from pipeline.storage.journal import Journal

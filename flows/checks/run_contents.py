@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.source_ledger import compare_source, list_source_records, look_at_sources
 from flows.sources import ASSET, find_sources
 from flows.stage_table import list_models

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 
-from flows.assets_cli import cache_folder
 from flows.checks.findings import Finding, State, look_at
 from flows.checks.machine import GIB
+from flows.cli.assets import cache_folder
 from flows.recipes import open_environment
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError, SearchError

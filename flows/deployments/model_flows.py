@@ -12,7 +12,7 @@ from prefect.states import Completed
 from rich.console import Console
 
 from flows.artifacts import attempt
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.deployments.run_names import find_newest
 from flows.deployments.scheduled_flows import (
     RUNNER,

@@ -19,7 +19,7 @@ from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.artifacts import locate_report
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.deployments.run_names import find_newest, name_run
 from flows.job import lead_run, settle_config
 from flows.recalled_config import recall_config

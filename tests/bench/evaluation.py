@@ -21,7 +21,7 @@ import aiohttp
 import orjson
 import uvloop
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.configuration import load_config
 from flows.evaluation import evaluate
 from pipeline.decontamination.filtering import drop_overlapping

@@ -11,7 +11,7 @@ from pathlib import Path
 import mwparserfromhell
 import mwxml
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.corpus_flow import cut_pieces
 from flows.worker_pool import WorkerPool
 from pipeline.assets.store import get_asset

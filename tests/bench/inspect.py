@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 from starlette.testclient import TestClient
 
-from flows.inspect_web import read_job
+from flows.cli.inspect_web import read_job
 from pipeline.inspecting.attempt_filter import AttemptFilter, Ending, SortKey
 from pipeline.inspecting.attempt_pages import read_page
 from pipeline.inspecting.places import open_place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from pipeline.policy.tokenizers import open_tokenizer
 from pipeline.rendering.tagged import SEARCH_R1
 from pipeline.rendering.transcript import write_document

@@ -13,7 +13,7 @@ from typing import Any
 import bm25s
 import torch
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.search.dense import DenseEngine
 from pipeline.search.dense_build import build_dense

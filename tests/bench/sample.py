@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from pipeline.assets.store import get_asset
 from pipeline.corpus.document_stage import DocumentStage
 from pipeline.corpus.sources import open_source

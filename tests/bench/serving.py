@@ -21,7 +21,7 @@ import orjson
 import uvloop
 from pydantic import JsonValue
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from flows.configuration import load_config
 from flows.recipes import environments_folder, read_recipe
 from flows.serving import build_spec

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.assets_cli import cache_folder
 from flows.checks.findings import Finding, State
-from flows.cli_options import Config, Overrides
+from flows.cli.assets import cache_folder
+from flows.cli.options import Config, Overrides
 from flows.configuration import load_config
 from flows.stages import Workplace
 from pipeline.storage.run_folder import RunFolder

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli_options import Config, Overrides
+from flows.cli.options import Config, Overrides
 from flows.configuration import load_config
 
 

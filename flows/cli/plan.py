@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.assets_cli import cache_folder
-from flows.cli_options import Config, Overrides
+from flows.cli.assets import cache_folder
+from flows.cli.locations import fetch_measured
+from flows.cli.options import Config, Overrides
 from flows.configuration import load_config
-from flows.locations import fetch_measured
 from pipeline.errors import ConfigError
 from schemas.plan import Comparison, Plan
 from schemas.scale_plan import Fleet, ScalePlan
@@ -101,7 +101,7 @@ def _show(made: Plan, rows: Sequence[Comparison], as_json: bool) -> None:
             values = {"plan": values, "compared": [row.model_dump(mode="json") for row in rows]}
         typer.echo(json.dumps(values, indent=1, ensure_ascii=False))
         return
-    from flows.plan_tables import draw_comparison, draw_plan
+    from flows.cli.plan_tables import draw_comparison, draw_plan
 
     console = _open_console()
     for part in draw_comparison(made, rows, console.is_terminal) if rows else draw_plan(made, console.is_terminal):
@@ -112,7 +112,7 @@ def _show_scale(plan: ScalePlan, as_json: bool) -> None:
     if as_json:
         typer.echo(plan.model_dump_json(indent=1))
         return
-    from flows.scale_tables import draw_scale
+    from flows.cli.scale_tables import draw_scale
 
     console = _open_console()
     for part in draw_scale(plan, console.is_terminal):

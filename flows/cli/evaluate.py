@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from flows.cli_options import Config, Overrides
+from flows.cli.options import Config, Overrides
 from pipeline.errors import ConfigError
 from schemas.evaluations import EvalMethod, EvalSettings
 
@@ -77,7 +77,7 @@ def evaluate_benchmark(
 
         rampforge eval --compare outputs/evaluations/before outputs/evaluations/after
     """
-    from flows.assets_cli import cache_folder
+    from flows.cli.assets import cache_folder
     from flows.evaluation import PAGE, TABLE, evaluate
     from pipeline.evaluation.benchmarks import find_benchmark, read_benchmark
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.locations import JudgedRun
+from flows.cli.locations import JudgedRun
 from pipeline.storage.run_folder import RunFolder
 
 

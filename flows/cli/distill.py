@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.assets_cli import cache_folder
-from flows.cli_options import Config, OtherVersion, Overrides
+from flows.cli.assets import cache_folder
+from flows.cli.distillation_sizes import LabSize
+from flows.cli.options import Config, OtherVersion, Overrides
 from flows.configuration import load_config
-from flows.distillation_sizes import LabSize
 from flows.recalled_config import recall_config
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from flows.locations import fetch_data
+from flows.cli.locations import fetch_data
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.exporting.mask_view import MaskView, build_page, read_row, view_row
 from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow, find_fault

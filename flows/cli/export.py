@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.assets_cli import cache_folder
-from flows.locations import fetch_whole_run
+from flows.cli.assets import cache_folder
+from flows.cli.locations import fetch_whole_run
 from pipeline.decontamination.filtering import STAGE as DECONTAMINATION
 from pipeline.storage.copies import put_when_done
 from pipeline.storage.remote_run import join_location

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from flows.checks.findings import State
-from flows.doctor_cli import draw_findings
-from flows.locations import fetch_data
+from flows.cli.doctor import draw_findings
+from flows.cli.locations import fetch_data
 from schemas.renderings import RenderingName
 from schemas.rewards import RewardName
 from schemas.training import Advantage, Backend, Tuning

@@ -73,7 +73,7 @@ def inspect(
 
     place = open_place(path)
     if web:
-        from flows.inspect_web import serve_pages
+        from flows.cli.inspect_web import serve_pages
 
         serve_pages(place, port, tokenizer)
         return
@@ -187,6 +187,6 @@ def _print(value: Any, grids: Sequence[Grid], as_json: bool, markdown: bool) -> 
     elif markdown:
         sys.stdout.write(write_markdown(grids))
     else:
-        from flows.inspect_tables import print_grids
+        from flows.cli.inspect_tables import print_grids
 
         print_grids(grids)

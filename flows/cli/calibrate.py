@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.assets_cli import cache_folder
-from flows.cli_options import Config, Overrides
+from flows.cli.assets import cache_folder
+from flows.cli.options import Config, Overrides
 from flows.configuration import load_config
 from flows.stages import Workplace
 from pipeline.storage.run_folder import RunFolder

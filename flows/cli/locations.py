@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.assets_cli import cache_folder
+from flows.cli.assets import cache_folder
 from pipeline.storage.copies import copy_folder, copy_object
 from pipeline.storage.object_store import ObjectStore
 from pipeline.storage.remote_run import open_run

@@ -14,29 +14,29 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from flows.assets_cli import assets_app, cache_folder
-from flows.calibrate_cli import calibrate
-from flows.cli_options import Config, EngineName, OtherVersion, Overrides, RayAddress, place_work
+from flows.cli.assets import assets_app, cache_folder
+from flows.cli.calibrate import calibrate
+from flows.cli.deploy import deploy
+from flows.cli.distill import distill, lab
+from flows.cli.doctor import doctor
+from flows.cli.env import env_app
+from flows.cli.evaluate import evaluate_benchmark
+from flows.cli.export import export
+from flows.cli.gc import collect_garbage
+from flows.cli.inspect import inspect
+from flows.cli.migrate import migrate
+from flows.cli.options import Config, EngineName, OtherVersion, Overrides, RayAddress, place_work
+from flows.cli.plan import plan
+from flows.cli.review import review_app
+from flows.cli.rewards import rewards_app
+from flows.cli.search import search_app
+from flows.cli.show_mask import show_mask
+from flows.cli.train import train_app
+from flows.cli.verify import verify
 from flows.configuration import load_config, write_yaml
-from flows.deploy_cli import deploy
-from flows.distill_cli import distill, lab
-from flows.doctor_cli import doctor
-from flows.env_cli import env_app
-from flows.eval_cli import evaluate_benchmark
-from flows.export_cli import export
-from flows.gc_cli import collect_garbage
-from flows.inspect_cli import inspect
 from flows.logs import VARIABLE as LOG_FORMAT
 from flows.logs import LogFormat, listen_to_ourselves
-from flows.mask_cli import show_mask
-from flows.migrate_cli import migrate
-from flows.plan_cli import plan
 from flows.prefect_settings import settle_prefect
-from flows.review_cli import review_app
-from flows.rewards_cli import rewards_app
-from flows.search_cli import search_app
-from flows.train_cli import train_app
-from flows.verify_cli import verify
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.remote_run import join_location, open_run
 from schemas.config import RunConfig
@@ -167,9 +167,9 @@ def _do_stages(
 ) -> None:
     """Bring stages of a run to their end, all of them unless some are named; say what came of it."""
     console.print(f"starting {folder} ...", highlight=False, markup=False, soft_wrap=True)  # imports take seconds
+    from flows.cli.run_summary import print_summary
     from flows.job import start_job
     from flows.stage_table import STAGES
-    from flows.summary import print_summary
 
     start_job(folder, settings, cache_folder(), list(stages or STAGES), redo, other_version)
     print_summary(open_run(folder, cache_folder()), console)

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flows.plan_tables import draw_plan, make_table, write_number
+from flows.cli.plan_tables import draw_plan, make_table, write_number
 from schemas.scale_plan import ScalePlan
 
 
