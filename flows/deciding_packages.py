@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
-from flows.provenance import rampforge_version
+from flows.configuration.provenance import rampforge_version
+from flows.configuration.sources import JIEBA
 from flows.serving import names_served_scorer
-from flows.sources import JIEBA
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind
 

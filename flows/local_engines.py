@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from flows.sources import find_revision
+from flows.configuration.sources import find_revision
 from flows.stages import Workplace
 from flows.worker_pool import WorkerPool
 from pipeline.assets.store import resolve_model

@@ -11,10 +11,10 @@ import yaml
 from pydantic import ValidationError
 
 from flows.chat_models import locate_books
+from flows.configuration.recalled_config import recall_config
+from flows.configuration.sources import find_sources
 from flows.pricing import list_chat_roles
-from flows.recalled_config import recall_config
 from flows.run_record import collect_funnel
-from flows.sources import find_sources
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.errors import ConfigError

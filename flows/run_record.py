@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from flows.chat_models import locate_books, open_budget
-from flows.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
-from flows.source_ledger import describe_sources
-from flows.sources import find_models, find_sources
+from flows.configuration.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
+from flows.configuration.source_ledger import describe_sources
+from flows.configuration.sources import find_models, find_sources
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.planning.actuals import count_accepted, sum_spending

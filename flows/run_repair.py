@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from flows.cli.assets import cache_folder
+from flows.configuration.recalled_config import recall_config, recover_config
 from flows.job import start_job
-from flows.recalled_config import recall_config, recover_config
 from flows.stage_table import STAGES, find_spec
 from pipeline.errors import StorageError
 from pipeline.storage.repairing import repair_run

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.configuration.provenance import stage_provenance
 from flows.deciding_packages import list_versions
 from flows.interruption import INTERRUPTION
 from flows.logs import at_place
-from flows.provenance import stage_provenance
 from flows.shard_reporter import ShardReporter, count_lines
 from flows.stage_table import find_spec
 from flows.stages import StageSpec, Workplace

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from flows.provenance import rampforge_version
+from flows.configuration.provenance import rampforge_version
 from pipeline.errors import ConfigError
 from pipeline.search.engine import FoundPassage
 from pipeline.search.found_memory import SearchCache

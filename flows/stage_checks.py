@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from flows.configuration.source_ledger import check_sources
 from flows.deciding_packages import list_versions
-from flows.source_ledger import check_sources
 from flows.stage_table import CORPUS, REPORT, STAGES
 from flows.stages import StageSpec, Workplace
 from pipeline.errors import ConfigError

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from flows.configuration.sources import JIEBA, find_revision
 from flows.distillation_tasks import find_plan, open_fresh
 from flows.policy_opening import open_policy, plays_policy
 from flows.quotas import share_out
-from flows.sources import JIEBA, find_revision
 from flows.stages import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.stage import Stage

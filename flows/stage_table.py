@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from flows import deciding_keys as keys
 from flows import deciding_packages as packages
 from flows import stage_openers as openers
+from flows.configuration.provenance import fingerprint_sources
+from flows.configuration.sources import find_models, find_sources
 from flows.difficulty_opening import difficulty_facts, list_closed_roles, open_difficulties, read_tried
 from flows.distillation_tasks import round_facts
 from flows.local_engines import index_facts
 from flows.policy_opening import POLICY, plays_policy, policy_facts
-from flows.provenance import fingerprint_sources
 from flows.search_engines import needs_index, read_fingerprint
 from flows.serving import SCORER, names_served_scorer
-from flows.sources import find_models, find_sources
 from flows.stage_openers import reading
 from flows.stages import StageSpec, Workplace
 from pipeline.agents.llm_roles import ROLES as AGENT_ROLES

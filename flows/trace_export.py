@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from flows.provenance import rampforge_version
+from flows.configuration.provenance import rampforge_version
 from flows.stages import Workplace
 from pipeline.errors import ConfigError
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flows.recipes import environments_folder, read_recipe
+from flows.configuration.environments import environments_folder, read_recipe
 from pipeline.serving.environments import find_environment
 from tests.export_samples import open_sample_masker
 

@@ -32,7 +32,7 @@ CONTEXT = 12
 
 def install_environments(folder: Path) -> dict[str, str]:
     """Environments in which our stand-ins run; returns the variables under which rampforge finds them."""
-    from flows.recipes import read_recipe
+    from flows.configuration.environments import read_recipe
     from pipeline.serving.environments import MARKER
 
     for name in ("trl", "vllm-cpu"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from flows.configuration import describe_keys, list_presets, load_config, write_yaml
+from flows.configuration.run_config import describe_keys, list_presets, load_config, write_yaml
 from flows.quotas import share_out
 from pipeline.errors import ConfigError
 from pipeline.storage.stage_ledger import pick_settings

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from flows.configuration.recalled_config import recall_config
 from flows.distillation_sitting import DistillError, DistillSitting
-from flows.recalled_config import recall_config
 from pipeline.distillation.folders import DistillFolder
 from pipeline.storage.run_folder import RunFolder
 from tests.test_run_record import finished, lose_a_shard, run, upgrade

@@ -16,7 +16,7 @@ from flows import policy_serving
 from flows.checks.findings import State
 from flows.checks.policy import refuse_wrong_model
 from flows.checks.roles import check_servers
-from flows.configuration import load_config
+from flows.configuration.run_config import load_config
 from flows.policy_serving import PolicyServer
 from pipeline.errors import RampforgeError
 from pipeline.llm.call_journal import JournaledChatModel

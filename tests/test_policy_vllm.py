@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from flows.cli.assets import cache_folder
-from flows.configuration import load_config
+from flows.configuration.environments import environments_folder, read_recipe
+from flows.configuration.run_config import load_config
 from flows.policy_opening import load_tokenizer
 from flows.policy_serving import PolicyServer
-from flows.recipes import environments_folder, read_recipe
 from pipeline.asking.asker import Tally
 from pipeline.assets.store import find_asset
 from pipeline.llm.openai_chat_model import OpenAiChatModel

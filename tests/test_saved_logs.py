@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.provenance import fingerprint_sources
-from flows.sources import bring_source, find_sources
+from flows.configuration.provenance import fingerprint_sources
+from flows.configuration.sources import bring_source, find_sources
 from flows.stages import Workplace
 from pipeline.corpus.sources import expand_sources
 from pipeline.errors import StorageError

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from flows.configuration import load_config
+from flows.configuration.run_config import load_config
 from pipeline.errors import ConfigError
 from schemas.config import RunConfig
 from schemas.secrets import looks_like_key, names_secret

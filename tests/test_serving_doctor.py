@@ -13,9 +13,9 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
-from flows.configuration import load_config
+from flows.configuration.environments import environments_folder, read_recipe
+from flows.configuration.run_config import load_config
 from flows.model_roles import needs_server
-from flows.recipes import environments_folder, read_recipe
 from flows.serving import MANAGED, open_served_scorer, serve_models
 from pipeline.errors import ConfigError
 from pipeline.serving.environments import MARKER, EnvironmentBuildError, locate_python

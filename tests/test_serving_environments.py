@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.recipes import list_recipes, open_environment, read_recipe
+from flows.configuration.environments import list_recipes, open_environment, read_recipe
 from pipeline.errors import ConfigError
 from pipeline.serving.environments import (
     EnvironmentBuildError,

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.cli.assets import cache_folder
-from flows.configuration import load_config
-from flows.recipes import environments_folder, read_recipe
+from flows.configuration.environments import environments_folder, read_recipe
+from flows.configuration.run_config import load_config
 from flows.serving import build_spec
 from pipeline.assets.store import find_asset
 from pipeline.judging.calibration import read_labelled

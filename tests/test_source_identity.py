@@ -17,10 +17,16 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.configuration import load_config
-from flows.provenance import fingerprint_sources, name_sources
-from flows.source_ledger import check_sources, list_source_records, note_digest, open_digest, write_source_records
-from flows.sources import find_sources
+from flows.configuration.provenance import fingerprint_sources, name_sources
+from flows.configuration.run_config import load_config
+from flows.configuration.source_ledger import (
+    check_sources,
+    list_source_records,
+    note_digest,
+    open_digest,
+    write_source_records,
+)
+from flows.configuration.sources import find_sources
 from flows.stages import Workplace
 from pipeline.corpus.document_stage import DocumentStage
 from pipeline.corpus.raw_pages import PLAIN, RawPage

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from flows.cli.assets import cache_folder
-from flows.recipes import environments_folder
+from flows.configuration.environments import environments_folder
 from pipeline.assets.store import find_asset
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.token_masks import IGNORED

@@ -18,7 +18,7 @@ import pytest
 
 from flows import trainer_rewards
 from flows.cli.assets import cache_folder
-from flows.recipes import environments_folder
+from flows.configuration.environments import environments_folder
 from pipeline.assets.store import find_asset
 from pipeline.rendering.tagged import SEARCH_R1
 from pipeline.rendering.transcript import ask

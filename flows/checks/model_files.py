@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 
 from flows.checks.findings import Finding, look_at
+from flows.configuration.sources import JIEBA, find_revision
 from flows.local_engines import ENDPOINT, VECTOR_ENGINES, open_encoder
 from flows.policy_opening import locate_policy, plays_policy
 from flows.serving import names_served_scorer
-from flows.sources import JIEBA, find_revision
 from flows.stages import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError

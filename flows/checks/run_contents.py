@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.cli.assets import cache_folder
-from flows.source_ledger import compare_source, list_source_records, look_at_sources
-from flows.sources import ASSET, find_sources
+from flows.configuration.source_ledger import compare_source, list_source_records, look_at_sources
+from flows.configuration.sources import ASSET, find_sources
 from flows.stage_table import list_models
 from flows.stages import Workplace
 from pipeline.assets.catalogue import find_entry

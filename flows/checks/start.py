@@ -14,12 +14,12 @@ from flows.checks.machine import check_disk
 from flows.checks.model_files import check_models
 from flows.checks.policy import refuse_wrong_model
 from flows.checks.roles import RoleReport, check_servers
+from flows.configuration.environments import open_environment
+from flows.configuration.sources import find_sources
 from flows.model_roles import find_hosts, list_roles, needs_server
 from flows.policy_opening import POLICY
-from flows.recipes import open_environment
 from flows.search_engines import LOCAL, SOURCES
 from flows.serving import MANAGED
-from flows.sources import find_sources
 from flows.stages import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError

@@ -33,7 +33,7 @@ from flows.cli.search import search_app
 from flows.cli.show_mask import show_mask
 from flows.cli.train import train_app
 from flows.cli.verify import verify
-from flows.configuration import load_config, write_yaml
+from flows.configuration.run_config import load_config, write_yaml
 from flows.logs import VARIABLE as LOG_FORMAT
 from flows.logs import LogFormat, listen_to_ourselves
 from flows.prefect_settings import settle_prefect
@@ -153,7 +153,7 @@ def _shorthands(sources: list[str] | None, limit: int | None) -> list[str]:
 
 
 def _config_of(folder: str) -> RunConfig:
-    from flows.recalled_config import recall_config
+    from flows.configuration.recalled_config import recall_config
 
     return recall_config(open_run(folder, cache_folder()))
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from flows.cli.options import Config, Overrides
-from flows.configuration import load_config
+from flows.configuration.run_config import load_config
 
 
 def deploy(

@@ -11,8 +11,8 @@ from rich.console import Console
 from flows.cli.assets import cache_folder
 from flows.cli.distillation_sizes import LabSize
 from flows.cli.options import Config, OtherVersion, Overrides
-from flows.configuration import load_config
-from flows.recalled_config import recall_config
+from flows.configuration.recalled_config import recall_config
+from flows.configuration.run_config import load_config
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.recipes import environments_folder, list_recipes, read_recipe
+from flows.configuration.environments import environments_folder, list_recipes, read_recipe
 from pipeline.serving.environments import (
     EnvironmentBuildError,
     Recipe,

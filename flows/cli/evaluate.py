@@ -99,7 +99,7 @@ def evaluate_benchmark(
 
 def _load_settings(config: str | None, overrides: list[str], index: Path | None) -> RunConfig:
     """The configuration named, else that of the run whose index is searched."""
-    from flows.configuration import load_config
+    from flows.configuration.run_config import load_config
     from pipeline.storage.run_folder import RunFolder
     from schemas.config import RunConfig
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.configuration import list_presets
+from flows.configuration.run_config import list_presets
 from schemas.config import Engine
 
 Config = Annotated[

@@ -16,7 +16,7 @@ from rich.console import Console
 from flows.cli.assets import cache_folder
 from flows.cli.locations import fetch_measured
 from flows.cli.options import Config, Overrides
-from flows.configuration import load_config
+from flows.configuration.run_config import load_config
 from pipeline.errors import ConfigError
 from schemas.plan import Comparison, Plan
 from schemas.scale_plan import Fleet, ScalePlan

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flows.artifacts import attempt
 from flows.cli.assets import cache_folder
+from flows.configuration.recalled_config import recall_config
 from flows.deployments.run_names import find_newest
 from flows.deployments.scheduled_flows import (
     RUNNER,
@@ -24,7 +25,6 @@ from flows.deployments.scheduled_flows import (
 )
 from flows.distillation import start_distillation
 from flows.evaluation import PAGE, evaluate
-from flows.recalled_config import recall_config
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import find_benchmark

@@ -19,8 +19,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from flows.configuration.provenance import git_revision, package_versions
 from flows.prefect_settings import settle_prefect
-from flows.provenance import git_revision, package_versions
 from tests.bench.figures import Figure
 from tests.bench.peers import install_peers
 

@@ -22,7 +22,7 @@ import orjson
 import uvloop
 
 from flows.cli.assets import cache_folder
-from flows.configuration import load_config
+from flows.configuration.run_config import load_config
 from flows.evaluation import evaluate
 from pipeline.decontamination.filtering import drop_overlapping
 from pipeline.decontamination.overlap import QuestionIndex

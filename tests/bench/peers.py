@@ -15,7 +15,7 @@ import venv
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.recipes import environments_folder
+from flows.configuration.environments import environments_folder
 from tests.bench.llm_clients import Result
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,8 +22,8 @@ import uvloop
 from pydantic import JsonValue
 
 from flows.cli.assets import cache_folder
-from flows.configuration import load_config
-from flows.recipes import environments_folder, read_recipe
+from flows.configuration.environments import environments_folder, read_recipe
+from flows.configuration.run_config import load_config
 from flows.serving import build_spec
 from pipeline.llm.async_stage import run_concurrently
 from pipeline.llm.chat_model import ChatRequest, Message

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows.recipes import environments_folder, read_recipe
+from flows.configuration.environments import environments_folder, read_recipe
 from pipeline.serving.environments import clean_variables, find_environment
 from pipeline.training.curves import read_curve
 from pipeline.training.folders import TrainingFolder

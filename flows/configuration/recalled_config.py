@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.configuration import explain_faults
+from flows.configuration.run_config import explain_faults
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_settings import read_shard_settings

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from flows.plain_values import NotPlainError, check_plain
+from flows.configuration.plain_values import NotPlainError, check_plain
 from pipeline.errors import ConfigError
 from schemas.config import RunConfig
 

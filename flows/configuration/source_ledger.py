@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.provenance import fingerprint_sources
-from flows.sources import find_sources
+from flows.configuration.provenance import fingerprint_sources
+from flows.configuration.sources import find_sources
 from flows.stages import Workplace
 from pipeline.corpus.source_digests import SourceDigest, hash_source, list_files
 from pipeline.errors import SourceError
