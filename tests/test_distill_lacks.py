@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from flows.distillation_plan import find_lacks
+from flows.distillation.plan import find_lacks
 from schemas.config import RunConfig
 from schemas.distill_config import ReinforcementConfig
 from schemas.rewards import RewardName

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from flows import policy_serving
 from flows.checks.findings import State
 from flows.checks.policy import refuse_wrong_model
 from flows.checks.roles import check_servers
 from flows.configuration.run_config import load_config
-from flows.policy_serving import PolicyServer
+from flows.distillation import policy_server as policy_serving
+from flows.distillation.policy_server import PolicyServer
 from pipeline.errors import RampforgeError
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.chat_model import ChatReply, ChatRequest, EndpointError

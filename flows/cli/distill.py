@@ -50,8 +50,8 @@ def distill(
     round-NN are ordinary runs (inspect, export); union/round-NN joins those before; teachers/round-NN/model and
     student/ are models. Keys are those of the section `distill`: `rampforge config` prints each with its meaning.
     """
-    from flows.distillation import find_config, start_distillation
-    from flows.distillation_plan import draw_plan
+    from flows.distillation.loop import find_config, start_distillation
+    from flows.distillation.plan import draw_plan
 
     root = out / name
     words = [*(overrides or []), *([f"distill.rounds={rounds}"] if rounds is not None else [])]
@@ -90,7 +90,7 @@ def lab(
     The same command goes on after an interruption. It ends with a table of all models, the untrained one first, with
     confidence intervals and paired tests; report.html shows the rounds, and the page it names last the models.
     """
-    from flows.distillation_lab import run_lab
+    from flows.distillation.lab import run_lab
 
     if (questions is None) != (corpus is None):
         raise ConfigError("a benchmark is asked over a corpus", "give --questions and --corpus, or neither")

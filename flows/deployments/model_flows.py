@@ -23,7 +23,7 @@ from flows.deployments.scheduled_flows import (
     require_sources,
     wait_until_free,
 )
-from flows.distillation import start_distillation
+from flows.distillation.loop import start_distillation
 from flows.evaluation import PAGE, evaluate
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import ConfigError

@@ -13,9 +13,9 @@ from typing import Self
 
 from rich.console import Console
 
-from flows.distillation_configs import configure_teacher, leave_server
+from flows.distillation.configs import configure_teacher, leave_server
+from flows.distillation.policy_server import PolicyServer
 from flows.job import start_job
-from flows.policy_serving import PolicyServer
 from flows.stage_checks import OTHER_VERSION
 from pipeline.distillation.folders import DistillFolder
 from pipeline.distillation.steps import JUDGED, WORK, StepBook

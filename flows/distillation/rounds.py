@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.distillation_configs import UNTRAINED, configure_round, locate_base, name_teacher
-from flows.distillation_sitting import OWN, DistillSitting
+from flows.distillation.configs import UNTRAINED, configure_round, locate_base, name_teacher
+from flows.distillation.session import OWN, DistillSitting
+from flows.distillation.training import name_start, train_teacher
+from flows.distillation.validation import ATTEMPTED, holds_out, share_stages, validate
 from flows.distillation_tasks import write_plan
-from flows.distillation_training import name_start, train_teacher
-from flows.distillation_validation import ATTEMPTED, holds_out, share_stages, validate
 from pipeline.distillation.diversity import gauge_run
 from pipeline.distillation.joining import digest_runs
 from pipeline.distillation.measuring import count_round

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.distillation_configs import SHARED, STUDENT, locate_base
-from flows.distillation_plan import find_lacks
-from flows.distillation_rounds import run_round
-from flows.distillation_sitting import BEFORE, DistillSitting, say_again
+from flows.distillation.configs import SHARED, STUDENT, locate_base
+from flows.distillation.plan import find_lacks
+from flows.distillation.rounds import run_round
+from flows.distillation.session import BEFORE, DistillSitting, say_again
+from flows.distillation.training import train_student
+from flows.distillation.validation import ATTEMPTED, adopt_plan, validate
 from flows.distillation_tasks import locate_plan
-from flows.distillation_training import train_student
-from flows.distillation_validation import ATTEMPTED, adopt_plan, validate
 from flows.local_api import local_api
 from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.folders import DistillFolder

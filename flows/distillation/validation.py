@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.distillation_configs import SHARED, configure_validation
-from flows.distillation_sitting import BEFORE, OWN, DistillSitting
+from flows.distillation.configs import SHARED, configure_validation
+from flows.distillation.session import BEFORE, OWN, DistillSitting
 from flows.distillation_tasks import locate_plan, write_plan
 from pipeline.distillation.adoption import adopt_stages, link_tree
 from pipeline.distillation.measuring import measure_validation

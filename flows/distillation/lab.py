@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.distillation import start_distillation
-from flows.distillation_configs import STUDENT, UNTRAINED, configure_validation, locate_base, name_teacher
-from flows.distillation_sitting import BEFORE, DistillSitting
-from flows.distillation_training import is_trained
+from flows.distillation.configs import STUDENT, UNTRAINED, configure_validation, locate_base, name_teacher
+from flows.distillation.loop import start_distillation
+from flows.distillation.session import BEFORE, DistillSitting
+from flows.distillation.training import is_trained
 from flows.eval_progress import show_questions
 from pipeline.distillation.folders import DistillFolder
 from pipeline.evaluation.benchmarks import read_benchmark
