@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from flows.progress import PlainLines
 
 if TYPE_CHECKING:
-    from flows.evaluation import Note
+    from flows.evaluation.run import Note
 
 
 @contextmanager

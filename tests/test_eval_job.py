@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.evaluation import read_result
+from flows.evaluation.run import read_result
 from flows.shard_reporter import count_lines
 from pipeline.errors import RampforgeError
 from pipeline.storage.run_folder import RunFolder

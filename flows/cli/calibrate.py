@@ -27,7 +27,7 @@ def calibrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Let the judge of a configuration judge answers whose verdict is known, and say whether it can be trusted."""
-    from flows.calibration import describe, judge_all, print_tables
+    from flows.evaluation.judge_calibration import describe, judge_all, print_tables
     from pipeline.judging.calibration import PACKAGED, read_labelled
     from pipeline.judging.calibration_advice import assess_judge
 

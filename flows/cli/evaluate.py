@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 from schemas.evaluations import EvalMethod, EvalSettings
 
 if TYPE_CHECKING:
-    from flows.evaluation import Note
+    from flows.evaluation.run import Note
     from schemas.config import RunConfig
 
 STOPPED = 130
@@ -78,7 +78,7 @@ def evaluate_benchmark(
         rampforge eval --compare outputs/evaluations/before outputs/evaluations/after
     """
     from flows.cli.assets import cache_folder
-    from flows.evaluation import PAGE, TABLE, evaluate
+    from flows.evaluation.run import PAGE, TABLE, evaluate
     from pipeline.evaluation.benchmarks import find_benchmark, read_benchmark
 
     if compare:
@@ -108,7 +108,7 @@ def _load_settings(config: str | None, overrides: list[str], index: Path | None)
 
 
 def _print_comparison(folders: list[Path], force: bool) -> None:
-    from flows.evaluation import compare_evaluations
+    from flows.evaluation.run import compare_evaluations
 
     if len(folders) < 2:
         raise ConfigError("--compare needs two evaluations or more", "rampforge eval --compare BEFORE AFTER")

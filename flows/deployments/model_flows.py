@@ -24,7 +24,7 @@ from flows.deployments.scheduled_flows import (
     wait_until_free,
 )
 from flows.distillation.loop import start_distillation
-from flows.evaluation import PAGE, evaluate
+from flows.evaluation.run import PAGE, evaluate
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import find_benchmark

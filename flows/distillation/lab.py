@@ -44,7 +44,7 @@ def run_lab(
     settings = EvalSettings(method=EvalMethod.POLICY, sample=sample)
     with DistillSitting(folder, config, cache, console) as sitting:
         asked = [ask_model(sitting, name, model, bench, settings) for name, model in list_models(sitting)]
-    from flows.evaluation import compare_evaluations
+    from flows.evaluation.run import compare_evaluations
 
     told, page = compare_evaluations(asked, force=False)
     Console().print(told, highlight=False, markup=False, soft_wrap=True)
@@ -69,7 +69,7 @@ def ask_model(
     sitting: DistillSitting, name: str, model: Path, bench: tuple[Path, Path], settings: EvalSettings
 ) -> Path:
     """Have a model answer the questions; returns the evaluation's folder. One that is finished is left as it is."""
-    from flows.evaluation import RESULTS, evaluate
+    from flows.evaluation.run import RESULTS, evaluate
 
     questions, corpus = bench
     out, first = (sitting.folder.root / "eval" / one for one in (name, UNTRAINED))

@@ -42,7 +42,7 @@ def _ask_questions(
     sitting: DistillSitting, number: int, model: Path, config: RunConfig, questions: Path, out: Path
 ) -> ValidationFigures:
     """The model's answers to a benchmark; a folder that is finished is only read."""
-    from flows.evaluation import evaluate, read_result
+    from flows.evaluation.run import evaluate, read_result
 
     if (out / "results.json").exists():
         result = read_result(out)

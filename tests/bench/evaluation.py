@@ -23,7 +23,7 @@ import uvloop
 
 from flows.cli.assets import cache_folder
 from flows.configuration.run_config import load_config
-from flows.evaluation import evaluate
+from flows.evaluation.run import evaluate
 from pipeline.decontamination.filtering import drop_overlapping
 from pipeline.decontamination.overlap import QuestionIndex
 from pipeline.evaluation.benchmarks import Benchmark, read_benchmark

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flows.configuration.provenance import fingerprint_source, rampforge_version
-from flows.evaluation_solvers import SHARD, Bench
+from flows.evaluation.solvers import SHARD, Bench
 from flows.local_engines import build_parts, index_facts
 from flows.search_engines import LOCAL
 from flows.stages import Workplace
