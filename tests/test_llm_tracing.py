@@ -154,7 +154,7 @@ def test_what_is_missing_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_off_it_is_not_even_imported() -> None:
-    code = "import flows.shard_work, flows.chat_models, sys; print('pipeline.llm.tracing' in sys.modules, "
+    code = "import flows.execution.shard, flows.chat_models, sys; print('pipeline.llm.tracing' in sys.modules, "
     code += "'opentelemetry.sdk' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"

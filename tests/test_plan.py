@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.planning import Question, answer, find_means
+from flows.execution.plan import Question, answer, find_means
 from pipeline.errors import ConfigError
 from pipeline.llm.books import Entry
 from pipeline.planning.comparing import compare

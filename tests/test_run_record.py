@@ -17,7 +17,7 @@ from flows import deciding_packages, stage_checks
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_config import load_config
 from flows.configuration.source_ledger import compare_source, list_source_records
-from flows.job import lead_run, list_redone, say_how_to_go_on
+from flows.execution.run import lead_run, list_redone, say_how_to_go_on
 from flows.stage_checks import check_stages, find_other_versions, list_settings
 from flows.stage_table import STAGES
 from flows.stages import Workplace

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.shard_work import ShardReport
-from flows.stage_flow import MOST_TASKS, ShardSlice, Sitting, cut_slices
+from flows.execution.shard import ShardReport
+from flows.execution.stage import MOST_TASKS, ShardSlice, Sitting, cut_slices
 from flows.stage_gauge import StageGauge
 from flows.stage_table import find_spec
 from flows.stages import Workplace

@@ -39,7 +39,7 @@ def tell_threads() -> list[str | None]:
 
 
 def list_heavy() -> list[str]:
-    import flows.shard_work  # noqa: F401 - what a worker imports to do its work
+    import flows.execution.shard  # noqa: F401 - what a worker imports to do its work
 
     return [name for name in ("torch", "transformers", "prefect", "spacy") if name in sys.modules]
 

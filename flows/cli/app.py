@@ -168,7 +168,7 @@ def _do_stages(
     """Bring stages of a run to their end, all of them unless some are named; say what came of it."""
     console.print(f"starting {folder} ...", highlight=False, markup=False, soft_wrap=True)  # imports take seconds
     from flows.cli.run_summary import print_summary
-    from flows.job import start_job
+    from flows.execution.run import start_job
     from flows.stage_table import STAGES
 
     start_job(folder, settings, cache_folder(), list(stages or STAGES), redo, other_version)

@@ -72,7 +72,7 @@ def plan(
 
     The right way: `rampforge run --limit 50 --name pilot`, then `rampforge plan --from outputs/pilot --limit 100000`.
     """
-    from flows.planning import Question, answer, answer_scale, look_back, write_means
+    from flows.execution.plan import Question, answer, answer_scale, look_back, write_means
 
     words = [*(overrides or []), *([f"masking.limit={limit}"] if limit else [])]
     workers = os.cpu_count() or 1

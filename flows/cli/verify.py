@@ -52,7 +52,7 @@ def verify(
     run = open_run(folder, cache_folder())
     found = look(run, quick=quick, deep=deep)
     if repair and not found.sound:
-        from flows.run_repair import repair_and_resume
+        from flows.execution.repair import repair_and_resume
 
         for line in repair_and_resume(run, found, f"process {os.getpid()} on {socket.gethostname()}"):
             Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)

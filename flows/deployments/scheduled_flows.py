@@ -22,7 +22,7 @@ from flows.artifacts import locate_report
 from flows.cli.assets import cache_folder
 from flows.configuration.recalled_config import recall_config
 from flows.deployments.run_names import find_newest, name_run
-from flows.job import lead_run, settle_config
+from flows.execution.run import lead_run, settle_config
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.errors import ConfigError, RunHeldError, StorageError

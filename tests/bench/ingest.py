@@ -12,7 +12,7 @@ import mwparserfromhell
 import mwxml
 
 from flows.cli.assets import cache_folder
-from flows.corpus_flow import cut_pieces
+from flows.execution.corpus_stage import cut_pieces
 from flows.worker_pool import WorkerPool
 from pipeline.assets.store import get_asset
 from pipeline.corpus.document_stage import DocumentStage

@@ -28,10 +28,10 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import stage_flow
-from flows.job import start_job
+from flows.execution import stage as stage_flow
+from flows.execution.run import start_job
+from flows.execution.shard import ShardReport, work_shard
 from flows.local_api import local_api
-from flows.shard_work import ShardReport, work_shard
 from flows.stage_checks import list_settings
 from flows.stage_table import find_spec
 from pipeline.storage.remote_run import open_run

@@ -27,11 +27,11 @@ from unittest import mock
 import orjson
 import psutil
 
-from flows.corpus_flow import cut_pieces
-from flows.job import start_job
+from flows.execution.corpus_stage import cut_pieces
+from flows.execution.run import start_job
+from flows.execution.shard import ShardReport, clean_pages, prepare_stage, work_shard
 from flows.local_api import local_api
 from flows.prefect_settings import settle_prefect
-from flows.shard_work import ShardReport, clean_pages, prepare_stage, work_shard
 from flows.stage_checks import list_all_settings
 from flows.stage_table import STAGES
 from flows.stages import Workplace
@@ -158,8 +158,8 @@ class MemoryWatch:
 def run_flow(root: Path, config: RunConfig, cache: Path) -> tuple[float, MemoryWatch]:
     """The job as `rampforge run` does it; its seconds, Prefect's start left out."""
     patches = (
-        mock.patch("flows.stage_flow.work_shard", work_instantly),
-        mock.patch("flows.job.refuse_wrong_keys"),
+        mock.patch("flows.execution.stage.work_shard", work_instantly),
+        mock.patch("flows.execution.run.refuse_wrong_keys"),
     )
     with local_api(), patches[0], patches[1], MemoryWatch(RunFolder(root)) as memory:
         started = time.perf_counter()

@@ -18,8 +18,8 @@ from flows.artifacts import publish_stage
 from flows.configuration.provenance import name_sources
 from flows.configuration.source_ledger import check_sources, note_digest, open_digest, write_source_records
 from flows.configuration.sources import bring_source, find_sources
-from flows.shard_work import ShardReport, clean_pages
-from flows.stage_flow import Sitting, enter_stage, note_timing, retry_options
+from flows.execution.shard import ShardReport, clean_pages
+from flows.execution.stage import Sitting, enter_stage, note_timing, retry_options
 from flows.stage_gauge import StageGauge
 from flows.stage_table import CORPUS
 from pipeline.corpus.raw_pages import RawPage

@@ -19,8 +19,9 @@ from rich.console import Console
 from flows.artifacts import publish_run
 from flows.chat_models import begin_sitting, enter_calls
 from flows.checks.start import require_served, require_start
-from flows.corpus_flow import run_corpus
-from flows.late_report import lead_and_report
+from flows.execution.corpus_stage import run_corpus
+from flows.execution.prefect_outage import lead_and_report
+from flows.execution.stage import Sitting, run_stage
 from flows.live_files import clear_live
 from flows.model_roles import list_roles, needs_server
 from flows.pricing import list_chat_roles, settle_prices
@@ -35,7 +36,6 @@ from flows.stage_checks import (
     find_other_versions,
     refuse_other_versions,
 )
-from flows.stage_flow import Sitting, run_stage
 from flows.stage_table import CORPUS, STAGES, find_spec
 from flows.stages import StageSpec, Workplace
 from flows.trace_export import check_tracing

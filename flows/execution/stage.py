@@ -19,10 +19,10 @@ from prefect.futures import wait
 
 from flows.artifacts import publish_stage
 from flows.deciding_packages import list_versions
+from flows.execution.shard import ShardReport, prepare_stage, work_shard
 from flows.progress import ProgressBoard
 from flows.ray_pool import RayPool
 from flows.refusal_watch import RefusalWatch, refuse_all_refused
-from flows.shard_work import ShardReport, prepare_stage, work_shard
 from flows.stage_checks import list_all_settings, list_keys
 from flows.stage_gauge import StageGauge
 from flows.stages import StageSpec, Workplace
