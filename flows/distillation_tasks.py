@@ -21,7 +21,7 @@ from schemas.simulation import Split
 from schemas.tasks import SpanSet
 
 if TYPE_CHECKING:
-    from flows.decontamination import Screen
+    from flows.exporting.decontamination import Screen
 
 
 def locate_plan(run: RunFolder) -> Path:
@@ -100,6 +100,6 @@ def open_fresh(place: Workplace, shard: str, plan: RoundPlan) -> Stage[Any]:
 def _open_screen(place: Workplace) -> Screen | None:
     if not place.config.decontamination.benchmarks:
         return None
-    from flows.decontamination import open_screen
+    from flows.exporting.decontamination import open_screen
 
     return open_screen(place.config.decontamination, place.cache)

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flows.dataset_export import Exported, export_dataset
+from flows.exporting.dataset import Exported, export_dataset
 from flows.tokenizers import open_masker
 from pipeline.exporting.exporters import EXPORTERS
 from pipeline.rendering.token_masks import TokenMasker

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.dataset_export import export_dataset
-from flows.decontamination import open_screen
+from flows.exporting.dataset import export_dataset
+from flows.exporting.decontamination import open_screen
 from pipeline.decontamination.filtering import STAGE, drop_overlapping
 from pipeline.decontamination.overlap import ANSWER_AND_TITLE, ENTITY_PAIR, NGRAM, QuestionIndex
 from pipeline.decontamination.question_names import find_names

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from flows.dataset_export import export_dataset
+from flows.exporting.dataset import export_dataset
 from pipeline.exporting.exporters import EXPORTERS
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.rendering.tagged import SEARCH_R1

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.simulation_export import export_simulation
+from flows.exporting.simulation_data import export_simulation
 from pipeline.errors import ConfigError
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.search.engine import FoundPassage

@@ -19,7 +19,7 @@ from schemas.exports import ExportSettings, RowOrder, Trainer, Wanted
 from schemas.renderings import RenderingName
 
 if TYPE_CHECKING:
-    from flows.dataset_export import Exported
+    from flows.exporting.dataset import Exported
 
 Tokenizer = Annotated[
     str | None, typer.Option(metavar="MODEL", help="Count tokens with it; TRL and axolotl get tokens and labels.")
@@ -73,9 +73,9 @@ def export(
     dry_run: DryRun = True,
 ) -> None:
     """Write what a trainer reads: its files, its own configuration, a dataset card, and what was left out and why."""
-    from flows.dataset_export import export_dataset
-    from flows.decontamination import open_run_screen
-    from flows.hub_upload import upload_folder
+    from flows.exporting.dataset import export_dataset
+    from flows.exporting.decontamination import open_run_screen
+    from flows.exporting.hub import upload_folder
     from flows.tokenizers import open_masker
     from pipeline.exporting.exporters import EXPORTERS
 

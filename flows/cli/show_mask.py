@@ -73,7 +73,7 @@ def read_run(
     folder: Path, row: str | None, rendering: RenderingName, masker: TokenMasker
 ) -> Iterator[tuple[str, TokenRow]]:
     """The accepted trajectories of a run as tokens. Raises MaskFaultError for one that must not be trained on."""
-    from flows.dataset_export import read_examples
+    from flows.exporting.dataset import read_examples
     from pipeline.exporting.samples import render_example
 
     for example in read_examples(RunFolder(folder)):

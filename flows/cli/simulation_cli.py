@@ -22,7 +22,7 @@ def simulation_data(
     balance: Annotated[bool, typer.Option("--balance/--all", help="As many useful examples as noisy ones.")] = True,
 ) -> None:
     """Turn a run's searches into data that tunes a simulated search engine: chat rows, labelled useful or noisy."""
-    from flows.simulation_export import export_simulation
+    from flows.exporting.simulation_data import export_simulation
     from pipeline.search.simulation_data import ExportSettings
 
     settings = ExportSettings(informed, validation, balance)

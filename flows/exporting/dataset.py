@@ -14,7 +14,7 @@ from typing import TypeVar
 import orjson
 
 from flows.configuration.provenance import rampforge_version
-from flows.decontamination import Screen, Screening
+from flows.exporting.decontamination import Screen, Screening
 from pipeline.errors import ConfigError
 from pipeline.exporting.card import CardFacts, write_card
 from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill, make_example
