@@ -6,9 +6,9 @@ it may be set otherwise when the run is continued. The models that play a stage'
 
 from __future__ import annotations
 
-from flows.policy_opening import plays_policy
+from flows.models.policy import plays_policy
+from flows.models.serving import names_served_scorer
 from flows.search_engines import LOCAL, needs_index
-from flows.serving import names_served_scorer
 from pipeline.judging.judge_stage import RULE_KEYS
 from schemas.config import CorpusConfig, RunConfig, Selection
 from schemas.search_config import EngineKind

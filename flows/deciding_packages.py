@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from flows.configuration.provenance import rampforge_version
 from flows.configuration.sources import JIEBA
-from flows.serving import names_served_scorer
+from flows.models.serving import names_served_scorer
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flows.policy_opening import CLOSED_BOOK
+from flows.models.policy import CLOSED_BOOK
 from flows.stages import Workplace
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
@@ -48,7 +48,7 @@ def open_difficulties(place: Workplace, shard: str) -> Stage[Any]:
     config = place.config
     if not config.policy.closed_book:
         return ConcurrentStage(DifficultyStage(config.policy, config.judging, None).work, config.llm.in_flight)
-    from flows.chat_models import make_stage, open_model
+    from flows.models.chat_models import make_stage, open_model
 
     model = open_model(place, "difficulties", shard)
     return make_stage(place, model, DifficultyStage(config.policy, config.judging, model).work)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flows.model_roles import list_roles
-from flows.serving import SCORER
+from flows.models.roles import list_roles
+from flows.models.serving import SCORER
 from flows.stage_table import STAGES
 from pipeline.llm.budget import check_prices
 from pipeline.llm.openai_chat_model import find_role

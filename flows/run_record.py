@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from flows.chat_models import locate_books, open_budget
 from flows.configuration.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
 from flows.configuration.source_ledger import describe_sources
 from flows.configuration.sources import find_models, find_sources
+from flows.models.chat_models import locate_books, open_budget
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.planning.actuals import count_accepted, sum_spending

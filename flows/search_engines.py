@@ -59,7 +59,7 @@ def _open_web(place: Workplace, _: str) -> PassageSource:
 
 
 def _open_simulated(place: Workplace, shard: str) -> PassageSource:
-    from flows.chat_models import open_model
+    from flows.models.chat_models import open_model
     from pipeline.search.simulated_source import SimulatedSource
 
     config = place.config

@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flows.chat_models import open_budget
 from flows.live_files import read_live, read_shards
-from flows.serving import SCORER
+from flows.models.chat_models import open_budget
+from flows.models.serving import SCORER
 from flows.stages import StageSpec, Workplace
 from schemas.ledger import ShardCommit
 from schemas.live import CallsLive, EndpointLive, ShardLive, StageLive

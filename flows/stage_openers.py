@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from flows.configuration.sources import JIEBA, find_revision
 from flows.distillation_tasks import find_plan, open_fresh
-from flows.policy_opening import open_policy, plays_policy
+from flows.models.policy import open_policy, plays_policy
 from flows.quotas import share_out
 from flows.stages import Workplace
 from pipeline.assets.store import resolve_model
@@ -114,7 +114,7 @@ def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
 
 def open_proposals(place: Workplace, shard: str) -> Stage[Any]:
     """Passages to what a language model would hide in them."""
-    from flows.chat_models import make_stage, open_model
+    from flows.models.chat_models import make_stage, open_model
     from pipeline.asking.asker import Sampling
     from pipeline.masking.proposal_stage import STAGE, ProposalStage
 
@@ -154,7 +154,7 @@ def _open_ner(place: Workplace) -> Any:
 
 def _open_scorer(place: Workplace) -> Any:
     """The language model behind the perplexities, named with its revision."""
-    from flows.serving import names_served_scorer, open_served_scorer
+    from flows.models.serving import names_served_scorer, open_served_scorer
     from pipeline.masking.causal_scorer import load_scorer
 
     name = place.config.masking.scorer
@@ -204,7 +204,7 @@ def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
     if plays_policy(place.config):
         return open_policy(place, shard)
     if place.config.agents.policy == "agents":
-        from flows.chat_models import make_stage, open_model
+        from flows.models.chat_models import make_stage, open_model
         from pipeline.agents.attempt_services import ModelWithEngine
         from pipeline.agents.llm_trajectory_stage import LlmTrajectoryStage
         from pipeline.llm.prices import PriceTable
@@ -224,7 +224,7 @@ def open_judgements(place: Workplace, shard: str) -> Stage[Any]:
     from pipeline.judging.judge_stage import JudgeStage
 
     if place.config.judging.judge == "llm":
-        from flows.chat_models import make_stage, open_model
+        from flows.models.chat_models import make_stage, open_model
         from pipeline.judging.llm_judge_stage import LlmJudgeStage
 
         model = open_model(place, "judgements", shard)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.exporting.dataset import Exported, export_dataset
-from flows.tokenizers import open_masker
+from flows.models.tokenizers import open_masker
 from pipeline.exporting.exporters import EXPORTERS
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.storage.boundary import write_whole

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from flows import trace_export
-from flows.chat_models import make_stage, open_model
+from flows.models import tracing as trace_export
+from flows.models.chat_models import make_stage, open_model
+from flows.models.tracing import check_tracing, trace_shard
 from flows.stages import Workplace
-from flows.trace_export import check_tracing, trace_shard
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import AllRefusedError, ChatReply, Message, RefusedRequestError, ToolCall
 from pipeline.llm.tracing import describe_server, name_error, write_messages, write_reply
@@ -154,7 +154,7 @@ def test_what_is_missing_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_off_it_is_not_even_imported() -> None:
-    code = "import flows.execution.shard, flows.chat_models, sys; print('pipeline.llm.tracing' in sys.modules, "
+    code = "import flows.execution.shard, flows.models.chat_models, sys; print('pipeline.llm.tracing' in sys.modules, "
     code += "'opentelemetry.sdk' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flows.chat_models import describe_calls
-from flows.model_weights import name_role_weights
+from flows.models.chat_models import describe_calls
+from flows.models.weights import name_role_weights
 from flows.stages import Workplace
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.openai_chat_model import OpenAiChatModel

@@ -13,7 +13,7 @@ from flows.cli.assets import cache_folder
 from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
 from flows.distillation.policy_server import PolicyServer
-from flows.policy_opening import load_tokenizer
+from flows.models.policy import load_tokenizer
 from pipeline.asking.asker import Tally
 from pipeline.assets.store import find_asset
 from pipeline.llm.openai_chat_model import OpenAiChatModel

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows.chat_models import enter_calls
+from flows.models.chat_models import enter_calls
 from flows.stage_openers import open_trajectories
 from flows.stages import Workplace
 from pipeline.judging.trajectory_format import find_fault

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 from flows.cli.app import app
 from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
-from flows.model_roles import needs_server
-from flows.serving import MANAGED, open_served_scorer, serve_models
+from flows.models.roles import needs_server
+from flows.models.serving import MANAGED, open_served_scorer, serve_models
 from pipeline.errors import ConfigError
 from pipeline.serving.environments import MARKER, EnvironmentBuildError, locate_python
 from tests.fake_vllm import FakeServer, install_vllm, open_server

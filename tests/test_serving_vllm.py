@@ -15,7 +15,7 @@ from flows.cli.app import app
 from flows.cli.assets import cache_folder
 from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
-from flows.serving import build_spec
+from flows.models.serving import build_spec
 from pipeline.assets.store import find_asset
 from pipeline.judging.calibration import read_labelled
 from pipeline.masking.causal_scorer import load_scorer

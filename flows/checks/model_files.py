@@ -16,8 +16,8 @@ import httpx
 from flows.checks.findings import Finding, look_at
 from flows.configuration.sources import JIEBA, find_revision
 from flows.local_engines import ENDPOINT, VECTOR_ENGINES, open_encoder
-from flows.policy_opening import locate_policy, plays_policy
-from flows.serving import names_served_scorer
+from flows.models.policy import locate_policy, plays_policy
+from flows.models.serving import names_served_scorer
 from flows.stages import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError

@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 
 from flows.checks.endpoints import WAIT_SECONDS, RefusedKeyError, UnlistedError, read_cards, read_key
-from flows.model_roles import find_hosts
-from flows.policy_opening import POLICY, load_tokenizer, locate_policy
-from flows.serving import MANAGED
+from flows.models.policy import POLICY, load_tokenizer, locate_policy
+from flows.models.roles import find_hosts
+from flows.models.serving import MANAGED
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.openai_chat_model import find_role

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from flows.checks.endpoints import read_key, suggest_base
 from flows.checks.findings import State
 from flows.checks.role_requests import shorten, write_request
-from flows.policy_opening import POLICY
+from flows.models.policy import POLICY
 from pipeline.errors import RampforgeError
 from pipeline.llm.books import Entry
 from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError

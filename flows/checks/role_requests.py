@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flows.policy_opening import CLOSED_BOOK, POLICY
+from flows.models.policy import CLOSED_BOOK, POLICY
 from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
 from pipeline.evaluation.rag_solver import ROLE as ANSWERER
 from pipeline.judging.llm_judge import ROLE as JUDGE

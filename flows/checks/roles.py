@@ -16,8 +16,8 @@ from flows.checks.endpoints import Listing, RefusedKeyError, UnlistedError, list
 from flows.checks.findings import FOLLOWS, Finding, State, look_at
 from flows.checks.role_probes import Pair, Verdict, ask_all
 from flows.checks.role_requests import count_longest
-from flows.model_roles import check_roles, find_hosts
-from flows.serving import MANAGED, SCORER, open_served_scorer
+from flows.models.roles import check_roles, find_hosts
+from flows.models.serving import MANAGED, SCORER, open_served_scorer
 from pipeline.errors import ConfigError
 from pipeline.llm.books import Entry
 from pipeline.llm.openai_chat_model import find_role

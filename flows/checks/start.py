@@ -16,10 +16,10 @@ from flows.checks.policy import refuse_wrong_model
 from flows.checks.roles import RoleReport, check_servers
 from flows.configuration.environments import open_environment
 from flows.configuration.sources import find_sources
-from flows.model_roles import find_hosts, list_roles, needs_server
-from flows.policy_opening import POLICY
+from flows.models.policy import POLICY
+from flows.models.roles import find_hosts, list_roles, needs_server
+from flows.models.serving import MANAGED
 from flows.search_engines import LOCAL, SOURCES
-from flows.serving import MANAGED
 from flows.stages import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError

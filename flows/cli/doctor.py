@@ -29,7 +29,7 @@ def doctor(
     """Check what a configuration needs: sources, models, servers, keys, room; exit code 1 when a run would fail."""
     from flows.checks.machine import check_machine
     from flows.checks.start import check_inputs, check_played, check_serving
-    from flows.model_roles import list_roles
+    from flows.models.roles import list_roles
     from flows.stage_table import STAGES
 
     settings = load_config(config, overrides or [])

@@ -76,7 +76,7 @@ def export(
     from flows.exporting.dataset import export_dataset
     from flows.exporting.decontamination import open_run_screen
     from flows.exporting.hub import upload_folder
-    from flows.tokenizers import open_masker
+    from flows.models.tokenizers import open_masker
     from pipeline.exporting.exporters import EXPORTERS
 
     exporter = EXPORTERS[to]

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from flows.live_files import find_stage, read_shards, read_state
 from flows.live_text import describe_stage
-from flows.tokenizers import open_masker
+from flows.models.tokenizers import open_masker
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import LiveView
 from pipeline.inspecting.places import Place

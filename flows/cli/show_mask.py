@@ -52,7 +52,7 @@ def show_mask(
     ] = False,
 ) -> None:
     """Colour the tokens that carry loss. Fails for a row with loss on search results, or without any loss."""
-    from flows.tokenizers import open_masker
+    from flows.models.tokenizers import open_masker
 
     masker = open_masker(tokenizer, train_observations)
     found = read_run(place, row, rendering, masker) if place.is_dir() else read_file(place, row, masker)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.model_roles import list_roles
+from flows.models.roles import list_roles
 from flows.stage_table import STAGES, find_spec
 from schemas.config import RunConfig
 from schemas.llm_config import RoleModelConfig

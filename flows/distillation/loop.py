@@ -79,7 +79,7 @@ def run_rounds(sitting: DistillSitting, adopted: Path | None) -> list[RoundRecor
 
 def refuse_lacks(config: RunConfig, cache: Path) -> None:
     """Stop before anything is done where no teacher could be trained or served. Raises RampforgeError."""
-    from flows.policy_opening import load_tokenizer
+    from flows.models.policy import load_tokenizer
 
     for lack in find_lacks(config):
         raise lack

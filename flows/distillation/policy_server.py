@@ -18,9 +18,9 @@ import httpx
 
 from flows.checks.endpoints import UnlistedError, read_cards, read_key
 from flows.checks.policy import refuse_wrong_model
-from flows.model_roles import find_hosts
-from flows.policy_opening import POLICY, load_tokenizer
-from flows.serving import MANAGED, build_spec
+from flows.models.policy import POLICY, load_tokenizer
+from flows.models.roles import find_hosts
+from flows.models.serving import MANAGED, build_spec
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.openai_chat_model import find_role

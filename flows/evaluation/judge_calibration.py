@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.chat_models import begin_sitting, enter_calls, open_model
 from flows.checks.start import require_roles, require_served
-from flows.model_roles import check_roles
+from flows.models.chat_models import begin_sitting, enter_calls, open_model
+from flows.models.roles import check_roles
+from flows.models.serving import MANAGED, serve_models
 from flows.pricing import settle_prices
-from flows.serving import MANAGED, serve_models
 from flows.stages import Workplace
 from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_agreement, score_verdicts
 from pipeline.judging.calibration_advice import Assessment

@@ -16,14 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flows.chat_models import begin_sitting, enter_calls
 from flows.checks.start import require_roles, require_served
 from flows.configuration.provenance import rampforge_version, stage_provenance
 from flows.evaluation.index import prepare_bench, write_rejects
 from flows.evaluation.solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
-from flows.model_roles import check_roles, needs_server
-from flows.policy_opening import POLICY, policy_facts
-from flows.serving import serve_models
+from flows.models.chat_models import begin_sitting, enter_calls
+from flows.models.policy import POLICY, policy_facts
+from flows.models.roles import check_roles, needs_server
+from flows.models.serving import serve_models
 from flows.stages import Workplace
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE

@@ -10,9 +10,9 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from flows.chat_models import locate_books
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.sources import find_sources
+from flows.models.chat_models import locate_books
 from flows.pricing import list_chat_roles
 from flows.run_record import collect_funnel
 from flows.stage_table import STAGES

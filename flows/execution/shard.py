@@ -14,10 +14,10 @@ from flows.configuration.provenance import stage_provenance
 from flows.deciding_packages import list_versions
 from flows.interruption import INTERRUPTION
 from flows.logs import at_place
+from flows.models.tracing import trace_shard
 from flows.shard_reporter import ShardReporter, count_lines
 from flows.stage_table import find_spec
 from flows.stages import StageSpec, Workplace
-from flows.trace_export import trace_shard
 from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.stage import Outcome, Stage

@@ -90,7 +90,7 @@ def write_reply(role: str, prompt: str) -> dict[str, Any]:
 
 def work_instantly(stage: str, root: str, shard: str, config: RunConfig, cache: Path) -> ShardReport:
     """What the flow has done for a shard, in a worker whose client answers at once."""
-    with mock.patch("flows.chat_models.OpenAiChatModel", InstantModel):
+    with mock.patch("flows.models.chat_models.OpenAiChatModel", InstantModel):
         return work_shard(stage, root, shard, config, cache)
 
 

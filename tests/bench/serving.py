@@ -24,7 +24,7 @@ from pydantic import JsonValue
 from flows.cli.assets import cache_folder
 from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
-from flows.serving import build_spec
+from flows.models.serving import build_spec
 from pipeline.llm.async_stage import run_concurrently
 from pipeline.llm.chat_model import ChatRequest, Message
 from pipeline.serving.environments import find_environment

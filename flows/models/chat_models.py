@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.logs import note_records
-from flows.model_weights import name_role_weights
+from flows.models.tracing import open_tracing
+from flows.models.weights import name_role_weights
 from flows.stages import Workplace
-from flows.trace_export import open_tracing
 from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.llm.books import Books, Entry
 from pipeline.llm.budget import Budget, BudgetedChatModel

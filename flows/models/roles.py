@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flows.serving import MANAGED
+from flows.models.serving import MANAGED
 from flows.stages import StageSpec
 from pipeline.errors import ConfigError
 from pipeline.llm.openai_chat_model import find_role

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.model_roles import find_hosts
-from flows.policy_opening import POLICY, locate_policy, name_weights, plays_policy
-from flows.serving import MANAGED
+from flows.models.policy import POLICY, locate_policy, name_weights, plays_policy
+from flows.models.roles import find_hosts
+from flows.models.serving import MANAGED
 from pipeline.assets.store import resolve_model
 from pipeline.errors import RampforgeError
 from pipeline.llm.openai_chat_model import find_role
