@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.evaluation.run import read_result
-from flows.shard_reporter import count_lines
+from flows.monitoring.shard_heartbeat import count_lines
 from pipeline.errors import RampforgeError
 from pipeline.storage.run_folder import RunFolder
 from schemas.evaluations import EvaluationResult, MetricName

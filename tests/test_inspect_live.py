@@ -18,7 +18,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from flows.cli.inspect_web import _listen, read_job
-from flows.live_files import is_held, write_live
+from flows.monitoring.live_files import is_held, write_live
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import read_latest
 from pipeline.storage.run_folder import RunFolder

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows import artifacts, progress
 from flows.interruption import StoppedError
-from flows.live_files import clear_live, find_stage, read_live, read_shards, write_live
-from flows.live_text import describe_stage
-from flows.progress import ProgressBoard
-from flows.shard_reporter import ShardReporter, count_lines
-from flows.stage_gauge import StageGauge
+from flows.monitoring import prefect_artifacts as artifacts
+from flows.monitoring import progress
+from flows.monitoring.live_files import clear_live, find_stage, read_live, read_shards, write_live
+from flows.monitoring.live_text import describe_stage
+from flows.monitoring.progress import ProgressBoard
+from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
+from flows.monitoring.stage_progress import StageGauge
 from flows.stage_table import find_spec
 from flows.stages import Workplace
 from pipeline.errors import SourceError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.refusal_watch import refuse_all_refused
+from flows.monitoring.refusal_detector import refuse_all_refused
 from pipeline.errors import SearchError
 from pipeline.llm.chat_model import AllRefusedError
 from pipeline.stage import Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.stall_watch import FIRST_REPLY, SHORTEST_STALL, STAGE_STALL, STALL_TIMES, StallWatch
+from flows.monitoring.stall_detector import FIRST_REPLY, SHORTEST_STALL, STAGE_STALL, STALL_TIMES, StallWatch
 from schemas.live import EndpointLive
 
 

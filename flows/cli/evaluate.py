@@ -129,7 +129,7 @@ def _print_tables(markdown: str, where: str) -> None:
 @contextmanager
 def _show_progress(folder: Path) -> Iterator[Note]:
     """How far it is. Whoever stops it by Ctrl-C is told what became of it."""
-    from flows.eval_progress import show_questions
+    from flows.monitoring.eval_progress import show_questions
 
     console = Console(stderr=True)
     try:

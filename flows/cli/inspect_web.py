@@ -15,9 +15,9 @@ from pathlib import Path
 import uvicorn
 from rich.console import Console
 
-from flows.live_files import find_stage, read_shards, read_state
-from flows.live_text import describe_stage
 from flows.models.tokenizers import open_masker
+from flows.monitoring.live_files import find_stage, read_shards, read_state
+from flows.monitoring.live_text import describe_stage
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import LiveView
 from pipeline.inspecting.places import Place

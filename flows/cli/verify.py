@@ -84,7 +84,7 @@ def look(run: RunFolder, *, quick: bool, deep: bool) -> Verification:
 @contextmanager
 def show_bytes(console: Console, total: int) -> Iterator[Callable[[int], None]]:
     """Show how many bytes have been compared, as they are noted inside the block."""
-    from flows.progress import PlainLines  # with it comes Prefect: seconds that every command would pay
+    from flows.monitoring.progress import PlainLines  # with it comes Prefect: seconds that every command would pay
 
     done, lock = 0, Lock()
     lines = PlainLines(console)

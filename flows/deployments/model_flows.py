@@ -11,7 +11,6 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from rich.console import Console
 
-from flows.artifacts import attempt
 from flows.cli.assets import cache_folder
 from flows.configuration.recalled_config import recall_config
 from flows.deployments.run_names import find_newest
@@ -25,6 +24,7 @@ from flows.deployments.scheduled_flows import (
 )
 from flows.distillation.loop import start_distillation
 from flows.evaluation.run import PAGE, evaluate
+from flows.monitoring.prefect_artifacts import attempt
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import find_benchmark

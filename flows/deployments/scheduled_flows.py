@@ -18,11 +18,11 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.artifacts import locate_report
 from flows.cli.assets import cache_folder
 from flows.configuration.recalled_config import recall_config
 from flows.deployments.run_names import find_newest, name_run
 from flows.execution.run import lead_run, settle_config
+from flows.monitoring.prefect_artifacts import locate_report
 from flows.stage_table import STAGES
 from flows.stages import Workplace
 from pipeline.errors import ConfigError, RunHeldError, StorageError

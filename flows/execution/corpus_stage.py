@@ -14,13 +14,13 @@ from dataclasses import replace
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.artifacts import publish_stage
 from flows.configuration.provenance import name_sources
 from flows.configuration.source_ledger import check_sources, note_digest, open_digest, write_source_records
 from flows.configuration.sources import bring_source, find_sources
 from flows.execution.shard import ShardReport, clean_pages
 from flows.execution.stage import Sitting, enter_stage, note_timing, retry_options
-from flows.stage_gauge import StageGauge
+from flows.monitoring.prefect_artifacts import publish_stage
+from flows.monitoring.stage_progress import StageGauge
 from flows.stage_table import CORPUS
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.corpus.repeated_documents import separate_repeats

@@ -16,21 +16,21 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
-from flows.artifacts import publish_run
 from flows.checks.start import require_served, require_start
 from flows.execution.corpus_stage import run_corpus
 from flows.execution.prefect_outage import lead_and_report
 from flows.execution.stage import Sitting, run_stage
-from flows.live_files import clear_live
 from flows.models.chat_models import begin_sitting, enter_calls
 from flows.models.roles import list_roles, needs_server
 from flows.models.serving import serve_models
 from flows.models.tracing import check_tracing
+from flows.monitoring.live_files import clear_live
+from flows.monitoring.prefect_artifacts import publish_run
+from flows.monitoring.progress import ProgressBoard
+from flows.monitoring.run_events import watch_run, watch_start
 from flows.pricing import list_chat_roles, settle_prices
-from flows.progress import ProgressBoard
 from flows.ray_pool import RayPool
 from flows.run_record import write_record
-from flows.run_watch import watch_run, watch_start
 from flows.stage_checks import (
     accept_other_versions,
     check_stages,

@@ -15,7 +15,7 @@ from flows.deciding_packages import list_versions
 from flows.interruption import INTERRUPTION
 from flows.logs import at_place
 from flows.models.tracing import trace_shard
-from flows.shard_reporter import ShardReporter, count_lines
+from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
 from flows.stage_table import find_spec
 from flows.stages import StageSpec, Workplace
 from pipeline.asking.concurrent_stage import ConcurrentStage

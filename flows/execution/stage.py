@@ -17,16 +17,16 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 
-from flows.artifacts import publish_stage
 from flows.deciding_packages import list_versions
 from flows.execution.shard import ShardReport, prepare_stage, work_shard
-from flows.progress import ProgressBoard
+from flows.monitoring.prefect_artifacts import publish_stage
+from flows.monitoring.progress import ProgressBoard
+from flows.monitoring.refusal_detector import RefusalWatch, refuse_all_refused
+from flows.monitoring.stage_progress import StageGauge
+from flows.monitoring.unread_watch import UnreadWatch
 from flows.ray_pool import RayPool
-from flows.refusal_watch import RefusalWatch, refuse_all_refused
 from flows.stage_checks import list_all_settings, list_keys
-from flows.stage_gauge import StageGauge
 from flows.stages import StageSpec, Workplace
-from flows.unread_watch import UnreadWatch
 from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError
 from pipeline.llm.chat_model import AllRefusedError

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from flows.notifications import Event, Notifier
-from flows.run_metrics import RunMetrics, expose_metrics
+from flows.monitoring.prometheus import RunMetrics, expose_metrics
+from flows.monitoring.webhook import Event, Notifier
 from flows.run_record import collect_funnel, collect_spending
 from flows.stages import Workplace
 from pipeline.errors import ConfigError, RampforgeError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from flows.progress import PlainLines
+from flows.monitoring.progress import PlainLines
 
 if TYPE_CHECKING:
     from flows.evaluation.run import Note

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from flows.live_files import write_live
+from flows.monitoring.live_files import write_live
 from pipeline.stage import Outcome
 from pipeline.storage.run_folder import RunFolder
 from schemas.live import EndpointLive, ShardLive
