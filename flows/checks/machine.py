@@ -12,8 +12,8 @@ from pathlib import Path
 from flows.checks.findings import Finding, State, look_at
 from flows.configuration.environments import environments_folder, open_environment, read_recipe
 from flows.configuration.sources import JIEBA, find_revision
-from flows.local_api import find_fault
 from flows.models.serving import names_served_scorer
+from flows.prefect_api.ephemeral_server import find_fault
 from flows.stages import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError

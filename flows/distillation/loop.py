@@ -18,7 +18,7 @@ from flows.distillation.session import BEFORE, DistillSitting, say_again
 from flows.distillation.training import train_student
 from flows.distillation.validation import ATTEMPTED, adopt_plan, validate
 from flows.distillation_tasks import locate_plan
-from flows.local_api import local_api
+from flows.prefect_api.ephemeral_server import local_api
 from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.folders import DistillFolder
 from pipeline.distillation.stopping import find_stop

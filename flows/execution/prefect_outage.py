@@ -17,8 +17,8 @@ from prefect.states import Completed, Failed
 from pydantic import ValidationError
 from rich.console import Console
 
-from flows.local_api import answers, dismiss_events, name_server, temporary_api
 from flows.monitoring.prefect_artifacts import publish_run
+from flows.prefect_api.ephemeral_server import answers, dismiss_events, name_server, temporary_api
 from flows.stages import Workplace
 from pipeline.errors import RampforgeError
 from pipeline.storage.boundary import write_whole

@@ -19,8 +19,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.local_api import answers, name_server
 from flows.monitoring.live_text import describe_stage, name_many
+from flows.prefect_api.ephemeral_server import answers, name_server
 from flows.run_record import collect_funnel
 from flows.stages import Workplace
 from pipeline.report.agreement import drop_comparisons

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.configuration.provenance import git_revision, package_versions
-from flows.prefect_settings import settle_prefect
+from flows.prefect_api.settings import settle_prefect
 from tests.bench.figures import Figure
 from tests.bench.peers import install_peers
 

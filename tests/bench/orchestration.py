@@ -31,7 +31,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.execution import stage as stage_flow
 from flows.execution.run import start_job
 from flows.execution.shard import ShardReport, work_shard
-from flows.local_api import local_api
+from flows.prefect_api.ephemeral_server import local_api
 from flows.stage_checks import list_settings
 from flows.stage_table import find_spec
 from pipeline.storage.remote_run import open_run
@@ -91,7 +91,9 @@ def measure_empty_shards() -> list[Figure]:
 
 def measure(function: str, engine: str, shards: int) -> dict[str, float]:
     """What a function of this module says, called in a process of its own."""
-    settle = "from flows.prefect_settings import settle_prefect; settle_prefect(debug=False)"  # before Prefect comes in
+    settle = (
+        "from flows.prefect_api.settings import settle_prefect; settle_prefect(debug=False)"  # before Prefect comes in
+    )
     code = f"{settle}; from tests.bench import orchestration as o; o.tell(o.{function}, {engine!r}, {shards})"
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"PREFECT_HOME": home}  # a database without the runs of others

@@ -30,8 +30,8 @@ import psutil
 from flows.execution.corpus_stage import cut_pieces
 from flows.execution.run import start_job
 from flows.execution.shard import ShardReport, clean_pages, prepare_stage, work_shard
-from flows.local_api import local_api
-from flows.prefect_settings import settle_prefect
+from flows.prefect_api.ephemeral_server import local_api
+from flows.prefect_api.settings import settle_prefect
 from flows.stage_checks import list_all_settings
 from flows.stage_table import STAGES
 from flows.stages import Workplace

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from flows.local_database import keep_template, place_database
+from flows.prefect_api.database import keep_template, place_database
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.remote.proxies import open_client
 from pipeline.serving.bound_process import BoundProcess
