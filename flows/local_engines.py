@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from flows.configuration.sources import find_revision
+from flows.process.worker_pool import WorkerPool
 from flows.stages import Workplace
-from flows.worker_pool import WorkerPool
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder

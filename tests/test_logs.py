@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.logs import VARIABLE, JsonFormatter, JsonLines, at_place, listen_to_ourselves, note_records
+from flows.process.logs import VARIABLE, JsonFormatter, JsonLines, at_place, listen_to_ourselves, note_records
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.interruption import StoppedError
 from flows.monitoring import prefect_artifacts as artifacts
 from flows.monitoring import progress
 from flows.monitoring.live_files import clear_live, find_stage, read_live, read_shards, write_live
@@ -17,6 +16,7 @@ from flows.monitoring.live_text import describe_stage
 from flows.monitoring.progress import ProgressBoard
 from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
 from flows.monitoring.stage_progress import StageGauge
+from flows.process.interruption import StoppedError
 from flows.stage_table import find_spec
 from flows.stages import Workplace
 from pipeline.errors import SourceError

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from flows.ray_pool import RayPool, describe_node
+from flows.process.ray_pool import RayPool, describe_node
 from pipeline.errors import ConfigError
 from schemas.config import Engine, ExecutionConfig
 from tests.command_line import rampforge, start

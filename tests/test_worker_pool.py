@@ -12,11 +12,11 @@ from concurrent.futures.process import BrokenProcessPool
 import psutil
 import pytest
 
-from flows.worker_pool import THREAD_LIMITS, WorkerPool
+from flows.process.worker_pool import THREAD_LIMITS, WorkerPool
 
 PARENT = """
 import sys, time
-from flows.worker_pool import WorkerPool
+from flows.process.worker_pool import WorkerPool
 from tests.test_worker_pool import sleep_long
 if __name__ == "__main__":
     with WorkerPool(2) as pool:

@@ -34,9 +34,9 @@ from flows.cli.show_mask import show_mask
 from flows.cli.train import train_app
 from flows.cli.verify import verify
 from flows.configuration.run_config import load_config, write_yaml
-from flows.logs import VARIABLE as LOG_FORMAT
-from flows.logs import LogFormat, listen_to_ourselves
 from flows.prefect_api.settings import settle_prefect
+from flows.process.logs import VARIABLE as LOG_FORMAT
+from flows.process.logs import LogFormat, listen_to_ourselves
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.remote_run import join_location, open_run
 from schemas.config import RunConfig

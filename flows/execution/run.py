@@ -29,7 +29,8 @@ from flows.monitoring.prefect_artifacts import publish_run
 from flows.monitoring.progress import ProgressBoard
 from flows.monitoring.run_events import watch_run, watch_start
 from flows.pricing import list_chat_roles, settle_prices
-from flows.ray_pool import RayPool
+from flows.process.ray_pool import RayPool
+from flows.process.worker_pool import WorkerPool
 from flows.run_record import write_record
 from flows.stage_checks import (
     accept_other_versions,
@@ -39,7 +40,6 @@ from flows.stage_checks import (
 )
 from flows.stage_table import CORPUS, STAGES, find_spec
 from flows.stages import StageSpec, Workplace
-from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError, StorageError
 from pipeline.llm.books import Entry
 from pipeline.llm.call_journal import drop_refusals

@@ -12,10 +12,10 @@ from typing import Any
 
 from flows.configuration.provenance import stage_provenance
 from flows.deciding_packages import list_versions
-from flows.interruption import INTERRUPTION
-from flows.logs import at_place
 from flows.models.tracing import trace_shard
 from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
+from flows.process.interruption import INTERRUPTION
+from flows.process.logs import at_place
 from flows.stage_table import find_spec
 from flows.stages import StageSpec, Workplace
 from pipeline.asking.concurrent_stage import ConcurrentStage

@@ -24,10 +24,10 @@ from flows.monitoring.progress import ProgressBoard
 from flows.monitoring.refusal_detector import RefusalWatch, refuse_all_refused
 from flows.monitoring.stage_progress import StageGauge
 from flows.monitoring.unread_watch import UnreadWatch
-from flows.ray_pool import RayPool
+from flows.process.ray_pool import RayPool
+from flows.process.worker_pool import WorkerPool
 from flows.stage_checks import list_all_settings, list_keys
 from flows.stages import StageSpec, Workplace
-from flows.worker_pool import WorkerPool
 from pipeline.errors import RampforgeError
 from pipeline.llm.chat_model import AllRefusedError
 from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage

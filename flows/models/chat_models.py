@@ -10,9 +10,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from flows.logs import note_records
 from flows.models.tracing import open_tracing
 from flows.models.weights import name_role_weights
+from flows.process.logs import note_records
 from flows.stages import Workplace
 from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.llm.books import Books, Entry

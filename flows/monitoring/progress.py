@@ -17,13 +17,13 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from flows.interruption import StoppedError
 from flows.monitoring.live_files import clear_live, write_live
 from flows.monitoring.live_text import describe_end, describe_rest, describe_stage, name_many
 from flows.monitoring.prefect_artifacts import ProgressArtifact
 from flows.monitoring.run_events import RunWatch
 from flows.monitoring.stage_progress import StageGauge
 from flows.monitoring.stall_detector import StallWatch
+from flows.process.interruption import StoppedError
 from flows.stages import StageSpec, Workplace
 from pipeline.llm.chat_model import BudgetSpentError
 from schemas.live import StageLive

@@ -17,7 +17,7 @@ from enum import StrEnum
 
 import httpx
 
-from flows.logs import stamp
+from flows.process.logs import stamp
 from pipeline.errors import ConfigError
 from pipeline.remote.proxies import open_client
 

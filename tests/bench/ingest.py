@@ -13,7 +13,7 @@ import mwxml
 
 from flows.cli.assets import cache_folder
 from flows.execution.corpus_stage import cut_pieces
-from flows.worker_pool import WorkerPool
+from flows.process.worker_pool import WorkerPool
 from pipeline.assets.store import get_asset
 from pipeline.corpus.document_stage import DocumentStage
 from pipeline.corpus.raw_pages import RawPage

@@ -21,8 +21,8 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, Self, TypeVar
 
-from flows.interruption import INTERRUPTION, StoppedError, deaf_children
-from flows.logs import listen_to_ourselves
+from flows.process.interruption import INTERRUPTION, StoppedError, deaf_children
+from flows.process.logs import listen_to_ourselves
 
 P = ParamSpec("P")
 T = TypeVar("T")

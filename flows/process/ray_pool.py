@@ -23,8 +23,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar
 
-from flows.interruption import StoppedError
-from flows.worker_pool import QUIET, THREAD_LIMITS
+from flows.process.interruption import StoppedError
+from flows.process.worker_pool import QUIET, THREAD_LIMITS
 from pipeline.errors import ConfigError
 from schemas.config import ExecutionConfig
 
