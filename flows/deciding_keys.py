@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flows.models.policy import plays_policy
 from flows.models.serving import names_served_scorer
-from flows.search_engines import LOCAL, needs_index
+from flows.search_engines.registry import LOCAL, needs_index
 from pipeline.judging.judge_stage import RULE_KEYS
 from schemas.config import CorpusConfig, RunConfig, Selection
 from schemas.search_config import EngineKind

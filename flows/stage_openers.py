@@ -188,7 +188,7 @@ def read_spanned(place: Workplace, shard: str) -> Iterator[Any]:
 
 def build_index(place: Workplace) -> None:
     """Index the passages of all shards."""
-    from flows.local_engines import build_parts
+    from flows.search_engines.local import build_parts
 
     with storage_boundary(place.run.index), reading_boundary(place.run.dataset(Passage.dataset)):
         build_parts(place, _list_files(place, "dedup", Passage))
@@ -197,7 +197,7 @@ def build_index(place: Workplace) -> None:
 
 def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
     """Tasks to trajectories."""
-    from flows.search_engines import open_async_engine, open_engine, open_term_statistics
+    from flows.search_engines.registry import open_async_engine, open_engine, open_term_statistics
     from pipeline.agents.extractive import ExtractiveAgents
     from pipeline.agents.trajectory_stage import TrajectoryStage
 

@@ -11,10 +11,10 @@ from flows.configuration.provenance import fingerprint_sources
 from flows.configuration.sources import find_models, find_sources
 from flows.difficulty_opening import difficulty_facts, list_closed_roles, open_difficulties, read_tried
 from flows.distillation_tasks import round_facts
-from flows.local_engines import index_facts
 from flows.models.policy import POLICY, plays_policy, policy_facts
 from flows.models.serving import SCORER, names_served_scorer
-from flows.search_engines import needs_index, read_fingerprint
+from flows.search_engines.local import index_facts
+from flows.search_engines.registry import needs_index, read_fingerprint
 from flows.stage_openers import reading
 from flows.stages import StageSpec, Workplace
 from pipeline.agents.llm_roles import ROLES as AGENT_ROLES

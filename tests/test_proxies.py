@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.checks.endpoints import list_models
-from flows.search_engines import probe_server
+from flows.search_engines.registry import probe_server
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import ChatRequest, Message
 from pipeline.llm.openai_chat_model import OpenAiChatModel

@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from flows.search_engines import open_engine, read_fingerprint
+from flows.search_engines.registry import open_engine, read_fingerprint
 from flows.stage_openers import open_trajectories
 from flows.stages import Workplace
 from pipeline.errors import ConfigError, SearchError

@@ -15,9 +15,9 @@ import httpx
 
 from flows.checks.findings import Finding, look_at
 from flows.configuration.sources import JIEBA, find_revision
-from flows.local_engines import ENDPOINT, VECTOR_ENGINES, open_encoder
 from flows.models.policy import locate_policy, plays_policy
 from flows.models.serving import names_served_scorer
+from flows.search_engines.local import ENDPOINT, VECTOR_ENGINES, open_encoder
 from flows.stages import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError

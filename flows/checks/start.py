@@ -19,7 +19,7 @@ from flows.configuration.sources import find_sources
 from flows.models.policy import POLICY
 from flows.models.roles import find_hosts, list_roles, needs_server
 from flows.models.serving import MANAGED
-from flows.search_engines import LOCAL, SOURCES
+from flows.search_engines.registry import LOCAL, SOURCES
 from flows.stages import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError

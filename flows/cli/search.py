@@ -58,7 +58,7 @@ def serve(
     With --token-env, clients send `Authorization: Bearer TOKEN`, or, where all they know is a URL, have the token in
     it: http://HOST:PORT/t/TOKEN/retrieve.
     """
-    from flows.search_engines import LOCAL, open_engine, open_local_engine
+    from flows.search_engines.registry import LOCAL, open_engine, open_local_engine
     from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
     from pipeline.search_server.supervisor import SearchServer
 
@@ -152,7 +152,7 @@ def describe_memory(index: Path) -> str:
 
 def open_searcher(folder: Path, engine: EngineKind | None) -> SearchEngine:
     """The engine of a run, or over a bare index folder. Raises SearchError."""
-    from flows.search_engines import LOCAL, open_engine, open_local_engine
+    from flows.search_engines.registry import LOCAL, open_engine, open_local_engine
 
     index, config = locate_index(folder, engine)
     if config.search.engine in LOCAL:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from flows.configuration.provenance import fingerprint_source, rampforge_version
 from flows.evaluation.solvers import SHARD, Bench
-from flows.local_engines import build_parts, index_facts
-from flows.search_engines import LOCAL
+from flows.search_engines.local import build_parts, index_facts
+from flows.search_engines.registry import LOCAL
 from flows.stages import Workplace
 from pipeline.errors import ConfigError
 from pipeline.evaluation.corpus_files import STAGE as CORPUS_STAGE

@@ -64,7 +64,7 @@ def name_weights(where: str) -> str:
 def open_policy(place: Workplace, shard: str) -> Stage[Any]:
     """Tasks to trajectories and their streams."""
     from flows.models.chat_models import make_stage, open_model
-    from flows.search_engines import open_async_engine
+    from flows.search_engines.registry import open_async_engine
     from pipeline.agents.attempt_services import ModelWithEngine
     from pipeline.llm.prices import PriceTable
     from pipeline.policy.solver import PolicySolver

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from flows.local_engines import check_opening, open_dense, open_hybrid
+from flows.search_engines.local import check_opening, open_dense, open_hybrid
 from flows.stages import Workplace
 from pipeline.errors import ConfigError, SearchError
 from pipeline.remote.proxies import open_client
