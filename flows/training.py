@@ -21,9 +21,9 @@ from rich.table import Table
 from flows.checks.training import count_gpus, require_training
 from flows.cli.assets import cache_folder
 from flows.configuration.environments import open_environment
-from flows.difficulty_opening import read_difficulties
 from flows.exporting.dataset import export_dataset
 from flows.exporting.decontamination import keep_clean, open_run_screen
+from flows.stages.difficulties import read_difficulties
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.exporting.exporters import EXPORTERS

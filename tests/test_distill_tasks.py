@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.distillation_tasks import find_plan, write_plan
+from flows.stages.round_tasks import find_plan, write_plan
 from pipeline.decontamination.overlap import QuestionIndex
 from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.freshness import FreshTasks, count_capacity, read_used, write_used

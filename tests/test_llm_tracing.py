@@ -18,7 +18,7 @@ import pytest
 from flows.models import tracing as trace_export
 from flows.models.chat_models import make_stage, open_model
 from flows.models.tracing import check_tracing, trace_shard
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import AllRefusedError, ChatReply, Message, RefusedRequestError, ToolCall
 from pipeline.llm.tracing import describe_server, name_error, write_messages, write_reply

@@ -202,7 +202,7 @@ def test_step_that_changes_an_id_or_makes_no_row_leaves_the_file_alone(tmp_path:
 
 
 def test_every_step_leads_to_a_version_that_there_is() -> None:
-    from flows.stage_table import list_models
+    from flows.stages.registry import list_models
 
     models = list_models()
     for step in MIGRATIONS:

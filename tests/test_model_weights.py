@@ -10,7 +10,7 @@ import pytest
 
 from flows.models.chat_models import describe_calls
 from flows.models.weights import name_role_weights
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.storage.run_folder import RunFolder

@@ -17,8 +17,8 @@ from flows.monitoring.progress import ProgressBoard
 from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
 from flows.monitoring.stage_progress import StageGauge
 from flows.process.interruption import StoppedError
-from flows.stage_table import find_spec
-from flows.stages import Workplace
+from flows.stages.registry import find_spec
+from flows.stages.spec import Workplace
 from pipeline.errors import SourceError
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.stage import Outcome

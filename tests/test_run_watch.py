@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from flows.monitoring.prometheus import RunMetrics, expose_metrics
 from flows.monitoring.run_events import open_notifier, watch_run
 from flows.monitoring.webhook import Event, Notifier
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig

@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from flows.search_engines.registry import open_engine, read_fingerprint
-from flows.stage_openers import open_trajectories
-from flows.stages import Workplace
+from flows.stages.inputs import open_trajectories
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, SearchError
 from pipeline.search.engine import SearchRequest
 from pipeline.storage.run_folder import RunFolder

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from flows.models.chat_models import enter_calls
-from flows.stage_openers import open_trajectories
-from flows.stages import Workplace
+from flows.stages.inputs import open_trajectories
+from flows.stages.spec import Workplace
 from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.books import Entry
 from pipeline.search.bm25 import build_index

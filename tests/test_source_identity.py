@@ -27,7 +27,7 @@ from flows.configuration.source_ledger import (
     write_source_records,
 )
 from flows.configuration.sources import find_sources
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.corpus.document_stage import DocumentStage
 from pipeline.corpus.raw_pages import PLAIN, RawPage
 from pipeline.corpus.repeated_documents import separate_repeats

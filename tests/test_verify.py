@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.cli.verify import look
-from flows.stage_table import list_models
+from flows.stages.registry import list_models
 from pipeline.errors import StorageError
 from pipeline.inspecting.shard_listing import list_shards
 from pipeline.storage.journal import Journal

@@ -14,7 +14,7 @@ from flows.configuration.environments import environments_folder, open_environme
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.serving import names_served_scorer
 from flows.prefect_api.ephemeral_server import find_fault
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
 from pipeline.serving.environments import check_environment, find_environment

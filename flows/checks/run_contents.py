@@ -8,8 +8,8 @@ from pathlib import Path
 from flows.cli.assets import cache_folder
 from flows.configuration.source_ledger import compare_source, list_source_records, look_at_sources
 from flows.configuration.sources import ASSET, find_sources
-from flows.stage_table import list_models
-from flows.stages import Workplace
+from flows.stages.registry import list_models
+from flows.stages.spec import Workplace
 from pipeline.assets.catalogue import find_entry
 from pipeline.assets.checking import UNKNOWN, find_damage
 from pipeline.errors import RampforgeError

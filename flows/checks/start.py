@@ -20,7 +20,7 @@ from flows.models.policy import POLICY
 from flows.models.roles import find_hosts, list_roles, needs_server
 from flows.models.serving import MANAGED
 from flows.search_engines.registry import LOCAL, SOURCES
-from flows.stages import StageSpec, Workplace
+from flows.stages.spec import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.books import Entry

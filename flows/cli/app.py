@@ -169,7 +169,7 @@ def _do_stages(
     console.print(f"starting {folder} ...", highlight=False, markup=False, soft_wrap=True)  # imports take seconds
     from flows.cli.run_summary import print_summary
     from flows.execution.run import start_job
-    from flows.stage_table import STAGES
+    from flows.stages.registry import STAGES
 
     start_job(folder, settings, cache_folder(), list(stages or STAGES), redo, other_version)
     print_summary(open_run(folder, cache_folder()), console)

@@ -15,7 +15,7 @@ from flows.checks.findings import Finding, State
 from flows.cli.assets import cache_folder
 from flows.cli.options import Config, Overrides
 from flows.configuration.run_config import load_config
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.storage.run_folder import RunFolder
 
 COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
@@ -30,7 +30,7 @@ def doctor(
     from flows.checks.machine import check_machine
     from flows.checks.start import check_inputs, check_played, check_serving
     from flows.models.roles import list_roles
-    from flows.stage_table import STAGES
+    from flows.stages.registry import STAGES
 
     settings = load_config(config, overrides or [])
     place = Workplace(RunFolder(out), settings, cache_folder())

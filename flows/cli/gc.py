@@ -28,7 +28,7 @@ def collect_garbage(
 
     A run that is at work is left alone; paid calls of language models go only with their run.
     """
-    from flows.stage_table import list_models
+    from flows.stages.registry import list_models
     from pipeline.storage.garbage import find_garbage, remove_garbage
 
     if is_url(out):

@@ -20,7 +20,7 @@ def fetch_run(location: str, *datasets: str, index: bool = False) -> Path:
     them when none is), its index if that is asked for."""
     run = open_run(location, cache_folder())
     if run.mirror is not None:
-        from flows.stage_table import STAGES, list_models
+        from flows.stages.registry import STAGES, list_models
 
         run.find_record()
         for stage in STAGES:

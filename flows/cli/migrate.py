@@ -19,7 +19,7 @@ def migrate(
     write: Annotated[bool, typer.Option("--write", help="Do it; else it is only shown.")] = False,
 ) -> None:
     """Bring the shards of a run to today's schema versions, and show what changes. Ids stay, finished stages too."""
-    from flows.stage_table import STAGES, list_models
+    from flows.stages.registry import STAGES, list_models
     from pipeline.storage.remote_run import open_run
     from pipeline.storage.run_migration import find_outdated, migrate_run
 

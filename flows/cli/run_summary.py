@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.run_record import collect_funnel
-from flows.stage_openers import list_all_files
+from flows.stages.inputs import list_all_files
+from flows.stages.run_record import collect_funnel
 from pipeline.report.agreement import Comparison, compare_steps, drop_comparisons
 from pipeline.report.collecting import collect_report
 from pipeline.report.handed_over import warn_of_gold

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.assets.store import asset_revision, find_asset, resolve_model
 from pipeline.corpus.sources import expand_sources
 from pipeline.errors import AssetError

@@ -23,8 +23,8 @@ from flows.configuration.recalled_config import recall_config
 from flows.deployments.run_names import find_newest, name_run
 from flows.execution.run import lead_run, settle_config
 from flows.monitoring.prefect_artifacts import locate_report
-from flows.stage_table import STAGES
-from flows.stages import Workplace
+from flows.stages.registry import STAGES
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, RunHeldError, StorageError
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.remote_run import join_location, open_run

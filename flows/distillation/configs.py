@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.models.roles import list_roles
-from flows.stage_table import STAGES, find_spec
+from flows.stages.registry import STAGES, find_spec
 from schemas.config import RunConfig
 from schemas.llm_config import RoleModelConfig
 from schemas.serving_config import ServingMode

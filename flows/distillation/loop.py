@@ -17,8 +17,8 @@ from flows.distillation.rounds import run_round
 from flows.distillation.session import BEFORE, DistillSitting, say_again
 from flows.distillation.training import train_student
 from flows.distillation.validation import ATTEMPTED, adopt_plan, validate
-from flows.distillation_tasks import locate_plan
 from flows.prefect_api.ephemeral_server import local_api
+from flows.stages.round_tasks import locate_plan
 from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.folders import DistillFolder
 from pipeline.distillation.stopping import find_stop
@@ -132,7 +132,7 @@ def prepare_base(sitting: DistillSitting, adopted: Path | None) -> None:
 
 
 def _list_shared(config: RunConfig) -> Sequence[str]:
-    from flows.stage_table import find_spec
+    from flows.stages.registry import find_spec
 
     return [stage for stage in SHARED if find_spec(stage).enabled(config)]
 

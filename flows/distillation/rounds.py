@@ -12,7 +12,7 @@ from flows.distillation.configs import UNTRAINED, configure_round, locate_base, 
 from flows.distillation.session import OWN, DistillSitting
 from flows.distillation.training import name_start, train_teacher
 from flows.distillation.validation import ATTEMPTED, holds_out, share_stages, validate
-from flows.distillation_tasks import write_plan
+from flows.stages.round_tasks import write_plan
 from pipeline.distillation.diversity import gauge_run
 from pipeline.distillation.joining import digest_runs
 from pipeline.distillation.measuring import count_round

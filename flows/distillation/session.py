@@ -16,7 +16,7 @@ from rich.console import Console
 from flows.distillation.configs import configure_teacher, leave_server
 from flows.distillation.policy_server import PolicyServer
 from flows.execution.run import start_job
-from flows.stage_checks import OTHER_VERSION
+from flows.stages.ledger_checks import OTHER_VERSION
 from pipeline.distillation.folders import DistillFolder
 from pipeline.distillation.steps import JUDGED, WORK, StepBook
 from pipeline.errors import RampforgeError

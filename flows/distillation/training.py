@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
-from flows.difficulty_opening import read_difficulties
 from flows.distillation.configs import locate_base
 from flows.distillation.session import DistillSitting
+from flows.stages.difficulties import read_difficulties
 from flows.training import Launch, run_rl, run_sft
 from pipeline.assets.store import resolve_model
 from pipeline.distillation.joining import join_runs

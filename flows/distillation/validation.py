@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.distillation.configs import SHARED, configure_validation
 from flows.distillation.session import BEFORE, OWN, DistillSitting
-from flows.distillation_tasks import locate_plan, write_plan
+from flows.stages.round_tasks import locate_plan, write_plan
 from pipeline.distillation.adoption import adopt_stages, link_tree
 from pipeline.distillation.measuring import measure_validation
 from pipeline.storage.run_folder import RunFolder

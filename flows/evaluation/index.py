@@ -9,7 +9,7 @@ from flows.configuration.provenance import fingerprint_source, rampforge_version
 from flows.evaluation.solvers import SHARD, Bench
 from flows.search_engines.local import build_parts, index_facts
 from flows.search_engines.registry import LOCAL
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.evaluation.corpus_files import STAGE as CORPUS_STAGE
 from pipeline.evaluation.corpus_files import read_passages

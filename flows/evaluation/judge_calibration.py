@@ -19,8 +19,8 @@ from flows.checks.start import require_roles, require_served
 from flows.models.chat_models import begin_sitting, enter_calls, open_model
 from flows.models.roles import check_roles
 from flows.models.serving import MANAGED, serve_models
-from flows.pricing import settle_prices
-from flows.stages import Workplace
+from flows.stages.pricing import settle_prices
+from flows.stages.spec import Workplace
 from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_agreement, score_verdicts
 from pipeline.judging.calibration_advice import Assessment
 from pipeline.judging.llm_judge import ROLE, LlmJudge

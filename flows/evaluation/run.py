@@ -24,7 +24,7 @@ from flows.models.chat_models import begin_sitting, enter_calls
 from flows.models.policy import POLICY, policy_facts
 from flows.models.roles import check_roles, needs_server
 from flows.models.serving import serve_models
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
 from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark

@@ -21,7 +21,7 @@ from flows.execution.shard import ShardReport, clean_pages
 from flows.execution.stage import Sitting, enter_stage, note_timing, retry_options
 from flows.monitoring.prefect_artifacts import publish_stage
 from flows.monitoring.stage_progress import StageGauge
-from flows.stage_table import CORPUS
+from flows.stages.registry import CORPUS
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.corpus.repeated_documents import separate_repeats
 from pipeline.corpus.sources import open_source

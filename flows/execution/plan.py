@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.sources import find_sources
 from flows.models.chat_models import locate_books
-from flows.pricing import list_chat_roles
-from flows.run_record import collect_funnel
-from flows.stage_table import STAGES
-from flows.stages import Workplace
+from flows.stages.pricing import list_chat_roles
+from flows.stages.registry import STAGES
+from flows.stages.run_record import collect_funnel
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.llm.books import Books
 from pipeline.planning.comparing import compare

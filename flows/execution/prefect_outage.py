@@ -19,7 +19,7 @@ from rich.console import Console
 
 from flows.monitoring.prefect_artifacts import publish_run
 from flows.prefect_api.ephemeral_server import answers, dismiss_events, name_server, temporary_api
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.errors import RampforgeError
 from pipeline.storage.boundary import write_whole
 from schemas.record import Frozen

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from flows.cli.assets import cache_folder
 from flows.configuration.recalled_config import recall_config, recover_config
 from flows.execution.run import start_job
-from flows.stage_table import STAGES, find_spec
+from flows.stages.registry import STAGES, find_spec
 from pipeline.errors import StorageError
 from pipeline.storage.repairing import repair_run
 from pipeline.storage.run_folder import RunFolder

@@ -28,18 +28,18 @@ from flows.monitoring.live_files import clear_live
 from flows.monitoring.prefect_artifacts import publish_run
 from flows.monitoring.progress import ProgressBoard
 from flows.monitoring.run_events import watch_run, watch_start
-from flows.pricing import list_chat_roles, settle_prices
 from flows.process.ray_pool import RayPool
 from flows.process.worker_pool import WorkerPool
-from flows.run_record import write_record
-from flows.stage_checks import (
+from flows.stages.ledger_checks import (
     accept_other_versions,
     check_stages,
     find_other_versions,
     refuse_other_versions,
 )
-from flows.stage_table import CORPUS, STAGES, find_spec
-from flows.stages import StageSpec, Workplace
+from flows.stages.pricing import list_chat_roles, settle_prices
+from flows.stages.registry import CORPUS, STAGES, find_spec
+from flows.stages.run_record import write_record
+from flows.stages.spec import StageSpec, Workplace
 from pipeline.errors import RampforgeError, StorageError
 from pipeline.llm.books import Entry
 from pipeline.llm.call_journal import drop_refusals

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.configuration.provenance import stage_provenance
-from flows.deciding_packages import list_versions
 from flows.models.tracing import trace_shard
 from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
 from flows.process.interruption import INTERRUPTION
 from flows.process.logs import at_place
-from flows.stage_table import find_spec
-from flows.stages import StageSpec, Workplace
+from flows.stages.library_versions import list_versions
+from flows.stages.registry import find_spec
+from flows.stages.spec import StageSpec, Workplace
 from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.corpus.raw_pages import RawPage
 from pipeline.stage import Outcome, Stage

@@ -13,7 +13,7 @@ from typing import Any
 from flows.models.tracing import open_tracing
 from flows.models.weights import name_role_weights
 from flows.process.logs import note_records
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.llm.books import Books, Entry
 from pipeline.llm.budget import Budget, BudgetedChatModel

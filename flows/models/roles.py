@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flows.models.serving import MANAGED
-from flows.stages import StageSpec
+from flows.stages.spec import StageSpec
 from pipeline.errors import ConfigError
 from pipeline.llm.openai_chat_model import find_role
 from schemas.config import RunConfig

@@ -21,8 +21,8 @@ from prefect.artifacts import (
 
 from flows.monitoring.live_text import describe_stage, name_many
 from flows.prefect_api.ephemeral_server import answers, name_server
-from flows.run_record import collect_funnel
-from flows.stages import Workplace
+from flows.stages.run_record import collect_funnel
+from flows.stages.spec import Workplace
 from pipeline.report.agreement import drop_comparisons
 from pipeline.storage.shard_run import sum_funnel
 from schemas.funnel import FunnelStep

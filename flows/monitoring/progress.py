@@ -24,7 +24,7 @@ from flows.monitoring.run_events import RunWatch
 from flows.monitoring.stage_progress import StageGauge
 from flows.monitoring.stall_detector import StallWatch
 from flows.process.interruption import StoppedError
-from flows.stages import StageSpec, Workplace
+from flows.stages.spec import StageSpec, Workplace
 from pipeline.llm.chat_model import BudgetSpentError
 from schemas.live import StageLive
 

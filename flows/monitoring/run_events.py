@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from flows.monitoring.prometheus import RunMetrics, expose_metrics
 from flows.monitoring.webhook import Event, Notifier
-from flows.run_record import collect_funnel, collect_spending
-from flows.stages import Workplace
+from flows.stages.run_record import collect_funnel, collect_spending
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, RampforgeError
 from schemas.config import RunConfig
 from schemas.live import StageLive

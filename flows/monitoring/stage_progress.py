@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from flows.models.chat_models import open_budget
 from flows.models.serving import SCORER
 from flows.monitoring.live_files import read_live, read_shards
-from flows.stages import StageSpec, Workplace
+from flows.stages.spec import StageSpec, Workplace
 from schemas.ledger import ShardCommit
 from schemas.live import CallsLive, EndpointLive, ShardLive, StageLive
 

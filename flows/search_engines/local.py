@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flows.configuration.sources import find_revision
 from flows.process.worker_pool import WorkerPool
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from flows.search_engines.local import check_opening, open_dense, open_hybrid
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, SearchError
 from pipeline.remote.proxies import open_client
 from pipeline.search.blocking_search import BlockingSearch

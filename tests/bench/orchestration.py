@@ -32,8 +32,8 @@ from flows.execution import stage as stage_flow
 from flows.execution.run import start_job
 from flows.execution.shard import ShardReport, work_shard
 from flows.prefect_api.ephemeral_server import local_api
-from flows.stage_checks import list_settings
-from flows.stage_table import find_spec
+from flows.stages.ledger_checks import list_settings
+from flows.stages.registry import find_spec
 from pipeline.storage.remote_run import open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard

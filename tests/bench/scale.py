@@ -32,9 +32,9 @@ from flows.execution.run import start_job
 from flows.execution.shard import ShardReport, clean_pages, prepare_stage, work_shard
 from flows.prefect_api.ephemeral_server import local_api
 from flows.prefect_api.settings import settle_prefect
-from flows.stage_checks import list_all_settings
-from flows.stage_table import STAGES
-from flows.stages import Workplace
+from flows.stages.ledger_checks import list_all_settings
+from flows.stages.registry import STAGES
+from flows.stages.spec import Workplace
 from pipeline.corpus.sources import open_source
 from pipeline.llm.chat_model import ChatReply, ChatRequest
 from pipeline.storage.run_folder import RunFolder

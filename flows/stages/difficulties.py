@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flows.models.policy import CLOSED_BOOK
-from flows.stages import Workplace
+from flows.stages.spec import Workplace
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from flows.configuration.sources import JIEBA, find_revision
-from flows.distillation_tasks import find_plan, open_fresh
 from flows.models.policy import open_policy, plays_policy
-from flows.quotas import share_out
-from flows.stages import Workplace
+from flows.stages.quotas import share_out
+from flows.stages.round_tasks import find_plan, open_fresh
+from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.stage import Stage
 from pipeline.storage.aliases import find_aliases

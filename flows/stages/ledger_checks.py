@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from flows.configuration.source_ledger import check_sources
-from flows.deciding_packages import list_versions
-from flows.stage_table import CORPUS, REPORT, STAGES
-from flows.stages import StageSpec, Workplace
+from flows.stages.library_versions import list_versions
+from flows.stages.registry import CORPUS, REPORT, STAGES
+from flows.stages.spec import StageSpec, Workplace
 from pipeline.errors import ConfigError
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.storage.run_folder import RunFolder

@@ -8,8 +8,8 @@ from flows.configuration.provenance import fingerprint_sources, git_revision, pa
 from flows.configuration.source_ledger import describe_sources
 from flows.configuration.sources import find_models, find_sources
 from flows.models.chat_models import locate_books, open_budget
-from flows.stage_table import STAGES
-from flows.stages import Workplace
+from flows.stages.registry import STAGES
+from flows.stages.spec import Workplace
 from pipeline.planning.actuals import count_accepted, sum_spending
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel

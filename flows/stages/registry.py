@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flows import deciding_keys as keys
-from flows import deciding_packages as packages
-from flows import stage_openers as openers
 from flows.configuration.provenance import fingerprint_sources
 from flows.configuration.sources import find_models, find_sources
-from flows.difficulty_opening import difficulty_facts, list_closed_roles, open_difficulties, read_tried
-from flows.distillation_tasks import round_facts
 from flows.models.policy import POLICY, plays_policy, policy_facts
 from flows.models.serving import SCORER, names_served_scorer
 from flows.search_engines.local import index_facts
 from flows.search_engines.registry import needs_index, read_fingerprint
-from flows.stage_openers import reading
-from flows.stages import StageSpec, Workplace
+from flows.stages import config_keys as keys
+from flows.stages import inputs as openers
+from flows.stages import library_versions as packages
+from flows.stages.difficulties import difficulty_facts, list_closed_roles, open_difficulties, read_tried
+from flows.stages.inputs import reading
+from flows.stages.round_tasks import round_facts
+from flows.stages.spec import StageSpec, Workplace
 from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
 from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.llm.openai_chat_model import find_role

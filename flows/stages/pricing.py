@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from flows.models.roles import list_roles
 from flows.models.serving import SCORER
-from flows.stage_table import STAGES
+from flows.stages.registry import STAGES
 from pipeline.llm.budget import check_prices
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import pin_prices
