@@ -77,7 +77,7 @@ def sft(
     template: Template = None,
 ) -> None:
     """Fine-tune on what the judge accepted; the same command goes on after an interruption."""
-    from flows.training import Launch, run_sft
+    from flows.training.run import Launch, run_sft
 
     launch = Launch(data, model, out, rendering, fresh, template, gpus, nodes, rank, address, port)
     weights = {"tuning": tuning, "lora_rank": lora_rank, "learning_rate": lr, "bf16": bf16}
@@ -133,7 +133,7 @@ def rl(
     nodes: Nodes = 1,
 ) -> None:
     """Train with search and reward (DAPO); the same command goes on after an interruption."""
-    from flows.training import Launch, run_rl
+    from flows.training.run import Launch, run_rl
 
     launch = Launch(data, model, out, rendering, fresh, None, gpus, nodes, learnable=learnable)
     weights = {"tuning": tuning, "lora_rank": lora_rank, "learning_rate": lr, "bf16": bf16, "schedule": "constant"}

@@ -15,7 +15,7 @@ import httpx
 from flows.distillation.configs import locate_base
 from flows.distillation.session import DistillSitting
 from flows.stages.difficulties import read_difficulties
-from flows.training import Launch, run_rl, run_sft
+from flows.training.run import Launch, run_rl, run_sft
 from pipeline.assets.store import resolve_model
 from pipeline.distillation.joining import join_runs
 from pipeline.distillation.stopping import find_best

@@ -110,7 +110,7 @@ def run_rl(launch: Launch, options: Mapping[str, Any]) -> None:
         console.print(told, soft_wrap=True, highlight=False)
         settle_request(folder, request, launch.fresh)
         if request.backend is Backend.VERL:
-            from flows.verl_files import write_verl
+            from flows.training.verl import write_verl
 
             write_verl(request, console)
             return
