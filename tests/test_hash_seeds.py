@@ -10,12 +10,12 @@ import subprocess
 import sys
 
 MEASURE = """
-from pipeline.agents.candidates import find_candidates
-from pipeline.agents.gathering import gather_places
-from pipeline.agents.labels import load_labels
-from pipeline.agents.scoring import measure_places
-from pipeline.agents.views import Source, mask_views
-from pipeline.agents.words import make_word_cutter
+from pipeline.agents.extractive.candidates import find_candidates
+from pipeline.agents.extractive.answer_places import gather_places
+from pipeline.agents.extractive.labels import load_labels
+from pipeline.agents.extractive.scoring import measure_places
+from pipeline.agents.extractive.features import Source, mask_views
+from pipeline.agents.extractive.words import make_word_cutter
 
 things = "stone river tower bridge harbour market castle valley forest meadow island garden temple palace".split()
 hidden = f"The {' '.join(things[:7])} of [mask] and {' '.join(things[7:])} were built in 1821."

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pipeline.agents.ranking import TOP, Trees, build_rows, load_trees, rank_texts
-from pipeline.agents.scoring import FEATURES
-from pipeline.agents.views import find_rarest
+from pipeline.agents.extractive.features import find_rarest
+from pipeline.agents.extractive.ranking import TOP, Trees, build_rows, load_trees, rank_texts
+from pipeline.agents.extractive.scoring import FEATURES
 
 LABELS = 14
 

@@ -65,8 +65,8 @@ def list_eval_roles(settings: EvalSettings, config: RunConfig) -> tuple[str, ...
 
 def digest_prompts(settings: EvalSettings, config: RunConfig, langs: Iterable[str]) -> str:
     """A hash of the templates that shape the answers: an evaluation half done under others is not gone on with."""
+    from pipeline.agents.extractive.phrasing import list_prompts as list_extractive
     from pipeline.agents.llm_prompts import list_prompts
-    from pipeline.agents.wording import list_prompts as list_extractive
     from pipeline.asking.wording import use_templates
     from pipeline.evaluation import policy_solver, rag_solver
     from pipeline.evaluation.evaluation_stage import JUDGE_TEMPLATE
@@ -136,7 +136,7 @@ def _open_solver(bench: Bench, method: EvalMethod, engine: AsyncSearchEngine, mo
 
 
 def _open_extractive(bench: Bench, engine: AsyncSearchEngine) -> Solver:
-    from pipeline.agents.extractive import ExtractiveAgents
+    from pipeline.agents.extractive.agents import ExtractiveAgents
     from pipeline.evaluation.agent_solver import ExtractiveSolver
     from pipeline.search.bm25 import Bm25Engine
 

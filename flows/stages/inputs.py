@@ -198,8 +198,8 @@ def build_index(place: Workplace) -> None:
 def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
     """Tasks to trajectories."""
     from flows.search_engines.registry import open_async_engine, open_engine, open_term_statistics
-    from pipeline.agents.extractive import ExtractiveAgents
-    from pipeline.agents.trajectory_stage import TrajectoryStage
+    from pipeline.agents.extractive.agents import ExtractiveAgents
+    from pipeline.agents.extractive.trajectory_stage import TrajectoryStage
 
     if plays_policy(place.config):
         return open_policy(place, shard)

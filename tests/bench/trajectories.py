@@ -10,8 +10,8 @@ from typing import Any
 
 import bm25s
 
-from pipeline.agents.extractive import ExtractiveAgents
-from pipeline.agents.trajectory_stage import TrajectoryStage
+from pipeline.agents.extractive.agents import ExtractiveAgents
+from pipeline.agents.extractive.trajectory_stage import TrajectoryStage
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.search.engine import SearchRequest
 from pipeline.search.tokens import make_tokenizer

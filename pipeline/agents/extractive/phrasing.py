@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.agents.views import MaskView
+from pipeline.agents.extractive.features import MaskView
 from pipeline.search.engine import FoundPassage
 from prompts.library import load_template, load_words
 from schemas.documents import HOLE

@@ -14,9 +14,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.agents.candidates import Candidate
-from pipeline.agents.labels import LabelTable, Surroundings
-from pipeline.agents.words import Words, class_after, class_before
+from pipeline.agents.extractive.candidates import Candidate
+from pipeline.agents.extractive.labels import LabelTable, Surroundings
+from pipeline.agents.extractive.words import Words, class_after, class_before
 from schemas.documents import HOLE
 from schemas.tasks import MASK
 

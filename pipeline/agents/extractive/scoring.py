@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.agents.candidates import Candidate, Kind
-from pipeline.agents.labels import LabelTable, Surroundings
-from pipeline.agents.views import NEAR, WIDE, YEAR, Facts, MaskView, Place, Source, read_facts
-from pipeline.agents.words import Words
+from pipeline.agents.extractive.candidates import Candidate, Kind
+from pipeline.agents.extractive.features import NEAR, WIDE, YEAR, Facts, MaskView, Place, Source, read_facts
+from pipeline.agents.extractive.labels import LabelTable, Surroundings
+from pipeline.agents.extractive.words import Words
 
 RUN = 4  # words compared from the mask outwards
 PLAIN = 0.1  # weight of a like stopword; that of a rare word is about 0.8

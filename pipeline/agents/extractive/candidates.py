@@ -2,7 +2,7 @@
 
 Dates and numbers come in every grain they are written in (the day, the month, the year of one date), names as runs of
 capitalised words and their parts, link anchors as they stand. What a mask hides is unknown, so more is offered than
-can be right; telling them apart is the matter of `pipeline.agents.scoring`.
+can be right; telling them apart is the matter of `pipeline.agents.extractive.scoring`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.agents.views import MaskView
+from pipeline.agents.extractive.features import MaskView
 from prompts.library import make_inert
 from schemas.documents import HOLE
 

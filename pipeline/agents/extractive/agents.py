@@ -1,7 +1,7 @@
 """Agents without a language model: they search, compare wordings, and say what they found or that they found nothing.
 
 Promises: an answer is always a stretch of a passage that was shown; a passage that repeats the masked text word for
-word settles it, everything else is weighed (`pipeline.agents.scoring`) and given up below `LEAST_BELIEF`; an answer is
+word settles it, everything else is weighed (`pipeline.agents.extractive.scoring`) and given up below `LEAST_BELIEF`; an answer is
 used for one mask only; replies depend on the ask alone.
 """
 
@@ -12,18 +12,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline.agents.candidates import find_candidates
-from pipeline.agents.gathering import find_listed, gather_places
-from pipeline.agents.labels import load_labels
-from pipeline.agents.queries import build_queries
-from pipeline.agents.ranking import load_trees, rank_texts
-from pipeline.agents.restoration import restore_masks
+from pipeline.agents.extractive.answer_places import find_listed, gather_places
+from pipeline.agents.extractive.candidates import find_candidates
+from pipeline.agents.extractive.features import MaskView, Place, Source, mask_views, read_facts
+from pipeline.agents.extractive.labels import load_labels
+from pipeline.agents.extractive.phrasing import Finding, Wording, list_prompts
+from pipeline.agents.extractive.queries import build_queries
+from pipeline.agents.extractive.ranking import load_trees, rank_texts
+from pipeline.agents.extractive.restoration import restore_masks
+from pipeline.agents.extractive.scoring import measure_places, share_belief
+from pipeline.agents.extractive.weights import BIAS, WEIGHTS
+from pipeline.agents.extractive.words import make_word_cutter
 from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries
-from pipeline.agents.scoring import measure_places, share_belief
-from pipeline.agents.views import MaskView, Place, Source, mask_views, read_facts
-from pipeline.agents.weights import BIAS, WEIGHTS
-from pipeline.agents.wording import Finding, Wording, list_prompts
-from pipeline.agents.words import make_word_cutter
 from pipeline.search.engine import FoundPassage
 from schemas.trajectories import MaskAnswer, PromptUse
 

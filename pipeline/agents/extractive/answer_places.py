@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pipeline.agents.candidates import MAX_CHARS, Candidate, Kind, find_candidates
-from pipeline.agents.views import MaskView, Place, Source
-from pipeline.agents.words import Words
+from pipeline.agents.extractive.candidates import MAX_CHARS, Candidate, Kind, find_candidates
+from pipeline.agents.extractive.features import MaskView, Place, Source
+from pipeline.agents.extractive.words import Words
 from schemas.documents import HOLE
 
 LIST_JOINT = re.compile(r",|(?:, ?)?(?:and|or|&)|[、和与及]")

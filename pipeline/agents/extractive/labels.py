@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.agents.candidates import Kind
+from pipeline.agents.extractive.candidates import Kind
 
 TRUST = 0.5  # how much a candidate's surroundings count beside its own words
 OTHER_LABEL = "term"  # the label of what no other label fits: no guess is worth a word on it
