@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.agents.episode import Episode, State
 from pipeline.agents.extractive.agents import ExtractiveAgents
 from pipeline.agents.extractive.answer_places import find_listed
 from pipeline.agents.extractive.restoration import restore_masks
 from pipeline.agents.extractive.trajectory_stage import TrajectoryStage
 from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries, open_task
-from pipeline.agents.trajectory_loop import Episode, State
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from prompts.library import make_inert
 from schemas.config import AgentsConfig

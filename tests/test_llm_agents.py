@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.agents.llm_trajectory_stage import LlmTrajectoryStage
+from pipeline.agents.trajectory_stage import LlmTrajectoryStage
 from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.errors import RampforgeError
 from pipeline.judging.judge_stage import Attempt, JudgeStage

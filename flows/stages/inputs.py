@@ -206,7 +206,7 @@ def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
     if place.config.agents.policy == "agents":
         from flows.models.chat_models import make_stage, open_model
         from pipeline.agents.attempt_services import ModelWithEngine
-        from pipeline.agents.llm_trajectory_stage import LlmTrajectoryStage
+        from pipeline.agents.trajectory_stage import LlmTrajectoryStage
         from pipeline.llm.prices import PriceTable
 
         model, config = open_model(place, "trajectories", shard), place.config

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pipeline.agents.episode_play import AgentSeats, LlmSeats, Seats, play_episode
+from pipeline.agents.episode import Episode
+from pipeline.agents.episode_runner import AgentSeats, LlmSeats, Seats, play_episode
 from pipeline.agents.llm_prompts import list_prompts
 from pipeline.agents.llm_roles import ROLES, LlmRoles
 from pipeline.agents.roles import Agents, OpenTask
-from pipeline.agents.trajectory_loop import Episode
 from pipeline.asking.asker import Tally
 from pipeline.asking.models import describe_models, name_models
 from pipeline.asking.wording import draw_date

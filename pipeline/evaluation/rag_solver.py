@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from pipeline.agents.episode import SHOWABLE
 from pipeline.agents.llm_prompts import write_passages
-from pipeline.agents.trajectory_loop import SHOWABLE
 from pipeline.asking.asker import Asker, Prompt, Sampling, Tally
 from pipeline.asking.models import describe_models, name_models
 from pipeline.asking.wording import use_templates

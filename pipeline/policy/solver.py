@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple
 
-from pipeline.agents.trajectory_loop import SHOWABLE
+from pipeline.agents.episode import SHOWABLE
 from pipeline.asking.asker import Tally
 from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError

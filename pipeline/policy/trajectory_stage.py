@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.agents.trajectory_rows import SEARCH_FAILED, Making, Trial, conclude_task, reject_attempt, sum_failures
+from pipeline.agents.trajectory_records import SEARCH_FAILED, Making, Trial, conclude_task, reject_attempt, sum_failures
 from pipeline.asking.asker import Price, Tally
 from pipeline.asking.gathering import gather_all
 from pipeline.asking.wording import use_templates

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+from pipeline.agents.episode import State
 from pipeline.agents.roles import Agents
-from pipeline.agents.trajectory_loop import State
-from pipeline.agents.trajectory_rows import Attempt, Making, build_row, conclude_task
+from pipeline.agents.trajectory_records import Attempt, Making, build_row, conclude_task
 from pipeline.search.engine import SearchEngine
 from pipeline.stage import Outcome
 from schemas.config import AgentsConfig

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from pipeline.agents.episode import Episode
 from pipeline.agents.roles import open_task
-from pipeline.agents.trajectory_loop import Episode
 from pipeline.search.engine import SearchRequest
 from pipeline.stage import Outcome
 from schemas.funnel import FunnelStep, Reject

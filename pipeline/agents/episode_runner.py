@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.agents.episode import Episode, State
 from pipeline.agents.llm_roles import LlmRoles
 from pipeline.agents.roles import Agents, Observation, Plan, Progress, Queries
-from pipeline.agents.trajectory_loop import Episode, State
 from pipeline.asking.asker import Tally
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pipeline.agents.episode_play import LlmSeats, play_episode
+from pipeline.agents.episode_runner import LlmSeats, play_episode
 from pipeline.agents.llm_prompts import list_prompts
 from pipeline.agents.llm_roles import ROLES, LlmRoles
-from pipeline.agents.trajectory_rows import Attempt, Making, build_row, conclude_task, reject_attempt
+from pipeline.agents.trajectory_records import Attempt, Making, build_row, conclude_task, reject_attempt
 from pipeline.asking.asker import UNREADABLE, Price, Tally
 from pipeline.asking.gathering import gather_all
 from pipeline.asking.models import describe_models, name_models
