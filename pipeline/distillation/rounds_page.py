@@ -12,8 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.distillation import round_charts
-from pipeline.distillation.round_charts import RoundChart, lay_lines, lay_shares
+from pipeline.charts import rounds as round_charts
+from pipeline.charts.rounds import RoundChart, lay_lines, lay_shares
 from pipeline.report.page import TEMPLATES, flatten_settings, open_environment, write_policy
 from schemas.rounds import DiversityFigures, NamedCount, RoundRecord, ValidationFigures
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pydantic import ValidationError
 
-from pipeline.distillation.round_charts import RoundChart
+from pipeline.charts.rounds import RoundChart
 from pipeline.distillation.rounds_page import list_charts
 from pipeline.inspecting.places import Place
 from pipeline.inspecting.shard_listing import SUFFIX

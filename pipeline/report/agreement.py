@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.report.funnel_picture import name_several
+from pipeline.charts.funnel import name_several
 from schemas.funnel import FunnelStep
 from schemas.tasks import SpanKind
 

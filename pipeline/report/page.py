@@ -18,10 +18,10 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.report import bar_charts
+from pipeline.charts import bars as bar_charts
+from pipeline.charts.funnel import draw_funnel
 from pipeline.report.agreement import compare_steps, drop_comparisons
 from pipeline.report.example_view import view_example
-from pipeline.report.funnel_picture import draw_funnel
 from pipeline.report.handed_over import warn_of_gold
 from pipeline.report.leaks import tell_leaks
 from pipeline.report.report_data import ReportData

@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from fastapi.responses import HTMLResponse, Response
 
-from pipeline.distillation import round_charts
+from pipeline.charts import bars as bar_charts
+from pipeline.charts import rounds as round_charts
 from pipeline.inspecting.plain_text import write_cell, write_json
-from pipeline.report import bar_charts
 from pipeline.report.page import open_environment
 from pipeline.report.text_pieces import show_controls
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from pipeline.charts.funnel import draw_funnel
 from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.lineage import find_exports, trace_lineage
@@ -17,7 +18,6 @@ from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.web.opened_runs import RunShelf
 from pipeline.inspecting.web.rendering import Renderer, link, pick
 from pipeline.report.agreement import compare_steps, drop_comparisons
-from pipeline.report.funnel_picture import draw_funnel
 from schemas.ledger import RunRecord
 from schemas.live import RunState
 
