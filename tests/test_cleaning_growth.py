@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.corpus.page_kinds import reject_page
-from pipeline.corpus.raw_pages import RawPage
+from pipeline.corpus.readers.raw_page import RawPage
 from pipeline.corpus.wikitext import clean_wikitext
 from pipeline.passages.sentences import find_sentences
 from schemas.config import CorpusConfig

@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.corpus import document_stage
 from pipeline.corpus.document_stage import DocumentStage, make_outcome
-from pipeline.corpus.raw_pages import BROKEN, PLAIN, RawPage
-from pipeline.corpus.sources import open_source
+from pipeline.corpus.readers.opening import open_source
+from pipeline.corpus.readers.raw_page import BROKEN, PLAIN, RawPage
 from schemas.config import CorpusConfig
 from schemas.documents import HOLE, Document, Redirect
 from schemas.funnel import Reject

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.corpus.page_kinds import find_redirect
-from pipeline.corpus.raw_pages import RawPage
+from pipeline.corpus.readers.raw_page import RawPage
 from pipeline.corpus.tags import strip_comments
 from pipeline.corpus.wikitext import clean_wikitext
 from schemas.documents import HOLE

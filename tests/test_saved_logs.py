@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flows.configuration.provenance import fingerprint_sources
 from flows.configuration.sources import bring_source, find_sources
 from flows.stages.spec import Workplace
-from pipeline.corpus.sources import expand_sources
+from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import StorageError
 from pipeline.storage.copies import copy_folder, copy_object, list_objects, put_when_done
 from pipeline.storage.line_log import LineLog

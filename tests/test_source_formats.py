@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.corpus.document_stage import make_outcome
-from pipeline.corpus.raw_pages import RawPage
-from pipeline.corpus.sources import detect_format, expand_sources, open_source
+from pipeline.corpus.readers.opening import detect_format, expand_sources, open_source
+from pipeline.corpus.readers.raw_page import RawPage
 from pipeline.errors import SourceError
 from schemas.config import CorpusConfig, SourceFormat
 from schemas.documents import Document

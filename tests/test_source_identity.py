@@ -29,10 +29,10 @@ from flows.configuration.source_ledger import (
 from flows.configuration.sources import find_sources
 from flows.stages.spec import Workplace
 from pipeline.corpus.document_stage import DocumentStage
-from pipeline.corpus.raw_pages import PLAIN, RawPage
+from pipeline.corpus.readers.opening import open_source
+from pipeline.corpus.readers.raw_page import PLAIN, RawPage
+from pipeline.corpus.readers.source_digests import SourceDigest, hash_source
 from pipeline.corpus.repeated_documents import separate_repeats
-from pipeline.corpus.source_digests import SourceDigest, hash_source
-from pipeline.corpus.sources import open_source
 from pipeline.errors import SourceError
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder

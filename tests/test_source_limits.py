@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.corpus.document_stage import make_outcome
-from pipeline.corpus.raw_pages import TOO_LARGE, RawPage
-from pipeline.corpus.sources import open_source
+from pipeline.corpus.readers.opening import open_source
+from pipeline.corpus.readers.raw_page import TOO_LARGE, RawPage
 from pipeline.errors import SourceError
 from schemas.config import CorpusConfig, SourceFormat
 from schemas.funnel import Reject
@@ -203,7 +203,7 @@ WRITERS: dict[str, Callable[[Any], Any]] = {
 }
 PEAK = """
 import resource, sys
-from pipeline.corpus.sources import open_source
+from pipeline.corpus.readers.opening import open_source
 from schemas.config import CorpusConfig
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.corpus.brackets import Brackets
-from pipeline.corpus.raw_pages import RawPage
+from pipeline.corpus.readers.raw_page import RawPage
 from pipeline.corpus.sections import CleanPage
 from pipeline.corpus.simplifying import simplify
 from pipeline.corpus.wikitext import clean_wikitext

@@ -12,7 +12,7 @@ from pathlib import Path
 from flows.configuration.provenance import fingerprint_sources
 from flows.configuration.sources import find_sources
 from flows.stages.spec import Workplace
-from pipeline.corpus.source_digests import SourceDigest, hash_source, list_files
+from pipeline.corpus.readers.source_digests import SourceDigest, hash_source, list_files
 from pipeline.errors import SourceError
 from pipeline.storage.ledger_files import read_record
 from pipeline.storage.run_folder import RunFolder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flows.stages.spec import Workplace
 from pipeline.assets.store import asset_revision, find_asset, resolve_model
-from pipeline.corpus.sources import expand_sources
+from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import AssetError
 from pipeline.storage.copies import copy_object, list_objects
 from schemas.locations import is_url

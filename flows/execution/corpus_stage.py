@@ -22,9 +22,9 @@ from flows.execution.stage import Sitting, enter_stage, note_timing, retry_optio
 from flows.monitoring.prefect_artifacts import publish_stage
 from flows.monitoring.stage_progress import StageGauge
 from flows.stages.registry import CORPUS
-from pipeline.corpus.raw_pages import RawPage
+from pipeline.corpus.readers.opening import open_source
+from pipeline.corpus.readers.raw_page import RawPage
 from pipeline.corpus.repeated_documents import separate_repeats
-from pipeline.corpus.sources import open_source
 from pipeline.errors import SourceError
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel

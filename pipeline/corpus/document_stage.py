@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pipeline.corpus.links import normalise_title, split_namespace
 from pipeline.corpus.marks import SPACE, SPACE_RUN, scrub
 from pipeline.corpus.page_kinds import find_redirect, reject_page
-from pipeline.corpus.raw_pages import WIKITEXT, RawPage
+from pipeline.corpus.readers.raw_page import WIKITEXT, RawPage
 from pipeline.corpus.sections import CleanPage
 from pipeline.corpus.simplifying import simplify
 from pipeline.corpus.wikitext import clean_wikitext

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.corpus.rows import find_title_and_text
+from pipeline.corpus.readers.rows import find_title_and_text
 from pipeline.evaluation.benchmark_files import BrokenRow, read_rows
 from schemas.funnel import Reject
 from schemas.passages import Passage

@@ -16,8 +16,8 @@ from flows.execution.corpus_stage import cut_pieces
 from flows.process.worker_pool import WorkerPool
 from pipeline.assets.store import get_asset
 from pipeline.corpus.document_stage import DocumentStage
-from pipeline.corpus.raw_pages import RawPage
-from pipeline.corpus.sources import open_source
+from pipeline.corpus.readers.opening import open_source
+from pipeline.corpus.readers.raw_page import RawPage
 from schemas.config import CorpusConfig
 from tests.bench.figures import Figure, compare_cpu, run_apart
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from flows.cli.assets import cache_folder
 from pipeline.assets.store import get_asset
 from pipeline.corpus.document_stage import DocumentStage
-from pipeline.corpus.sources import open_source
+from pipeline.corpus.readers.opening import open_source
 from pipeline.masking.sampling import sample_passages
 from pipeline.masking.span_stage import SpanStage
 from pipeline.masking.task_stage import SpannedPassage, TaskStage

@@ -35,7 +35,7 @@ from flows.prefect_api.settings import settle_prefect
 from flows.stages.ledger_checks import list_all_settings
 from flows.stages.registry import STAGES
 from flows.stages.spec import Workplace
-from pipeline.corpus.sources import open_source
+from pipeline.corpus.readers.opening import open_source
 from pipeline.llm.chat_model import ChatReply, ChatRequest
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage

@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.corpus.byte_streams import decode_text
-from pipeline.corpus.raw_pages import BROKEN_TEXT, PLAIN, TOO_LARGE, RawPage
+from pipeline.corpus.readers.byte_streams import decode_text
+from pipeline.corpus.readers.raw_page import BROKEN_TEXT, PLAIN, TOO_LARGE, RawPage
 from schemas.documents import LIST_MARK
 
 TITLES = ("title", "wikipedia_title", "name")

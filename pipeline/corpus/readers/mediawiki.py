@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.parsers import expat
 
-from pipeline.corpus.byte_streams import FETCH_AGAIN, TextStream
-from pipeline.corpus.raw_pages import WIKITEXT, RawPage
+from pipeline.corpus.readers.byte_streams import FETCH_AGAIN, TextStream
+from pipeline.corpus.readers.raw_page import WIKITEXT, RawPage
 from pipeline.errors import SourceError
 
 ROOT = "mediawiki"

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.corpus.byte_streams import CHUNK_BYTES, FETCH_AGAIN, TextStream
-from pipeline.corpus.raw_pages import RawPage
-from pipeline.corpus.rows import FIELDS, TEXTS, TITLES, find_number, make_page, parse_row
+from pipeline.corpus.readers.byte_streams import CHUNK_BYTES, FETCH_AGAIN, TextStream
+from pipeline.corpus.readers.raw_page import RawPage
+from pipeline.corpus.readers.rows import FIELDS, TEXTS, TITLES, find_number, make_page, parse_row
 from pipeline.errors import SourceError
 
 BATCH_ROWS, BATCH_BYTES = 256, 1 << 25

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pipeline.corpus.byte_streams import TextStream, decode_head, read_head
+from pipeline.corpus.readers.byte_streams import TextStream, decode_head, read_head
 from schemas.config import SourceFormat
 
 TEXT_SUFFIXES, OBJECT_SUFFIX = (".txt", ".md"), ".json"

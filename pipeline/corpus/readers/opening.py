@@ -9,12 +9,12 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.corpus.formats import FORMS, page_suffix, read_start, recognise
-from pipeline.corpus.mediawiki import read_mediawiki
-from pipeline.corpus.page_files import PAGE_SUFFIXES, read_page_files, visible_files
-from pipeline.corpus.plain_sources import read_cirrus, read_hub, read_jsonl, read_parquet
-from pipeline.corpus.raw_pages import RawPage
-from pipeline.corpus.source_digests import SourceDigest
+from pipeline.corpus.readers.formats import FORMS, page_suffix, read_start, recognise
+from pipeline.corpus.readers.mediawiki import read_mediawiki
+from pipeline.corpus.readers.page_files import PAGE_SUFFIXES, read_page_files, visible_files
+from pipeline.corpus.readers.plain import read_cirrus, read_hub, read_jsonl, read_parquet
+from pipeline.corpus.readers.raw_page import RawPage
+from pipeline.corpus.readers.source_digests import SourceDigest
 from pipeline.errors import SourceError
 from schemas.config import CorpusConfig, SourceFormat
 from schemas.locations import is_url

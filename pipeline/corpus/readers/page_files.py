@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.corpus.byte_streams import TextStream
-from pipeline.corpus.formats import OBJECT_SUFFIX, TEXT_SUFFIXES, recognise, split_name
-from pipeline.corpus.plain_sources import line_limit, require_pages
-from pipeline.corpus.raw_pages import PLAIN, UNKNOWN_FORMAT, RawPage
-from pipeline.corpus.rows import broken_page, make_page, parse_row
+from pipeline.corpus.readers.byte_streams import TextStream
+from pipeline.corpus.readers.formats import OBJECT_SUFFIX, TEXT_SUFFIXES, recognise, split_name
+from pipeline.corpus.readers.plain import line_limit, require_pages
+from pipeline.corpus.readers.raw_page import PLAIN, UNKNOWN_FORMAT, RawPage
+from pipeline.corpus.readers.rows import broken_page, make_page, parse_row
 from schemas.config import SourceFormat
 
 PAGE_SUFFIXES = (*TEXT_SUFFIXES, OBJECT_SUFFIX)

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from pipeline.corpus.raw_pages import BROKEN
+from pipeline.corpus.readers.raw_page import BROKEN
 from pipeline.errors import SourceError
 
 CHUNK_BYTES = 1 << 18
