@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.corpus.page_kinds import reject_page
 from pipeline.corpus.readers.raw_page import RawPage
-from pipeline.corpus.wikitext import clean_wikitext
+from pipeline.corpus.wikitext.cleaning import clean_wikitext
 from pipeline.passages.sentences import find_sentences
 from schemas.config import CorpusConfig
 from tests.growth import LINEAR, cpu_growth

@@ -6,8 +6,8 @@ import pytest
 
 from pipeline.corpus.page_kinds import find_redirect
 from pipeline.corpus.readers.raw_page import RawPage
-from pipeline.corpus.tags import strip_comments
-from pipeline.corpus.wikitext import clean_wikitext
+from pipeline.corpus.wikitext.cleaning import clean_wikitext
+from pipeline.corpus.wikitext.tags import strip_comments
 from schemas.documents import HOLE
 
 

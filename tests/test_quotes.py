@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.corpus.quotes import strip_quotes
-from pipeline.corpus.wikitext import clean_wikitext
+from pipeline.corpus.wikitext.cleaning import clean_wikitext
+from pipeline.corpus.wikitext.quotes import strip_quotes
 
 
 @pytest.mark.parametrize(

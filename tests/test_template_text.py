@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.corpus.inline_templates import RULES
-from pipeline.corpus.template_calls import SILENT, SPACING, normalise_name
-from pipeline.corpus.wikitext import clean_wikitext
+from pipeline.corpus.wikitext.cleaning import clean_wikitext
+from pipeline.corpus.wikitext.inline_templates import RULES
+from pipeline.corpus.wikitext.template_calls import SILENT, SPACING, normalise_name
 from schemas.documents import HOLE
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.corpus.brackets import Brackets
 from pipeline.corpus.readers.raw_page import RawPage
-from pipeline.corpus.sections import CleanPage
 from pipeline.corpus.simplifying import simplify
-from pipeline.corpus.wikitext import clean_wikitext
+from pipeline.corpus.wikitext.brackets import Brackets
+from pipeline.corpus.wikitext.cleaning import clean_wikitext
+from pipeline.corpus.wikitext.sections import CleanPage
 from schemas.documents import HOLE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-from pipeline.corpus.marks import GAP
+from pipeline.corpus.wikitext.marks import GAP
 from schemas.documents import HOLE
 
 Bounds: TypeAlias = tuple[int, int]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pipeline.corpus.links import normalise_title
 from pipeline.corpus.readers.raw_page import BROKEN, BROKEN_TEXT, PLAIN, TOO_LARGE, WIKITEXT, RawPage
+from pipeline.corpus.wikitext.links import normalise_title
 from schemas.config import CorpusConfig
 
 REDIRECT = re.compile(

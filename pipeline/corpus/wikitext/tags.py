@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from pipeline.corpus.marks import GAP, LINK_MARK, protect
-from pipeline.corpus.quotes import strip_quotes
+from pipeline.corpus.wikitext.marks import GAP, LINK_MARK, protect
+from pipeline.corpus.wikitext.quotes import strip_quotes
 from schemas.documents import HOLE
 
 INVISIBLE_TAGS = (

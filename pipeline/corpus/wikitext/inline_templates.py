@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.corpus import citations, dates, measures, places, scripts, ships
-from pipeline.corpus.invisible_templates import find_invisible
-from pipeline.corpus.marks import GAP
-from pipeline.corpus.symbols import SYMBOLS
-from pipeline.corpus.template_calls import (
+from pipeline.corpus.wikitext import citations, dates, measures, scripts, ships
+from pipeline.corpus.wikitext import coordinates as places
+from pipeline.corpus.wikitext.invisible_templates import find_invisible
+from pipeline.corpus.wikitext.marks import GAP
+from pipeline.corpus.wikitext.symbols import SYMBOLS
+from pipeline.corpus.wikitext.template_calls import (
     ANY,
     LONGEST_NAME,
     SPACING,

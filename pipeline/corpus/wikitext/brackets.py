@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 
-from pipeline.corpus.links import split_url
-from pipeline.corpus.marks import protect
+from pipeline.corpus.wikitext.links import split_url
+from pipeline.corpus.wikitext.marks import protect
 
 TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\{\||\|\}(?!\})")
 TOKEN_OR_VARIANT = re.compile(rf"{TOKEN.pattern}|-\{{(?!\{{)|\}}-")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 
-from pipeline.corpus.marks import GAP, protect
+from pipeline.corpus.wikitext.marks import GAP, protect
 
 LONGEST_NAME = 255
 """Characters that a template's name may have; what is longer is never cached."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.corpus.template_calls import UNSHOWN, Call
+from pipeline.corpus.wikitext.template_calls import UNSHOWN, Call
 
 DEGREES = re.compile(r"[-+−]?\d{1,3}(?:\.\d{1,12})?$")
 MARKS = "°′″"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.corpus.template_calls import Call
+from pipeline.corpus.wikitext.template_calls import Call
 
 PREFIXES = (
     "HMS", "HMAS", "HMCS", "HMNZS", "USS", "USNS", "USAT", "USRC", "SS", "RMS", "MV", "MS", "SMS", "INS", "GTS", "RV",

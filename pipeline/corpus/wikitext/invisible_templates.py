@@ -9,7 +9,7 @@ import re
 from functools import cache, lru_cache
 from importlib.resources import files
 
-from pipeline.corpus.template_calls import APART, SILENT, Rule, normalise_name
+from pipeline.corpus.wikitext.template_calls import APART, SILENT, Rule, normalise_name
 
 SILENT_FAMILY = re.compile(
     r"(?:infobox|taxobox|speciesbox|geobox|drugbox|chembox|navbox|sidebar|campaignbox|portal\b|sister|commons|cleanup|"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipeline.corpus.marks import LINK_END, LINK_MARK, LINK_START
+from pipeline.corpus.wikitext.marks import LINK_END, LINK_MARK, LINK_START
 from schemas.documents import HOLE, LIST_MARK, Link, Section
 
 LEFT_OUT = frozenset({

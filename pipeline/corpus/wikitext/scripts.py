@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from pipeline.corpus.marks import SPOKEN
-from pipeline.corpus.template_calls import Call
+from pipeline.corpus.wikitext.marks import SPOKEN
+from pipeline.corpus.wikitext.template_calls import Call
 
 LANGUAGES = {
     "ar": "Arabic", "az": "Azerbaijani", "be": "Belarusian", "ber": "Berber", "bg": "Bulgarian", "bn": "Bengali",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.corpus.template_calls import Call
+from pipeline.corpus.wikitext.template_calls import Call
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 
-from pipeline.corpus.brackets import Brackets
 from pipeline.corpus.chinese import FLAGS, choose_variant
-from pipeline.corpus.inline_templates import find_rule
-from pipeline.corpus.links import apply_pipe_trick, is_invisible, normalise_title, split_namespace, split_url
-from pipeline.corpus.marks import GAP, LINK_END, LINK_LIMIT, LINK_MARK, LINK_START
-from pipeline.corpus.quotes import strip_quotes
-from pipeline.corpus.template_calls import APART, BLANK, SILENT, Call, normalise_name
+from pipeline.corpus.wikitext.brackets import Brackets
+from pipeline.corpus.wikitext.inline_templates import find_rule
+from pipeline.corpus.wikitext.links import apply_pipe_trick, is_invisible, normalise_title, split_namespace, split_url
+from pipeline.corpus.wikitext.marks import GAP, LINK_END, LINK_LIMIT, LINK_MARK, LINK_START
+from pipeline.corpus.wikitext.quotes import strip_quotes
+from pipeline.corpus.wikitext.template_calls import APART, BLANK, SILENT, Call, normalise_name
 from schemas.documents import HOLE
 
 MAX_DEPTH = 20

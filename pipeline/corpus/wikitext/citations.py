@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.corpus.template_calls import Call
+from pipeline.corpus.wikitext.template_calls import Call
 
 
 def show_verse(call: Call) -> str | None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 
-from pipeline.corpus.tags import set_apart
-from pipeline.corpus.template_calls import Call, normalise_name
+from pipeline.corpus.wikitext.tags import set_apart
+from pipeline.corpus.wikitext.template_calls import Call, normalise_name
 
 # Each part is taken once: a run of digits that no rule ends would else be tried from each of its digits.
 NUMBER = re.compile(

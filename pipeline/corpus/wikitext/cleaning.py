@@ -9,11 +9,11 @@ from __future__ import annotations
 import html
 import re
 
-from pipeline.corpus.brackets import protect_single
-from pipeline.corpus.marks import GAP, LINK_END, SPACE, SPACE_RUN, close_gaps, restore, scrub, settle_spoken
-from pipeline.corpus.rendering import Renderer
-from pipeline.corpus.sections import CleanPage, assemble
-from pipeline.corpus.tags import strip_comments, strip_opaque, strip_styling
+from pipeline.corpus.wikitext.brackets import protect_single
+from pipeline.corpus.wikitext.marks import GAP, LINK_END, SPACE, SPACE_RUN, close_gaps, restore, scrub, settle_spoken
+from pipeline.corpus.wikitext.rendering import Renderer
+from pipeline.corpus.wikitext.sections import CleanPage, assemble
+from pipeline.corpus.wikitext.tags import strip_comments, strip_opaque, strip_styling
 from schemas.documents import HOLE
 
 SWITCH = re.compile(r"__[A-Z]{3,30}__")
