@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.difficulty.learnable import Learnable, index_difficulties
+from pipeline.difficulty.stage import DifficultyStage, TriedTask
 from pipeline.exporting.selection import rank_difficulty
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.llm.chat_model import ChatRequest, RefusedRequestError
-from pipeline.policy.difficulty import DifficultyStage, TriedTask
-from pipeline.policy.learnable import Learnable, index_difficulties
 from pipeline.training.rl_rows import list_run_prompts
 from schemas.config import JudgingConfig
 from schemas.difficulties import Difficulty

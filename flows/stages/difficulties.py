@@ -31,7 +31,7 @@ def difficulty_facts(place: Workplace) -> Mapping[str, str]:
 
 def read_tried(place: Workplace, shard: str) -> Iterator[Any]:
     """Each task of a shard with the judgements on its attempts."""
-    from pipeline.policy.difficulty import TriedTask
+    from pipeline.difficulty.stage import TriedTask
 
     judged: dict[str, list[Judgement]] = {}
     for judgement in read_rows(place.run.part(Judgement.dataset, shard, ""), Judgement):
@@ -43,7 +43,7 @@ def read_tried(place: Workplace, shard: str) -> Iterator[Any]:
 def open_difficulties(place: Workplace, shard: str) -> Stage[Any]:
     """Tasks to how hard they are."""
     from pipeline.asking.concurrent_stage import ConcurrentStage
-    from pipeline.policy.difficulty import DifficultyStage
+    from pipeline.difficulty.stage import DifficultyStage
 
     config = place.config
     if not config.policy.closed_book:
@@ -56,7 +56,7 @@ def open_difficulties(place: Workplace, shard: str) -> Stage[Any]:
 
 def read_difficulties(run: RunFolder) -> dict[str, Difficulty]:
     """What a run has measured, by task; empty where it has not."""
-    from pipeline.policy.learnable import index_difficulties
+    from pipeline.difficulty.learnable import index_difficulties
 
     paths = run.files(Difficulty.dataset)
     return index_difficulties(row for path in paths for row in read_rows(path, Difficulty))

@@ -25,9 +25,9 @@ from flows.exporting.dataset import export_dataset
 from flows.exporting.decontamination import keep_clean, open_run_screen
 from flows.stages.difficulties import read_difficulties
 from pipeline.assets.store import resolve_model
+from pipeline.difficulty.learnable import Learnable
 from pipeline.errors import ConfigError
 from pipeline.exporting.exporters import EXPORTERS
-from pipeline.policy.learnable import Learnable
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.serving.environments import clean_variables
 from pipeline.storage.run_folder import RunFolder

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.policy.learnable import ALWAYS, IMPOSSIBLE, MEMORISED, Learnable
+from pipeline.difficulty.learnable import ALWAYS, IMPOSSIBLE, MEMORISED, Learnable
 from pipeline.search.simulation_data import choose_split
 from schemas.difficulties import Difficulty
 from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Wanted

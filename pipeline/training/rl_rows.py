@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.difficulty.learnable import Learnable
 from pipeline.errors import StorageError
 from pipeline.exporting.columns import TEXT, write_json, write_message
 from pipeline.exporting.selection import rank_difficulty
 from pipeline.exporting.table_files import TableFile
-from pipeline.policy.learnable import Learnable
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.transcript import ask
