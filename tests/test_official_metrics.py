@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.evaluation.benchmark_rows import read_question
 from pipeline.evaluation.metrics import score_answer
-from pipeline.evaluation.official import OfficialScores, measure_loosely, score_officially
+from pipeline.evaluation.official_metrics import OfficialScores, measure_loosely, score_officially
 from schemas.evaluations import EvalQuestion
 from tests.growth import LINEAR, cpu_growth
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.evaluation import drawing
+from pipeline.evaluation import interval_chart as drawing
 from pipeline.evaluation.tables import HEADINGS, RULES, write_metric, write_p_value
 from pipeline.report.page import TEMPLATES, flatten_settings, open_environment, write_policy
 from schemas.evaluations import EvaluationResult, PairedDifference

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.evaluation.bootstrap import estimate_intervals
-from pipeline.evaluation.official import OfficialScores, score_officially
+from pipeline.evaluation.official_metrics import OfficialScores, score_officially
 from schemas.evaluations import EvalGroup, Evaluation, Metric, MetricName
 from schemas.judgements import Verdict
 
