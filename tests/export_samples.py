@@ -9,7 +9,7 @@ from typing import Any
 
 from flows.exporting.dataset import Exported, export_dataset
 from flows.models.tokenizers import open_masker
-from pipeline.exporting.exporters import EXPORTERS
+from pipeline.exporting.registry import EXPORTERS
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder

@@ -21,7 +21,7 @@ from pipeline.decontamination.overlap import ANSWER_AND_TITLE, ENTITY_PAIR, NGRA
 from pipeline.decontamination.question_names import find_names
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import read_benchmark
-from pipeline.exporting.exporters import EXPORTERS
+from pipeline.exporting.registry import EXPORTERS
 from pipeline.storage.run_folder import RunFolder
 from schemas.evaluations import DecontaminationConfig, EvalQuestion
 from schemas.exports import ExportSettings, Trainer

@@ -13,8 +13,8 @@ from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.freshness import FreshTasks, count_capacity, read_used, write_used
 from pipeline.distillation.joining import join_runs
 from pipeline.distillation.screening import ScreenedTasks
+from pipeline.exporting.simulator_tuning import choose_split
 from pipeline.masking.task_stage import SpannedPassage, TaskStage
-from pipeline.search.simulation_data import choose_split
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from pipeline.errors import ConfigError, StorageError
-from pipeline.exporting.exporters import EXPORTERS
+from pipeline.exporting.registry import EXPORTERS
 from pipeline.rewards.trainers import read_row
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows

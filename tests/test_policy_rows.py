@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.exporting.dataset import export_dataset
-from pipeline.exporting.exporters import EXPORTERS
+from pipeline.exporting.registry import EXPORTERS
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.rendering.tagged import SEARCH_R1
 from pipeline.rendering.token_masks import IGNORED, TokenMasker

@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 
 from flows.exporting.simulation_data import export_simulation
 from pipeline.errors import ConfigError
-from pipeline.judging.judge_stage import Attempt, JudgeStage
-from pipeline.search.engine import FoundPassage
-from pipeline.search.simulation_data import (
+from pipeline.exporting.simulator_tuning import (
     ExportSettings,
     Searched,
     choose_examples,
@@ -24,6 +22,8 @@ from pipeline.search.simulation_data import (
     cut_examples,
     settle_search,
 )
+from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.search.engine import FoundPassage
 from pipeline.search.simulation_prompts import Facts, write_prompt
 from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder

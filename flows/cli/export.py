@@ -77,7 +77,7 @@ def export(
     from flows.exporting.decontamination import open_run_screen
     from flows.exporting.hub import upload_folder
     from flows.models.tokenizers import open_masker
-    from pipeline.exporting.exporters import EXPORTERS
+    from pipeline.exporting.registry import EXPORTERS
 
     exporter = EXPORTERS[to]
     settings = ExportSettings(

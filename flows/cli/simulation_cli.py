@@ -23,7 +23,7 @@ def simulation_data(
 ) -> None:
     """Turn a run's searches into data that tunes a simulated search engine: chat rows, labelled useful or noisy."""
     from flows.exporting.simulation_data import export_simulation
-    from pipeline.search.simulation_data import ExportSettings
+    from pipeline.exporting.simulator_tuning import ExportSettings
 
     settings = ExportSettings(informed, validation, balance)
     step, rows = export_simulation(RunFolder(folder), out, settings)

@@ -18,9 +18,9 @@ from flows.exporting.decontamination import Screen, Screening
 from pipeline.errors import ConfigError
 from pipeline.exporting.card import CardFacts, write_card
 from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill, make_example
-from pipeline.exporting.exporter import Exporter, RowPlace, Table, Written
 from pipeline.exporting.samples import make_samples
 from pipeline.exporting.selection import REASONS, UNFIT, Choice, ExampleIndex
+from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.token_masks import MaskError, TokenMasker

@@ -10,10 +10,7 @@ import orjson
 
 from flows.configuration.provenance import rampforge_version
 from pipeline.errors import ConfigError
-from pipeline.search.engine import FoundPassage
-from pipeline.search.found_memory import SearchCache
-from pipeline.search.passage_store import PassageStore
-from pipeline.search.simulation_data import (
+from pipeline.exporting.simulator_tuning import (
     Choice,
     ExportSettings,
     FindPassage,
@@ -23,6 +20,9 @@ from pipeline.search.simulation_data import (
     settle_search,
     sum_searches,
 )
+from pipeline.search.engine import FoundPassage
+from pipeline.search.found_memory import SearchCache
+from pipeline.search.passage_store import PassageStore
 from pipeline.storage.boundary import storage_boundary, write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows

@@ -27,7 +27,7 @@ from flows.stages.difficulties import read_difficulties
 from pipeline.assets.store import resolve_model
 from pipeline.difficulty.learnable import Learnable
 from pipeline.errors import ConfigError
-from pipeline.exporting.exporters import EXPORTERS
+from pipeline.exporting.registry import EXPORTERS
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.serving.environments import clean_variables
 from pipeline.storage.run_folder import RunFolder

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.exporting.simulator_tuning import choose_split
 from pipeline.masking.task_stage import SpannedPassage
-from pipeline.search.simulation_data import choose_split
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
 from pipeline.storage.hashing import hash_file

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from pipeline.exporting.exporter import EVERY, TURNS, Exporter, RowPlace, Table, Written
 from pipeline.exporting.rows import TOKENS, write_chat, write_tokens
 from pipeline.exporting.samples import Sample
+from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
 from schemas.exports import Purpose, RowOrder, Trainer
 from schemas.renderings import RenderingName
 from schemas.simulation import Split

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.exporting.exporter import Exporter, Written
+from pipeline.exporting.spec import Exporter, Written
 from schemas.exports import Purpose
 from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord

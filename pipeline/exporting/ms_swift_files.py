@@ -14,8 +14,8 @@ import orjson
 import yaml
 
 from pipeline.exporting.columns import list_facts, write_spans
-from pipeline.exporting.exporter import Exporter, RowPlace, Table, Written
 from pipeline.exporting.samples import Sample
+from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from schemas.exports import Purpose, RowOrder, Trainer
 from schemas.renderings import ChatMessage, ChatRole, RenderingName, SegmentKind
 from schemas.simulation import Split

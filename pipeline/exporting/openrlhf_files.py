@@ -5,8 +5,8 @@ It hands no tools to the chat template, so they must stand in the messages.
 
 from __future__ import annotations
 
-from pipeline.exporting.exporter import Exporter, Table, Written
 from pipeline.exporting.rows import write_chat
+from pipeline.exporting.spec import Exporter, Table, Written
 from schemas.exports import Purpose, Trainer
 from schemas.renderings import RenderingName
 from schemas.simulation import Split

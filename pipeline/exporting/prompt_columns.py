@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.exporting.columns import FACTS, MESSAGE, TEXT, list_facts, write_golds, write_messages, write_spans
-from pipeline.exporting.exporter import RowPlace
 from pipeline.exporting.samples import Sample
+from pipeline.exporting.spec import RowPlace
 from pipeline.rendering.observations import write_answers
 
 EXTRA = pa.struct(

@@ -15,8 +15,8 @@ from pipeline.exporting.columns import (
     write_messages,
     write_spans,
 )
-from pipeline.exporting.exporter import RowPlace
 from pipeline.exporting.samples import Sample
+from pipeline.exporting.spec import RowPlace
 from pipeline.rendering.formats import RENDERINGS
 from schemas.renderings import RenderingName
 

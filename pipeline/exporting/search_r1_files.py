@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.exporting.columns import TEXT
-from pipeline.exporting.exporter import Exporter, RowPlace, Table, Written
 from pipeline.exporting.prompt_columns import list_shared_columns, list_targets, write_shared
 from pipeline.exporting.samples import Sample
+from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from schemas.exports import Purpose, Trainer
 from schemas.renderings import RenderingName
 from schemas.simulation import Split

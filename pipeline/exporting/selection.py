@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.difficulty.learnable import ALWAYS, IMPOSSIBLE, MEMORISED, Learnable
-from pipeline.search.simulation_data import choose_split
+from pipeline.exporting.simulator_tuning import choose_split
 from schemas.difficulties import Difficulty
 from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Wanted
 from schemas.record import content_id

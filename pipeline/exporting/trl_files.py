@@ -12,9 +12,9 @@ import pyarrow as pa
 import yaml
 
 from pipeline.exporting.columns import FACTS, MESSAGE, TEXT, list_facts, write_golds, write_messages, write_spans
-from pipeline.exporting.exporter import EVERY, TURNS, Exporter, RowPlace, Table, Written
 from pipeline.exporting.rows import TOKENS, build_chat_schema, write_chat, write_tokens
 from pipeline.exporting.samples import Sample
+from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
 from schemas.exports import Purpose, RowOrder, Trainer
 from schemas.renderings import RenderingName
 from schemas.simulation import Split

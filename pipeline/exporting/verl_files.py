@@ -8,10 +8,10 @@ import orjson
 import pyarrow as pa
 
 from pipeline.exporting.columns import TEXT
-from pipeline.exporting.exporter import EVERY, TURNS, Exporter, RowPlace, Table, Written
 from pipeline.exporting.prompt_columns import list_shared_columns, write_shared
 from pipeline.exporting.rows import build_chat_schema, write_chat
 from pipeline.exporting.samples import Sample
+from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
 from pipeline.rendering.formats import RENDERINGS
 from schemas.exports import Purpose, Trainer
 from schemas.renderings import RenderingName

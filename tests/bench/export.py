@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.exporting.examples import ExampleSpill
-from pipeline.exporting.exporter import RowPlace
-from pipeline.exporting.exporters import EXPORTERS
+from pipeline.exporting.registry import EXPORTERS
 from pipeline.exporting.samples import Sample, make_samples, render_example
 from pipeline.exporting.selection import ExampleIndex
+from pipeline.exporting.spec import RowPlace
 from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.chat_text import ChatText
