@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.exporting.axolotl_files import AXOLOTL
-from pipeline.exporting.llama_factory_files import LLAMA_FACTORY
-from pipeline.exporting.ms_swift_files import MS_SWIFT
-from pipeline.exporting.openrlhf_files import OPENRLHF
-from pipeline.exporting.search_r1_files import SEARCH_R1
+from pipeline.exporting.formats.axolotl import AXOLOTL
+from pipeline.exporting.formats.llama_factory import LLAMA_FACTORY
+from pipeline.exporting.formats.ms_swift import MS_SWIFT
+from pipeline.exporting.formats.openrlhf import OPENRLHF
+from pipeline.exporting.formats.search_r1 import SEARCH_R1
+from pipeline.exporting.formats.trl import TRL
+from pipeline.exporting.formats.verl import VERL_RL, VERL_SFT
 from pipeline.exporting.spec import Exporter
-from pipeline.exporting.trl_files import TRL
-from pipeline.exporting.verl_files import VERL_RL, VERL_SFT
 from schemas.exports import Trainer
 
 EXPORTERS: dict[Trainer, Exporter] = {

@@ -19,9 +19,9 @@ import pyarrow as pa
 import yaml
 
 from pipeline.exporting.columns import TEXT
+from pipeline.exporting.formats.verl import SOURCE
 from pipeline.exporting.prompt_columns import list_prompt_columns, write_prompt_row
 from pipeline.exporting.table_files import TableFile
-from pipeline.exporting.verl_files import SOURCE
 from pipeline.storage.boundary import write_whole
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.launching import copy_source
