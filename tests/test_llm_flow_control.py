@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pipeline.http.circuit_breaker import CircuitBreaker
 from pipeline.llm.flow_control import AdaptiveLimit, Patience
-from pipeline.remote.circuit_breaker import CircuitBreaker
 
 Server = Callable[[int, float], tuple[bool, float]]
 """(requests at the server, time) -> (turned away, seconds)."""

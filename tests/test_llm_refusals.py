@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.http.errors import make_status_error
 from pipeline.llm.budget import Budget, BudgetedChatModel
 from pipeline.llm.chat_model import (
     ChatReply,
@@ -19,7 +20,6 @@ from pipeline.llm.chat_model import (
 from pipeline.llm.faults import explain
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.refusals import HOPELESS, SettledChatModel
-from pipeline.remote.http_faults import make_status_error
 from schemas.llm_config import BudgetConfig
 from tests.scripted_model import ScriptedModel, make_reply, make_request
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
+from pipeline.http.errors import HttpStatusError, RefusalError, ThrottledError, UnavailableError
 from pipeline.llm import openai_chat_model, transport
 from pipeline.llm.call_journal import write_reply
 from pipeline.llm.chat_model import EndpointError, ModelError, RefusedRequestError, UnreadBodyError
@@ -17,7 +18,6 @@ from pipeline.llm.chat_wire import BYTES_PER_TOKEN, MalformedReplyError, read_re
 from pipeline.llm.completion_wire import NoTokensError, read_completion_reply
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.transport import OversizedReplyError, open_transport
-from pipeline.remote.http_faults import HttpStatusError, RefusalError, ThrottledError, UnavailableError
 from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig
 from tests.scripted_http import Said, ScriptedHttp
 from tests.scripted_model import make_request

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from flows.checks.endpoints import list_models
 from flows.search_engines.registry import probe_server
 from pipeline.errors import ConfigError
+from pipeline.http.proxies import exempt_loopback, find_proxy, open_client
 from pipeline.llm.chat_model import ChatRequest, Message
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.masking.served_scorer import ServedScorer
-from pipeline.remote.proxies import exempt_loopback, find_proxy, open_client
 from pipeline.search.engine import SearchRequest
 from pipeline.search.web_source import WebSource
 from pipeline.training.trainers.retriever import Retriever

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.remote.http_faults import HttpStatusError
+from pipeline.http.errors import HttpStatusError
 from pipeline.search.engine import Answer, SearchRequest
 from pipeline.search.found_memory import FoundMemory, SearchCache
 from pipeline.search.service import HttpReply, UnreadableReplyError

@@ -16,9 +16,9 @@ import httpx
 
 from flows.checks.unanswered import ask_for_tls, explain_silence, speaks_tls
 from pipeline.errors import ConfigError
+from pipeline.http.errors import read_detail
+from pipeline.http.proxies import open_client
 from pipeline.llm.chat_model import EndpointError
-from pipeline.remote.http_faults import read_detail
-from pipeline.remote.proxies import open_client
 from schemas.llm_config import EndpointConfig
 
 WAIT_SECONDS = 10.0

@@ -21,7 +21,7 @@ from flows.search_engines.local import ENDPOINT, VECTOR_ENGINES, open_encoder
 from flows.stages.spec import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
-from pipeline.remote.proxies import open_client
+from pipeline.http.proxies import open_client
 from schemas.search_config import EngineKind
 
 HUB = "https://huggingface.co"

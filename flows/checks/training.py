@@ -18,7 +18,7 @@ from flows.cli.assets import cache_folder
 from flows.configuration.environments import open_environment
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError, SearchError
-from pipeline.remote.proxies import open_client
+from pipeline.http.proxies import open_client
 from pipeline.serving.environments import check_environment
 from pipeline.training.requests import TrainingError
 from schemas.training import Backend, Layout

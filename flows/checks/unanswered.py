@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from pipeline.errors import RampforgeError
-from pipeline.remote.proxies import find_proxy
+from pipeline.http.proxies import find_proxy
 
 TLS_SECONDS = 5.0
 START = "start the server, or mend its url"

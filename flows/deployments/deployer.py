@@ -20,7 +20,7 @@ import httpx
 import yaml
 
 from pipeline.errors import ConfigError, RampforgeError
-from pipeline.remote.proxies import open_client
+from pipeline.http.proxies import open_client
 from schemas.config import RunConfig
 
 DEPLOYMENTS = files("flows.deployments") / "prefect.yaml"

@@ -22,10 +22,10 @@ from flows.models.policy import POLICY, load_tokenizer
 from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED, build_spec
 from pipeline.errors import ConfigError
+from pipeline.http.proxies import open_client
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.policy.weights import fingerprint_model
-from pipeline.remote.proxies import open_client
 from pipeline.serving.managed_server import ManagedServer
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig

@@ -19,7 +19,7 @@ import httpx
 
 from flows.process.logs import stamp
 from pipeline.errors import ConfigError
-from pipeline.remote.proxies import open_client
+from pipeline.http.proxies import open_client
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ import httpx
 
 from flows.prefect_api.database import keep_template, place_database
 from pipeline.errors import ConfigError, RampforgeError
-from pipeline.remote.proxies import open_client
+from pipeline.http.proxies import open_client
 from pipeline.serving.bound_process import BoundProcess
 from pipeline.serving.managed_server import find_port
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pipeline.remote.proxies import exempt_loopback
+from pipeline.http.proxies import exempt_loopback
 
 DEFAULTS = {
     "DO_NOT_TRACK": "1",

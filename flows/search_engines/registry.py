@@ -18,7 +18,7 @@ import httpx
 from flows.search_engines.local import check_opening, open_dense, open_hybrid
 from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, SearchError
-from pipeline.remote.proxies import open_client
+from pipeline.http.proxies import open_client
 from pipeline.search.blocking_search import BlockingSearch
 from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngine
 from pipeline.search.found_memory import FoundMemory, SearchCache

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.http.errors import read_detail
 from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, RefusedRequestError, ToolCall
 from pipeline.llm.reply_fields import (
     join_words,
@@ -23,7 +24,6 @@ from pipeline.llm.reply_fields import (
     read_name,
     take_choice,
 )
-from pipeline.remote.http_faults import read_detail
 from schemas.llm_config import RoleModelConfig
 
 OPENED = re.compile(r"\s*<think>(.*?)(?:</think>|\Z)", re.DOTALL)

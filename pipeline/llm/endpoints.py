@@ -12,12 +12,12 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError
+from pipeline.http.circuit_breaker import CircuitBreaker
+from pipeline.http.errors import make_status_error
+from pipeline.http.proxies import find_proxy
 from pipeline.llm.deadlines import Deadlines
 from pipeline.llm.flow_control import AdaptiveLimit, Patience
 from pipeline.llm.transport import Transport, open_transport
-from pipeline.remote.circuit_breaker import CircuitBreaker
-from pipeline.remote.http_faults import make_status_error
-from pipeline.remote.proxies import find_proxy
 from schemas.live import EndpointLive
 from schemas.llm_config import EndpointConfig, LimitsConfig
 

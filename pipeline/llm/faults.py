@@ -11,10 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.http.errors import UNPAID, HttpStatusError, RefusalError, ThrottledError, UnavailableError
 from pipeline.llm.chat_model import EndpointError, ModelError, RefusedParameterError, RefusedRequestError
 from pipeline.llm.chat_wire import MalformedReplyError
 from pipeline.llm.completion_wire import NoTokensError
-from pipeline.remote.http_faults import UNPAID, HttpStatusError, RefusalError, ThrottledError, UnavailableError
 
 RETRYABLE: tuple[type[Exception], ...] = (
     ThrottledError,

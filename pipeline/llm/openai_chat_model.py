@@ -17,6 +17,7 @@ from typing import Any
 import tenacity
 
 from pipeline.errors import ConfigError
+from pipeline.http.errors import HttpStatusError, ThrottledError
 from pipeline.llm.chat_model import (
     ChatReply,
     ChatRequest,
@@ -31,7 +32,6 @@ from pipeline.llm.completion_wire import NoTokensError, make_completion_body, re
 from pipeline.llm.dispatch import Dispatcher
 from pipeline.llm.endpoints import Endpoint
 from pipeline.llm.faults import RETRYABLE, explain, refuses_schema
-from pipeline.remote.http_faults import HttpStatusError, ThrottledError
 from schemas.live import EndpointLive
 from schemas.llm_config import LlmConfig, RoleModelConfig, Unanswered
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.remote.http_faults import UNPAID, HttpStatusError, UnavailableError, make_status_error
+from pipeline.http.errors import UNPAID, HttpStatusError, UnavailableError, make_status_error
 
 MOST_TOKENS = 10**9
 """More tokens than any request has: a server that reports more has not counted."""

@@ -20,11 +20,11 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from pipeline.errors import AssetError
+from pipeline.http.proxies import open_client
 from pipeline.llm.chat_model import EndpointError
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_tokens import encode_contexts
 from pipeline.masking.span_trees import TreeRow, plant_rows
-from pipeline.remote.proxies import open_client
 from schemas.llm_config import LimitsConfig
 
 if TYPE_CHECKING:

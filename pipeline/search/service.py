@@ -18,15 +18,15 @@ from typing import TypeVar
 
 import aiohttp
 
-from pipeline.remote.circuit_breaker import CircuitBreaker
-from pipeline.remote.http_faults import (
+from pipeline.http.circuit_breaker import CircuitBreaker
+from pipeline.http.errors import (
     UNPAID,
     HttpStatusError,
     RefusalError,
     ThrottledError,
     make_status_error,
 )
-from pipeline.remote.proxies import find_proxy
+from pipeline.http.proxies import find_proxy
 from schemas.search_config import SearchServiceConfig
 from schemas.trajectories import SearchStatus
 

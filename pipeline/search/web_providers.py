@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.remote.http_faults import HttpStatusError, make_status_error
+from pipeline.http.errors import HttpStatusError, make_status_error
 from pipeline.search.service import HttpReply, HttpRequest, UnreadableReplyError, says_unpaid
 from pipeline.search.web_results import WebResult, collect, find_list, read_object
 from schemas.search_config import WebProvider
