@@ -17,10 +17,10 @@ from flows.cli.app import app
 from pipeline.errors import RampforgeError
 from pipeline.inspecting.attempt_filter import AttemptFilter, Ending, SortKey
 from pipeline.inspecting.attempt_pages import find_neighbours, read_page
-from pipeline.inspecting.attempts import open_attempts
+from pipeline.inspecting.attempts_table import open_attempts
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.locked_database import LockedDatabase
 from pipeline.inspecting.reading import read_attempt
+from pipeline.inspecting.readonly_database import LockedDatabase
 from pipeline.inspecting.shard_listing import list_shards
 from tests.inspect_samples import make_poisoned_run, make_run
 

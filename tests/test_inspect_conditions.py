@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.locked_database import LockedDatabase
+from pipeline.inspecting.readonly_database import LockedDatabase
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.shard_listing import Listing, list_shards
 from tests.inspect_samples import make_run

@@ -15,7 +15,7 @@ from flows.cli.app import app
 from flows.cli.inspect_web import read_job
 from pipeline.errors import RampforgeError
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.places import open_place
+from pipeline.inspecting.locations import open_place
 from pipeline.inspecting.web.app import Surroundings, build_app
 from tests.inspect_samples import make_poisoned_run, make_run
 

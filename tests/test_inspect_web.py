@@ -19,8 +19,8 @@ from starlette.testclient import TestClient
 
 from flows.cli.inspect_web import read_job
 from flows.cli.review import read_labels
-from pipeline.inspecting.attempts import open_attempts
-from pipeline.inspecting.places import Place, open_place
+from pipeline.inspecting.attempts_table import open_attempts
+from pipeline.inspecting.locations import Place, open_place
 from pipeline.inspecting.web import opened_runs
 from pipeline.inspecting.web.app import Surroundings, build_app
 from pipeline.judging.calibration import read_labelled

@@ -12,10 +12,10 @@ import typer
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.inspecting.locked_database import LockedDatabase
-    from pipeline.inspecting.plain_text import Grid
+    from pipeline.inspecting.readonly_database import LockedDatabase
     from pipeline.inspecting.row_query import RowQuery
     from pipeline.inspecting.shard_listing import Listing
+    from pipeline.inspecting.text_tables import Grid
 
 ROWS = 20
 
@@ -69,7 +69,7 @@ def inspect(
     """
     if sum(option is not None for option in (row, diff, where if sample is None else sample)) > 1:
         raise ConfigError("--row, --diff and --where ask for different things", "name one of them")
-    from pipeline.inspecting.places import open_place
+    from pipeline.inspecting.locations import open_place
 
     place = open_place(path)
     if web:
@@ -96,7 +96,7 @@ def inspect(
 
 def _look(listing: Listing, asked: Asked) -> tuple[Any, Sequence[Grid]]:
     """What was found, as plain values and as tables."""
-    from pipeline.inspecting.locked_database import LockedDatabase
+    from pipeline.inspecting.readonly_database import LockedDatabase
 
     database = LockedDatabase(listing)
     try:
@@ -106,9 +106,9 @@ def _look(listing: Listing, asked: Asked) -> tuple[Any, Sequence[Grid]]:
 
 
 def _ask(database: LockedDatabase, asked: Asked) -> tuple[Any, Sequence[Grid]]:
-    from pipeline.inspecting.plain_text import tell_summary
     from pipeline.inspecting.row_query import Draw, RowQuery
     from pipeline.inspecting.summary import summarise
+    from pipeline.inspecting.text_tables import tell_summary
 
     if asked.row is not None:
         return _find_row(database, asked.row)
@@ -130,9 +130,9 @@ def _ask(database: LockedDatabase, asked: Asked) -> tuple[Any, Sequence[Grid]]:
 
 
 def _read(database: LockedDatabase, wanted: RowQuery) -> tuple[Any, Sequence[Grid]]:
-    from pipeline.inspecting.attempts import ATTEMPTS, make_attempts
-    from pipeline.inspecting.plain_text import tell_page
+    from pipeline.inspecting.attempts_table import ATTEMPTS, make_attempts
     from pipeline.inspecting.row_query import read_rows
+    from pipeline.inspecting.text_tables import tell_page
 
     if wanted.dataset == ATTEMPTS:
         make_attempts(database)
@@ -142,8 +142,8 @@ def _read(database: LockedDatabase, wanted: RowQuery) -> tuple[Any, Sequence[Gri
 
 def _find_row(database: LockedDatabase, key: str) -> tuple[Any, Sequence[Grid]]:
     from pipeline.inspecting.errors import InspectError
-    from pipeline.inspecting.plain_text import tell_row
     from pipeline.inspecting.reading import find_rows
+    from pipeline.inspecting.text_tables import tell_row
 
     found = find_rows(database, key)
     if not found:
@@ -152,12 +152,12 @@ def _find_row(database: LockedDatabase, key: str) -> tuple[Any, Sequence[Grid]]:
 
 
 def _compare(database: LockedDatabase, other: str, force: bool) -> tuple[Any, Sequence[Grid]]:
-    from pipeline.inspecting.locked_database import LockedDatabase
-    from pipeline.inspecting.places import open_place
-    from pipeline.inspecting.plain_text import tell_diff
+    from pipeline.inspecting.locations import open_place
+    from pipeline.inspecting.readonly_database import LockedDatabase
     from pipeline.inspecting.run_diff import compare_runs
     from pipeline.inspecting.shard_listing import list_shards
     from pipeline.inspecting.summary import summarise
+    from pipeline.inspecting.text_tables import tell_diff
 
     second = LockedDatabase(list_shards(open_place(other)))
     try:
@@ -168,7 +168,7 @@ def _compare(database: LockedDatabase, other: str, force: bool) -> tuple[Any, Se
 
 
 def _choose_dataset(database: LockedDatabase) -> str:
-    from pipeline.inspecting.attempts import ATTEMPTS
+    from pipeline.inspecting.attempts_table import ATTEMPTS
     from pipeline.inspecting.row_query import has_attempts
 
     names = list(database.listing.datasets)
@@ -180,7 +180,7 @@ def _choose_dataset(database: LockedDatabase) -> str:
 
 
 def _print(value: Any, grids: Sequence[Grid], as_json: bool, markdown: bool) -> None:
-    from pipeline.inspecting.plain_text import write_json, write_markdown
+    from pipeline.inspecting.text_tables import write_json, write_markdown
 
     if as_json:
         sys.stdout.write(write_json(value, indent=1) + "\n")

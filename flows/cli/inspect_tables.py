@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.inspecting.plain_text import Grid, make_harmless
+from pipeline.inspecting.text_tables import Grid, make_harmless
 
 PLAIN_WIDTH = 220
 """Columns without a terminal: nothing is folded sooner."""

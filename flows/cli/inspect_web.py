@@ -20,7 +20,7 @@ from flows.monitoring.live_files import find_stage, read_shards, read_state
 from flows.monitoring.live_text import describe_stage
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import LiveView
-from pipeline.inspecting.places import Place
+from pipeline.inspecting.locations import Place
 from pipeline.inspecting.web.app import Surroundings, build_app
 from pipeline.storage.run_folder import RunFolder
 

@@ -36,7 +36,7 @@ def export(
 
 def read_labels(run: Path) -> Iterator[LabelledAnswer]:
     """The answers that a run's reviews label, in the order of the reviews. Raises InspectError."""
-    from pipeline.inspecting.attempts import open_attempts
+    from pipeline.inspecting.attempts_table import open_attempts
     from pipeline.inspecting.reading import read_attempt
     from pipeline.inspecting.reviews import ReviewBook, label_answers
 

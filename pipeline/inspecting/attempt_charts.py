@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.charts.bars import BarChart, lay_out
 from pipeline.inspecting.attempt_filter import AttemptFilter
 from pipeline.inspecting.attempt_pages import narrow
-from pipeline.inspecting.locked_database import LockedDatabase
+from pipeline.inspecting.readonly_database import LockedDatabase
 from pipeline.report.report_data import Bar, Histogram
 
 LN2 = math.log(2)

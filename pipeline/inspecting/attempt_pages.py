@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.inspecting.attempt_filter import AttemptFilter
-from pipeline.inspecting.locked_database import LockedDatabase
+from pipeline.inspecting.readonly_database import LockedDatabase
 
 PAGE_ROWS = 50
 

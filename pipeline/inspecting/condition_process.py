@@ -12,10 +12,10 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pipeline.inspecting.attempts import ATTEMPTS, make_attempts
+from pipeline.inspecting.attempts_table import ATTEMPTS, make_attempts
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.locked_database import SECONDS, LockedDatabase
-from pipeline.inspecting.places import open_place
+from pipeline.inspecting.locations import open_place
+from pipeline.inspecting.readonly_database import SECONDS, LockedDatabase
 from pipeline.inspecting.row_query import RowPage, RowQuery, read_rows
 from pipeline.inspecting.shard_listing import Listing, list_shards
 

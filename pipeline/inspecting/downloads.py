@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.inspecting.attempt_filter import AttemptFilter
 from pipeline.inspecting.attempt_pages import narrow
-from pipeline.inspecting.locked_database import LockedDatabase
+from pipeline.inspecting.readonly_database import LockedDatabase
 from pipeline.inspecting.row_query import PLACES
 
 BATCH_ROWS = 2_000

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pipeline.errors import StorageError
-from pipeline.inspecting.places import FileHere, Place
+from pipeline.inspecting.locations import FileHere, Place
 from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.run_folder import RunFolder
 from schemas.funnel import Reject

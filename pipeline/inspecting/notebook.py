@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.inspecting.attempts import ATTEMPTS, open_attempts
-from pipeline.inspecting.places import open_place
-from pipeline.inspecting.plain_text import Grid, tell_summary
+from pipeline.inspecting.attempts_table import ATTEMPTS, open_attempts
+from pipeline.inspecting.locations import open_place
 from pipeline.inspecting.reading import read_attempt
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.summary import Summary, summarise
+from pipeline.inspecting.text_tables import Grid, tell_summary
 from pipeline.report.notebook import TrajectoryCard
 from pipeline.report.page import open_environment
 

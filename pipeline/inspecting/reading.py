@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from pipeline.inspecting.errors import InspectError, UnreadableError
-from pipeline.inspecting.locked_database import LockedDatabase, quote_name
+from pipeline.inspecting.readonly_database import LockedDatabase, quote_name
 from pipeline.inspecting.shard_listing import Shard
 from pipeline.report.report_data import Example
 from schemas.documents import Document, Redirect

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.charts.rounds import RoundChart
 from pipeline.distillation.rounds_page import list_charts
-from pipeline.inspecting.places import Place
+from pipeline.inspecting.locations import Place
 from pipeline.inspecting.shard_listing import SUFFIX
 from schemas.rounds import RoundRecord
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pipeline.inspecting.attempts import ATTEMPTS
+from pipeline.inspecting.attempts_table import ATTEMPTS
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.locked_database import Found, LockedDatabase, quote_name
 from pipeline.inspecting.reading import find_id_column
+from pipeline.inspecting.readonly_database import Found, LockedDatabase, quote_name
 from schemas.trajectories import Trajectory
 
 PLACES = frozenset({"t_file", "t_row", "k_file", "k_row", "j_file", "j_row"})

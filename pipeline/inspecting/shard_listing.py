@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.ledger_listing import find_faults
-from pipeline.inspecting.places import FileHere, Place, open_place
+from pipeline.inspecting.locations import FileHere, Place, open_place
 
 SUFFIX = ".parquet"
 FOOTERS_AT_ONCE = 16

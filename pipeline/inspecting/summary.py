@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import StorageError
-from pipeline.inspecting.locked_database import LockedDatabase
+from pipeline.inspecting.readonly_database import LockedDatabase
 from pipeline.inspecting.shard_listing import BrokenFile
 from pipeline.report.collecting import QUERIED, count_acceptance
 from pipeline.report.report_data import Acceptance

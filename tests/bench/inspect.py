@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from flows.cli.inspect_web import read_job
 from pipeline.inspecting.attempt_filter import AttemptFilter, Ending, SortKey
 from pipeline.inspecting.attempt_pages import read_page
-from pipeline.inspecting.places import open_place
+from pipeline.inspecting.locations import open_place
 from pipeline.inspecting.web.app import Surroundings, build_app
 from pipeline.inspecting.web.opened_runs import OpenedRun
 from tests.bench.figures import Figure, run_apart

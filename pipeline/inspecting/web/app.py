@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from pipeline.errors import RampforgeError
 from pipeline.inspecting.errors import InspectError, OpeningError
 from pipeline.inspecting.live_view import ReadLive
-from pipeline.inspecting.places import Place
+from pipeline.inspecting.locations import Place
 from pipeline.inspecting.web.attempt_views import AttemptViews
 from pipeline.inspecting.web.guard import App, Guard
 from pipeline.inspecting.web.opened_runs import RunShelf

@@ -15,9 +15,9 @@ from typing import Any
 
 from pipeline.errors import StorageError
 from pipeline.inspecting.attempt_pages import list_choices
-from pipeline.inspecting.attempts import open_attempts
+from pipeline.inspecting.attempts_table import open_attempts
 from pipeline.inspecting.errors import InspectError, OpeningError
-from pipeline.inspecting.places import Place
+from pipeline.inspecting.locations import Place
 from pipeline.inspecting.round_views import RoundsView, view_rounds
 from pipeline.inspecting.shard_listing import stamp_files
 from pipeline.inspecting.summary import Summary, summarise

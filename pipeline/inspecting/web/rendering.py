@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from pipeline.charts import bars as bar_charts
 from pipeline.charts import rounds as round_charts
-from pipeline.inspecting.plain_text import write_cell, write_json
+from pipeline.inspecting.text_tables import write_cell, write_json
 from pipeline.report.page import open_environment
 from pipeline.report.text_pieces import show_controls
 

@@ -12,7 +12,7 @@ from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.lineage import find_exports, trace_lineage
 from pipeline.inspecting.live_view import LiveView, ReadLive, read_latest
-from pipeline.inspecting.places import Place
+from pipeline.inspecting.locations import Place
 from pipeline.inspecting.reading import find_id_column, find_rows
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.web.opened_runs import RunShelf

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.inspecting.attempts import ATTEMPTS
+from pipeline.inspecting.attempts_table import ATTEMPTS
 from pipeline.inspecting.row_query import RowPage
 from pipeline.inspecting.run_diff import Difference, RunDiff
 from pipeline.inspecting.summary import Summary

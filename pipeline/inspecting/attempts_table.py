@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from pipeline.inspecting.errors import UnreadableError
 from pipeline.inspecting.leaf_columns import count_items, read_field
-from pipeline.inspecting.locked_database import LockedDatabase, scan_shards
-from pipeline.inspecting.places import Place
+from pipeline.inspecting.locations import Place
+from pipeline.inspecting.readonly_database import LockedDatabase, scan_shards
 from pipeline.inspecting.shard_listing import drop_damaged, list_shards
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement
