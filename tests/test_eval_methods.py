@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.asking.asker import Tally
 from pipeline.evaluation.agent_solver import AgentSolver
 from pipeline.evaluation.evaluation_stage import EvaluationStage
 from pipeline.evaluation.policy_solver import PolicyEvaluator
 from pipeline.evaluation.question_gaps import put_gap
 from pipeline.evaluation.rag_solver import RagSolver
 from pipeline.evaluation.solving import Attempt, OpenQuestion
+from pipeline.llm.structured_output import Tally
 from pipeline.policy.solver import Play, PolicySolver
 from pipeline.policy.trajectory_stage import PolicyFacts
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.agents.trajectory_stage import LlmTrajectoryStage
-from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.errors import RampforgeError
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.chat_model import BudgetSpentError, ChatRequest, EndpointError, NoReplyError, RefusedRequestError
+from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.search.engine import SearchEngine, SearchRequest
 from pipeline.search.gathered_search import GatheredSearch
 from pipeline.stage import Outcome

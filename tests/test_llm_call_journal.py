@@ -29,7 +29,7 @@ from pipeline.llm.chat_model import (
     UnreadBodyError,
     UnsettledRefusalError,
 )
-from pipeline.llm.chat_wire import make_body
+from pipeline.llm.chat_protocol import make_body
 from schemas.llm_config import RoleModelConfig
 from tests.fault_server import FaultServer
 from tests.scripted_model import ScriptedModel, make_reply, make_request

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.http.circuit_breaker import CircuitBreaker
-from pipeline.llm.flow_control import AdaptiveLimit, Patience
+from pipeline.llm.concurrency_limit import AdaptiveLimit, Patience
 
 Server = Callable[[int, float], tuple[bool, float]]
 """(requests at the server, time) -> (turned away, seconds)."""

@@ -17,7 +17,7 @@ from pipeline.llm.chat_model import (
     RefusedRequestError,
     UnsettledRefusalError,
 )
-from pipeline.llm.faults import explain
+from pipeline.llm.errors import explain
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.refusals import HOPELESS, SettledChatModel
 from schemas.llm_config import BudgetConfig

@@ -14,8 +14,8 @@ from pipeline.http.errors import HttpStatusError, RefusalError, ThrottledError, 
 from pipeline.llm import openai_chat_model, transport
 from pipeline.llm.call_journal import write_reply
 from pipeline.llm.chat_model import EndpointError, ModelError, RefusedRequestError, UnreadBodyError
-from pipeline.llm.chat_wire import BYTES_PER_TOKEN, MalformedReplyError, read_reply
-from pipeline.llm.completion_wire import NoTokensError, read_completion_reply
+from pipeline.llm.chat_protocol import BYTES_PER_TOKEN, MalformedReplyError, read_reply
+from pipeline.llm.completions_protocol import NoTokensError, read_completion_reply
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.transport import OversizedReplyError, open_transport
 from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.asking.asker import Sampling
 from pipeline.llm.chat_model import EndpointError, RefusedRequestError
+from pipeline.llm.structured_output import Sampling
 from pipeline.masking.candidates import Candidate
 from pipeline.masking.proposal_stage import ProposalStage
 from pipeline.masking.proposals import compare_proposals, locate_spans

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.http.errors import make_status_error, read_detail
 from pipeline.llm.chat_model import ChatRequest, EndpointError, Message, RefusedRequestError, ToolCall
-from pipeline.llm.chat_wire import MalformedReplyError, encode_body, make_body, read_reply, split_thinking
-from pipeline.llm.faults import explain
+from pipeline.llm.chat_protocol import MalformedReplyError, encode_body, make_body, read_reply, split_thinking
+from pipeline.llm.errors import explain
 from schemas.llm_config import RoleModelConfig
 from tests.scripted_model import make_request
 

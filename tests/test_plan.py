@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flows.execution.plan import Question, answer, find_means
 from pipeline.errors import ConfigError
-from pipeline.llm.books import Entry
+from pipeline.llm.usage_log import Entry
 from pipeline.planning.comparing import compare
 from pipeline.planning.estimate import KEPT, MAYBE, STOPS, UNKNOWN, Machines, estimate
 from pipeline.planning.measuring import measure_run

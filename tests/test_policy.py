@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.asking.asker import Tally
 from pipeline.errors import RampforgeError
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.llm.chat_model import RefusedRequestError
+from pipeline.llm.structured_output import Tally
 from pipeline.policy.solver import Play, PolicySolver
 from pipeline.policy.tokenizers import open_tokenizer
 from pipeline.policy.trajectory_stage import PolicyFacts, PolicyTrajectoryStage

@@ -14,9 +14,9 @@ from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
 from flows.distillation.policy_server import PolicyServer
 from flows.models.policy import load_tokenizer
-from pipeline.asking.asker import Tally
 from pipeline.assets.store import find_asset
 from pipeline.llm.openai_chat_model import OpenAiChatModel
+from pipeline.llm.structured_output import Tally
 from pipeline.policy.solver import Play, PolicySolver
 from pipeline.serving.environments import find_environment
 from schemas.config import RunConfig

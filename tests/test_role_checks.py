@@ -13,7 +13,7 @@ from flows.checks.endpoints import join_url
 from flows.checks.findings import State
 from flows.checks.role_requests import count_longest, shorten, write_request
 from flows.checks.roles import check_servers
-from pipeline.llm.chat_wire import make_body
+from pipeline.llm.chat_protocol import make_body
 from schemas.llm_config import EndpointConfig
 from tests.chat_servers import DEAD, Answer, look, make_config, refuse, reply, serve
 from tests.fault_server import FaultServer

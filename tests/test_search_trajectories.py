@@ -15,7 +15,7 @@ from flows.models.chat_models import enter_calls
 from flows.stages.inputs import open_trajectories
 from flows.stages.spec import Workplace
 from pipeline.judging.trajectory_format import find_fault
-from pipeline.llm.books import Entry
+from pipeline.llm.usage_log import Entry
 from pipeline.search.bm25 import build_index
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig

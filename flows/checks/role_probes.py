@@ -21,10 +21,10 @@ from flows.checks.role_requests import shorten, write_request
 from flows.models.policy import POLICY
 from pipeline.errors import RampforgeError
 from pipeline.http.errors import ThrottledError
-from pipeline.llm.books import Entry
 from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError
 from pipeline.llm.openai_chat_model import OpenAiChatModel, find_role
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.usage_log import Entry
 from schemas.config import RunConfig
 from schemas.llm_config import LimitsConfig, LlmConfig
 

@@ -13,7 +13,7 @@ from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
 from pipeline.evaluation.rag_solver import ROLE as ANSWERER
 from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.llm.chat_model import ChatRequest, Message
-from pipeline.llm.chat_wire import make_body
+from pipeline.llm.chat_protocol import make_body
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
 from pipeline.search.simulated_source import ROLE as SIMULATOR

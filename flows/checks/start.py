@@ -23,8 +23,8 @@ from flows.search_engines.registry import LOCAL, SOURCES
 from flows.stages.spec import StageSpec, Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
-from pipeline.llm.books import Entry
 from pipeline.llm.chat_model import EndpointError
+from pipeline.llm.usage_log import Entry
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind
 from schemas.serving_config import ServingMode

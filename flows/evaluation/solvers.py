@@ -14,16 +14,16 @@ from flows.search_engines.registry import LOCAL, open_async_engine, open_local_e
 from flows.stages.spec import Workplace
 from pipeline.agents.attempt_services import EngineAlone, ModelWithEngine
 from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
-from pipeline.asking.concurrent_stage import ConcurrentStage
-from pipeline.asking.models import describe_models
 from pipeline.evaluation.evaluation_stage import STAGE, EvaluationStage
 from pipeline.evaluation.rag_solver import ROLE as ANSWERER
 from pipeline.evaluation.solving import Solver
 from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.judging.llm_judge import LlmJudge
 from pipeline.llm.call_journal import JournaledChatModel
+from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.roles import describe_models
 from pipeline.search.engine import AsyncSearchEngine
 from pipeline.search.gathered_search import GatheredSearch
 from pipeline.search.simulated_source import ROLE as SIMULATOR

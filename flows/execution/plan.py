@@ -18,7 +18,7 @@ from flows.stages.registry import STAGES
 from flows.stages.run_record import collect_funnel
 from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
-from pipeline.llm.books import Books
+from pipeline.llm.usage_log import Books
 from pipeline.planning.comparing import compare
 from pipeline.planning.estimate import Machines, estimate
 from pipeline.planning.measuring import find_step, measure_run

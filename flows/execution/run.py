@@ -41,8 +41,8 @@ from flows.stages.registry import CORPUS, STAGES, find_spec
 from flows.stages.run_record import write_record
 from flows.stages.spec import StageSpec, Workplace
 from pipeline.errors import RampforgeError, StorageError
-from pipeline.llm.books import Entry
 from pipeline.llm.call_journal import drop_refusals
+from pipeline.llm.usage_log import Entry
 from pipeline.storage.object_store import refuse_secrets
 from pipeline.storage.remote_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder

@@ -18,8 +18,8 @@ from flows.process.logs import at_place
 from flows.stages.library_versions import list_versions
 from flows.stages.registry import find_spec
 from flows.stages.spec import StageSpec, Workplace
-from pipeline.asking.concurrent_stage import ConcurrentStage
 from pipeline.corpus.readers.raw_page import RawPage
+from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.remote_run import open_run
 from pipeline.storage.shard_run import ShardPlan, run_shard

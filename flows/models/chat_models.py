@@ -14,14 +14,14 @@ from flows.models.tracing import open_tracing
 from flows.models.weights import name_role_weights
 from flows.process.logs import note_records
 from flows.stages.spec import Workplace
-from pipeline.asking.concurrent_stage import ConcurrentStage
-from pipeline.llm.books import Books, Entry
 from pipeline.llm.budget import Budget, BudgetedChatModel
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.chat_model import ChatRequest, ModelService
+from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.llm.openai_chat_model import OpenAiChatModel, find_role
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.refusals import SettledChatModel
+from pipeline.llm.usage_log import Books, Entry
 from pipeline.stage import Outcome
 from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder

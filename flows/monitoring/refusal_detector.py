@@ -12,7 +12,7 @@ from pipeline.agents.trajectory_records import SEARCH_FAILED
 from pipeline.errors import SearchError
 from pipeline.llm.async_stage import MEND, REFUSED_IN_A_ROW
 from pipeline.llm.chat_model import AllRefusedError
-from pipeline.llm.faults import REFUSALS
+from pipeline.llm.errors import REFUSALS
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.shards import read_rows

@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from pipeline.asking.asker import ALARM, UNREADABLE
 from pipeline.judging.llm_judge_stage import UNREAD_OPINION
+from pipeline.llm.structured_output import ALARM, UNREADABLE
 from schemas.funnel import FunnelStep
 from schemas.ledger import ShardCommit
 

@@ -42,8 +42,8 @@ def read_tried(place: Workplace, shard: str) -> Iterator[Any]:
 
 def open_difficulties(place: Workplace, shard: str) -> Stage[Any]:
     """Tasks to how hard they are."""
-    from pipeline.asking.concurrent_stage import ConcurrentStage
     from pipeline.difficulty.stage import DifficultyStage
+    from pipeline.llm.concurrent_stage import ConcurrentStage
 
     config = place.config
     if not config.policy.closed_book:

@@ -115,7 +115,7 @@ def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
 def open_proposals(place: Workplace, shard: str) -> Stage[Any]:
     """Passages to what a language model would hide in them."""
     from flows.models.chat_models import make_stage, open_model
-    from pipeline.asking.asker import Sampling
+    from pipeline.llm.structured_output import Sampling
     from pipeline.masking.proposal_stage import STAGE, ProposalStage
 
     config, model = place.config, open_model(place, STAGE, shard)

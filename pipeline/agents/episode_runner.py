@@ -12,7 +12,7 @@ from typing import Protocol
 from pipeline.agents.episode import Episode, State
 from pipeline.agents.llm_roles import LlmRoles
 from pipeline.agents.roles import Agents, Observation, Plan, Progress, Queries
-from pipeline.asking.asker import Tally
+from pipeline.llm.structured_output import Tally
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pipeline.agents.llm_prompts import DATED, write_observe, write_plan, write_rewrite
 from pipeline.agents.roles import MIN_QUERIES, NextStep, Observation, Plan, Progress, Queries
-from pipeline.asking.asker import Asker, Prompt, Sampling, Tally
 from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.llm.chat_model import ChatModel
+from pipeline.llm.structured_output import Asker, Prompt, Sampling, Tally
 from pipeline.search.engine import FoundPassage
 from prompts.library import load_template
 from prompts.replies import OBSERVE, PLAN, REWRITE, AnswerItem, ObserveReply, PlanReply, RewriteReply

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.asking.gathering import gather_all
 from pipeline.judging.normalising import fold_text
 from pipeline.judging.scoring import read_gold, settle_answer
 from pipeline.llm.chat_model import ChatModel, ChatRequest, Message, RefusedRequestError
+from pipeline.llm.gathering import gather_all
 from pipeline.rendering.questions import write_instruction, write_question
 from pipeline.rendering.transcript import ask
 from pipeline.rewards.completions import read_completion

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 
-from pipeline.asking.asker import UNREADABLE, Price, Tally
-from pipeline.asking.gathering import gather_all
 from pipeline.evaluation.metrics import AnswerScores, score_answer
 from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, Solver
 from pipeline.judging.llm_judge import ANSWER_CHARS, LlmJudge, Ruling
 from pipeline.llm.chat_model import RefusedRequestError
+from pipeline.llm.gathering import gather_all
+from pipeline.llm.structured_output import UNREADABLE, Price, Tally
 from pipeline.stage import Outcome
 from prompts.library import load_template
 from prompts.replies import UnreadableReplyError

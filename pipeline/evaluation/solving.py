@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.asking.asker import Tally
+from pipeline.llm.structured_output import Tally
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 from schemas.trajectories import PromptUse, SearchCall, StopReason, Turn
 

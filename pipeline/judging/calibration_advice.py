@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.asking.asker import EMPTY
 from pipeline.judging.calibration import Judged, Score, score_verdicts
+from pipeline.llm.structured_output import EMPTY
 from schemas.judgements import Verdict
 
 MOST_FALSE_ACCEPTS = 0.02

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.llm.books import Books, BusyTime, Entry
 from pipeline.llm.chat_model import BudgetSpentError, ChatReply, ChatRequest, ModelService, RefusedRequestError
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.usage_log import Books, BusyTime, Entry
 from schemas.live import EndpointLive
 from schemas.llm_config import BudgetConfig, LlmConfig
 from schemas.spending import RoleSpending

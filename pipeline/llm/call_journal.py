@@ -18,8 +18,8 @@ from typing import Any, Self
 import orjson
 
 from pipeline.llm.chat_model import ChatReply, ChatRequest, ModelService, RefusedRequestError, ToolCall, UnreadBodyError
-from pipeline.llm.chat_wire import encode_body
-from pipeline.llm.faults import OWN_REASONS
+from pipeline.llm.chat_protocol import encode_body
+from pipeline.llm.errors import OWN_REASONS
 from pipeline.storage.line_log import LineLog
 from schemas.live import EndpointLive
 from schemas.record import ID_BYTES

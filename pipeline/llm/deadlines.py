@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from pipeline.llm.flow_control import Patience
+from pipeline.llm.concurrency_limit import Patience
 
 SWEEP_SECONDS = 0.1
 

@@ -15,8 +15,8 @@ from pipeline.errors import ConfigError
 from pipeline.http.circuit_breaker import CircuitBreaker
 from pipeline.http.errors import make_status_error
 from pipeline.http.proxies import find_proxy
+from pipeline.llm.concurrency_limit import AdaptiveLimit, Patience
 from pipeline.llm.deadlines import Deadlines
-from pipeline.llm.flow_control import AdaptiveLimit, Patience
 from pipeline.llm.transport import Transport, open_transport
 from schemas.live import EndpointLive
 from schemas.llm_config import EndpointConfig, LimitsConfig

@@ -27,11 +27,11 @@ from pipeline.llm.chat_model import (
     RefusedRequestError,
     UnreadBodyError,
 )
-from pipeline.llm.chat_wire import MalformedReplyError, encode_body, make_body, read_reply
-from pipeline.llm.completion_wire import NoTokensError, make_completion_body, read_completion_reply
-from pipeline.llm.dispatch import Dispatcher
+from pipeline.llm.chat_protocol import MalformedReplyError, encode_body, make_body, read_reply
+from pipeline.llm.completions_protocol import NoTokensError, make_completion_body, read_completion_reply
 from pipeline.llm.endpoints import Endpoint
-from pipeline.llm.faults import RETRYABLE, explain, refuses_schema
+from pipeline.llm.errors import RETRYABLE, explain, refuses_schema
+from pipeline.llm.load_balancer import Dispatcher
 from schemas.live import EndpointLive
 from schemas.llm_config import LlmConfig, RoleModelConfig, Unanswered
 

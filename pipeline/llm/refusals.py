@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from pipeline.llm.budget import Budget
 from pipeline.llm.chat_model import ChatReply, ChatRequest, ModelService, RefusedRequestError, UnsettledRefusalError
-from pipeline.llm.faults import OWN_REASONS
+from pipeline.llm.errors import OWN_REASONS
 from schemas.live import EndpointLive
 
 HOPELESS = 20

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from pipeline.asking.asker import UNREADABLE, Asker, Prompt, Sampling, Tally
-from pipeline.asking.models import describe_models
 from pipeline.asking.wording import use_templates, write_page
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
+from pipeline.llm.roles import describe_models
+from pipeline.llm.structured_output import UNREADABLE, Asker, Prompt, Sampling, Tally
 from pipeline.masking.filters import NOT_SAMPLED, check_passage
 from pipeline.masking.proposals import locate_spans
 from pipeline.stage import Outcome

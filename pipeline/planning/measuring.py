@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import ConfigError
-from pipeline.llm.books import BusyTime, Entry
+from pipeline.llm.usage_log import BusyTime, Entry
 from pipeline.planning.spread import Spread, around
 from schemas.config import RunConfig
 from schemas.funnel import FunnelStep

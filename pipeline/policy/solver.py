@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple
 
 from pipeline.agents.episode import SHOWABLE
-from pipeline.asking.asker import Tally
 from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError
+from pipeline.llm.structured_output import Tally
 from pipeline.policy.stream_reading import Searched, StreamReading, read_stream
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.transcript import write_document

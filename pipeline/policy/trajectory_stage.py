@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.agents.trajectory_records import SEARCH_FAILED, Making, Trial, conclude_task, reject_attempt, sum_failures
-from pipeline.asking.asker import Price, Tally
-from pipeline.asking.gathering import gather_all
 from pipeline.asking.wording import use_templates
 from pipeline.llm.chat_model import RefusedRequestError
+from pipeline.llm.gathering import gather_all
+from pipeline.llm.structured_output import Price, Tally
 from pipeline.policy.solver import Play, PolicySolver
 from pipeline.rendering.transcript import ask
 from pipeline.stage import Outcome

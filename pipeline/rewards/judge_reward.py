@@ -19,11 +19,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from pipeline.asking.asker import Tally
 from pipeline.judging.llm_judge import LlmJudge, Question, list_prompts
 from pipeline.judging.normalising import fold_text
 from pipeline.llm.chat_model import EndpointError, ModelError, ModelService
 from pipeline.llm.openai_chat_model import OpenAiChatModel
+from pipeline.llm.structured_output import Tally
 from pipeline.rewards.formulas import Asked, Assessed
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict

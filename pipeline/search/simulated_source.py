@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.asking.gathering import gather_all
-from pipeline.asking.models import describe_models
 from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, ModelService, RefusedRequestError
+from pipeline.llm.gathering import gather_all
+from pipeline.llm.roles import describe_models
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import check_query, make_call
 from pipeline.search.simulation_prompts import Facts, list_simulation_prompts, write_prompt

@@ -13,8 +13,8 @@ from typing import Any
 
 from pipeline.http.errors import UNPAID, HttpStatusError, RefusalError, ThrottledError, UnavailableError
 from pipeline.llm.chat_model import EndpointError, ModelError, RefusedParameterError, RefusedRequestError
-from pipeline.llm.chat_wire import MalformedReplyError
-from pipeline.llm.completion_wire import NoTokensError
+from pipeline.llm.chat_protocol import MalformedReplyError
+from pipeline.llm.completions_protocol import NoTokensError
 
 RETRYABLE: tuple[type[Exception], ...] = (
     ThrottledError,

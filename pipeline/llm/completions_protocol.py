@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.llm.chat_model import ChatReply, ChatRequest
-from pipeline.llm.chat_wire import MalformedReplyError
+from pipeline.llm.chat_protocol import MalformedReplyError
 from pipeline.llm.reply_fields import parse_json, read_finish, take_choice
 from schemas.llm_config import RoleModelConfig
 
