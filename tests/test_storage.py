@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, StorageError
+from pipeline.masking.redirect_aliases import find_aliases
 from pipeline.stage import Outcome
 from pipeline.storage import shards
-from pipeline.storage.aliases import find_aliases
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.journal import Journal
 from pipeline.storage.run_folder import RunFolder

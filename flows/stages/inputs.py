@@ -19,8 +19,8 @@ from flows.stages.quotas import share_out
 from flows.stages.round_tasks import find_plan, open_fresh
 from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
+from pipeline.masking.redirect_aliases import find_aliases
 from pipeline.stage import Stage
-from pipeline.storage.aliases import find_aliases
 from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows, reading_boundary
