@@ -67,9 +67,9 @@ def digest_prompts(settings: EvalSettings, config: RunConfig, langs: Iterable[st
     """A hash of the templates that shape the answers: an evaluation half done under others is not gone on with."""
     from pipeline.agents.extractive.phrasing import list_prompts as list_extractive
     from pipeline.agents.llm_prompts import list_prompts
-    from pipeline.asking.wording import use_templates
     from pipeline.evaluation import policy_solver, rag_solver
     from pipeline.evaluation.evaluation_stage import JUDGE_TEMPLATE
+    from pipeline.rendering.task_text import use_templates
 
     uses: list[PromptUse] = []
     for lang in sorted(set(langs)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pipeline.agents.roles import Plan, Progress
-from pipeline.asking.wording import number_masks, use_templates, write_page
+from pipeline.rendering.task_text import number_masks, use_templates, write_page
 from pipeline.search.engine import FoundPassage
 from prompts.library import Block, Template, join_blocks, load_template, load_words
 from schemas.renderings import QuestionKind

@@ -14,11 +14,11 @@ from pipeline.agents.episode_runner import LlmSeats, play_episode
 from pipeline.agents.llm_prompts import list_prompts
 from pipeline.agents.llm_roles import ROLES, LlmRoles
 from pipeline.agents.trajectory_records import Attempt, Making, build_row, conclude_task, reject_attempt
-from pipeline.asking.wording import draw_date
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.gathering import gather_all
 from pipeline.llm.roles import describe_models, name_models
 from pipeline.llm.structured_output import UNREADABLE, Price, Tally
+from pipeline.rendering.task_text import draw_date
 from pipeline.search.engine import AsyncSearchEngine
 from pipeline.stage import Outcome
 from prompts.replies import UnreadableReplyError

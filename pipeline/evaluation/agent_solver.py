@@ -13,12 +13,12 @@ from pipeline.agents.episode_runner import AgentSeats, LlmSeats, Seats, play_epi
 from pipeline.agents.llm_prompts import list_prompts
 from pipeline.agents.llm_roles import ROLES, LlmRoles
 from pipeline.agents.roles import Agents, OpenTask
-from pipeline.asking.wording import draw_date
 from pipeline.evaluation.question_gaps import put_gap
 from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, sum_turns
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import describe_models, name_models
 from pipeline.llm.structured_output import Tally
+from pipeline.rendering.task_text import draw_date
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 from schemas.config import AgentsConfig
 from schemas.llm_config import RoleModelConfig

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from pipeline.agents.episode import SHOWABLE
 from pipeline.agents.llm_prompts import write_passages
-from pipeline.asking.wording import use_templates
 from pipeline.evaluation.solving import ANSWERED, GAVE_UP, SEARCH_FAILED, Attempt, Manner, OpenQuestion, search_once
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import describe_models, name_models
 from pipeline.llm.structured_output import Asker, Prompt, Sampling, Tally
+from pipeline.rendering.task_text import use_templates
 from pipeline.search.engine import AsyncSearchEngine
 from prompts.library import load_template
 from prompts.replies import ANSWER, AnswerReply

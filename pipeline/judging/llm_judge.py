@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.asking.wording import number_masks, use_templates, write_page
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.gathering import gather_all
 from pipeline.llm.structured_output import Asker, Prompt, Sampling, Tally
+from pipeline.rendering.task_text import number_masks, use_templates, write_page
 from prompts.library import load_template
 from prompts.replies import JUDGE, JudgeReply, UnreadableReplyError
 from schemas.config import JudgingConfig

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 
-from pipeline.judging.written_marks import RESULT_TAGS, SPECIAL_TOKEN, TURN
+from pipeline.rendering.environment_marks import RESULT_TAGS, SPECIAL_TOKEN, TURN
 from schemas.trajectories import SearchStatus, StopReason, Trajectory, Turn
 
 

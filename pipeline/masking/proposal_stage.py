@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 
-from pipeline.asking.wording import use_templates, write_page
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.roles import describe_models
 from pipeline.llm.structured_output import UNREADABLE, Asker, Prompt, Sampling, Tally
 from pipeline.masking.filters import NOT_SAMPLED, check_passage
 from pipeline.masking.proposals import locate_spans
+from pipeline.rendering.task_text import use_templates, write_page
 from pipeline.stage import Outcome
 from prompts.library import load_template
 from prompts.replies import EXTRACT, ExtractReply, UnreadableReplyError

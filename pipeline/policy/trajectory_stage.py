@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.agents.trajectory_records import SEARCH_FAILED, Making, Trial, conclude_task, reject_attempt, sum_failures
-from pipeline.asking.wording import use_templates
 from pipeline.llm.chat_model import RefusedRequestError
 from pipeline.llm.gathering import gather_all
 from pipeline.llm.structured_output import Price, Tally
 from pipeline.policy.solver import Play, PolicySolver
+from pipeline.rendering.task_text import use_templates
 from pipeline.rendering.transcript import ask
 from pipeline.stage import Outcome
 from schemas.funnel import Reject

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.asking.wording import number_masks, write_page
+from pipeline.rendering.task_text import number_masks, write_page
 from prompts.library import make_inert
 from schemas.renderings import Document, Question, QuestionKind, Step, Transcript
 from schemas.tasks import MaskTask

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 
 from pipeline.judging.scoring import GoldForm
-from pipeline.judging.written_marks import RESULT_TAGS, SPECIAL_TOKEN, TURN
+from pipeline.rendering.environment_marks import RESULT_TAGS, SPECIAL_TOKEN, TURN
 from pipeline.rewards.answer_gaming import find_answer_gaming
 from pipeline.rewards.completions import Reading
 from pipeline.rewards.messages import clean_text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.asking.wording import number_masks, use_templates
+from pipeline.rendering.task_text import number_masks, use_templates
 from prompts.library import Block, load_template, load_words
 from schemas.search_config import SimulationMode
 from schemas.trajectories import PromptUse, Usefulness
