@@ -15,8 +15,8 @@ from pipeline.evaluation.question_gaps import put_gap
 from pipeline.evaluation.rag_solver import RagSolver
 from pipeline.evaluation.solving import Attempt, OpenQuestion
 from pipeline.llm.structured_output import Tally
-from pipeline.policy.solver import Play, PolicySolver
-from pipeline.policy.trajectory_stage import PolicyFacts
+from pipeline.rollouts.policy_rollout import Play, PolicySolver
+from pipeline.rollouts.trajectory_stage import PolicyFacts
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from schemas.config import AgentsConfig
 from schemas.evaluations import EvalMethod, EvalQuestion, Evaluation

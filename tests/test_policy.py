@@ -16,14 +16,14 @@ from pipeline.errors import RampforgeError
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.llm.chat_model import RefusedRequestError
 from pipeline.llm.structured_output import Tally
-from pipeline.policy.solver import Play, PolicySolver
-from pipeline.policy.tokenizers import open_tokenizer
-from pipeline.policy.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
-from pipeline.policy.weights import fingerprint_model
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.tagged import RESEARCH, SEARCH_R1
 from pipeline.rendering.token_masks import digest_tokenizer
 from pipeline.rendering.transcript import ask, transcribe
+from pipeline.rollouts.model_fingerprint import fingerprint_model
+from pipeline.rollouts.policy_rollout import Play, PolicySolver
+from pipeline.rollouts.tokenizer import open_tokenizer
+from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
 from pipeline.stage import Outcome
 from schemas.config import JudgingConfig
 from schemas.llm_config import RoleModelConfig

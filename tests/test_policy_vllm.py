@@ -17,7 +17,7 @@ from flows.models.policy import load_tokenizer
 from pipeline.assets.store import find_asset
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.structured_output import Tally
-from pipeline.policy.solver import Play, PolicySolver
+from pipeline.rollouts.policy_rollout import Play, PolicySolver
 from pipeline.serving.environments import find_environment
 from schemas.config import RunConfig
 from schemas.policies import StreamEnd

@@ -147,8 +147,8 @@ def _open_extractive(bench: Bench, engine: AsyncSearchEngine) -> Solver:
 
 def _open_policy(bench: Bench, engine: AsyncSearchEngine, model: JournaledChatModel) -> Solver:
     from pipeline.evaluation.policy_solver import PolicyEvaluator
-    from pipeline.policy.solver import PolicySolver
-    from pipeline.policy.trajectory_stage import PolicyFacts
+    from pipeline.rollouts.policy_rollout import PolicySolver
+    from pipeline.rollouts.trajectory_stage import PolicyFacts
 
     config, k = bench.place.config, bench.place.config.search.k
     where = locate_policy(config, bench.place.cache)

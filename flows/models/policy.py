@@ -12,7 +12,7 @@ from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.openai_chat_model import find_role
-from pipeline.policy.weights import fingerprint_model
+from pipeline.rollouts.model_fingerprint import fingerprint_model
 from pipeline.stage import Stage
 from schemas.config import RunConfig
 
@@ -39,8 +39,8 @@ def locate_policy(config: RunConfig, cache: Path) -> str:
 @lru_cache(maxsize=2)  # a process opens the stage for every shard anew
 def load_tokenizer(where: str) -> tuple[Any, str]:
     """A model's tokenizer and its digest. Raises ConfigError, ChatTemplateError."""
-    from pipeline.policy.tokenizers import open_tokenizer
     from pipeline.rendering.token_masks import digest_tokenizer
+    from pipeline.rollouts.tokenizer import open_tokenizer
 
     tokenizer = open_tokenizer(where)
     return tokenizer, digest_tokenizer(tokenizer)
@@ -67,8 +67,8 @@ def open_policy(place: Workplace, shard: str) -> Stage[Any]:
     from flows.search_engines.registry import open_async_engine
     from pipeline.agents.attempt_services import ModelWithEngine
     from pipeline.llm.prices import PriceTable
-    from pipeline.policy.solver import PolicySolver
-    from pipeline.policy.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
+    from pipeline.rollouts.policy_rollout import PolicySolver
+    from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
 
     config = place.config
     where = locate_policy(config, place.cache)

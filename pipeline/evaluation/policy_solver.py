@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, sum_turns
 from pipeline.llm.structured_output import Tally
-from pipeline.policy.solver import PolicySolver
-from pipeline.policy.trajectory_stage import PolicyFacts, describe_policy
 from pipeline.rendering.task_text import use_templates
+from pipeline.rollouts.policy_rollout import PolicySolver
+from pipeline.rollouts.trajectory_stage import PolicyFacts, describe_policy
 from schemas.policies import PolicyConfig
 from schemas.renderings import Question, QuestionKind
 

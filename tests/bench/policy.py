@@ -19,8 +19,8 @@ import orjson
 import uvloop
 
 from pipeline.llm.async_stage import run_concurrently
-from pipeline.policy.solver import PolicySolver
-from pipeline.policy.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
+from pipeline.rollouts.policy_rollout import PolicySolver
+from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
 from pipeline.search.engine import FoundPassage, SearchRequest
 from pipeline.search.queries import make_call
 from schemas.llm_config import RoleModelConfig

@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any
 
 from flows.cli.assets import cache_folder
-from pipeline.policy.tokenizers import open_tokenizer
 from pipeline.rendering.tagged import SEARCH_R1
 from pipeline.rendering.transcript import write_document
+from pipeline.rollouts.tokenizer import open_tokenizer
 from pipeline.search.engine import FoundPassage
 from tests.bench.agentic_load import write_words
 

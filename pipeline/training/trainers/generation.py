@@ -11,7 +11,7 @@ from trl.models.utils import (  # type: ignore[import-not-found]  # lives in the
     unwrap_model_for_generation,
 )
 
-from pipeline.training.trainers.rollouts import Generate, cut_padding
+from pipeline.rollouts.search_rollout import Generate, cut_padding
 from schemas.training import Rollouts
 
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.training.trainers.rollouts import Completion, Task
+from pipeline.rollouts.search_rollout import Completion, Task
 
 Draw = Callable[[list[Task]], list[Completion]]
 """Draws and scores one completion for each task given."""

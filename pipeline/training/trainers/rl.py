@@ -20,6 +20,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]  # lives in the trainers' environment
 
+from pipeline.rollouts.search_rollout import Completion, SearchRollouts, Task
 from pipeline.training.folders import TrainingFolder, find_checkpoint
 from pipeline.training.trainers.generation import open_generation
 from pipeline.training.trainers.groups import Batch, TaskPool, fill_batch
@@ -36,7 +37,6 @@ from pipeline.training.trainers.loading import (
 )
 from pipeline.training.trainers.progress import Progress, train_from
 from pipeline.training.trainers.retriever import Retriever
-from pipeline.training.trainers.rollouts import Completion, SearchRollouts, Task
 from pipeline.training.trainers.scoring import score_completions
 from schemas.training import RlRequest
 

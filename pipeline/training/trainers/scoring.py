@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.rewards.formulas import Asked, Assessed, assess, measure_answer, pay
 from pipeline.rewards.overlong import penalise_length
 from pipeline.rewards.trainers import Judge
-from pipeline.training.trainers.rollouts import Completion
+from pipeline.rollouts.search_rollout import Completion
 from schemas.rewards import RewardName
 from schemas.training import RlRequest
 

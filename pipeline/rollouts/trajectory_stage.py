@@ -15,9 +15,9 @@ from pipeline.agents.trajectory_records import SEARCH_FAILED, Making, Trial, con
 from pipeline.llm.chat_model import RefusedRequestError
 from pipeline.llm.gathering import gather_all
 from pipeline.llm.structured_output import Price, Tally
-from pipeline.policy.solver import Play, PolicySolver
 from pipeline.rendering.task_text import use_templates
 from pipeline.rendering.transcript import ask
+from pipeline.rollouts.policy_rollout import Play, PolicySolver
 from pipeline.stage import Outcome
 from schemas.funnel import Reject
 from schemas.llm_config import RoleModelConfig
