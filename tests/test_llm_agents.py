@@ -15,8 +15,8 @@ from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.chat_model import BudgetSpentError, ChatRequest, EndpointError, NoReplyError, RefusedRequestError
 from pipeline.llm.concurrent_stage import ConcurrentStage
+from pipeline.search.batching import GatheredSearch
 from pipeline.search.engine import SearchEngine, SearchRequest
-from pipeline.search.gathered_search import GatheredSearch
 from pipeline.stage import Outcome
 from schemas.config import AgentsConfig, JudgingConfig
 from schemas.funnel import Reject

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SearchError
-from pipeline.search.blocking_search import BlockingSearch
+from pipeline.search.batching import GatheredSearch
+from pipeline.search.cache import FoundMemory, SearchCache
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
-from pipeline.search.found_memory import FoundMemory, SearchCache
-from pipeline.search.gathered_search import GatheredSearch
 from pipeline.search.queries import make_call
-from pipeline.search.withholding import WithholdingSearch, cut_triples, is_copy, is_source
+from pipeline.search.source_hiding import WithholdingSearch, cut_triples, is_copy, is_source
+from pipeline.search.sync_adapter import BlockingSearch
 from pipeline.storage.shared_log import SharedLog
 from schemas.trajectories import HideMode, Hit, SearchStatus
 from tests.passage_samples import draw_passages

@@ -20,10 +20,10 @@ from pipeline.llm.chat_model import (
     ModelError,
     RefusedRequestError,
 )
+from pipeline.search.cache import FoundMemory, SearchCache
 from pipeline.search.engine import Answer, SearchRequest
-from pipeline.search.found_memory import FoundMemory, SearchCache
 from pipeline.search.simulated_source import SimulatedSource, draw_usefulness, noise_share
-from pipeline.search.withholding import WithholdingSearch
+from pipeline.search.source_hiding import WithholdingSearch
 from schemas.llm_config import RoleModelConfig
 from schemas.search_config import SimulatedConfig, SimulationMode
 from schemas.trajectories import HideMode, SearchCall, SearchStatus, Usefulness

@@ -24,8 +24,8 @@ from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import describe_models
+from pipeline.search.batching import GatheredSearch
 from pipeline.search.engine import AsyncSearchEngine
-from pipeline.search.gathered_search import GatheredSearch
 from pipeline.search.simulated_source import ROLE as SIMULATOR
 from schemas.config import RunConfig
 from schemas.evaluations import EvalMethod, EvalSettings

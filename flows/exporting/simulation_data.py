@@ -20,8 +20,8 @@ from pipeline.exporting.simulator_tuning import (
     settle_search,
     sum_searches,
 )
+from pipeline.search.cache import SearchCache
 from pipeline.search.engine import FoundPassage
-from pipeline.search.found_memory import SearchCache
 from pipeline.search.passage_store import PassageStore
 from pipeline.storage.boundary import storage_boundary, write_whole
 from pipeline.storage.run_folder import RunFolder

@@ -19,13 +19,13 @@ from flows.search_engines.local import check_opening, open_dense, open_hybrid
 from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, SearchError
 from pipeline.http.proxies import open_client
-from pipeline.search.blocking_search import BlockingSearch
+from pipeline.search.batching import GatheredSearch
+from pipeline.search.cache import FoundMemory, SearchCache
 from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngine
-from pipeline.search.found_memory import FoundMemory, SearchCache
-from pipeline.search.gathered_search import GatheredSearch
 from pipeline.search.http_source import HttpSource, ServerAbout
 from pipeline.search.service import SearchService
-from pipeline.search.withholding import WithholdingSearch
+from pipeline.search.source_hiding import WithholdingSearch
+from pipeline.search.sync_adapter import BlockingSearch
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind, SearchConfig
 
