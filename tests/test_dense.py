@@ -13,9 +13,9 @@ import pytest
 
 from pipeline.errors import SearchError
 from pipeline.search.dense import DenseEngine
-from pipeline.search.dense_build import build_dense
 from pipeline.search.engine import SearchRequest
-from pipeline.search.store_build import build_store
+from pipeline.search.index.dense import build_dense
+from pipeline.search.index.passages import build_store
 from schemas.passages import Passage
 from schemas.search_config import DenseConfig, DenseIndex
 from schemas.trajectories import HideMode, SearchStatus

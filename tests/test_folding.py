@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.search import term_counts
 from pipeline.search.bm25 import Bm25Engine, build_index
 from pipeline.search.engine import SearchRequest
 from pipeline.search.folding import fold
-from pipeline.search.index_parts import read_about
+from pipeline.search.index import term_counts
+from pipeline.search.index.parts import read_about
 from pipeline.search.tokens import make_tokenizer
 from pipeline.storage.seals import seal_file
 from schemas.search_config import SearchConfig

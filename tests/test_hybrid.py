@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pipeline.errors import AssetError, SearchError
 from pipeline.search.bm25 import Bm25Engine, build_index
 from pipeline.search.dense import DenseEngine
-from pipeline.search.dense_build import build_dense
 from pipeline.search.engine import SearchRequest
 from pipeline.search.hybrid import HybridEngine, fuse_ranks
+from pipeline.search.index.dense import build_dense
 from pipeline.search.reranker import load_reranker
 from schemas.search_config import DenseConfig, HybridConfig, SearchConfig
 from schemas.trajectories import HideMode, Hit, SearchStatus

@@ -19,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SearchError
-from pipeline.search import bm25_build
 from pipeline.search.bm25 import Bm25Engine, build_index
-from pipeline.search.bm25_build import build_bm25
 from pipeline.search.engine import SearchRequest
-from pipeline.search.index_parts import RunBlocks
-from pipeline.search.passage_store import PassageStore
-from pipeline.search.sorted_strings import SortedStrings, SortedStringsWriter
-from pipeline.search.store_build import build_store
+from pipeline.search.index import bm25 as bm25_build
+from pipeline.search.index.bm25 import build_bm25
+from pipeline.search.index.parts import RunBlocks
+from pipeline.search.index.passage_store import PassageStore
+from pipeline.search.index.passages import build_store
+from pipeline.search.index.sorted_strings import SortedStrings, SortedStringsWriter
 from pipeline.search.tokens import make_tokenizer
 from schemas.passages import Passage
 from schemas.search_config import SearchConfig

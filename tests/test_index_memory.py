@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import SearchError
 from pipeline.search.bm25 import build_index
-from pipeline.search.memory_needs import (
+from pipeline.search.index.memory import (
     check_needs,
     estimate_build,
     estimate_dense,

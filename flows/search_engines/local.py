@@ -34,9 +34,10 @@ VECTOR_ENGINES = (EngineKind.DENSE, EngineKind.HYBRID)
 
 def build_parts(place: Workplace, shards: Sequence[Path]) -> None:
     """Build what the configured engine searches, in the run's index folder: terms always, vectors where wanted."""
-    from pipeline.search import bm25, dense_build
-    from pipeline.search.memory_needs import check_needs, estimate_build, estimate_dense
-    from pipeline.search.store_build import BLOCK_ROWS
+    from pipeline.search import bm25
+    from pipeline.search.index import dense as dense_build
+    from pipeline.search.index.memory import check_needs, estimate_build, estimate_dense
+    from pipeline.search.index.passages import BLOCK_ROWS
 
     index, config = place.run.index, place.config
     with WorkerPool(config.execution.workers) as pool:
@@ -59,8 +60,8 @@ def build_parts(place: Workplace, shards: Sequence[Path]) -> None:
 
 def check_opening(index: Path, config: RunConfig) -> None:
     """Say what searching an index takes. Raises SearchError when the machine has less, or there is no index."""
-    from pipeline.search.index_parts import measure_part, open_part
-    from pipeline.search.memory_needs import check_needs, estimate_open
+    from pipeline.search.index.memory import check_needs, estimate_open
+    from pipeline.search.index.parts import measure_part, open_part
 
     kinds = {EngineKind.DENSE: ("dense",), EngineKind.HYBRID: ("bm25", "dense")}.get(config.search.engine, ("bm25",))
     mapped = sum(measure_part(index / kind, kind) for kind in ("passages", *kinds))

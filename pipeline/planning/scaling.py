@@ -14,8 +14,8 @@ import duckdb
 
 from pipeline.errors import ConfigError
 from pipeline.planning.measuring import NOT_SAMPLED, find_step
-from pipeline.search.memory_needs import estimate_sizes
-from pipeline.search.store_build import BLOCK_ROWS
+from pipeline.search.index.memory import estimate_sizes
+from pipeline.search.index.passages import BLOCK_ROWS
 from pipeline.storage.run_folder import RunFolder
 from schemas.documents import Document
 from schemas.ledger import RunRecord

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import SearchError
-from pipeline.search.bm25_build import ENDS, KIND, ROWS, SCORES, build_bm25
 from pipeline.search.engine import FoundPassage, SearchRequest
-from pipeline.search.index_parts import FIX, RunBlocks, advise_rebuild, open_part
-from pipeline.search.passage_store import PassageStore
+from pipeline.search.index.bm25 import ENDS, KIND, ROWS, SCORES, build_bm25
+from pipeline.search.index.parts import FIX, RunBlocks, advise_rebuild, open_part
+from pipeline.search.index.passage_store import PassageStore
+from pipeline.search.index.passages import build_store
+from pipeline.search.index.sorted_strings import SortedStrings
+from pipeline.search.index.term_counts import TERMS
 from pipeline.search.queries import check_query, make_call
-from pipeline.search.sorted_strings import SortedStrings
-from pipeline.search.store_build import build_store
-from pipeline.search.term_counts import TERMS
 from pipeline.search.tokens import KNOWN_WORDS, make_tokenizer
 from schemas.search_config import SearchConfig
 from schemas.trajectories import Hit, SearchCall

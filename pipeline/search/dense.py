@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import SearchError
-from pipeline.search.dense_build import KIND, NEIGHBOURS, VECTORS, load_faiss
 from pipeline.search.encoder import TextEncoder, choose_prompts
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
-from pipeline.search.index_parts import FIX, advise_rebuild, open_part
-from pipeline.search.passage_store import PassageStore
+from pipeline.search.index.dense import KIND, NEIGHBOURS, VECTORS, load_faiss
+from pipeline.search.index.parts import FIX, advise_rebuild, open_part
+from pipeline.search.index.passage_store import PassageStore
 from pipeline.search.queries import MAX_QUERY_CHARS, check_query, make_call
 from schemas.record import content_id
 from schemas.search_config import DenseConfig, DenseIndex

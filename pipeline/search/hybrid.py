@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pipeline.errors import SearchError
 from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest
-from pipeline.search.passage_store import join_title
+from pipeline.search.index.passage_store import join_title
 from pipeline.search.queries import make_call
 from pipeline.search.reranker import Reranker
 from schemas.record import content_id

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import bm25s
 
-from pipeline.search.bm25_build import ENDS, KIND, ROWS, SCORES
-from pipeline.search.index_parts import open_part
-from pipeline.search.sorted_strings import SortedStrings
-from pipeline.search.term_counts import TERMS
+from pipeline.search.index.bm25 import ENDS, KIND, ROWS, SCORES
+from pipeline.search.index.parts import open_part
+from pipeline.search.index.sorted_strings import SortedStrings
+from pipeline.search.index.term_counts import TERMS
 
 NAMES = {SCORES: "data.csc.index.npy", ROWS: "indices.csc.index.npy", ENDS: "indptr.csc.index.npy"}
 

@@ -16,12 +16,12 @@ import torch
 from flows.cli.assets import cache_folder
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.search.dense import DenseEngine
-from pipeline.search.dense_build import build_dense
 from pipeline.search.encoder import TransformersEncoder, load_encoder
 from pipeline.search.engine import SearchEngine, SearchRequest
 from pipeline.search.hybrid import HybridEngine
-from pipeline.search.passage_store import PassageStore
-from pipeline.search.store_build import build_store
+from pipeline.search.index.dense import build_dense
+from pipeline.search.index.passage_store import PassageStore
+from pipeline.search.index.passages import build_store
 from pipeline.search.tokens import make_tokenizer
 from pipeline.storage.hashing import hash_file
 from schemas.record import content_id

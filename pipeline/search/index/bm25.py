@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.search.index_parts import SCRATCH, RunBlocks, finish_part, nothing_to_index, open_part, start_part
-from pipeline.search.passage_store import PassageStore
-from pipeline.search.sorted_strings import SortedStringsWriter
-from pipeline.search.term_counts import TERMS, CountWork, TermBlock, count_block, place_block
+from pipeline.search.index.parts import SCRATCH, RunBlocks, finish_part, nothing_to_index, open_part, start_part
+from pipeline.search.index.passage_store import PassageStore
+from pipeline.search.index.sorted_strings import SortedStringsWriter
+from pipeline.search.index.term_counts import TERMS, CountWork, TermBlock, count_block, place_block
 from pipeline.search.tokens import choose_tokenizer
 from schemas.record import content_id
 from schemas.search_config import SearchConfig

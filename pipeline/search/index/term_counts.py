@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.search.passage_store import PassageStore
-from pipeline.search.sorted_strings import SortedStrings, SortedStringsWriter
+from pipeline.search.index.passage_store import PassageStore
+from pipeline.search.index.sorted_strings import SortedStrings, SortedStringsWriter
 from pipeline.search.tokens import make_tokenizer
 
 TERMS = "terms"

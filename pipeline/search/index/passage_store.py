@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from pipeline.errors import SearchError
 from pipeline.search.engine import FoundPassage, SearchRequest
-from pipeline.search.index_parts import FIX, advise_rebuild, open_part
+from pipeline.search.index.parts import FIX, advise_rebuild, open_part
 from schemas.trajectories import HideMode
 
 KIND = "passages"
