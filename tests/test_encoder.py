@@ -16,12 +16,12 @@ import torch
 
 from pipeline.errors import AssetError, SearchError
 from pipeline.search.dense import DenseEngine
-from pipeline.search.embedding_endpoint import EndpointEncoder
 from pipeline.search.encoder import Prompts, choose_prompts, load_encoder
 from pipeline.search.engine import SearchRequest
 from pipeline.search.index.dense import build_dense
 from pipeline.search.index.passages import build_store
-from pipeline.search.service import SearchService
+from pipeline.search.remote.embeddings import EndpointEncoder
+from pipeline.search.remote.service import SearchService
 from schemas.search_config import DenseConfig, SearchServiceConfig
 from tests.passage_samples import draw_passages, make_passage, write_shards
 from tests.tiny_encoders import WordEncoder, save_tiny_model

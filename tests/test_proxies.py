@@ -18,7 +18,7 @@ from pipeline.llm.chat_model import ChatRequest, Message
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.masking.served_scorer import ServedScorer
 from pipeline.search.engine import SearchRequest
-from pipeline.search.web_source import WebSource
+from pipeline.search.remote.web_source import WebSource
 from pipeline.training.trainers.retriever import Retriever
 from schemas.config import RunConfig
 from schemas.llm_config import LimitsConfig, LlmConfig

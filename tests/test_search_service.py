@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from pipeline.search.engine import Answer, SearchRequest
-from pipeline.search.http_source import HttpSource, ServerAbout
-from pipeline.search.service import (
+from pipeline.search.remote.http_source import HttpSource, ServerAbout
+from pipeline.search.remote.service import (
     QUOTA,
     FailedCallError,
     HttpReply,

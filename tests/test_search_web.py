@@ -16,11 +16,11 @@ from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError
 from pipeline.search.cache import FoundMemory, SearchCache
 from pipeline.search.engine import Answer, SearchRequest
-from pipeline.search.service import HttpReply, UnreadableReplyError
+from pipeline.search.remote.service import HttpReply, UnreadableReplyError
+from pipeline.search.remote.web_providers import ADAPTERS
+from pipeline.search.remote.web_results import WebResult, collect, find_article
+from pipeline.search.remote.web_source import WebSource, name_key
 from pipeline.search.source_hiding import WithholdingSearch
-from pipeline.search.web_providers import ADAPTERS
-from pipeline.search.web_results import WebResult, collect, find_article
-from pipeline.search.web_source import WebSource, name_key
 from schemas.search_config import SearchServiceConfig, WebConfig, WebProvider
 from schemas.trajectories import HideMode, SearchCall, SearchStatus
 from tests.fake_web import KEY, PAGES, FakeWeb, write_answer

@@ -126,8 +126,8 @@ def _name_model(name: str, config: RunConfig, cache: Path) -> str:
 
 def _open_endpoint(config: RunConfig) -> TextEncoder:
     from flows.checks.endpoints import read_key
-    from pipeline.search.embedding_endpoint import EndpointEncoder
-    from pipeline.search.service import SearchService
+    from pipeline.search.remote.embeddings import EndpointEncoder
+    from pipeline.search.remote.service import SearchService
 
     dense, known = config.search.dense, config.llm.endpoints
     named = [name for name, endpoint in known.items() if EMBEDDER in endpoint.roles]

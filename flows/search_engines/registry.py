@@ -22,8 +22,8 @@ from pipeline.http.proxies import open_client
 from pipeline.search.batching import GatheredSearch
 from pipeline.search.cache import FoundMemory, SearchCache
 from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngine
-from pipeline.search.http_source import HttpSource, ServerAbout
-from pipeline.search.service import SearchService
+from pipeline.search.remote.http_source import HttpSource, ServerAbout
+from pipeline.search.remote.service import SearchService
 from pipeline.search.source_hiding import WithholdingSearch
 from pipeline.search.sync_adapter import BlockingSearch
 from schemas.config import RunConfig
@@ -50,7 +50,7 @@ def _open_http(place: Workplace, _: str) -> PassageSource:
 
 
 def _open_web(place: Workplace, _: str) -> PassageSource:
-    from pipeline.search.web_source import WebSource, name_key
+    from pipeline.search.remote.web_source import WebSource, name_key
 
     config = place.config
     name = name_key(config.search.web.provider, config.search_service)

@@ -25,7 +25,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from pipeline.search.engine import SearchEngine
-from pipeline.search.retrieve_wire import ENGINE_HEADER
+from pipeline.search.remote.retrieve_protocol import ENGINE_HEADER
 from pipeline.search_server.counters import CODES, Counters
 from pipeline.search_server.http_messages import Request, RequestError, Response, Send
 from pipeline.search_server.protocol_page import draw_page, write_openapi

@@ -18,7 +18,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.search.engine import SearchRequest, fail_call
 from pipeline.search.queries import MAX_QUERY_CHARS
-from pipeline.search.retrieve_wire import MAX_K
+from pipeline.search.remote.retrieve_protocol import MAX_K
 from pipeline.search_server.http_messages import RequestError
 from schemas.trajectories import HideMode, SearchCall, SearchStatus
 

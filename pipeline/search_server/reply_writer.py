@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from pipeline.search.engine import SearchEngine
-from pipeline.search.retrieve_wire import write_contents
+from pipeline.search.remote.retrieve_protocol import write_contents
 from schemas.trajectories import SearchCall
 
 REMEMBERED = 1 << 14

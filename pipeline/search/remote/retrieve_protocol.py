@@ -20,7 +20,7 @@ import orjson
 
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import make_call
-from pipeline.search.service import UnreadableReplyError
+from pipeline.search.remote.service import UnreadableReplyError
 from schemas.record import content_id
 from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
 

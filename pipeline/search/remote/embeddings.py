@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.errors import SearchError
 from pipeline.search.encoder import Prompts
-from pipeline.search.service import FailedCallError, HttpReply, HttpRequest, SearchService, UnreadableReplyError
+from pipeline.search.remote.service import FailedCallError, HttpReply, HttpRequest, SearchService, UnreadableReplyError
 
 T = TypeVar("T")
 CHARS_A_TOKEN = 4

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import orjson
 
 from pipeline.search.engine import FoundPassage
-from pipeline.search.service import HttpReply, UnreadableReplyError
+from pipeline.search.remote.service import HttpReply, UnreadableReplyError
 from schemas.record import content_id
 
 LONGEST_TEXT = 4_000

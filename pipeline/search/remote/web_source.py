@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pipeline.errors import ConfigError
 from pipeline.search.engine import Answer, SearchRequest, fail_call
 from pipeline.search.queries import check_query, make_call
-from pipeline.search.service import FailedCallError, SearchService
-from pipeline.search.web_providers import ADAPTERS, WebQuestion
+from pipeline.search.remote.service import FailedCallError, SearchService
+from pipeline.search.remote.web_providers import ADAPTERS, WebQuestion
 from schemas.record import content_id
 from schemas.search_config import SearchServiceConfig, WebConfig, WebProvider
 from schemas.trajectories import Hit

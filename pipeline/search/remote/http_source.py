@@ -13,7 +13,7 @@ from itertools import chain
 
 from pipeline.search.engine import Answer, SearchRequest, fail_call
 from pipeline.search.queries import check_query, make_call
-from pipeline.search.retrieve_wire import (
+from pipeline.search.remote.retrieve_protocol import (
     ENGINE_HEADER,
     MAX_K,
     read_search_r1,
@@ -21,7 +21,7 @@ from pipeline.search.retrieve_wire import (
     write_search_r1,
     write_zerosearch,
 )
-from pipeline.search.service import FailedCallError, HttpReply, HttpRequest, SearchService
+from pipeline.search.remote.service import FailedCallError, HttpReply, HttpRequest, SearchService
 from schemas.record import content_id
 from schemas.search_config import HttpProtocol
 from schemas.trajectories import HideMode, SearchStatus

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from pipeline.http.errors import HttpStatusError, make_status_error
-from pipeline.search.service import HttpReply, HttpRequest, UnreadableReplyError, says_unpaid
-from pipeline.search.web_results import WebResult, collect, find_list, read_object
+from pipeline.search.remote.service import HttpReply, HttpRequest, UnreadableReplyError, says_unpaid
+from pipeline.search.remote.web_results import WebResult, collect, find_list, read_object
 from schemas.search_config import WebProvider
 
 AGENT = "rampforge (client of search engines, for research)"
