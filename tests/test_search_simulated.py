@@ -22,7 +22,7 @@ from pipeline.llm.chat_model import (
 )
 from pipeline.search.cache import FoundMemory, SearchCache
 from pipeline.search.engine import Answer, SearchRequest
-from pipeline.search.simulated_source import SimulatedSource, draw_usefulness, noise_share
+from pipeline.search.simulated.source import SimulatedSource, draw_usefulness, noise_share
 from pipeline.search.source_hiding import WithholdingSearch
 from schemas.llm_config import RoleModelConfig
 from schemas.search_config import SimulatedConfig, SimulationMode

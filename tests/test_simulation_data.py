@@ -24,7 +24,7 @@ from pipeline.exporting.simulator_tuning import (
 )
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.search.engine import FoundPassage
-from pipeline.search.simulation_prompts import Facts, write_prompt
+from pipeline.search.simulated.prompts import Facts, write_prompt
 from pipeline.storage.boundary import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.search.engine import SearchRequest
-from pipeline.search.simulated_source import SimulatedSource, noise_share
+from pipeline.search.simulated.source import SimulatedSource, noise_share
 from pipeline.search_server.questions import RetrieveRequest, read_question
 from pipeline.training.trainers.retriever import Retriever, Search
 from schemas.llm_config import RoleModelConfig

@@ -16,8 +16,8 @@ from pipeline.llm.chat_model import ChatRequest, Message
 from pipeline.llm.chat_protocol import make_body
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
-from pipeline.search.simulated_source import ROLE as SIMULATOR
-from pipeline.search.simulated_source import TEMPERATURE as SIMULATOR_TEMPERATURE
+from pipeline.search.simulated.source import ROLE as SIMULATOR
+from pipeline.search.simulated.source import TEMPERATURE as SIMULATOR_TEMPERATURE
 from prompts.replies import ANSWER, EXTRACT, OBSERVE, PLAN, REWRITE, ReplyContract
 from prompts.replies import JUDGE as VERDICT
 from schemas.config import RunConfig

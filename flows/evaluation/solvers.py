@@ -26,7 +26,7 @@ from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import describe_models
 from pipeline.search.batching import GatheredSearch
 from pipeline.search.engine import AsyncSearchEngine
-from pipeline.search.simulated_source import ROLE as SIMULATOR
+from pipeline.search.simulated.source import ROLE as SIMULATOR
 from schemas.config import RunConfig
 from schemas.evaluations import EvalMethod, EvalSettings
 from schemas.record import content_id

@@ -60,7 +60,7 @@ def _open_web(place: Workplace, _: str) -> PassageSource:
 
 def _open_simulated(place: Workplace, shard: str) -> PassageSource:
     from flows.models.chat_models import open_model
-    from pipeline.search.simulated_source import SimulatedSource
+    from pipeline.search.simulated.source import SimulatedSource
 
     config = place.config
     # A journal of its own: that of the agents' calls has one writer.

@@ -22,7 +22,7 @@ from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
 from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
-from pipeline.search.simulated_source import ROLE as SIMULATOR
+from pipeline.search.simulated.source import ROLE as SIMULATOR
 from pipeline.storage.stage_ledger import digest_manifest
 from schemas.config import RunConfig
 from schemas.difficulties import Difficulty

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.judging.scoring import read_gold
 from pipeline.search.engine import FoundPassage
-from pipeline.search.simulation_prompts import Facts, list_simulation_prompts, write_prompt
+from pipeline.search.simulated.prompts import Facts, list_simulation_prompts, write_prompt
 from prompts.document_scan import Draft, make_draft, write_documents
 from schemas.funnel import FunnelStep, Reject
 from schemas.record import content_id

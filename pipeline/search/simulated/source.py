@@ -15,7 +15,7 @@ from pipeline.llm.gathering import gather_all
 from pipeline.llm.roles import describe_models
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import check_query, make_call
-from pipeline.search.simulation_prompts import Facts, list_simulation_prompts, write_prompt
+from pipeline.search.simulated.prompts import Facts, list_simulation_prompts, write_prompt
 from pipeline.search.source_hiding import cut_triples
 from prompts.document_scan import Draft, read_documents
 from schemas.llm_config import RoleModelConfig
