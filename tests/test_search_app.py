@@ -12,8 +12,8 @@ import pytest
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import make_call
 from pipeline.search_server.app import RetrievalApp
-from pipeline.search_server.counters import Counters, share_memory
 from pipeline.search_server.http_messages import Request, Response
+from pipeline.search_server.metrics import Counters, share_memory
 from pipeline.search_server.settings import ServerSettings
 from schemas.trajectories import SearchCall
 

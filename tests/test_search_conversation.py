@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.search_server.conversation import KEEP_ALIVE, MOST_HEADERS, REQUEST_SECONDS, Conversation
+from pipeline.search_server.connection import KEEP_ALIVE, MOST_HEADERS, REQUEST_SECONDS, Conversation
 from pipeline.search_server.http_messages import Request, Response, Send
 
 

@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 from pipeline.llm.async_stage import new_event_loop
-from pipeline.search_server.conversation import Conversation
-from pipeline.search_server.counters import Counters, share_memory
+from pipeline.search_server.connection import Conversation
+from pipeline.search_server.connection_balancer import UNEVEN, Reception
 from pipeline.search_server.http_messages import Request, Response, Send
-from pipeline.search_server.inbox import Inbox
-from pipeline.search_server.reception import UNEVEN, Reception
+from pipeline.search_server.metrics import Counters, share_memory
+from pipeline.search_server.socket_queue import Inbox
 from pipeline.search_server.supervisor import SearchServer
 from tests.passage_samples import draw_passages
 from tests.search_samples import serve_index, serving, write_index
@@ -180,7 +180,7 @@ def test_a_client_that_has_gone_before_it_is_welcomed_leaves_nothing_behind() ->
 
 
 def test_a_door_without_room_rests_and_stays_shut_once_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.search_server.reception.REST_SECONDS", 0.05)
+    monkeypatch.setattr("pipeline.search_server.connection_balancer.REST_SECONDS", 0.05)
 
     async def run(house: House) -> None:
         house.open(0)
@@ -203,7 +203,7 @@ def test_a_door_without_room_rests_and_stays_shut_once_it_is_closed(monkeypatch:
 
 
 def test_what_is_handed_to_a_worker_without_room_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.search_server.reception.REST_SECONDS", 0.05)
+    monkeypatch.setattr("pipeline.search_server.connection_balancer.REST_SECONDS", 0.05)
 
     async def run(house: House) -> None:
         house.open(0)

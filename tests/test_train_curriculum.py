@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.search.engine import SearchRequest
 from pipeline.search.simulated.source import SimulatedSource, noise_share
-from pipeline.search_server.questions import RetrieveRequest, read_question
+from pipeline.search_server.requests import RetrieveRequest, read_question
 from pipeline.training.trainers.retriever import Retriever, Search
 from schemas.llm_config import RoleModelConfig
 from schemas.search_config import SimulatedConfig

@@ -26,12 +26,12 @@ import orjson
 
 from pipeline.search.engine import SearchEngine
 from pipeline.search.remote.retrieve_protocol import ENGINE_HEADER
-from pipeline.search_server.counters import CODES, Counters
 from pipeline.search_server.http_messages import Request, RequestError, Response, Send
-from pipeline.search_server.protocol_page import draw_page, write_openapi
+from pipeline.search_server.metrics import CODES, Counters
+from pipeline.search_server.openapi import draw_page, write_openapi
 from pipeline.search_server.query_queue import Found, QueryQueue, QueueFullError
-from pipeline.search_server.questions import Question, read_question
-from pipeline.search_server.reply_writer import ReplyWriter
+from pipeline.search_server.requests import Question, read_question
+from pipeline.search_server.responses import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
 from schemas.trajectories import SearchCall, SearchStatus
 

@@ -20,9 +20,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from pipeline.errors import RampforgeError
-from pipeline.search_server.counters import Counters, share_memory
-from pipeline.search_server.inbox import Inbox
+from pipeline.search_server.metrics import Counters, share_memory
 from pipeline.search_server.settings import ServerSettings
+from pipeline.search_server.socket_queue import Inbox
 from pipeline.search_server.worker import READY, Doors, run_worker
 
 log = logging.getLogger(__name__)

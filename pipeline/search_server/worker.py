@@ -15,11 +15,11 @@ from multiprocessing.connection import Connection
 from pipeline.errors import RampforgeError
 from pipeline.llm.async_stage import new_event_loop
 from pipeline.search_server.app import RetrievalApp
-from pipeline.search_server.conversation import Conversation
-from pipeline.search_server.counters import Counters
-from pipeline.search_server.inbox import Inbox
-from pipeline.search_server.reception import Reception
+from pipeline.search_server.connection import Conversation
+from pipeline.search_server.connection_balancer import Reception
+from pipeline.search_server.metrics import Counters
 from pipeline.search_server.settings import ServerSettings
+from pipeline.search_server.socket_queue import Inbox
 
 GRACE = 10
 """Seconds that requests under way have to end when the worker is told to stop."""

@@ -17,9 +17,9 @@ import socket
 from collections.abc import Callable, Iterator, MutableSet, Sequence
 from functools import partial
 
-from pipeline.search_server.conversation import Conversation
-from pipeline.search_server.counters import Counters
-from pipeline.search_server.inbox import Inbox
+from pipeline.search_server.connection import Conversation
+from pipeline.search_server.metrics import Counters
+from pipeline.search_server.socket_queue import Inbox
 
 UNEVEN = 2
 """So many more than another worker are too many."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from jinja2 import Environment
 
-from pipeline.search_server.questions import RetrieveRequest
+from pipeline.search_server.requests import RetrieveRequest
 from pipeline.search_server.settings import ServerSettings
 
 SCHEMAS = "#/components/schemas/"
