@@ -11,7 +11,7 @@ from flows.exporting.dataset import Exported, export_dataset
 from flows.models.tokenizers import open_masker
 from pipeline.exporting.registry import EXPORTERS
 from pipeline.rendering.token_masks import TokenMasker
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from schemas.exports import ExportSettings, Trainer

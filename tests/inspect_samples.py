@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.report.report_data import Example
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from schemas.arrow import arrow_schema
 from schemas.funnel import Reject
 from schemas.record import Record

@@ -23,7 +23,7 @@ from flows.stages.ledger_checks import check_stages, find_other_versions, list_s
 from flows.stages.registry import STAGES
 from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, RampforgeError, StorageError
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
 from schemas.documents import Document

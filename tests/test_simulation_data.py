@@ -25,7 +25,7 @@ from pipeline.exporting.simulator_tuning import (
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.search.engine import FoundPassage
 from pipeline.search.simulated.prompts import Facts, write_prompt
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from prompts.document_scan import read_documents

@@ -20,8 +20,8 @@ def migrate(
 ) -> None:
     """Bring the shards of a run to today's schema versions, and show what changes. Ids stay, finished stages too."""
     from flows.stages.registry import STAGES, list_models
+    from pipeline.storage.migration import find_outdated, migrate_run
     from pipeline.storage.remote_run import open_run
-    from pipeline.storage.run_migration import find_outdated, migrate_run
 
     run = open_run(folder, cache_folder())
     run.record()

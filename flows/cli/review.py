@@ -25,7 +25,7 @@ def export(
     Each answer of an attempt marked good is labelled correct. Of one marked bad, the only answer is labelled incorrect,
     or those that the note names: "mask 2: the wrong year".
     """
-    from pipeline.storage.boundary import write_whole
+    from pipeline.storage.files import write_whole
 
     labelled = list(read_labels(run))
     if not labelled:

@@ -16,7 +16,7 @@ from flows.cli.locations import fetch_data
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.exporting.mask_view import MaskView, build_page, read_row, view_row
 from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow, find_fault
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import Example
 from schemas.renderings import RenderingName, SegmentKind

@@ -23,7 +23,7 @@ from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.folders import DistillFolder
 from pipeline.distillation.stopping import find_stop
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import pick_settings
 from schemas.config import RunConfig

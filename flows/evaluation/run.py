@@ -37,7 +37,7 @@ from pipeline.llm.budget import check_prices
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import pin_prices
 from pipeline.stage import Outcome, Stage
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.shards import read_rows

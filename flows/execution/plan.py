@@ -24,7 +24,7 @@ from pipeline.planning.estimate import Machines, estimate
 from pipeline.planning.measuring import find_step, measure_run
 from pipeline.planning.scaling import GROWS_WITH, add_models, scale_up
 from pipeline.planning.workload import plan_workload
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.ledger import RunRecord

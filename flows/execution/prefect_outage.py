@@ -21,7 +21,7 @@ from flows.monitoring.prefect_artifacts import publish_run
 from flows.prefect_api.ephemeral_server import answers, dismiss_events, name_server, temporary_api
 from flows.stages.spec import Workplace
 from pipeline.errors import RampforgeError
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from schemas.record import Frozen
 
 log = logging.getLogger(__name__)

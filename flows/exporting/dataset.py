@@ -24,7 +24,7 @@ from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.token_masks import MaskError, TokenMasker
-from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.files import storage_boundary, write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
 from schemas.difficulties import Difficulty

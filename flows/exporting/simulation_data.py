@@ -23,7 +23,7 @@ from pipeline.exporting.simulator_tuning import (
 from pipeline.search.cache import SearchCache
 from pipeline.search.engine import FoundPassage
 from pipeline.search.index.passage_store import PassageStore
-from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.files import storage_boundary, write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
 from schemas.funnel import FunnelStep, Reject

@@ -23,7 +23,7 @@ from pipeline.llm.prices import PriceTable
 from pipeline.llm.refusals import SettledChatModel
 from pipeline.llm.usage_log import Books, Entry
 from pipeline.stage import Outcome
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.llm_config import LlmConfig, Unanswered

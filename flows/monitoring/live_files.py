@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from pipeline.storage.boundary import temporary_name
+from pipeline.storage.files import temporary_name
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.run_mirror import LOCK
 from schemas.live import RunState, ShardLive, StageLive

@@ -21,7 +21,7 @@ from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.masking.redirect_aliases import find_aliases
 from pipeline.stage import Stage
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows, reading_boundary
 from schemas.difficulties import Difficulty

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flows.stages.quotas import share_out
 from flows.stages.spec import Workplace
 from pipeline.stage import Stage
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from schemas.passages import Passage
 from schemas.record import content_id

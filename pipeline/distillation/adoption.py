@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name, write_whole
+from pipeline.storage.files import put_in_place, storage_boundary, temporary_name, write_whole
 from pipeline.storage.run_folder import RunFolder
 
 INDEX = "index"

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.exporting.simulator_tuning import choose_split
 from pipeline.masking.task_stage import SpannedPassage
 from pipeline.stage import Outcome, Stage
-from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from schemas.funnel import FunnelStep, Reject

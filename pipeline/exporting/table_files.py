@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
 
 ROWS_PER_GROUP = 256
 """Rows written together: rows are long, and this bounds the memory."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pyarrow.parquet as pq
 
 from pipeline.inspecting.errors import InspectError
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.object_store import ObjectStore
 from schemas.locations import is_url
 

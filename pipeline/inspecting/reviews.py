@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from pipeline.inspecting.errors import InspectError
 from pipeline.report.report_data import Example
-from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.files import storage_boundary, write_whole
 from pipeline.storage.shards import read_rows
 from schemas.arrow import arrow_schema
 from schemas.labelled_answers import LabelledAnswer

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 DESCRIPTIONS = ("config.json", "generation_config.json")

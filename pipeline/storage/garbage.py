@@ -17,8 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import storage_boundary
 from pipeline.storage.copies import COPIES
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.remote_run import RUNS
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.run_mirror import KEPT, LOCK, SITTING

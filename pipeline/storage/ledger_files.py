@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.seals import read_file, seal_file
 from schemas.record import Frozen
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.seals import read_line, seal_line
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 
 BLOCK = 1 << 16
 """Bytes read at once. Some look at every call, and most often there is next to nothing: more would cost more."""

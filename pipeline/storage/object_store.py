@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.boundary import put_in_place, temporary_name
+from pipeline.storage.files import put_in_place, temporary_name
 from pipeline.storage.store_faults import Fault, explain, name_fault
 from schemas.locations import find_secret
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.run_mirror import FILES
 from pipeline.storage.stage_ledger import discard_stage

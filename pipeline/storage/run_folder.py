@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.ledger_files import advise_repair, encode_record, read_record
 from pipeline.storage.run_lock import hold_folder
 from pipeline.storage.run_mirror import RunMirror

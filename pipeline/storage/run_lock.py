@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import RunHeldError
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.run_mirror import LOCK
 
 LOOK_SECONDS = 0.2

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import storage_boundary, write_whole
+from pipeline.storage.files import storage_boundary, write_whole
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.object_store import ObjectStore
 from pipeline.storage.store_lock import find_number

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
 from pipeline.storage.run_mirror import RunMirror
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from pipeline.errors import StorageError
 from pipeline.stage import Stage
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.journal import Journal
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter

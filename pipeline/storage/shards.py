@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.ledger_files import advise_repair
 from schemas.arrow import arrow_schema

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.line_tail import LineTail
 from pipeline.storage.seals import read_line, seal_line
 

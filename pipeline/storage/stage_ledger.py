@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig

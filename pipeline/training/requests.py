@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 from pipeline.errors import ConfigError, RampforgeError
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.storage.hashing import hash_file
 from pipeline.training.folders import TrainingFolder
 from schemas.training import TrainingRequest

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.training.curves import read_curve
 from pipeline.training.folders import TrainingFolder, find_checkpoint
 from pipeline.training.launching import (

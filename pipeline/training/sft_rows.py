@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.token_masks import IGNORED
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.requests import TrainingError
 from schemas.funnel import FunnelStep

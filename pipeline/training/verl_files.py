@@ -22,7 +22,7 @@ from pipeline.exporting.columns import TEXT
 from pipeline.exporting.formats.verl import SOURCE
 from pipeline.exporting.prompt_columns import list_prompt_columns, write_prompt_row
 from pipeline.exporting.table_files import TableFile
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.launching import copy_source
 from pipeline.training.sft_rows import read_parquet

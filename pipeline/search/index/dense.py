@@ -18,7 +18,7 @@ from pipeline.errors import SearchError
 from pipeline.search.encoder import TextEncoder, choose_prompts
 from pipeline.search.index.parts import SCRATCH, finish_part, open_part, start_part
 from pipeline.search.index.passage_store import PassageStore
-from pipeline.storage.boundary import write_whole
+from pipeline.storage.files import write_whole
 from schemas.record import content_id
 from schemas.search_config import DenseConfig, DenseIndex
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import SearchError
-from pipeline.storage.boundary import sync_folder, write_whole
+from pipeline.storage.files import sync_folder, write_whole
 from pipeline.storage.hashing import hash_files
 from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.seals import read_file, seal_file

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.search.index.parts import RunBlocks, finish_part, nothing_to_index, open_part, start_part
 from pipeline.search.index.passage_store import HASHES, KIND, PAGES, ROWS, hash_id, name_part
-from pipeline.storage.boundary import put_in_place, temporary_name
+from pipeline.storage.files import put_in_place, temporary_name
 from pipeline.storage.hashing import hash_file
 
 BLOCK_ROWS = 65_536

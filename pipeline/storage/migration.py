@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
-from pipeline.storage.boundary import storage_boundary
+from pipeline.storage.files import storage_boundary
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.migrations import MIGRATIONS, Migration, find_chain, migrate_row
 from pipeline.storage.run_folder import RunFolder
