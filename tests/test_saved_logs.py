@@ -17,7 +17,7 @@ from flows.stages.spec import Workplace
 from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import StorageError
 from pipeline.storage.copies import copy_folder, copy_object, list_objects, put_when_done
-from pipeline.storage.line_log import LineLog
+from pipeline.storage.jsonl.log import LineLog
 from pipeline.storage.object_store import ObjectStore
 from pipeline.storage.remote_run import open_run
 from pipeline.storage.run_folder import RunFolder

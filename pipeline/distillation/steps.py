@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from pipeline.storage.line_log import LineLog
+from pipeline.storage.jsonl.log import LineLog
 from schemas.rounds import StepSeconds
 
 WORK = ("train", "serve", "validate", "trajectories", "difficulties")

@@ -20,7 +20,7 @@ import orjson
 from pipeline.llm.chat_model import ChatReply, ChatRequest, ModelService, RefusedRequestError, ToolCall, UnreadBodyError
 from pipeline.llm.chat_protocol import encode_body
 from pipeline.llm.errors import OWN_REASONS
-from pipeline.storage.line_log import LineLog
+from pipeline.storage.jsonl.log import LineLog
 from schemas.live import EndpointLive
 from schemas.record import ID_BYTES
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.errors import SearchError
 from pipeline.search.engine import Answer, FoundPassage, PassageSource, SearchRequest, fail_call
-from pipeline.storage.shared_log import SharedLog
+from pipeline.storage.jsonl.shared_log import SharedLog
 from schemas.record import content_id
 from schemas.trajectories import Hit, SearchCall, SearchStatus
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import orjson
 
 from pipeline.stage import Outcome
-from pipeline.storage.line_log import LineLog
+from pipeline.storage.jsonl.log import LineLog
 from schemas.funnel import FunnelStep
 from schemas.record import Record
 

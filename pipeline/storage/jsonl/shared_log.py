@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from pipeline.storage.files import storage_boundary
-from pipeline.storage.line_tail import LineTail
+from pipeline.storage.jsonl.tail import LineTail
 from pipeline.storage.seals import read_line, seal_line
 
 log = logging.getLogger(__name__)
