@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StorageError
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.remote_run import open_run
+from pipeline.storage.remote.object_store import ObjectStore
+from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from schemas.documents import Redirect

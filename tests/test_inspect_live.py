@@ -21,9 +21,9 @@ from flows.cli.inspect_web import _listen, read_job
 from flows.monitoring.live_files import is_held, write_live
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import read_latest
+from pipeline.storage.remote.mirror import LOCK
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.run_lock import LOOK_SECONDS
-from pipeline.storage.run_mirror import LOCK
 from schemas.live import RunState, StageLive
 from tests.inspect_samples import make_run
 from tests.test_inspect_web import TOKEN, open_pages

@@ -14,8 +14,8 @@ from pipeline.storage import migration as run_migration
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.migration import find_outdated, migrate_run
 from pipeline.storage.migrations import MIGRATIONS, Migration, find_chain
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.remote_run import open_run
+from pipeline.storage.remote.object_store import ObjectStore
+from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.shards import read_rows

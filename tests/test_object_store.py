@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.remote_run import find_working_folder, join_location, name_run, open_run
+from pipeline.storage.remote.object_store import ObjectStore
+from pipeline.storage.remote.open_run import find_working_folder, join_location, name_run, open_run
 from schemas.config import RunConfig
 from schemas.locations import find_secret, is_url
 from tests.s3_server import BUCKET, S3Server, own_server, s3, s3_server, speak_to

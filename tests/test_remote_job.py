@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StorageError
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.remote_run import open_run
+from pipeline.storage.remote.object_store import ObjectStore
+from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.run_folder import RunFolder
 from schemas.store_config import StoreConfig
 from tests.command_line import rampforge, start

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import StorageError
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.remote_run import open_run
+from pipeline.storage.remote.object_store import ObjectStore
+from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.stage_ledger import close_stage, discard_stage, open_stage

@@ -16,13 +16,13 @@ from flows.configuration.sources import bring_source, find_sources
 from flows.stages.spec import Workplace
 from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import StorageError
-from pipeline.storage.copies import copy_folder, copy_object, list_objects, put_when_done
 from pipeline.storage.jsonl.log import LineLog
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.remote_run import open_run
+from pipeline.storage.remote.log_backup import LogSaver
+from pipeline.storage.remote.mirror import RunMirror
+from pipeline.storage.remote.object_store import ObjectStore
+from pipeline.storage.remote.open_run import open_run
+from pipeline.storage.remote.transfer import copy_folder, copy_object, list_objects, put_when_done
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.run_mirror import RunMirror
-from pipeline.storage.saved_logs import LogSaver
 from schemas.config import CorpusConfig, RunConfig
 from schemas.store_config import StoreConfig
 from tests.s3_server import s3, s3_server

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.errors import StorageError
-from pipeline.storage import store_lock
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.store_lock import StoreLock, find_last, find_number
+from pipeline.storage.remote import lease as store_lock
+from pipeline.storage.remote.lease import StoreLock, find_last, find_number
+from pipeline.storage.remote.object_store import ObjectStore
 from tests.s3_server import s3, s3_server
 
 __all__ = ["s3", "s3_server"]

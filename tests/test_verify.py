@@ -19,8 +19,8 @@ from flows.stages.registry import list_models
 from pipeline.errors import StorageError
 from pipeline.inspecting.shard_listing import list_shards
 from pipeline.storage.journal import Journal
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.remote_run import open_run
+from pipeline.storage.remote.object_store import ObjectStore
+from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.repairing import repair_run
 from pipeline.storage.rows_verifying import REFERENCES, check_reference
 from pipeline.storage.run_files import open_files

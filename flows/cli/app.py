@@ -38,7 +38,7 @@ from flows.prefect_api.settings import settle_prefect
 from flows.process.logs import VARIABLE as LOG_FORMAT
 from flows.process.logs import LogFormat, listen_to_ourselves
 from pipeline.errors import ConfigError, RampforgeError
-from pipeline.storage.remote_run import join_location, open_run
+from pipeline.storage.remote.open_run import join_location, open_run
 from schemas.config import RunConfig
 
 app = typer.Typer(

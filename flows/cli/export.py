@@ -12,8 +12,8 @@ from rich.table import Table
 from flows.cli.assets import cache_folder
 from flows.cli.locations import fetch_whole_run
 from pipeline.decontamination.filtering import STAGE as DECONTAMINATION
-from pipeline.storage.copies import put_when_done
-from pipeline.storage.remote_run import join_location
+from pipeline.storage.remote.open_run import join_location
+from pipeline.storage.remote.transfer import put_when_done
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import ExportSettings, RowOrder, Trainer, Wanted
 from schemas.renderings import RenderingName

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from flows.cli.assets import cache_folder
-from pipeline.storage.copies import copy_folder, copy_object
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.remote_run import open_run
-from pipeline.storage.saved_logs import LogSaver
+from pipeline.storage.remote.log_backup import LogSaver
+from pipeline.storage.remote.object_store import ObjectStore
+from pipeline.storage.remote.open_run import open_run
+from pipeline.storage.remote.transfer import copy_folder, copy_object
 from schemas.locations import is_url
 
 

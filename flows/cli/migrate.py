@@ -21,7 +21,7 @@ def migrate(
     """Bring the shards of a run to today's schema versions, and show what changes. Ids stay, finished stages too."""
     from flows.stages.registry import STAGES, list_models
     from pipeline.storage.migration import find_outdated, migrate_run
-    from pipeline.storage.remote_run import open_run
+    from pipeline.storage.remote.open_run import open_run
 
     run = open_run(folder, cache_folder())
     run.record()

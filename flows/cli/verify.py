@@ -45,7 +45,7 @@ def verify(
 
         rampforge verify s3://corpora/demo --repair
     """
-    from pipeline.storage.remote_run import open_run
+    from pipeline.storage.remote.open_run import open_run
 
     if quick and deep:
         raise ConfigError("--quick and --deep exclude each other", "leave one out")

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline.errors import SourceError
-from pipeline.storage.object_store import ObjectStore
+from pipeline.storage.remote.object_store import ObjectStore
 from pipeline.storage.run_folder import RunFolder
 from schemas.locations import is_url
 

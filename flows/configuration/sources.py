@@ -6,7 +6,7 @@ from flows.stages.spec import Workplace
 from pipeline.assets.store import asset_revision, find_asset, resolve_model
 from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import AssetError
-from pipeline.storage.copies import copy_object, list_objects
+from pipeline.storage.remote.transfer import copy_object, list_objects
 from schemas.locations import is_url
 
 ASSET = "asset:"

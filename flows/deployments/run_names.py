@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.cli.assets import cache_folder
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.remote_run import join_location, open_run
+from pipeline.storage.remote.open_run import join_location, open_run
 from pipeline.storage.run_folder import RunFolder
 from schemas.locations import is_url
 

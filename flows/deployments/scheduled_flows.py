@@ -27,7 +27,7 @@ from flows.stages.registry import STAGES
 from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, RunHeldError, StorageError
 from pipeline.llm.chat_model import BudgetSpentError
-from pipeline.storage.remote_run import join_location, open_run
+from pipeline.storage.remote.open_run import join_location, open_run
 from schemas.config import (
     AgentsConfig,
     CorpusConfig,

@@ -43,8 +43,8 @@ from flows.stages.spec import StageSpec, Workplace
 from pipeline.errors import RampforgeError, StorageError
 from pipeline.llm.call_journal import drop_refusals
 from pipeline.llm.usage_log import Entry
-from pipeline.storage.object_store import refuse_secrets
-from pipeline.storage.remote_run import name_run, open_run
+from pipeline.storage.remote.object_store import refuse_secrets
+from pipeline.storage.remote.open_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
 from schemas.config import Engine, ExecutionConfig, RunConfig

@@ -21,7 +21,7 @@ from flows.stages.spec import StageSpec, Workplace
 from pipeline.corpus.readers.raw_page import RawPage
 from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.stage import Outcome, Stage
-from pipeline.storage.remote_run import open_run
+from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from schemas.config import RunConfig
 from schemas.ledger import ShardCommit

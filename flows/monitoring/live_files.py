@@ -15,8 +15,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipeline.storage.files import temporary_name
+from pipeline.storage.remote.mirror import LOCK
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.run_mirror import LOCK
 from schemas.live import RunState, ShardLive, StageLive
 
 LiveRecord = TypeVar("LiveRecord", ShardLive, StageLive)

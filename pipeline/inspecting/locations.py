@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.inspecting.errors import InspectError
 from pipeline.storage.files import write_whole
-from pipeline.storage.object_store import ObjectStore
+from pipeline.storage.remote.object_store import ObjectStore
 from schemas.locations import is_url
 
 RECORD = "run.json"

@@ -17,11 +17,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage.copies import COPIES
 from pipeline.storage.files import storage_boundary
-from pipeline.storage.remote_run import RUNS
+from pipeline.storage.remote.mirror import KEPT, LOCK, SITTING
+from pipeline.storage.remote.open_run import RUNS
+from pipeline.storage.remote.transfer import COPIES
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.run_mirror import KEPT, LOCK, SITTING
 from schemas.ledger import ShardCommit
 
 DAY = 86_400.0

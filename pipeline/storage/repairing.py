@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import StorageError
 from pipeline.storage.files import write_whole
+from pipeline.storage.remote.mirror import FILES
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.run_mirror import FILES
 from pipeline.storage.stage_ledger import discard_stage
 from pipeline.storage.verifying import judge_line
 from schemas.config import RunConfig

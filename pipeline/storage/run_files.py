@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.storage.hashing import hash_file
-from pipeline.storage.object_store import ObjectStore
+from pipeline.storage.remote.object_store import ObjectStore
 from pipeline.storage.run_folder import RunFolder
 
 RANGE = 8 << 20

@@ -27,9 +27,9 @@ from pathlib import Path
 from pipeline.errors import StorageError
 from pipeline.storage.files import write_whole
 from pipeline.storage.ledger_files import advise_repair, encode_record, read_record
+from pipeline.storage.remote.mirror import RunMirror
+from pipeline.storage.remote.session import hold_store
 from pipeline.storage.run_lock import hold_folder
-from pipeline.storage.run_mirror import RunMirror
-from pipeline.storage.store_sitting import hold_store
 from schemas.funnel import Reject
 from schemas.ledger import RunRecord, ShardCommit, ShardFile, StageManifest, StageStart
 from schemas.record import Frozen

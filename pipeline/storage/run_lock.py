@@ -12,7 +12,7 @@ from typing import IO
 
 from pipeline.errors import RunHeldError
 from pipeline.storage.files import storage_boundary
-from pipeline.storage.run_mirror import LOCK
+from pipeline.storage.remote.mirror import LOCK
 
 LOOK_SECONDS = 0.2
 """How long a lock that is taken is asked for again: a page that shows a run's state takes it for an instant."""

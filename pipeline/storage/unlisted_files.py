@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from pipeline.storage.ledger_verifying import LedgerReading
-from pipeline.storage.run_mirror import FILES
+from pipeline.storage.remote.mirror import FILES
 from schemas.verification import Fault, Finding, Part
 
 INDEX, ABOUT, PLAN = "index", "about.json", "plan.json"

@@ -34,7 +34,7 @@ from flows.execution.shard import ShardReport, work_shard
 from flows.prefect_api.ephemeral_server import local_api
 from flows.stages.ledger_checks import list_settings
 from flows.stages.registry import find_spec
-from pipeline.storage.remote_run import open_run
+from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.stage_ledger import close_stage, open_stage, pick_settings

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import RunHeldError, StorageError
-from pipeline.storage.object_store import ObjectStore
+from pipeline.storage.remote.object_store import ObjectStore
 
 log = logging.getLogger(__name__)
 

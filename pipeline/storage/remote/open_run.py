@@ -6,8 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from pipeline.storage.remote.mirror import RunMirror
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.run_mirror import RunMirror
 from schemas.locations import is_url
 from schemas.store_config import StoreConfig
 

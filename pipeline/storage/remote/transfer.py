@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from pipeline.errors import StorageError
-from pipeline.storage.object_store import ObjectStore
+from pipeline.storage.remote.object_store import ObjectStore
 from schemas.locations import is_url
 
 COPIES = "copies"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.run_mirror import RunMirror
-from pipeline.storage.saved_logs import LogSaver
-from pipeline.storage.store_lock import StoreLock
+from pipeline.storage.remote.lease import StoreLock
+from pipeline.storage.remote.log_backup import LogSaver
+from pipeline.storage.remote.mirror import RunMirror
+from pipeline.storage.remote.object_store import ObjectStore
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from pathlib import Path
 from pipeline.errors import StorageError
 from pipeline.storage.files import storage_boundary, write_whole
 from pipeline.storage.hashing import hash_file
-from pipeline.storage.object_store import ObjectStore
-from pipeline.storage.store_lock import find_number
+from pipeline.storage.remote.lease import find_number
+from pipeline.storage.remote.object_store import ObjectStore
 from schemas.store_config import StoreConfig
 
 SITTING = ".sitting"

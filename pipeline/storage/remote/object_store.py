@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.files import put_in_place, temporary_name
-from pipeline.storage.store_faults import Fault, explain, name_fault
+from pipeline.storage.remote.errors import Fault, explain, name_fault
 from schemas.locations import find_secret
 
 T = TypeVar("T")

@@ -18,7 +18,7 @@ from typing import Self
 
 from pipeline.errors import StorageError
 from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
-from pipeline.storage.run_mirror import RunMirror
+from pipeline.storage.remote.mirror import RunMirror
 
 log = logging.getLogger(__name__)
 
