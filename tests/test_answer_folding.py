@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opencc import OpenCC
 
-from pipeline.corpus.simplifying import simplify
 from pipeline.evaluation.metrics import AnswerScores
 from pipeline.evaluation.metrics import score_answer as measure
-from pipeline.judging.accents import respell
-from pipeline.judging.normalising import fold_text
 from pipeline.judging.scoring import read_gold, score_answer
+from pipeline.text.accents import respell
+from pipeline.text.chinese_conversion import simplify
+from pipeline.text.normalisation import fold_text
 from schemas.evaluations import EvalQuestion
 from tests.growth import LINEAR, cpu_growth
 from tests.trajectory_samples import make_span

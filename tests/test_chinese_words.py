@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 CUT = """
-from pipeline.chinese_words import open_jieba
+from pipeline.text.chinese_words import open_jieba
 from pipeline.masking.entities import find_chinese_names
 list(find_chinese_names(["北京大学在北京。"]))
 print(open_jieba().lcut("北京大学在北京"))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.judging.judge_stage import Attempt, JudgeStage
-from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.judging.scoring import read_gold, score_answer
+from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.config import JudgingConfig
 from schemas.funnel import Reject
 from schemas.judgements import Judgement, Verdict

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.judging.normalising import fold_text
 from pipeline.rewards.adversarial import STREAMS, Attack, attack_rewards, list_attacks
 from pipeline.rewards.formulas import Asked, assess, pay
+from pipeline.text.normalisation import fold_text
 from schemas.renderings import RenderingName
 from schemas.rewards import GamingReason, RewardName
 from tests.command_line import rampforge

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.corpus.readers.raw_page import RawPage
-from pipeline.corpus.simplifying import simplify
 from pipeline.corpus.wikitext.brackets import Brackets
 from pipeline.corpus.wikitext.cleaning import clean_wikitext
 from pipeline.corpus.wikitext.sections import CleanPage
+from pipeline.text.chinese_conversion import simplify
 from schemas.documents import HOLE
 
 

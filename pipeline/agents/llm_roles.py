@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pipeline.agents.llm_prompts import DATED, write_observe, write_plan, write_rewrite
 from pipeline.agents.roles import MIN_QUERIES, NextStep, Observation, Plan, Progress, Queries
-from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.structured_output import Asker, Prompt, Sampling, Tally
 from pipeline.search.engine import FoundPassage
+from pipeline.text.normalisation import fold_text, holds_tokens
 from prompts.library import load_template
 from prompts.replies import OBSERVE, PLAN, REWRITE, AnswerItem, ObserveReply, PlanReply, RewriteReply
 from schemas.config import AgentsConfig

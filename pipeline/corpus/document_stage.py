@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.corpus.page_kinds import find_redirect, reject_page
 from pipeline.corpus.readers.raw_page import WIKITEXT, RawPage
-from pipeline.corpus.simplifying import simplify
 from pipeline.corpus.wikitext.cleaning import clean_wikitext
 from pipeline.corpus.wikitext.links import normalise_title, split_namespace
 from pipeline.corpus.wikitext.marks import SPACE, SPACE_RUN, scrub
 from pipeline.corpus.wikitext.sections import CleanPage
 from pipeline.stage import Outcome
+from pipeline.text.chinese_conversion import simplify
 from schemas.config import CorpusConfig
 from schemas.documents import Document, Redirect, Section
 from schemas.funnel import FunnelStep, Reject

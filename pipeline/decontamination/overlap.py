@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.decontamination.question_names import find_names, fold_title, is_telling
-from pipeline.judging.normalising import fold_text, holds_tokens, is_unspaced
+from pipeline.text.normalisation import fold_text, holds_tokens, is_unspaced
 from schemas.evaluations import EvalQuestion
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory

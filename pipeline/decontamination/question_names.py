@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.judging.normalising import fold_text, is_unspaced
+from pipeline.text.normalisation import fold_text, is_unspaced
 from schemas.evaluations import EvalQuestion
 
 _WORD = r"(?:[A-ZÀ-ÖØ-Þ][\w'’.&-]*|\d{2,}(?:st|nd|rd|th)?)"

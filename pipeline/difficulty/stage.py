@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.judging.normalising import fold_text
 from pipeline.judging.scoring import read_gold, settle_answer
 from pipeline.llm.chat_model import ChatModel, ChatRequest, Message, RefusedRequestError
 from pipeline.llm.gathering import gather_all
@@ -19,6 +18,7 @@ from pipeline.rendering.questions import write_instruction, write_question
 from pipeline.rendering.transcript import ask
 from pipeline.rewards.completions import read_completion
 from pipeline.stage import Outcome
+from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.difficulties import Difficulty
 from schemas.funnel import FunnelStep

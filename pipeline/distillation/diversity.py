@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.judging.normalising import fold_text
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
+from pipeline.text.normalisation import fold_text
 from schemas.judgements import Judgement
 from schemas.record import content_id
 from schemas.rounds import DiversityFigures, NamedCount

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pipeline.judging.normalising import fold_text
+from pipeline.text.normalisation import fold_text
 from schemas.evaluations import EvalQuestion
 from schemas.record import content_id
 

@@ -1,7 +1,7 @@
 """What an answer to a question is worth: token recall, exact match, substring match and F1, side by side.
 
 Promises: every metric is 0 for no answer and 1 for a gold itself; the best of the ways to write a gold counts, for each
-metric by itself; text is compared as judging compares it (`pipeline.judging.normalising`), so Chinese counts by
+metric by itself; text is compared as judging compares it (`pipeline.text.normalisation`), so Chinese counts by
 character. An answer of several parts is held against all of them, in any order: recall and substring are means over the
 parts, repeated ones each time; exact and F1 take the parts together, repeated ones each time or once. The published
 rules are in `official`.
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pipeline.judging.accents import respell
-from pipeline.judging.normalising import fold_text, holds_tokens
+from pipeline.text.accents import respell
+from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.evaluations import EvalQuestion
 
 _JOINING = frozenset(("and", "和", "与", "及"))

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.judging.scoring import read_gold
 from pipeline.search.engine import FoundPassage
 from pipeline.search.simulated.prompts import Facts, list_simulation_prompts, write_prompt
+from pipeline.text.normalisation import fold_text, holds_tokens
 from prompts.document_scan import Draft, make_draft, write_documents
 from schemas.funnel import FunnelStep, Reject
 from schemas.record import content_id

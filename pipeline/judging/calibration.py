@@ -21,9 +21,9 @@ from pydantic import ValidationError
 from pipeline.errors import ConfigError
 from pipeline.judging.llm_judge import LlmJudge, Question, Ruling
 from pipeline.judging.llm_judge_stage import is_plainly_wrong
-from pipeline.judging.normalising import fold_text
 from pipeline.judging.scoring import read_gold, settle_answer
 from pipeline.llm.structured_output import Tally
+from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
 from schemas.labelled_answers import LabelledAnswer

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pipeline.judging.normalising import holds_tokens
 from pipeline.judging.scoring import read_gold
+from pipeline.text.normalisation import holds_tokens
 from schemas.judgements import SimulatedShown
 from schemas.tasks import Span
 from schemas.trajectories import Trajectory, Usefulness

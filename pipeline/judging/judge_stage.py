@@ -14,10 +14,10 @@ from functools import lru_cache
 
 from pipeline.judging.handed_over import count_simulated
 from pipeline.judging.leaks import find_leaks
-from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.judging.scoring import GoldForm, read_gold, score_answer, settle_answer
 from pipeline.judging.trajectory_format import FormatFault, find_fault
 from pipeline.stage import Outcome
+from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.config import JudgingConfig
 from schemas.funnel import FunnelStep, Reject
 from schemas.judgements import Judgement, MaskScore, Verdict

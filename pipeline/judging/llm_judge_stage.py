@@ -17,13 +17,13 @@ from collections.abc import Mapping
 
 from pipeline.judging.judge_stage import STAGE, Attempt, JudgeStage, RejectReason, conclude, read_answers
 from pipeline.judging.llm_judge import ROLE, LlmJudge, Question, Ruling, list_prompts
-from pipeline.judging.normalising import fold_text
 from pipeline.judging.scoring import holds_markup
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.gathering import gather_all
 from pipeline.llm.roles import describe_models
 from pipeline.llm.structured_output import Tally
 from pipeline.stage import Outcome
+from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.funnel import FunnelStep
 from schemas.judgements import Judgement, MaskScore, Verdict

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from rapidfuzz import fuzz
 
-from pipeline.judging.accents import respell
-from pipeline.judging.normalising import fold_text, is_unspaced
+from pipeline.text.accents import respell
+from pipeline.text.normalisation import fold_text, is_unspaced
 from schemas.config import JudgingConfig
 from schemas.tasks import Span
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pipeline.chinese_words import open_jieba
 from pipeline.errors import AssetError
 from pipeline.masking.candidates import Candidate
+from pipeline.text.chinese_words import open_jieba
 from schemas.tasks import SpanKind, SpanSource
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 
-from pipeline.judging.normalising import fold_text, holds_tokens, is_unspaced
 from pipeline.judging.scoring import GoldForm, equals_gold, holds_markup
+from pipeline.text.normalisation import fold_text, holds_tokens, is_unspaced
 from schemas.rewards import GamingReason
 
 FEW = 2

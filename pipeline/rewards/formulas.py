@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.judging.scoring import GoldForm, Scores, read_gold, score_answer
 from pipeline.rewards.completions import Completion, Reading, read_completion
 from pipeline.rewards.gaming import find_gaming
+from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.renderings import RenderingName
 from schemas.rewards import GamingReason, RewardName
 from schemas.tasks import Span, SpanKind, SpanSource

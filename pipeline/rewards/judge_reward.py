@@ -20,11 +20,11 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from pipeline.judging.llm_judge import LlmJudge, Question, list_prompts
-from pipeline.judging.normalising import fold_text
 from pipeline.llm.chat_model import EndpointError, ModelError, ModelService
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.structured_output import Tally
 from pipeline.rewards.formulas import Asked, Assessed
+from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
 from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig

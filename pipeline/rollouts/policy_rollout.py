@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, TypeVarTuple
 
 from pipeline.agents.episode import SHOWABLE
-from pipeline.judging.normalising import fold_text, holds_tokens
 from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError
 from pipeline.llm.structured_output import Tally
 from pipeline.rendering.chat_text import ChatText
@@ -22,6 +21,7 @@ from pipeline.rendering.transcript import write_document
 from pipeline.rollouts.search_rollout import TAGGED, Completion, SearchRollouts, Task
 from pipeline.rollouts.stream_parsing import Searched, StreamReading, read_stream
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest, merge_round_robin
+from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.policies import PolicyConfig, StreamEnd
 from schemas.renderings import Question, SegmentKind
 from schemas.streams import StreamRun

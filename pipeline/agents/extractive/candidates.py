@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.chinese_words import open_jieba
 from pipeline.search.tokens import STOPWORDS_EN
+from pipeline.text.chinese_words import open_jieba
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 UNITS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"

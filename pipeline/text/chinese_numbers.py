@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.judging.number_words import shift_point
+from pipeline.text.number_words import shift_point
 
 LONGEST = 24
 

@@ -2,7 +2,7 @@
 
 `fold_text` promises, by script and in this order:
 - Unicode NFKC and case folding, so full-width forms, ligatures and capitals vanish; invisible format marks go;
-- traditional Chinese becomes simplified as a whole text, as the corpus does (`pipeline.corpus.simplifying`);
+- traditional Chinese becomes simplified as a whole text, as the corpus does (`pipeline.text.chinese_conversion`);
 - numbers take one form (`number_marks`, `number_words`, `chinese_numbers`): no thousands separators ("1,000" is
   "1000"), number words as digits ("twenty-one" is "21", "一九四九年" is "1949年"), no zeros after a decimal ("1.0" is
   "1"); what changes a number stays: signs, decimal points, comparisons, currencies, percent, the s of a decade;
@@ -22,10 +22,10 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from pipeline.corpus.simplifying import simplify
-from pipeline.judging.chinese_numbers import write_chinese_numbers, write_lone_figure
-from pipeline.judging.number_marks import LEFT_OVER, join_groups, part_ranges, write_number_marks
-from pipeline.judging.number_words import join_numbers
+from pipeline.text.chinese_conversion import simplify
+from pipeline.text.chinese_numbers import write_chinese_numbers, write_lone_figure
+from pipeline.text.number_marks import LEFT_OVER, join_groups, part_ranges, write_number_marks
+from pipeline.text.number_words import join_numbers
 
 # Each of these starts with a character to look for, which the regex engine does fast, and looks around from there.
 _RAISED = re.compile(r"[⁰¹²³⁴-⁹⁺⁻½¼¾⅐-⅞](?<=\d.)")  # 10² is not 102
