@@ -26,8 +26,8 @@ from pipeline.serving.environments import locate_python
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.requests import TrainingError
 from pipeline.training.rl_rows import list_export_prompts, list_run_prompts, write_prompts
-from pipeline.training.verl_files import write_verl_files
-from pipeline.training.verl_settings import list_overrides
+from pipeline.training.verl.files import write_verl_files
+from pipeline.training.verl.overrides import list_overrides
 from schemas.renderings import Document, RenderingName
 from schemas.training import Advantage, Backend, Layout, RlRequest, Rollouts, SearchEndpoint, Tuning, Weights
 from tests.trajectory_samples import make_task

@@ -10,7 +10,7 @@ from flows import trainer_rewards
 from flows.checks.training import count_gpus
 from flows.configuration.environments import environments_folder, read_recipe
 from pipeline.serving.environments import find_environment, locate_python
-from pipeline.training.verl_files import write_verl_files
+from pipeline.training.verl.files import write_verl_files
 from schemas.training import RlRequest
 
 

@@ -26,7 +26,7 @@ from pipeline.storage.files import write_whole
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.launching import copy_source
 from pipeline.training.sft_rows import read_parquet
-from pipeline.training.verl_settings import AGENT, list_overrides
+from pipeline.training.verl.overrides import AGENT, list_overrides
 from schemas.training import RlRequest
 
 EXTRA = pa.struct(
