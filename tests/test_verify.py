@@ -21,13 +21,13 @@ from pipeline.inspecting.shard_listing import list_shards
 from pipeline.storage.journal import Journal
 from pipeline.storage.remote.object_store import ObjectStore
 from pipeline.storage.remote.open_run import open_run
-from pipeline.storage.repairing import repair_run
-from pipeline.storage.rows_verifying import REFERENCES, check_reference
 from pipeline.storage.run_files import open_files
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.stage_ledger import close_stage, open_stage
-from pipeline.storage.verifying import verify_files
+from pipeline.storage.verification.files import verify_files
+from pipeline.storage.verification.repair import repair_run
+from pipeline.storage.verification.rows import REFERENCES, check_reference
 from schemas.arrow import arrow_schema
 from schemas.documents import Redirect
 from schemas.verification import Fault, Finding, Verification

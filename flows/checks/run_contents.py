@@ -13,8 +13,8 @@ from flows.stages.spec import Workplace
 from pipeline.assets.catalogue import find_entry
 from pipeline.assets.checking import UNKNOWN, find_damage
 from pipeline.errors import RampforgeError
-from pipeline.storage.rows_verifying import verify_rows
 from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.verification.rows import verify_rows
 from schemas.config import RunConfig
 from schemas.verification import Fault, Finding, Part, Verification
 

@@ -68,7 +68,7 @@ def verify(
 def look(run: RunFolder, *, quick: bool, deep: bool) -> Verification:
     """What is not as it was written. Raises StorageError where there is no run."""
     from pipeline.storage.run_files import open_files
-    from pipeline.storage.verifying import verify_files
+    from pipeline.storage.verification.files import verify_files
 
     files = open_files(run)
     with show_bytes(Console(stderr=True), sum(files.sizes().values())) as note:

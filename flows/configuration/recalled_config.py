@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from flows.configuration.run_config import explain_faults
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.shard_settings import read_shard_settings
 from pipeline.storage.stage_ledger import holds_work
+from pipeline.storage.verification.shard_settings import read_shard_settings
 from schemas.config import RunConfig
 
 ROLES = ["llm", "roles"]

@@ -9,9 +9,9 @@ from flows.configuration.recalled_config import recall_config, recover_config
 from flows.execution.run import start_job
 from flows.stages.registry import STAGES, find_spec
 from pipeline.errors import StorageError
-from pipeline.storage.repairing import repair_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import digest_manifest, discard_stage
+from pipeline.storage.verification.repair import repair_run
 from schemas.verification import Part, Verification
 
 

@@ -15,7 +15,7 @@ from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_files import open_files
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import close_stage, open_stage
-from pipeline.storage.verifying import verify_files
+from pipeline.storage.verification.files import verify_files
 from schemas.ledger import ShardCommit, ShardFile
 from tests.bench.figures import Figure
 from tests.report_samples import make_record

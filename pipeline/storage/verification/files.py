@@ -17,10 +17,10 @@ import orjson
 
 from pipeline.errors import StorageError
 from pipeline.storage.ledger_files import advise_repair
-from pipeline.storage.ledger_verifying import LedgerReading, read_ledger
 from pipeline.storage.run_files import RunFiles
 from pipeline.storage.seals import read_file, read_line
-from pipeline.storage.unlisted_files import ABOUT, INDEX, find_unlisted
+from pipeline.storage.verification.ledger import LedgerReading, read_ledger
+from pipeline.storage.verification.unlisted_files import ABOUT, INDEX, find_unlisted
 from schemas.verification import Fault, Finding, Part, Verification
 
 LOGS = ("journals", "calls", "searches")

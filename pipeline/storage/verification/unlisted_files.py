@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from pipeline.storage.ledger_verifying import LedgerReading
 from pipeline.storage.remote.mirror import FILES
+from pipeline.storage.verification.ledger import LedgerReading
 from schemas.verification import Fault, Finding, Part
 
 INDEX, ABOUT, PLAN = "index", "about.json", "plan.json"

@@ -14,7 +14,7 @@ from pipeline.storage.files import write_whole
 from pipeline.storage.remote.mirror import FILES
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
-from pipeline.storage.verifying import judge_line
+from pipeline.storage.verification.files import judge_line
 from schemas.config import RunConfig
 from schemas.ledger import RunRecord, StageManifest, StageStart
 from schemas.verification import Fault, Finding, Part
