@@ -1,8 +1,8 @@
 """Agents without a language model: they search, compare wordings, and say what they found or that they found nothing.
 
 Promises: an answer is always a stretch of a passage that was shown; a passage that repeats the masked text word for
-word settles it, everything else is weighed (`pipeline.agents.extractive.scoring`) and given up below `LEAST_BELIEF`; an answer is
-used for one mask only; replies depend on the ask alone.
+word settles it, everything else is weighed (`pipeline.agents.extractive.scoring`) and given up below `LEAST_BELIEF`;
+an answer is used for one mask only; replies depend on the ask alone.
 """
 
 from __future__ import annotations
