@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.assets.store import find_asset
 
 # A busy machine is slow, not wrong: no test is judged by the clock.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
 from flows.distillation.policy_server import PolicyServer

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
 from flows.models.serving import build_spec

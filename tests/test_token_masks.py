@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.assets.store import resolve_model
 from pipeline.rendering.chat_text import ChatTemplateError, ChatText
 from pipeline.rendering.formats import RENDERINGS, Rendering

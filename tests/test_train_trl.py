@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.environments import environments_folder
 from pipeline.assets.store import find_asset
 from pipeline.rendering.chat_text import ChatText

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows import trainer_rewards
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.environments import environments_folder
 from pipeline.assets.store import find_asset
 from pipeline.rendering.tagged import SEARCH_R1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.source_ledger import compare_source, list_source_records, look_at_sources
 from flows.configuration.sources import ASSET, find_sources
 from flows.stages.registry import list_models

@@ -14,7 +14,7 @@ import httpx
 
 from flows.checks.findings import Finding, State, look_at
 from flows.checks.machine import GIB
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.environments import open_environment
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError, SearchError

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from flows.cli.assets import assets_app, cache_folder
+from flows.cli.assets import assets_app
 from flows.cli.calibrate import calibrate
 from flows.cli.deploy import deploy
 from flows.cli.distill import distill, lab
@@ -33,6 +33,7 @@ from flows.cli.search import search_app
 from flows.cli.show_mask import show_mask
 from flows.cli.train import train_app
 from flows.cli.verify import verify
+from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config, write_yaml
 from flows.prefect_api.settings import settle_prefect
 from flows.process.logs import VARIABLE as LOG_FORMAT

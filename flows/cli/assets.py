@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,16 +9,12 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from rich.table import Table
 
+from flows.configuration.cache import cache_folder
 from pipeline.assets.catalogue import catalogue, select_assets
 from pipeline.assets.checking import UNKNOWN, find_damage
-from pipeline.assets.store import asset_revision, find_asset, get_asset, locate_cache
+from pipeline.assets.store import asset_revision, find_asset, get_asset
 
 assets_app = typer.Typer(no_args_is_help=True, help="The sample dump and the small models: list them, fetch them.")
-
-
-def cache_folder() -> Path:
-    """Where assets are kept: `$RAMPFORGE_CACHE`, or the user's cache folder."""
-    return locate_cache() / "assets"
 
 
 @assets_app.command("list")

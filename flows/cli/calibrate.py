@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.assets import cache_folder
 from flows.cli.options import Config, Overrides
+from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
 from flows.stages.spec import Workplace
 from pipeline.storage.run_folder import RunFolder

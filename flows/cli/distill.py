@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.assets import cache_folder
 from flows.cli.distillation_sizes import LabSize
 from flows.cli.options import Config, OtherVersion, Overrides
+from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_config import load_config
 from pipeline.errors import ConfigError

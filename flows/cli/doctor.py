@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.checks.findings import Finding, State
-from flows.cli.assets import cache_folder
 from flows.cli.options import Config, Overrides
+from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
 from flows.stages.spec import Workplace
 from pipeline.storage.run_folder import RunFolder

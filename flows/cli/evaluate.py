@@ -77,7 +77,7 @@ def evaluate_benchmark(
 
         rampforge eval --compare outputs/evaluations/before outputs/evaluations/after
     """
-    from flows.cli.assets import cache_folder
+    from flows.configuration.cache import cache_folder
     from flows.evaluation.run import PAGE, TABLE, evaluate
     from pipeline.evaluation.benchmarks import find_benchmark, read_benchmark
 

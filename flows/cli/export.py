@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.assets import cache_folder
 from flows.cli.locations import fetch_whole_run
+from flows.configuration.cache import cache_folder
 from pipeline.decontamination.filtering import STAGE as DECONTAMINATION
 from pipeline.storage.remote.open_run import join_location
 from pipeline.storage.remote.transfer import put_when_done

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.storage.remote.log_backup import LogSaver
 from pipeline.storage.remote.object_store import ObjectStore
 from pipeline.storage.remote.open_run import open_run

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 
 
 def migrate(

@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.assets import cache_folder
 from flows.cli.locations import fetch_measured
 from flows.cli.options import Config, Overrides
+from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
 from pipeline.errors import ConfigError
 from schemas.plan import Comparison, Plan

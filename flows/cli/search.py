@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from flows.cli.assets import cache_folder
 from flows.cli.locations import fetch_index
 from flows.cli.simulation_cli import simulation_data
+from flows.configuration.cache import cache_folder
 from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.search.engine import FoundPassage, SearchEngine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.errors import ConfigError
 from pipeline.serving.environments import EnvironmentBuildError, PythonEnvironment, Recipe, find_environment
 

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from rich.console import Console
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
 from flows.deployments.run_names import find_newest
 from flows.deployments.scheduled_flows import (

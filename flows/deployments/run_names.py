@@ -9,7 +9,7 @@ import string
 from datetime import datetime
 from pathlib import Path
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.remote.open_run import join_location, open_run
 from pipeline.storage.run_folder import RunFolder

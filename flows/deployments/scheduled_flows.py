@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
 from flows.deployments.run_names import find_newest, name_run
 from flows.execution.run import lead_run, settle_config

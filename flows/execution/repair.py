@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config, recover_config
 from flows.execution.run import start_job
 from flows.stages.registry import STAGES, find_spec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
 from pipeline.rendering.token_masks import OWN_WORDS, TokenMasker

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.checks.training import count_gpus, require_training
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.environments import open_environment
 from flows.exporting.dataset import export_dataset
 from flows.exporting.decontamination import keep_clean, open_run_screen

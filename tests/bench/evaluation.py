@@ -21,7 +21,7 @@ import aiohttp
 import orjson
 import uvloop
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
 from flows.evaluation.run import evaluate
 from pipeline.decontamination.filtering import drop_overlapping

@@ -11,7 +11,7 @@ from pathlib import Path
 import mwparserfromhell
 import mwxml
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.execution.corpus_stage import cut_pieces
 from flows.process.worker_pool import WorkerPool
 from pipeline.assets.store import get_asset

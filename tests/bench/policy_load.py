@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.rendering.tagged import SEARCH_R1
 from pipeline.rendering.transcript import write_document
 from pipeline.rollouts.tokenizer import open_tokenizer

@@ -13,7 +13,7 @@ from typing import Any
 import bm25s
 import torch
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.search.dense import DenseEngine
 from pipeline.search.encoder import TransformersEncoder, load_encoder

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from pipeline.assets.store import get_asset
 from pipeline.corpus.document_stage import DocumentStage
 from pipeline.corpus.readers.opening import open_source

@@ -21,7 +21,7 @@ import orjson
 import uvloop
 from pydantic import JsonValue
 
-from flows.cli.assets import cache_folder
+from flows.configuration.cache import cache_folder
 from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
 from flows.models.serving import build_spec

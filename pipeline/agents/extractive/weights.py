@@ -6,8 +6,8 @@ its source hidden and 3 passages shown, and the 2,500 whose answer was shown wer
 likelihood of the right text under `share_belief` where it stood among the places, by L-BFGS with an L2 penalty of 2 on
 standardised features; the bias makes the null as likely as it was true. `trees.en.json` (see
 `pipeline.agents.extractive.ranking`) was boosted on the same tasks with LightGBM under the same likelihood.
-`labels.en.json` comes from the labels that en_core_web_sm gives in the same pages and in the paragraphs of HotpotQA, MuSiQue and
-2WikiMultihopQA. Pages with an odd id had no part in any of them.
+`labels.en.json` comes from the labels that en_core_web_sm gives in the same pages and in the paragraphs of HotpotQA,
+MuSiQue and 2WikiMultihopQA. Pages with an odd id had no part in any of them.
 """
 
 from __future__ import annotations
