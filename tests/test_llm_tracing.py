@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from flows.configuration.run_context import Workplace
 from flows.models import tracing as trace_export
 from flows.models.chat_models import make_stage, open_model
 from flows.models.tracing import check_tracing, trace_shard
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import AllRefusedError, ChatReply, Message, RefusedRequestError, ToolCall
 from pipeline.llm.tracing import describe_server, name_error, write_messages, write_reply

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from flows.configuration.run_context import Workplace
 from flows.models.chat_models import describe_calls
 from flows.models.weights import name_role_weights
-from flows.stages.spec import Workplace
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.storage.run_folder import RunFolder

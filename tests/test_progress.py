@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from flows.configuration.run_context import Workplace
 from flows.monitoring import prefect_artifacts as artifacts
 from flows.monitoring import progress
 from flows.monitoring.live_files import clear_live, find_stage, read_live, read_shards, write_live
@@ -18,7 +19,6 @@ from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
 from flows.monitoring.stage_progress import StageGauge
 from flows.process.interruption import StoppedError
 from flows.stages.registry import find_spec
-from flows.stages.spec import Workplace
 from pipeline.errors import SourceError
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.stage import Outcome

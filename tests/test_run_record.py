@@ -15,13 +15,13 @@ import pytest
 
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_config import load_config
+from flows.configuration.run_context import Workplace
 from flows.configuration.source_ledger import compare_source, list_source_records
 from flows.execution.run import lead_run, list_redone, say_how_to_go_on
 from flows.stages import ledger_checks as stage_checks
 from flows.stages import library_versions as deciding_packages
 from flows.stages.ledger_checks import check_stages, find_other_versions, list_settings
 from flows.stages.registry import STAGES
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, RampforgeError, StorageError
 from pipeline.storage.files import storage_boundary
 from pipeline.storage.run_folder import RunFolder

@@ -13,10 +13,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flows.configuration.run_context import Workplace
 from flows.monitoring.prometheus import RunMetrics, expose_metrics
 from flows.monitoring.run_events import open_notifier, watch_run
 from flows.monitoring.webhook import Event, Notifier
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.configuration.provenance import fingerprint_sources
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import bring_source, find_sources
-from flows.stages.spec import Workplace
 from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import StorageError
 from pipeline.storage.jsonl.log import LineLog

@@ -18,9 +18,9 @@ import httpx
 import psutil
 import pytest
 
+from flows.configuration.run_context import Workplace
 from flows.search_engines.registry import open_engine, read_fingerprint
 from flows.stages.inputs import open_trajectories
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, SearchError
 from pipeline.search.engine import SearchRequest
 from pipeline.storage.run_folder import RunFolder

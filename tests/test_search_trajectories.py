@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from flows.configuration.run_context import Workplace
 from flows.models.chat_models import enter_calls
 from flows.stages.inputs import open_trajectories
-from flows.stages.spec import Workplace
 from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.usage_log import Entry
 from pipeline.search.bm25 import build_index

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.configuration.run_context import Workplace
 from flows.execution.shard import ShardReport
 from flows.execution.stage import MOST_TASKS, ShardSlice, Sitting, cut_slices
 from flows.monitoring.stage_progress import StageGauge
 from flows.monitoring.unread_watch import UnreadWatch
 from flows.stages.registry import find_spec
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig

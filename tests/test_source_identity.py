@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from flows.configuration.provenance import fingerprint_sources, name_sources
 from flows.configuration.run_config import load_config
+from flows.configuration.run_context import Workplace
 from flows.configuration.source_ledger import (
     check_sources,
     list_source_records,
@@ -27,7 +28,6 @@ from flows.configuration.source_ledger import (
     write_source_records,
 )
 from flows.configuration.sources import find_sources
-from flows.stages.spec import Workplace
 from pipeline.corpus.document_stage import DocumentStage
 from pipeline.corpus.readers.opening import open_source
 from pipeline.corpus.readers.raw_page import PLAIN, RawPage

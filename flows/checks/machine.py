@@ -11,10 +11,10 @@ from pathlib import Path
 
 from flows.checks.findings import Finding, State, look_at
 from flows.configuration.environments import environments_folder, open_environment, read_recipe
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.serving import names_served_scorer
 from flows.prefect_api.ephemeral_server import find_fault
-from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
 from pipeline.serving.environments import check_environment, find_environment

@@ -14,11 +14,12 @@ from pathlib import Path
 import httpx
 
 from flows.checks.findings import Finding, look_at
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.policy import locate_policy, plays_policy
 from flows.models.serving import names_served_scorer
 from flows.search_engines.local import ENDPOINT, VECTOR_ENGINES, open_encoder
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
 from pipeline.http.proxies import open_client

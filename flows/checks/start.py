@@ -15,12 +15,13 @@ from flows.checks.model_files import check_models
 from flows.checks.policy import refuse_wrong_model
 from flows.checks.roles import RoleReport, check_servers
 from flows.configuration.environments import open_environment
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import find_sources
 from flows.models.policy import POLICY
 from flows.models.roles import find_hosts, list_roles, needs_server
 from flows.models.serving import MANAGED
 from flows.search_engines.registry import LOCAL, SOURCES
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError

@@ -15,7 +15,7 @@ from flows.checks.findings import Finding, State
 from flows.cli.options import Config, Overrides
 from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
-from flows.stages.spec import Workplace
+from flows.configuration.run_context import Workplace
 from pipeline.storage.run_folder import RunFolder
 
 COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}

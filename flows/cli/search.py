@@ -19,7 +19,7 @@ from rich.text import Text
 from flows.cli.locations import fetch_index
 from flows.cli.simulation_cli import simulation_data
 from flows.configuration.cache import cache_folder
-from flows.stages.spec import Workplace
+from flows.configuration.run_context import Workplace
 from pipeline.errors import ConfigError
 from pipeline.search.engine import FoundPassage, SearchEngine
 from pipeline.search.tokens import STOPWORDS_EN

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.configuration.provenance import fingerprint_sources
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import find_sources
-from flows.stages.spec import Workplace
 from pipeline.corpus.readers.source_digests import SourceDigest, hash_source, list_files
 from pipeline.errors import SourceError
 from pipeline.storage.ledger_files import read_record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.stages.spec import Workplace
+from flows.configuration.run_context import Workplace
 from pipeline.assets.store import asset_revision, find_asset, resolve_model
 from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import AssetError

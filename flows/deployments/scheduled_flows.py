@@ -20,11 +20,11 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
+from flows.configuration.run_context import Workplace
 from flows.deployments.run_names import find_newest, name_run
 from flows.execution.run import lead_run, settle_config
 from flows.monitoring.prefect_artifacts import locate_report
 from flows.stages.registry import STAGES
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, RunHeldError, StorageError
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.remote.open_run import join_location, open_run

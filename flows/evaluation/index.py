@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flows.configuration.provenance import fingerprint_source, rampforge_version
+from flows.configuration.run_context import Workplace
 from flows.evaluation.solvers import SHARD, Bench
 from flows.search_engines.local import build_parts, index_facts
 from flows.search_engines.registry import LOCAL
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.evaluation.corpus_files import STAGE as CORPUS_STAGE
 from pipeline.evaluation.corpus_files import read_passages

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.configuration.run_context import Workplace
 from flows.models.chat_models import make_stage, open_model
 from flows.models.policy import POLICY, load_tokenizer, locate_policy, name_weights
 from flows.search_engines.registry import LOCAL, open_async_engine, open_local_engine
-from flows.stages.spec import Workplace
 from pipeline.agents.attempt_services import EngineAlone, ModelWithEngine
 from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
 from pipeline.evaluation.evaluation_stage import STAGE, EvaluationStage

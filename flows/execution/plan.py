@@ -11,12 +11,12 @@ import yaml
 from pydantic import ValidationError
 
 from flows.configuration.recalled_config import recall_config
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import find_sources
 from flows.models.chat_models import locate_books
 from flows.stages.pricing import list_chat_roles
 from flows.stages.registry import STAGES
 from flows.stages.run_record import collect_funnel
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import Books
 from pipeline.planning.comparing import compare

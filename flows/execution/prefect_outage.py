@@ -17,9 +17,9 @@ from prefect.states import Completed, Failed
 from pydantic import ValidationError
 from rich.console import Console
 
+from flows.configuration.run_context import Workplace
 from flows.monitoring.prefect_artifacts import publish_run
 from flows.prefect_api.ephemeral_server import answers, dismiss_events, name_server, temporary_api
-from flows.stages.spec import Workplace
 from pipeline.errors import RampforgeError
 from pipeline.storage.files import write_whole
 from schemas.record import Frozen

@@ -17,6 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
 from flows.checks.start import require_served, require_start
+from flows.configuration.run_context import Workplace
 from flows.execution.corpus_stage import run_corpus
 from flows.execution.prefect_outage import lead_and_report
 from flows.execution.stage import Sitting, run_stage
@@ -39,7 +40,7 @@ from flows.stages.ledger_checks import (
 from flows.stages.pricing import list_chat_roles, settle_prices
 from flows.stages.registry import CORPUS, STAGES, find_spec
 from flows.stages.run_record import write_record
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from pipeline.errors import RampforgeError, StorageError
 from pipeline.llm.call_journal import drop_refusals
 from pipeline.llm.usage_log import Entry

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from flows.configuration.provenance import stage_provenance
+from flows.configuration.run_context import Workplace
 from flows.models.tracing import trace_shard
 from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
 from flows.process.interruption import INTERRUPTION
 from flows.process.logs import at_place
 from flows.stages.library_versions import list_versions
 from flows.stages.registry import find_spec
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from pipeline.corpus.readers.raw_page import RawPage
 from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.stage import Outcome, Stage

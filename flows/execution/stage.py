@@ -17,6 +17,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 
+from flows.configuration.run_context import Workplace
 from flows.execution.shard import ShardReport, prepare_stage, work_shard
 from flows.monitoring.prefect_artifacts import publish_stage
 from flows.monitoring.progress import ProgressBoard
@@ -27,7 +28,7 @@ from flows.process.ray_pool import RayPool
 from flows.process.worker_pool import WorkerPool
 from flows.stages.ledger_checks import list_all_settings, list_keys
 from flows.stages.library_versions import list_versions
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from pipeline.errors import RampforgeError
 from pipeline.llm.chat_model import AllRefusedError
 from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage

@@ -10,10 +10,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+from flows.configuration.run_context import Workplace
 from flows.models.tracing import open_tracing
 from flows.models.weights import name_role_weights
 from flows.process.logs import note_records
-from flows.stages.spec import Workplace
 from pipeline.llm.budget import Budget, BudgetedChatModel
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.chat_model import ChatRequest, ModelService

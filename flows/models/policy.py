@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flows.stages.spec import Workplace
+from flows.configuration.run_context import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.openai_chat_model import find_role

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.provenance import rampforge_version
-from flows.stages.spec import Workplace
+from flows.configuration.run_context import Workplace
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.configuration.run_context import Workplace
 from flows.monitoring.live_text import describe_stage, name_many
 from flows.prefect_api.ephemeral_server import answers, name_server
 from flows.stages.run_record import collect_funnel
-from flows.stages.spec import Workplace
 from pipeline.report.agreement import drop_comparisons
 from pipeline.storage.shard_run import sum_funnel
 from schemas.funnel import FunnelStep

@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from flows.configuration.run_context import Workplace
 from flows.monitoring.live_files import clear_live, write_live
 from flows.monitoring.live_text import describe_end, describe_rest, describe_stage, name_many
 from flows.monitoring.prefect_artifacts import ProgressArtifact
@@ -24,7 +25,7 @@ from flows.monitoring.run_events import RunWatch
 from flows.monitoring.stage_progress import StageGauge
 from flows.monitoring.stall_detector import StallWatch
 from flows.process.interruption import StoppedError
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from pipeline.llm.chat_model import BudgetSpentError
 from schemas.live import StageLive
 

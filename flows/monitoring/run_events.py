@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
+from flows.configuration.run_context import Workplace
 from flows.monitoring.prometheus import RunMetrics, expose_metrics
 from flows.monitoring.webhook import Event, Notifier
 from flows.stages.run_record import collect_funnel, collect_spending
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, RampforgeError
 from schemas.config import RunConfig
 from schemas.live import StageLive

@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from flows.configuration.run_context import Workplace
 from flows.models.chat_models import open_budget
 from flows.models.serving import SCORER
 from flows.monitoring.live_files import read_live, read_shards
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from schemas.ledger import ShardCommit
 from schemas.live import CallsLive, EndpointLive, ShardLive, StageLive
 

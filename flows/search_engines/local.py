@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import find_revision
 from flows.process.worker_pool import WorkerPool
-from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder

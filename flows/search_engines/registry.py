@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from flows.configuration.run_context import Workplace
 from flows.search_engines.local import check_opening, open_dense, open_hybrid
-from flows.stages.spec import Workplace
 from pipeline.errors import ConfigError, SearchError
 from pipeline.http.proxies import open_client
 from pipeline.search.batching import GatheredSearch

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from flows.configuration.run_context import Workplace
 from flows.models.policy import CLOSED_BOOK
-from flows.stages.spec import Workplace
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows

@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.policy import open_policy, plays_policy
 from flows.stages.quotas import share_out
 from flows.stages.round_tasks import find_plan, open_fresh
-from flows.stages.spec import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.masking.redirect_aliases import find_aliases
 from pipeline.stage import Stage

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from flows.configuration.run_context import Workplace
 from flows.configuration.source_ledger import check_sources
 from flows.stages.library_versions import list_versions
 from flows.stages.registry import CORPUS, REPORT, STAGES
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from pipeline.errors import ConfigError
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.storage.run_folder import RunFolder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flows.configuration.provenance import fingerprint_sources
+from flows.configuration.run_context import Workplace
 from flows.configuration.sources import find_models, find_sources
 from flows.models.policy import POLICY, plays_policy, policy_facts
 from flows.models.serving import SCORER, names_served_scorer
@@ -16,7 +17,7 @@ from flows.stages import library_versions as packages
 from flows.stages.difficulties import difficulty_facts, list_closed_roles, open_difficulties, read_tried
 from flows.stages.inputs import reading
 from flows.stages.round_tasks import round_facts
-from flows.stages.spec import StageSpec, Workplace
+from flows.stages.spec import StageSpec
 from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
 from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.llm.openai_chat_model import find_role

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.configuration.run_context import Workplace
 from flows.stages.quotas import share_out
-from flows.stages.spec import Workplace
 from pipeline.stage import Stage
 from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from flows.configuration.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
+from flows.configuration.run_context import Workplace
 from flows.configuration.source_ledger import describe_sources
 from flows.configuration.sources import find_models, find_sources
 from flows.models.chat_models import locate_books, open_budget
 from flows.stages.registry import STAGES
-from flows.stages.spec import Workplace
 from pipeline.planning.actuals import count_accepted, sum_spending
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel

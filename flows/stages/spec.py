@@ -9,20 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.configuration.run_context import Workplace
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.record import Record
-
-
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """Where a shard is worked on, and under which configuration."""
-
-    run: RunFolder
-    config: RunConfig
-    cache: Path
-    """Folder of the assets."""
 
 
 def _no_facts(_: Workplace) -> Mapping[str, str]:

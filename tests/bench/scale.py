@@ -27,6 +27,7 @@ from unittest import mock
 import orjson
 import psutil
 
+from flows.configuration.run_context import Workplace
 from flows.execution.corpus_stage import cut_pieces
 from flows.execution.run import start_job
 from flows.execution.shard import ShardReport, clean_pages, prepare_stage, work_shard
@@ -34,7 +35,6 @@ from flows.prefect_api.ephemeral_server import local_api
 from flows.prefect_api.settings import settle_prefect
 from flows.stages.ledger_checks import list_all_settings
 from flows.stages.registry import STAGES
-from flows.stages.spec import Workplace
 from pipeline.corpus.readers.opening import open_source
 from pipeline.llm.chat_model import ChatReply, ChatRequest
 from pipeline.storage.run_folder import RunFolder
