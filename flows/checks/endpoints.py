@@ -5,7 +5,6 @@ Contract: a key is sent to its own server and shown nowhere; only the names of v
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from flows.checks.unanswered import ask_for_tls, explain_silence, speaks_tls
-from pipeline.errors import ConfigError
+from flows.models.credentials import read_key
 from pipeline.http.errors import read_detail
 from pipeline.http.proxies import open_client
 from pipeline.llm.chat_model import EndpointError
@@ -59,14 +58,6 @@ class Listing:
         meta = card.get("meta")
         told = {**(meta if isinstance(meta, Mapping) else {}), **card}
         return next((told[key] for key in WINDOW_KEYS if isinstance(told.get(key), int) and told[key] > 0), None)
-
-
-def read_key(name: str, endpoint: EndpointConfig) -> str:
-    """The key of an endpoint, empty where it needs none. Raises ConfigError when its variable is not set."""
-    key = os.environ.get(endpoint.key, "") if endpoint.key else ""
-    if endpoint.key and not key:
-        raise ConfigError(f"endpoint {name} needs a key, and {endpoint.key} is not set", f"export {endpoint.key}=...")
-    return key
 
 
 def list_models(name: str, endpoint: EndpointConfig) -> Listing:

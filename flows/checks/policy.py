@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 
-from flows.checks.endpoints import WAIT_SECONDS, RefusedKeyError, UnlistedError, read_cards, read_key
+from flows.checks.endpoints import WAIT_SECONDS, RefusedKeyError, UnlistedError, read_cards
+from flows.models.credentials import read_key
 from flows.models.policy import POLICY, load_tokenizer, locate_policy
 from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED

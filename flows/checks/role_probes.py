@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flows.checks.endpoints import read_key, suggest_base
+from flows.checks.endpoints import suggest_base
 from flows.checks.findings import State
 from flows.checks.role_requests import shorten, write_request
+from flows.models.credentials import read_key
 from flows.models.policy import POLICY
 from pipeline.errors import RampforgeError
 from pipeline.http.errors import ThrottledError

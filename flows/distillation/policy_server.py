@@ -16,8 +16,9 @@ from typing import Self
 
 import httpx
 
-from flows.checks.endpoints import UnlistedError, read_cards, read_key
+from flows.checks.endpoints import UnlistedError, read_cards
 from flows.checks.policy import refuse_wrong_model
+from flows.models.credentials import read_key
 from flows.models.policy import POLICY, load_tokenizer
 from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED, build_spec

@@ -125,7 +125,7 @@ def _name_model(name: str, config: RunConfig, cache: Path) -> str:
 
 
 def _open_endpoint(config: RunConfig) -> TextEncoder:
-    from flows.checks.endpoints import read_key
+    from flows.models.credentials import read_key
     from pipeline.search.remote.embeddings import EndpointEncoder
     from pipeline.search.remote.service import SearchService
 

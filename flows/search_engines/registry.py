@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from flows.configuration.run_context import Workplace
+from flows.models.credentials import read_token
 from flows.search_engines.local import check_opening, open_dense, open_hybrid
 from pipeline.errors import ConfigError, SearchError
 from pipeline.http.proxies import open_client
@@ -144,15 +145,6 @@ def _open_cache(place: Workplace, source: PassageSource) -> SearchCache | None:
     kind = place.config.search.engine
     path = place.run.root / "searches" / f"{kind}-{source.fingerprint}.jsonl"
     return SearchCache(path, lambda: datetime.now(UTC).date().isoformat())
-
-
-def read_token(name: str | None) -> str | None:
-    """The value of the environment variable that holds a key. Raises ConfigError when it is not set."""
-    if name is None:
-        return None
-    if not os.environ.get(name):
-        raise ConfigError(f"search_service.key names {name}, which is not set", f"export {name}=...")
-    return os.environ[name]
 
 
 def probe_server(config: RunConfig) -> ServerAbout:
