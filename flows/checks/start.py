@@ -18,9 +18,10 @@ from flows.configuration.environments import open_environment
 from flows.configuration.run_context import Workplace
 from flows.configuration.sources import find_sources
 from flows.models.policy import POLICY
-from flows.models.roles import find_hosts, list_roles, needs_server
+from flows.models.roles import find_hosts, needs_server
 from flows.models.serving import MANAGED
 from flows.search_engines.registry import LOCAL, SOURCES
+from flows.stages.registry import list_roles
 from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError

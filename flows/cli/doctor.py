@@ -29,8 +29,7 @@ def doctor(
     """Check what a configuration needs: sources, models, servers, keys, room; exit code 1 when a run would fail."""
     from flows.checks.machine import check_machine
     from flows.checks.start import check_inputs, check_played, check_serving
-    from flows.models.roles import list_roles
-    from flows.stages.registry import STAGES
+    from flows.stages.registry import STAGES, list_roles
 
     settings = load_config(config, overrides or [])
     place = Workplace(RunFolder(out), settings, cache_folder())

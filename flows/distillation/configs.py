@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.models.roles import list_roles
-from flows.stages.registry import STAGES, find_spec
+from flows.stages.registry import STAGES, find_spec, list_roles
 from schemas.config import RunConfig
 from schemas.llm_config import RoleModelConfig
 from schemas.serving_config import ServingMode

@@ -13,8 +13,8 @@ from flows.checks.findings import State
 from flows.configuration.environments import open_environment
 from flows.distillation.configs import configure_round, configure_teacher, name_teacher
 from flows.distillation.training import is_trained
-from flows.models.roles import check_roles, list_roles
-from flows.stages.registry import find_spec
+from flows.models.roles import check_roles
+from flows.stages.registry import find_spec, list_roles
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import RampforgeError
 from pipeline.evaluation.benchmarks import read_benchmark

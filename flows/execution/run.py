@@ -22,7 +22,7 @@ from flows.execution.corpus_stage import run_corpus
 from flows.execution.prefect_outage import lead_and_report
 from flows.execution.stage import Sitting, run_stage
 from flows.models.chat_models import begin_sitting, enter_calls
-from flows.models.roles import list_roles, needs_server
+from flows.models.roles import needs_server
 from flows.models.serving import serve_models
 from flows.models.tracing import check_tracing
 from flows.monitoring.live_files import clear_live
@@ -38,7 +38,7 @@ from flows.stages.ledger_checks import (
     refuse_other_versions,
 )
 from flows.stages.pricing import list_chat_roles, settle_prices
-from flows.stages.registry import CORPUS, STAGES, find_spec
+from flows.stages.registry import CORPUS, STAGES, find_spec, list_roles
 from flows.stages.run_record import write_record
 from flows.stages.spec import StageSpec
 from pipeline.errors import RampforgeError, StorageError

@@ -8,16 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flows.models.serving import MANAGED
-from flows.stages.spec import StageSpec
 from pipeline.errors import ConfigError
 from pipeline.llm.openai_chat_model import find_role
 from schemas.config import RunConfig
 from schemas.serving_config import ServingMode
-
-
-def list_roles(config: RunConfig, specs: Iterable[StageSpec]) -> tuple[str, ...]:
-    """The roles that language models play in some stages, in the order of the stages."""
-    return tuple(dict.fromkeys(role for spec in specs if spec.enabled(config) for role in spec.roles(config)))
 
 
 def find_hosts(config: RunConfig, role: str) -> tuple[str, ...]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flows.models.roles import list_roles
 from flows.models.serving import SCORER
-from flows.stages.registry import STAGES
+from flows.stages.registry import STAGES, list_roles
 from pipeline.llm.budget import check_prices
 from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import pin_prices

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from flows.configuration.provenance import fingerprint_sources
 from flows.configuration.run_context import Workplace
@@ -250,3 +250,8 @@ def list_models() -> dict[str, type[Record]]:
 def find_spec(name: str) -> StageSpec:
     """The stage of that name."""
     return STAGES[name]
+
+
+def list_roles(config: RunConfig, specs: Iterable[StageSpec]) -> tuple[str, ...]:
+    """The roles that language models play in some stages, in the order of the stages."""
+    return tuple(dict.fromkeys(role for spec in specs if spec.enabled(config) for role in spec.roles(config)))
