@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from flows.models import chat_models
-from flows.models.chat_models import begin_sitting, find_clock, open_budget
+from flows.models.usage import begin_sitting, find_clock, open_budget
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig

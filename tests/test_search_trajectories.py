@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flows.configuration.run_context import Workplace
-from flows.models.chat_models import enter_calls
+from flows.models.usage import enter_calls
 from flows.stages.inputs import open_trajectories
 from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.usage_log import Entry

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from flows.checks.start import require_roles, require_served
 from flows.configuration.run_context import Workplace
-from flows.models.chat_models import begin_sitting, enter_calls, open_model
+from flows.models.chat_models import open_model
 from flows.models.roles import check_roles
 from flows.models.serving import MANAGED, serve_models
+from flows.models.usage import begin_sitting, enter_calls
 from flows.stages.pricing import settle_prices
 from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_agreement, score_verdicts
 from pipeline.judging.calibration_advice import Assessment

@@ -21,10 +21,10 @@ from flows.configuration.provenance import rampforge_version, stage_provenance
 from flows.configuration.run_context import Workplace
 from flows.evaluation.index import prepare_bench, write_rejects
 from flows.evaluation.solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
-from flows.models.chat_models import begin_sitting, enter_calls
 from flows.models.policy import POLICY, policy_facts
 from flows.models.roles import check_roles, needs_server
 from flows.models.serving import serve_models
+from flows.models.usage import begin_sitting, enter_calls
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
 from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_context import Workplace
 from flows.configuration.sources import find_sources
-from flows.models.chat_models import locate_books
+from flows.models.usage import locate_books
 from flows.stages.pricing import list_chat_roles
 from flows.stages.registry import STAGES
 from flows.stages.run_record import collect_funnel

@@ -21,10 +21,10 @@ from flows.configuration.run_context import Workplace
 from flows.execution.corpus_stage import run_corpus
 from flows.execution.prefect_outage import lead_and_report
 from flows.execution.stage import Sitting, run_stage
-from flows.models.chat_models import begin_sitting, enter_calls
 from flows.models.roles import needs_server
 from flows.models.serving import serve_models
 from flows.models.tracing import check_tracing
+from flows.models.usage import begin_sitting, enter_calls
 from flows.monitoring.live_files import clear_live
 from flows.monitoring.prefect_artifacts import publish_run
 from flows.monitoring.progress import ProgressBoard

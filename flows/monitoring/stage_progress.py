@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from flows.configuration.run_context import Workplace
-from flows.models.chat_models import open_budget
 from flows.models.serving import SCORER
+from flows.models.usage import open_budget
 from flows.monitoring.live_files import read_live, read_shards
 from flows.stages.spec import StageSpec
 from schemas.ledger import ShardCommit

@@ -8,7 +8,7 @@ from flows.configuration.provenance import fingerprint_sources, git_revision, pa
 from flows.configuration.run_context import Workplace
 from flows.configuration.source_ledger import describe_sources
 from flows.configuration.sources import find_models, find_sources
-from flows.models.chat_models import locate_books, open_budget
+from flows.models.usage import locate_books, open_budget
 from flows.stages.registry import STAGES
 from pipeline.planning.actuals import count_accepted, sum_spending
 from pipeline.storage.run_folder import RunFolder
