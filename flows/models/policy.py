@@ -11,9 +11,7 @@ from typing import Any
 from flows.configuration.run_context import Workplace
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
-from pipeline.llm.openai_chat_model import find_role
 from pipeline.rollouts.model_fingerprint import fingerprint_model
-from pipeline.stage import Stage
 from schemas.config import RunConfig
 
 POLICY, CLOSED_BOOK = "policy", "closed_book"
@@ -59,24 +57,3 @@ def policy_facts(place: Workplace) -> Mapping[str, str]:
 def name_weights(where: str) -> str:
     """The fingerprint of a model folder; a hub name as it is."""
     return fingerprint_model(Path(where)) if Path(where).is_dir() else where
-
-
-def open_policy(place: Workplace, shard: str) -> Stage[Any]:
-    """Tasks to trajectories and their streams."""
-    from flows.models.chat_models import make_stage, open_model
-    from flows.search_engines.registry import open_async_engine
-    from pipeline.agents.attempt_services import ModelWithEngine
-    from pipeline.llm.prices import PriceTable
-    from pipeline.rollouts.policy_rollout import PolicySolver
-    from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
-
-    config = place.config
-    where = locate_policy(config, place.cache)
-    tokenizer, digest = load_tokenizer(where)
-    model, engine = open_model(place, "trajectories", shard), open_async_engine(place, shard)
-    role = find_role(config.llm, POLICY)
-    facts = PolicyFacts(role, name_weights(where), digest, engine.fingerprint, config.search.k)
-    solver = PolicySolver(engine, model, tokenizer, config.policy, config.search.k)
-    price = PriceTable(config.llm.prices).cost
-    stage = PolicyTrajectoryStage(solver, config.policy, facts, config.search.hide, config.agents.attempts, price)
-    return make_stage(place, ModelWithEngine(model, engine), stage.work)

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from flows.configuration.run_context import Workplace
 from flows.configuration.sources import JIEBA, find_revision
-from flows.models.policy import open_policy, plays_policy
+from flows.models.policy import load_tokenizer, locate_policy, name_weights, plays_policy
 from flows.stages.quotas import share_out
 from flows.stages.round_tasks import find_plan, open_fresh
 from pipeline.assets.store import resolve_model
+from pipeline.llm.openai_chat_model import find_role
 from pipeline.masking.redirect_aliases import find_aliases
 from pipeline.stage import Stage
 from pipeline.storage.files import storage_boundary
@@ -268,3 +269,24 @@ def draw_report(place: Workplace) -> None:
     with reading_boundary(place.run.root, place.run.location):
         data = collect_report(place.run.record(), list_all_files(place.run), place.config.report.examples)
     place.run.write(place.run.report, build_report(data).encode())
+
+
+def open_policy(place: Workplace, shard: str) -> Stage[Any]:
+    """Tasks to trajectories and their streams."""
+    from flows.models.chat_models import make_stage, open_model
+    from flows.search_engines.registry import open_async_engine
+    from pipeline.agents.attempt_services import ModelWithEngine
+    from pipeline.llm.prices import PriceTable
+    from pipeline.rollouts.policy_rollout import PolicySolver
+    from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
+
+    config = place.config
+    where = locate_policy(config, place.cache)
+    tokenizer, digest = load_tokenizer(where)
+    model, engine = open_model(place, "trajectories", shard), open_async_engine(place, shard)
+    role = find_role(config.llm, POLICY)
+    facts = PolicyFacts(role, name_weights(where), digest, engine.fingerprint, config.search.k)
+    solver = PolicySolver(engine, model, tokenizer, config.policy, config.search.k)
+    price = PriceTable(config.llm.prices).cost
+    stage = PolicyTrajectoryStage(solver, config.policy, facts, config.search.hide, config.agents.attempts, price)
+    return make_stage(place, ModelWithEngine(model, engine), stage.work)
