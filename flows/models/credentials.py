@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
 from schemas.llm_config import EndpointConfig
-
-if TYPE_CHECKING:
-    pass
 
 
 def read_key(name: str, endpoint: EndpointConfig) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from flows.configuration.run_context import Workplace
 from flows.configuration.sources import JIEBA, find_revision
-from flows.models.policy import load_tokenizer, locate_policy, name_weights, plays_policy
+from flows.models.policy import POLICY, load_tokenizer, locate_policy, name_weights, plays_policy
 from flows.stages.quotas import share_out
 from flows.stages.round_tasks import find_plan, open_fresh
 from pipeline.assets.store import resolve_model
