@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.charts.bars import BOTTOM, HEIGHT, LEFT, WIDTH, lay_out
+from pipeline.charts.bars import BOTTOM, HEIGHT, LEFT, WIDTH, Bar, Histogram, lay_out
 from pipeline.charts.funnel import draw_funnel
 from pipeline.report.agreement import compare_steps
 from pipeline.report.collecting import collect_report
 from pipeline.report.page import build_report
-from pipeline.report.report_data import Bar, Example, Histogram, ReportData
+from pipeline.report.report_data import Example, ReportData
 from pipeline.report.text_pieces import cut_at_masks, mark_forms, show_controls
 from schemas.judgements import Judgement
 from schemas.tasks import MASK

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from pipeline.report.report_data import Histogram
-
 WIDTH, HEIGHT = 360.0, 208.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 6.0, 18.0, 44.0
 MAX_LABELS = 11
@@ -96,3 +94,29 @@ def _shorten(count: int) -> str:
     if count < 10_000:
         return f"{count:,}"
     return f"{count / 1000:,.0f}k" if count < 10_000_000 else f"{count / 1_000_000:,.0f}M"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of a histogram."""
+
+    label: str
+    """The category, or the bin's lower bound."""
+    count: int
+    """How many."""
+    accepted: int | None
+    """How many of them belong to accepted trajectories; None where that has no meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A distribution, binned."""
+
+    title: str
+    """What is shown, as a heading."""
+    axis: str
+    """What the bars stand for, with its unit."""
+    counted: str
+    """What is counted, plural."""
+    bars: tuple[Bar, ...]
+    """From left to right."""

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.charts.bars import BarChart, lay_out
+from pipeline.charts.bars import Bar, BarChart, Histogram, lay_out
 from pipeline.inspecting.attempt_filter import AttemptFilter
 from pipeline.inspecting.attempt_pages import narrow
 from pipeline.inspecting.readonly_database import LockedDatabase
-from pipeline.report.report_data import Bar, Histogram
 
 LN2 = math.log(2)
 MOST_BARS = 24

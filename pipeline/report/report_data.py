@@ -4,37 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.charts.bars import Histogram
 from pipeline.report.leaks import LeakRate
 from schemas.judgements import Judgement, SimulatedShown
 from schemas.ledger import RunRecord
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One bar of a histogram."""
-
-    label: str
-    """The category, or the bin's lower bound."""
-    count: int
-    """How many."""
-    accepted: int | None
-    """How many of them belong to accepted trajectories; None where that has no meaning."""
-
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """A distribution, binned."""
-
-    title: str
-    """What is shown, as a heading."""
-    axis: str
-    """What the bars stand for, with its unit."""
-    counted: str
-    """What is counted, plural."""
-    bars: tuple[Bar, ...]
-    """From left to right."""
 
 
 @dataclass(frozen=True, slots=True)
