@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.rollouts.search_rollout import Search
 from pipeline.search.engine import SearchRequest
 from pipeline.search.simulated.source import SimulatedSource, noise_share
 from pipeline.search_server.requests import RetrieveRequest, read_question
-from pipeline.training.trainers.retriever import Retriever, Search
+from pipeline.training.trainers.retriever import Retriever
 from schemas.llm_config import RoleModelConfig
 from schemas.search_config import SimulatedConfig
 from schemas.training import SearchEndpoint

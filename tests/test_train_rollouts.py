@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline.rendering.observations import read_documents
 from pipeline.rendering.tagged import SEARCH_R1
-from pipeline.rollouts.search_rollout import Completion, SearchRollouts, Task, cut_padding, read_queries
+from pipeline.rollouts.search_rollout import Completion, Search, SearchRollouts, Task, cut_padding, read_queries
 from pipeline.training.trainers.groups import Batch, TaskPool, fill_batch, is_dull
-from pipeline.training.trainers.retriever import Search, merge, read_lists
+from pipeline.training.trainers.retriever import merge, read_lists
 from pipeline.training.trainers.scoring import score_completions
 from schemas.renderings import Document, Question, QuestionKind
 from schemas.training import RlRequest, Rollouts, SearchEndpoint

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.rendering.tagged import RESEARCH, SEARCH_R1
-from pipeline.training.trainers.retriever import Search
 from schemas.policies import StreamBounds, StreamEnd
 from schemas.renderings import Document
 
@@ -199,3 +198,12 @@ def cut_padding(ids: Sequence[int], eos: int, decode: Callable[[list[int]], str]
     end = list(ids).index(eos)
     kept = list(ids[:end])
     return kept if any(stop in decode(kept) for stop in stops) else [*kept, eos]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The queries of one step of one completion."""
+
+    queries: tuple[str, ...]
+    passage_id: str = ""
+    """The source passage, which a server of ours withholds; empty to withhold nothing."""

@@ -12,10 +12,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.rendering.transcript import write_document
+from pipeline.rollouts.search_rollout import Search
 from schemas.locations import is_loopback
 from schemas.renderings import Document
 from schemas.training import SearchEndpoint
@@ -27,15 +27,6 @@ FAULTS = ("error", "timeout")
 
 class SearchFaultError(RuntimeError):
     """The search server cannot be asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """The queries of one step of one completion."""
-
-    queries: tuple[str, ...]
-    passage_id: str = ""
-    """The source passage, which a server of ours withholds; empty to withhold nothing."""
 
 
 class Retriever:

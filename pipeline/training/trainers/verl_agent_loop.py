@@ -18,8 +18,8 @@ from verl.experimental.agent_loop.agent_loop import (  # type: ignore[import-not
     AgentLoopOutput,
 )
 
-from pipeline.rollouts.search_rollout import Completion, SearchRollouts, Task
-from pipeline.training.trainers.retriever import Retriever, Search
+from pipeline.rollouts.search_rollout import Completion, Search, SearchRollouts, Task
+from pipeline.training.trainers.retriever import Retriever
 from schemas.training import Rollouts, SearchEndpoint
 
 
