@@ -19,9 +19,10 @@ from pipeline.search.batching import GatheredSearch
 from pipeline.search.cache import FoundMemory, SearchCache
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import make_call
-from pipeline.search.source_hiding import WithholdingSearch, cut_triples, is_copy, is_source
+from pipeline.search.source_hiding import WithholdingSearch, is_source
 from pipeline.search.sync_adapter import BlockingSearch
 from pipeline.storage.jsonl.shared_log import SharedLog
+from pipeline.text.near_copies import cut_triples, is_copy
 from schemas.trajectories import HideMode, Hit, SearchStatus
 from tests.passage_samples import draw_passages
 from tests.search_samples import open_index, write_index

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.search.source_hiding import is_copy
+from pipeline.text.near_copies import is_copy
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, Trajectory
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 from pipeline.search.engine import AsyncSearchEngine, FoundPassage, SearchRequest
+from pipeline.text.near_copies import WORD, cut_triples, is_copy
 from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
 
 SAME_TEXT = 0.6
@@ -23,11 +23,8 @@ SPARE = 5
 """Hits asked for beyond k at first."""
 MOST = 400
 """Hits asked for at most."""
-WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|\w+")
 SITE = re.compile(r"\s+[-–—|·]\s+.*$")
 """What web pages put behind a title: ` - Wikipedia`."""
-
-Triples = frozenset[tuple[str, str, str]]
 
 
 class WithholdingSearch:
@@ -99,19 +96,6 @@ def is_source(passage: FoundPassage, request: SearchRequest) -> bool:
     found, source = cut_triples(passage.text), cut_triples(request.text)
     shorter = min(len(found), len(source))
     return bool(shorter) and len(found & source) >= SAME_TEXT * shorter
-
-
-def is_copy(text: str, source: str, share: float) -> bool:
-    """Whether so large a share of the source's word triples stands in a text."""
-    triples = cut_triples(source)
-    return bool(triples) and len(cut_triples(text) & triples) >= share * len(triples)
-
-
-@lru_cache(maxsize=1 << 12)
-def cut_triples(text: str) -> Triples:
-    """Every three words in a row; in scripts without spaces, every three characters."""
-    words = WORD.findall(text.casefold())
-    return frozenset(zip(words, words[1:], words[2:], strict=False))
 
 
 def _fold_title(title: str) -> str:

@@ -16,7 +16,7 @@ from pipeline.llm.roles import describe_models
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import check_query, make_call
 from pipeline.search.simulated.prompts import Facts, list_simulation_prompts, write_prompt
-from pipeline.search.source_hiding import cut_triples
+from pipeline.text.near_copies import cut_triples
 from prompts.document_scan import Draft, read_documents
 from schemas.llm_config import RoleModelConfig
 from schemas.record import content_id
