@@ -19,7 +19,7 @@ from flows.models.serving import MANAGED
 from pipeline.errors import ConfigError
 from pipeline.http.proxies import open_client
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from pipeline.rollouts.model_fingerprint import fingerprint_model
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig

@@ -23,8 +23,9 @@ from flows.models.policy import POLICY
 from pipeline.errors import RampforgeError
 from pipeline.http.errors import ThrottledError
 from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError
-from pipeline.llm.openai_chat_model import OpenAiChatModel, find_role
+from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.roles import find_role
 from pipeline.llm.usage_log import Entry
 from schemas.config import RunConfig
 from schemas.llm_config import LimitsConfig, LlmConfig

@@ -14,7 +14,7 @@ from pipeline.evaluation.rag_solver import ROLE as ANSWERER
 from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.llm.chat_model import ChatRequest, Message
 from pipeline.llm.chat_protocol import make_body
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
 from pipeline.search.simulated.source import ROLE as SIMULATOR
 from pipeline.search.simulated.source import TEMPERATURE as SIMULATOR_TEMPERATURE

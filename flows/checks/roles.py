@@ -19,7 +19,7 @@ from flows.checks.role_requests import count_longest
 from flows.models.roles import check_roles, find_hosts
 from flows.models.serving import MANAGED, SCORER, open_served_scorer
 from pipeline.errors import ConfigError
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from pipeline.llm.usage_log import Entry
 from pipeline.masking.perplexity import SpanContext
 from schemas.config import RunConfig

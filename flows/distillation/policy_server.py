@@ -25,7 +25,7 @@ from flows.models.serving import MANAGED, build_spec
 from pipeline.errors import ConfigError
 from pipeline.http.proxies import open_client
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from pipeline.rollouts.model_fingerprint import fingerprint_model
 from pipeline.serving.managed_server import ManagedServer
 from schemas.config import RunConfig

@@ -26,7 +26,7 @@ from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_
 from pipeline.judging.calibration_advice import Assessment
 from pipeline.judging.llm_judge import ROLE, LlmJudge
 from pipeline.llm.async_stage import run_concurrently
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from pipeline.report.text_pieces import show_controls
 from schemas.config import RunConfig
 from schemas.judgements import Verdict

@@ -34,8 +34,8 @@ from pipeline.evaluation.page import Comparison, write_page
 from pipeline.evaluation.summary import Tallied, make_groups, tally_rows
 from pipeline.evaluation.tables import write_differences, write_results
 from pipeline.llm.budget import check_prices
-from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import pin_prices
+from pipeline.llm.roles import find_role
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder

@@ -21,9 +21,8 @@ from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.judging.llm_judge import LlmJudge
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.concurrent_stage import ConcurrentStage
-from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
-from pipeline.llm.roles import describe_models
+from pipeline.llm.roles import describe_models, find_role
 from pipeline.search.batching import GatheredSearch
 from pipeline.search.engine import AsyncSearchEngine
 from pipeline.search.simulated.source import ROLE as SIMULATOR

@@ -16,8 +16,9 @@ from pipeline.llm.budget import BudgetedChatModel
 from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.chat_model import ChatRequest, ModelService
 from pipeline.llm.concurrent_stage import ConcurrentStage
-from pipeline.llm.openai_chat_model import OpenAiChatModel, find_role
+from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.refusals import SettledChatModel
+from pipeline.llm.roles import find_role
 from pipeline.stage import Outcome
 from schemas.llm_config import Unanswered
 

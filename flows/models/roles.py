@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from flows.models.serving import MANAGED
 from pipeline.errors import ConfigError
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from schemas.config import RunConfig
 from schemas.serving_config import ServingMode
 

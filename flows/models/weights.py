@@ -9,7 +9,7 @@ from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED
 from pipeline.assets.store import resolve_model
 from pipeline.errors import RampforgeError
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from schemas.config import RunConfig
 
 REVISIONS = ("--revision", "--code-revision", "--quantization", "--lora-modules")

@@ -19,7 +19,7 @@ from flows.models.policy import POLICY, load_tokenizer, locate_policy, name_weig
 from flows.stages.quotas import share_out
 from flows.stages.round_tasks import find_plan, open_fresh
 from pipeline.assets.store import resolve_model
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from pipeline.masking.redirect_aliases import find_aliases
 from pipeline.stage import Stage
 from pipeline.storage.files import storage_boundary

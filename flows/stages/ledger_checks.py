@@ -14,7 +14,7 @@ from flows.stages.library_versions import list_versions
 from flows.stages.registry import CORPUS, REPORT, STAGES
 from flows.stages.spec import StageSpec
 from pipeline.errors import ConfigError
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import check_start, check_upstream, digest_manifest, holds_work, pick_settings
 from schemas.config import RunConfig

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from flows.models.serving import SCORER
 from flows.stages.registry import STAGES, list_roles
 from pipeline.llm.budget import check_prices
-from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import pin_prices
+from pipeline.llm.roles import find_role
 from schemas.config import RunConfig
 
 

@@ -20,8 +20,8 @@ from flows.stages.round_tasks import round_facts
 from flows.stages.spec import StageSpec
 from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
 from pipeline.judging.llm_judge import ROLE as JUDGE
-from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.roles import find_role
 from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
 from pipeline.search.simulated.source import ROLE as SIMULATOR
 from pipeline.storage.stage_ledger import digest_manifest

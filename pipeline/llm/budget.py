@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import BudgetSpentError, ChatReply, ChatRequest, ModelService, RefusedRequestError
-from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.roles import find_role
 from pipeline.llm.usage_log import Books, BusyTime, Entry
 from schemas.live import EndpointLive
 from schemas.llm_config import BudgetConfig, LlmConfig

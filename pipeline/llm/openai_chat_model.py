@@ -32,8 +32,9 @@ from pipeline.llm.completions_protocol import NoTokensError, make_completion_bod
 from pipeline.llm.endpoints import Endpoint
 from pipeline.llm.errors import RETRYABLE, explain, refuses_schema
 from pipeline.llm.load_balancer import Dispatcher
+from pipeline.llm.roles import find_role
 from schemas.live import EndpointLive
-from schemas.llm_config import LlmConfig, RoleModelConfig, Unanswered
+from schemas.llm_config import LlmConfig, Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -266,11 +267,3 @@ def _read(answer: bytes, call: Call) -> ChatReply:
             "this is a fault of rampforge: `rampforge --debug ...` shows where; the reply is kept under calls/",
             answer,
         ) from error
-
-
-def find_role(config: LlmConfig, role: str) -> RoleModelConfig:
-    """The model of a role. Raises ConfigError when neither it nor `default` is configured."""
-    found = config.roles.get(role) or config.roles.get("default")
-    if found is None:
-        raise ConfigError(f"no model plays the role {role}", f"set llm.roles.{role}.model, or llm.roles.default.model")
-    return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from schemas.llm_config import RoleModelConfig
+from pipeline.errors import ConfigError
+from schemas.llm_config import LlmConfig, RoleModelConfig
 
 
 def describe_models(models: Mapping[str, RoleModelConfig], roles: tuple[str, ...]) -> dict[str, dict[str, object]]:
@@ -16,3 +17,11 @@ def describe_models(models: Mapping[str, RoleModelConfig], roles: tuple[str, ...
 def name_models(models: Mapping[str, dict[str, object]]) -> str:
     """Their names for a row, each once."""
     return ", ".join(sorted({str(model["model"]) for model in models.values()}))
+
+
+def find_role(config: LlmConfig, role: str) -> RoleModelConfig:
+    """The model of a role. Raises ConfigError when neither it nor `default` is configured."""
+    found = config.roles.get(role) or config.roles.get("default")
+    if found is None:
+        raise ConfigError(f"no model plays the role {role}", f"set llm.roles.{role}.model, or llm.roles.default.model")
+    return found

@@ -21,7 +21,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from pipeline.http.errors import HttpStatusError
 from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, ModelService, RefusedRequestError
 from pipeline.llm.endpoints import Endpoint
-from pipeline.llm.openai_chat_model import find_role
+from pipeline.llm.roles import find_role
 from pipeline.storage.shard_run import Keyed
 from schemas.live import EndpointLive
 from schemas.llm_config import LlmConfig, RoleModelConfig

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
-from pipeline.llm.openai_chat_model import find_role
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.roles import find_role
 from pipeline.planning.measuring import ATTEMPT, PASSAGE, TURN
 from schemas.config import RunConfig
 from schemas.llm_config import ModelPrice
