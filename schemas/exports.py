@@ -123,3 +123,10 @@ class Example(Frozen):
     """Why it cannot teach: a reason code."""
     fault_detail: str = ""
     """The same for a person."""
+
+
+class Split(StrEnum):
+    """Which part of the data an example belongs to; a page is never in both."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"

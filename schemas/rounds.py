@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from schemas.exports import Split
 from schemas.record import Frozen, Record
-from schemas.simulation import Split
 
 
 class RoundPlan(Frozen):

@@ -4,18 +4,11 @@ arXiv 2505.04588, section 3.2).
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import ClassVar
 
+from schemas.exports import Split
 from schemas.record import Frozen, Record
 from schemas.trajectories import PromptUse, Usefulness
-
-
-class Split(StrEnum):
-    """Which part of the data an example belongs to; a page is never in both."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
 
 
 class ChatMessage(Frozen):

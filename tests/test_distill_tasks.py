@@ -21,12 +21,12 @@ from pipeline.storage.shards import ShardWriter
 from pipeline.storage.stage_ledger import close_stage, open_stage
 from schemas.config import MaskingConfig, Selection
 from schemas.evaluations import EvalQuestion
+from schemas.exports import Split
 from schemas.funnel import Reject
 from schemas.ledger import ShardCommit, ShardFile
 from schemas.passages import Passage
 from schemas.record import Record
 from schemas.rounds import RoundPlan
-from schemas.simulation import Split
 from schemas.tasks import MaskTask, SpanSet
 from tests.test_masking_tasks import make_shard
 

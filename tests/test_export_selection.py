@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.exporting.examples import ExampleSpill
 from pipeline.exporting.selection import DUPLICATE, OVER_KIND, OVER_PAGE, REASONS, UNFIT, ExampleIndex
-from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Trainer, Wanted
+from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Split, Trainer, Wanted
 from schemas.renderings import Question, QuestionKind, RenderingName, Transcript
-from schemas.simulation import Split
 from schemas.tasks import SpanKind
 
 KINDS = st.lists(st.sampled_from(list(SpanKind)), min_size=1, max_size=4)

@@ -30,12 +30,13 @@ from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from prompts.document_scan import read_documents
 from schemas.config import JudgingConfig
+from schemas.exports import Split
 from schemas.funnel import Reject
 from schemas.judgements import Judgement
 from schemas.ledger import ShardCommit, StageManifest
 from schemas.record import Record
 from schemas.search_config import SimulationMode
-from schemas.simulation import SimulationExample, Split
+from schemas.simulation import SimulationExample
 from schemas.tasks import MaskTask
 from schemas.trajectories import Hit, SearchCall, SearchStatus, Trajectory, Usefulness
 from tests.trajectory_samples import make_task, make_trajectory, make_turn

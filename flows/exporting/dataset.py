@@ -28,11 +28,10 @@ from pipeline.storage.files import storage_boundary, write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
 from schemas.difficulties import Difficulty
-from schemas.exports import Example, ExportSettings, Purpose
+from schemas.exports import Example, ExportSettings, Purpose, Split
 from schemas.funnel import FunnelStep, Reject
 from schemas.judgements import Judgement
 from schemas.record import Record
-from schemas.simulation import Split
 from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory

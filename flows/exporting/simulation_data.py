@@ -26,9 +26,10 @@ from pipeline.search.index.passage_store import PassageStore
 from pipeline.storage.files import storage_boundary, write_whole
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
+from schemas.exports import Split
 from schemas.funnel import FunnelStep, Reject
 from schemas.judgements import Judgement
-from schemas.simulation import SimulationExample, Split
+from schemas.simulation import SimulationExample
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 

@@ -14,10 +14,10 @@ from flows.stages.quotas import share_out
 from pipeline.stage import Stage
 from pipeline.storage.files import write_whole
 from pipeline.storage.run_folder import RunFolder
+from schemas.exports import Split
 from schemas.passages import Passage
 from schemas.record import content_id
 from schemas.rounds import RoundPlan
-from schemas.simulation import Split
 from schemas.tasks import SpanSet
 
 if TYPE_CHECKING:

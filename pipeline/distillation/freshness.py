@@ -21,9 +21,9 @@ from pipeline.stage import Outcome, Stage
 from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
+from schemas.exports import Split
 from schemas.funnel import FunnelStep, Reject
 from schemas.rounds import RoundPlan
-from schemas.simulation import Split
 from schemas.tasks import MaskTask
 
 STAGE = "tasks"

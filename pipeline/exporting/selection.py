@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from pipeline.difficulty.learnable import ALWAYS, IMPOSSIBLE, MEMORISED, Learnable
 from pipeline.exporting.simulator_tuning import choose_split
 from schemas.difficulties import Difficulty
-from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Wanted
+from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Split, Wanted
 from schemas.record import content_id
-from schemas.simulation import Split
 from schemas.tasks import SpanKind
 
 UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND = "unfit", "duplicate", "over_page_cap", "over_kind_cap"

@@ -20,10 +20,11 @@ from pipeline.search.engine import FoundPassage
 from pipeline.search.simulated.prompts import Facts, list_simulation_prompts, write_prompt
 from pipeline.text.normalisation import fold_text, holds_tokens
 from prompts.document_scan import Draft, make_draft, write_documents
+from schemas.exports import Split
 from schemas.funnel import FunnelStep, Reject
 from schemas.record import content_id
 from schemas.search_config import SimulationMode
-from schemas.simulation import ChatMessage, SimulationExample, Split
+from schemas.simulation import ChatMessage, SimulationExample
 from schemas.tasks import MaskTask
 from schemas.trajectories import SearchCall, SearchStatus, Trajectory, Usefulness
 

@@ -10,9 +10,8 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from pipeline.exporting.samples import Sample
-from schemas.exports import ExportSettings, Purpose, Trainer, Wanted
+from schemas.exports import ExportSettings, Purpose, Split, Trainer, Wanted
 from schemas.renderings import RenderingName
-from schemas.simulation import Split
 
 EVERY = tuple(RenderingName)
 TURNS = (RenderingName.QWEN_TOOLS, RenderingName.OPENAI_TOOLS, RenderingName.MASKSEARCH)

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from pipeline.exporting.samples import Sample
-from schemas.simulation import Split
+from schemas.exports import Split
 
 HISTOGRAMS = ("masks", "mask kinds", "turns", "languages", "perplexity")
 """What is counted of every row; `mask kinds` and `perplexity` count masks."""

@@ -17,10 +17,9 @@ from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.token_masks import TokenMasker
-from schemas.exports import Example, ExportSettings, Purpose, Trainer
+from schemas.exports import Example, ExportSettings, Purpose, Split, Trainer
 from schemas.passages import Passage
 from schemas.renderings import Document, Question, QuestionKind, RenderingName, Step, Transcript
-from schemas.simulation import Split
 from tests.bench.figures import Figure, compare_cpu, run_apart
 from tests.bench.sample import cut_sample, draw_passages, find_asset_path
 

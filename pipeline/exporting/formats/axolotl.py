@@ -10,9 +10,8 @@ import yaml
 from pipeline.exporting.rows import TOKENS, write_chat, write_tokens
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
-from schemas.exports import Purpose, RowOrder, Trainer
+from schemas.exports import Purpose, RowOrder, Split, Trainer
 from schemas.renderings import RenderingName
-from schemas.simulation import Split
 
 MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id", "name")
 ATTENTION = pa.field("attention_mask", pa.list_(pa.int8()))

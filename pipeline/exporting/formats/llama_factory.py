@@ -14,9 +14,8 @@ import yaml
 from pipeline.exporting.columns import list_facts, write_spans
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
-from schemas.exports import Purpose, RowOrder, Trainer
+from schemas.exports import Purpose, RowOrder, Split, Trainer
 from schemas.renderings import ChatMessage, ChatRole, RenderingName
-from schemas.simulation import Split
 
 NAME = "rampforge"
 ROLES = {ChatRole.USER: "human", ChatRole.TOOL: "observation", ChatRole.ASSISTANT: "gpt"}

@@ -16,9 +16,8 @@ import yaml
 from pipeline.exporting.columns import list_facts, write_spans
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
-from schemas.exports import Purpose, RowOrder, Trainer
+from schemas.exports import Purpose, RowOrder, Split, Trainer
 from schemas.renderings import ChatMessage, ChatRole, RenderingName, SegmentKind
-from schemas.simulation import Split
 
 
 def write_row(sample: Sample, place: RowPlace) -> dict[str, Any]:

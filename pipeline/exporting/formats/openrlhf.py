@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from pipeline.exporting.rows import write_chat
 from pipeline.exporting.spec import Exporter, Table, Written
-from schemas.exports import Purpose, Trainer
+from schemas.exports import Purpose, Split, Trainer
 from schemas.renderings import RenderingName
-from schemas.simulation import Split
 
 
 def build_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:

@@ -14,9 +14,8 @@ from pipeline.exporting.columns import TEXT
 from pipeline.exporting.prompt_columns import list_shared_columns, list_targets, write_shared
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
-from schemas.exports import Purpose, Trainer
+from schemas.exports import Purpose, Split, Trainer
 from schemas.renderings import RenderingName
-from schemas.simulation import Split
 
 SOURCE = "nq"
 PROMPTS = pa.schema(

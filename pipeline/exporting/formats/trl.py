@@ -15,9 +15,8 @@ from pipeline.exporting.columns import FACTS, MESSAGE, TEXT, list_facts, write_g
 from pipeline.exporting.rows import TOKENS, build_chat_schema, write_chat, write_tokens
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
-from schemas.exports import Purpose, RowOrder, Trainer
+from schemas.exports import Purpose, RowOrder, Split, Trainer
 from schemas.renderings import RenderingName
-from schemas.simulation import Split
 
 MARKS_NEEDED = (
     "# Needs a chat template with {% generation %} marks; for any other: rampforge export ... --tokenizer MODEL\n"

@@ -13,9 +13,8 @@ from pipeline.exporting.rows import build_chat_schema, write_chat
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
 from pipeline.rendering.formats import RENDERINGS
-from schemas.exports import Purpose, Trainer
+from schemas.exports import Purpose, Split, Trainer
 from schemas.renderings import RenderingName
-from schemas.simulation import Split
 
 SOURCE = "rampforge"
 TOOL_AGENT = "tool_agent"
