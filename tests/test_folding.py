@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pipeline.search.bm25 import Bm25Engine, build_index
 from pipeline.search.engine import SearchRequest
-from pipeline.search.folding import fold
 from pipeline.search.index import term_counts
 from pipeline.search.index.parts import read_about
 from pipeline.search.tokens import make_tokenizer
 from pipeline.storage.seals import seal_file
+from pipeline.text.folding import fold
 from schemas.search_config import SearchConfig
 from tests.passage_samples import make_passage, write_shards
 

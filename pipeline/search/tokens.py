@@ -17,8 +17,8 @@ from functools import lru_cache
 
 import Stemmer
 
-from pipeline.search.folding import fold, list_joined
 from pipeline.text.chinese_words import open_jieba
+from pipeline.text.folding import fold, list_joined
 
 WORD = re.compile(r"\w+")
 CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"

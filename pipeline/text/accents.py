@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from pipeline.search.folding import fold
+from pipeline.text.folding import fold
 
 
 def respell(folded_answer: str, gold_tokens: Iterable[str]) -> str:

@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.search.folding import list_joined
 from pipeline.search.tokens import CJK, PAIRED_LANGS, Tokenizer, make_tokenizer
+from pipeline.text.folding import list_joined
 
 SPACED_WORD = re.compile(rf"[\w{list_joined()}]+")
 PAIRED_WORD = re.compile(rf"[{CJK}]|[^\W{CJK}]+")
