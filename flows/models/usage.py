@@ -1,4 +1,4 @@
-"""The usage log of a run: every call of a language model, with what it cost, counted from the beginning of the session."""
+"""The usage log of a run: every call of a language model with its cost; caps count from the start of the session."""
 
 from __future__ import annotations
 

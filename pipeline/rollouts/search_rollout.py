@@ -23,6 +23,16 @@ TAGGED = {form.name: form for form in (SEARCH_R1, RESEARCH)}
 """Formats that write into one stream."""
 SEARCH_END, ANSWER_END = "</search>", "</answer>"
 
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The queries of one step of one completion."""
+
+    queries: tuple[str, ...]
+    passage_id: str = ""
+    """The source passage, which a server of ours withholds; empty to withhold nothing."""
+
+
 Generate = Callable[[list[list[int]], int], list[list[int]]]
 """Contexts and a number of tokens in, new tokens of each out; an end-of-sequence token stands where one was written."""
 Find = Callable[[Sequence[Search]], list[tuple[Document, ...]]]
@@ -198,12 +208,3 @@ def cut_padding(ids: Sequence[int], eos: int, decode: Callable[[list[int]], str]
     end = list(ids).index(eos)
     kept = list(ids[:end])
     return kept if any(stop in decode(kept) for stop in stops) else [*kept, eos]
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """The queries of one step of one completion."""
-
-    queries: tuple[str, ...]
-    passage_id: str = ""
-    """The source passage, which a server of ours withholds; empty to withhold nothing."""
