@@ -17,13 +17,11 @@ from hypothesis import settings
 
 from flows.configuration.cache import cache_folder
 from pipeline.assets.store import find_asset
+from tests.support.places import SHARED
 
 # A busy machine is slow, not wrong: no test is judged by the clock.
 settings.register_profile("rampforge", deadline=None)
 settings.load_profile("rampforge")
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-SHARED = REPOSITORY.parent / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -31,10 +31,10 @@ from schemas.config import RunConfig
 from schemas.evaluations import EvalMethod, EvalSettings
 from schemas.tasks import MaskTask
 from tests.bench.figures import Figure
-from tests.bench.question_corpus import SHARED
-from tests.eval_samples import answer_roles, write_corpus, write_questions
-from tests.fault_server import FaultServer
-from tests.trajectory_samples import make_task
+from tests.support.eval_samples import answer_roles, write_corpus, write_questions
+from tests.support.fault_server import FaultServer
+from tests.support.places import SHARED
+from tests.support.trajectory_samples import make_task
 
 QUESTIONS, IN_FLIGHT, LATENCY, ROUNDS = 200, 16, 0.4, 2
 TASKS = 20_000

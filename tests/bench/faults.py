@@ -23,11 +23,11 @@ from tests.bench.agentic_load import STEPS
 from tests.bench.figures import Figure, run_apart
 from tests.bench.llm_clients import open_client, work_item
 from tests.bench.mock_endpoint import read_stats, serve_mock
-from tests.command_line import RAMPFORGE
-from tests.fault_server import FaultServer
-from tests.sample_dump import write_dump
-from tests.test_llm_job import LIGHT, answer
-from tests.test_whole_job import hash_shards
+from tests.runs.test_llm_run import LIGHT, answer
+from tests.runs.test_whole_run import hash_shards
+from tests.support.command_line import RAMPFORGE
+from tests.support.fault_server import FaultServer
+from tests.support.sample_dump import write_dump
 
 ITEMS, LATENCY = 1000, 0.5
 SHARES = {"p500": 0.05, "p429": 0.05, "reset": 0.01, "malformed": 0.01, "hang": 1 / 500}

@@ -21,7 +21,7 @@ from pipeline.inspecting.locations import open_place
 from pipeline.inspecting.web.app import Surroundings, build_app
 from pipeline.inspecting.web.opened_runs import OpenedRun
 from tests.bench.figures import Figure, run_apart
-from tests.report_samples import make_examples, write_shards
+from tests.support.report_samples import make_examples, write_shards
 
 ROWS = 1_000_000
 SHARDS = 20

@@ -33,7 +33,7 @@ from tests.bench.figures import Figure, run_apart
 from tests.bench.llm_clients import open_client
 from tests.bench.mock_endpoint import serve_mock
 from tests.bench.policy_load import TURNS, list_passages, list_stretches, load_model
-from tests.trajectory_samples import make_task
+from tests.support.trajectory_samples import make_task
 
 WAVES, LATENCY, ROUNDS = 10, 0.7, 3
 LOADS = (64, 256)

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 
 from schemas.arrow import arrow_schema
 from schemas.passages import Passage
-
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+from tests.support.places import SHARED
 
 
 def read_lines(name: str) -> Iterator[dict[str, Any]]:

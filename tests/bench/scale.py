@@ -43,7 +43,7 @@ from schemas.config import RunConfig
 from schemas.live import EndpointLive
 from tests.bench.__main__ import show
 from tests.bench.figures import Figure
-from tests.sample_dump import SYLLABLES, make_name
+from tests.support.sample_dump import SYLLABLES, make_name
 
 WORKERS = 2
 YEAR, RARE = re.compile(r"\b1[5-9]\d\d\b"), re.compile(r"\b[a-z]{8,}\b")

@@ -39,7 +39,7 @@ from tests.bench.figures import Figure
 from tests.bench.question_corpus import read_questions, write_shared_corpus
 from tests.bench.search_load import Load, finish_load, start_load
 from tests.bench.wakefulness import staying_awake
-from tests.search_samples import serving
+from tests.support.search_samples import serving
 
 CLIENTS = 64
 WORKERS = 2

@@ -32,9 +32,9 @@ from pipeline.serving.managed_server import ManagedServer
 from tests.bench.faults import answer_from_memory, start_job
 from tests.bench.figures import Figure
 from tests.bench.llm_clients import open_client
-from tests.fault_server import FaultServer
-from tests.sample_dump import write_dump
-from tests.test_serving_vllm import MODEL, SETTINGS
+from tests.pipeline.serving.test_vllm import MODEL, SETTINGS
+from tests.support.fault_server import FaultServer
+from tests.support.sample_dump import write_dump
 
 IN_FLIGHT, REQUESTS, REPLY_TOKENS, ROUNDS = 8, 24, 16, 3
 WHOLE_REPLIES: dict[str, JsonValue] = {"ignore_eos": True}

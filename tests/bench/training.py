@@ -29,7 +29,7 @@ from schemas.training import RlRequest, Rollouts, SearchEndpoint, SftRequest, Tr
 from tests.bench.export import load_tokenizer
 from tests.bench.figures import Figure
 from tests.bench.sample import cut_sample, draw_passages, find_asset_path, make_tasks
-from tests.test_train_verl import serve_one_document
+from tests.pipeline.training.test_verl import serve_one_document
 
 SFT_STEPS, RL_STEPS, WARM_UP = 12, 7, 1
 """Steps of each, the last of which is not timed; those that do not count."""

@@ -18,7 +18,7 @@ from pipeline.storage.stage_ledger import close_stage, open_stage
 from pipeline.storage.verification.files import verify_files
 from schemas.ledger import ShardCommit, ShardFile
 from tests.bench.figures import Figure
-from tests.report_samples import make_record
+from tests.support.report_samples import make_record
 
 SHARDS, SHARD_BYTES = 70, 30 << 20
 """2.2 GB in files of the size of a shard."""
