@@ -1,7 +1,7 @@
 """Exports as the trainers' own loaders read them: all rows are there, tools reach the prompt, loss is in its place.
 
-Run by `make test-slow`, or alone by `pytest -m slow tests/pipeline/exporting/test_loaders.py -rA`; `loader_environments.py` says
-which environments they need.
+Run by `make test-slow`, or alone by `pytest -m slow tests/pipeline/exporting/test_loaders.py -rA`;
+`loader_environments.py` says which environments they need.
 """
 
 from __future__ import annotations
