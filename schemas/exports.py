@@ -44,7 +44,7 @@ class RowOrder(StrEnum):
     """Few masks before many, and of these easy before hard."""
 
 
-class Wanted(StrEnum):
+class TaskSelection(StrEnum):
     """Which tasks become prompts; demonstrations are always of accepted trajectories."""
 
     ACCEPTED = "accepted"
@@ -62,7 +62,7 @@ class ExportSettings(Frozen):
     """The format of the conversations."""
     tokenizer: str | None = None
     """Name of the model whose tokenizer makes tokens; None where the trainer tokenises."""
-    where: Wanted = Wanted.ACCEPTED
+    where: TaskSelection = TaskSelection.ACCEPTED
     """Which tasks become prompts."""
     order: RowOrder = RowOrder.MIXED
     """The order of the rows."""

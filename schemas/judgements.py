@@ -38,7 +38,7 @@ class MaskScore(Frozen):
     """The gold, or an alias, stands in some passage that was shown."""
 
 
-class SimulatedShown(Frozen):
+class SimulatedEvidence(Frozen):
     """The simulated documents that a trajectory was shown, none counted twice."""
 
     useful: int
@@ -89,7 +89,7 @@ class Judgement(Record):
     """What was to be hidden was shown all the same: the source passage, or in mode `page` a part of its page."""
     copies_shown: int = 0
     """Near-copies of the source passage that were shown: other passages with half of its word triples."""
-    simulated: SimulatedShown | None = None
+    simulated: SimulatedEvidence | None = None
     """What a simulated search engine showed and how much of it holds the gold; None when nothing was simulated."""
     accepted: bool
     """Kept for training."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.checks.findings import Finding, State, look_at
 from flows.configuration.environments import environments_folder, open_environment, read_recipe
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.serving import names_served_scorer
 from flows.prefect_api.ephemeral_server import find_fault
@@ -26,7 +26,7 @@ WORKER_MEMORY = GIB
 """What a worker takes, spaCy and a small model in it."""
 
 
-def check_machine(place: Workplace) -> Iterator[Finding]:
+def check_machine(place: RunContext) -> Iterator[Finding]:
     """What takes longer than a run waits for, or concerns no run alone: models are loaded, environments opened."""
     yield from _load_models(place)
     yield _check_memory(place)
@@ -35,7 +35,7 @@ def check_machine(place: Workplace) -> Iterator[Finding]:
         yield from _check_serving(place)
 
 
-def _load_models(place: Workplace) -> Iterator[Finding]:
+def _load_models(place: RunContext) -> Iterator[Finding]:
     """Models that are on this machine: whether they load."""
     masking = place.config.masking
     if masking.ner not in (None, JIEBA) and _is_here(place, str(masking.ner)):
@@ -44,20 +44,20 @@ def _load_models(place: Workplace) -> Iterator[Finding]:
         yield look_at("perplexity, loaded", lambda: _load_scorer(place, str(masking.scorer)))
 
 
-def _is_here(place: Workplace, name: str) -> bool:
+def _is_here(place: RunContext, name: str) -> bool:
     try:
         return isinstance(resolve_model(name, place.cache), Path) or find_spec(name) is not None
     except (AssetError, ImportError, ValueError):
         return False
 
 
-def _load_ner(place: Workplace, name: str) -> str:
+def _load_ner(place: RunContext, name: str) -> str:
     from pipeline.masking.entities import load_ner
 
     return f"loads ({load_ner(str(resolve_model(name, place.cache))).lang}, {find_revision(place, name)})"
 
 
-def _load_scorer(place: Workplace, name: str) -> str:
+def _load_scorer(place: RunContext, name: str) -> str:
     """Load the tokeniser, and unless a server scores, the model's configuration; the weights would take long."""
     from transformers import AutoConfig
 
@@ -86,7 +86,7 @@ def check_disk(folder: Path) -> Finding:
     return Finding("disk", state, f"{free / GIB:.1f} GiB free at {there}", "" if state is State.OK else "make room")
 
 
-def _check_memory(place: Workplace) -> Finding:
+def _check_memory(place: RunContext) -> Finding:
     free = read_free_memory()
     workers = place.config.execution.workers or os.cpu_count() or 1
     need = workers * WORKER_MEMORY
@@ -116,7 +116,7 @@ def _check_prefect() -> Finding:
     return Finding("Prefect", State.OK, f"{url} answers")
 
 
-def _check_serving(place: Workplace) -> Iterator[Finding]:
+def _check_serving(place: RunContext) -> Iterator[Finding]:
     name = place.config.serving.environment
     if find_environment(read_recipe(name), environments_folder()) is not None:
         yield look_at(f"{name}, imported", lambda: check_environment(open_environment(name), os.environ))

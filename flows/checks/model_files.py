@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from flows.checks.findings import Finding, look_at
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.policy import locate_policy, plays_policy
 from flows.models.serving import names_served_scorer
@@ -33,7 +33,7 @@ TOKENIZER = "tokenizer_config.json"
 NO_SCORER = "masking.scorer=null with masking.selection=random"
 
 
-def check_models(place: Workplace, specs: tuple[StageSpec, ...]) -> Iterator[Finding]:
+def check_models(place: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[Finding]:
     """The models that some stages load."""
     names, config = {spec.name for spec in specs}, place.config
     if "spans" in names:
@@ -54,7 +54,7 @@ def check_models(place: Workplace, specs: tuple[StageSpec, ...]) -> Iterator[Fin
             yield look_at("policy.model", lambda: _describe(locate_policy(config, place.cache)))
 
 
-def find_pipeline(place: Workplace, name: str) -> str:
+def find_pipeline(place: RunContext, name: str) -> str:
     """Where a spaCy pipeline is. Raises AssetError."""
     where = resolve_model(name, place.cache)
     if isinstance(where, Path):
@@ -69,7 +69,7 @@ def find_pipeline(place: Workplace, name: str) -> str:
     return "installed"
 
 
-def find_model(place: Workplace, name: str, fix: str, needs: str = DESCRIPTION) -> str:
+def find_model(place: RunContext, name: str, fix: str, needs: str = DESCRIPTION) -> str:
     """Where a model is; `fix`: what to do where it is nowhere; `needs`: a file of its folder. Raises AssetError."""
     where = resolve_model(name, place.cache)
     if isinstance(where, str):
@@ -105,7 +105,7 @@ def find_on_hub(name: str, fix: str) -> str:
     return f"will be downloaded from {base}"
 
 
-def _find_encoder(place: Workplace) -> str:
+def _find_encoder(place: RunContext) -> str:
     name = place.config.search.dense.encoder
     if name.startswith(ENDPOINT):
         return f"answers with vectors of {open_encoder(place.config, place.cache).dimension} numbers"

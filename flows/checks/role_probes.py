@@ -26,7 +26,7 @@ from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterErr
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import find_role
-from pipeline.llm.usage_log import Entry
+from pipeline.llm.usage_log import CallUsage
 from schemas.config import RunConfig
 from schemas.llm_config import LimitsConfig, LlmConfig
 
@@ -57,7 +57,7 @@ class Verdict:
     state: State
     detail: str
     fix: str = ""
-    entry: Entry | None = None
+    entry: CallUsage | None = None
     """For the books, where tokens were spent."""
 
 
@@ -82,7 +82,7 @@ async def _ask(config: RunConfig, pair: Pair) -> Verdict:
     price = PriceTable(config.llm.prices).cost(reply.model, reply.prompt_tokens, reply.completion_tokens)
     ended = time.time()
     tokens = (reply.prompt_tokens, reply.completion_tokens)
-    entry = Entry(pair.role, reply.model, *tokens, price, round(ended, 4), round(ended - began, 4))
+    entry = CallUsage(pair.role, reply.model, *tokens, price, round(ended, 4), round(ended - began, 4))
     return Verdict(State.WARN if note else State.OK, note, entry=entry)
 
 

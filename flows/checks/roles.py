@@ -20,7 +20,7 @@ from flows.models.roles import check_roles, find_hosts
 from flows.models.serving import MANAGED, SCORER, open_served_scorer
 from pipeline.errors import ConfigError
 from pipeline.llm.roles import find_role
-from pipeline.llm.usage_log import Entry
+from pipeline.llm.usage_log import CallUsage
 from pipeline.masking.perplexity import SpanContext
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig, LimitsConfig
@@ -36,7 +36,7 @@ class RoleReport:
     """What was found of the servers."""
 
     findings: tuple[Finding, ...] = ()
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[CallUsage, ...] = ()
     """What the tokens cost, for the books of the run."""
 
 

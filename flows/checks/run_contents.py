@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.configuration.cache import cache_folder
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import compare_source, list_source_records, look_at_sources
 from flows.configuration.sources import ASSET, find_sources
 from flows.stages.registry import list_models
@@ -28,11 +28,11 @@ def list_deep_findings(run: RunFolder, found: Verification) -> list[Finding]:
     if Part.RECORD in broken:
         return findings
     config = RunConfig.model_validate(run.record().config)
-    sources = [] if Part.SOURCES in broken else compare_sources(Workplace(run, config, cache_folder()))
+    sources = [] if Part.SOURCES in broken else compare_sources(RunContext(run, config, cache_folder()))
     return [*findings, *check_assets(config), *sources]
 
 
-def compare_sources(place: Workplace) -> Iterator[Finding]:
+def compare_sources(place: RunContext) -> Iterator[Finding]:
     """The sources that are not here as they were read. Those on a store or a hub are left out."""
     known = {record.name: record for record in list_source_records(place.run)}
     fix = "put the file back as it was; `--redo corpus` reads it anew"

@@ -15,7 +15,7 @@ from flows.checks.model_files import check_models
 from flows.checks.policy import refuse_wrong_model
 from flows.checks.roles import RoleReport, check_servers
 from flows.configuration.environments import open_environment
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
 from flows.models.policy import POLICY
 from flows.models.roles import find_hosts, needs_server
@@ -26,13 +26,13 @@ from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.usage_log import Entry
+from pipeline.llm.usage_log import CallUsage
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind
 from schemas.serving_config import ServingMode
 
 
-def require_start(place: Workplace, specs: Sequence[StageSpec]) -> tuple[Entry, ...]:
+def require_start(place: RunContext, specs: Sequence[StageSpec]) -> tuple[CallUsage, ...]:
     """Refuse to start stages whose sources, models, servers or disk are not there; what asking the servers cost.
 
     Raises ConfigError that names all that is missing.
@@ -46,7 +46,7 @@ def require_start(place: Workplace, specs: Sequence[StageSpec]) -> tuple[Entry, 
     return report.entries
 
 
-def check_inputs(place: Workplace, specs: Sequence[StageSpec]) -> Iterator[Finding]:
+def check_inputs(place: RunContext, specs: Sequence[StageSpec]) -> Iterator[Finding]:
     """Sources, models, search service and disk, as far as some stages need them."""
     names = {spec.name for spec in specs}
     if "corpus" in names:
@@ -58,7 +58,7 @@ def check_inputs(place: Workplace, specs: Sequence[StageSpec]) -> Iterator[Findi
     yield check_disk(place.run.root)
 
 
-def check_serving(place: Workplace) -> Iterator[Finding]:
+def check_serving(place: RunContext) -> Iterator[Finding]:
     """The environment and the model of a server of our own, where the configuration asks for one."""
     serving = place.config.serving
     if serving.mode is ServingMode.MANAGED:
@@ -67,14 +67,14 @@ def check_serving(place: Workplace) -> Iterator[Finding]:
         yield look_at("served model", lambda: str(resolve_model(str(serving.model), place.cache)))
 
 
-def check_sources(place: Workplace) -> Finding:
+def check_sources(place: RunContext) -> Finding:
     """Every source, and how it is written."""
     if not place.config.corpus.sources:
         return Finding("sources", State.WARN, "none named", "name them to `rampforge run`, or set corpus.sources")
     return look_at("sources", lambda: _describe_sources(place))
 
 
-def _describe_sources(place: Workplace) -> str:
+def _describe_sources(place: RunContext) -> str:
     found = find_sources(place)
     return f"{len(found)}: {found[0]}" + (" ..." if len(found) > 1 else "")
 
@@ -89,7 +89,7 @@ def check_played(config: RunConfig, cache: Path, roles: Sequence[str], *, everyo
     return RoleReport((*report.findings, served), report.entries)
 
 
-def require_roles(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[Entry, ...]:
+def require_roles(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[CallUsage, ...]:
     """Refuse to start work that asks some roles when their servers do not play them; what asking them cost.
 
     Raises EndpointError that names all that is wrong.
@@ -99,7 +99,7 @@ def require_roles(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple
     return report.entries
 
 
-def require_served(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[Entry, ...]:
+def require_served(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[CallUsage, ...]:
     """Refuse to ask a server of our own, now that it is up, for roles that it does not play; what asking it cost.
 
     Raises EndpointError.
@@ -115,6 +115,6 @@ def _say_right(check: Callable[[], None]) -> str:
     return "is the model that policy.model names"
 
 
-def _open_source(place: Workplace) -> str:
+def _open_source(place: RunContext) -> str:
     SOURCES[place.config.search.engine](place, "")
     return place.config.search_service.url or str(place.config.search.web.provider)

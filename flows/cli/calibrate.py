@@ -13,7 +13,7 @@ from rich.console import Console
 from flows.cli.options import Config, Overrides
 from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from pipeline.storage.run_folder import RunFolder
 
 
@@ -34,7 +34,7 @@ def calibrate(
     settings = load_config(config, overrides or [])
     settings = settings.model_copy(update={"judging": settings.judging.model_copy(update={"judge": "llm"})})
     labelled = read_labelled(pairs or PACKAGED)
-    judged = judge_all(Workplace(RunFolder(out), settings, cache_folder()), labelled)
+    judged = judge_all(RunContext(RunFolder(out), settings, cache_folder()), labelled)
     assessment = assess_judge(judged)
     if as_json:
         sys.stdout.write(json.dumps(describe(settings, judged, assessment), ensure_ascii=False, indent=1) + "\n")

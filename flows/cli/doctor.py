@@ -15,7 +15,7 @@ from flows.checks.findings import Finding, State
 from flows.cli.options import Config, Overrides
 from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from pipeline.storage.run_folder import RunFolder
 
 COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
@@ -32,7 +32,7 @@ def doctor(
     from flows.stages.registry import STAGES, list_roles
 
     settings = load_config(config, overrides or [])
-    place = Workplace(RunFolder(out), settings, cache_folder())
+    place = RunContext(RunFolder(out), settings, cache_folder())
     specs = [spec for spec in STAGES.values() if spec.enabled(settings)]
     with Console(stderr=True).status("looking"):
         report = check_played(settings, place.cache, list_roles(settings, specs), everyone=True)

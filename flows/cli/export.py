@@ -15,7 +15,7 @@ from pipeline.decontamination.filtering import STAGE as DECONTAMINATION
 from pipeline.storage.remote.open_run import join_location
 from pipeline.storage.remote.transfer import put_when_done
 from pipeline.storage.run_folder import RunFolder
-from schemas.exports import ExportSettings, RowOrder, Trainer, Wanted
+from schemas.exports import ExportSettings, RowOrder, TaskSelection, Trainer
 from schemas.renderings import RenderingName
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Tokenizer = Annotated[
     str | None, typer.Option(metavar="MODEL", help="Count tokens with it; TRL and axolotl get tokens and labels.")
 ]
 Where = Annotated[
-    Wanted, typer.Option(help="Prompts from solved tasks, or from all; demonstrations are always accepted ones.")
+    TaskSelection, typer.Option(help="Prompts from solved tasks, or from all; demonstrations are always accepted ones.")
 ]
 Observations = Annotated[
     bool, typer.Option("--train-observations", help="Loss on search results too, on purpose (with --tokenizer).")
@@ -61,7 +61,7 @@ def export(
     max_per_page: Annotated[int | None, typer.Option(min=1, help="Rows from one page at most.")] = None,
     max_per_kind: Annotated[int | None, typer.Option(min=1, help="Rows with a mask of one kind at most.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Leave out what is longer (with --tokenizer).")] = None,
-    where: Where = Wanted.ACCEPTED,
+    where: Where = TaskSelection.ACCEPTED,
     memorised: Memorised = None,
     learnable: Learnable = False,
     train_observations: Observations = False,

@@ -12,10 +12,10 @@ import typer
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.inspecting.readonly_database import LockedDatabase
+    from pipeline.inspecting.readonly_database import ReadonlyDatabase
     from pipeline.inspecting.row_query import RowQuery
     from pipeline.inspecting.shard_listing import Listing
-    from pipeline.inspecting.text_tables import Grid
+    from pipeline.inspecting.text_tables import TextTable
 
 ROWS = 20
 
@@ -94,18 +94,18 @@ def inspect(
     _print(value, grids, as_json, markdown)
 
 
-def _look(listing: Listing, asked: Asked) -> tuple[Any, Sequence[Grid]]:
+def _look(listing: Listing, asked: Asked) -> tuple[Any, Sequence[TextTable]]:
     """What was found, as plain values and as tables."""
-    from pipeline.inspecting.readonly_database import LockedDatabase
+    from pipeline.inspecting.readonly_database import ReadonlyDatabase
 
-    database = LockedDatabase(listing)
+    database = ReadonlyDatabase(listing)
     try:
         return _ask(database, asked)
     finally:
         database.close()
 
 
-def _ask(database: LockedDatabase, asked: Asked) -> tuple[Any, Sequence[Grid]]:
+def _ask(database: ReadonlyDatabase, asked: Asked) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.row_query import Draw, RowQuery
     from pipeline.inspecting.summary import summarise
     from pipeline.inspecting.text_tables import tell_summary
@@ -129,7 +129,7 @@ def _ask(database: LockedDatabase, asked: Asked) -> tuple[Any, Sequence[Grid]]:
     return _read(database, wanted)
 
 
-def _read(database: LockedDatabase, wanted: RowQuery) -> tuple[Any, Sequence[Grid]]:
+def _read(database: ReadonlyDatabase, wanted: RowQuery) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.attempts_table import ATTEMPTS, make_attempts
     from pipeline.inspecting.row_query import read_rows
     from pipeline.inspecting.text_tables import tell_page
@@ -140,7 +140,7 @@ def _read(database: LockedDatabase, wanted: RowQuery) -> tuple[Any, Sequence[Gri
     return {"dataset": page.dataset, "total": page.total, "rows": page.found.as_dicts()}, [tell_page(page)]
 
 
-def _find_row(database: LockedDatabase, key: str) -> tuple[Any, Sequence[Grid]]:
+def _find_row(database: ReadonlyDatabase, key: str) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.errors import InspectError
     from pipeline.inspecting.reading import find_rows
     from pipeline.inspecting.text_tables import tell_row
@@ -151,15 +151,15 @@ def _find_row(database: LockedDatabase, key: str) -> tuple[Any, Sequence[Grid]]:
     return [asdict(one) for one in found], [tell_row(one.dataset, one.row) for one in found]
 
 
-def _compare(database: LockedDatabase, other: str, force: bool) -> tuple[Any, Sequence[Grid]]:
+def _compare(database: ReadonlyDatabase, other: str, force: bool) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.locations import open_place
-    from pipeline.inspecting.readonly_database import LockedDatabase
+    from pipeline.inspecting.readonly_database import ReadonlyDatabase
     from pipeline.inspecting.run_diff import compare_runs
     from pipeline.inspecting.shard_listing import list_shards
     from pipeline.inspecting.summary import summarise
     from pipeline.inspecting.text_tables import tell_diff
 
-    second = LockedDatabase(list_shards(open_place(other)))
+    second = ReadonlyDatabase(list_shards(open_place(other)))
     try:
         difference = compare_runs(summarise(database), summarise(second), force)
     finally:
@@ -167,7 +167,7 @@ def _compare(database: LockedDatabase, other: str, force: bool) -> tuple[Any, Se
     return asdict(difference), tell_diff(difference)
 
 
-def _choose_dataset(database: LockedDatabase) -> str:
+def _choose_dataset(database: ReadonlyDatabase) -> str:
     from pipeline.inspecting.attempts_table import ATTEMPTS
     from pipeline.inspecting.row_query import has_attempts
 
@@ -179,7 +179,7 @@ def _choose_dataset(database: LockedDatabase) -> str:
     return ATTEMPTS
 
 
-def _print(value: Any, grids: Sequence[Grid], as_json: bool, markdown: bool) -> None:
+def _print(value: Any, grids: Sequence[TextTable], as_json: bool, markdown: bool) -> None:
     from pipeline.inspecting.text_tables import write_json, write_markdown
 
     if as_json:

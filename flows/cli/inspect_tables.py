@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.inspecting.text_tables import Grid, make_harmless
+from pipeline.inspecting.text_tables import TextTable, make_harmless
 
 PLAIN_WIDTH = 220
 """Columns without a terminal: nothing is folded sooner."""
 
 
-def print_grids(grids: Sequence[Grid]) -> None:
+def print_grids(grids: Sequence[TextTable]) -> None:
     """Print tables, one under the other."""
     console = Console()
     if not console.is_terminal:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.configuration.cache import cache_folder
-from pipeline.storage.remote.log_backup import LogSaver
+from pipeline.storage.remote.log_backup import LogBackup
 from pipeline.storage.remote.object_store import ObjectStore
 from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.remote.transfer import copy_folder, copy_object
@@ -44,7 +44,7 @@ def fetch_measured(location: str) -> Path:
         return Path(location)
     run = open_run(location, cache_folder())
     if run.mirror is not None:
-        LogSaver(run.mirror).restore(trusted=True)
+        LogBackup(run.mirror).restore(trusted=True)
     return fetch_run(location, "trajectories")
 
 

@@ -25,12 +25,12 @@ def export(
     Each answer of an attempt marked good is labelled correct. Of one marked bad, the only answer is labelled incorrect,
     or those that the note names: "mask 2: the wrong year".
     """
-    from pipeline.storage.files import write_whole
+    from pipeline.storage.files import write_atomically
 
     labelled = list(read_labels(run))
     if not labelled:
         raise ConfigError(f"{run}: no review labels an answer", f"rampforge inspect --web {run}, and mark attempts")
-    write_whole(out, "".join(f"{one.model_dump_json()}\n" for one in labelled).encode())
+    write_atomically(out, "".join(f"{one.model_dump_json()}\n" for one in labelled).encode())
     Console(stderr=True).print(f"{len(labelled)} labelled answers in {out}", soft_wrap=True, highlight=False)
 
 

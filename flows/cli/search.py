@@ -19,7 +19,7 @@ from rich.text import Text
 from flows.cli.locations import fetch_index
 from flows.cli.simulation_cli import simulation_data
 from flows.configuration.cache import cache_folder
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from pipeline.errors import ConfigError
 from pipeline.search.engine import FoundPassage, SearchEngine
 from pipeline.search.tokens import STOPWORDS_EN
@@ -76,7 +76,7 @@ def serve(
         opening = partial(open_local_engine, index, config, cache_folder())
     else:
         workers = 1  # what it was told is kept in files that have one writer
-        opening = partial(open_engine, Workplace(RunFolder(folder), config, cache_folder()), "served")
+        opening = partial(open_engine, RunContext(RunFolder(folder), config, cache_folder()), "served")
     settings = ServerSettings(
         open_engine=opening,
         host=host,
@@ -157,7 +157,7 @@ def open_searcher(folder: Path, engine: EngineKind | None) -> SearchEngine:
     index, config = locate_index(folder, engine)
     if config.search.engine in LOCAL:
         return open_local_engine(index, config, cache_folder())
-    return open_engine(Workplace(RunFolder(folder), config, cache_folder()), "by-hand")
+    return open_engine(RunContext(RunFolder(folder), config, cache_folder()), "by-hand")
 
 
 def describe_call(call: SearchCall, passages: Sequence[FoundPassage]) -> dict[str, Any]:

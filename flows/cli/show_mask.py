@@ -16,7 +16,7 @@ from flows.cli.locations import fetch_data
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.exporting.mask_view import MaskView, build_page, read_row, view_row
 from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow, find_fault
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import Example
 from schemas.renderings import RenderingName, SegmentKind
@@ -65,7 +65,7 @@ def show_mask(
         raise ConfigError(f"{place} has no row {row or 'to show'}", f"rampforge report {place} shows what is accepted")
     if html:
         title = f"{place.name}: {rendering if place.is_dir() else 'exported tokens'}, {tokenizer}"
-        write_whole(html, build_page(views, title).encode())
+        write_atomically(html, build_page(views, title).encode())
         console.print(f"{html}", highlight=False, soft_wrap=True)
 
 

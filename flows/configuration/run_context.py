@@ -10,7 +10,7 @@ from schemas.config import RunConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class RunContext:
     """Where a shard is worked on, and under which configuration."""
 
     run: RunFolder

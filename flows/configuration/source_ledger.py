@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.configuration.provenance import fingerprint_sources
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
 from pipeline.corpus.readers.source_digests import SourceDigest, hash_source, list_files
 from pipeline.errors import SourceError
@@ -36,7 +36,7 @@ def look_at_sources(sources: Sequence[str]) -> tuple[SourceRecord, ...]:
     )
 
 
-def check_sources(place: Workplace) -> tuple[SourceRecord, ...]:
+def check_sources(place: RunContext) -> tuple[SourceRecord, ...]:
     """The sources as they are now, with the hashes on record. Raises SourceError for one that has changed since."""
     sources = find_sources(place)
     known = {record.name: record for record in list_source_records(place.run)}

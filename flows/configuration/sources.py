@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from pipeline.assets.store import asset_revision, find_asset, resolve_model
 from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import AssetError
@@ -14,7 +14,7 @@ JIEBA = "jieba"
 """Value of `masking.ner` that asks for no model: jieba carries its dictionary with it."""
 
 
-def find_sources(place: Workplace) -> list[str]:
+def find_sources(place: RunContext) -> list[str]:
     """Every file or dataset that pages are read from.
 
     Raises AssetError for what is not there, SourceError for that and for files of no known format.
@@ -27,12 +27,12 @@ def find_sources(place: Workplace) -> list[str]:
     return list(found)
 
 
-def bring_source(place: Workplace, source: str) -> str:
+def bring_source(place: RunContext, source: str) -> str:
     """One of the sources as something that can be read here: what lies on a store is copied first."""
     return str(copy_object(source, place.cache)) if is_url(source) else source
 
 
-def _resolve_source(place: Workplace, source: str) -> str:
+def _resolve_source(place: RunContext, source: str) -> str:
     if not source.startswith(ASSET):
         return source
     name = source.removeprefix(ASSET)
@@ -42,13 +42,13 @@ def _resolve_source(place: Workplace, source: str) -> str:
     return str(path)
 
 
-def find_models(place: Workplace) -> dict[str, str]:
+def find_models(place: RunContext) -> dict[str, str]:
     """Name and revision of each model that the configuration names."""
     names = (place.config.masking.ner, place.config.masking.scorer)
     return {name: find_revision(place, name) for name in names if name not in (None, JIEBA)}
 
 
-def find_revision(place: Workplace, name: str) -> str:
+def find_revision(place: RunContext, name: str) -> str:
     """The revision of an asset; of any other model, the path or name it is loaded from."""
     path = resolve_model(name, place.cache)
     revision = None if isinstance(path, str) else asset_revision(path)

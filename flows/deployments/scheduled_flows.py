@@ -20,9 +20,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.deployments.run_names import find_newest, name_run
-from flows.execution.run import lead_run, settle_config
+from flows.execution.run import run_stages_here, settle_config
 from flows.monitoring.prefect_artifacts import locate_report
 from flows.stages.registry import STAGES
 from pipeline.errors import ConfigError, RunHeldError, StorageError
@@ -157,9 +157,9 @@ def lead(location: str, config: RunConfig, stages: Sequence[str]) -> State[Any]:
     Raises RampforgeError: its message, with what to do next, is what Prefect shows of the failed flow run.
     """
     config = settle_config(fit_into_flow_run(location, config), stages)
-    place = Workplace(open_run(location, cache_folder(), config.store), config, cache_folder())
+    place = RunContext(open_run(location, cache_folder(), config.store), config, cache_folder())
     try:
-        wait_until_free(lambda: lead_run(place, stages))
+        wait_until_free(lambda: run_stages_here(place, stages))
     except BudgetSpentError as error:
         if config.llm.budget.hours is None:
             raise

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flows.distillation.configs import STUDENT, UNTRAINED, configure_validation, locate_base, name_teacher
 from flows.distillation.loop import start_distillation
-from flows.distillation.session import BEFORE, DistillSitting
+from flows.distillation.session import BEFORE, DistillationSession
 from flows.distillation.training import is_trained
 from flows.monitoring.eval_progress import show_questions
 from pipeline.distillation.folders import DistillFolder
@@ -42,7 +42,7 @@ def run_lab(
         return
     folder = DistillFolder(root)
     settings = EvalSettings(method=EvalMethod.POLICY, sample=sample)
-    with DistillSitting(folder, config, cache, console) as sitting:
+    with DistillationSession(folder, config, cache, console) as sitting:
         asked = [ask_model(sitting, name, model, bench, settings) for name, model in list_models(sitting)]
     from flows.evaluation.run import compare_evaluations
 
@@ -51,7 +51,7 @@ def run_lab(
     console.print(f"side by side: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
-def list_models(sitting: DistillSitting) -> Iterator[tuple[str, Path]]:
+def list_models(sitting: DistillationSession) -> Iterator[tuple[str, Path]]:
     """Every model that there is to compare, the untrained one first."""
     folder = sitting.folder
     records = folder.records()
@@ -66,7 +66,7 @@ def list_models(sitting: DistillSitting) -> Iterator[tuple[str, Path]]:
 
 
 def ask_model(
-    sitting: DistillSitting, name: str, model: Path, bench: tuple[Path, Path], settings: EvalSettings
+    sitting: DistillationSession, name: str, model: Path, bench: tuple[Path, Path], settings: EvalSettings
 ) -> Path:
     """Have a model answer the questions; returns the evaluation's folder. One that is finished is left as it is."""
     from flows.evaluation.run import RESULTS, evaluate

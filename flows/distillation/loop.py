@@ -14,7 +14,7 @@ from rich.console import Console
 from flows.distillation.configs import SHARED, STUDENT, locate_base
 from flows.distillation.plan import find_lacks
 from flows.distillation.rounds import run_round
-from flows.distillation.session import BEFORE, DistillSitting, say_again
+from flows.distillation.session import BEFORE, DistillationSession, say_again
 from flows.distillation.training import train_student
 from flows.distillation.validation import ATTEMPTED, adopt_plan, validate
 from flows.prefect_api.ephemeral_server import local_api
@@ -23,7 +23,7 @@ from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.folders import DistillFolder
 from pipeline.distillation.stopping import find_stop
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import pick_settings
 from schemas.config import RunConfig
@@ -49,7 +49,7 @@ def start_distillation(
     folder = DistillFolder(root)
     refuse_lacks(config, cache)
     settle_config(folder, config)
-    with local_api(), DistillSitting(folder, config, cache, console, other_version) as sitting:
+    with local_api(), DistillationSession(folder, config, cache, console, other_version) as sitting:
         try:
             records = run_rounds(sitting, adopted)
             student = train_student(sitting, records)
@@ -64,7 +64,7 @@ def start_distillation(
     console.print(f"the report: {folder.report}", highlight=False, markup=False, soft_wrap=True)
 
 
-def run_rounds(sitting: DistillSitting, adopted: Path | None) -> list[RoundRecord]:
+def run_rounds(sitting: DistillationSession, adopted: Path | None) -> list[RoundRecord]:
     """All rounds that are wanted; returns the records of all that are finished."""
     prepare_base(sitting, adopted)
     records = sitting.folder.records()
@@ -99,7 +99,7 @@ def settle_config(folder: DistillFolder, config: RunConfig) -> None:
                 f"{folder.root} was begun with other settings: {'; '.join(differing)}",
                 "give the same settings, or none at all; another NAME begins anew",
             )
-    write_whole(folder.begun, json.dumps(values, indent=1).encode())
+    write_atomically(folder.begun, json.dumps(values, indent=1).encode())
 
 
 def find_config(root: Path) -> RunConfig | None:
@@ -113,7 +113,7 @@ def _list_settings(config: RunConfig) -> dict[str, str]:
     return {key: value for key, value in settings.items() if not f"{key}.".startswith(tuple(f"{f}." for f in FREE))}
 
 
-def prepare_base(sitting: DistillSitting, adopted: Path | None) -> None:
+def prepare_base(sitting: DistillationSession, adopted: Path | None) -> None:
     """Make what all rounds share, or take it over from a run, together with what that run has attempted."""
     base = sitting.folder.base
     if adopted is None:
@@ -137,21 +137,21 @@ def _list_shared(config: RunConfig) -> Sequence[str]:
     return [stage for stage in SHARED if find_spec(stage).enabled(config)]
 
 
-def validate_student(sitting: DistillSitting, last: int, student: Path) -> ValidationFigures | None:
+def validate_student(sitting: DistillationSession, last: int, student: Path) -> ValidationFigures | None:
     """How the student does on what is held out."""
     run = RunFolder(sitting.folder.student(last) / f"validation-{student.parent.name}")
     return validate(sitting, last, student, STUDENT, run)
 
 
 def draw_rounds(
-    sitting: DistillSitting, records: Sequence[RoundRecord], student: ValidationFigures | None = None
+    sitting: DistillationSession, records: Sequence[RoundRecord], student: ValidationFigures | None = None
 ) -> None:
     """Write the report over all rounds."""
     from pipeline.distillation.rounds_page import build_page
 
     folder = sitting.folder
     page = build_page(folder.root.resolve().name, records, student, sitting.config.model_dump(mode="json"))
-    write_whole(folder.report, page.encode())
+    write_atomically(folder.report, page.encode())
 
 
 def describe_round(record: RoundRecord) -> str:

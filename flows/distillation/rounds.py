@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.distillation.configs import UNTRAINED, configure_round, locate_base, name_teacher
-from flows.distillation.session import OWN, DistillSitting
+from flows.distillation.session import OWN, DistillationSession
 from flows.distillation.training import name_start, train_teacher
 from flows.distillation.validation import ATTEMPTED, holds_out, share_stages, validate
 from flows.stages.round_tasks import write_plan
@@ -36,7 +36,7 @@ class _Taught:
     """The round whose teacher attempts the tasks; 0 for the agents."""
 
 
-def run_round(sitting: DistillSitting, number: int, records: Sequence[RoundRecord]) -> RoundRecord:
+def run_round(sitting: DistillationSession, number: int, records: Sequence[RoundRecord]) -> RoundRecord:
     """Bring a round to its end and write its record. Raises DistillError."""
     run = sitting.folder.round(number)
     some = plan_tasks(sitting, number, run)
@@ -50,7 +50,7 @@ def run_round(sitting: DistillSitting, number: int, records: Sequence[RoundRecor
     return _conclude(sitting, number, records, taught)
 
 
-def plan_tasks(sitting: DistillSitting, number: int, run: RunFolder) -> bool:
+def plan_tasks(sitting: DistillationSession, number: int, run: RunFolder) -> bool:
     """Take over what all rounds share, and say which tasks are to be made of it; whether there are any."""
     if (made := run.find_manifest("tasks")) is not None:
         return made.rows(MaskTask.dataset) > 0
@@ -63,7 +63,7 @@ def plan_tasks(sitting: DistillSitting, number: int, run: RunFolder) -> bool:
     return sum(plan.shares.values()) > 0
 
 
-def _teach(sitting: DistillSitting, number: int, records: Sequence[RoundRecord]) -> _Taught:
+def _teach(sitting: DistillationSession, number: int, records: Sequence[RoundRecord]) -> _Taught:
     """Train the round's teacher, see whether it is better, and decide who attempts the tasks."""
     config = sitting.config.distill
     taught = _Taught(train_teacher(sitting, number, records), attempting=number)
@@ -81,7 +81,7 @@ def _teach(sitting: DistillSitting, number: int, records: Sequence[RoundRecord])
     return taught
 
 
-def attempt_tasks(sitting: DistillSitting, number: int, run: RunFolder, teacher: int) -> None:
+def attempt_tasks(sitting: DistillationSession, number: int, run: RunFolder, teacher: int) -> None:
     """Have the tasks made, attempted by the teacher of a round or by the agents, and judged."""
     config = configure_round(sitting.config, number, teacher)
     stages = (*ATTEMPTED, "difficulties") if teacher else ATTEMPTED
@@ -92,7 +92,9 @@ def attempt_tasks(sitting: DistillSitting, number: int, run: RunFolder, teacher:
     sitting.run_stages(number, run, config, (*stages, "report"))
 
 
-def _conclude(sitting: DistillSitting, number: int, records: Sequence[RoundRecord], taught: _Taught) -> RoundRecord:
+def _conclude(
+    sitting: DistillationSession, number: int, records: Sequence[RoundRecord], taught: _Taught
+) -> RoundRecord:
     """Measure the round and write its record: from then on it is over."""
     folder, config, run = sitting.folder, sitting.config, sitting.folder.round(number)
     with sitting.step(number, "measure"):

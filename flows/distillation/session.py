@@ -34,7 +34,7 @@ class DistillError(RampforgeError):
     """A step of a distillation failed; the same command goes on from it."""
 
 
-class DistillSitting:
+class DistillationSession:
     """A context manager: the folder is locked inside the block, and no server of ours is left after it."""
 
     def __init__(

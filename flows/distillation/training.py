@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from flows.distillation.configs import locate_base
-from flows.distillation.session import DistillSitting
+from flows.distillation.session import DistillationSession
 from flows.stages.difficulties import read_difficulties
 from flows.training.run import Launch, run_rl, run_sft
 from pipeline.assets.store import resolve_model
@@ -34,7 +34,7 @@ JOINED = ("tasks", "trajectories", "judgements", "difficulties")
 SEARCH_SECONDS = 120.0
 
 
-def train_teacher(sitting: DistillSitting, number: int, records: Sequence[RoundRecord]) -> TeacherTraining:
+def train_teacher(sitting: DistillationSession, number: int, records: Sequence[RoundRecord]) -> TeacherTraining:
     """Fine-tune the teacher of a round on what was accepted before it. Raises DistillError."""
     folder = sitting.folder.teacher(number)
     if not is_trained(folder):
@@ -47,7 +47,7 @@ def train_teacher(sitting: DistillSitting, number: int, records: Sequence[RoundR
     return describe_training(folder)
 
 
-def choose_start(sitting: DistillSitting, records: Sequence[RoundRecord]) -> int:
+def choose_start(sitting: DistillationSession, records: Sequence[RoundRecord]) -> int:
     """The round whose teacher the next one is trained from; 0 for the base model.
 
     A teacher that was given up is passed over for the best before it.
@@ -61,19 +61,19 @@ def choose_start(sitting: DistillSitting, records: Sequence[RoundRecord]) -> int
     return last.number
 
 
-def locate_start(sitting: DistillSitting, records: Sequence[RoundRecord]) -> Path:
+def locate_start(sitting: DistillationSession, records: Sequence[RoundRecord]) -> Path:
     """Where that model lies. Raises AssetError."""
     chosen = choose_start(sitting, records)
     return sitting.folder.teacher(chosen).model if chosen else locate_base(sitting.config, sitting.cache)
 
 
-def name_start(sitting: DistillSitting, records: Sequence[RoundRecord]) -> str:
+def name_start(sitting: DistillationSession, records: Sequence[RoundRecord]) -> str:
     """The same for the record: the base's name, or a place in the folder."""
     chosen = choose_start(sitting, records)
     return sitting.folder.locate(sitting.folder.teacher(chosen).model) if chosen else sitting.config.distill.base
 
 
-def train_student(sitting: DistillSitting, records: Sequence[RoundRecord]) -> Path | None:
+def train_student(sitting: DistillationSession, records: Sequence[RoundRecord]) -> Path | None:
     """Fine-tune the student on all rounds, then train it with search where that is asked for; its model's folder."""
     config, last = sitting.config.distill, records[-1].number
     if not config.student.enabled or not any(record.accepted for record in records):
@@ -103,7 +103,7 @@ def train_student(sitting: DistillSitting, records: Sequence[RoundRecord]) -> Pa
     return trained.model
 
 
-def tune(sitting: DistillSitting, union: RunFolder, base: Path, out: Path, config: TuningConfig) -> None:
+def tune(sitting: DistillationSession, union: RunFolder, base: Path, out: Path, config: TuningConfig) -> None:
     """Fine-tune on a judged run; one that broke off goes on from its last checkpoint."""
     rendering = sitting.config.policy.rendering
     launch = Launch(union.root, str(base), out, rendering, fresh=False, gpus=config.gpus)
@@ -112,7 +112,9 @@ def tune(sitting: DistillSitting, union: RunFolder, base: Path, out: Path, confi
     run_sft(launch, {"weights": weights, "seed": sitting.config.seed, **config.model_dump(include=same)})
 
 
-def reinforce(sitting: DistillSitting, tried: RunFolder, base: Path, out: Path, url: str, *, learnable: bool) -> None:
+def reinforce(
+    sitting: DistillationSession, tried: RunFolder, base: Path, out: Path, url: str, *, learnable: bool
+) -> None:
     """Train with search, on the tasks alone that were solved sometimes where teachers have measured that."""
     config, policy = sitting.config.distill.student.rl, sitting.config.policy
     launch = Launch(tried.root, str(base), out, policy.rendering, fresh=False, gpus=config.gpus, learnable=learnable)
@@ -130,7 +132,7 @@ def reinforce(sitting: DistillSitting, tried: RunFolder, base: Path, out: Path, 
 
 
 @contextmanager
-def serve_search(sitting: DistillSitting) -> Iterator[str]:
+def serve_search(sitting: DistillationSession) -> Iterator[str]:
     """Our search server over the index of the rounds, for as long as the block runs; yields its URL."""
     port = find_port()
     words = [sys.executable, "-m", "flows", "search", "serve", str(sitting.folder.base.root), "--port", str(port)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.distillation.configs import SHARED, configure_validation
-from flows.distillation.session import BEFORE, OWN, DistillSitting
+from flows.distillation.session import BEFORE, OWN, DistillationSession
 from flows.stages.round_tasks import locate_plan, write_plan
 from pipeline.distillation.adoption import adopt_stages, link_tree
 from pipeline.distillation.measuring import measure_validation
@@ -19,7 +19,9 @@ ATTEMPTED = ("tasks", "trajectories", "judgements")
 STEP = "validate"
 
 
-def validate(sitting: DistillSitting, number: int, model: Path, name: str, run: RunFolder) -> ValidationFigures | None:
+def validate(
+    sitting: DistillationSession, number: int, model: Path, name: str, run: RunFolder
+) -> ValidationFigures | None:
     """How a model does on what is held out, attempted in a run of its own; None where nothing is.
 
     `number`: the round whose time it takes; `name`: what trajectories call the model.
@@ -39,7 +41,7 @@ def validate(sitting: DistillSitting, number: int, model: Path, name: str, run: 
 
 
 def _ask_questions(
-    sitting: DistillSitting, number: int, model: Path, config: RunConfig, questions: Path, out: Path
+    sitting: DistillationSession, number: int, model: Path, config: RunConfig, questions: Path, out: Path
 ) -> ValidationFigures:
     """The model's answers to a benchmark; a folder that is finished is only read."""
     from flows.evaluation.run import evaluate, read_result
@@ -61,7 +63,7 @@ def holds_out(config: RunConfig) -> bool:
     return config.distill.validation.tasks > 0 and config.distill.validation.questions is None
 
 
-def hold_out(sitting: DistillSitting, run: RunFolder) -> RoundPlan:
+def hold_out(sitting: DistillationSession, run: RunFolder) -> RoundPlan:
     """Take over what all rounds share, and the plan of the tasks of validation, which is made once."""
     held, first = sitting.config.distill.validation, sitting.folder.round(0)
     share_stages(sitting.folder.base, run)

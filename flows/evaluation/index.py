@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flows.configuration.provenance import fingerprint_source, rampforge_version
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.evaluation.solvers import SHARD, Bench
 from flows.search_engines.local import build_parts, index_facts
 from flows.search_engines.registry import LOCAL
@@ -24,7 +24,7 @@ INDEX = "index"
 DECIDES = ("search.engine", "search.k1", "search.b", "search.tokenizer", "corpus.lang")
 
 
-def prepare_bench(place: Workplace, method: EvalMethod, index: Path | None, corpus: Path | None) -> Bench:
+def prepare_bench(place: RunContext, method: EvalMethod, index: Path | None, corpus: Path | None) -> Bench:
     """Find the index, or build it from a corpus. Raises RampforgeError; ConfigError where one is needed and none is."""
     folder = place.run.index
     if corpus is not None:
@@ -38,7 +38,7 @@ def prepare_bench(place: Workplace, method: EvalMethod, index: Path | None, corp
     return Bench(place, folder)
 
 
-def _build_index(place: Workplace, corpus: Path) -> None:
+def _build_index(place: RunContext, corpus: Path) -> None:
     """Index the passages of a file, once."""
     run, config = place.run, place.config
     source = {"corpus": fingerprint_source(str(corpus)), **index_facts(place)}

@@ -16,11 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.checks.start import require_roles, require_served
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.chat_models import open_model
 from flows.models.roles import check_roles
 from flows.models.serving import MANAGED, serve_models
-from flows.models.usage import begin_sitting, enter_calls
+from flows.models.usage import begin_session, enter_calls
 from flows.stages.pricing import settle_prices
 from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_agreement, score_verdicts
 from pipeline.judging.calibration_advice import Assessment
@@ -42,7 +42,7 @@ JUDGES: dict[str, Callable[[Judged], Verdict]] = {
 """Who judges; the last is what the job does."""
 
 
-def judge_all(place: Workplace, labelled: Sequence[LabelledAnswer]) -> list[Judged]:
+def judge_all(place: RunContext, labelled: Sequence[LabelledAnswer]) -> list[Judged]:
     """Every answer with the verdicts on it, in order; calls made before are answered from the journal.
 
     Raises ConfigError, EndpointError, BudgetSpentError.
@@ -54,7 +54,7 @@ def judge_all(place: Workplace, labelled: Sequence[LabelledAnswer]) -> list[Judg
     numbered = list(enumerate(labelled))
     with ExitStack() as stack:
         stack.enter_context(place.run.locked())
-        begin_sitting(place.run)
+        begin_session(place.run)
         enter_calls(place.run, asked)
         status = stack.enter_context(Console(stderr=True).status("starting"))
         served = stack.enter_context(serve_models(place.config, place.cache, place.run.root / "logs"))

@@ -18,13 +18,13 @@ from typing import Any
 
 from flows.checks.start import require_roles, require_served
 from flows.configuration.provenance import rampforge_version, stage_provenance
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.evaluation.index import prepare_bench, write_rejects
 from flows.evaluation.solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
 from flows.models.policy import POLICY, policy_facts
 from flows.models.roles import check_roles, needs_server
 from flows.models.serving import serve_models
-from flows.models.usage import begin_sitting, enter_calls
+from flows.models.usage import begin_session, enter_calls
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
 from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark
@@ -37,7 +37,7 @@ from pipeline.llm.budget import check_prices
 from pipeline.llm.prices import pin_prices
 from pipeline.llm.roles import find_role
 from pipeline.stage import Outcome, Stage
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.shards import read_rows
@@ -88,7 +88,7 @@ def evaluate(
             config = config.model_copy(update={"agents": config.agents.model_copy(update={"policy": POLICY})})
         owed = run.find_commit(STAGE, SHARD) is None
         asked = require_roles(config, cache, roles) if owed else ()
-        bench = prepare_bench(Workplace(run, config, cache), settings.method, index, corpus)
+        bench = prepare_bench(RunContext(run, config, cache), settings.method, index, corpus)
         fingerprint = open_bench_engine(bench).fingerprint
         facts = {"questions": digest_questions(drawn), "engine": fingerprint}
         facts["prompts"] = digest_prompts(settings, config, (question.lang for question in drawn))
@@ -96,7 +96,7 @@ def evaluate(
         write_rejects(run, BENCHMARK_STAGE, benchmark.rejects)
         if owed:
             if roles:
-                begin_sitting(run)
+                begin_session(run)
             enter_calls(run, asked)
             if needs_server(config, roles):
                 served = stack.enter_context(serve_models(config, cache, run.root / "logs"))
@@ -105,9 +105,9 @@ def evaluate(
             _work(bench, settings, drawn, note)
         close_stage(run, STAGE, [SHARD])
     result = _sum_up(run, benchmark, drawn, settings, config, fingerprint)
-    write_whole(run.root / RESULTS, result.model_dump_json(indent=1).encode())
-    write_whole(run.root / TABLE, write_results([result]).encode())
-    write_whole(run.root / PAGE, write_page([result], ()).encode())
+    write_atomically(run.root / RESULTS, result.model_dump_json(indent=1).encode())
+    write_atomically(run.root / TABLE, write_results([result]).encode())
+    write_atomically(run.root / PAGE, write_page([result], ()).encode())
     return result
 
 
@@ -145,7 +145,7 @@ def compare_evaluations(folders: Sequence[Path], force: bool) -> tuple[str, Path
         if (found := list_mismatches(results[0], other))
     ]
     page = folders[-1] / COMPARISON
-    write_whole(page, write_page(results, comparisons).encode())
+    write_atomically(page, write_page(results, comparisons).encode())
     return "\n".join([*warnings, *tables]), page
 
 

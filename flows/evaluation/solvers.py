@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.chat_models import make_stage, open_model
 from flows.models.policy import POLICY, load_tokenizer, locate_policy, name_weights
 from flows.search_engines.registry import LOCAL, open_async_engine, open_local_engine
@@ -23,7 +23,7 @@ from pipeline.llm.call_journal import JournaledChatModel
 from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import describe_models, find_role
-from pipeline.search.batching import GatheredSearch
+from pipeline.search.batching import BatchedSearch
 from pipeline.search.engine import AsyncSearchEngine
 from pipeline.search.simulated.source import ROLE as SIMULATOR
 from schemas.config import RunConfig
@@ -49,7 +49,7 @@ METHOD_ROLES = {
 class Bench:
     """Where an evaluation is worked on."""
 
-    place: Workplace
+    place: RunContext
     """Its folder and configuration."""
     index: Path
     """The index that is searched, for engines that search one of ours."""
@@ -89,7 +89,7 @@ def open_bench_engine(bench: Bench) -> AsyncSearchEngine:
     """The engine that the configuration names. Raises SearchError, ConfigError."""
     place = bench.place
     if place.config.search.engine in LOCAL:
-        return GatheredSearch(open_local_engine(bench.index, place.config, place.cache))
+        return BatchedSearch(open_local_engine(bench.index, place.config, place.cache))
     return open_async_engine(place, SHARD)
 
 

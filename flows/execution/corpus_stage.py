@@ -20,7 +20,7 @@ from flows.configuration.sources import bring_source, find_sources
 from flows.execution.shard import ShardReport, clean_pages
 from flows.execution.stage import Sitting, enter_stage, note_timing, retry_options
 from flows.monitoring.prefect_artifacts import publish_stage
-from flows.monitoring.stage_progress import StageGauge
+from flows.monitoring.stage_progress import StageProgress
 from flows.stages.registry import CORPUS
 from pipeline.corpus.readers.opening import open_source
 from pipeline.corpus.readers.raw_page import RawPage
@@ -61,7 +61,7 @@ def run_corpus(sitting: Sitting) -> StageManifest:
     return manifest
 
 
-def read_source(sitting: Sitting, number: int, sources: Sequence[str], gauge: StageGauge) -> list[ShardReport]:
+def read_source(sitting: Sitting, number: int, sources: Sequence[str], gauge: StageProgress) -> list[ShardReport]:
     """Clean one source, as a Prefect task. Shards are named `<source number>-<shard number>`."""
     place, source = sitting.place, sources[number]
     name = name_sources(sources)[number]
@@ -99,7 +99,7 @@ def read_source(sitting: Sitting, number: int, sources: Sequence[str], gauge: St
 
 
 def _collect(
-    under_way: set[Future[ShardReport]], reports: list[ShardReport], gauge: StageGauge
+    under_way: set[Future[ShardReport]], reports: list[ShardReport], gauge: StageProgress
 ) -> set[Future[ShardReport]]:
     """Wait until at least one shard is done; note those that are."""
     finished = wait(under_way, return_when=FIRST_COMPLETED).done

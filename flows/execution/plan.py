@@ -11,20 +11,20 @@ import yaml
 from pydantic import ValidationError
 
 from flows.configuration.recalled_config import recall_config
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
 from flows.models.usage import locate_books
 from flows.stages.pricing import list_chat_roles
 from flows.stages.registry import STAGES
 from flows.stages.run_record import collect_funnel
 from pipeline.errors import ConfigError
-from pipeline.llm.usage_log import Books
+from pipeline.llm.usage_log import UsageLog
 from pipeline.planning.comparing import compare
 from pipeline.planning.estimate import Machines, estimate
 from pipeline.planning.measuring import find_step, measure_run
 from pipeline.planning.scaling import GROWS_WITH, add_models, scale_up
 from pipeline.planning.workload import plan_workload
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.ledger import RunRecord
@@ -133,7 +133,7 @@ def find_means(question: Question) -> Means:
         )
     shards = run.files(Trajectory.dataset)
     record = record.model_copy(update={"funnel": collect_funnel(run)})
-    return measure_run(str(run.root), record, Books(locate_books(run)).read(), shards)
+    return measure_run(str(run.root), record, UsageLog(locate_books(run)).read(), shards)
 
 
 def _read_means(path: Path | Traversable) -> Means:
@@ -150,14 +150,14 @@ def _read_means(path: Path | Traversable) -> Means:
 def write_means(question: Question, path: Path) -> None:
     """Save the means that a plan used."""
     values = find_means(question).model_dump(mode="json", exclude_none=True)
-    write_whole(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+    write_atomically(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 
 
 def _measure_sources(question: Question, config: RunConfig) -> int | None:
     """Size of the sources, where nothing else tells the number of tasks; None for those that are no files."""
     if config.masking.limit is not None or not config.corpus.sources:
         return None
-    paths = [Path(source) for source in find_sources(Workplace(RunFolder(Path()), config, question.cache))]
+    paths = [Path(source) for source in find_sources(RunContext(RunFolder(Path()), config, question.cache))]
     return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
 
 

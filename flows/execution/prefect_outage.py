@@ -17,11 +17,11 @@ from prefect.states import Completed, Failed
 from pydantic import ValidationError
 from rich.console import Console
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.monitoring.prefect_artifacts import publish_run
 from flows.prefect_api.ephemeral_server import answers, dismiss_events, name_server, temporary_api
 from pipeline.errors import RampforgeError
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from schemas.record import Frozen
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class MissedEnd(Frozen):
     """Why it failed; empty for a sitting that did what it was to do."""
 
 
-def lead_and_report(place: Workplace, lead: Callable[[], object]) -> None:
+def run_with_fallback(place: RunContext, lead: Callable[[], object]) -> None:
     """Call `lead`, which runs the flow, under the server that is named if it answers, else under one of our own.
 
     Raises whatever our own work raises.
@@ -77,7 +77,7 @@ def _lead_under(server: str, lead: Callable[[], object]) -> bool:
     return True
 
 
-def _lead_alone(place: Workplace, server: str, lead: Callable[[], object]) -> None:
+def _lead_alone(place: RunContext, server: str, lead: Callable[[], object]) -> None:
     fault = ""
     try:
         with temporary_api():
@@ -89,14 +89,14 @@ def _lead_alone(place: Workplace, server: str, lead: Callable[[], object]) -> No
         missed = MissedEnd(server=server, at=datetime.now(UTC).isoformat(timespec="seconds"), fault=fault)
         path = place.run.root / "logs" / "unreported.json"
         if path.parent.parent.exists():
-            write_whole(path, missed.model_dump_json().encode())
+            write_atomically(path, missed.model_dump_json().encode())
             if answers(server):
                 _report_missed(place)
             else:
                 _say(f"{server} is told when the run is next started: `rampforge resume {place.run.location}`")
 
 
-def _report_missed(place: Workplace) -> None:
+def _report_missed(place: RunContext) -> None:
     """Tell the server what it has missed of this run, if it has missed anything."""
     path = place.run.root / "logs" / "unreported.json"
     try:

@@ -17,14 +17,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
 from flows.checks.start import require_served, require_start
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.execution.corpus_stage import run_corpus
-from flows.execution.prefect_outage import lead_and_report
+from flows.execution.prefect_outage import run_with_fallback
 from flows.execution.stage import Sitting, run_stage
 from flows.models.roles import needs_server
 from flows.models.serving import serve_models
 from flows.models.tracing import check_tracing
-from flows.models.usage import begin_sitting, enter_calls
+from flows.models.usage import begin_session, enter_calls
 from flows.monitoring.live_files import clear_live
 from flows.monitoring.prefect_artifacts import publish_run
 from flows.monitoring.progress import ProgressBoard
@@ -43,7 +43,7 @@ from flows.stages.run_record import write_record
 from flows.stages.spec import StageSpec
 from pipeline.errors import RampforgeError, StorageError
 from pipeline.llm.call_journal import drop_refusals
-from pipeline.llm.usage_log import Entry
+from pipeline.llm.usage_log import CallUsage
 from pipeline.storage.remote.object_store import refuse_secrets
 from pipeline.storage.remote.open_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder
@@ -65,26 +65,26 @@ def run_stages(
     stages: Sequence[str],
     redo: str | None = None,
     other_version: bool = False,
-    asked: Sequence[Entry] | None = None,
+    asked: Sequence[CallUsage] | None = None,
 ) -> str:
     """Bring the named stages of a run to their end, in order; returns the run's location.
 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder or URL, `cache` the folder of the assets;
     `redo` is a stage that is discarded first, with all after it; `other_version`: go on with what other versions of
-    rampforge, or of the packages that decide rows, have begun; `asked`: see `lead_run`.
+    rampforge, or of the packages that decide rows, have begun; `asked`: see `run_stages_here`.
     """
     settings = RunConfig.model_validate(config)
-    place = Workplace(open_run(root, Path(cache), settings.store), settings, Path(cache))
-    lead_run(place, stages, redo, other_version, asked)
+    place = RunContext(open_run(root, Path(cache), settings.store), settings, Path(cache))
+    run_stages_here(place, stages, redo, other_version, asked)
     return root
 
 
-def lead_run(
-    place: Workplace,
+def run_stages_here(
+    place: RunContext,
     stages: Sequence[str],
     redo: str | None = None,
     other_version: bool = False,
-    asked: Sequence[Entry] | None = None,
+    asked: Sequence[CallUsage] | None = None,
 ) -> None:
     """Bring the named stages to their end, inside a flow of Prefect's.
 
@@ -106,7 +106,7 @@ def lead_run(
         enter_calls(place.run, calls)
         accept_other_versions(place.run, others)
         if list_chat_roles(place.config, wanted):
-            begin_sitting(place.run)
+            begin_session(place.run)
         stack.callback(clear_live, place.run)  # what the last calls of a stopped run have told
         pool = stack.enter_context(WorkerPool(served.execution.workers, served.llm.limits.grace))
         cluster = stack.enter_context(RayPool(served.execution)) if served.execution.engine is Engine.RAY else None
@@ -123,7 +123,7 @@ def lead_run(
 
 
 def check_ledgers(
-    place: Workplace, stages: Sequence[str], redo: str | None, other_version: bool
+    place: RunContext, stages: Sequence[str], redo: str | None, other_version: bool
 ) -> tuple[list[str], list[StageSpec], dict[str, StageStart]]:
     """Hold stages against what the ledgers of a run say: the names of those that the configuration asks for, those of
     them that are still to be done, and what other versions have begun. Raises RampforgeError."""
@@ -162,7 +162,7 @@ def start_job(
     config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
-    place = Workplace(open_run(root, cache, config.store), config, cache)
+    place = RunContext(open_run(root, cache, config.store), config, cache)
     words = (
         name_run(str(root)),
         str(root),
@@ -176,7 +176,7 @@ def start_job(
         with watch_start(place):  # before anything is started or written
             _, owed, _ = check_ledgers(place, stages, redo, other_version)
             asked = [require_start(place, owed)]
-        lead_and_report(place, lambda: flow_of_run(*words, asked.pop() if asked else ()))
+        run_with_fallback(place, lambda: flow_of_run(*words, asked.pop() if asked else ()))
 
 
 def count_workers(execution: ExecutionConfig) -> int:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from flows.configuration.provenance import stage_provenance
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.tracing import trace_shard
-from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
+from flows.monitoring.shard_heartbeat import ShardHeartbeat, count_lines
 from flows.process.interruption import INTERRUPTION
 from flows.process.logs import at_place
 from flows.stages.library_versions import list_versions
@@ -83,13 +83,13 @@ def prepare_stage(stage: str, run: str, config: RunConfig, cache: Path) -> float
     started = time.perf_counter()
     if spec.prepare is not None:
         with INTERRUPTION.at_work():
-            spec.prepare(Workplace(open_run(run, cache, config.store), config, cache))
+            spec.prepare(RunContext(open_run(run, cache, config.store), config, cache))
     return time.perf_counter() - started
 
 
 def work_shard(stage: str, run: str, shard: str, config: RunConfig, cache: Path) -> ShardReport:
     """Bring one shard of a stage to its end."""
-    place = Workplace(open_run(run, cache, config.store), config, cache)
+    place = RunContext(open_run(run, cache, config.store), config, cache)
     spec = find_spec(stage)
     if spec.open is None or spec.read is None:
         raise TypeError(f"stage {stage} has no shards")
@@ -101,19 +101,19 @@ def clean_pages(run: str, shard: str, config: RunConfig, cache: Path, pages: lis
     """Make one shard of documents from pages that were read elsewhere."""
     from pipeline.corpus.document_stage import DocumentStage
 
-    place = Workplace(open_run(run, cache, config.store), config, cache)
+    place = RunContext(open_run(run, cache, config.store), config, cache)
     with INTERRUPTION.at_work():
         return run_timed(find_spec("corpus"), place, shard, DocumentStage(config.corpus), pages)
 
 
-def run_timed(spec: StageSpec, place: Workplace, shard: str, stage: Stage[Any], inputs: Iterable[Any]) -> ShardReport:
+def run_timed(spec: StageSpec, place: RunContext, shard: str, stage: Stage[Any], inputs: Iterable[Any]) -> ShardReport:
     """Run a stage that is open over inputs that are at hand."""
     outputs = (*spec.outputs, *(spec.also if spec.asks_also(place.config) else ()))
     versions = list_versions(spec.packages(place.config))
     plan = ShardPlan(place.run, spec.name, shard, outputs, stage_provenance(place.run, spec.name), versions)
     resumed = 0 if stage.whole_shard else count_lines(place.run.journal(spec.name, shard))
     asked = stage if isinstance(stage, ConcurrentStage) else None
-    reporter = ShardReporter(place.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)
+    reporter = ShardHeartbeat(place.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)
     timed = TimedStage(stage, reporter.note)
     with ExitStack() as stack:
         stack.enter_context(at_place(run=place.run.name, stage=spec.name, shard=shard))

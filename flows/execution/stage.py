@@ -17,13 +17,13 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import wait
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.execution.shard import ShardReport, prepare_stage, work_shard
 from flows.monitoring.prefect_artifacts import publish_stage
 from flows.monitoring.progress import ProgressBoard
 from flows.monitoring.refusal_detector import RefusalWatch, refuse_all_refused
-from flows.monitoring.stage_progress import StageGauge
-from flows.monitoring.unread_watch import UnreadWatch
+from flows.monitoring.stage_progress import StageProgress
+from flows.monitoring.unread_watch import ParseFailureDetector
 from flows.process.ray_pool import RayPool
 from flows.process.worker_pool import WorkerPool
 from flows.stages.ledger_checks import list_all_settings, list_keys
@@ -46,7 +46,7 @@ MOST_TASKS = 100
 class Sitting:
     """One sitting over a run: the place, and what the work is done with."""
 
-    place: Workplace
+    place: RunContext
     pool: WorkerPool
     board: ProgressBoard
     cluster: RayPool | None = None
@@ -119,7 +119,7 @@ def prepare(sitting: Sitting, spec: StageSpec) -> float:
     return seconds
 
 
-def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge: StageGauge) -> list[ShardReport]:
+def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge: StageProgress) -> list[ShardReport]:
     """Run all shards as Prefect tasks; when one fails the others still finish, then its error is raised."""
     earlier = {commit.shard: commit for commit in sitting.place.run.commits(spec.name)}
     done = {shard: earlier.get(shard) for shard in shards}
@@ -131,7 +131,7 @@ def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge:
     def work_slice(part: ShardSlice) -> list[ShardReport]:
         return part.work()
 
-    watch = UnreadWatch(spec.name)
+    watch = ParseFailureDetector(spec.name)
     refusals = RefusalWatch(any(report.commit.inputs for report in reports))
     owed = [shard for shard, commit in done.items() if commit is None]
     parts = [ShardSlice(sitting, spec, part, gauge, watch, refusals) for part in cut_slices(owed)]
@@ -159,8 +159,8 @@ class ShardSlice:
         sitting: Sitting,
         spec: StageSpec,
         shards: Sequence[str],
-        gauge: StageGauge,
-        watch: UnreadWatch,
+        gauge: StageProgress,
+        watch: ParseFailureDetector,
         refusals: RefusalWatch | None = None,
     ) -> None:
         self.name = shards[0] if len(shards) == 1 else f"{shards[0]} to {shards[-1]}"

@@ -24,7 +24,7 @@ from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.token_masks import MaskError, TokenMasker
-from pipeline.storage.files import storage_boundary, write_whole
+from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
 from schemas.difficulties import Difficulty
@@ -69,14 +69,14 @@ def export_dataset(
     if run.find_manifest("judgements") is None:
         raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
     with ExitStack() as stack:
-        with storage_boundary(out):
+        with wrap_os_errors(out):
             out.mkdir(parents=True, exist_ok=True)
             spill = ExampleSpill(stack.enter_context(tempfile.TemporaryFile(dir=out)))
         index = ExampleIndex(settings)
         rejects = stack.enter_context(ShardWriter(out, REJECTS, Reject, {"version": rampforge_version()}))
         screening = Screening(screen, rejects)
         for example in read_examples(run, screening.admits):
-            with storage_boundary(out):
+            with wrap_os_errors(out):
                 index.append(example, spill.append(example))
         work = _Work(out, settings, exporter, masker, spill, index, rejects)
         done = {table.purpose: work.write(table) for table in work.tables}
@@ -229,8 +229,8 @@ def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening
         CardFacts(work.exporter, written, run.record(), statistics, funnel, columns, screening.describe())
     )
     for name, text in configs.items():
-        write_whole(out / name, text.encode())
-    write_whole(out / STATISTICS, orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
-    write_whole(out / CARD, card.encode())
+        write_atomically(out / name, text.encode())
+    write_atomically(out / STATISTICS, orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+    write_atomically(out / CARD, card.encode())
     rows = {file: done[purpose].rows[split] for purpose, some in files.items() for split, file in some.items()}
     return Exported(out, rows, tuple(configs), funnel)

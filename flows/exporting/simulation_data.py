@@ -23,7 +23,7 @@ from pipeline.exporting.simulator_tuning import (
 from pipeline.search.cache import SearchCache
 from pipeline.search.engine import FoundPassage
 from pipeline.search.index.passage_store import PassageStore
-from pipeline.storage.files import storage_boundary, write_whole
+from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
 from schemas.exports import Split
@@ -50,7 +50,7 @@ def export_simulation(run: RunFolder, out: Path, settings: ExportSettings) -> tu
     choice = choose_examples(found, settings)
     step, rows = _write_rows(run, out, settings, choice)
     summary = {"settings": settings, "funnel": step.model_dump(), "rows": rows}
-    write_whole(out / SUMMARY, orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+    write_atomically(out / SUMMARY, orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
     return step, rows
 
 
@@ -74,7 +74,7 @@ def _write_rows(
     reasons: Counter[str] = Counter()
     rows: Counter[str] = Counter()
     with (
-        storage_boundary(out),
+        wrap_os_errors(out),
         ShardWriter(out, f"{Split.TRAIN}.parquet", SimulationExample, provenance) as train,
         ShardWriter(out, f"{Split.VALIDATION}.parquet", SimulationExample, provenance) as validation,
         ShardWriter(out, REJECTS, Reject, provenance) as rejects,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Any
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.tracing import open_tracing
 from flows.models.usage import open_budget
 from flows.models.weights import name_role_weights
@@ -23,7 +23,7 @@ from pipeline.stage import Outcome
 from schemas.llm_config import Unanswered
 
 
-def open_model(place: Workplace, stage: str, shard: str) -> JournaledChatModel:
+def open_model(place: RunContext, stage: str, shard: str) -> JournaledChatModel:
     """The model that a shard asks. Its calls outlive the stage: made again under other settings, it asks only for what
     is new."""
     config = place.config.llm
@@ -44,7 +44,7 @@ def open_model(place: Workplace, stage: str, shard: str) -> JournaledChatModel:
     return JournaledChatModel(settled, path, describe_calls(place, client), client.locate, client.read)
 
 
-def describe_calls(place: Workplace, client: OpenAiChatModel) -> Callable[[ChatRequest], dict[str, Any]]:
+def describe_calls(place: RunContext, client: OpenAiChatModel) -> Callable[[ChatRequest], dict[str, Any]]:
     """What decides a reply: the request as it is sent, and the weights behind the model's name where they are known."""
     name_weights = lru_cache(partial(name_role_weights, place.config, place.cache))
 
@@ -55,7 +55,7 @@ def describe_calls(place: Workplace, client: OpenAiChatModel) -> Callable[[ChatR
     return describe
 
 
-def make_stage(place: Workplace, model: ModelService, work: Callable[[Any], Awaitable[Outcome]]) -> ConcurrentStage:
+def make_stage(place: RunContext, model: ModelService, work: Callable[[Any], Awaitable[Outcome]]) -> ConcurrentStage:
     """A stage of asynchronous work that asks the model."""
     tracing = open_tracing(place)
     if tracing is not None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.rollouts.model_fingerprint import fingerprint_model
@@ -44,7 +44,7 @@ def load_tokenizer(where: str) -> tuple[Any, str]:
     return tokenizer, digest_tokenizer(tokenizer)
 
 
-def policy_facts(place: Workplace) -> Mapping[str, str]:
+def policy_facts(place: RunContext) -> Mapping[str, str]:
     """What decides a policy's rows: the section `policy` as far as it does, its weights and its tokenizer."""
     if not plays_policy(place.config):
         return {}

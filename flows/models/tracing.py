@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.provenance import rampforge_version
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def open_tracing(place: Workplace) -> CallTracing | None:
+def open_tracing(place: RunContext) -> CallTracing | None:
     """What makes the spans of this process; None when calls are not traced."""
     trace = place.config.llm.trace
     if not trace:
@@ -69,7 +69,7 @@ def open_tracing(place: Workplace) -> CallTracing | None:
 
 
 @contextmanager
-def trace_shard(place: Workplace, stage: str, shard: str) -> Iterator[None]:
+def trace_shard(place: RunContext, stage: str, shard: str) -> Iterator[None]:
     """A span around the work on a shard; at its end everything is sent. Nothing when calls are not traced."""
     tracing = open_tracing(place)
     if tracing is None:
@@ -82,7 +82,7 @@ def trace_shard(place: Workplace, stage: str, shard: str) -> Iterator[None]:
         send_trace(place)
 
 
-def send_trace(place: Workplace) -> None:
+def send_trace(place: RunContext) -> None:
     """Send what is still here."""
     if place.config.llm.trace:
         _open_once(place.run.name, place.config.llm.trace == "content")[1].force_flush()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pipeline.llm.budget import Budget
 from pipeline.llm.prices import PriceTable
-from pipeline.llm.usage_log import Books, Entry
-from pipeline.storage.files import write_whole
+from pipeline.llm.usage_log import CallUsage, UsageLog
+from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.llm_config import LlmConfig
@@ -23,7 +23,7 @@ def locate_books(run: RunFolder) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class SittingClock:
+class SessionClock:
     """Seconds since 1970 as the wall clock had them when the sitting began, and counted on without it: a clock that is
     set in mid-run ends no sitting early, and makes no call longer."""
 
@@ -37,28 +37,28 @@ class SittingClock:
         return self.began + time.monotonic() - self.origin
 
 
-def begin_sitting(run: RunFolder) -> None:
+def begin_session(run: RunFolder) -> None:
     """Write down that a sitting begins now: its hours are counted from here, in every process."""
-    write_whole(_locate_sitting(run), f"{time.time()!r} {time.monotonic()!r}".encode())
+    write_atomically(_locate_sitting(run), f"{time.time()!r} {time.monotonic()!r}".encode())
 
 
 def _locate_sitting(run: RunFolder) -> Path:
     return run.root / "calls" / "sitting.txt"
 
 
-def find_clock(run: RunFolder) -> SittingClock | None:
+def find_clock(run: RunFolder) -> SessionClock | None:
     """The clock of the last sitting that began over a run; None where none was written down."""
     try:
         began, origin = map(float, _locate_sitting(run).read_text().split())
     except (FileNotFoundError, ValueError):  # ValueError: an earlier version wrote the beginning alone
         return None
-    return SittingClock(began, origin)
+    return SessionClock(began, origin)
 
 
-def enter_calls(run: RunFolder, calls: Iterable[Entry]) -> None:
+def enter_calls(run: RunFolder, calls: Iterable[CallUsage]) -> None:
     """Enter calls that were made before the run was opened into its books."""
     if entries := list(calls):
-        books = Books(locate_books(run))
+        books = UsageLog(locate_books(run))
         for entry in entries:
             books.write(entry)
         books.close()
@@ -70,6 +70,6 @@ def open_budget(run: RunFolder, config: RunConfig) -> Budget:
 
 
 @lru_cache(maxsize=1)  # the books of a long run are read once a process, not once a shard
-def _open_once(root: Path, llm: str, clock: SittingClock | None) -> Budget:
-    config, clock = LlmConfig.model_validate_json(llm), clock or SittingClock(time.time(), time.monotonic())
+def _open_once(root: Path, llm: str, clock: SessionClock | None) -> Budget:
+    config, clock = LlmConfig.model_validate_json(llm), clock or SessionClock(time.time(), time.monotonic())
     return Budget(config.budget, PriceTable(config.prices), locate_books(RunFolder(root)), clock, clock.began)

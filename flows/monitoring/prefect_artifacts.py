@@ -19,7 +19,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.monitoring.live_text import describe_stage, name_many
 from flows.prefect_api.ephemeral_server import answers, name_server
 from flows.stages.run_record import collect_funnel
@@ -105,7 +105,7 @@ def publish_stage(live: StageLive, manifest: StageManifest) -> None:
     attempt(lambda: create_table_artifact(table=[row], key=f"stage-{live.stage}", description=describe_stage(live)))
 
 
-def publish_run(place: Workplace) -> None:
+def publish_run(place: RunContext) -> None:
     """Show the funnel and the way to the report."""
     funnel = [show_step(step) for step in drop_comparisons(collect_funnel(place.run))]
     attempt(lambda: create_table_artifact(table=funnel, key="funnel", description="In = out + rejected"))
@@ -118,7 +118,7 @@ def publish_run(place: Workplace) -> None:
     attempt(lambda: create_markdown_artifact(markdown="\n".join(lines), key="run"))
 
 
-def locate_report(place: Workplace) -> str:
+def locate_report(place: RunContext) -> str:
     """Where a browser, or whoever may read the store, finds the report; empty before there is one."""
     if not place.run.report.exists():
         return ""

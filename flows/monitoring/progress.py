@@ -17,13 +17,13 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.monitoring.live_files import clear_live, write_live
 from flows.monitoring.live_text import describe_end, describe_rest, describe_stage, name_many
 from flows.monitoring.prefect_artifacts import ProgressArtifact
-from flows.monitoring.run_events import RunWatch
-from flows.monitoring.stage_progress import StageGauge
-from flows.monitoring.stall_detector import StallWatch
+from flows.monitoring.run_events import RunEvents
+from flows.monitoring.stage_progress import StageProgress
+from flows.monitoring.stall_detector import StallDetector
 from flows.process.interruption import StoppedError
 from flows.stages.spec import StageSpec
 from pipeline.llm.chat_model import BudgetSpentError
@@ -105,16 +105,16 @@ class TerminalView:
 class ProgressBoard:
     """Where stages show how far they are."""
 
-    def __init__(self, console: Console | None = None, watch: RunWatch | None = None) -> None:
+    def __init__(self, console: Console | None = None, watch: RunEvents | None = None) -> None:
         """`watch`: who else is told."""
         self.console = console or Console(stderr=True)
         self._told = watch
 
     @contextmanager
-    def stage(self, place: Workplace, spec: StageSpec, total: int | None) -> Iterator[StageGauge]:
+    def stage(self, place: RunContext, spec: StageSpec, total: int | None) -> Iterator[StageProgress]:
         """Show one stage while the block runs."""
         clear_live(place.run)
-        gauge = StageGauge(place, spec, total)
+        gauge = StageProgress(place, spec, total)
         stop = threading.Event()
         with ProgressArtifact(spec.name) as artifact:
             thread = threading.Thread(target=self._watch, args=(place, spec, total, gauge, artifact, stop), daemon=True)
@@ -143,14 +143,14 @@ class ProgressBoard:
 
     def _watch(
         self,
-        place: Workplace,
+        place: RunContext,
         spec: StageSpec,
         total: int | None,
-        gauge: StageGauge,
+        gauge: StageProgress,
         artifact: ProgressArtifact,
         stop: threading.Event,
     ) -> None:
-        watch = StallWatch(spec.name, time.monotonic())
+        watch = StallDetector(spec.name, time.monotonic())
         view: View = TerminalView(self.console, spec, total) if self.console.is_terminal else PlainView(self.console)
         with view:
             while not stop.wait(POLL_SECONDS):
@@ -165,7 +165,7 @@ class ProgressBoard:
                 if self._told:
                     self._told.note(live)
 
-    def _list_stalls(self, watch: StallWatch, live: StageLive, gauge: StageGauge) -> Iterator[str]:
+    def _list_stalls(self, watch: StallDetector, live: StageLive, gauge: StageProgress) -> Iterator[str]:
         """What is worth a line; whoever watches is told of a stall, not of its end."""
         before = watch.stalls
         for line in watch.note(time.monotonic(), live.done, gauge.endpoints):
@@ -174,7 +174,7 @@ class ProgressBoard:
             before = watch.stalls
             yield line
 
-    def _tell_break(self, live: StageLive, error: BaseException, place: Workplace) -> None:
+    def _tell_break(self, live: StageLive, error: BaseException, place: RunContext) -> None:
         """Say where a stage stands that did not come to its end, and what is still being done."""
         failed = isinstance(error, Exception) and not isinstance(error, StoppedError | BudgetSpentError)
         told = f"{'failed' if failed else 'stopped'} {describe_stage(live)}"

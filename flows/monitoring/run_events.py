@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.monitoring.prometheus import RunMetrics, expose_metrics
 from flows.monitoring.webhook import Event, Notifier
 from flows.stages.run_record import collect_funnel, collect_spending
@@ -15,10 +15,10 @@ from schemas.config import RunConfig
 from schemas.live import StageLive
 
 
-class RunWatch:
+class RunEvents:
     """Passes on what becomes known of one run; asked to from several threads."""
 
-    def __init__(self, place: Workplace, notifier: Notifier | None) -> None:
+    def __init__(self, place: RunContext, notifier: Notifier | None) -> None:
         self.metrics = RunMetrics(place.run.name)
         self._place, self._notifier = place, notifier
         self._stage = ""
@@ -57,10 +57,10 @@ class RunWatch:
 
 
 @contextmanager
-def watch_run(place: Workplace) -> Iterator[RunWatch]:
+def watch_run(place: RunContext) -> Iterator[RunEvents]:
     """Tell everyone of a sitting while the block runs. Raises ConfigError for a port or a URL that is no good."""
     notifier = open_notifier(place.config, os.environ)
-    watch = RunWatch(place, notifier)
+    watch = RunEvents(place, notifier)
     with ExitStack() as stack:
         if notifier is not None:
             stack.callback(notifier.close)
@@ -75,13 +75,13 @@ def watch_run(place: Workplace) -> Iterator[RunWatch]:
 
 
 @contextmanager
-def watch_start(place: Workplace) -> Iterator[None]:
+def watch_start(place: RunContext) -> Iterator[None]:
     """Pass on a refusal inside the block: a run that is refused before its work begins has failed too."""
     try:
         yield
     except RampforgeError as error:
         if (notifier := open_notifier(place.config, os.environ)) is not None:
-            RunWatch(place, notifier).note_end(error)
+            RunEvents(place, notifier).note_end(error)
             notifier.close()
         raise
 

@@ -23,7 +23,7 @@ WRITE_SECONDS = 1.0
 Load = Callable[[], tuple[EndpointLive, ...]]
 
 
-class ShardReporter:
+class ShardHeartbeat:
     """Counts the outcomes of one shard and writes them down while the block runs."""
 
     def __init__(self, run: RunFolder, stage: str, shard: str, unit: str, resumed: int, load: Load | None) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.serving import SCORER
 from flows.models.usage import open_budget
 from flows.monitoring.live_files import read_live, read_shards
@@ -71,10 +71,10 @@ class Sums:
         )
 
 
-class StageGauge:
+class StageProgress:
     """How far one stage is. Shards are entered from any thread; one thread reads."""
 
-    def __init__(self, place: Workplace, spec: StageSpec, total: int | None) -> None:
+    def __init__(self, place: RunContext, spec: StageSpec, total: int | None) -> None:
         self.endpoints: tuple[EndpointLive, ...] = ()
         """The endpoints by now, each over all processes."""
         self._place, self._stage, self._unit, self._total = place, spec.name, spec.unit, total

@@ -32,7 +32,7 @@ class Silence:
     told: bool = False
 
 
-class StallWatch:
+class StallDetector:
     """Watches one stage. Times come in, in seconds from any origin."""
 
     def __init__(self, stage: str, now: float) -> None:

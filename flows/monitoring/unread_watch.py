@@ -16,7 +16,7 @@ from schemas.ledger import ShardCommit
 log = logging.getLogger(__name__)
 
 
-class UnreadWatch:
+class ParseFailureDetector:
     """Adds up over the shards of one sitting what could be read and what could not."""
 
     def __init__(self, stage: str) -> None:

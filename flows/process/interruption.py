@@ -69,7 +69,7 @@ class Interruption:
 
 
 @contextmanager
-def deaf_children() -> Iterator[None]:
+def ignore_sigint() -> Iterator[None]:
     """Processes started inside the block do not hear Ctrl-C, from their first instruction on, until they `listen`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -21,7 +21,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, Self, TypeVar
 
-from flows.process.interruption import INTERRUPTION, StoppedError, deaf_children
+from flows.process.interruption import INTERRUPTION, StoppedError, ignore_sigint
 from flows.process.logs import listen_to_ourselves
 
 P = ParamSpec("P")
@@ -51,7 +51,7 @@ class WorkerPool:
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in some process. Function and arguments must pickle."""
         resource_tracker.ensure_running()  # started by a worker's start, it would give the worker its hearing back
-        with self._lock, deaf_children():
+        with self._lock, ignore_sigint():
             if self.stopping:
                 raise StoppedError("the run is being stopped")
             if self._executor is None:

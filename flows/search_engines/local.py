@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_revision
 from flows.process.worker_pool import WorkerPool
 from pipeline.assets.store import resolve_model
@@ -32,7 +32,7 @@ EMBEDDER = "embedder"
 VECTOR_ENGINES = (EngineKind.DENSE, EngineKind.HYBRID)
 
 
-def build_parts(place: Workplace, shards: Sequence[Path]) -> None:
+def build_parts(place: RunContext, shards: Sequence[Path]) -> None:
     """Build what the configured engine searches, in the run's index folder: terms always, vectors where wanted."""
     from pipeline.search import bm25
     from pipeline.search.index import dense as dense_build
@@ -74,7 +74,7 @@ def _count_memory(config: RunConfig) -> int | None:
     return None if said is None else int(said * 1e9)
 
 
-def index_facts(place: Workplace) -> Mapping[str, str]:
+def index_facts(place: RunContext) -> Mapping[str, str]:
     """What decides the vectors of an index, besides the passages."""
     dense = place.config.search.dense
     if place.config.search.engine not in VECTOR_ENGINES:
@@ -121,7 +121,7 @@ def _load_once(said: str, cache: Path) -> TextEncoder:
 
 
 def _name_model(name: str, config: RunConfig, cache: Path) -> str:
-    return f"{name} {find_revision(Workplace(RunFolder(cache), config, cache), name)}"
+    return f"{name} {find_revision(RunContext(RunFolder(cache), config, cache), name)}"
 
 
 def _open_endpoint(config: RunConfig) -> TextEncoder:

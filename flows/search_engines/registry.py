@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.credentials import read_token
 from flows.search_engines.local import check_opening, open_dense, open_hybrid
 from pipeline.errors import ConfigError, SearchError
 from pipeline.http.proxies import open_client
-from pipeline.search.batching import GatheredSearch
-from pipeline.search.cache import FoundMemory, SearchCache
+from pipeline.search.batching import BatchedSearch
+from pipeline.search.cache import CachedSearch, SearchCache
 from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngine
 from pipeline.search.remote.http_source import HttpSource, ServerAbout
 from pipeline.search.remote.service import SearchService
-from pipeline.search.source_hiding import WithholdingSearch
+from pipeline.search.source_hiding import SourceHidingSearch
 from pipeline.search.sync_adapter import BlockingSearch
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind, SearchConfig
@@ -44,13 +44,13 @@ def _open_bm25(index: Path, config: RunConfig, cache: Path) -> SearchEngine:
     return Bm25Engine(index)
 
 
-def _open_http(place: Workplace, _: str) -> PassageSource:
+def _open_http(place: RunContext, _: str) -> PassageSource:
     config = place.config.search_service
     about = probe_server(place.config)
     return HttpSource(SearchService(about.url, config), about, read_token(config.key))
 
 
-def _open_web(place: Workplace, _: str) -> PassageSource:
+def _open_web(place: RunContext, _: str) -> PassageSource:
     from pipeline.search.remote.web_source import WebSource, name_key
 
     config = place.config
@@ -59,7 +59,7 @@ def _open_web(place: Workplace, _: str) -> PassageSource:
     return WebSource(config.search.web, config.search_service, config.corpus.lang, key)
 
 
-def _open_simulated(place: Workplace, shard: str) -> PassageSource:
+def _open_simulated(place: RunContext, shard: str) -> PassageSource:
     from flows.models.chat_models import open_model
     from pipeline.search.simulated.source import SimulatedSource
 
@@ -76,7 +76,7 @@ LOCAL: dict[EngineKind, Callable[[Path, RunConfig, Path], SearchEngine]] = {
 }
 """Engines over an index: opened from its folder, the configuration and the folder of the assets."""
 
-SOURCES: dict[EngineKind, Callable[[Workplace, str], PassageSource]] = {
+SOURCES: dict[EngineKind, Callable[[RunContext, str], PassageSource]] = {
     EngineKind.HTTP: _open_http,
     EngineKind.WEB: _open_web,
     EngineKind.SIMULATED: _open_simulated,
@@ -90,23 +90,23 @@ def open_local_engine(index: Path, config: RunConfig, cache: Path) -> SearchEngi
     return LOCAL[config.search.engine](index, config, cache)
 
 
-def open_async_engine(place: Workplace, shard: str) -> AsyncSearchEngine:
+def open_async_engine(place: RunContext, shard: str) -> AsyncSearchEngine:
     """The engine that the configuration names, for coroutines. Raises SearchError, ConfigError."""
     search = place.config.search
     hides = True
     if search.engine in LOCAL:
         index = place.run.fetch_index()
-        engine: AsyncSearchEngine = GatheredSearch(open_local_engine(index, place.config, place.cache))
+        engine: AsyncSearchEngine = BatchedSearch(open_local_engine(index, place.config, place.cache))
     else:
         source = SOURCES[search.engine](place, shard)
         hides = isinstance(source, HttpSource) and source.hides
-        engine = FoundMemory(source, _open_cache(place, source), _least_hits(search))
+        engine = CachedSearch(source, _open_cache(place, source), _least_hits(search))
     if hides and search.hide_copies is None:
         return engine
-    return WithholdingSearch(engine, hides, search.hide_copies)
+    return SourceHidingSearch(engine, hides, search.hide_copies)
 
 
-def open_engine(place: Workplace, shard: str) -> SearchEngine:
+def open_engine(place: RunContext, shard: str) -> SearchEngine:
     """The same for callers that cannot wait."""
     search = place.config.search
     if search.engine in LOCAL and search.hide_copies is None:
@@ -114,7 +114,7 @@ def open_engine(place: Workplace, shard: str) -> SearchEngine:
     return BlockingSearch(open_async_engine(place, shard))
 
 
-def read_fingerprint(place: Workplace) -> str:
+def read_fingerprint(place: RunContext) -> str:
     """The fingerprint of the engine that the configuration names. Raises SearchError, ConfigError."""
     if place.config.search.engine in LOCAL:
         return open_local_engine(place.run.fetch_index(), place.config, place.cache).fingerprint
@@ -127,7 +127,7 @@ def needs_index(config: RunConfig) -> bool:
     return config.search.engine in LOCAL or config.agents.policy == "extractive"
 
 
-def open_term_statistics(place: Workplace) -> Bm25Engine:
+def open_term_statistics(place: RunContext) -> Bm25Engine:
     """The run's own BM25 index, for how rare its terms are. Raises SearchError."""
     from pipeline.search.bm25 import Bm25Engine
 
@@ -139,7 +139,7 @@ def _least_hits(search: SearchConfig) -> int:
     return {EngineKind.WEB: WEB_HITS, EngineKind.SIMULATED: search.simulated.documents}.get(search.engine, 1)
 
 
-def _open_cache(place: Workplace, source: PassageSource) -> SearchCache | None:
+def _open_cache(place: RunContext, source: PassageSource) -> SearchCache | None:
     if not place.config.search_service.cache:
         return None
     kind = place.config.search.engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.policy import CLOSED_BOOK
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
@@ -16,7 +16,7 @@ from schemas.difficulties import Difficulty
 from schemas.judgements import Judgement
 from schemas.tasks import MaskTask
 
-Read = Callable[[Workplace, str], Iterator[Any]]
+Read = Callable[[RunContext, str], Iterator[Any]]
 
 
 def list_closed_roles(config: RunConfig) -> tuple[str, ...]:
@@ -24,12 +24,12 @@ def list_closed_roles(config: RunConfig) -> tuple[str, ...]:
     return (CLOSED_BOOK,) if config.policy.closed_book else ()
 
 
-def difficulty_facts(place: Workplace) -> Mapping[str, str]:
+def difficulty_facts(place: RunContext) -> Mapping[str, str]:
     """The judgements that are counted."""
     return {"judgements": digest_manifest(place.run.manifest("judgements"))}
 
 
-def read_tried(place: Workplace, shard: str) -> Iterator[Any]:
+def read_tried(place: RunContext, shard: str) -> Iterator[Any]:
     """Each task of a shard with the judgements on its attempts."""
     from pipeline.difficulty.stage import TriedTask
 
@@ -40,7 +40,7 @@ def read_tried(place: Workplace, shard: str) -> Iterator[Any]:
         yield TriedTask(task, tuple(judged.get(task.task_id, ())))
 
 
-def open_difficulties(place: Workplace, shard: str) -> Stage[Any]:
+def open_difficulties(place: RunContext, shard: str) -> Stage[Any]:
     """Tasks to how hard they are."""
     from pipeline.difficulty.stage import DifficultyStage
     from pipeline.llm.concurrent_stage import ConcurrentStage

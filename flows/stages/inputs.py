@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.policy import POLICY, load_tokenizer, locate_policy, name_weights, plays_policy
 from flows.stages.quotas import share_out
@@ -22,7 +22,7 @@ from pipeline.assets.store import resolve_model
 from pipeline.llm.roles import find_role
 from pipeline.masking.redirect_aliases import find_aliases
 from pipeline.stage import Stage
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows, reading_boundary
 from schemas.difficulties import Difficulty
@@ -52,22 +52,22 @@ DATASETS: tuple[type[Record], ...] = (
 """What a run folder may hold, in the order it is made."""
 
 
-def reading(model: type[Record]) -> Callable[[Workplace, str], Iterator[Any]]:
+def reading(model: type[Record]) -> Callable[[RunContext, str], Iterator[Any]]:
     """A reader of the shard's rows of one dataset, nothing joined to them."""
     return lambda place, shard: _read(place, model, shard)
 
 
-def _read(place: Workplace, model: type[Any], shard: str) -> Iterator[Any]:
+def _read(place: RunContext, model: type[Any], shard: str) -> Iterator[Any]:
     return read_rows(place.run.part(model.dataset, shard, ""), model)
 
 
-def _list_files(place: Workplace, stage: str, model: type[Record]) -> list[Path]:
+def _list_files(place: RunContext, stage: str, model: type[Record]) -> list[Path]:
     """The files of a finished stage's dataset, in order."""
     place.run.manifest(stage)
     return place.run.files(model.dataset)
 
 
-def _share_limit(place: Workplace, stage: str, model: type[Record], shard: str, total: int | None) -> int | None:
+def _share_limit(place: RunContext, stage: str, model: type[Record], shard: str, total: int | None) -> int | None:
     """A shard's part of a limit that holds for the whole run, in proportion to its rows."""
     if total is None:
         return None
@@ -76,7 +76,7 @@ def _share_limit(place: Workplace, stage: str, model: type[Record], shard: str, 
     return shares[[commit.shard for commit in shards].index(shard)]
 
 
-def open_cut(place: Workplace, _: str) -> Stage[Any]:
+def open_cut(place: RunContext, _: str) -> Stage[Any]:
     """Documents to chunks."""
     from pipeline.passages.stages import CutStage
 
@@ -88,14 +88,14 @@ def locate_duplicates(run: RunFolder) -> Path:
     return run.ledger("dedup") / "duplicates.parquet"
 
 
-def find_near_duplicates(place: Workplace) -> None:
+def find_near_duplicates(place: RunContext) -> None:
     """Compare the chunks of all shards."""
     from pipeline.passages.duplicates import find_duplicates
 
     target = locate_duplicates(place.run)
     reading = reading_boundary(place.run.dataset(Chunk.dataset))
     with (
-        storage_boundary(target),
+        wrap_os_errors(target),
         reading,
         tempfile.TemporaryDirectory(dir=place.run.root, prefix=".duplicates-") as scratch,
     ):
@@ -104,7 +104,7 @@ def find_near_duplicates(place: Workplace) -> None:
     place.run.publish(target)
 
 
-def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
+def open_dedup(place: RunContext, shard: str) -> Stage[Any]:
     """Chunks to passages."""
     from pipeline.passages.duplicates import read_duplicates
     from pipeline.passages.stages import DeduplicateStage
@@ -113,7 +113,7 @@ def open_dedup(place: Workplace, shard: str) -> Stage[Any]:
     return DeduplicateStage(read_duplicates(place.run.fetch(locate_duplicates(place.run)), name))
 
 
-def open_proposals(place: Workplace, shard: str) -> Stage[Any]:
+def open_proposals(place: RunContext, shard: str) -> Stage[Any]:
     """Passages to what a language model would hide in them."""
     from flows.models.chat_models import make_stage, open_model
     from pipeline.llm.structured_output import Sampling
@@ -124,7 +124,7 @@ def open_proposals(place: Workplace, shard: str) -> Stage[Any]:
     return make_stage(place, model, ProposalStage(model, sampling, config.llm.roles, _sample(place, shard)).work)
 
 
-def open_spans(place: Workplace, shard: str) -> Stage[Any]:
+def open_spans(place: RunContext, shard: str) -> Stage[Any]:
     """Passages to the spans that may be hidden in them."""
     from pipeline.masking.span_stage import SpanStage
 
@@ -135,7 +135,7 @@ def open_spans(place: Workplace, shard: str) -> Stage[Any]:
     return SpanStage(config, _open_ner(place), _open_scorer(place), aliases, _sample(place, shard), proposals)
 
 
-def _sample(place: Workplace, shard: str) -> frozenset[str] | None:
+def _sample(place: RunContext, shard: str) -> frozenset[str] | None:
     """Ids of the passages of a shard that spans are sought in; None for all."""
     from pipeline.masking.sampling import count_needed, sample_passages
 
@@ -145,7 +145,7 @@ def _sample(place: Workplace, shard: str) -> frozenset[str] | None:
     return sample_passages(_read(place, Passage, shard), quota, place.config.seed) if quota is not None else None
 
 
-def _open_ner(place: Workplace) -> Any:
+def _open_ner(place: RunContext) -> Any:
     """The recogniser of names, unless the configuration leaves it out."""
     from pipeline.masking.entities import load_ner
 
@@ -153,7 +153,7 @@ def _open_ner(place: Workplace) -> Any:
     return load_ner(str(resolve_model(name, place.cache))) if name not in (None, JIEBA) else None
 
 
-def _open_scorer(place: Workplace) -> Any:
+def _open_scorer(place: RunContext) -> Any:
     """The language model behind the perplexities, named with its revision."""
     from flows.models.serving import names_served_scorer, open_served_scorer
     from pipeline.masking.causal_scorer import load_scorer
@@ -167,7 +167,7 @@ def _open_scorer(place: Workplace) -> Any:
     return load_scorer(path, place.config.masking.device, f"{name} {find_revision(place, name)}")
 
 
-def open_tasks(place: Workplace, shard: str) -> Stage[Any]:
+def open_tasks(place: RunContext, shard: str) -> Stage[Any]:
     """Spans to tasks."""
     from pipeline.masking.task_stage import TaskStage
 
@@ -177,7 +177,7 @@ def open_tasks(place: Workplace, shard: str) -> Stage[Any]:
     return TaskStage(place.config.masking, place.config.seed, quota=quota)
 
 
-def read_spanned(place: Workplace, shard: str) -> Iterator[Any]:
+def read_spanned(place: RunContext, shard: str) -> Iterator[Any]:
     """Each passage that has spans, with them."""
     from pipeline.masking.task_stage import SpannedPassage
 
@@ -187,16 +187,16 @@ def read_spanned(place: Workplace, shard: str) -> Iterator[Any]:
             yield SpannedPassage(passage, span_sets[passage.passage_id])
 
 
-def build_index(place: Workplace) -> None:
+def build_index(place: RunContext) -> None:
     """Index the passages of all shards."""
     from flows.search_engines.local import build_parts
 
-    with storage_boundary(place.run.index), reading_boundary(place.run.dataset(Passage.dataset)):
+    with wrap_os_errors(place.run.index), reading_boundary(place.run.dataset(Passage.dataset)):
         build_parts(place, _list_files(place, "dedup", Passage))
     place.run.publish(place.run.index)
 
 
-def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
+def open_trajectories(place: RunContext, shard: str) -> Stage[Any]:
     """Tasks to trajectories."""
     from flows.search_engines.registry import open_async_engine, open_engine, open_term_statistics
     from pipeline.agents.extractive.agents import ExtractiveAgents
@@ -220,7 +220,7 @@ def open_trajectories(place: Workplace, shard: str) -> Stage[Any]:
     return TrajectoryStage(open_engine(place, shard), agents, place.config.search, place.config.agents)
 
 
-def open_judgements(place: Workplace, shard: str) -> Stage[Any]:
+def open_judgements(place: RunContext, shard: str) -> Stage[Any]:
     """Trajectories to judgements."""
     from pipeline.judging.judge_stage import JudgeStage
 
@@ -233,7 +233,7 @@ def open_judgements(place: Workplace, shard: str) -> Stage[Any]:
     return JudgeStage(place.config.judging)
 
 
-def read_attempts(place: Workplace, shard: str) -> Iterator[Any]:
+def read_attempts(place: RunContext, shard: str) -> Iterator[Any]:
     """Each trajectory with its task and the passages of its page."""
     from pipeline.judging.judge_stage import Attempt
 
@@ -244,7 +244,7 @@ def read_attempts(place: Workplace, shard: str) -> Iterator[Any]:
         yield Attempt(trajectory, task, pages[task.document_id])
 
 
-def _group_by_page(place: Workplace, shard: str) -> dict[str, frozenset[str]]:
+def _group_by_page(place: RunContext, shard: str) -> dict[str, frozenset[str]]:
     """The ids of the passages of each page. A page is never divided between shards."""
     columns = ["document_id", "passage_id"]
     path = place.run.part(Passage.dataset, shard, "dedup")
@@ -261,7 +261,7 @@ def list_all_files(run: RunFolder) -> dict[str, list[Path]]:
     return {model.dataset: run.files(model.dataset) for model in DATASETS}
 
 
-def draw_report(place: Workplace) -> None:
+def draw_report(place: RunContext) -> None:
     """Write report.html from what lies in the run folder."""
     from pipeline.report.collecting import collect_report
     from pipeline.report.page import build_report
@@ -271,7 +271,7 @@ def draw_report(place: Workplace) -> None:
     place.run.write(place.run.report, build_report(data).encode())
 
 
-def open_policy(place: Workplace, shard: str) -> Stage[Any]:
+def open_policy(place: RunContext, shard: str) -> Stage[Any]:
     """Tasks to trajectories and their streams."""
     from flows.models.chat_models import make_stage, open_model
     from flows.search_engines.registry import open_async_engine

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import check_sources
 from flows.stages.library_versions import list_versions
 from flows.stages.registry import CORPUS, REPORT, STAGES
@@ -32,7 +32,7 @@ def list_settings(config: RunConfig, spec: StageSpec) -> dict[str, str]:
     return pick_settings(config, spec.decides(config)) | roles
 
 
-def list_all_settings(place: Workplace, spec: StageSpec) -> dict[str, str]:
+def list_all_settings(place: RunContext, spec: StageSpec) -> dict[str, str]:
     """All that decides a stage's rows, besides its inputs. Raises RampforgeError for what is missing."""
     return list_settings(place.config, spec) | dict(spec.facts(place))
 
@@ -42,7 +42,7 @@ def list_keys(config: RunConfig) -> dict[str, str]:
     return pick_settings(config, RunConfig.model_fields)
 
 
-def check_stages(place: Workplace, wanted: Collection[str], redone: Collection[str]) -> None:
+def check_stages(place: RunContext, wanted: Collection[str], redone: Collection[str]) -> None:
     """Raise ConfigError or StorageError when a stage that keeps its rows was made under another configuration.
 
     All of them are compared by their keys; then those in `wanted` also by the files, models and engines behind these.
@@ -67,7 +67,7 @@ def check_stages(place: Workplace, wanted: Collection[str], redone: Collection[s
             return  # what later stages are made with can be read only when this one is finished
 
 
-def _list_kept(place: Workplace, redone: Collection[str]) -> Iterator[tuple[str, StageStart]]:
+def _list_kept(place: RunContext, redone: Collection[str]) -> Iterator[tuple[str, StageStart]]:
     """The stages that have rows, or outcomes of inputs, which are kept; with what each was started with."""
     for name, spec in STAGES.items():
         if name not in redone and spec.enabled(place.config) and holds_work(place.run, name):
@@ -78,7 +78,7 @@ def _is_key(name: str) -> bool:
     return name.partition(".")[0] in RunConfig.model_fields
 
 
-def find_other_versions(place: Workplace, wanted: Sequence[str], redone: Collection[str]) -> dict[str, StageStart]:
+def find_other_versions(place: RunContext, wanted: Sequence[str], redone: Collection[str]) -> dict[str, StageStart]:
     """The stages that keep rows of other versions than are installed, when more rows are to be made in this run."""
     enabled = [name for name in wanted if STAGES[name].enabled(place.config)]
     owed = [name for name in enabled if name in redone or place.run.find_manifest(name) is None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from flows.configuration.provenance import fingerprint_sources
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_models, find_sources
 from flows.models.policy import POLICY, plays_policy, policy_facts
 from flows.models.serving import SCORER, names_served_scorer
@@ -38,12 +38,12 @@ from schemas.tasks import MaskTask, Proposals, SpanSet
 from schemas.trajectories import Trajectory
 
 
-def _source_facts(place: Workplace) -> Mapping[str, str]:
+def _source_facts(place: RunContext) -> Mapping[str, str]:
     fingerprints = fingerprint_sources(find_sources(place))
     return {f"source {name}": fingerprint for name, fingerprint in fingerprints.items()}
 
 
-def _span_facts(place: Workplace) -> Mapping[str, str]:
+def _span_facts(place: RunContext) -> Mapping[str, str]:
     asked = _asks_extractor(place.config)
     proposed = {"proposals": digest_manifest(place.run.manifest("proposals"))} if asked else {}
     band = {"perplexity band": "used" if keys.is_banded(place.config) else "unused"}
@@ -72,17 +72,17 @@ def _judge_roles(config: RunConfig) -> tuple[str, ...]:
     return (JUDGE,) if config.judging.judge == "llm" else ()
 
 
-def _engine_facts(place: Workplace) -> Mapping[str, str]:
+def _engine_facts(place: RunContext) -> Mapping[str, str]:
     if needs_index(place.config):
         place.run.manifest("index")
     return {"engine": read_fingerprint(place)}
 
 
-def _attempt_facts(place: Workplace) -> Mapping[str, str]:
+def _attempt_facts(place: RunContext) -> Mapping[str, str]:
     return {**_engine_facts(place), **_price_facts(place), **policy_facts(place)}
 
 
-def _price_facts(place: Workplace) -> Mapping[str, str]:
+def _price_facts(place: RunContext) -> Mapping[str, str]:
     """Trajectories carry what they cost."""
     table = PriceTable(place.config.llm.prices)
     models = sorted({find_role(place.config.llm, role).model for role in _agent_roles(place.config)})

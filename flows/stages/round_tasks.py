@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.stages.quotas import share_out
 from pipeline.stage import Stage
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import Split
 from schemas.passages import Passage
@@ -70,11 +70,11 @@ def write_plan(
     ]
     shares = dict(zip(shards, share_out(min(tasks, sum(able)), able), strict=True))
     plan = RoundPlan(number=number, tasks=tasks, split=split, share=share, shares=shares, used=digest)
-    write_whole(locate_plan(run), plan.model_dump_json(indent=1).encode())
+    write_atomically(locate_plan(run), plan.model_dump_json(indent=1).encode())
     return plan
 
 
-def round_facts(place: Workplace) -> Mapping[str, str]:
+def round_facts(place: RunContext) -> Mapping[str, str]:
     """What decides a round's tasks besides the configuration."""
     plan = find_plan(place.run)
     if plan is None:
@@ -83,7 +83,7 @@ def round_facts(place: Workplace) -> Mapping[str, str]:
     return {"round": plan.model_dump_json(), **({"screen": ", ".join(screen.names)} if screen else {})}
 
 
-def open_fresh(place: Workplace, shard: str, plan: RoundPlan) -> Stage[Any]:
+def open_fresh(place: RunContext, shard: str, plan: RoundPlan) -> Stage[Any]:
     """Spans to tasks that no earlier round has met, and that give away no question of a benchmark."""
     from pipeline.distillation.freshness import FreshTasks, read_used
     from pipeline.distillation.screening import ScreenedTasks
@@ -97,7 +97,7 @@ def open_fresh(place: Workplace, shard: str, plan: RoundPlan) -> Stage[Any]:
     return ScreenedTasks(stage, screen.index) if screen else stage
 
 
-def _open_screen(place: Workplace) -> Screen | None:
+def _open_screen(place: RunContext) -> Screen | None:
     if not place.config.decontamination.benchmarks:
         return None
     from flows.exporting.decontamination import open_screen

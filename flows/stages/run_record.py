@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from flows.configuration.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import describe_sources
 from flows.configuration.sources import find_models, find_sources
 from flows.models.usage import locate_books, open_budget
@@ -59,7 +59,7 @@ def list_made_with(run: RunFolder) -> dict[str, dict[str, str]]:
     return made
 
 
-def write_record(place: Workplace, timings: Sequence[StageTiming]) -> RunRecord:
+def write_record(place: RunContext, timings: Sequence[StageTiming]) -> RunRecord:
     """Write run.json, adding the timings of this sitting to those of earlier ones."""
     earlier = place.run.find_record()
     manifests = {stage: place.run.find_manifest(stage) for stage in STAGES}

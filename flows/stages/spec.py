@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.record import Record
 
 
-def _no_facts(_: Workplace) -> Mapping[str, str]:
+def _no_facts(_: RunContext) -> Mapping[str, str]:
     return {}
 
 
@@ -52,15 +52,15 @@ class StageSpec:
     """Models of what it writes besides, under configurations that ask for it."""
     asks_also: Callable[[RunConfig], bool] = _always
     """Whether the configuration asks for that."""
-    read: Callable[[Workplace, str], Iterable[Any]] | None = None
+    read: Callable[[RunContext, str], Iterable[Any]] | None = None
     """Reads the inputs of a shard."""
-    open: Callable[[Workplace, str], Stage[Any]] | None = None
+    open: Callable[[RunContext, str], Stage[Any]] | None = None
     """Opens the stage for a shard."""
-    prepare: Callable[[Workplace], None] | None = None
+    prepare: Callable[[RunContext], None] | None = None
     """Work that must be done once, over all shards of `upstream`, before any shard."""
     made: Callable[[RunFolder], tuple[Path, ...]] = _nothing_more
     """The files that `prepare` leaves; of an index, those that describe its parts."""
-    facts: Callable[[Workplace], Mapping[str, str]] = _no_facts
+    facts: Callable[[RunContext], Mapping[str, str]] = _no_facts
     """What else decides its rows: fingerprints of files, models and indexes."""
     enabled: Callable[[RunConfig], bool] = _always
     """Whether the configuration asks for it; a stage that it does not ask for leaves no trace."""

@@ -35,7 +35,7 @@ from pipeline.training.folders import TrainingFolder, find_checkpoint
 from pipeline.training.launching import Fleet, write_ray, write_slurm
 from pipeline.training.requests import TrainingError, settle_request
 from pipeline.training.rl_rows import list_export_prompts, list_run_prompts, read_tasks, write_prompts
-from pipeline.training.running import Workshop, run_training
+from pipeline.training.running import TrainerEnvironment, run_training
 from pipeline.training.sft_rows import admit_rows, find_rows, read_parquet
 from schemas.difficulties import Difficulty
 from schemas.exports import ExportSettings, RowOrder, Trainer
@@ -197,7 +197,7 @@ def _train(request: TrainingRequest, fleet: Fleet, funnel: FunnelStep) -> None:
     variables = dict(environment.recipe.variables or {}) | clean_variables(os.environ)
     if not fleet.gpus:
         variables["CUDA_VISIBLE_DEVICES"] = ""
-    workshop = Workshop(str(environment.python), variables, again)
+    workshop = TrainerEnvironment(str(environment.python), variables, again)
     folder = TrainingFolder(Path(request.output))
     begun = find_checkpoint(folder)
     if begun:

@@ -12,7 +12,7 @@ from typing import Protocol
 from pipeline.agents.episode import Episode, State
 from pipeline.agents.llm_roles import LlmRoles
 from pipeline.agents.roles import Agents, Observation, Plan, Progress, Queries
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 
 
@@ -39,7 +39,7 @@ class LlmSeats:
     roles: LlmRoles
     date: str
     """The day that every conversation is told; empty for none."""
-    tally: Tally
+    tally: TokenUsage
     """Counts what the calls consume."""
 
     async def plan(self, progress: Progress) -> Plan:

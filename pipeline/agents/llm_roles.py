@@ -10,7 +10,7 @@ from __future__ import annotations
 from pipeline.agents.llm_prompts import DATED, write_observe, write_plan, write_rewrite
 from pipeline.agents.roles import MIN_QUERIES, NextStep, Observation, Plan, Progress, Queries
 from pipeline.llm.chat_model import ChatModel
-from pipeline.llm.structured_output import Asker, Prompt, Sampling, Tally
+from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
 from pipeline.search.engine import FoundPassage
 from pipeline.text.normalisation import fold_text, holds_tokens
 from prompts.library import load_template
@@ -27,22 +27,22 @@ class LlmRoles:
     policy = "agents"
 
     def __init__(self, model: ChatModel, config: AgentsConfig) -> None:
-        self._asker = Asker(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
+        self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
         self._config = config
 
-    async def plan(self, progress: Progress, date: str, tally: Tally) -> Plan:
+    async def plan(self, progress: Progress, date: str, tally: TokenUsage) -> Plan:
         """Say what to seek next. Raises UnreadableReplyError and ModelError, as do the others."""
         left = self._config.max_turns - len(progress.turns)
         prompt = _prompt("planner", progress, date, write_plan(progress, left), mask=progress.task.mask_count)
         return await self._asker.ask(prompt, PLAN, lambda reply: take_plan(reply, progress.task.mask_count), tally)
 
-    async def rewrite(self, progress: Progress, plan: Plan, date: str, tally: Tally) -> Queries:
+    async def rewrite(self, progress: Progress, plan: Plan, date: str, tally: TokenUsage) -> Queries:
         """Turn a plan into queries."""
         count = self._config.queries_per_turn
         prompt = _prompt("rewriter", progress, date, write_rewrite(progress, plan, count))
         return await self._asker.ask(prompt, REWRITE, lambda reply: take_queries(reply, count), tally)
 
-    async def observe(self, progress: Progress, plan: Plan, date: str, tally: Tally) -> Observation:
+    async def observe(self, progress: Progress, plan: Plan, date: str, tally: TokenUsage) -> Observation:
         """Conclude from what was shown."""
         memory = self._config.allow_memory
         masks = progress.task.mask_count

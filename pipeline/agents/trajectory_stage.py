@@ -17,7 +17,7 @@ from pipeline.agents.trajectory_records import Attempt, Making, build_row, concl
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.gathering import gather_all
 from pipeline.llm.roles import describe_models, name_models
-from pipeline.llm.structured_output import UNREADABLE, Price, Tally
+from pipeline.llm.structured_output import UNREADABLE, Price, TokenUsage
 from pipeline.rendering.task_text import draw_date
 from pipeline.search.engine import AsyncSearchEngine
 from pipeline.stage import Outcome
@@ -64,7 +64,7 @@ class LlmTrajectoryStage:
         # The same day for every hide mode: what is told apart is the search, and equal prompts are one call.
         date = draw_date(attempt.task.task_id, attempt.number) if self._config.dated else ""
         making = self._describe(attempt.task.lang, date)
-        tally = Tally()
+        tally = TokenUsage()
         try:
             seats = LlmSeats(self._roles, date, tally)
             await play_episode(attempt.episode, seats, self._engine, self._search.k, attempt.requests)

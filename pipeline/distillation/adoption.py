@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.storage.files import put_in_place, storage_boundary, temporary_name, write_whole
+from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
 
 INDEX = "index"
@@ -38,7 +38,7 @@ def link_tree(source: Path, target: Path, last: str = "") -> None:
     for path in sorted(path for path in source.rglob("*") if path.is_file() and path != source / last):
         link_file(path, target / path.relative_to(source))
     if last:
-        write_whole(target / last, (source / last).read_bytes())
+        write_atomically(target / last, (source / last).read_bytes())
 
 
 def link_file(source: Path, target: Path) -> None:
@@ -46,7 +46,7 @@ def link_file(source: Path, target: Path) -> None:
 
     Finished files are replaced and never written into, so neither name can change what the other shows.
     """
-    with storage_boundary(target):
+    with wrap_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_name(target)
         temporary.unlink(missing_ok=True)
@@ -57,4 +57,4 @@ def link_file(source: Path, target: Path) -> None:
         if target.exists() and temporary.samefile(target):  # renaming one name onto the other would do nothing
             temporary.unlink()
             return
-        put_in_place(temporary, target)
+        replace_atomically(temporary, target)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.exporting.simulator_tuning import choose_split
 from pipeline.masking.task_stage import SpannedPassage
 from pipeline.stage import Outcome, Stage
-from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import Split
@@ -72,7 +72,7 @@ def write_used(runs: Iterable[RunFolder], target: Path) -> str:
     """List every span that some runs have hidden; returns the file's digest. Memory is DuckDB's own bound."""
     files = [str(path) for run in runs for path in run.files(MaskTask.dataset)]
     temporary = temporary_name(target)
-    with storage_boundary(target), duckdb.connect() as database:
+    with wrap_os_errors(target), duckdb.connect() as database:
         target.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
             query = """
@@ -82,14 +82,14 @@ def write_used(runs: Iterable[RunFolder], target: Path) -> str:
             rows: Any = database.sql(query, params=[files]).to_arrow_reader() if files else ()
             for batch in rows:
                 writer.write_batch(batch.cast(SCHEMA))
-        put_in_place(temporary, target)
+        replace_atomically(temporary, target)
     return hash_file(target)
 
 
 def read_used(path: Path, passages: Path) -> Used:
     """What was hidden in the passages of one shard, given by a Parquet file with their ids."""
     used: dict[str, set[tuple[int, int]]] = {}
-    with storage_boundary(path), duckdb.connect() as database:
+    with wrap_os_errors(path), duckdb.connect() as database:
         rows = database.execute(
             """
             SELECT used.passage_id, used.start, used."end"
@@ -112,6 +112,6 @@ def count_capacity(spans: Path, passages: Path, used: Path, split: Split, share:
         ) JOIN read_parquet($passages) p USING (passage_id) GROUP BY p.document_id
     """
     values: dict[str, Any] = {"spans": str(spans), "passages": str(passages), "used": str(used), "least": least}
-    with storage_boundary(spans), duckdb.connect() as database:
+    with wrap_os_errors(spans), duckdb.connect() as database:
         rows = database.execute(query, values).fetchall()
     return sum(count for document_id, count in rows if choose_split(document_id, share) is split)

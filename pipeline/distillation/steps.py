@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from pipeline.storage.jsonl.log import LineLog
+from pipeline.storage.jsonl.log import JsonlLog
 from schemas.rounds import StepSeconds
 
 WORK = ("train", "serve", "validate", "trajectories", "difficulties")
@@ -19,7 +19,7 @@ class StepBook:
     """The book of one distillation. One process writes it."""
 
     def __init__(self, path: Path) -> None:
-        self._log = LineLog(path)
+        self._log = JsonlLog(path)
 
     def note(self, number: int, step: str, seconds: float) -> None:
         """Write down a sitting of a step."""

@@ -17,7 +17,7 @@ from pipeline.evaluation.question_gaps import put_gap
 from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, sum_turns
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import describe_models, name_models
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.rendering.task_text import draw_date
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 from schemas.config import AgentsConfig
@@ -52,7 +52,7 @@ class AgentSolver:
         sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return Manner(name_models(self._models), list_prompts(lang, config.dated, QuestionKind.QA), sampling)
 
-    async def solve(self, question: OpenQuestion, run: int, tally: Tally) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
         """Step by step until the observer answers, gives up, or turns run out."""
         task = OpenTask("", (), question.text, 1, question.lang, AnswerStyle.SPANS, QuestionKind.QA)
         date = draw_date(question.text, run) if self._config.dated else ""
@@ -75,7 +75,7 @@ class ExtractiveSolver:
         settings = {"k": self._k, "max_turns": config.max_turns, "queries_per_turn": config.queries_per_turn}
         return Manner(self._agents.model, self._agents.prompts(lang), json.dumps(settings, sort_keys=True))
 
-    async def solve(self, question: OpenQuestion, run: int, tally: Tally) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
         """The same for every run."""
         task = OpenTask("", (), put_gap(question.text, question.lang), 1, question.lang, AnswerStyle.SPANS)
         seats = AgentSeats(self._agents, self._config.queries_per_turn)

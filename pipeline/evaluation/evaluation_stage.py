@@ -14,7 +14,7 @@ from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, Solver
 from pipeline.judging.llm_judge import ANSWER_CHARS, LlmJudge, Ruling
 from pipeline.llm.chat_model import RefusedRequestError
 from pipeline.llm.gathering import gather_all
-from pipeline.llm.structured_output import UNREADABLE, Price, Tally
+from pipeline.llm.structured_output import UNREADABLE, Price, TokenUsage
 from pipeline.stage import Outcome
 from prompts.library import load_template
 from prompts.replies import UnreadableReplyError
@@ -57,7 +57,7 @@ class EvaluationStage:
         return Outcome(question.key, tuple(rows), (step,))
 
     async def _answer(self, question: EvalQuestion, run: int) -> Evaluation:
-        tally = Tally()
+        tally = TokenUsage()
         try:
             attempt = await self._solver.solve(OpenQuestion(question.lang, question.question), run, tally)
         except UnreadableReplyError:
@@ -67,7 +67,7 @@ class EvaluationStage:
         ruling = await self._rule(question, attempt, tally)
         return self._make_row(question, run, attempt, ruling, tally)
 
-    async def _rule(self, question: EvalQuestion, attempt: Attempt, tally: Tally) -> Ruling | None:
+    async def _rule(self, question: EvalQuestion, attempt: Attempt, tally: TokenUsage) -> Ruling | None:
         """The judge's ruling; an unfinished answer is wrong without asking."""
         if self._judge is None:
             return None
@@ -76,7 +76,7 @@ class EvaluationStage:
         return await self._judge.rule_prompt(question.lang, write_judge_prompt(question, attempt.answer or ""), tally)
 
     def _make_row(
-        self, question: EvalQuestion, run: int, attempt: Attempt, ruling: Ruling | None, tally: Tally
+        self, question: EvalQuestion, run: int, attempt: Attempt, ruling: Ruling | None, tally: TokenUsage
     ) -> Evaluation:
         manner = self._solver.describe(question.lang)
         scores = score_answer(attempt.answer, question) if attempt.finished else AnswerScores()

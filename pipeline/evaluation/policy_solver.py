@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, sum_turns
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.rendering.task_text import use_templates
 from pipeline.rollouts.policy_rollout import PolicySolver
 from pipeline.rollouts.trajectory_stage import PolicyFacts, describe_policy
@@ -26,7 +26,7 @@ class PolicyEvaluator:
         making = describe_policy(self._config, self._facts, use_templates(TEMPLATES, lang))
         return Manner(making.model, making.prompts, making.sampling)
 
-    async def solve(self, question: OpenQuestion, run: int, tally: Tally) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
         """One stream, to its end; an answer in a stream that breaks the format is none."""
         asked = Question(kind=QuestionKind.QA, lang=question.lang, text=question.text, answers=1)
         play = await self._solver.play(asked, run, tally)

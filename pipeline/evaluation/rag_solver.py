@@ -10,7 +10,7 @@ from pipeline.agents.llm_prompts import write_passages
 from pipeline.evaluation.solving import ANSWERED, GAVE_UP, SEARCH_FAILED, Attempt, Manner, OpenQuestion, search_once
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import describe_models, name_models
-from pipeline.llm.structured_output import Asker, Prompt, Sampling, Tally
+from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
 from pipeline.rendering.task_text import use_templates
 from pipeline.search.engine import AsyncSearchEngine
 from prompts.library import load_template
@@ -35,7 +35,7 @@ class RagSolver:
     ) -> None:
         """`models`: the configuration's `llm.roles`."""
         self._engine = engine
-        self._asker = Asker(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
+        self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
         self._k = k
         self._config = config
         self._models = describe_models(models, (ROLE,))
@@ -53,7 +53,7 @@ class RagSolver:
         sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return Manner(name_models(self._models), use_templates(TEMPLATES, lang), sampling)
 
-    async def solve(self, question: OpenQuestion, run: int, tally: Tally) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
         """Search with the question, show what came back, take the answer."""
         call = await search_once(self._engine, question.text, self._k)
         if call.status not in SHOWABLE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 from schemas.trajectories import PromptUse, SearchCall, StopReason, Turn
 
@@ -68,7 +68,7 @@ class Solver(Protocol):
         """How it works for questions in a language."""
         ...
 
-    async def solve(self, question: OpenQuestion, run: int, tally: Tally) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
         """Answer a question for the run of that number. Raises UnreadableReplyError and ModelError."""
         ...
 

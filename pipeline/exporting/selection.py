@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.difficulty.learnable import ALWAYS, IMPOSSIBLE, MEMORISED, Learnable
 from pipeline.exporting.simulator_tuning import choose_split
 from schemas.difficulties import Difficulty
-from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Split, Wanted
+from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Split, TaskSelection
 from schemas.record import content_id
 from schemas.tasks import SpanKind
 
@@ -96,7 +96,7 @@ class ExampleIndex:
         """Decide on every example. Duplicates and caps are settled in the order of the shuffle, whatever the order."""
         settings, codes = self._settings, np.zeros(len(self), np.uint8)
         drawn = np.lexsort((_view(self._hashes["transcript"]), _view(self._hashes["draw"])))
-        if purpose is Purpose.SFT or settings.where is Wanted.ACCEPTED:
+        if purpose is Purpose.SFT or settings.where is TaskSelection.ACCEPTED:
             fit = _view(self._fit if purpose is Purpose.SFT else self._accepted)
             codes[fit == 0] = REASONS.index(UNFIT)
         unlearnable = _view(self._unlearnable)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from pipeline.exporting.samples import Sample
-from schemas.exports import ExportSettings, Purpose, Split, Trainer, Wanted
+from schemas.exports import ExportSettings, Purpose, Split, TaskSelection, Trainer
 from schemas.renderings import RenderingName
 
 EVERY = tuple(RenderingName)
@@ -107,7 +107,7 @@ class Exporter:
             raise ConfigError(
                 f"{self.trainer} makes the loss mask itself, and keeps it off results", "--to trl, or --to axolotl"
             )
-        if settings.where is Wanted.ALL and all(
+        if settings.where is TaskSelection.ALL and all(
             table.purpose is Purpose.SFT for table in self.build_tables(settings.rendering, False)
         ):
             raise ConfigError(

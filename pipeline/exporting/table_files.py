@@ -10,7 +10,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors
 
 ROWS_PER_GROUP = 256
 """Rows written together: rows are long, and this bounds the memory."""
@@ -42,12 +42,12 @@ class TableFile:
             self._flush()
 
     def _flush(self) -> None:
-        with storage_boundary(self.path):
+        with wrap_os_errors(self.path):
             self._sink.write(self._waiting)
         self._waiting.clear()
 
     def __enter__(self) -> Self:
-        with storage_boundary(self.path):
+        with wrap_os_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._sink: _Sink = (
                 _JsonLines(self._temporary.open("wb"))
@@ -62,8 +62,8 @@ class TableFile:
                 self._flush()
             self._sink.close()
             if kind is None and self.rows:
-                with storage_boundary(self.path):
-                    put_in_place(self._temporary, self.path)
+                with wrap_os_errors(self.path):
+                    replace_atomically(self._temporary, self.path)
             elif kind is None:
                 self.path.unlink(missing_ok=True)  # of an earlier export
         finally:

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.charts.bars import Bar, BarChart, Histogram, lay_out
 from pipeline.inspecting.attempt_filter import AttemptFilter
 from pipeline.inspecting.attempt_pages import narrow
-from pipeline.inspecting.readonly_database import LockedDatabase
+from pipeline.inspecting.readonly_database import ReadonlyDatabase
 
 LN2 = math.log(2)
 MOST_BARS = 24
@@ -74,7 +74,7 @@ AXES = (
 )  # fmt: skip
 
 
-def draw_charts(database: LockedDatabase, wanted: AttemptFilter) -> list[LinkedChart]:
+def draw_charts(database: ReadonlyDatabase, wanted: AttemptFilter) -> list[LinkedChart]:
     """All charts that have something to show."""
     condition, values = narrow(database, wanted)
     charts = []

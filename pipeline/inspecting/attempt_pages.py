@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.inspecting.attempt_filter import AttemptFilter
-from pipeline.inspecting.readonly_database import LockedDatabase
+from pipeline.inspecting.readonly_database import ReadonlyDatabase
 
 PAGE_ROWS = 50
 
@@ -36,7 +36,7 @@ class Neighbours:
     after: str | None
 
 
-def narrow(database: LockedDatabase, wanted: AttemptFilter) -> tuple[str, list[Any]]:
+def narrow(database: ReadonlyDatabase, wanted: AttemptFilter) -> tuple[str, list[Any]]:
     """The filter as a condition over `attempts a`, with its parameters. Words are looked for once, and then known."""
     condition, values = wanted.conditions()
     words = wanted.word_query()
@@ -46,7 +46,7 @@ def narrow(database: LockedDatabase, wanted: AttemptFilter) -> tuple[str, list[A
     return f"{condition} AND a.{column} IN (FROM {database.keep(sql, parameters)})", values
 
 
-def read_page(database: LockedDatabase, wanted: AttemptFilter, number: int, size: int = PAGE_ROWS) -> AttemptPage:
+def read_page(database: ReadonlyDatabase, wanted: AttemptFilter, number: int, size: int = PAGE_ROWS) -> AttemptPage:
     """A page; the last one where the number is past the end."""
     condition, values = narrow(database, wanted)
     total = database.query(f"SELECT count(*) FROM attempts a WHERE {condition}", values).rows[0][0]
@@ -60,7 +60,7 @@ def read_page(database: LockedDatabase, wanted: AttemptFilter, number: int, size
     return AttemptPage(number, pages, total, rows[::-1] if backwards else rows)
 
 
-def find_neighbours(database: LockedDatabase, wanted: AttemptFilter, trajectory_id: str) -> Neighbours:
+def find_neighbours(database: ReadonlyDatabase, wanted: AttemptFilter, trajectory_id: str) -> Neighbours:
     """The attempts on either side of one, which need not fit the filter itself."""
     condition, values = narrow(database, wanted)
     column = wanted.sort_column()
@@ -79,7 +79,7 @@ def find_neighbours(database: LockedDatabase, wanted: AttemptFilter, trajectory_
     return Neighbours(after, before) if wanted.down else Neighbours(before, after)
 
 
-def list_choices(database: LockedDatabase) -> dict[str, list[Any]]:
+def list_choices(database: ReadonlyDatabase) -> dict[str, list[Any]]:
     """What the columns with few values hold, for the filter's menus."""
     choices: dict[str, list[Any]] = {}
     for column in ("reason", "stop_reason", "masks", "lang", "policy", "hide", "verdict", "round"):

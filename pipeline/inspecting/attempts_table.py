@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipeline.inspecting.errors import UnreadableError
 from pipeline.inspecting.leaf_columns import count_items, read_field
 from pipeline.inspecting.locations import Place
-from pipeline.inspecting.readonly_database import LockedDatabase, scan_shards
+from pipeline.inspecting.readonly_database import ReadonlyDatabase, scan_shards
 from pipeline.inspecting.shard_listing import drop_damaged, list_shards
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement
@@ -57,13 +57,13 @@ FROM {trajectories} t JOIN turn_counts n ON t.file_index = n.file_index AND t.fi
 LEAVES = ("turn_counts", "span_kinds")
 
 
-def open_attempts(where: Place | Path) -> tuple[LockedDatabase, bool]:
+def open_attempts(where: Place | Path) -> tuple[ReadonlyDatabase, bool]:
     """Open what lies in a place, with the table, damaged shards left out. False: there are no trajectories.
 
     Raises InspectError where nothing can be read.
     """
     listing = list_shards(where)
-    database = LockedDatabase(listing)
+    database = ReadonlyDatabase(listing)
     try:
         return database, make_attempts(database)
     except UnreadableError:
@@ -71,11 +71,11 @@ def open_attempts(where: Place | Path) -> tuple[LockedDatabase, bool]:
         if len(sound.broken) == len(listing.broken):
             raise
         database.close()
-        database = LockedDatabase(sound)
+        database = ReadonlyDatabase(sound)
         return database, make_attempts(database)
 
 
-def make_attempts(database: LockedDatabase) -> bool:
+def make_attempts(database: ReadonlyDatabase) -> bool:
     """Make the table. False where there are no trajectories to make it from."""
     listing = database.listing
     if Trajectory.dataset not in listing.datasets:
@@ -92,7 +92,7 @@ def make_attempts(database: LockedDatabase) -> bool:
     return True
 
 
-def _read_leaves(database: LockedDatabase) -> None:
+def _read_leaves(database: ReadonlyDatabase) -> None:
     """The tables of what is read leaf by leaf."""
     datasets = database.listing.datasets
     turns = count_items(datasets[Trajectory.dataset], "turns")
@@ -103,7 +103,7 @@ def _read_leaves(database: LockedDatabase) -> None:
             cursor.from_arrow(table).create(name)
 
 
-def _source(database: LockedDatabase, model: type[Record]) -> str:
+def _source(database: ReadonlyDatabase, model: type[Record]) -> str:
     """A dataset with the place of each row; one without rows where nothing lies on disk."""
     shards = database.listing.datasets.get(model.dataset)
     if shards:

@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.inspecting.attempts_table import ATTEMPTS, make_attempts
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.locations import open_place
-from pipeline.inspecting.readonly_database import SECONDS, LockedDatabase
+from pipeline.inspecting.readonly_database import SECONDS, ReadonlyDatabase
 from pipeline.inspecting.row_query import RowPage, RowQuery, read_rows
 from pipeline.inspecting.shard_listing import Listing, list_shards
 
@@ -53,7 +53,7 @@ def _work(where: Listing | str, wanted: RowQuery, answers: Connection) -> None:
     listing = list_shards(open_place(where)) if isinstance(where, str) else where
     with suppress(MemoryError):
         try:
-            database = LockedDatabase(listing)
+            database = ReadonlyDatabase(listing)
             if wanted.dataset == ATTEMPTS:
                 make_attempts(database)
             _limit_memory()

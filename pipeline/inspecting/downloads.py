@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.inspecting.attempt_filter import AttemptFilter
 from pipeline.inspecting.attempt_pages import narrow
-from pipeline.inspecting.readonly_database import LockedDatabase
+from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.row_query import PLACES
 
 BATCH_ROWS = 2_000
@@ -35,7 +35,7 @@ class FileFormat(StrEnum):
     PARQUET = "parquet"
 
 
-def write_attempts(database: LockedDatabase, wanted: AttemptFilter, form: FileFormat) -> Iterator[bytes]:
+def write_attempts(database: ReadonlyDatabase, wanted: AttemptFilter, form: FileFormat) -> Iterator[bytes]:
     """The bytes of a file of attempts."""
     condition, values = narrow(database, wanted)
     if form is FileFormat.CSV:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pyarrow.parquet as pq
 
 from pipeline.inspecting.errors import InspectError
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.remote.object_store import ObjectStore
 from schemas.locations import is_url
 
@@ -84,7 +84,7 @@ class Place(Protocol):
         """What DuckDB reads it with; None for the disk."""
 
 
-class DiskPlace:
+class LocalData:
     """A folder or a file on disk."""
 
     kept_here = True
@@ -132,7 +132,7 @@ class DiskPlace:
         """The folders directly within, links left out."""
         if not self.folder.is_dir():
             return []
-        return [DiskPlace(one) for one in sorted(self.folder.iterdir()) if one.is_dir() and not one.is_symlink()]
+        return [LocalData(one) for one in sorted(self.folder.iterdir()) if one.is_dir() and not one.is_symlink()]
 
     def open(self, file: FileHere) -> pq.ParquetFile:
         """Open a shard."""
@@ -143,7 +143,7 @@ class DiskPlace:
         return None
 
 
-class StoredPlace:
+class RemoteData:
     """A folder or a file in an object store."""
 
     kept_here = False
@@ -188,12 +188,12 @@ class StoredPlace:
     def _copy(self, key: str) -> bool:
         content = self._store.read(key)
         if content is not None:
-            write_whole(self.folder.joinpath(*key.split("/")), content)
+            write_atomically(self.folder.joinpath(*key.split("/")), content)
         return content is not None
 
     def children(self) -> list[Place]:
         """The folders directly within. Raises StorageError."""
-        return [StoredPlace(f"{self.address}/{name}") for name in self._store.list_folders("")]
+        return [RemoteData(f"{self.address}/{name}") for name in self._store.list_folders("")]
 
     def open(self, file: FileHere) -> pq.ParquetFile:
         """Open a shard."""
@@ -212,4 +212,4 @@ def _is_manifest(parts: tuple[str, ...]) -> bool:
 def open_place(where: str | Path) -> Place:
     """What lies at a path or an address. Raises InspectError, ConfigError."""
     text = str(where)
-    return StoredPlace(text) if is_url(text) else DiskPlace(Path(text))
+    return RemoteData(text) if is_url(text) else LocalData(Path(text))

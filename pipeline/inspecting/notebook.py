@@ -17,7 +17,7 @@ from pipeline.inspecting.locations import open_place
 from pipeline.inspecting.reading import read_attempt
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.summary import Summary, summarise
-from pipeline.inspecting.text_tables import Grid, tell_summary
+from pipeline.inspecting.text_tables import TextTable, tell_summary
 from pipeline.report.notebook import TrajectoryCard
 from pipeline.report.page import open_environment
 
@@ -50,7 +50,7 @@ class RunReader:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        grids: Iterator[Grid] = (grid for grid in tell_summary(self.summary()) if grid.title != "schema")
+        grids: Iterator[TextTable] = (grid for grid in tell_summary(self.summary()) if grid.title != "schema")
         return open_environment("pipeline.inspecting").get_template("summary.html").render(grids=grids)
 
 

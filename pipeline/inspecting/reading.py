@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from pipeline.inspecting.errors import InspectError, UnreadableError
-from pipeline.inspecting.readonly_database import LockedDatabase, quote_name
+from pipeline.inspecting.readonly_database import ReadonlyDatabase, quote_name
 from pipeline.inspecting.shard_listing import Shard
 from pipeline.report.report_data import Example
 from schemas.documents import Document, Redirect
@@ -44,7 +44,7 @@ class NamedRow:
     row: dict[str, Any]
 
 
-def read_attempt(database: LockedDatabase, trajectory_id: str) -> Example:
+def read_attempt(database: ReadonlyDatabase, trajectory_id: str) -> Example:
     """A trajectory with its task and, where it was judged, its judgement. Raises InspectError."""
     found = database.query(
         "SELECT t_file, t_row, k_file, k_row, j_file, j_row FROM attempts WHERE trajectory_id = ?",
@@ -63,7 +63,7 @@ def read_attempt(database: LockedDatabase, trajectory_id: str) -> Example:
     )
 
 
-def _read_at(database: LockedDatabase, model: type[Row], file: int, row: int) -> Row:
+def _read_at(database: ReadonlyDatabase, model: type[Row], file: int, row: int) -> Row:
     shard = database.listing.datasets[model.dataset][file]
     try:
         return model.model_validate(_read_row(shard, row))
@@ -86,7 +86,7 @@ def _read_row(shard: Shard, row: int) -> dict[str, Any]:
         raise UnreadableError(f"{shard.file.name}: {str(error).splitlines()[0][:160]}", "it may be damaged") from None
 
 
-def find_rows(database: LockedDatabase, key: str, limit: int = 20) -> list[NamedRow]:
+def find_rows(database: ReadonlyDatabase, key: str, limit: int = 20) -> list[NamedRow]:
     """Rows with an id, in every dataset; a judgement is found by its trajectory too."""
     rows: list[NamedRow] = []
     for dataset in database.listing.datasets:
@@ -106,7 +106,7 @@ def find_id_column(dataset: str, columns: dict[str, str]) -> str | None:
     return next((name for name in candidates if name in columns), None)
 
 
-def list_attempts_of(database: LockedDatabase, task_id: str) -> list[dict[str, Any]]:
+def list_attempts_of(database: ReadonlyDatabase, task_id: str) -> list[dict[str, Any]]:
     """All attempts at a task, up to `MOST_SIBLINGS`."""
     # Sorted here: a query that sorts does not use the index.
     sql = f"SELECT * FROM attempts WHERE task_id = ? LIMIT {MOST_SIBLINGS}"

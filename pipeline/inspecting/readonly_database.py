@@ -53,7 +53,7 @@ class Found:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
-class LockedDatabase:
+class ReadonlyDatabase:
     """One view a dataset, locked."""
 
     def __init__(self, listing: Listing) -> None:

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from pipeline.inspecting.errors import InspectError
 from pipeline.report.report_data import Example
-from pipeline.storage.files import storage_boundary, write_whole
+from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.shards import read_rows
 from schemas.arrow import arrow_schema
 from schemas.labelled_answers import LabelledAnswer
@@ -65,12 +65,12 @@ class ReviewBook:
         rows = [review.model_dump(mode="json") for review in reviews]
         content = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(Review)), content, compression="zstd")
-        write_whole(self.path, content.getvalue())
+        write_atomically(self.path, content.getvalue())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time, whatever the process."""
-        with storage_boundary(self.path):
+        with wrap_os_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = (self.path.parent / ".lock").open("w")
         with lock:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pipeline.inspecting.attempts_table import ATTEMPTS
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.reading import find_id_column
-from pipeline.inspecting.readonly_database import Found, LockedDatabase, quote_name
+from pipeline.inspecting.readonly_database import Found, ReadonlyDatabase, quote_name
 from schemas.trajectories import Trajectory
 
 PLACES = frozenset({"t_file", "t_row", "k_file", "k_row", "j_file", "j_row"})
@@ -49,7 +49,7 @@ class RowPage:
     found: Found = field(repr=False)
 
 
-def read_rows(database: LockedDatabase, wanted: RowQuery) -> RowPage:
+def read_rows(database: ReadonlyDatabase, wanted: RowQuery) -> RowPage:
     """The rows. Raises InspectError for a condition that is none."""
     known = {*database.listing.datasets, ATTEMPTS} if has_attempts(database) else set(database.listing.datasets)
     if wanted.dataset not in known:
@@ -64,7 +64,7 @@ def read_rows(database: LockedDatabase, wanted: RowQuery) -> RowPage:
     return RowPage(wanted.dataset, total, found)
 
 
-def has_attempts(database: LockedDatabase) -> bool:
+def has_attempts(database: ReadonlyDatabase) -> bool:
     """Whether there are trajectories, and so the table `attempts`."""
     return Trajectory.dataset in database.listing.datasets
 

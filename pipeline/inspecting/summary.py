@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.errors import StorageError
-from pipeline.inspecting.readonly_database import LockedDatabase
+from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.shard_listing import BrokenFile
 from pipeline.report.collecting import QUERIED, count_acceptance
 from pipeline.report.report_data import Acceptance
@@ -55,7 +55,7 @@ class Summary:
     """Files that were skipped."""
 
 
-def summarise(database: LockedDatabase) -> Summary:
+def summarise(database: ReadonlyDatabase) -> Summary:
     """Read the sums."""
     listing = database.listing
     record = find_record(database)
@@ -78,7 +78,7 @@ def summarise(database: LockedDatabase) -> Summary:
     )
 
 
-def find_record(database: LockedDatabase) -> RunRecord | None:
+def find_record(database: ReadonlyDatabase) -> RunRecord | None:
     """run.json; None where there is none, or one of another version."""
     try:
         return RunFolder(database.listing.place.folder).find_record()
@@ -86,7 +86,7 @@ def find_record(database: LockedDatabase) -> RunRecord | None:
         return None
 
 
-def _count_rejects(database: LockedDatabase) -> tuple[RejectCount, ...]:
+def _count_rejects(database: ReadonlyDatabase) -> tuple[RejectCount, ...]:
     if not {"stage", "unit", "reason"} <= set(
         database.columns("rejects") if "rejects" in database.listing.datasets else ()
     ):

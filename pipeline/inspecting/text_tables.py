@@ -28,7 +28,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class TextTable:
     """A table of plain text."""
 
     title: str
@@ -38,56 +38,58 @@ class Grid:
     """Columns that are set flush right."""
 
 
-def tell_summary(summary: Summary) -> list[Grid]:
+def tell_summary(summary: Summary) -> list[TextTable]:
     """A summary as tables; what is empty is left out."""
     datasets = [
         (one.name, f"{one.rows:,}", f"{one.shards:,}", f"{one.bytes / 1e6:,.1f}", ", ".join(one.columns))
         for one in summary.datasets
     ]
-    grids = [Grid("datasets", ("dataset", "rows", "shards", "MB", "columns"), tuple(datasets), frozenset({1, 2, 3}))]
+    grids = [
+        TextTable("datasets", ("dataset", "rows", "shards", "MB", "columns"), tuple(datasets), frozenset({1, 2, 3}))
+    ]
     if len(summary.datasets) == 1:
         (only,) = summary.datasets
-        grids.append(Grid("schema", ("column", "type"), tuple(only.columns.items())))
+        grids.append(TextTable("schema", ("column", "type"), tuple(only.columns.items())))
     funnel = [
         (step.stage, step.unit, f"{step.entered:,}", f"{step.passed:,}", f"{step.entered - step.passed:,}",
          ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items(), key=lambda r: -r[1])))
         for step in summary.funnel
     ]  # fmt: skip
     head = ("stage", "unit", "in", "on", "dropped", "why")
-    grids.append(Grid("funnel", head, tuple(funnel), frozenset({2, 3, 4})))
+    grids.append(TextTable("funnel", head, tuple(funnel), frozenset({2, 3, 4})))
     acceptance = [
         (row.hide, str(row.masks or "all"), f"{row.attempts:,}", f"{row.accepted:,}",
          write_share(row.accepted, row.attempts), f"{row.seen:,}", write_share(row.accepted_seen, row.seen))
         for row in summary.acceptance
     ]  # fmt: skip
     shown = ("hidden", "masks", "attempts", "accepted", "share", "answer shown", "accepted of these")
-    grids.append(Grid("acceptance", shown, tuple(acceptance), frozenset({2, 3, 4, 5, 6})))
+    grids.append(TextTable("acceptance", shown, tuple(acceptance), frozenset({2, 3, 4, 5, 6})))
     rejects = [(one.stage, one.unit, one.reason, f"{one.count:,}") for one in summary.rejects]
-    grids.append(Grid("commonest reasons", ("stage", "unit", "reason", "dropped"), tuple(rejects), frozenset({3})))
-    grids.append(Grid("skipped files", ("file", "why"), tuple((one.name, one.why) for one in summary.broken)))
+    grids.append(TextTable("commonest reasons", ("stage", "unit", "reason", "dropped"), tuple(rejects), frozenset({3})))
+    grids.append(TextTable("skipped files", ("file", "why"), tuple((one.name, one.why) for one in summary.broken)))
     return [grid for grid in grids if grid.rows]
 
 
-def tell_page(page: RowPage) -> Grid:
+def tell_page(page: RowPage) -> TextTable:
     """Rows as a table: long text is cut, lists are counted."""
     places = [n for n, name in enumerate(page.found.columns) if page.dataset != ATTEMPTS or name not in LEFT_OUT]
     rows = tuple(tuple(write_cell(row[n]) for n in places) for row in page.found.rows)
     title = f"{page.dataset}: {len(rows):,} of {page.total:,} rows"
     first = [page.found.rows[0][n] for n in places] if page.found.rows else []
     numbers = (n for n, value in enumerate(first) if isinstance(value, int | float) and not isinstance(value, bool))
-    return Grid(title, tuple(page.found.columns[n] for n in places), rows, frozenset(numbers))
+    return TextTable(title, tuple(page.found.columns[n] for n in places), rows, frozenset(numbers))
 
 
-def tell_row(dataset: str, row: Mapping[str, Any]) -> Grid:
+def tell_row(dataset: str, row: Mapping[str, Any]) -> TextTable:
     """One row, whole: a line for each field, nested values as indented JSON."""
     lines = tuple(
         (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str))
         for key, value in row.items()
     )
-    return Grid(dataset, ("field", "value"), lines)
+    return TextTable(dataset, ("field", "value"), lines)
 
 
-def tell_diff(diff: RunDiff) -> list[Grid]:
+def tell_diff(diff: RunDiff) -> list[TextTable]:
     """What differs between two runs."""
     sides = ("A", "B")
     grids = [
@@ -99,13 +101,13 @@ def tell_diff(diff: RunDiff) -> list[Grid]:
         (one.hide, str(one.masks or "all"), *(f"{a:,}/{n:,} {write_share(a, n)}" for a, n in (one.left, one.right)))
         for one in diff.acceptance
     ]
-    grids.append(Grid("accepted", ("hidden", "masks", *sides), tuple(changes), frozenset({2, 3})))
+    grids.append(TextTable("accepted", ("hidden", "masks", *sides), tuple(changes), frozenset({2, 3})))
     return [grid for grid in grids if grid.rows]
 
 
-def _tell_differences(title: str, differences: Iterable[Difference]) -> Grid:
+def _tell_differences(title: str, differences: Iterable[Difference]) -> TextTable:
     lines = tuple((one.what, one.left or NOTHING, one.right or NOTHING) for one in differences)
-    return Grid(title, (title, "A", "B"), lines)
+    return TextTable(title, (title, "A", "B"), lines)
 
 
 def write_cell(value: Any) -> str:
@@ -138,7 +140,7 @@ def write_json(value: Any, indent: int | None = None) -> str:
     return _HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def write_markdown(grids: Sequence[Grid]) -> str:
+def write_markdown(grids: Sequence[TextTable]) -> str:
     """Tables in Markdown; whatever could be markup is escaped."""
     parts = []
     for grid in grids:

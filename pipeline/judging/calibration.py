@@ -22,7 +22,7 @@ from pipeline.errors import ConfigError
 from pipeline.judging.llm_judge import LlmJudge, Question, Ruling
 from pipeline.judging.llm_judge_stage import is_plainly_wrong
 from pipeline.judging.scoring import read_gold, settle_answer
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
@@ -160,7 +160,7 @@ def read_labelled(path: Path = PACKAGED) -> tuple[LabelledAnswer, ...]:
 
 async def judge_labelled(labelled: LabelledAnswer, judge: LlmJudge, config: JudgingConfig) -> Judged:
     """The verdicts on one answer. Raises the ModelError that stops a run."""
-    return Judged(labelled, apply_rules(labelled, config), await judge.rule(make_question(labelled), Tally()))
+    return Judged(labelled, apply_rules(labelled, config), await judge.rule(make_question(labelled), TokenUsage()))
 
 
 def make_question(labelled: LabelledAnswer) -> Question:

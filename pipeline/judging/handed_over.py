@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 
 from pipeline.judging.scoring import read_gold
 from pipeline.text.normalisation import holds_tokens
-from schemas.judgements import SimulatedShown
+from schemas.judgements import SimulatedEvidence
 from schemas.tasks import Span
 from schemas.trajectories import Trajectory, Usefulness
 
 
-def count_simulated(trajectory: Trajectory, spans: Sequence[Span], fold: Callable[[str], str]) -> SimulatedShown | None:
+def count_simulated(
+    trajectory: Trajectory, spans: Sequence[Span], fold: Callable[[str], str]
+) -> SimulatedEvidence | None:
     """The simulated documents shown, and how many of them hold a gold answer; None when none was simulated."""
     made = {
         hit.passage_id: hit.usefulness
@@ -37,7 +39,7 @@ def count_simulated(trajectory: Trajectory, spans: Sequence[Span], fold: Callabl
     def count(usefulness: Usefulness, ids: set[str]) -> int:
         return sum(made[passage_id] is usefulness for passage_id in ids)
 
-    return SimulatedShown(
+    return SimulatedEvidence(
         useful=count(Usefulness.USEFUL, set(shown)),
         useful_with_gold=count(Usefulness.USEFUL, holding),
         noisy=count(Usefulness.NOISY, set(shown)),

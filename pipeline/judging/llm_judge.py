@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.gathering import gather_all
-from pipeline.llm.structured_output import Asker, Prompt, Sampling, Tally
+from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
 from pipeline.rendering.task_text import number_masks, use_templates, write_page
 from prompts.library import load_template
 from prompts.replies import JUDGE, JudgeReply, UnreadableReplyError
@@ -64,14 +64,14 @@ class LlmJudge:
     """Asks the model of the role `judge`."""
 
     def __init__(self, model: ChatModel, config: JudgingConfig) -> None:
-        self._asker = Asker(model, Sampling(config.temperature, config.max_tokens, retries=0))
+        self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, retries=0))
         self._votes = config.votes
 
-    async def rule(self, question: Question, tally: Tally) -> Ruling:
+    async def rule(self, question: Question, tally: TokenUsage) -> Ruling:
         """The ruling on one answer."""
         return await self.rule_prompt(question.lang, write_question(question), tally)
 
-    async def rule_prompt(self, lang: str, text: str, tally: Tally) -> Ruling:
+    async def rule_prompt(self, lang: str, text: str, tally: TokenUsage) -> Ruling:
         """The ruling that a prompt asks for, whatever the kind of question in it."""
         try:
             said = await gather_all(self._vote(lang, text, number, tally) for number in range(self._votes))
@@ -79,7 +79,7 @@ class LlmJudge:
             return Ruling(Verdict.ERROR, f"{error.reason}: {error.what}"[:REASON_CHARS], ())
         return count_votes(said)
 
-    async def _vote(self, lang: str, text: str, number: int, tally: Tally) -> tuple[Verdict, str]:
+    async def _vote(self, lang: str, text: str, number: int, tally: TokenUsage) -> tuple[Verdict, str]:
         prompt = Prompt(role=ROLE, lang=lang, text=text, attempt=number)
         try:
             return await self._asker.ask(prompt, JUDGE, _take_vote, tally)

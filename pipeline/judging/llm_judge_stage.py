@@ -21,7 +21,7 @@ from pipeline.judging.scoring import holds_markup
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.gathering import gather_all
 from pipeline.llm.roles import describe_models
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.stage import Outcome
 from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
@@ -63,7 +63,7 @@ class LlmJudgeStage:
         masks = self._choose_masks(attempt, ruled)
         if not masks:
             return conclude(judgement)
-        tally = Tally()
+        tally = TokenUsage()
         rulings = await gather_all(self._judge.rule(make_question(attempt, mask), tally) for mask in masks)
         opinion = min((ruling.verdict for ruling in rulings), key=WORST.index)
         if ruled.verdict is not Verdict.CORRECT:

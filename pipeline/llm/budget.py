@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import BudgetSpentError, ChatReply, ChatRequest, ModelService, RefusedRequestError
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import find_role
-from pipeline.llm.usage_log import Books, BusyTime, Entry
+from pipeline.llm.usage_log import BusyTime, CallUsage, UsageLog
 from schemas.live import EndpointLive
 from schemas.llm_config import BudgetConfig, LlmConfig
 from schemas.spending import RoleSpending
@@ -35,7 +35,7 @@ class Sums:
     cost: float = 0.0
     seconds: float = 0.0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: CallUsage) -> None:
         """Count one call."""
         self.calls += 1
         self.prompt_tokens += entry.prompt_tokens
@@ -72,7 +72,7 @@ class Budget:
         self._total = Sums()
         self._busy = BusyTime()
         self._reserved = 0
-        self._books = Books(path)
+        self._books = UsageLog(path)
         self._read_entries()
 
     def reserve(self) -> None:
@@ -106,7 +106,7 @@ class Budget:
         now = self.clock()
         seconds = round(max(0.0, now - started), 4)
         tokens = (reply.prompt_tokens, reply.completion_tokens)
-        self._books.write(Entry(role, reply.model, *tokens, cost, round(now, 4), seconds, reply.endpoint))
+        self._books.write(CallUsage(role, reply.model, *tokens, cost, round(now, 4), seconds, reply.endpoint))
         self._read_entries()
 
     def was_answered(self, role: str, model: str) -> bool:

@@ -20,7 +20,7 @@ import orjson
 from pipeline.llm.chat_model import ChatReply, ChatRequest, ModelService, RefusedRequestError, ToolCall, UnreadBodyError
 from pipeline.llm.chat_protocol import encode_body
 from pipeline.llm.errors import OWN_REASONS
-from pipeline.storage.jsonl.log import LineLog
+from pipeline.storage.jsonl.log import JsonlLog
 from schemas.live import EndpointLive
 from schemas.record import ID_BYTES
 
@@ -49,7 +49,7 @@ class JournaledChatModel:
         self._locate = locate
         self._read = read
         self._path = path
-        self._log: LineLog | None = None
+        self._log: JsonlLog | None = None
         self._under_way: dict[str, asyncio.Task[ChatReply]] = {}
         self.repeated = 0
         """Calls answered from the journal."""
@@ -117,10 +117,10 @@ class JournaledChatModel:
         self._close_log()
         await self._model.close()
 
-    def _open_log(self) -> LineLog:
+    def _open_log(self) -> JsonlLog:
         """The journal, opened by the first request."""
         if self._log is None:
-            self._log = LineLog(self._path, _fits)
+            self._log = JsonlLog(self._path, _fits)
         return self._log
 
     def _close_log(self) -> None:
@@ -185,7 +185,7 @@ def _fits(line: Mapping[str, Any]) -> bool:
 def drop_refusals(folder: Path) -> None:
     """Forget the refusals in all journals of a run, so that they are asked again; replies stay. Raises StorageError."""
     for path in sorted(folder.glob("*/*.jsonl")):
-        with LineLog(path, _fits) as log:
+        with JsonlLog(path, _fits) as log:
             for key in sorted(key for key in log.keys if key.startswith(REFUSED)):
                 if "refusal" in log.read(key):
                     # What is appended last counts: a journal only grows, also on an object store.

@@ -39,7 +39,7 @@ class Probe(StrEnum):
     UP = "up"
 
 
-class AdaptiveLimit:
+class ConcurrencyLimit:
     """The number of requests that an endpoint is given at once.
 
     Additive increase, multiplicative decrease on a lasting share of 429s. For servers that never send one: the queue
@@ -157,7 +157,7 @@ class AdaptiveLimit:
         self._probe = Probe.NONE
 
 
-class Patience:
+class AdaptiveTimeout:
     """How long a reply is waited for: far longer than usual, as TCP does it, so that a lost one is soon repeated."""
 
     SAMPLES, DEVIATIONS, MEMORY = 50, 8.0, 16.0

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from pipeline.llm.concurrency_limit import Patience
+from pipeline.llm.concurrency_limit import AdaptiveTimeout
 
 SWEEP_SECONDS = 0.1
 
@@ -21,10 +21,10 @@ class Deadlines:
     """The requests under way at one endpoint."""
 
     def __init__(self) -> None:
-        self._watched: dict[asyncio.Timeout, tuple[float, Patience, int]] = {}
+        self._watched: dict[asyncio.Timeout, tuple[float, AdaptiveTimeout, int]] = {}
         self._sweeping: asyncio.AbstractEventLoop | None = None
 
-    async def wait_for(self, reply: Awaitable[T], patience: Patience, hangs: int) -> T:
+    async def wait_for(self, reply: Awaitable[T], patience: AdaptiveTimeout, hangs: int) -> T:
         """The reply to a request that hung so often before. Raises TimeoutError when patience is at its end."""
         loop = asyncio.get_running_loop()
         if self._sweeping is not loop:

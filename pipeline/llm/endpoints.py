@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.http.circuit_breaker import CircuitBreaker
 from pipeline.http.errors import make_status_error
 from pipeline.http.proxies import find_proxy
-from pipeline.llm.concurrency_limit import AdaptiveLimit, Patience
+from pipeline.llm.concurrency_limit import AdaptiveTimeout, ConcurrencyLimit
 from pipeline.llm.deadlines import Deadlines
 from pipeline.llm.transport import Transport, open_transport
 from schemas.live import EndpointLive
@@ -39,7 +39,7 @@ class Endpoint:
             )
         self.name = name
         self.config = config
-        self.flow = AdaptiveLimit(config.max_in_flight, config.adaptive)
+        self.flow = ConcurrencyLimit(config.max_in_flight, config.adaptive)
         self.breaker = CircuitBreaker()
         self.in_flight = 0
         self.answered = 0
@@ -60,7 +60,7 @@ class Endpoint:
         if config.key is not None:
             self._headers["authorization"] = f"Bearer {keys[config.key]}"
         self._proxy = find_proxy(config.url, config.proxy)
-        self._patience: dict[str, Patience] = {}
+        self._patience: dict[str, AdaptiveTimeout] = {}
         self._deadlines = Deadlines()
         self._transport: Transport | None = None
         self._metrics_task: asyncio.Task[None] | None = None
@@ -69,10 +69,10 @@ class Endpoint:
         """Whether it serves a role."""
         return not self.config.roles or role in self.config.roles
 
-    def patience(self, role: str) -> Patience:
+    def patience(self, role: str) -> AdaptiveTimeout:
         """How long replies to a role are waited for here."""
         if role not in self._patience:
-            self._patience[role] = Patience(self._limits.min_deadline, self._limits.deadline)
+            self._patience[role] = AdaptiveTimeout(self._limits.min_deadline, self._limits.deadline)
         return self._patience[role]
 
     def load(self, waiting: int) -> EndpointLive:

@@ -15,7 +15,7 @@ from pipeline.llm.endpoints import Endpoint
 Waiting = deque[tuple[int, "asyncio.Future[Endpoint]"]]
 
 
-class Dispatcher:
+class LoadBalancer:
     """The line before the endpoints."""
 
     def __init__(self, give_up: float) -> None:

@@ -31,7 +31,7 @@ from pipeline.llm.chat_protocol import MalformedReplyError, encode_body, make_bo
 from pipeline.llm.completions_protocol import NoTokensError, make_completion_body, read_completion_reply
 from pipeline.llm.endpoints import Endpoint
 from pipeline.llm.errors import RETRYABLE, explain, refuses_schema
-from pipeline.llm.load_balancer import Dispatcher
+from pipeline.llm.load_balancer import LoadBalancer
 from pipeline.llm.roles import find_role
 from schemas.live import EndpointLive
 from schemas.llm_config import LlmConfig, Unanswered
@@ -91,7 +91,7 @@ class OpenAiChatModel:
         self._endpoints = tuple(
             Endpoint(name, endpoint, config.limits, keys) for name, endpoint in config.endpoints.items()
         )
-        self._dispatcher = Dispatcher(config.limits.give_up)
+        self._dispatcher = LoadBalancer(config.limits.give_up)
         self._allowed: dict[str, tuple[Endpoint, ...]] = {}
         self.note_try: Callable[[Endpoint, Exception | None], None] | None = None
         """Told how each try ends, where calls are traced."""

@@ -67,7 +67,7 @@ class Prompt:
 
 
 @dataclass(slots=True)
-class Tally:
+class TokenUsage:
     """What the calls of one piece of work consumed."""
 
     sums: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Tally:
         )
 
 
-class Asker:
+class StructuredOutput:
     """Asks a chat model and reads its replies."""
 
     def __init__(self, model: ChatModel, sampling: Sampling) -> None:
@@ -105,7 +105,7 @@ class Asker:
         self._read = 0
         self._unreadable = 0
 
-    async def ask(self, prompt: Prompt, contract: ReplyContract[R], check: Callable[[R], T], tally: Tally) -> T:
+    async def ask(self, prompt: Prompt, contract: ReplyContract[R], check: Callable[[R], T], tally: TokenUsage) -> T:
         """The reply as `check` makes it of the fields; `check` raises ValueError for one that it cannot take.
 
         Raises UnreadableReplyError when no try could be read, and whatever ModelError the model raises.

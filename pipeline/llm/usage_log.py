@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import orjson
 
-from pipeline.storage.files import storage_boundary
-from pipeline.storage.jsonl.tail import LineTail
+from pipeline.storage.files import wrap_os_errors
+from pipeline.storage.jsonl.tail import JsonlTail
 from pipeline.storage.seals import read_line, seal_line
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ KEPT = 4096
 """Pauses between calls that are remembered at least; a call that outlasts more is counted for a part of its time."""
 
 
-class Entry(NamedTuple):
+class CallUsage(NamedTuple):
     """One answered call."""
 
     role: str
@@ -45,25 +45,25 @@ class Entry(NamedTuple):
     """Name of the endpoint that answered; earlier versions did not write it down."""
 
 
-class Books:
+class UsageLog:
     """One process's hold on the file, and how far it has read."""
 
     def __init__(self, path: Path) -> None:
         """Raises StorageError where nothing can be written."""
-        self._tail = LineTail(path)
+        self._tail = JsonlTail(path)
 
-    def write(self, entry: Entry) -> None:
+    def write(self, entry: CallUsage) -> None:
         """Add a line. Reading gives it back like any other process's."""
-        with storage_boundary(self._tail.path):
+        with wrap_os_errors(self._tail.path):
             os.write(self._tail.file, seal_line(orjson.dumps(list(entry), option=orjson.OPT_APPEND_NEWLINE)))
 
-    def read(self) -> Iterator[Entry]:
+    def read(self) -> Iterator[CallUsage]:
         """The entries that are new since the last reading. A line still without its end waits."""
         for _, line in self._tail.read_on():
             if not line.strip():  # a damaged line that was dropped
                 continue
             try:
-                entry = Entry(*read_line(line).value)
+                entry = CallUsage(*read_line(line).value)
                 if not all(isinstance(number, int | float) for number in entry[2:7]):
                     raise TypeError("no entry of these books")
                 yield entry

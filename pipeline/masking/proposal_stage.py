@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping
 
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.roles import describe_models
-from pipeline.llm.structured_output import UNREADABLE, Asker, Prompt, Sampling, Tally
+from pipeline.llm.structured_output import UNREADABLE, Prompt, Sampling, StructuredOutput, TokenUsage
 from pipeline.masking.filters import NOT_SAMPLED, check_passage
 from pipeline.masking.proposals import locate_spans
 from pipeline.rendering.task_text import use_templates, write_page
@@ -44,7 +44,7 @@ class ProposalStage:
         sampled: Container[str] | None = None,
     ) -> None:
         """`models`: the configuration's `llm.roles`; `sampled`: ids of the passages to look at, None for all."""
-        self._asker = Asker(model, sampling)
+        self._asker = StructuredOutput(model, sampling)
         self._model = str(describe_models(models, (ROLE,)).get(ROLE, {}).get("model", ""))
         self._sampled = sampled
 
@@ -55,7 +55,7 @@ class ProposalStage:
         if reason := check_passage(passage.text):
             return _reject_passage(passage, reason, passage.title)
         prompt = Prompt(role=ROLE, lang=passage.lang, text=write_extract(passage))
-        tally = Tally()
+        tally = TokenUsage()
         try:
             said = await self._asker.ask(prompt, EXTRACT, _read_said, tally)
         except UnreadableReplyError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import ConfigError
-from pipeline.llm.usage_log import BusyTime, Entry
+from pipeline.llm.usage_log import BusyTime, CallUsage
 from pipeline.planning.spread import Spread, around
 from schemas.config import RunConfig
 from schemas.funnel import FunnelStep
@@ -46,7 +46,7 @@ class CallSpreads:
     seconds: Spread = field(default_factory=Spread)
 
 
-def measure_run(name: str, record: RunRecord, entries: Iterable[Entry], trajectories: Sequence[Path]) -> Means:
+def measure_run(name: str, record: RunRecord, entries: Iterable[CallUsage], trajectories: Sequence[Path]) -> Means:
     """The means of a run.
 
     Args:

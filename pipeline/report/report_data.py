@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.charts.bars import Histogram
 from pipeline.report.leaks import LeakRate
-from schemas.judgements import Judgement, SimulatedShown
+from schemas.judgements import Judgement, SimulatedEvidence
 from schemas.ledger import RunRecord
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
@@ -70,7 +70,7 @@ class ReportData:
     """One row for each hide mode and mask count, and one for the sum of each hide mode."""
     examples: tuple[Example, ...]
     """Trajectories to read, accepted and rejected."""
-    simulated: SimulatedShown | None = None
+    simulated: SimulatedEvidence | None = None
     """What a simulated search engine showed; None when nothing was simulated."""
     leaks: LeakRate | None = None
     """How often hiding the source failed; None when nothing was hidden."""

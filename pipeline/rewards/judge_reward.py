@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from pipeline.judging.llm_judge import LlmJudge, Question, list_prompts
 from pipeline.llm.chat_model import EndpointError, ModelError, ModelService
 from pipeline.llm.openai_chat_model import OpenAiChatModel
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.rewards.formulas import Asked, Assessed
 from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
@@ -106,7 +106,7 @@ class JudgeReward:
     async def _ask(self, question: Question) -> bool | None:
         model = self._model = self._model or self._open_model()
         try:
-            ruling = await LlmJudge(model, self._config).rule(question, Tally())
+            ruling = await LlmJudge(model, self._config).rule(question, TokenUsage())
         except EndpointError as error:
             log.warning("the judge cannot be used; its rewards are left out: %s", error)
             if self._model is model:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 DESCRIPTIONS = ("config.json", "generation_config.json")
@@ -24,7 +24,7 @@ def fingerprint_model(folder: Path) -> str:
             "name the folder `model` of a training, or another one that vLLM could serve",
         )
     digest = hashlib.blake2b(digest_size=10)
-    with storage_boundary(folder):
+    with wrap_os_errors(folder):
         for path in (*weights, *(folder / name for name in DESCRIPTIONS)):
             if path.is_file():
                 digest.update(f"{path.name} {path.stat().st_size}\n".encode())

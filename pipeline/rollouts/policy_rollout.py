@@ -15,7 +15,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from pipeline.agents.episode import SHOWABLE
 from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.transcript import write_document
 from pipeline.rollouts.search_rollout import TAGGED, Completion, SearchRollouts, Task
@@ -111,7 +111,9 @@ class PolicySolver:
         self._machine = SearchRollouts(tokenizer, config)
         self._thread = ThreadPoolExecutor(1, "tokenizing")
 
-    async def play(self, question: Question, attempt: int, tally: Tally, requests: WriteRequests | None = None) -> Play:
+    async def play(
+        self, question: Question, attempt: int, tally: TokenUsage, requests: WriteRequests | None = None
+    ) -> Play:
         """One attempt, to its end. `requests`: how queries are asked; plainly, where it is left out.
 
         Raises ModelError: RefusedRequestError for a prompt that is too long, or that the server will never answer.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pipeline.agents.trajectory_records import SEARCH_FAILED, Making, Trial, conclude_task, reject_attempt, sum_failures
 from pipeline.llm.chat_model import RefusedRequestError
 from pipeline.llm.gathering import gather_all
-from pipeline.llm.structured_output import Price, Tally
+from pipeline.llm.structured_output import Price, TokenUsage
 from pipeline.rendering.task_text import use_templates
 from pipeline.rendering.transcript import ask
 from pipeline.rollouts.policy_rollout import Play, PolicySolver
@@ -89,7 +89,7 @@ class PolicyTrajectoryStage:
 
     async def _attempt(self, trial: Trial) -> tuple[Trajectory | Reject, TokenStream | None]:
         making = describe_policy(self._config, self._facts, use_templates(TEMPLATES, trial.task.lang))
-        tally = Tally()
+        tally = TokenUsage()
         try:
             play = await self._solver.play(ask(trial.task), trial.number, tally, trial.write_requests)
         except RefusedRequestError as error:

@@ -31,7 +31,7 @@ class _Wish:
     future: asyncio.Future[Found]
 
 
-class GatheredSearch:
+class BatchedSearch:
     """An AsyncSearchEngine over an engine that coroutines of one event loop share."""
 
     def __init__(self, engine: SearchEngine) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.errors import SearchError
 from pipeline.search.engine import Answer, FoundPassage, PassageSource, SearchRequest, fail_call
-from pipeline.storage.jsonl.shared_log import SharedLog
+from pipeline.storage.jsonl.shared_log import SharedJsonlLog
 from schemas.record import content_id
 from schemas.trajectories import Hit, SearchCall, SearchStatus
 
@@ -29,7 +29,7 @@ class SearchCache:
 
     def __init__(self, path: Path, today: Callable[[], str]) -> None:
         """`today`: the date, as it is to be written. Raises StorageError where nothing can be written."""
-        self._log = SharedLog(path, _fits)
+        self._log = SharedJsonlLog(path, _fits)
         self._today = today
 
     def find(self, key: str) -> Answer | None:
@@ -74,7 +74,7 @@ class SearchCache:
         self._log.close()
 
 
-class FoundMemory:
+class CachedSearch:
     """An AsyncSearchEngine over a source: with a cache what was found is found again without asking, and for good."""
 
     def __init__(self, source: PassageSource, cache: SearchCache | None = None, least: int = 1) -> None:

@@ -102,7 +102,7 @@ class Answer:
 
 
 class PassageSource(Protocol):
-    """What hands the texts over with the hits and keeps neither: a server, the web, a language model. `FoundMemory`
+    """What hands the texts over with the hits and keeps neither: a server, the web, a language model. `CachedSearch`
     makes an AsyncSearchEngine of it. It owes statuses and order as every engine does, and need not hide anything."""
 
     @property

@@ -27,7 +27,7 @@ SITE = re.compile(r"\s+[-–—|·]\s+.*$")
 """What web pages put behind a title: ` - Wikipedia`."""
 
 
-class WithholdingSearch:
+class SourceHidingSearch:
     """An AsyncSearchEngine over another."""
 
     def __init__(self, engine: AsyncSearchEngine, hides: bool, copies: float | None) -> None:

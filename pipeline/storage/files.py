@@ -38,7 +38,7 @@ class StorageBoundary:
             raise StorageError(f"{self._path}: {what}", fix) from error
 
 
-def storage_boundary(path: Path) -> StorageBoundary:
+def wrap_os_errors(path: Path) -> StorageBoundary:
     """Raise StorageError, naming the path and the way out, for any OSError inside."""
     return StorageBoundary(path)
 
@@ -48,7 +48,7 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
+def replace_atomically(temporary: Path, path: Path) -> None:
     """Give a finished file its name.
 
     The file reaches the disk before it gets its name, and the name before this returns: a reader sees the old file,
@@ -60,14 +60,14 @@ def put_in_place(temporary: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write a small file so that it is there whole or not at all."""
     temporary = temporary_name(path)
-    with storage_boundary(path):
+    with wrap_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_bytes(content)
-            put_in_place(temporary, path)
+            replace_atomically(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 

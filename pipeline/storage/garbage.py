@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.remote.mirror import KEPT, LOCK, SITTING
 from pipeline.storage.remote.open_run import RUNS
 from pipeline.storage.remote.transfer import COPIES
@@ -192,7 +192,7 @@ def remove_garbage(items: Iterable[Garbage]) -> list[Garbage]:
     """Remove things; what a process has begun to work on since is left. Those that are gone. Raises StorageError."""
     gone = []
     for item in items:
-        with _hold(item.run) as held, storage_boundary(item.path):
+        with _hold(item.run) as held, wrap_os_errors(item.path):
             if not held:
                 continue
             if item.path.is_dir() and not item.path.is_symlink():

@@ -15,7 +15,7 @@ from typing import Any, Self
 import orjson
 
 from pipeline.stage import Outcome
-from pipeline.storage.jsonl.log import LineLog
+from pipeline.storage.jsonl.log import JsonlLog
 from schemas.funnel import FunnelStep
 from schemas.record import Record
 
@@ -35,7 +35,7 @@ class Journal:
         """`models`: of every dataset that outcomes may hold rows of."""
         self.path = path
         self._models = models
-        self._log = LineLog(path, self._fits)
+        self._log = JsonlLog(path, self._fits)
 
     @property
     def keys(self) -> frozenset[str]:

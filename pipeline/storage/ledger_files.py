@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.seals import read_file, seal_file
 from schemas.record import Frozen
 
@@ -30,7 +30,7 @@ def encode_record(record: Frozen) -> bytes:
 
 def read_record(path: Path, model: type[T], location: str) -> T:
     """The record of a ledger file. `location`: of the run, for the message. Raises StorageError."""
-    with storage_boundary(path):
+    with wrap_os_errors(path):
         content = path.read_bytes()
     try:
         return decode_record(content, model)

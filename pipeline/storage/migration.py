@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.migrations import MIGRATIONS, Migration, find_chain, migrate_row
 from pipeline.storage.run_folder import RunFolder
@@ -66,7 +66,7 @@ def _find(run: RunFolder, commit: ShardCommit, file: ShardFile, replaced: Contai
 def _look_at(
     path: Path, commit: ShardCommit, file: ShardFile, model: type[Record], known: Sequence[Migration]
 ) -> Outdated | None:
-    with storage_boundary(path), reading_boundary(path):
+    with wrap_os_errors(path), reading_boundary(path):
         schema = pq.read_schema(path)
     version = int((schema.metadata or {}).get(b"rampforge.schema_version", b"1"))
     chain = find_chain(model, version, known)
@@ -129,7 +129,7 @@ def _name(file: ShardFile) -> str:
 def _rewrite(run: RunFolder, item: Outdated, model: type[Record], known: Sequence[Migration]) -> None:
     path = run.dataset(item.file.dataset) / item.file.name
     chain = find_chain(model, item.version, known)
-    with storage_boundary(path), pq.ParquetFile(path) as old:
+    with wrap_os_errors(path), pq.ParquetFile(path) as old:
         facts = {
             key.decode().removeprefix(PREFIX): value.decode()
             for key, value in (old.schema_arrow.metadata or {}).items()

@@ -12,7 +12,7 @@
 Dataset folders hold Parquet files and nothing else, because `datasets.load_dataset("parquet", data_dir=...)` takes
 every file it finds there for Parquet.
 
-A run may lie on an object store: then the folder here is a working copy of it, kept in step by a `RunMirror`. What is
+A run may lie on an object store: then the folder here is a working copy of it, kept in step by a `WorkingCopy`. What is
 finished is put there before it counts, in the order in which it is written here: rows, commits, manifest. Journals,
 live files and logs stay here. For a run that lies here nothing of that costs anything.
 """
@@ -25,10 +25,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.ledger_files import advise_repair, encode_record, read_record
-from pipeline.storage.remote.mirror import RunMirror
-from pipeline.storage.remote.session import hold_store
+from pipeline.storage.remote.mirror import WorkingCopy
+from pipeline.storage.remote.session import hold_lease
 from pipeline.storage.run_lock import hold_folder
 from schemas.funnel import Reject
 from schemas.ledger import RunRecord, ShardCommit, ShardFile, StageManifest, StageStart
@@ -38,7 +38,7 @@ from schemas.record import Frozen
 class RunFolder:
     """The paths of one run, and its small files."""
 
-    def __init__(self, root: Path, mirror: RunMirror | None = None) -> None:
+    def __init__(self, root: Path, mirror: WorkingCopy | None = None) -> None:
         """`mirror`: the store that the run lies on, when it is not the folder itself."""
         self.root = root
         self.mirror = mirror
@@ -241,7 +241,7 @@ class RunFolder:
         """Write a small file so that it is there whole or not at all, where the run lies first."""
         if self.mirror:
             self.mirror.write(path, content)
-        write_whole(path, content)
+        write_atomically(path, content)
 
     def write_record(self, path: Path, record: Frozen) -> None:
         """Write a file of the ledger, or run.json, with its checksum."""
@@ -272,7 +272,7 @@ class RunFolder:
             if self.mirror is None:
                 yield
             else:
-                with hold_store(self.mirror, owner, lost):
+                with hold_lease(self.mirror, owner, lost):
                     yield
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import RunHeldError
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.remote.mirror import LOCK
 
 LOOK_SECONDS = 0.2
@@ -39,7 +39,7 @@ def _open_lock(root: Path, location: str) -> IO[str]:
     """The lock, open and held."""
     path = root / LOCK
     while True:
-        with storage_boundary(root):
+        with wrap_os_errors(root):
             root.mkdir(parents=True, exist_ok=True)
             lock = path.open("w")
         if not _lock(lock):

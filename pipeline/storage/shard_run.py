@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from pipeline.errors import StorageError
 from pipeline.stage import Stage
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.journal import Journal
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
@@ -89,9 +89,9 @@ def _commit(plan: ShardPlan, journal: Journal, order: dict[str, int]) -> ShardCo
         writers: dict[str, ShardWriter] = {}
         for dataset, model in plan.models.items():
             path = plan.run.shard(dataset, plan.shard, plan.stage)
-            with storage_boundary(path):
+            with wrap_os_errors(path):
                 writers[dataset] = stack.enter_context(ShardWriter(path.parent, path.name, model, plan.provenance))
-        with storage_boundary(plan.run.root):
+        with wrap_os_errors(plan.run.root):
             for outcome in journal.read(order):
                 for dataset, row in outcome.rows:
                     writers[dataset].append(row)

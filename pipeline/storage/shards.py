@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
+from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.ledger_files import advise_repair
 from schemas.arrow import arrow_schema
@@ -58,7 +58,7 @@ class ShardWriter:
             self._flush()
         self._writer.close()
         size, digest = self._temporary.stat().st_size, hash_file(self._temporary)
-        put_in_place(self._temporary, self.path)
+        replace_atomically(self._temporary, self.path)
         return ShardFile(dataset=self._model.dataset, name=self.path.name, rows=self._count, bytes=size, sha256=digest)
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ def reading_boundary(path: Path, run: str | Path | None = None) -> ReadingBounda
 def read_rows(path: Path, model: type[Row]) -> Iterator[Row]:
     """The rows of a shard as records, a batch at a time. Raises StorageError for a shard that is missing, damaged or of
     another schema version."""
-    with storage_boundary(path), reading_boundary(path), pq.ParquetFile(path) as file:
+    with wrap_os_errors(path), reading_boundary(path), pq.ParquetFile(path) as file:
         check_version(path, file.schema_arrow, model)
         for batch in file.iter_batches(ROWS_PER_GROUP):
             for row in batch.to_pylist():

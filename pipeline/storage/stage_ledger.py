@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -174,7 +174,7 @@ def close_stage(run: RunFolder, stage: str, shards: Iterable[str], made: Iterabl
 
 def discard_stage(run: RunFolder, stage: str) -> None:
     """Throw away everything a stage has made, its proof first."""
-    with storage_boundary(run.root):
+    with wrap_os_errors(run.root):
         commits = list(run.commits(stage))
         run.remove([run.ledger(stage) / "manifest.json"])
         run.remove(run.ledger(stage) / "shards" / f"{commit.shard}.json" for commit in commits)

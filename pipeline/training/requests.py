@@ -7,7 +7,7 @@ import shutil
 from typing import Any
 
 from pipeline.errors import ConfigError, RampforgeError
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.hashing import hash_file
 from pipeline.training.folders import TrainingFolder
 from schemas.training import TrainingRequest
@@ -48,7 +48,7 @@ def settle_request(folder: TrainingFolder, request: TrainingRequest, fresh: bool
                 f"{folder.root} holds a training with other settings: {'; '.join(differing)}",
                 "give the same settings, another --out, or --fresh to throw that training away",
             )
-    write_whole(folder.request, json.dumps(asked, indent=1).encode() + b"\n")
+    write_atomically(folder.request, json.dumps(asked, indent=1).encode() + b"\n")
 
 
 def compare_requests(began: dict[str, Any], asked: dict[str, Any]) -> list[str]:

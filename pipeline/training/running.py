@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.training.curves import read_curve
 from pipeline.training.folders import TrainingFolder, find_checkpoint
 from pipeline.training.launching import (
@@ -33,7 +33,7 @@ Tell = Callable[[StepMetrics], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class TrainerEnvironment:
     """Where trainers live."""
 
     python: str
@@ -45,7 +45,7 @@ class Workshop:
 
 
 def run_training(
-    request: TrainingRequest, fleet: Fleet, workshop: Workshop, funnel: FunnelStep, tell: Tell
+    request: TrainingRequest, fleet: Fleet, workshop: TrainerEnvironment, funnel: FunnelStep, tell: Tell
 ) -> TrainingResult:
     """Train, from the newest whole checkpoint on. The rows and the request are in the folder.
 
@@ -58,7 +58,7 @@ def run_training(
         copy_source(folder.source)
         folder.attempt.unlink(missing_ok=True)
     if shards_weights(request, fleet):
-        write_whole(folder.root / FSDP_FILE, write_fsdp(request).encode())
+        write_atomically(folder.root / FSDP_FILE, write_fsdp(request).encode())
     begun = find_checkpoint(folder)
     follow = _Follower(folder, begun[1] if begun else 0, tell)
     run_trainer(
@@ -129,5 +129,5 @@ def _conclude(folder: TrainingFolder, funnel: FunnelStep) -> TrainingResult:
         processes=int(attempt["processes"]),
         versions=attempt["versions"],
     )
-    write_whole(folder.result, result.model_dump_json(indent=1).encode() + b"\n")
+    write_atomically(folder.result, result.model_dump_json(indent=1).encode() + b"\n")
     return result

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.token_masks import IGNORED
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.requests import TrainingError
 from schemas.funnel import FunnelStep
@@ -58,7 +58,7 @@ def find_rows(data: Path, purpose: str = "sft") -> list[Path]:
 def read_parquet(files: Iterable[Path], columns: Sequence[str] = TOKENS) -> Iterator[dict[str, Any]]:
     """Rows of files, in order. Raises TrainingError for a file without the columns."""
     for path in files:
-        with storage_boundary(path):
+        with wrap_os_errors(path):
             try:
                 file = pq.ParquetFile(path)
             except pa.ArrowInvalid as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Tally:
+class TokenUsage:
     """What came of it, times in seconds."""
 
     latencies: list[float] = field(default_factory=list)
@@ -17,7 +17,7 @@ class Tally:
     resent: int = 0
 
 
-def summarise(tally: Tally, seconds: float) -> dict[str, float]:
+def summarise(tally: TokenUsage, seconds: float) -> dict[str, float]:
     """The figures of a load."""
     latencies, lateness = sorted(tally.latencies), sorted(tally.lateness)
     return {

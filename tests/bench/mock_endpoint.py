@@ -29,7 +29,7 @@ from tests.bench.agentic_load import CALL, REPLY_WORDS, write_reply
 FAULTS = ("p500", "p429", "reset", "malformed", "hang")
 
 
-class Books:
+class UsageLog:
     """Knobs and counts, shared by all connections."""
 
     def __init__(self, knobs: dict[str, float]) -> None:
@@ -74,7 +74,7 @@ class Books:
 class Connection(asyncio.Protocol):
     """One client's connection: one request at a time."""
 
-    def __init__(self, books: Books, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, books: UsageLog, loop: asyncio.AbstractEventLoop) -> None:
         self._books = books
         self._loop = loop
         self._read = b""
@@ -196,7 +196,7 @@ def read_stats(url: str) -> dict[str, Any]:
 async def serve(port: int, knobs: dict[str, float]) -> None:
     """Serve until killed."""
     loop = asyncio.get_running_loop()
-    books = Books(knobs)
+    books = UsageLog(knobs)
     server = await loop.create_server(lambda: Connection(books, loop), "127.0.0.1", port, backlog=8192)
     await server.serve_forever()
 

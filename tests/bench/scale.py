@@ -27,7 +27,7 @@ from unittest import mock
 import orjson
 import psutil
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.execution.corpus_stage import cut_pieces
 from flows.execution.run import start_job
 from flows.execution.shard import ShardReport, clean_pages, prepare_stage, work_shard
@@ -169,7 +169,7 @@ def run_flow(root: Path, config: RunConfig, cache: Path) -> tuple[float, MemoryW
 
 def run_bare(root: Path, config: RunConfig, cache: Path) -> dict[str, float]:
     """The same functions over the same shards in a bare loop; the seconds of each stage."""
-    place = Workplace(RunFolder(root), config, cache)
+    place = RunContext(RunFolder(root), config, cache)
     seconds: dict[str, float] = {}
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         for name, spec in STAGES.items():
@@ -198,7 +198,7 @@ def spread(work: Callable[..., ShardReport], arguments: tuple[Any, ...]) -> Shar
     return work(*arguments)
 
 
-def list_pieces(place: Workplace) -> Iterator[tuple[Any, ...]]:
+def list_pieces(place: RunContext) -> Iterator[tuple[Any, ...]]:
     """What the first stage is called with, shard by shard."""
     config = place.config
     pieces = cut_pieces(open_source(config.corpus.sources[0], config.corpus), config.corpus.pages_per_shard)

@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass
 from itertools import count, cycle, repeat, takewhile
 from typing import Any
 
-from tests.bench.load_figures import Tally, summarise
+from tests.bench.load_figures import TokenUsage, summarise
 
 TRIES = 2
 TICK = 0.0005
@@ -112,9 +112,9 @@ class Loader:
         """Clients with a request to send, and none under way."""
         self._open_requests = 0
         self._end = 0.0
-        self.tally = Tally()
+        self.tally = TokenUsage()
 
-    def run(self) -> Tally:
+    def run(self) -> TokenUsage:
         """All of it, to the last reply."""
         clients = [Client(self._load.port) for _ in range(self._load.clients)]
         for client in clients:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.usage import enter_calls
 from flows.stages.inputs import open_trajectories
 from pipeline.judging.trajectory_format import find_fault
-from pipeline.llm.usage_log import Entry
+from pipeline.llm.usage_log import CallUsage
 from pipeline.search.bm25 import build_index
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -86,7 +86,7 @@ def attempt(
         folder.mkdir(exist_ok=True)
         shards = write_shards(folder, [make_passage(i, text, i) for i, text in enumerate((BRIDGE, OTHER))])
         build_index(shards, run.index, SearchConfig(), "en")
-    stage = open_trajectories(Workplace(run, config, folder), "00000")
+    stage = open_trajectories(RunContext(run, config, folder), "00000")
     (outcome,) = stage.run([TASK])
     return [row for row in outcome.rows if isinstance(row, Trajectory | Reject)]
 
@@ -178,7 +178,7 @@ def test_a_task_is_solved_over_simulated_results(tmp_path: Path, model: FaultSer
 def test_a_simulator_that_refuses_gives_no_trajectory(tmp_path: Path, model: FaultServer, policy: str) -> None:
     model.cue = lambda body, count: "ok" if "response_format" in body else "filter"
     (tmp_path / "run").mkdir()
-    token = Entry("simulator", "m", 1, 1, 0.0, 0.0, 0.0)  # the start of a run asks each role for one
+    token = CallUsage("simulator", "m", 1, 1, 0.0, 0.0, 0.0)  # the start of a run asks each role for one
     enter_calls(RunFolder(tmp_path / "run"), [token])
     rows = attempt(tmp_path, policy, {"engine": "simulated"}, {}, model)
     assert [row.reason for row in rows if isinstance(row, Reject)] == ["search_failed"] * 2

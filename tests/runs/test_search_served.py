@@ -18,7 +18,7 @@ import httpx
 import psutil
 import pytest
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.search_engines.registry import open_engine, read_fingerprint
 from flows.stages.inputs import open_trajectories
 from pipeline.errors import ConfigError, SearchError
@@ -38,11 +38,11 @@ from tests.support.search_samples import serve_index, serving, write_index
 TASKS = [make_task(BRIDGE, ["Ion Vasile"]), make_task(AGAIN, ["Ion Vasile"], "p0001", 1)]
 
 
-def make_place(folder: Path, **sections: Mapping[str, Any]) -> Workplace:
-    return Workplace(RunFolder(folder), RunConfig.model_validate(sections), folder)
+def make_place(folder: Path, **sections: Mapping[str, Any]) -> RunContext:
+    return RunContext(RunFolder(folder), RunConfig.model_validate(sections), folder)
 
 
-def attempt(place: Workplace, tasks: Sequence[MaskTask] = TASKS) -> list[Record]:
+def attempt(place: RunContext, tasks: Sequence[MaskTask] = TASKS) -> list[Record]:
     stage = open_trajectories(place, "00000")
     return [row for outcome in stage.run(tasks) for row in outcome.rows]
 

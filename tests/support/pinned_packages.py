@@ -1,4 +1,4 @@
-"""The packages that rampforge runs with, as installed here: `python -m tests.support.pinned_packages > constraints.txt`.
+"""The packages that rampforge runs with, as installed here: `python -m tests.support.pinned_packages`.
 
 All that rampforge needs, with its optional parts and what tests need, through any number of steps. Without them pip
 would look for versions of two clients of S3 that go together for many minutes. Write it with the oldest Python that we

@@ -18,7 +18,7 @@ from pipeline.errors import SearchError
 from pipeline.search.encoder import TextEncoder, choose_prompts
 from pipeline.search.index.parts import SCRATCH, finish_part, open_part, start_part
 from pipeline.search.index.passage_store import PassageStore
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from schemas.record import content_id
 from schemas.search_config import DenseConfig, DenseIndex
 
@@ -77,7 +77,7 @@ def embed_passages(store: PassageStore, building: Path, prefix: str, encoder: Te
         texts = store.read_texts(start, min(start + block_rows, len(store)))
         vectors[start : start + block_rows] = encoder.encode([prefix + text for text in texts])
         vectors.flush()  # a block counts as done only when its vectors are on the disk
-        write_whole(_mark(building, start), b"")
+        write_atomically(_mark(building, start), b"")
 
 
 def _mark(building: Path, start: int) -> Path:

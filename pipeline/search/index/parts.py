@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipeline.errors import SearchError
-from pipeline.storage.files import sync_folder, write_whole
+from pipeline.storage.files import sync_folder, write_atomically
 from pipeline.storage.hashing import hash_files
 from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.seals import read_file, seal_file
@@ -49,7 +49,7 @@ def start_part(folder: Path, plan: Mapping[str, Any]) -> tuple[Path, bool]:
     if _read_text(building / PLAN) != text:
         shutil.rmtree(building, ignore_errors=True)
         (building / SCRATCH).mkdir(parents=True)
-        write_whole(building / PLAN, text.encode())
+        write_atomically(building / PLAN, text.encode())
     return building, False
 
 
@@ -60,7 +60,7 @@ def finish_part(building: Path, folder: Path, about: Mapping[str, Any]) -> dict[
     sizes = {path.name: path.stat().st_size for path in files if path.name != PLAN}
     digests = {path.name: digest for path, digest in zip(files, hash_files(files), strict=True)}
     whole = {**about, "version": INDEX_VERSION, "files": sizes, "sha256s": digests}
-    write_whole(building / ABOUT, seal_file(json.dumps(whole, indent=1, sort_keys=True).encode()))
+    write_atomically(building / ABOUT, seal_file(json.dumps(whole, indent=1, sort_keys=True).encode()))
     shutil.rmtree(folder, ignore_errors=True)
     building.rename(folder)
     sync_folder(folder.parent)

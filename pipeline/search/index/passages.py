@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from pipeline.search.index.parts import RunBlocks, finish_part, nothing_to_index, open_part, start_part
 from pipeline.search.index.passage_store import HASHES, KIND, PAGES, ROWS, hash_id, name_part
-from pipeline.storage.files import put_in_place, temporary_name
+from pipeline.storage.files import replace_atomically, temporary_name
 from pipeline.storage.hashing import hash_file
 
 BLOCK_ROWS = 65_536
@@ -86,7 +86,7 @@ def write_block(building: Path, block: StoreBlock) -> int:
         with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for batch in _read_block(block):
                 writer.write_batch(_reshape(batch))
-        put_in_place(temporary, path)
+        replace_atomically(temporary, path)
     reader = pa.ipc.open_file(pa.memory_map(str(path)))
     return sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
 

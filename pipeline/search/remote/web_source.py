@@ -2,7 +2,7 @@
 
 Promises: one query is one call of the service; a result depends on the query and the service alone, not on what was
 asked beside it; what went wrong is a status with the reason, and no reason holds the key; nothing is hidden here, and
-nothing is kept: `WithholdingSearch` and `FoundMemory` do that.
+nothing is kept: `SourceHidingSearch` and `CachedSearch` do that.
 """
 
 from __future__ import annotations

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.seals import read_line, seal_line
 
 log = logging.getLogger(__name__)
 
 
-class LineLog:
+class JsonlLog:
     """Lines addressed by their key; of several lines of one key the last counts."""
 
     def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool] = lambda line: True) -> None:
@@ -30,7 +30,7 @@ class LineLog:
         self.path = path
         self._fits = fits
         self._places: dict[str, tuple[int, int]] = {}
-        with storage_boundary(path):
+        with wrap_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             # Given back, and the lock with it, also when nobody holds this any more: a shard may be tried again here.
@@ -52,7 +52,7 @@ class LineLog:
     def append(self, key: str, line: bytes) -> None:
         """Write one line, newline included; when this returns, the death of the process cannot lose it."""
         line = seal_line(line)
-        with storage_boundary(self.path):
+        with wrap_os_errors(self.path):
             try:
                 written = os.write(self._file, line)
                 while written < len(line):
@@ -71,7 +71,7 @@ class LineLog:
 
     def clear(self) -> None:
         """Forget everything."""
-        with storage_boundary(self.path):
+        with wrap_os_errors(self.path):
             os.ftruncate(self._file, 0)
         self._places.clear()
         self._end = 0

@@ -18,14 +18,14 @@ from typing import Any
 
 import orjson
 
-from pipeline.storage.files import storage_boundary
-from pipeline.storage.jsonl.tail import LineTail
+from pipeline.storage.files import wrap_os_errors
+from pipeline.storage.jsonl.tail import JsonlTail
 from pipeline.storage.seals import read_line, seal_line
 
 log = logging.getLogger(__name__)
 
 
-class SharedLog:
+class SharedJsonlLog:
     """One process's hold on the file, and which keys it has seen. Memory grows with the keys, not with the lines."""
 
     def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool] = lambda line: True) -> None:
@@ -34,7 +34,7 @@ class SharedLog:
         `fits`: whether a line without a checksum, as earlier versions wrote it, holds what its readers need.
         """
         self._fits = fits
-        self._tail = LineTail(path)
+        self._tail = JsonlTail(path)
         self._places: dict[str, tuple[int, int]] = {}
 
     def find(self, key: str) -> dict[str, Any] | None:
@@ -44,7 +44,7 @@ class SharedLog:
         place = self._places.get(key)
         if place is None:
             return None
-        with storage_boundary(self._tail.path):
+        with wrap_os_errors(self._tail.path):
             line: dict[str, Any] = read_line(os.pread(self._tail.file, place[1], place[0])).value
         return line
 
@@ -57,7 +57,7 @@ class SharedLog:
                 for key, line in lines.items()
                 if key not in self._places
             )
-            with storage_boundary(self._tail.path):
+            with wrap_os_errors(self._tail.path):
                 # Nobody writes but us: a line without an end is that of a process that died in it.
                 os.ftruncate(self._tail.file, self._tail.end)
                 try:
@@ -90,7 +90,7 @@ class SharedLog:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with storage_boundary(self._tail.path):
+        with wrap_os_errors(self._tail.path):
             fcntl.flock(self._tail.file, fcntl.LOCK_EX)
         try:
             yield

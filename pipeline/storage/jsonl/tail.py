@@ -11,13 +11,13 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 
 BLOCK = 1 << 16
 """Bytes read at once. Some look at every call, and most often there is next to nothing: more would cost more."""
 
 
-class LineTail:
+class JsonlTail:
     """The file, and how far it has been read."""
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class LineTail:
         self.path = path
         self.end = 0
         """Offset just past the last line that was given."""
-        with storage_boundary(path):
+        with wrap_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._closing = weakref.finalize(self, os.close, self.file)
@@ -34,7 +34,7 @@ class LineTail:
         """The lines that are new since the last reading, each with its offset."""
         rest = b""
         while True:
-            with storage_boundary(self.path):
+            with wrap_os_errors(self.path):
                 block = os.pread(self.file, BLOCK, self.end + len(rest))
             rest += block
             whole = rest[: rest.rfind(b"\n") + 1]

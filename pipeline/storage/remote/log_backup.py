@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import put_in_place, storage_boundary, temporary_name
-from pipeline.storage.remote.mirror import RunMirror
+from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors
+from pipeline.storage.remote.mirror import WorkingCopy
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +27,10 @@ LARGEST = 32 << 20
 """Bytes of a piece at most, roughly: a piece is held in memory."""
 
 
-class LogSaver:
+class LogBackup:
     """Saves the logs of one sitting while the block runs, and once more at its end."""
 
-    def __init__(self, mirror: RunMirror) -> None:
+    def __init__(self, mirror: WorkingCopy) -> None:
         self._mirror = mirror
         self._saved: dict[str, int] = {}
         """How much of each log the store has, in bytes."""
@@ -52,7 +52,7 @@ class LogSaver:
     def _bring_together(self, path: Path, keys: list[str]) -> None:
         """Write a log anew: what the store has, then the lines that only we have."""
         temporary = temporary_name(path)
-        with storage_boundary(path):
+        with wrap_os_errors(path):
             ours = path.read_bytes().splitlines(keepends=True) if path.exists() else []
             path.parent.mkdir(parents=True, exist_ok=True)
             theirs: set[int] = set()
@@ -63,7 +63,7 @@ class LogSaver:
                     if ours:
                         theirs.update(hash(line) for line in piece.splitlines(keepends=True))
                 file.writelines(line for line in ours if line.endswith(b"\n") and hash(line) not in theirs)
-            put_in_place(temporary, path)
+            replace_atomically(temporary, path)
 
     def save(self) -> None:
         """Put what is new. Raises StorageError."""
@@ -101,7 +101,7 @@ class LogSaver:
 
 def _read_whole_lines(path: Path, start: int) -> bytes:
     """What stands in a file from a place on, up to the end of its last whole line, or a good deal of it."""
-    with storage_boundary(path), path.open("rb") as file:
+    with wrap_os_errors(path), path.open("rb") as file:
         file.seek(start)
         block = file.read(LARGEST)
         while block and (end := block.rfind(b"\n") + 1) == 0:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import storage_boundary, write_whole
+from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.remote.lease import find_number
 from pipeline.storage.remote.object_store import ObjectStore
@@ -33,7 +33,7 @@ KEPT = (SITTING, LOCK, "calls", "searches")
 CHANGED = "open the run again when nobody works on it; if that does not help, do the stage again: --redo"
 
 
-class RunMirror:
+class WorkingCopy:
     """A working folder and its store."""
 
     def __init__(self, url: str, root: Path, settings: StoreConfig) -> None:
@@ -92,7 +92,7 @@ class RunMirror:
             self.put(path)
         content = json.dumps({name: hash_file(path) for name, path in files.items()}, indent=1).encode()
         self.write(listing, content)
-        write_whole(listing, content)
+        write_atomically(listing, content)
 
     def fetch_listed(self, folder: Path) -> None:
         """Bring a folder that was put whole, unless just that one is here. Raises StorageError."""
@@ -106,7 +106,7 @@ class RunMirror:
                 if wanted.get(path.relative_to(folder).as_posix()) != hash_file(path):
                     path.unlink()
         self.fetch_checked((folder / name, digest) for name, digest in wanted.items())
-        write_whole(listing, content)
+        write_atomically(listing, content)
 
     def list_folders(self, folder: Path) -> list[str]:
         """Names of the folders in a folder of the store."""
@@ -177,7 +177,7 @@ class RunMirror:
             return -1, ""
 
     def _remember(self, number: int, token: str) -> None:
-        write_whole(self.root / SITTING, f"{number} {token}".encode())
+        write_atomically(self.root / SITTING, f"{number} {token}".encode())
 
     def _drop(self) -> None:
         for path in self.root.iterdir():
@@ -199,7 +199,7 @@ class RunMirror:
     @contextmanager
     def _turn(self, name: str = "") -> Iterator[None]:
         """One process of this machine at a time."""
-        with storage_boundary(self.root):
+        with wrap_os_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             with self.root.with_name(f"{self.root.name}.{name}turn").open("w") as turn:
                 fcntl.flock(turn, fcntl.LOCK_EX)

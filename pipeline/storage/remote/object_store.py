@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.storage.files import put_in_place, temporary_name
+from pipeline.storage.files import replace_atomically, temporary_name
 from pipeline.storage.remote.errors import Fault, explain, name_fault
 from schemas.locations import find_secret
 
@@ -90,7 +90,7 @@ class ObjectStore:
         try:
             found = self._try(key, lambda: self._fetch(key, temporary), absent=False)
             if found:
-                put_in_place(temporary, path)
+                replace_atomically(temporary, path)
             return bool(found)
         finally:
             temporary.unlink(missing_ok=True)

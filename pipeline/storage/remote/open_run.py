@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from pipeline.storage.remote.mirror import RunMirror
+from pipeline.storage.remote.mirror import WorkingCopy
 from pipeline.storage.run_folder import RunFolder
 from schemas.locations import is_url
 from schemas.store_config import StoreConfig
@@ -25,7 +25,7 @@ def open_run(location: str | Path, cache: Path, settings: StoreConfig | None = N
     name = str(location)
     if not is_url(name):
         return RunFolder(Path(LOCAL_URL.sub("", name)))
-    mirror = RunMirror(name, find_working_folder(name, cache), settings or StoreConfig())
+    mirror = WorkingCopy(name, find_working_folder(name, cache), settings or StoreConfig())
     mirror.freshen()
     return RunFolder(mirror.root, mirror)
 

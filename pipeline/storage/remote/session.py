@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pipeline.storage.remote.lease import StoreLock
-from pipeline.storage.remote.log_backup import LogSaver
-from pipeline.storage.remote.mirror import RunMirror
+from pipeline.storage.remote.log_backup import LogBackup
+from pipeline.storage.remote.mirror import WorkingCopy
 from pipeline.storage.remote.object_store import ObjectStore
 
 
 @contextmanager
-def hold_store(mirror: RunMirror, owner: str, lost: Callable[[str], None]) -> Iterator[None]:
+def hold_lease(mirror: WorkingCopy, owner: str, lost: Callable[[str], None]) -> Iterator[None]:
     """Take the run's lock on its store, bring the working folder up to date, and keep both until the block ends.
 
     To be entered with the working folder's own lock held: then whoever had the last sitting in this folder is dead,
@@ -23,7 +23,7 @@ def hold_store(mirror: RunMirror, owner: str, lost: Callable[[str], None]) -> It
     before = lock.begin(dead=mirror.find_token())
     try:
         trusted = mirror.take_over(lock.number, before.number if before else 0, lock.token)
-        saver = LogSaver(mirror)
+        saver = LogBackup(mirror)
         saver.restore(trusted=trusted)
         with saver:
             yield

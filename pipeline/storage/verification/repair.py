@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import StorageError
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.remote.mirror import FILES
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
@@ -51,7 +51,7 @@ def _mend_log(run: RunFolder, finding: Finding) -> str:
         run.mirror.store.write(finding.file, _blank(run.mirror.store.read(finding.file) or b""))
         path = path.parent  # the log itself, of which the object is a piece
     if path.is_file():
-        write_whole(path, _blank(path.read_bytes()))
+        write_atomically(path, _blank(path.read_bytes()))
     return f"dropped the damaged lines of {finding.file}"
 
 

@@ -22,7 +22,7 @@ from pipeline.exporting.columns import TEXT
 from pipeline.exporting.formats.verl import SOURCE
 from pipeline.exporting.prompt_columns import list_prompt_columns, write_prompt_row
 from pipeline.exporting.table_files import TableFile
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.launching import copy_source
 from pipeline.training.sft_rows import read_parquet
@@ -61,16 +61,16 @@ def write_verl_files(request: RlRequest, gpus: int, python: str, reward: str) ->
     copy_source(folder.source)
     files = {"train": root / "train.parquet", "agents": root / "agents.yaml", "reward": root / "reward.py"}
     write_dataset(folder.rows, files["train"])
-    write_whole(files["agents"], write_agents(request).encode())
-    write_whole(files["reward"], reward.encode())
+    write_atomically(files["agents"], write_agents(request).encode())
+    write_atomically(files["reward"], reward.encode())
     overrides = list_overrides(request, files, gpus)
-    write_whole(root / "overrides.txt", "".join(f"{line}\n" for line in overrides).encode())
+    write_atomically(root / "overrides.txt", "".join(f"{line}\n" for line in overrides).encode())
     source = folder.source.resolve()
     for name, text in (
         ("launch.sh", write_launch(python, source, overrides)),
         ("submit.sh", write_submit(python, source, overrides)),
     ):
-        write_whole(root / name, text.encode())
+        write_atomically(root / name, text.encode())
         (root / name).chmod(0o755)
     return overrides
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from flows.configuration.provenance import fingerprint_sources, name_sources
 from flows.configuration.run_config import load_config
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import (
     check_sources,
     list_source_records,
@@ -118,16 +118,16 @@ def test_sources_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workplace:
+def place(tmp_path: Path) -> RunContext:
     """A run whose one source has been looked at."""
     source = write_source(tmp_path, "pages.jsonl")
     source.write_bytes(LINES * 60)  # longer than its two edges
-    found = Workplace(RunFolder(tmp_path / "run"), load_config(None, [f"corpus.sources=[{source}]"]), tmp_path)
+    found = RunContext(RunFolder(tmp_path / "run"), load_config(None, [f"corpus.sources=[{source}]"]), tmp_path)
     write_source_records(found.run, check_sources(found))
     return found
 
 
-def read_whole(place: Workplace) -> None:
+def read_whole(place: RunContext) -> None:
     (source,) = sources = find_sources(place)
     digest = open_digest(source, sources)
     assert digest is not None
@@ -143,7 +143,7 @@ def change_middle(path: Path) -> None:
     os.utime(path, ns=(1, path.stat().st_mtime_ns + 1_000_000))
 
 
-def test_a_source_changed_in_its_middle_is_noticed(place: Workplace) -> None:
+def test_a_source_changed_in_its_middle_is_noticed(place: RunContext) -> None:
     (source,) = find_sources(place)
     edges = fingerprint_sources([source])
     read_whole(place)
@@ -156,7 +156,7 @@ def test_a_source_changed_in_its_middle_is_noticed(place: Workplace) -> None:
         read_whole(place)
 
 
-def test_a_source_that_was_only_touched_is_the_same(place: Workplace) -> None:
+def test_a_source_that_was_only_touched_is_the_same(place: RunContext) -> None:
     (source,) = find_sources(place)
     read_whole(place)
     os.utime(source, ns=(1, 1))
@@ -166,7 +166,7 @@ def test_a_source_that_was_only_touched_is_the_same(place: Workplace) -> None:
     assert list_source_records(place.run)[0].modified == 1
 
 
-def test_a_source_half_read_must_keep_its_time(place: Workplace) -> None:
+def test_a_source_half_read_must_keep_its_time(place: RunContext) -> None:
     check_sources(place)
     os.utime(find_sources(place)[0], ns=(1, 1))
     with pytest.raises(SourceError, match="was changed"):

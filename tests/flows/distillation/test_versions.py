@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from flows.configuration.recalled_config import recall_config
-from flows.distillation.session import DistillError, DistillSitting
+from flows.distillation.session import DistillationSession, DistillError
 from pipeline.distillation.folders import DistillFolder
 from pipeline.storage.run_folder import RunFolder
 from tests.flows.stages.test_run_record import finished, lose_a_shard, run, upgrade
@@ -24,12 +24,12 @@ def test_a_distillation_names_its_own_command_and_goes_on(
     upgrade(monkeypatch, rampforge="9.9.9")
     monkeypatch.setattr("sys.argv", ["rampforge", "distill", "first"])
     folder, config = DistillFolder(tmp_path / "first"), recall_config(RunFolder(run))
-    with DistillSitting(folder, config, run.parent, Console()) as sitting, pytest.raises(DistillError) as caught:
+    with DistillationSession(folder, config, run.parent, Console()) as sitting, pytest.raises(DistillError) as caught:
         sitting.run_stages(1, RunFolder(run), config, ["judgements"])
     assert "`rampforge distill first --other-version`" in caught.value.fix
     assert "resume" not in caught.value.fix
     started: list[bool] = []
     monkeypatch.setattr("flows.distillation.session.start_job", lambda *_, other_version: started.append(other_version))
-    with DistillSitting(folder, config, run.parent, Console(), other_version=True) as sitting:
+    with DistillationSession(folder, config, run.parent, Console(), other_version=True) as sitting:
         sitting.run_stages(1, RunFolder(run), config, ["judgements"])
     assert started == [True]

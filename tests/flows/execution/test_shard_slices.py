@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.execution.shard import ShardReport
 from flows.execution.stage import MOST_TASKS, ShardSlice, Sitting, cut_slices
-from flows.monitoring.stage_progress import StageGauge
-from flows.monitoring.unread_watch import UnreadWatch
+from flows.monitoring.stage_progress import StageProgress
+from flows.monitoring.unread_watch import ParseFailureDetector
 from flows.stages.registry import find_spec
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
@@ -25,7 +25,7 @@ from schemas.ledger import ShardCommit
 class Shop:
     """Stands in for a sitting: does shards at once, and fails some of them as often as it is told."""
 
-    def __init__(self, place: Workplace, faults: dict[str, list[Exception]]) -> None:
+    def __init__(self, place: RunContext, faults: dict[str, list[Exception]]) -> None:
         self.place = place
         self.asked: Counter[str] = Counter()
         self._faults = faults
@@ -41,14 +41,14 @@ class Shop:
 
 
 @pytest.fixture
-def place(tmp_path: Any) -> Workplace:
-    return Workplace(RunFolder(tmp_path / "run"), RunConfig(), tmp_path)
+def place(tmp_path: Any) -> RunContext:
+    return RunContext(RunFolder(tmp_path / "run"), RunConfig(), tmp_path)
 
 
 def make_slice(shop: Shop, shards: list[str]) -> ShardSlice:
     spec = find_spec("cut")
-    gauge = StageGauge(shop.place, spec, None)
-    return ShardSlice(cast(Sitting, shop), spec, shards, gauge, UnreadWatch("cut"))
+    gauge = StageProgress(shop.place, spec, None)
+    return ShardSlice(cast(Sitting, shop), spec, shards, gauge, ParseFailureDetector("cut"))
 
 
 @given(st.lists(st.text(), max_size=1_000))
@@ -63,7 +63,7 @@ def test_few_shards_are_a_task_each() -> None:
     assert [len(part) for part in cut_slices([str(number) for number in range(MOST_TASKS)])] == [1] * MOST_TASKS
 
 
-def test_a_slice_tried_again_does_only_what_is_left(place: Workplace) -> None:
+def test_a_slice_tried_again_does_only_what_is_left(place: RunContext) -> None:
     shop = Shop(place, {"b": [OSError("the worker died")]})
     part = make_slice(shop, ["a", "b", "c"])
     with pytest.raises(OSError, match="died"):
@@ -73,7 +73,7 @@ def test_a_slice_tried_again_does_only_what_is_left(place: Workplace) -> None:
     assert sorted(report.commit.shard for report in reports) == ["a", "b", "c"]
 
 
-def test_a_fault_that_may_pass_is_raised_before_one_that_a_user_must_mend(place: Workplace) -> None:
+def test_a_fault_that_may_pass_is_raised_before_one_that_a_user_must_mend(place: RunContext) -> None:
     mend, passing = ConfigError("no such model", "name another"), OSError("the worker died")
     part = make_slice(Shop(place, {"a": [mend, mend], "c": [passing]}), ["a", "b", "c"])
     with pytest.raises(OSError, match="died"):
@@ -83,5 +83,5 @@ def test_a_fault_that_may_pass_is_raised_before_one_that_a_user_must_mend(place:
 
 
 @pytest.mark.parametrize(("shards", "name"), [(["000-00007"], "000-00007"), (["a", "b", "c"], "a to c")])
-def test_a_slice_is_named_for_its_ends(place: Workplace, shards: list[str], name: str) -> None:
+def test_a_slice_is_named_for_its_ends(place: RunContext, shards: list[str], name: str) -> None:
     assert make_slice(Shop(place, {}), shards).name == name

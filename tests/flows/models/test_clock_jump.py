@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from flows.models import chat_models
-from flows.models.usage import begin_sitting, find_clock, open_budget
+from flows.models.usage import begin_session, find_clock, open_budget
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -129,7 +129,7 @@ def test_hours_are_those_that_passed(jump: int, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(chat_models, "time", SimpleNamespace(time=lambda: walls, monotonic=lambda: steady))
     run, config = RunFolder(tmp_path), RunConfig.model_validate({"llm": {"budget": {"hours": 0.5}}})
     (tmp_path / "calls").mkdir()
-    begin_sitting(run)
+    begin_session(run)
     budget = open_budget(run, config)
     walls += jump
     steady += HOUR / 2 - 1

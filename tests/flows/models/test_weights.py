@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models.chat_models import describe_calls
 from flows.models.weights import name_role_weights
 from pipeline.llm.call_journal import JournaledChatModel
@@ -71,7 +71,7 @@ def test_a_folder_that_is_no_model_is_known_by_its_name_alone(tmp_path: Path) ->
 def test_a_reply_of_other_weights_is_asked_for_again(tmp_path: Path) -> None:
     folder = make_weights(tmp_path / "model", b"first")
     config = configure(serving={"mode": "managed", "model": folder, "name": "m"})
-    place = Workplace(RunFolder(tmp_path / "run"), config, tmp_path)
+    place = RunContext(RunFolder(tmp_path / "run"), config, tmp_path)
 
     def ask() -> int:
         """Calls made."""

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.monitoring import prefect_artifacts as artifacts
 from flows.monitoring import progress
 from flows.monitoring.live_files import clear_live, find_stage, read_live, read_shards, write_live
 from flows.monitoring.live_text import describe_stage
 from flows.monitoring.progress import ProgressBoard
-from flows.monitoring.shard_heartbeat import ShardReporter, count_lines
-from flows.monitoring.stage_progress import StageGauge
+from flows.monitoring.shard_heartbeat import ShardHeartbeat, count_lines
+from flows.monitoring.stage_progress import StageProgress
 from flows.process.interruption import StoppedError
 from flows.stages.registry import find_spec
 from pipeline.errors import SourceError
@@ -40,8 +40,8 @@ def _without_prefect(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(artifacts, name, refuse)
 
 
-def make_place(folder: Path, **changes: object) -> Workplace:
-    return Workplace(RunFolder(folder / "run"), RunConfig.model_validate(changes), folder)
+def make_place(folder: Path, **changes: object) -> RunContext:
+    return RunContext(RunFolder(folder / "run"), RunConfig.model_validate(changes), folder)
 
 
 def make_step(passed: int, rejected: int, unit: str = "document") -> FunnelStep:
@@ -53,7 +53,7 @@ def make_commit(shard: str, inputs: int, passed: int) -> ShardCommit:
     return ShardCommit(stage="cut", shard=shard, inputs=inputs, files=(), funnel=(make_step(passed, inputs - passed),))
 
 
-def tell_shard(place: Workplace, done: int, resumed: int = 0, shard: str = "000", answered: int = 0) -> None:
+def tell_shard(place: RunContext, done: int, resumed: int = 0, shard: str = "000", answered: int = 0) -> None:
     endpoint = EndpointLive(
         name="here", in_flight=3, limit=8, waiting=1, answered=answered, faults=1, usual_seconds=0.5, last_fault="500"
     )
@@ -72,7 +72,7 @@ def tell_shard(place: Workplace, done: int, resumed: int = 0, shard: str = "000"
 
 def test_a_shard_counts_once_while_it_runs_and_when_it_is_finished(tmp_path: Path) -> None:
     place = make_place(tmp_path)
-    gauge = StageGauge(place, find_spec("cut"), 30)
+    gauge = StageProgress(place, find_spec("cut"), 30)
     assert gauge.read().done == 0
     gauge.enter_earlier(make_commit("old", 10, 10))
     tell_shard(place, done=4, resumed=2)
@@ -90,7 +90,7 @@ def test_a_shard_counts_once_while_it_runs_and_when_it_is_finished(tmp_path: Pat
 
 
 def test_work_of_earlier_sittings_is_no_speed(tmp_path: Path) -> None:
-    gauge = StageGauge(make_place(tmp_path), find_spec("cut"), 1000)
+    gauge = StageProgress(make_place(tmp_path), find_spec("cut"), 1000)
     gauge.enter_earlier(make_commit("old", 999, 999))
     live = gauge.read()
     assert live.rate == 0
@@ -103,7 +103,7 @@ def test_reporter_counts_and_leaves_its_last_word(tmp_path: Path) -> None:
     assert count_lines(journal) == 0
     journal.write_text("{}\n{}\n{torn")
     assert count_lines(journal) == 2
-    with ShardReporter(place.run, "cut", "000", "document", 2, None) as reporter:
+    with ShardHeartbeat(place.run, "cut", "000", "document", 2, None) as reporter:
         (first,) = read_shards(place.run, "cut")
         assert (first.resumed, first.done, first.accepted) == (2, 0, None)
         reporter.note(Outcome("a", (), (make_step(1, 0), make_step(7, 2, "passage"))))
@@ -116,7 +116,7 @@ def test_reporter_counts_and_leaves_its_last_word(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_is_known_by_its_age(tmp_path: Path) -> None:
     place = make_place(tmp_path)
-    live = StageGauge(place, find_spec("cut"), 30).read()
+    live = StageProgress(place, find_spec("cut"), 30).read()
     path = place.run.live_stage("cut")
     write_live(path, live)
     assert find_stage(place.run, live.at + 1) == live
@@ -131,7 +131,7 @@ def test_unwritable_folder_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "live").write_text("a file where a folder should be")
     place = make_place(tmp_path)
-    with ShardReporter(place.run, "cut", "000", "document", 0, None):
+    with ShardHeartbeat(place.run, "cut", "000", "document", 0, None):
         assert read_shards(place.run, "cut") == []
 
 
@@ -188,7 +188,7 @@ def test_a_terminal_shows_a_bar_and_what_the_models_do(tmp_path: Path, monkeypat
 
 def test_one_line_holds_what_there_is_to_know(tmp_path: Path) -> None:
     place = make_place(tmp_path, agents={"policy": "agents"}, llm={"budget": {"money": 2.5, "tokens": 10}})
-    gauge = StageGauge(place, find_spec("trajectories"), 8)
+    gauge = StageProgress(place, find_spec("trajectories"), 8)
     (place.run.root / "calls" / "books.jsonl").write_text('["planner","m",100,20,1.25,1.0,0.5]\n')
     record = ShardLive(stage="trajectories", shard="0", pid=1, at=0, resumed=0, done=4, accepted=2, endpoints=())
     write_live(place.run.live_shard("trajectories", "0"), record)

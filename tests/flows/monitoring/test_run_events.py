@@ -13,7 +13,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.monitoring.prometheus import RunMetrics, expose_metrics
 from flows.monitoring.run_events import open_notifier, watch_run
 from flows.monitoring.webhook import Event, Notifier
@@ -62,9 +62,9 @@ LIVE = StageLive(
 )
 
 
-def make_place(folder: Path, **config: object) -> Workplace:
+def make_place(folder: Path, **config: object) -> RunContext:
     (folder / "r").mkdir()
-    return Workplace(RunFolder(folder / "r"), RunConfig.model_validate(config), folder)
+    return RunContext(RunFolder(folder / "r"), RunConfig.model_validate(config), folder)
 
 
 def read_metrics(text: str) -> dict[str, float]:
@@ -108,7 +108,7 @@ def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
 
 
 def tell_webhook(
-    place: Workplace, error: BaseException | None, monkeypatch: pytest.MonkeyPatch, status: int = 200
+    place: RunContext, error: BaseException | None, monkeypatch: pytest.MonkeyPatch, status: int = 200
 ) -> list[dict[str, object]]:
     """What a webhook hears of a sitting that ends so."""
     with ScriptedHttp(lambda request, body, before: Said(status)) as receiver:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.monitoring.stall_detector import FIRST_REPLY, SHORTEST_STALL, STAGE_STALL, STALL_TIMES, StallWatch
+from flows.monitoring.stall_detector import FIRST_REPLY, SHORTEST_STALL, STAGE_STALL, STALL_TIMES, StallDetector
 from schemas.live import EndpointLive
 
 
@@ -24,12 +24,12 @@ def make_endpoint(answered: int, in_flight: int = 4, faults: int = 0, usual: flo
 
 def watch_silence(seconds: float, endpoint: EndpointLive) -> list[str]:
     """What is said while an endpoint stays as it is."""
-    watch = StallWatch("trajectories", 0.0)
+    watch = StallDetector("trajectories", 0.0)
     return [line for tick in range(int(seconds)) for line in watch.note(tick, tick, [endpoint])]
 
 
 def test_a_stall_is_told_once_and_so_is_its_end() -> None:
-    watch = StallWatch("trajectories", 0.0)
+    watch = StallDetector("trajectories", 0.0)
     said = [line for tick in range(100) for line in watch.note(tick, 0, [make_endpoint(7, faults=3)])]
     assert said == [
         "trajectories: no reply from here for 21 s (4 in flight, 0 waiting, 2.0 s is usual); last fault: TimeoutError"
@@ -49,13 +49,13 @@ def test_slowness_is_no_stall() -> None:
 
 def test_an_idle_endpoint_is_not_stalled_but_one_that_only_fails_is() -> None:
     assert watch_silence(100, make_endpoint(7, in_flight=0)) == []
-    watch = StallWatch("trajectories", 0.0)
+    watch = StallDetector("trajectories", 0.0)
     said = [line for tick in range(60) for line in watch.note(tick, 0, [make_endpoint(7, in_flight=0, faults=tick)])]
     assert len(said) == 1, "requests that pause between two tries are owed a reply too"
 
 
 def test_a_stage_without_models_is_watched_too() -> None:
-    watch = StallWatch("cut", 0.0)
+    watch = StallDetector("cut", 0.0)
     ticks = range(int(STAGE_STALL) * 3)
     said = [line for tick in ticks for line in watch.note(tick, 5, [])]
     assert said == ["cut: nothing finished for 121 s"]
@@ -64,7 +64,7 @@ def test_a_stage_without_models_is_watched_too() -> None:
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=200))
 def test_no_stall_is_told_twice_in_a_row(steps: list[int]) -> None:
-    watch = StallWatch("trajectories", 0.0)
+    watch = StallDetector("trajectories", 0.0)
     answered, now, said = 0, 0.0, []
     for step in steps:
         answered += step == 2

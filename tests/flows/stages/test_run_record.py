@@ -15,15 +15,15 @@ import pytest
 
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_config import load_config
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import compare_source, list_source_records
-from flows.execution.run import lead_run, list_redone, say_how_to_go_on
+from flows.execution.run import list_redone, run_stages_here, say_how_to_go_on
 from flows.stages import ledger_checks as stage_checks
 from flows.stages import library_versions as deciding_packages
 from flows.stages.ledger_checks import check_stages, find_other_versions, list_settings
 from flows.stages.registry import STAGES
 from pipeline.errors import ConfigError, RampforgeError, StorageError
-from pipeline.storage.files import storage_boundary
+from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
 from schemas.documents import Document
@@ -69,7 +69,7 @@ def lead(
 ) -> None:
     """What `run` and `resume` do once Prefect has called them."""
     config = load_config(None, changes, recall_config(RunFolder(run)))
-    lead_run(Workplace(RunFolder(run), config, run.parent), stages, redo)
+    run_stages_here(RunContext(RunFolder(run), config, run.parent), stages, redo)
 
 
 def hash_files(folder: Path) -> dict[str, str]:
@@ -164,7 +164,7 @@ FREE = (
 
 def test_keys_that_decide_nothing_bind_no_run(run: Path) -> None:
     config = load_config(None, FREE, recall_config(RunFolder(run)))
-    place = Workplace(RunFolder(run), config, run.parent)
+    place = RunContext(RunFolder(run), config, run.parent)
     check_stages(place, list(STAGES), [])
     judged = load_config(None, ["judging.judge=llm"], config)
     check_stages(replace(place, config=judged), list(STAGES), list_redone("judgements"))
@@ -244,7 +244,7 @@ def test_another_version_in_mid_run_is_refused(package: str, run: Path, monkeypa
 
 def test_versions_matter_only_while_rows_are_owed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade(monkeypatch, rampforge="9.9.9")
-    place = Workplace(RunFolder(run), recall_config(RunFolder(run)), run.parent)
+    place = RunContext(RunFolder(run), recall_config(RunFolder(run)), run.parent)
     assert find_other_versions(place, list(STAGES), []) == {}
     assert set(find_other_versions(place, list(STAGES), ["judgements", "report"])) >= {"corpus", "trajectories"}
     drop_versions(run)
@@ -271,7 +271,7 @@ def test_another_version_goes_on_when_asked_to(run: Path, prefect_server: Mappin
 
 
 def test_the_next_command_names_the_run(tmp_path: Path) -> None:
-    with pytest.raises(StorageError) as caught, say_how_to_go_on(tmp_path / "mine"), storage_boundary(tmp_path):
+    with pytest.raises(StorageError) as caught, say_how_to_go_on(tmp_path / "mine"), wrap_os_errors(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert f"`rampforge resume {tmp_path / 'mine'}`" in caught.value.fix
     assert "RUN" not in str(caught.value)
@@ -280,7 +280,7 @@ def test_the_next_command_names_the_run(tmp_path: Path) -> None:
 def test_a_refused_first_start_leaves_no_folder(tmp_path: Path) -> None:
     config = load_config(None, ["agents.policy=agents", f"corpus.sources=[{write_pages(tmp_path / 'a.jsonl')}]"])
     with pytest.raises(ConfigError):
-        lead_run(Workplace(RunFolder(tmp_path / "new"), config, tmp_path), tuple(STAGES))
+        run_stages_here(RunContext(RunFolder(tmp_path / "new"), config, tmp_path), tuple(STAGES))
     assert not (tmp_path / "new").exists()
     (tmp_path / "old").mkdir()
     with RunFolder(tmp_path / "old").locked():

@@ -15,7 +15,7 @@ from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.chat_model import BudgetSpentError, ChatRequest, EndpointError, NoReplyError, RefusedRequestError
 from pipeline.llm.concurrent_stage import ConcurrentStage
-from pipeline.search.batching import GatheredSearch
+from pipeline.search.batching import BatchedSearch
 from pipeline.search.engine import SearchEngine, SearchRequest
 from pipeline.stage import Outcome
 from schemas.config import AgentsConfig, JudgingConfig
@@ -46,7 +46,7 @@ def run_task(
     model = RoleModel(script)
     search = SearchConfig(hide=tuple(hide) or (HideMode.PASSAGE,))
     agents = AgentsConfig.model_validate({"policy": "agents", **config})
-    stage = LlmTrajectoryStage(GatheredSearch(engine or ScriptedEngine([AGAIN, OTHER])), model, search, agents, MODELS)
+    stage = LlmTrajectoryStage(BatchedSearch(engine or ScriptedEngine([AGAIN, OTHER])), model, search, agents, MODELS)
     return asyncio.run(stage.work(task)), model
 
 
@@ -264,7 +264,7 @@ def test_same_rows_whatever_runs_beside_and_searches_come_together() -> None:
     config = AgentsConfig(policy="agents", attempts=2, dated=True)
 
     async def run_together() -> list[Outcome]:
-        stage = LlmTrajectoryStage(GatheredSearch(engine), RoleModel(script), SearchConfig(hide=both), config, MODELS)
+        stage = LlmTrajectoryStage(BatchedSearch(engine), RoleModel(script), SearchConfig(hide=both), config, MODELS)
         return list(await asyncio.gather(*(stage.work(task) for task in tasks)))
 
     together = asyncio.run(run_together())
@@ -281,7 +281,7 @@ def test_it_is_a_stage_like_any_other() -> None:
     tasks = [make_task(BRIDGE, ["1871"], f"p{n}", n) for n in range(20)]
     script = by_role(planner=PLAN, rewriter=QUERIES, observer=observe((1, "1871", 1)))
     engine, config = ScriptedEngine([AGAIN]), AgentsConfig(policy="agents")
-    stage = LlmTrajectoryStage(GatheredSearch(engine), RoleModel(script), SearchConfig(), config, MODELS)
+    stage = LlmTrajectoryStage(BatchedSearch(engine), RoleModel(script), SearchConfig(), config, MODELS)
     outcomes = list(ConcurrentStage(stage.work, in_flight=8).run(iter(tasks)))
     assert sorted(outcome.key for outcome in outcomes) == sorted(task.task_id for task in tasks)
     assert all(read_one(outcome).answers[0].answer == "1871" for outcome in outcomes)

@@ -14,7 +14,7 @@ from pipeline.evaluation.policy_solver import PolicyEvaluator
 from pipeline.evaluation.question_gaps import put_gap
 from pipeline.evaluation.rag_solver import RagSolver
 from pipeline.evaluation.solving import Attempt, OpenQuestion
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.rollouts.policy_rollout import Play, PolicySolver
 from pipeline.rollouts.trajectory_stage import PolicyFacts
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
@@ -65,14 +65,14 @@ class StubPolicy:
         self.stop, self.answer = stop, answer
         self.asked: list[Question] = []
 
-    async def play(self, question: Question, attempt: int, tally: Tally, requests: Any = None) -> Play:
+    async def play(self, question: Question, attempt: int, tally: TokenUsage, requests: Any = None) -> Play:
         self.asked.append(question)
         turns = (make_turn([("p2", "Tarn", "Its mayor is Jon Vale.")]),)
         return Play(self.stop, (self.answer,), "", turns, (), (), (), "", StreamEnd.ANSWERED, None)
 
 
 def solve(solver: Any) -> Attempt:
-    attempt: Attempt = asyncio.run(solver.solve(QUESTION, 0, Tally()))
+    attempt: Attempt = asyncio.run(solver.solve(QUESTION, 0, TokenUsage()))
     return attempt
 
 

@@ -18,7 +18,7 @@ from pipeline.rewards.trainers import read_row
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
 from pipeline.training.rl_rows import list_export_prompts
-from schemas.exports import RowOrder, Trainer, Wanted
+from schemas.exports import RowOrder, TaskSelection, Trainer
 from schemas.funnel import Reject
 from schemas.ledger import StageManifest
 from schemas.renderings import RenderingName
@@ -158,10 +158,10 @@ def test_a_curriculum_is_kept_by_the_trainer(run: RunFolder, tmp_path: Path) -> 
 
 
 def test_prompts_may_be_of_every_task_but_demonstrations_may_not(run: RunFolder, tmp_path: Path) -> None:
-    done = export_sample(run, tmp_path, Trainer.VERL_RL, where=Wanted.ALL)
+    done = export_sample(run, tmp_path, Trainer.VERL_RL, where=TaskSelection.ALL)
     assert sum(done.files.values()) == 24
     with pytest.raises(ConfigError, match="demonstrations"):
-        export_sample(run, tmp_path, Trainer.OPENRLHF, where=Wanted.ALL)
+        export_sample(run, tmp_path, Trainer.OPENRLHF, where=TaskSelection.ALL)
 
 
 @pytest.mark.assets

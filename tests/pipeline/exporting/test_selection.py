@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.exporting.examples import ExampleSpill
 from pipeline.exporting.selection import DUPLICATE, OVER_KIND, OVER_PAGE, REASONS, UNFIT, ExampleIndex
-from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Split, Trainer, Wanted
+from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Split, TaskSelection, Trainer
 from schemas.renderings import Question, QuestionKind, RenderingName, Transcript
 from schemas.tasks import SpanKind
 
@@ -122,7 +122,7 @@ def test_prompts_are_one_a_task_and_may_be_of_tasks_that_nobody_solved() -> None
     reasons, rows = choose(examples, make_settings(), Purpose.RL)
     assert rows == ["trajectory 0"]
     assert Counter(reasons.values()) == {"": 1, UNFIT: 3}
-    reasons, rows = choose(examples, make_settings(where=Wanted.ALL), Purpose.RL)
+    reasons, rows = choose(examples, make_settings(where=TaskSelection.ALL), Purpose.RL)
     assert Counter(reasons.values()) == {"": 2, DUPLICATE: 2}
 
 

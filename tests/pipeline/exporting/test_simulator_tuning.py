@@ -25,7 +25,7 @@ from pipeline.exporting.simulator_tuning import (
 from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.search.engine import FoundPassage
 from pipeline.search.simulated.prompts import Facts, write_prompt
-from pipeline.storage.files import write_whole
+from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from prompts.document_scan import read_documents
@@ -171,7 +171,7 @@ def write_run(root: Path, searches: list[Searched]) -> RunFolder:
             files.append(writer.close())
     commit = ShardCommit(stage="judgements", shard="00000", inputs=len(searches), files=tuple(files), funnel=())
     manifest = StageManifest(stage="judgements", settings={}, upstream=None, shards=(commit,))
-    write_whole(run.ledger("judgements") / "manifest.json", manifest.model_dump_json().encode())
+    write_atomically(run.ledger("judgements") / "manifest.json", manifest.model_dump_json().encode())
     return run
 
 

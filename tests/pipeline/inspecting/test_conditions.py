@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.readonly_database import LockedDatabase
+from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.shard_listing import Listing, list_shards
 from tests.support.inspect_samples import make_run
@@ -22,7 +22,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Listing:
 
 def test_rows_are_those_read_here(listing: Listing) -> None:
     wanted = RowQuery("tasks", "task_id LIKE '%1'", limit=5)
-    assert read_rows_apart(listing, wanted) == read_rows(LockedDatabase(listing), wanted)
+    assert read_rows_apart(listing, wanted) == read_rows(ReadonlyDatabase(listing), wanted)
     assert read_rows_apart(listing, RowQuery("attempts", "masks >= 0")).total > 0
     with pytest.raises(InspectError, match=r"SELECT|syntax"):
         read_rows_apart(listing, RowQuery("tasks", "1); DROP TABLE x; --"))

@@ -20,7 +20,7 @@ from pipeline.inspecting.attempt_pages import find_neighbours, read_page
 from pipeline.inspecting.attempts_table import open_attempts
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.reading import read_attempt
-from pipeline.inspecting.readonly_database import LockedDatabase
+from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.shard_listing import list_shards
 from tests.support.inspect_samples import make_poisoned_run, make_run
 
@@ -36,7 +36,7 @@ def inspect(*words: str) -> Result:
     return CliRunner().invoke(app, ["inspect", *words])
 
 
-def open_run(run: Path) -> LockedDatabase:
+def open_run(run: Path) -> ReadonlyDatabase:
     return open_attempts(run)[0]
 
 

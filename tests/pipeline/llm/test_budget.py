@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.llm.budget import Budget, BudgetedChatModel, check_prices
 from pipeline.llm.chat_model import BudgetSpentError, RefusedRequestError
 from pipeline.llm.prices import PriceTable, pin_prices
-from pipeline.llm.usage_log import Books, BusyTime, Entry
+from pipeline.llm.usage_log import BusyTime, CallUsage, UsageLog
 from pipeline.storage.jsonl.tail import BLOCK
 from schemas.llm_config import BudgetConfig, LlmConfig, ModelPrice, RoleModelConfig
 from tests.support.scripted_model import ScriptedModel, make_request
@@ -96,12 +96,12 @@ def test_calls_without_reply_cost_nothing_and_free_their_room(tmp_path: Path) ->
 
 
 def test_books_larger_than_a_block_are_read_whole_and_once(tmp_path: Path) -> None:
-    books = Books(tmp_path / "books")
-    entry = Entry("planner", "m" * 1000, 1, 2, 0.5, 3.0, 1.5)
+    books = UsageLog(tmp_path / "books")
+    entry = CallUsage("planner", "m" * 1000, 1, 2, 0.5, 3.0, 1.5)
     count = 2 * BLOCK // 1000
     for _ in range(count):
         books.write(entry)
-    late = Books(tmp_path / "books")
+    late = UsageLog(tmp_path / "books")
     assert list(late.read()) == [entry] * count
     assert list(late.read()) == []
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.http.circuit_breaker import CircuitBreaker
-from pipeline.llm.concurrency_limit import AdaptiveLimit, Patience
+from pipeline.llm.concurrency_limit import AdaptiveTimeout, ConcurrencyLimit
 
 Server = Callable[[int, float], tuple[bool, float]]
 """(requests at the server, time) -> (turned away, seconds)."""
 
 
-def drive(limit: AdaptiveLimit, server: Server, requests: int, waiting: Callable[[int], int] | None = None) -> float:
+def drive(limit: ConcurrencyLimit, server: Server, requests: int, waiting: Callable[[int], int] | None = None) -> float:
     """Keep the limit full until so many replies came; replies a second over the second half."""
     now, replies, half = 0.0, 0, 0.0
     ends: list[tuple[float, float, bool]] = []
@@ -39,20 +39,20 @@ def drive(limit: AdaptiveLimit, server: Server, requests: int, waiting: Callable
 @pytest.mark.parametrize("noise", [0.01, 0.05])
 def test_random_429s_do_not_slow_a_run_down(noise: float) -> None:
     dice = random.Random(1)
-    limit = AdaptiveLimit(256)
+    limit = ConcurrencyLimit(256)
     rate = drive(limit, lambda load, now: (dice.random() < noise, 0.5), 30_000)
     assert rate > 0.85 * 256 / 0.5
 
 
 def test_server_that_turns_away_what_is_too_much_is_driven_near_its_knee() -> None:
-    limit = AdaptiveLimit(1000)
+    limit = ConcurrencyLimit(1000)
     rate = drive(limit, lambda load, now: (True, 0.01) if load >= 50 else (False, 0.5), 5000)
     assert 35 <= limit.limit <= 75
     assert rate > 0.8 * 50 / 0.5
 
 
 def test_limit_comes_back_after_a_squeeze() -> None:
-    limit = AdaptiveLimit(200)
+    limit = ConcurrencyLimit(200)
     drive(limit, lambda load, now: (load >= 10 and now < 20, 0.01 if load >= 10 and now < 20 else 0.5), 60_000)
     assert limit.limit > 120
 
@@ -64,14 +64,14 @@ def test_server_that_queues_is_relieved_without_loss() -> None:
     def queueing(load: int, now: float) -> tuple[bool, float]:
         return False, max(1.0, (load + 1) / 64) * dice.uniform(0.9, 1.1)
 
-    limit = AdaptiveLimit(256)
+    limit = ConcurrencyLimit(256)
     rate = drive(limit, queueing, 40_000)
     assert 50 <= limit.limit < 200
     assert rate > 0.85 * 64
 
 
 def test_queue_that_a_server_reports_is_kept_short() -> None:
-    limit = AdaptiveLimit(512)
+    limit = ConcurrencyLimit(512)
     served = 64
     drive(limit, lambda load, now: (False, max(1.0, (load + 1) / served)), 10_000, lambda load: max(0, load - served))
     assert served * 0.9 <= limit.limit <= served * 1.4
@@ -79,7 +79,7 @@ def test_queue_that_a_server_reports_is_kept_short() -> None:
 
 def test_server_that_scales_is_driven_at_its_limit() -> None:
     dice = random.Random(3)
-    limit = AdaptiveLimit(128)
+    limit = ConcurrencyLimit(128)
     rate = drive(limit, lambda load, now: (False, dice.lognormvariate(0, 0.5)), 40_000)
     ideal = 128 / 2.718281828 ** (0.125)
     assert rate > 0.9 * ideal
@@ -111,7 +111,7 @@ def test_scattered_faults_never_open_the_breaker() -> None:
 
 
 def test_patience_is_long_until_it_knows_and_doubles_with_each_hang() -> None:
-    patience = Patience(5.0, 600.0)
+    patience = AdaptiveTimeout(5.0, 600.0)
     assert patience.deadline(0) == 600.0
     dice = random.Random(5)
     for _ in range(200):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.models import tracing as trace_export
 from flows.models.chat_models import make_stage, open_model
 from flows.models.tracing import check_tracing, trace_shard
@@ -48,7 +48,7 @@ def _fresh_sender() -> Any:
     trace_export._open_once.cache_clear()
 
 
-def run_stage(folder: Path, server: FaultServer, items: int, trace: object = True, **limits: float) -> Workplace:
+def run_stage(folder: Path, server: FaultServer, items: int, trace: object = True, **limits: float) -> RunContext:
     """A shard of items of two calls each."""
     llm = {
         "roles": {"default": {"model": "m"}},
@@ -56,7 +56,7 @@ def run_stage(folder: Path, server: FaultServer, items: int, trace: object = Tru
         "limits": limits,
         "trace": trace,
     }
-    place = Workplace(RunFolder(folder / "run"), RunConfig.model_validate({"llm": llm}), folder)
+    place = RunContext(RunFolder(folder / "run"), RunConfig.model_validate({"llm": llm}), folder)
     model = open_model(place, "trajectories", "000")
 
     async def work(item: Item) -> Outcome:

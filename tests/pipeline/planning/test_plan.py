@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from flows.execution.plan import Question, answer, find_means
 from pipeline.errors import ConfigError
-from pipeline.llm.usage_log import Entry
+from pipeline.llm.usage_log import CallUsage
 from pipeline.planning.comparing import compare
 from pipeline.planning.estimate import KEPT, MAYBE, STOPS, UNKNOWN, Machines, estimate
 from pipeline.planning.measuring import measure_run
@@ -43,12 +43,12 @@ TURNS = (1, 2, 3, 1, 5, 5)
 """How many turns the six attempts took."""
 
 
-def make_entries(turns: Sequence[int] = TURNS) -> list[Entry]:
+def make_entries(turns: Sequence[int] = TURNS) -> list[CallUsage]:
     """One call a role and turn, two seconds each, one after the other; the judge is asked of every second attempt."""
     calls = [role for count in turns for _ in range(count) for role in ROLES[:3]]
     calls += [ROLES[3]] * (len(turns) // 2)
     return [
-        Entry(role, "m", 500 + 10 * (n % 7), 50 + n % 5, 0.001, ended=2.0 * (n + 1), seconds=2.0)
+        CallUsage(role, "m", 500 + 10 * (n % 7), 50 + n % 5, 0.001, ended=2.0 * (n + 1), seconds=2.0)
         for n, role in enumerate(calls)
     ]
 

@@ -9,7 +9,7 @@ from pipeline.judging.judge_stage import Attempt, JudgeStage
 from pipeline.report.handed_over import sum_simulated, warn_of_gold
 from schemas.arrow import arrow_schema
 from schemas.config import JudgingConfig
-from schemas.judgements import Judgement, SimulatedShown
+from schemas.judgements import Judgement, SimulatedEvidence
 from schemas.trajectories import Hit, SearchCall, SearchStatus, Usefulness
 from tests.support.trajectory_samples import make_task, make_trajectory, make_turn
 
@@ -33,7 +33,7 @@ def test_simulated_documents_with_the_gold_are_counted_once() -> None:
         ("n2", "It closed in 1868.", Usefulness.NOISY),
         ("f1", "Founded 1868.", None),
     )
-    assert judgement.simulated == SimulatedShown(useful=2, useful_with_gold=1, noisy=2, noisy_with_gold=1)
+    assert judgement.simulated == SimulatedEvidence(useful=2, useful_with_gold=1, noisy=2, noisy_with_gold=1)
     assert judge(("f1", "Founded 1868.", None)).simulated is None
 
 
@@ -49,7 +49,7 @@ def test_the_report_sums_and_says_it() -> None:
             pa.Table.from_pylist([r.model_dump(mode="json") for r in rows], schema=arrow_schema(Judgement)),
         )
         total = sum_simulated(db)
-        assert total == SimulatedShown(useful=2, useful_with_gold=1, noisy=1, noisy_with_gold=1)
+        assert total == SimulatedEvidence(useful=2, useful_with_gold=1, noisy=1, noisy_with_gold=1)
         assert "1 of 2 useful (50%), 1 of 1 noisy (100%)" in warn_of_gold(total)
         db.register("judgements", pa.Table.from_pylist([], schema=arrow_schema(Judgement)))
         assert sum_simulated(db) is None

@@ -17,7 +17,7 @@ from pipeline.rendering.transcript import ask, transcribe
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import JudgingConfig
 from schemas.difficulties import Difficulty
-from schemas.exports import ExportSettings, RowOrder, Trainer, Wanted
+from schemas.exports import ExportSettings, RowOrder, TaskSelection, Trainer
 from schemas.record import Record
 from schemas.renderings import RenderingName, SegmentKind
 from schemas.streams import TokenStream
@@ -106,7 +106,7 @@ def test_observations_carry_loss_only_on_purpose(run: RunFolder) -> None:
 
 
 def test_prompts_are_chosen_by_measured_difficulty(run: RunFolder) -> None:
-    order: dict[str, Any] = {"order": RowOrder.CURRICULUM, "where": Wanted.ALL}
+    order: dict[str, Any] = {"order": RowOrder.CURRICULUM, "where": TaskSelection.ALL}
     assert [row["task_id"] for row in export(run, "rl", **order)] == ["t1", "t2", "t0", "t3"]
     assert {row["task_id"] for row in export(run, "rl", learnable=True, **order)} == {"t0", "t2", "t3"}
     assert {row["task_id"] for row in export(run, "rl", learnable=True, memorised=0.5)} == {"t0", "t3"}

@@ -16,7 +16,7 @@ from flows.distillation.policy_server import PolicyServer
 from flows.models.policy import load_tokenizer
 from pipeline.assets.store import find_asset
 from pipeline.llm.openai_chat_model import OpenAiChatModel
-from pipeline.llm.structured_output import Tally
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.rollouts.policy_rollout import Play, PolicySolver
 from pipeline.serving.environments import find_environment
 from schemas.config import RunConfig
@@ -72,7 +72,7 @@ def play(config: RunConfig, count: int = 1) -> list[Play]:
         client = OpenAiChatModel(config.llm, {})
         solver = PolicySolver(OneShelf("Paris is the capital."), client, tokenizer, config.policy, k=1)
         try:
-            return list(await asyncio.gather(*(solver.play(QUESTION, n, Tally()) for n in range(count))))
+            return list(await asyncio.gather(*(solver.play(QUESTION, n, TokenUsage()) for n in range(count))))
         finally:
             await client.close()
 

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import SearchError
-from pipeline.search.batching import GatheredSearch
-from pipeline.search.cache import FoundMemory, SearchCache
+from pipeline.search.batching import BatchedSearch
+from pipeline.search.cache import CachedSearch, SearchCache
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import make_call
-from pipeline.search.source_hiding import WithholdingSearch, is_source
+from pipeline.search.source_hiding import SourceHidingSearch, is_source
 from pipeline.search.sync_adapter import BlockingSearch
-from pipeline.storage.jsonl.shared_log import SharedLog
+from pipeline.storage.jsonl.shared_log import SharedJsonlLog
 from pipeline.text.near_copies import cut_triples, is_copy
 from schemas.trajectories import HideMode, Hit, SearchStatus
 from tests.support.passage_samples import draw_passages
@@ -63,7 +63,7 @@ def today() -> str:
     return "2026-11-21"
 
 
-def search(engine: FoundMemory | WithholdingSearch, *requests: SearchRequest, k: int = 3) -> list[list[str]]:
+def search(engine: CachedSearch | SourceHidingSearch, *requests: SearchRequest, k: int = 3) -> list[list[str]]:
     async def run() -> list[list[str]]:
         return [[hit.passage_id for hit in call.hits] for call in await engine.search(requests, k)]
 
@@ -73,9 +73,9 @@ def search(engine: FoundMemory | WithholdingSearch, *requests: SearchRequest, k:
 def test_answers_are_kept_for_good_with_the_date(tmp_path: Path) -> None:
     path, shelf = tmp_path / "searches" / "found.jsonl", Shelf(shelve("one", "two"))
     queries = [SearchRequest("a"), SearchRequest("b"), SearchRequest("a")]
-    assert search(FoundMemory(shelf, SearchCache(path, today)), *queries) == [["f0", "f1"]] * 3
+    assert search(CachedSearch(shelf, SearchCache(path, today)), *queries) == [["f0", "f1"]] * 3
     again = Shelf([])
-    memory = FoundMemory(again, SearchCache(path, today))
+    memory = CachedSearch(again, SearchCache(path, today))
     assert search(memory, *queries) == [["f0", "f1"]] * 3
     assert (shelf.asked, again.asked, memory.repeated) == (["a", "b"], [], 3)
     assert asyncio.run(memory.read(["f1", "f0"])) == [shelf.passages[1], shelf.passages[0]]
@@ -88,7 +88,7 @@ def test_answers_are_kept_for_good_with_the_date(tmp_path: Path) -> None:
 def test_failures_are_never_kept(tmp_path: Path) -> None:
     cache = SearchCache(tmp_path / "found.jsonl", today)
     shelf = Shelf(shelve("one"), failing=True)
-    memory = FoundMemory(shelf, cache)
+    memory = CachedSearch(shelf, cache)
     assert search(memory, SearchRequest("a")) == [[]]
     shelf.failing = False
     assert search(memory, SearchRequest("a")) == [["f0"]]
@@ -97,7 +97,7 @@ def test_failures_are_never_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [True, False])
 def test_equal_requests_at_the_same_time_are_one(tmp_path: Path, kept: bool) -> None:
     shelf = Shelf(shelve("one", "two"))
-    memory = FoundMemory(shelf, SearchCache(tmp_path / "found.jsonl", today) if kept else None)
+    memory = CachedSearch(shelf, SearchCache(tmp_path / "found.jsonl", today) if kept else None)
 
     async def run() -> None:
         calls = await asyncio.gather(
@@ -120,7 +120,7 @@ def test_equal_requests_at_the_same_time_are_one(tmp_path: Path, kept: bool) -> 
 
 
 def write_lines(path: Path, writer: int) -> None:
-    log = SharedLog(path)
+    log = SharedJsonlLog(path)
     for number in range(300):
         log.append({f"{writer}-{number}": {"text": "x" * (number % 50)}, f"common-{number}": {"by": writer}})
 
@@ -133,14 +133,14 @@ def test_several_processes_write_one_log(tmp_path: Path) -> None:
         process.start()
     for process in writers:
         process.join()
-    log, keys = SharedLog(path), [json.loads(line)["key"] for line in path.read_text().splitlines()]
+    log, keys = SharedJsonlLog(path), [json.loads(line)["key"] for line in path.read_text().splitlines()]
     assert len(keys) == len(set(keys)) == 1200
     assert all(log.find(f"{writer}-{number}") for writer in range(3) for number in range(300))
 
 
 def test_a_torn_line_costs_that_line_alone(tmp_path: Path) -> None:
     path = tmp_path / "shared.jsonl"
-    reader, writer = SharedLog(path), SharedLog(path)
+    reader, writer = SharedJsonlLog(path), SharedJsonlLog(path)
     writer.append({"a": {"n": 1}})
     with path.open("ab") as dying:
         dying.write(b'{"key":"b","n":')
@@ -149,7 +149,7 @@ def test_a_torn_line_costs_that_line_alone(tmp_path: Path) -> None:
     with path.open("ab") as broken:
         broken.write(b"no json\n")
     writer.append({"a": {"n": 9}, "d": {"n": 4}})
-    assert [reader.find(key) for key in "abcd"] == [SharedLog(path).find(key) for key in "abcd"]
+    assert [reader.find(key) for key in "abcd"] == [SharedJsonlLog(path).find(key) for key in "abcd"]
     assert (reader.find("a"), reader.find("d")) == ({"key": "a", "n": 1}, {"key": "d", "n": 4})
     os.truncate(path, 0)
 
@@ -164,8 +164,8 @@ def make_request(hide: HideMode, **more: object) -> SearchRequest:
     return SearchRequest("who built the bridge", hide, **fields)  # type: ignore[arg-type]  # test values
 
 
-def make_shelf(*passages: tuple[str, str, str]) -> FoundMemory:
-    return FoundMemory(Shelf([FoundPassage(*passage) for passage in passages]))
+def make_shelf(*passages: tuple[str, str, str]) -> CachedSearch:
+    return CachedSearch(Shelf([FoundPassage(*passage) for passage in passages]))
 
 
 MIXED = (
@@ -186,18 +186,18 @@ MIXED = (
     ],
 )
 def test_what_is_hidden_is_withheld(hide: HideMode, hides: bool, copies: float | None, left: list[str]) -> None:
-    engine = WithholdingSearch(make_shelf(*MIXED), hides, copies)
+    engine = SourceHidingSearch(make_shelf(*MIXED), hides, copies)
     assert search(engine, make_request(hide), k=5) == [left]
     assert search(engine, make_request(hide), make_request(HideMode.NONE), k=1)[0] == left[:1]
 
 
 def test_as_many_come_as_there_are() -> None:
     shelf = [(f"c{i}", "Old Bridge", SOURCE) for i in range(150)] + [(f"o{i}", "Lumea", OTHER) for i in range(5)]
-    engine = WithholdingSearch(make_shelf(*shelf), hides=False, copies=None)
+    engine = SourceHidingSearch(make_shelf(*shelf), hides=False, copies=None)
     assert search(engine, make_request(HideMode.PAGE), k=3) == [["o0", "o1", "o2"]]
     assert search(engine, make_request(HideMode.PAGE), k=9) == [["o0", "o1", "o2", "o3", "o4"]]
     (call,) = asyncio.run(
-        WithholdingSearch(make_shelf(*shelf[:3]), False, None).search([make_request(HideMode.PAGE)], 3)
+        SourceHidingSearch(make_shelf(*shelf[:3]), False, None).search([make_request(HideMode.PAGE)], 3)
     )
     assert (call.status, call.hits) == (SearchStatus.EMPTY, ())
 
@@ -217,13 +217,13 @@ def test_local_engines_are_gathered_and_waited_for(tmp_path: Path) -> None:
     wanted = [([SearchRequest(" ".join(dice.choices(words, k=2)))], dice.randint(1, 3)) for _ in range(60)]
 
     async def run() -> None:
-        engine = GatheredSearch(bare)
+        engine = BatchedSearch(bare)
         found = await asyncio.gather(*(engine.search(requests, k) for requests, k in wanted))
         assert found == [bare.search(requests, k) for requests, k in wanted]
         await engine.close()
 
     asyncio.run(run())
-    blocking = BlockingSearch(GatheredSearch(bare))
+    blocking = BlockingSearch(BatchedSearch(bare))
     assert [blocking.search(requests, k) for requests, k in wanted] == [bare.search(r, k) for r, k in wanted]
     assert blocking.read(["p0003"]) == bare.read(["p0003"])
     assert blocking.fingerprint == bare.fingerprint

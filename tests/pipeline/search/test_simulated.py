@@ -20,10 +20,10 @@ from pipeline.llm.chat_model import (
     ModelError,
     RefusedRequestError,
 )
-from pipeline.search.cache import FoundMemory, SearchCache
+from pipeline.search.cache import CachedSearch, SearchCache
 from pipeline.search.engine import Answer, SearchRequest
 from pipeline.search.simulated.source import SimulatedSource, draw_usefulness, noise_share
-from pipeline.search.source_hiding import WithholdingSearch
+from pipeline.search.source_hiding import SourceHidingSearch
 from schemas.llm_config import RoleModelConfig
 from schemas.search_config import SimulatedConfig, SimulationMode
 from schemas.trajectories import HideMode, SearchCall, SearchStatus, Usefulness
@@ -177,7 +177,7 @@ def test_a_refused_request_is_a_status_and_a_spent_budget_ends_the_run() -> None
 
 
 def test_what_ends_the_run_ends_it_for_all_who_share_a_request() -> None:
-    memory = FoundMemory(open_source(ScriptedModel(lambda _: BudgetSpentError("spent"), seconds=0.01)))
+    memory = CachedSearch(open_source(ScriptedModel(lambda _: BudgetSpentError("spent"), seconds=0.01)))
 
     async def work() -> list[object]:
         return await asyncio.gather(*(memory.search([REQUEST], 3) for _ in range(2)), return_exceptions=True)
@@ -187,7 +187,7 @@ def test_what_ends_the_run_ends_it_for_all_who_share_a_request() -> None:
 
 def test_one_call_answers_every_smaller_k(tmp_path: Path) -> None:
     model = ScriptedModel(lambda _: DOCUMENTS)
-    memory = FoundMemory(open_source(model), SearchCache(tmp_path / "cache.jsonl", lambda: "2026-11-21"), least=5)
+    memory = CachedSearch(open_source(model), SearchCache(tmp_path / "cache.jsonl", lambda: "2026-11-21"), least=5)
 
     async def work() -> list[int]:
         return [len((await memory.search([REQUEST], k))[0].hits) for k in (1, 5, 2, 0)]
@@ -212,7 +212,7 @@ def test_labels_and_texts_are_kept_for_good(tmp_path: Path) -> None:
 
     def search(requests: Sequence[SearchRequest]) -> list[SearchCall]:
         cache = SearchCache(tmp_path / "cache.jsonl", lambda: "2026-11-21")
-        engine = WithholdingSearch(FoundMemory(open_source(model), cache), hides=False, copies=None)
+        engine = SourceHidingSearch(CachedSearch(open_source(model), cache), hides=False, copies=None)
 
         async def work() -> list[SearchCall]:
             calls = await engine.search(requests, 3)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError
-from pipeline.search.cache import FoundMemory, SearchCache
+from pipeline.search.cache import CachedSearch, SearchCache
 from pipeline.search.engine import Answer, SearchRequest
 from pipeline.search.remote.service import HttpReply, UnreadableReplyError
 from pipeline.search.remote.web_providers import ADAPTERS
 from pipeline.search.remote.web_results import WebResult, collect, find_article
 from pipeline.search.remote.web_source import WebSource, name_key
-from pipeline.search.source_hiding import WithholdingSearch
+from pipeline.search.source_hiding import SourceHidingSearch
 from schemas.search_config import SearchServiceConfig, WebConfig, WebProvider
 from schemas.trajectories import HideMode, SearchCall, SearchStatus
 from tests.support.fake_web import KEY, PAGES, FakeWeb, write_answer
@@ -165,8 +165,8 @@ def test_the_source_page_is_withheld_and_answers_are_kept_for_good(
 ) -> None:
     def search(request: SearchRequest) -> SearchCall:
         cache = SearchCache(tmp_path / "cache.jsonl", lambda: "2026-11-21")
-        memory = FoundMemory(open_source(web, WebProvider.SERPAPI), cache)
-        engine = WithholdingSearch(memory, hides=False, copies=None)
+        memory = CachedSearch(open_source(web, WebProvider.SERPAPI), cache)
+        engine = SourceHidingSearch(memory, hides=False, copies=None)
 
         async def work() -> SearchCall:
             (call,) = await engine.search([request], 3)

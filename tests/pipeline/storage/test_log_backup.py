@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.configuration.provenance import fingerprint_sources
-from flows.configuration.run_context import Workplace
+from flows.configuration.run_context import RunContext
 from flows.configuration.sources import bring_source, find_sources
 from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import StorageError
-from pipeline.storage.jsonl.log import LineLog
-from pipeline.storage.remote.log_backup import LogSaver
-from pipeline.storage.remote.mirror import RunMirror
+from pipeline.storage.jsonl.log import JsonlLog
+from pipeline.storage.remote.log_backup import LogBackup
+from pipeline.storage.remote.mirror import WorkingCopy
 from pipeline.storage.remote.object_store import ObjectStore
 from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.remote.transfer import copy_folder, copy_object, list_objects, put_when_done
@@ -33,9 +33,9 @@ QUICK = StoreConfig(lease=2, patience=0, save_every=0.05)
 CALLS = "calls/trajectories/000.jsonl"
 
 
-def mirror_of(url: str, root: Path) -> RunMirror:
+def mirror_of(url: str, root: Path) -> WorkingCopy:
     root.mkdir(parents=True, exist_ok=True)
-    return RunMirror(url, root, QUICK)
+    return WorkingCopy(url, root, QUICK)
 
 
 def call(name: str) -> bytes:
@@ -50,8 +50,8 @@ def append(root: Path, *lines: bytes) -> Path:
     return path
 
 
-def restore(url: str, root: Path, *, trusted: bool = False) -> LogSaver:
-    saver = LogSaver(mirror_of(url, root))
+def restore(url: str, root: Path, *, trusted: bool = False) -> LogBackup:
+    saver = LogBackup(mirror_of(url, root))
     saver.restore(trusted=trusted)
     return saver
 
@@ -68,7 +68,7 @@ def test_calls_of_a_machine_that_died_are_there_on_the_next(s3: str, tmp_path: P
     two = open_run(s3, tmp_path / "two", QUICK)
     with two.locked("two"):
         assert (two.root / CALLS).read_bytes() == call("a") + call("b")
-        with LineLog(two.root / CALLS) as log:
+        with JsonlLog(two.root / CALLS) as log:
             log.append("c", call("c"))
     assert b"".join(ObjectStore(s3).read(key) or b"" for key in ObjectStore(s3).find("calls")).count(b"\n") == 3
 
@@ -130,7 +130,7 @@ def test_sources_on_a_store_are_found_fingerprinted_and_read_like_local_ones(s3:
     here = expand_sources(CorpusConfig(sources=(str(tmp_path / "here"),)))
     for address in (f"{s3}/in", f"{s3}/in/", f"{s3}/in/*.jsonl"):
         config = RunConfig.model_validate({"corpus": {"sources": [address]}})
-        place = Workplace(RunFolder(tmp_path), config, tmp_path / "cache")
+        place = RunContext(RunFolder(tmp_path), config, tmp_path / "cache")
         found = find_sources(place)
         assert found == [f"{s3}/in/a.jsonl", f"{s3}/in/b.jsonl"]
         assert fingerprint_sources(found) == fingerprint_sources(here)

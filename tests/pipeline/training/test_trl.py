@@ -21,7 +21,7 @@ from pipeline.training.folders import TrainingFolder, find_checkpoint
 from pipeline.training.launching import Fleet
 from pipeline.training.requests import TrainingError, settle_request
 from pipeline.training.rl_rows import list_run_prompts, write_prompts
-from pipeline.training.running import Workshop, run_training
+from pipeline.training.running import TrainerEnvironment, run_training
 from pipeline.training.sft_rows import admit_rows
 from schemas.funnel import FunnelStep
 from schemas.renderings import RenderingName
@@ -79,7 +79,7 @@ def train(request: TrainingRequest, funnel: FunnelStep, tell: Callable[[StepMetr
     folder = TrainingFolder(Path(request.output))
     settle_request(folder, request, fresh=False)
     variables = {**clean_variables(os.environ), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    workshop = Workshop(str(locate_python(environments_folder() / "trl")), variables, "again")
+    workshop = TrainerEnvironment(str(locate_python(environments_folder() / "trl")), variables, "again")
     return run_training(request, CPU, workshop, funnel, tell)
 
 
