@@ -144,7 +144,7 @@ class ValidationConfig(Frozen):
 
 
 class StopConfig(Frozen):
-    """When the loop ends before its last round. It decides no row, so it may be changed between sittings."""
+    """When the loop ends before its last round. It decides no row, so it may be changed between sessions."""
 
     recall: float | None = Field(default=None, gt=0, le=1)
     """Validation recall that is good enough."""

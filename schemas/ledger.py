@@ -102,16 +102,16 @@ class StageManifest(Frozen):
 
 
 class StageTiming(Frozen):
-    """How long a stage took in one sitting. Kept in run.json only: times never enter a shard."""
+    """How long a stage took in one session. Kept in run.json only: times never enter a shard."""
 
     stage: str
     """The stage."""
     seconds: float
-    """Wall time of this sitting."""
+    """Wall time of this session."""
     work_seconds: float
     """Seconds that processes spent inside the stage's own functions, summed over processes."""
     inputs: int
-    """Records that entered in this sitting."""
+    """Records that entered in this session."""
 
 
 class RunRecord(Frozen):
@@ -141,7 +141,7 @@ class RunRecord(Frozen):
     funnel: tuple[FunnelStep, ...]
     """The sums of every stage so far."""
     timings: tuple[StageTiming, ...]
-    """One entry for each stage and sitting."""
+    """One entry for each stage and session."""
     tokens: int
     """Tokens spent on language models that were called over an API."""
     cost: float

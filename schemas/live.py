@@ -69,7 +69,7 @@ class ShardLive(Frozen):
     at: float
     """When this was written."""
     resumed: int
-    """Inputs that were done in earlier sittings."""
+    """Inputs that were done in earlier sessions."""
     done: int
     """Inputs done since."""
     accepted: int | None
@@ -86,13 +86,13 @@ class CallsLive(Frozen):
     waiting: int
     """Requests in line for an endpoint."""
     answered: int
-    """Replies for this stage in this sitting."""
+    """Replies for this stage in this session."""
     rate: float
     """Replies a second, lately."""
     fault_share: float
     """Share of the tries that came to nothing, over the stage so far, 0 to 1."""
     prompt_tokens: int
-    """Tokens sent for this stage in this sitting."""
+    """Tokens sent for this stage in this session."""
     completion_tokens: int
     """Tokens received for it."""
     prompt_rate: float
@@ -100,13 +100,13 @@ class CallsLive(Frozen):
     completion_rate: float
     """Tokens received a second, lately."""
     stage_cost: float
-    """Cost of this stage in this sitting, by the price table."""
+    """Cost of this stage in this session, by the price table."""
     cost: float
-    """Cost of the run so far, over all sittings."""
+    """Cost of the run so far, over all sessions."""
     cost_cap: float | None
     """The cap on it."""
     tokens: int
-    """Tokens of the run so far, both ways, over all sittings."""
+    """Tokens of the run so far, both ways, over all sessions."""
     token_cap: int | None
     """The cap on them."""
     stalled: tuple[str, ...]
@@ -127,18 +127,18 @@ class StageLive(Frozen):
     at: float
     """When this was written."""
     seconds: float
-    """How long the stage has been under work in this sitting."""
+    """How long the stage has been under work in this session."""
     total: int | None
     """Inputs there are; None where that is not known before the end."""
     done: int
-    """Inputs done, over all sittings."""
+    """Inputs done, over all sessions."""
     done_now: int
-    """Of those, inputs done in this sitting."""
+    """Of those, inputs done in this session."""
     rate: float
     """Inputs done a second, lately."""
     accepted_share: float | None
     """Share of the inputs done that passed; None before anything tells. (Of shards under work, only what was done in
-    this sitting counts.)"""
+    this session counts.)"""
     seconds_left: float | None
     """About how long the rest will take; None where nothing tells."""
     shards: int

@@ -1,7 +1,7 @@
 """The `llm` section of the configuration: which model plays which role, where it is served, and what it may cost.
 
 Only `llm.roles` decides rows, and the prices of the agents' models: trajectories carry their cost. Endpoints, limits
-and budgets may change between the sittings of one run.
+and budgets may change between the sessions of one run.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class LimitsConfig(Frozen):
     """Tries at one request; refusals for too many requests (429) do not count."""
     unanswered: Unanswered = Unanswered.OWE
     """What becomes of an item whose request got no reply after all tries: `owe` does the others, then stops and leaves
-    it for the next sitting; `reject` gives it up as `no_reply`."""
+    it for the next session; `reject` gives it up as `no_reply`."""
     max_wait: float = Field(default=30.0, gt=0)
     """Longest pause between two tries, in seconds, unless the server asks for more."""
     give_up: float = Field(default=600.0, gt=0)
@@ -89,11 +89,11 @@ class BudgetConfig(Frozen):
     """Caps; reaching one stops the run cleanly, and a higher one lets it go on."""
 
     tokens: int | None = Field(default=None, ge=1)
-    """Tokens sent and received, over all sittings of the run."""
+    """Tokens sent and received, over all sessions of the run."""
     money: float | None = Field(default=None, gt=0)
-    """Cost by the price table, over all sittings of the run."""
+    """Cost by the price table, over all sessions of the run."""
     hours: float | None = Field(default=None, gt=0)
-    """Hours of one sitting."""
+    """Hours of one session."""
 
 
 class ModelPrice(Frozen):

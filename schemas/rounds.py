@@ -102,7 +102,7 @@ class TeacherTraining(Frozen):
 
 
 class StepSeconds(Frozen):
-    """How long a step of the round took, over all its sittings that came to an end."""
+    """How long a step of the round took, over all its sessions that came to an end."""
 
     step: str
     """tasks, join, train, serve, validate, trajectories, judgements, measure, other."""

@@ -42,7 +42,7 @@ class RoleShare(Frozen):
 
 
 class RunSpending(Frozen):
-    """What a run has consumed so far, over all sittings."""
+    """What a run has consumed so far, over all sessions."""
 
     roles: tuple[RoleSpending, ...]
     """One for each role and model."""

@@ -26,52 +26,52 @@ WORKER_MEMORY = GIB
 """What a worker takes, spaCy and a small model in it."""
 
 
-def check_machine(place: RunContext) -> Iterator[Finding]:
+def check_machine(context: RunContext) -> Iterator[Finding]:
     """What takes longer than a run waits for, or concerns no run alone: models are loaded, environments opened."""
-    yield from _load_models(place)
-    yield _check_memory(place)
+    yield from _load_models(context)
+    yield _check_memory(context)
     yield _check_prefect()
-    if place.config.serving.mode is ServingMode.MANAGED:
-        yield from _check_serving(place)
+    if context.config.serving.mode is ServingMode.MANAGED:
+        yield from _check_serving(context)
 
 
-def _load_models(place: RunContext) -> Iterator[Finding]:
+def _load_models(context: RunContext) -> Iterator[Finding]:
     """Models that are on this machine: whether they load."""
-    masking = place.config.masking
-    if masking.ner not in (None, JIEBA) and _is_here(place, str(masking.ner)):
-        yield look_at("names, loaded", lambda: _load_ner(place, str(masking.ner)))
-    if masking.scorer is not None and _is_here(place, masking.scorer):
-        yield look_at("perplexity, loaded", lambda: _load_scorer(place, str(masking.scorer)))
+    masking = context.config.masking
+    if masking.ner not in (None, JIEBA) and _is_here(context, str(masking.ner)):
+        yield look_at("names, loaded", lambda: _load_ner(context, str(masking.ner)))
+    if masking.scorer is not None and _is_here(context, masking.scorer):
+        yield look_at("perplexity, loaded", lambda: _load_scorer(context, str(masking.scorer)))
 
 
-def _is_here(place: RunContext, name: str) -> bool:
+def _is_here(context: RunContext, name: str) -> bool:
     try:
-        return isinstance(resolve_model(name, place.cache), Path) or find_spec(name) is not None
+        return isinstance(resolve_model(name, context.cache), Path) or find_spec(name) is not None
     except (AssetError, ImportError, ValueError):
         return False
 
 
-def _load_ner(place: RunContext, name: str) -> str:
+def _load_ner(context: RunContext, name: str) -> str:
     from pipeline.masking.entities import load_ner
 
-    return f"loads ({load_ner(str(resolve_model(name, place.cache))).lang}, {find_revision(place, name)})"
+    return f"loads ({load_ner(str(resolve_model(name, context.cache))).lang}, {find_revision(context, name)})"
 
 
-def _load_scorer(place: RunContext, name: str) -> str:
+def _load_scorer(context: RunContext, name: str) -> str:
     """Load the tokeniser, and unless a server scores, the model's configuration; the weights would take long."""
     from transformers import AutoConfig
 
     from pipeline.masking.served_scorer import load_tokenizer
 
-    path = str(resolve_model(name, place.cache))
+    path = str(resolve_model(name, context.cache))
     load_tokenizer(path)
-    if names_served_scorer(place.config):
+    if names_served_scorer(context.config):
         return "its tokeniser loads; a server scores"
     try:
         kind = AutoConfig.from_pretrained(path).model_type
     except (OSError, ValueError) as error:
         raise AssetError(f"{path}: {str(error).strip().splitlines()[0]}", f"rampforge assets get {name}") from error
-    return f"{kind}, {find_revision(place, name)}"
+    return f"{kind}, {find_revision(context, name)}"
 
 
 def check_disk(folder: Path) -> Finding:
@@ -86,9 +86,9 @@ def check_disk(folder: Path) -> Finding:
     return Finding("disk", state, f"{free / GIB:.1f} GiB free at {there}", "" if state is State.OK else "make room")
 
 
-def _check_memory(place: RunContext) -> Finding:
+def _check_memory(context: RunContext) -> Finding:
     free = read_free_memory()
-    workers = place.config.execution.workers or os.cpu_count() or 1
+    workers = context.config.execution.workers or os.cpu_count() or 1
     need = workers * WORKER_MEMORY
     told = f"{free / GIB:.1f} GiB free, about {need / GIB:.0f} for {workers} workers"
     if free < need:
@@ -116,8 +116,8 @@ def _check_prefect() -> Finding:
     return Finding("Prefect", State.OK, f"{url} answers")
 
 
-def _check_serving(place: RunContext) -> Iterator[Finding]:
-    name = place.config.serving.environment
+def _check_serving(context: RunContext) -> Iterator[Finding]:
+    name = context.config.serving.environment
     if find_environment(read_recipe(name), environments_folder()) is not None:
         yield look_at(f"{name}, imported", lambda: check_environment(open_environment(name), os.environ))
     if name == "vllm" and shutil.which("nvidia-smi") is None:

@@ -33,34 +33,34 @@ TOKENIZER = "tokenizer_config.json"
 NO_SCORER = "masking.scorer=null with masking.selection=random"
 
 
-def check_models(place: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[Finding]:
+def check_models(context: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[Finding]:
     """The models that some stages load."""
-    names, config = {spec.name for spec in specs}, place.config
+    names, config = {spec.name for spec in specs}, context.config
     if "spans" in names:
         if (ner := config.masking.ner) not in (None, JIEBA):
-            yield look_at(f"names: {ner}", lambda: find_pipeline(place, str(ner)))
+            yield look_at(f"names: {ner}", lambda: find_pipeline(context, str(ner)))
         if (scorer := config.masking.scorer) is not None:
             fix = f"set masking.scorer to another model, or {NO_SCORER}"
             needs = TOKENIZER if names_served_scorer(config) else DESCRIPTION
-            yield look_at(f"perplexity: {scorer}", lambda: find_model(place, str(scorer), fix, needs))
+            yield look_at(f"perplexity: {scorer}", lambda: find_model(context, str(scorer), fix, needs))
     if names & {"index", "trajectories"} and config.search.engine in VECTOR_ENGINES:
-        yield look_at(f"encoder: {config.search.dense.encoder}", lambda: _find_encoder(place))
+        yield look_at(f"encoder: {config.search.dense.encoder}", lambda: _find_encoder(context))
     if "trajectories" in names:
         reranker = config.search.hybrid.reranker if config.search.engine is EngineKind.HYBRID else None
         if reranker is not None:
             fix = "set search.hybrid.reranker to another model or to null"
-            yield look_at(f"reranker: {reranker}", lambda: find_model(place, str(reranker), fix))
+            yield look_at(f"reranker: {reranker}", lambda: find_model(context, str(reranker), fix))
         if plays_policy(config):
-            yield look_at("policy.model", lambda: _describe(locate_policy(config, place.cache)))
+            yield look_at("policy.model", lambda: _describe(locate_policy(config, context.cache)))
 
 
-def find_pipeline(place: RunContext, name: str) -> str:
+def find_pipeline(context: RunContext, name: str) -> str:
     """Where a spaCy pipeline is. Raises AssetError."""
-    where = resolve_model(name, place.cache)
+    where = resolve_model(name, context.cache)
     if isinstance(where, Path):
         if not (where / "config.cfg").is_file():
             raise AssetError(f"{where} is no spaCy pipeline: it holds no config.cfg", "set masking.ner to another")
-        return find_revision(place, name)
+        return find_revision(context, name)
     if not name.isidentifier() or find_spec(name) is None:
         raise AssetError(
             f"the spaCy pipeline {name} is not installed",
@@ -69,14 +69,14 @@ def find_pipeline(place: RunContext, name: str) -> str:
     return "installed"
 
 
-def find_model(place: RunContext, name: str, fix: str, needs: str = DESCRIPTION) -> str:
+def find_model(context: RunContext, name: str, fix: str, needs: str = DESCRIPTION) -> str:
     """Where a model is; `fix`: what to do where it is nowhere; `needs`: a file of its folder. Raises AssetError."""
-    where = resolve_model(name, place.cache)
+    where = resolve_model(name, context.cache)
     if isinstance(where, str):
         return find_on_hub(where, fix)
     if not (where / needs).is_file():
         raise AssetError(f"{where} is no model folder: it holds no {needs}", fix)
-    return find_revision(place, name)
+    return find_revision(context, name)
 
 
 def find_on_hub(name: str, fix: str) -> str:
@@ -105,11 +105,11 @@ def find_on_hub(name: str, fix: str) -> str:
     return f"will be downloaded from {base}"
 
 
-def _find_encoder(place: RunContext) -> str:
-    name = place.config.search.dense.encoder
+def _find_encoder(context: RunContext) -> str:
+    name = context.config.search.dense.encoder
     if name.startswith(ENDPOINT):
-        return f"answers with vectors of {open_encoder(place.config, place.cache).dimension} numbers"
-    return find_model(place, name, "set search.dense.encoder to another model (`rampforge assets list`)")
+        return f"answers with vectors of {open_encoder(context.config, context.cache).dimension} numbers"
+    return find_model(context, name, "set search.dense.encoder to another model (`rampforge assets list`)")
 
 
 def _describe(where: str) -> str:

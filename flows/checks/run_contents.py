@@ -32,12 +32,12 @@ def list_deep_findings(run: RunFolder, found: Verification) -> list[Finding]:
     return [*findings, *check_assets(config), *sources]
 
 
-def compare_sources(place: RunContext) -> Iterator[Finding]:
+def compare_sources(context: RunContext) -> Iterator[Finding]:
     """The sources that are not here as they were read. Those on a store or a hub are left out."""
-    known = {record.name: record for record in list_source_records(place.run)}
+    known = {record.name: record for record in list_source_records(context.run)}
     fix = "put the file back as it was; `--redo corpus` reads it anew"
     try:
-        sources = find_sources(place)
+        sources = find_sources(context)
         names = dict(zip((record.name for record in look_at_sources(sources)), sources, strict=True))
     except RampforgeError as error:
         yield Finding(file="corpus.sources", fault=Fault.MISSING, what=error.what, part=Part.SOURCE, fix=error.fix)

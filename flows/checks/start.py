@@ -32,50 +32,50 @@ from schemas.search_config import EngineKind
 from schemas.serving_config import ServingMode
 
 
-def require_start(place: RunContext, specs: Sequence[StageSpec]) -> tuple[CallUsage, ...]:
+def require_start(context: RunContext, specs: Sequence[StageSpec]) -> tuple[CallUsage, ...]:
     """Refuse to start stages whose sources, models, servers or disk are not there; what asking the servers cost.
 
     Raises ConfigError that names all that is missing.
     """
     if not specs:
         return ()
-    roles = list_roles(place.config, specs)
-    report = check_played(place.config, place.cache, roles)
-    serving = check_serving(place) if needs_server(place.config, roles) else ()
-    require([*check_inputs(place, specs), *serving, *report.findings], ConfigError)
+    roles = list_roles(context.config, specs)
+    report = check_played(context.config, context.cache, roles)
+    serving = check_serving(context) if needs_server(context.config, roles) else ()
+    require([*check_inputs(context, specs), *serving, *report.findings], ConfigError)
     return report.entries
 
 
-def check_inputs(place: RunContext, specs: Sequence[StageSpec]) -> Iterator[Finding]:
+def check_inputs(context: RunContext, specs: Sequence[StageSpec]) -> Iterator[Finding]:
     """Sources, models, search service and disk, as far as some stages need them."""
     names = {spec.name for spec in specs}
     if "corpus" in names:
-        yield check_sources(place)
-    yield from check_models(place, tuple(specs))
-    engine = place.config.search.engine
+        yield check_sources(context)
+    yield from check_models(context, tuple(specs))
+    engine = context.config.search.engine
     if "trajectories" in names and engine not in LOCAL and engine is not EngineKind.SIMULATED:
-        yield look_at(f"search {engine}", lambda: _open_source(place))
-    yield check_disk(place.run.root)
+        yield look_at(f"search {engine}", lambda: _open_source(context))
+    yield check_disk(context.run.root)
 
 
-def check_serving(place: RunContext) -> Iterator[Finding]:
+def check_serving(context: RunContext) -> Iterator[Finding]:
     """The environment and the model of a server of our own, where the configuration asks for one."""
-    serving = place.config.serving
+    serving = context.config.serving
     if serving.mode is ServingMode.MANAGED:
         name = serving.environment
         yield look_at(f"environment {name}", lambda: f"is in {open_environment(name).folder}")
-        yield look_at("served model", lambda: str(resolve_model(str(serving.model), place.cache)))
+        yield look_at("served model", lambda: str(resolve_model(str(serving.model), context.cache)))
 
 
-def check_sources(place: RunContext) -> Finding:
+def check_sources(context: RunContext) -> Finding:
     """Every source, and how it is written."""
-    if not place.config.corpus.sources:
+    if not context.config.corpus.sources:
         return Finding("sources", State.WARN, "none named", "name them to `rampforge run`, or set corpus.sources")
-    return look_at("sources", lambda: _describe_sources(place))
+    return look_at("sources", lambda: _describe_sources(context))
 
 
-def _describe_sources(place: RunContext) -> str:
-    found = find_sources(place)
+def _describe_sources(context: RunContext) -> str:
+    found = find_sources(context)
     return f"{len(found)}: {found[0]}" + (" ..." if len(found) > 1 else "")
 
 
@@ -115,6 +115,6 @@ def _say_right(check: Callable[[], None]) -> str:
     return "is the model that policy.model names"
 
 
-def _open_source(place: RunContext) -> str:
-    SOURCES[place.config.search.engine](place, "")
-    return place.config.search_service.url or str(place.config.search.web.provider)
+def _open_source(context: RunContext) -> str:
+    SOURCES[context.config.search.engine](context, "")
+    return context.config.search_service.url or str(context.config.search.web.provider)

@@ -32,11 +32,11 @@ def doctor(
     from flows.stages.registry import STAGES, list_roles
 
     settings = load_config(config, overrides or [])
-    place = RunContext(RunFolder(out), settings, cache_folder())
+    context = RunContext(RunFolder(out), settings, cache_folder())
     specs = [spec for spec in STAGES.values() if spec.enabled(settings)]
     with Console(stderr=True).status("looking"):
-        report = check_played(settings, place.cache, list_roles(settings, specs), everyone=True)
-        findings = [*check_inputs(place, specs), *check_serving(place), *check_machine(place), *report.findings]
+        report = check_played(settings, context.cache, list_roles(settings, specs), everyone=True)
+        findings = [*check_inputs(context, specs), *check_serving(context), *check_machine(context), *report.findings]
     Console().print(draw_findings(findings))
     if any(finding.state is State.FAIL for finding in findings):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What a finished sitting tells on the terminal: the funnel, who was accepted, where to look."""
+"""What a finished session tells on the terminal: the funnel, who was accepted, where to look."""
 
 from __future__ import annotations
 

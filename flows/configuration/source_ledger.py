@@ -36,16 +36,16 @@ def look_at_sources(sources: Sequence[str]) -> tuple[SourceRecord, ...]:
     )
 
 
-def check_sources(place: RunContext) -> tuple[SourceRecord, ...]:
+def check_sources(context: RunContext) -> tuple[SourceRecord, ...]:
     """The sources as they are now, with the hashes on record. Raises SourceError for one that has changed since."""
-    sources = find_sources(place)
-    known = {record.name: record for record in list_source_records(place.run)}
+    sources = find_sources(context)
+    known = {record.name: record for record in list_source_records(context.run)}
     checked = []
     for source, now in zip(sources, look_at_sources(sources), strict=True):
         then = known.get(now.name)
         if then is not None and then.edges == now.edges:
             if then.modified != now.modified and (then.sha256 is None or then.sha256 != _hash(source, sources)):
-                raise _changed(place.run, source)
+                raise _changed(context.run, source)
             now = now.model_copy(update={"sha256": then.sha256})
         checked.append(now)
     return tuple(checked)

@@ -14,42 +14,42 @@ JIEBA = "jieba"
 """Value of `masking.ner` that asks for no model: jieba carries its dictionary with it."""
 
 
-def find_sources(place: RunContext) -> list[str]:
+def find_sources(context: RunContext) -> list[str]:
     """Every file or dataset that pages are read from.
 
     Raises AssetError for what is not there, SourceError for that and for files of no known format.
     """
-    corpus = place.config.corpus
-    resolved = tuple(_resolve_source(place, source) for source in corpus.sources)
+    corpus = context.config.corpus
+    resolved = tuple(_resolve_source(context, source) for source in corpus.sources)
     found: dict[str, None] = {}
     for source in expand_sources(corpus.model_copy(update={"sources": resolved})):
         found |= dict.fromkeys(list_objects(source) if is_url(source) else [source])
     return list(found)
 
 
-def bring_source(place: RunContext, source: str) -> str:
+def bring_source(context: RunContext, source: str) -> str:
     """One of the sources as something that can be read here: what lies on a store is copied first."""
-    return str(copy_object(source, place.cache)) if is_url(source) else source
+    return str(copy_object(source, context.cache)) if is_url(source) else source
 
 
-def _resolve_source(place: RunContext, source: str) -> str:
+def _resolve_source(context: RunContext, source: str) -> str:
     if not source.startswith(ASSET):
         return source
     name = source.removeprefix(ASSET)
-    path = find_asset(name, place.cache)
+    path = find_asset(name, context.cache)
     if path is None:
-        raise AssetError(f"the asset {name} is not in {place.cache}", f"rampforge assets get {name}")
+        raise AssetError(f"the asset {name} is not in {context.cache}", f"rampforge assets get {name}")
     return str(path)
 
 
-def find_models(place: RunContext) -> dict[str, str]:
+def find_models(context: RunContext) -> dict[str, str]:
     """Name and revision of each model that the configuration names."""
-    names = (place.config.masking.ner, place.config.masking.scorer)
-    return {name: find_revision(place, name) for name in names if name not in (None, JIEBA)}
+    names = (context.config.masking.ner, context.config.masking.scorer)
+    return {name: find_revision(context, name) for name in names if name not in (None, JIEBA)}
 
 
-def find_revision(place: RunContext, name: str) -> str:
+def find_revision(context: RunContext, name: str) -> str:
     """The revision of an asset; of any other model, the path or name it is loaded from."""
-    path = resolve_model(name, place.cache)
+    path = resolve_model(name, context.cache)
     revision = None if isinstance(path, str) else asset_revision(path)
     return revision or str(path)

@@ -157,14 +157,14 @@ def lead(location: str, config: RunConfig, stages: Sequence[str]) -> State[Any]:
     Raises RampforgeError: its message, with what to do next, is what Prefect shows of the failed flow run.
     """
     config = settle_config(fit_into_flow_run(location, config), stages)
-    place = RunContext(open_run(location, cache_folder(), config.store), config, cache_folder())
+    context = RunContext(open_run(location, cache_folder(), config.store), config, cache_folder())
     try:
-        wait_until_free(lambda: run_stages_here(place, stages))
+        wait_until_free(lambda: run_stages_here(context, stages))
     except BudgetSpentError as error:
         if config.llm.budget.hours is None:
             raise
         return Completed(message=f"{error.what}; the next flow run goes on in {location}")
-    told = f"; report: {locate_report(place)}" if locate_report(place) else ""
+    told = f"; report: {locate_report(context)}" if locate_report(context) else ""
     return Completed(message=f"{location}: {stages[-1]} is finished{told}")
 
 

@@ -42,8 +42,8 @@ def run_lab(
         return
     folder = DistillFolder(root)
     settings = EvalSettings(method=EvalMethod.POLICY, sample=sample)
-    with DistillationSession(folder, config, cache, console) as sitting:
-        asked = [ask_model(sitting, name, model, bench, settings) for name, model in list_models(sitting)]
+    with DistillationSession(folder, config, cache, console) as session:
+        asked = [ask_model(session, name, model, bench, settings) for name, model in list_models(session)]
     from flows.evaluation.run import compare_evaluations
 
     told, page = compare_evaluations(asked, force=False)
@@ -51,11 +51,11 @@ def run_lab(
     console.print(f"side by side: {page}", highlight=False, markup=False, soft_wrap=True)
 
 
-def list_models(sitting: DistillationSession) -> Iterator[tuple[str, Path]]:
+def list_models(session: DistillationSession) -> Iterator[tuple[str, Path]]:
     """Every model that there is to compare, the untrained one first."""
-    folder = sitting.folder
+    folder = session.folder
     records = folder.records()
-    yield UNTRAINED, locate_base(sitting.config, sitting.cache)
+    yield UNTRAINED, locate_base(session.config, session.cache)
     for record in records:
         if record.checkpoint:
             yield name_teacher(record.number), folder.root / record.checkpoint
@@ -66,24 +66,24 @@ def list_models(sitting: DistillationSession) -> Iterator[tuple[str, Path]]:
 
 
 def ask_model(
-    sitting: DistillationSession, name: str, model: Path, bench: tuple[Path, Path], settings: EvalSettings
+    session: DistillationSession, name: str, model: Path, bench: tuple[Path, Path], settings: EvalSettings
 ) -> Path:
     """Have a model answer the questions; returns the evaluation's folder. One that is finished is left as it is."""
     from flows.evaluation.run import RESULTS, evaluate
 
     questions, corpus = bench
-    out, first = (sitting.folder.root / "eval" / one for one in (name, UNTRAINED))
+    out, first = (session.folder.root / "eval" / one for one in (name, UNTRAINED))
     if not (out / RESULTS).exists():
-        sitting.tell(f"{name} answers {questions}")
-        config = sitting.serve(BEFORE, model, configure_validation(sitting.config, name))
+        session.tell(f"{name} answers {questions}")
+        config = session.serve(BEFORE, model, configure_validation(session.config, name))
         own = name == UNTRAINED  # the first builds the index, the others search it
-        with sitting.step(BEFORE, "eval"), show_questions(sitting.console) as note:
+        with session.step(BEFORE, "eval"), show_questions(session.console) as note:
             evaluate(
                 questions,
                 out,
                 settings,
                 config,
-                sitting.cache,
+                session.cache,
                 index=None if own else first,
                 corpus=corpus if own else None,
                 note=note,

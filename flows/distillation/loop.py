@@ -49,31 +49,31 @@ def start_distillation(
     folder = DistillFolder(root)
     refuse_lacks(config, cache)
     settle_config(folder, config)
-    with local_api(), DistillationSession(folder, config, cache, console, other_version) as sitting:
+    with local_api(), DistillationSession(folder, config, cache, console, other_version) as session:
         try:
-            records = run_rounds(sitting, adopted)
-            student = train_student(sitting, records)
-            learned = validate_student(sitting, records[-1].number, student) if student else None
+            records = run_rounds(session, adopted)
+            student = train_student(session, records)
+            learned = validate_student(session, records[-1].number, student) if student else None
         except KeyboardInterrupt:
-            sitting.tell(f"stopped; what is finished is kept: `{say_again()}` goes on")
+            session.tell(f"stopped; what is finished is kept: `{say_again()}` goes on")
             raise
-        draw_rounds(sitting, records, learned)
+        draw_rounds(session, records, learned)
         if student:
             told = f", validation recall {learned.recall:.3f}" if learned else ""
-            sitting.tell(f"the student: {student}{told}")
+            session.tell(f"the student: {student}{told}")
     console.print(f"the report: {folder.report}", highlight=False, markup=False, soft_wrap=True)
 
 
-def run_rounds(sitting: DistillationSession, adopted: Path | None) -> list[RoundRecord]:
+def run_rounds(session: DistillationSession, adopted: Path | None) -> list[RoundRecord]:
     """All rounds that are wanted; returns the records of all that are finished."""
-    prepare_base(sitting, adopted)
-    records = sitting.folder.records()
-    while not records or find_stop(records, sitting.config.distill) is None:
-        record = run_round(sitting, len(records), records)
+    prepare_base(session, adopted)
+    records = session.folder.records()
+    while not records or find_stop(records, session.config.distill) is None:
+        record = run_round(session, len(records), records)
         records.append(record)
-        draw_rounds(sitting, records)
-        sitting.tell(describe_round(record))
-    sitting.tell(f"no further round: {find_stop(records, sitting.config.distill)}")
+        draw_rounds(session, records)
+        session.tell(describe_round(record))
+    session.tell(f"no further round: {find_stop(records, session.config.distill)}")
     return records
 
 
@@ -113,13 +113,13 @@ def _list_settings(config: RunConfig) -> dict[str, str]:
     return {key: value for key, value in settings.items() if not f"{key}.".startswith(tuple(f"{f}." for f in FREE))}
 
 
-def prepare_base(sitting: DistillationSession, adopted: Path | None) -> None:
+def prepare_base(session: DistillationSession, adopted: Path | None) -> None:
     """Make what all rounds share, or take it over from a run, together with what that run has attempted."""
-    base = sitting.folder.base
+    base = session.folder.base
     if adopted is None:
-        sitting.run_stages(BEFORE, base, sitting.config, _list_shared(sitting.config))
+        session.run_stages(BEFORE, base, session.config, _list_shared(session.config))
         return
-    source, first = RunFolder(adopted), sitting.folder.round(0)
+    source, first = RunFolder(adopted), session.folder.round(0)
     if source.find_manifest("judgements") is None:
         raise StorageError(f"{adopted} is not judged, so it cannot be round 0", f"rampforge resume {adopted}")
     for run, stages in ((base, SHARED), (first, (*SHARED, *ATTEMPTED))):
@@ -137,20 +137,20 @@ def _list_shared(config: RunConfig) -> Sequence[str]:
     return [stage for stage in SHARED if find_spec(stage).enabled(config)]
 
 
-def validate_student(sitting: DistillationSession, last: int, student: Path) -> ValidationFigures | None:
+def validate_student(session: DistillationSession, last: int, student: Path) -> ValidationFigures | None:
     """How the student does on what is held out."""
-    run = RunFolder(sitting.folder.student(last) / f"validation-{student.parent.name}")
-    return validate(sitting, last, student, STUDENT, run)
+    run = RunFolder(session.folder.student(last) / f"validation-{student.parent.name}")
+    return validate(session, last, student, STUDENT, run)
 
 
 def draw_rounds(
-    sitting: DistillationSession, records: Sequence[RoundRecord], student: ValidationFigures | None = None
+    session: DistillationSession, records: Sequence[RoundRecord], student: ValidationFigures | None = None
 ) -> None:
     """Write the report over all rounds."""
     from pipeline.distillation.rounds_page import build_page
 
-    folder = sitting.folder
-    page = build_page(folder.root.resolve().name, records, student, sitting.config.model_dump(mode="json"))
+    folder = session.folder
+    page = build_page(folder.root.resolve().name, records, student, session.config.model_dump(mode="json"))
     write_atomically(folder.report, page.encode())
 
 

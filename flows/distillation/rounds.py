@@ -36,78 +36,78 @@ class _Taught:
     """The round whose teacher attempts the tasks; 0 for the agents."""
 
 
-def run_round(sitting: DistillationSession, number: int, records: Sequence[RoundRecord]) -> RoundRecord:
+def run_round(session: DistillationSession, number: int, records: Sequence[RoundRecord]) -> RoundRecord:
     """Bring a round to its end and write its record. Raises DistillError."""
-    run = sitting.folder.round(number)
-    some = plan_tasks(sitting, number, run)
-    taught = _teach(sitting, number, records) if number and some else _Taught()
-    halted = taught.regression is not None and sitting.config.distill.on_regression is OnRegression.STOP
+    run = session.folder.round(number)
+    some = plan_tasks(session, number, run)
+    taught = _teach(session, number, records) if number and some else _Taught()
+    halted = taught.regression is not None and session.config.distill.on_regression is OnRegression.STOP
     if some and not halted:
-        attempt_tasks(sitting, number, run, taught.attempting)
-    if not number and some and sitting.config.distill.validation.baseline:
-        base = locate_base(sitting.config, sitting.cache)
-        taught.validation = validate(sitting, number, base, UNTRAINED, sitting.folder.validated(number))
-    return _conclude(sitting, number, records, taught)
+        attempt_tasks(session, number, run, taught.attempting)
+    if not number and some and session.config.distill.validation.baseline:
+        base = locate_base(session.config, session.cache)
+        taught.validation = validate(session, number, base, UNTRAINED, session.folder.validated(number))
+    return _conclude(session, number, records, taught)
 
 
-def plan_tasks(sitting: DistillationSession, number: int, run: RunFolder) -> bool:
+def plan_tasks(session: DistillationSession, number: int, run: RunFolder) -> bool:
     """Take over what all rounds share, and say which tasks are to be made of it; whether there are any."""
     if (made := run.find_manifest("tasks")) is not None:
         return made.rows(MaskTask.dataset) > 0
-    config = sitting.config.distill
-    with sitting.step(number, OWN):
-        share_stages(sitting.folder.base, run)
-        earlier = [sitting.folder.round(before) for before in range(number)]
-        share = config.validation.share if holds_out(sitting.config) else 0.0
+    config = session.config.distill
+    with session.step(number, OWN):
+        share_stages(session.folder.base, run)
+        earlier = [session.folder.round(before) for before in range(number)]
+        share = config.validation.share if holds_out(session.config) else 0.0
         plan = write_plan(run, number, config.tasks_of(number), config.masks_of(number), share, earlier)
     return sum(plan.shares.values()) > 0
 
 
-def _teach(sitting: DistillationSession, number: int, records: Sequence[RoundRecord]) -> _Taught:
+def _teach(session: DistillationSession, number: int, records: Sequence[RoundRecord]) -> _Taught:
     """Train the round's teacher, see whether it is better, and decide who attempts the tasks."""
-    config = sitting.config.distill
-    taught = _Taught(train_teacher(sitting, number, records), attempting=number)
-    model, run = sitting.folder.teacher(number).model, sitting.folder.validated(number)
-    taught.validation = validate(sitting, number, model, name_teacher(number), run)
+    config = session.config.distill
+    taught = _Taught(train_teacher(session, number, records), attempting=number)
+    model, run = session.folder.teacher(number).model, session.folder.validated(number)
+    taught.validation = validate(session, number, model, name_teacher(number), run)
     if taught.validation is None:
         return taught
     taught.regression = measure_regression(records, taught.validation.recall, config)
     best = find_best(records)
     if taught.regression is not None:
-        sitting.tell(f"round {number}: its teacher lost {taught.regression:.3f} of validation recall")
+        session.tell(f"round {number}: its teacher lost {taught.regression:.3f} of validation recall")
         if config.on_regression is OnRegression.FALL_BACK and best is not None:
             taught.attempting = best.number
-            sitting.tell(f"round {number}: the teacher of round {best.number} attempts its tasks")
+            session.tell(f"round {number}: the teacher of round {best.number} attempts its tasks")
     return taught
 
 
-def attempt_tasks(sitting: DistillationSession, number: int, run: RunFolder, teacher: int) -> None:
+def attempt_tasks(session: DistillationSession, number: int, run: RunFolder, teacher: int) -> None:
     """Have the tasks made, attempted by the teacher of a round or by the agents, and judged."""
-    config = configure_round(sitting.config, number, teacher)
+    config = configure_round(session.config, number, teacher)
     stages = (*ATTEMPTED, "difficulties") if teacher else ATTEMPTED
     if all(run.find_manifest(stage) for stage in stages):
         return
     if teacher:
-        config = sitting.serve(number, sitting.folder.teacher(teacher).model, config)
-    sitting.run_stages(number, run, config, (*stages, "report"))
+        config = session.serve(number, session.folder.teacher(teacher).model, config)
+    session.run_stages(number, run, config, (*stages, "report"))
 
 
 def _conclude(
-    sitting: DistillationSession, number: int, records: Sequence[RoundRecord], taught: _Taught
+    session: DistillationSession, number: int, records: Sequence[RoundRecord], taught: _Taught
 ) -> RoundRecord:
     """Measure the round and write its record: from then on it is over."""
-    folder, config, run = sitting.folder, sitting.config, sitting.folder.round(number)
-    with sitting.step(number, "measure"):
+    folder, config, run = session.folder, session.config, session.folder.round(number)
+    with session.step(number, "measure"):
         counts, gauge = count_round(run), gauge_run(run)
         before = gauge_run(folder.round(number - 1)).words if number else None
     inputs = digest_runs([folder.round(earlier) for earlier in range(number)])
-    spent, seconds, made = run.find_record(), sitting.book.sum_round(number), run.find_manifest("tasks")
+    spent, seconds, made = run.find_record(), session.book.sum_round(number), run.find_manifest("tasks")
     record = RoundRecord(
         round_id=content_id(number, inputs, digest_runs([run])),
         number=number,
         policy=name_teacher(taught.attempting) if number else config.agents.policy,
         inputs=inputs,
-        base=name_start(sitting, records) if taught.training else None,
+        base=name_start(session, records) if taught.training else None,
         checkpoint=folder.locate(folder.teacher(number).model) if taught.training else None,
         training=taught.training,
         mask_counts=config.distill.masks_of(number),

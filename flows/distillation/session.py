@@ -1,4 +1,4 @@
-"""One sitting over a distillation: where it lies, what its work is done with, and how long each step takes."""
+"""One session over a distillation: where it lies, what its work is done with, and how long each step takes."""
 
 from __future__ import annotations
 

@@ -34,25 +34,25 @@ JOINED = ("tasks", "trajectories", "judgements", "difficulties")
 SEARCH_SECONDS = 120.0
 
 
-def train_teacher(sitting: DistillationSession, number: int, records: Sequence[RoundRecord]) -> TeacherTraining:
+def train_teacher(session: DistillationSession, number: int, records: Sequence[RoundRecord]) -> TeacherTraining:
     """Fine-tune the teacher of a round on what was accepted before it. Raises DistillError."""
-    folder = sitting.folder.teacher(number)
+    folder = session.folder.teacher(number)
     if not is_trained(folder):
-        union = sitting.folder.union(number)
-        with sitting.step(number, "join"):
-            join_runs([sitting.folder.round(earlier) for earlier in range(number)], union, JOINED)
-        sitting.stop_serving()
-        with sitting.step(number, "train"):
-            tune(sitting, union, locate_start(sitting, records), folder.root, sitting.config.distill.sft)
+        union = session.folder.union(number)
+        with session.step(number, "join"):
+            join_runs([session.folder.round(earlier) for earlier in range(number)], union, JOINED)
+        session.stop_serving()
+        with session.step(number, "train"):
+            tune(session, union, locate_start(session, records), folder.root, session.config.distill.sft)
     return describe_training(folder)
 
 
-def choose_start(sitting: DistillationSession, records: Sequence[RoundRecord]) -> int:
+def choose_start(session: DistillationSession, records: Sequence[RoundRecord]) -> int:
     """The round whose teacher the next one is trained from; 0 for the base model.
 
     A teacher that was given up is passed over for the best before it.
     """
-    config, last = sitting.config.distill, records[-1]
+    config, last = session.config.distill, records[-1]
     if config.start_from is StartFrom.BASE or not last.number:
         return 0
     if last.regression is not None and config.on_regression is OnRegression.FALL_BACK:
@@ -61,64 +61,64 @@ def choose_start(sitting: DistillationSession, records: Sequence[RoundRecord]) -
     return last.number
 
 
-def locate_start(sitting: DistillationSession, records: Sequence[RoundRecord]) -> Path:
+def locate_start(session: DistillationSession, records: Sequence[RoundRecord]) -> Path:
     """Where that model lies. Raises AssetError."""
-    chosen = choose_start(sitting, records)
-    return sitting.folder.teacher(chosen).model if chosen else locate_base(sitting.config, sitting.cache)
+    chosen = choose_start(session, records)
+    return session.folder.teacher(chosen).model if chosen else locate_base(session.config, session.cache)
 
 
-def name_start(sitting: DistillationSession, records: Sequence[RoundRecord]) -> str:
+def name_start(session: DistillationSession, records: Sequence[RoundRecord]) -> str:
     """The same for the record: the base's name, or a place in the folder."""
-    chosen = choose_start(sitting, records)
-    return sitting.folder.locate(sitting.folder.teacher(chosen).model) if chosen else sitting.config.distill.base
+    chosen = choose_start(session, records)
+    return session.folder.locate(session.folder.teacher(chosen).model) if chosen else session.config.distill.base
 
 
-def train_student(sitting: DistillationSession, records: Sequence[RoundRecord]) -> Path | None:
+def train_student(session: DistillationSession, records: Sequence[RoundRecord]) -> Path | None:
     """Fine-tune the student on all rounds, then train it with search where that is asked for; its model's folder."""
-    config, last = sitting.config.distill, records[-1].number
+    config, last = session.config.distill, records[-1].number
     if not config.student.enabled or not any(record.accepted for record in records):
         return None
-    out = sitting.folder.student(last)
+    out = session.folder.student(last)
     union = RunFolder(out / "union")
     tuned, trained = TrainingFolder(out / "sft"), TrainingFolder(out / "rl")
-    base = Path(resolve_model(config.student.base or config.base, sitting.cache))
+    base = Path(resolve_model(config.student.base or config.base, session.cache))
     if not is_trained(tuned):
-        with sitting.step(last, "student"):
-            join_runs([sitting.folder.round(record.number) for record in records], union, JOINED)
-            sitting.stop_serving()
-            tune(sitting, union, base, tuned.root, config.student.sft)
+        with session.step(last, "student"):
+            join_runs([session.folder.round(record.number) for record in records], union, JOINED)
+            session.stop_serving()
+            tune(session, union, base, tuned.root, config.student.sft)
     if not config.student.rl.steps or is_trained(trained):
         return trained.model if config.student.rl.steps else tuned.model
     taught = [record.number for record in records if record.checkpoint] or [record.number for record in records]
     tried = RunFolder(out / "union-rl")
-    with sitting.step(last, "student"):
-        join_runs([sitting.folder.round(number) for number in taught], tried, JOINED)
+    with session.step(last, "student"):
+        join_runs([session.folder.round(number) for number in taught], tried, JOINED)
         rates = [difficulty.pass_rate for difficulty in read_difficulties(tried).values()]
     if rates and not any(rate is not None and 0 < rate < 1 for rate in rates):
-        sitting.tell(f"no reinforcement learning: of {len(rates)} tasks none was solved sometimes, but not always")
+        session.tell(f"no reinforcement learning: of {len(rates)} tasks none was solved sometimes, but not always")
         return tuned.model
-    sitting.stop_serving()
-    with sitting.step(last, "student"), serve_search(sitting) as url:
-        reinforce(sitting, tried, tuned.model, trained.root, url, learnable=bool(rates))
+    session.stop_serving()
+    with session.step(last, "student"), serve_search(session) as url:
+        reinforce(session, tried, tuned.model, trained.root, url, learnable=bool(rates))
     return trained.model
 
 
-def tune(sitting: DistillationSession, union: RunFolder, base: Path, out: Path, config: TuningConfig) -> None:
+def tune(session: DistillationSession, union: RunFolder, base: Path, out: Path, config: TuningConfig) -> None:
     """Fine-tune on a judged run; one that broke off goes on from its last checkpoint."""
-    rendering = sitting.config.policy.rendering
+    rendering = session.config.policy.rendering
     launch = Launch(union.root, str(base), out, rendering, fresh=False, gpus=config.gpus)
     weights = config.model_dump(include={"tuning", "lora_rank", "learning_rate", "bf16", "checkpointing"})
     same = {"steps", "epochs", "batch", "accumulate", "max_length", "curriculum", "save_every"}
-    run_sft(launch, {"weights": weights, "seed": sitting.config.seed, **config.model_dump(include=same)})
+    run_sft(launch, {"weights": weights, "seed": session.config.seed, **config.model_dump(include=same)})
 
 
 def reinforce(
-    sitting: DistillationSession, tried: RunFolder, base: Path, out: Path, url: str, *, learnable: bool
+    session: DistillationSession, tried: RunFolder, base: Path, out: Path, url: str, *, learnable: bool
 ) -> None:
     """Train with search, on the tasks alone that were solved sometimes where teachers have measured that."""
-    config, policy = sitting.config.distill.student.rl, sitting.config.policy
+    config, policy = session.config.distill.student.rl, session.config.policy
     launch = Launch(tried.root, str(base), out, policy.rendering, fresh=False, gpus=config.gpus, learnable=learnable)
-    search = sitting.config.search
+    search = session.config.search
     hide = any(mode is not HideMode.NONE for mode in search.hide)
     rollouts: Mapping[str, Any] = {
         "rendering": policy.rendering,
@@ -127,16 +127,16 @@ def reinforce(
     }
     weights = {"learning_rate": config.learning_rate, "tuning": config.tuning, "schedule": "constant"}
     same = {"steps", "batch", "accumulate", "resample", "max_prompt", "save_every"}
-    options = {"weights": weights, "rollouts": rollouts, "seed": sitting.config.seed}
+    options = {"weights": weights, "rollouts": rollouts, "seed": session.config.seed}
     run_rl(launch, options | config.model_dump(include=same))
 
 
 @contextmanager
-def serve_search(sitting: DistillationSession) -> Iterator[str]:
+def serve_search(session: DistillationSession) -> Iterator[str]:
     """Our search server over the index of the rounds, for as long as the block runs; yields its URL."""
     port = find_port()
-    words = [sys.executable, "-m", "flows", "search", "serve", str(sitting.folder.base.root), "--port", str(port)]
-    log = sitting.folder.logs / "search.log"
+    words = [sys.executable, "-m", "flows", "search", "serve", str(session.folder.base.root), "--port", str(port)]
+    log = session.folder.logs / "search.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as printed, BoundProcess(words, os.environ, printed) as server:
         url = f"http://{LOOPBACK}:{port}"

@@ -20,28 +20,28 @@ STEP = "validate"
 
 
 def validate(
-    sitting: DistillationSession, number: int, model: Path, name: str, run: RunFolder
+    session: DistillationSession, number: int, model: Path, name: str, run: RunFolder
 ) -> ValidationFigures | None:
     """How a model does on what is held out, attempted in a run of its own; None where nothing is.
 
     `number`: the round whose time it takes; `name`: what trajectories call the model.
     """
-    config = configure_validation(sitting.config, name)
-    if (questions := sitting.config.distill.validation.questions) is not None:
-        return _ask_questions(sitting, number, model, config, Path(questions), run.root)
-    if not holds_out(sitting.config):
+    config = configure_validation(session.config, name)
+    if (questions := session.config.distill.validation.questions) is not None:
+        return _ask_questions(session, number, model, config, Path(questions), run.root)
+    if not holds_out(session.config):
         return None
     if not all(run.find_manifest(stage) for stage in ATTEMPTED):
-        with sitting.step(number, OWN):
-            plan = hold_out(sitting, run)
+        with session.step(number, OWN):
+            plan = hold_out(session, run)
         if not sum(plan.shares.values()):
             return None
-        sitting.run_stages(number, run, sitting.serve(number, model, config), ATTEMPTED, step=STEP)
+        session.run_stages(number, run, session.serve(number, model, config), ATTEMPTED, step=STEP)
     return measure_validation(run)
 
 
 def _ask_questions(
-    sitting: DistillationSession, number: int, model: Path, config: RunConfig, questions: Path, out: Path
+    session: DistillationSession, number: int, model: Path, config: RunConfig, questions: Path, out: Path
 ) -> ValidationFigures:
     """The model's answers to a benchmark; a folder that is finished is only read."""
     from flows.evaluation.run import evaluate, read_result
@@ -49,10 +49,10 @@ def _ask_questions(
     if (out / "results.json").exists():
         result = read_result(out)
     else:
-        served = sitting.serve(number, model, config)
-        asked = EvalSettings(method=EvalMethod.POLICY, sample=sitting.config.distill.validation.sample)
-        with sitting.step(number, STEP):
-            result = evaluate(questions, out, asked, served, sitting.cache, index=sitting.folder.base.root)
+        served = session.serve(number, model, config)
+        asked = EvalSettings(method=EvalMethod.POLICY, sample=session.config.distill.validation.sample)
+        with session.step(number, STEP):
+            result = evaluate(questions, out, asked, served, session.cache, index=session.folder.base.root)
     names = (MetricName.RECALL, MetricName.EXACT, MetricName.F1)
     means = {str(name): result.metrics[name].mean for name in names}
     return ValidationFigures(questions=result.answers, finished=result.finished, **means)
@@ -63,16 +63,16 @@ def holds_out(config: RunConfig) -> bool:
     return config.distill.validation.tasks > 0 and config.distill.validation.questions is None
 
 
-def hold_out(sitting: DistillationSession, run: RunFolder) -> RoundPlan:
+def hold_out(session: DistillationSession, run: RunFolder) -> RoundPlan:
     """Take over what all rounds share, and the plan of the tasks of validation, which is made once."""
-    held, first = sitting.config.distill.validation, sitting.folder.round(0)
-    share_stages(sitting.folder.base, run)
-    if not locate_plan(sitting.folder.validation).exists():
-        share_stages(sitting.folder.base, sitting.folder.validation)
+    held, first = session.config.distill.validation, session.folder.round(0)
+    share_stages(session.folder.base, run)
+    if not locate_plan(session.folder.validation).exists():
+        share_stages(session.folder.base, session.folder.validation)
         # A run that was taken over as round 0 may have met some of these spans.
         earlier = [first] if first.find_manifest("tasks") else []
-        write_plan(sitting.folder.validation, BEFORE, held.tasks, held.mask_counts, held.share, earlier)
-    return adopt_plan(sitting.folder.validation, run)
+        write_plan(session.folder.validation, BEFORE, held.tasks, held.mask_counts, held.share, earlier)
+    return adopt_plan(session.folder.validation, run)
 
 
 def adopt_plan(source: RunFolder, target: RunFolder) -> RoundPlan:

@@ -24,27 +24,27 @@ INDEX = "index"
 DECIDES = ("search.engine", "search.k1", "search.b", "search.tokenizer", "corpus.lang")
 
 
-def prepare_bench(place: RunContext, method: EvalMethod, index: Path | None, corpus: Path | None) -> Bench:
+def prepare_bench(context: RunContext, method: EvalMethod, index: Path | None, corpus: Path | None) -> Bench:
     """Find the index, or build it from a corpus. Raises RampforgeError; ConfigError where one is needed and none is."""
-    folder = place.run.index
+    folder = context.run.index
     if corpus is not None:
-        _build_index(place, corpus)
+        _build_index(context, corpus)
     elif index is not None:
         folder = RunFolder(index).index if RunFolder(index).index.is_dir() else index
-    needed = place.config.search.engine in LOCAL or method is EvalMethod.EXTRACTIVE
+    needed = context.config.search.engine in LOCAL or method is EvalMethod.EXTRACTIVE
     if needed and not (folder / "bm25").is_dir():
         fix = "give --index RUN or --corpus FILE, or an engine that has its own: --set search.engine=http, web"
         raise ConfigError(f"there is no index to search in {folder}", fix)
-    return Bench(place, folder)
+    return Bench(context, folder)
 
 
-def _build_index(place: RunContext, corpus: Path) -> None:
+def _build_index(context: RunContext, corpus: Path) -> None:
     """Index the passages of a file, once."""
-    run, config = place.run, place.config
-    source = {"corpus": fingerprint_source(str(corpus)), **index_facts(place)}
+    run, config = context.run, context.config
+    source = {"corpus": fingerprint_source(str(corpus)), **index_facts(context)}
     open_stage(run, INDEX, pick_settings(config, DECIDES) | source, None)
     if run.find_manifest(INDEX) is None:
-        build_parts(place, [_write_passages(run, corpus, config.corpus.lang)])
+        build_parts(context, [_write_passages(run, corpus, config.corpus.lang)])
         close_stage(run, INDEX, [])
 
 

@@ -42,25 +42,25 @@ JUDGES: dict[str, Callable[[Judged], Verdict]] = {
 """Who judges; the last is what the job does."""
 
 
-def judge_all(place: RunContext, labelled: Sequence[LabelledAnswer]) -> list[Judged]:
+def judge_all(context: RunContext, labelled: Sequence[LabelledAnswer]) -> list[Judged]:
     """Every answer with the verdicts on it, in order; calls made before are answered from the journal.
 
     Raises ConfigError, EndpointError, BudgetSpentError.
     """
-    config = place.config
+    config = context.config
     check_roles(config, [ROLE])
-    asked = require_roles(config, place.cache, [ROLE])
-    place = replace(place, config=settle_prices(config, ["judgements"]))
+    asked = require_roles(config, context.cache, [ROLE])
+    context = replace(context, config=settle_prices(config, ["judgements"]))
     numbered = list(enumerate(labelled))
     with ExitStack() as stack:
-        stack.enter_context(place.run.locked())
-        begin_session(place.run)
-        enter_calls(place.run, asked)
+        stack.enter_context(context.run.locked())
+        begin_session(context.run)
+        enter_calls(context.run, asked)
         status = stack.enter_context(Console(stderr=True).status("starting"))
-        served = stack.enter_context(serve_models(place.config, place.cache, place.run.root / "logs"))
+        served = stack.enter_context(serve_models(context.config, context.cache, context.run.root / "logs"))
         if MANAGED in served.llm.endpoints:
-            enter_calls(place.run, require_served(served, place.cache, [ROLE]))
-        model = stack.enter_context(open_model(replace(place, config=served), STAGE, "pairs"))
+            enter_calls(context.run, require_served(served, context.cache, [ROLE]))
+        model = stack.enter_context(open_model(replace(context, config=served), STAGE, "pairs"))
         judge = LlmJudge(model, config.judging)
 
         async def work(item: tuple[int, LabelledAnswer]) -> tuple[int, Judged]:

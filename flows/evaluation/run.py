@@ -101,7 +101,7 @@ def evaluate(
             if needs_server(config, roles):
                 served = stack.enter_context(serve_models(config, cache, run.root / "logs"))
                 enter_calls(run, require_served(served, cache, roles))
-                bench = replace(bench, place=replace(bench.place, config=served))
+                bench = replace(bench, context=replace(bench.context, config=served))
             _work(bench, settings, drawn, note)
         close_stage(run, STAGE, [SHARD])
     result = _sum_up(run, benchmark, drawn, settings, config, fingerprint)
@@ -151,7 +151,7 @@ def compare_evaluations(folders: Sequence[Path], force: bool) -> tuple[str, Path
 
 def _work(bench: Bench, settings: EvalSettings, questions: tuple[EvalQuestion, ...], note: Note | None) -> None:
     """Answer what is owed."""
-    run = bench.place.run
+    run = bench.context.run
     plan = ShardPlan(run, STAGE, SHARD, (Evaluation,), stage_provenance(run, STAGE))
     with ExitStack() as stack:
         stage = open_evaluation(bench, settings, stack)
@@ -181,16 +181,16 @@ class _Watched:
 
 def _open_books(bench: Bench, settings: EvalSettings, facts: Mapping[str, str]) -> None:
     """Refuse to go on under other settings than the folder was begun with."""
-    place = bench.place
+    context = bench.context
     decides = ["search", "agents"]
     if settings.method is not EvalMethod.EXTRACTIVE or settings.judge:
         decides += ["llm.roles"]
     if settings.judge:
         decides += ["judging"]
     asked = {f"eval.{key}": str(value) for key, value in settings.model_dump(mode="json").items()}
-    known = asked | dict(facts) | dict(policy_facts(place))
+    known = asked | dict(facts) | dict(policy_facts(context))
     try:
-        open_stage(place.run, STAGE, pick_settings(place.config, decides) | known, None)
+        open_stage(context.run, STAGE, pick_settings(context.config, decides) | known, None)
     except ConfigError as error:
         fix = "the options that it was begun with go on; `--name OTHER` begins a new evaluation"
         raise ConfigError(error.what.replace("stage evaluation", "this evaluation"), fix) from None

@@ -49,7 +49,7 @@ METHOD_ROLES = {
 class Bench:
     """Where an evaluation is worked on."""
 
-    place: RunContext
+    context: RunContext
     """Its folder and configuration."""
     index: Path
     """The index that is searched, for engines that search one of ours."""
@@ -87,21 +87,21 @@ def digest_prompts(settings: EvalSettings, config: RunConfig, langs: Iterable[st
 
 def open_bench_engine(bench: Bench) -> AsyncSearchEngine:
     """The engine that the configuration names. Raises SearchError, ConfigError."""
-    place = bench.place
-    if place.config.search.engine in LOCAL:
-        return BatchedSearch(open_local_engine(bench.index, place.config, place.cache))
-    return open_async_engine(place, SHARD)
+    context = bench.context
+    if context.config.search.engine in LOCAL:
+        return BatchedSearch(open_local_engine(bench.index, context.config, context.cache))
+    return open_async_engine(context, SHARD)
 
 
 def open_evaluation(bench: Bench, settings: EvalSettings, stack: ExitStack) -> ConcurrentStage:
     """The stage, ready to work; what it opens is closed with the stack."""
-    place, config = bench.place, bench.place.config
+    context, config = bench.context, bench.context.config
     engine = open_bench_engine(bench)
     if not list_eval_roles(settings, config):
         solver = _open_extractive(bench, engine)
         stage = EvaluationStage(settings.method, solver, engine.fingerprint, settings.runs)
         return ConcurrentStage(stage.work, SEARCHES_IN_FLIGHT, EngineAlone(engine))
-    model = stack.enter_context(open_model(place, STAGE, SHARD))
+    model = stack.enter_context(open_model(context, STAGE, SHARD))
     judge = LlmJudge(model, config.judging) if settings.judge else None
     stage = EvaluationStage(
         settings.method,
@@ -112,7 +112,7 @@ def open_evaluation(bench: Bench, settings: EvalSettings, stack: ExitStack) -> C
         _describe_judge(config) if judge else "",
         PriceTable(config.llm.prices).cost,
     )
-    return make_stage(place, ModelWithEngine(model, engine), stage.work)
+    return make_stage(context, ModelWithEngine(model, engine), stage.work)
 
 
 def _describe_judge(config: RunConfig) -> str:
@@ -124,7 +124,7 @@ def _open_solver(bench: Bench, method: EvalMethod, engine: AsyncSearchEngine, mo
     from pipeline.evaluation.agent_solver import AgentSolver
     from pipeline.evaluation.rag_solver import RagSolver
 
-    config = bench.place.config
+    config = bench.context.config
     if method is EvalMethod.RAG_PE:
         return RagSolver(engine, model, config.agents, config.search.k, config.llm.roles)
     if method is EvalMethod.AGENT_PE:
@@ -139,7 +139,7 @@ def _open_extractive(bench: Bench, engine: AsyncSearchEngine) -> Solver:
     from pipeline.evaluation.agent_solver import ExtractiveSolver
     from pipeline.search.bm25 import Bm25Engine
 
-    config = bench.place.config
+    config = bench.context.config
     terms = Bm25Engine(bench.index)
     return ExtractiveSolver(engine, ExtractiveAgents(terms.lang, terms.rarity), config.agents, config.search.k)
 
@@ -149,8 +149,8 @@ def _open_policy(bench: Bench, engine: AsyncSearchEngine, model: JournaledChatMo
     from pipeline.rollouts.policy_rollout import PolicySolver
     from pipeline.rollouts.trajectory_stage import PolicyFacts
 
-    config, k = bench.place.config, bench.place.config.search.k
-    where = locate_policy(config, bench.place.cache)
+    config, k = bench.context.config, bench.context.config.search.k
+    where = locate_policy(config, bench.context.cache)
     tokenizer, digest = load_tokenizer(where)
     facts = PolicyFacts(find_role(config.llm, POLICY), name_weights(where), digest, engine.fingerprint, k)
     return PolicyEvaluator(PolicySolver(engine, model, tokenizer, config.policy, k), config.policy, facts)

@@ -18,7 +18,7 @@ from flows.configuration.provenance import name_sources
 from flows.configuration.source_ledger import check_sources, note_digest, open_digest, write_source_records
 from flows.configuration.sources import bring_source, find_sources
 from flows.execution.shard import ShardReport, clean_pages
-from flows.execution.stage import Sitting, enter_stage, note_timing, retry_options
+from flows.execution.stage import RunSession, enter_stage, note_timing, retry_options
 from flows.monitoring.prefect_artifacts import publish_stage
 from flows.monitoring.stage_progress import StageProgress
 from flows.stages.registry import CORPUS
@@ -39,44 +39,44 @@ PIECE_CHARS = 1 << 26
 """Characters of raw pages after which a shard ends, however few pages these are: it is held in memory."""
 
 
-def run_corpus(sitting: Sitting) -> StageManifest:
+def run_corpus(session: RunSession) -> StageManifest:
     """Bring the first stage to its end and return its manifest."""
-    finished = enter_stage(sitting, CORPUS)
-    run = sitting.place.run
-    write_source_records(run, check_sources(sitting.place))
+    finished = enter_stage(session, CORPUS)
+    run = session.context.run
+    write_source_records(run, check_sources(session.context))
     if finished is not None:
         return finished
     started = time.monotonic()
     reports: list[ShardReport] = []
-    with sitting.board.stage(sitting.place, CORPUS, None) as gauge:
-        sources = find_sources(sitting.place)
+    with session.board.stage(session.context, CORPUS, None) as gauge:
+        sources = find_sources(session.context)
         for number in range(len(sources)):
-            reports += read_source(sitting, number, sources, gauge)
+            reports += read_source(session, number, sources, gauge)
     refuse_nothing(run, [report.commit for report in reports])
     separate_repeats(run, CORPUS.name)
     manifest = close_stage(run, CORPUS.name, [report.commit.shard for report in reports])
     publish_stage(gauge.latest, manifest)
     work = sum(report.work_seconds for report in reports)
-    note_timing(sitting, CORPUS.name, started, work, sum(report.commit.inputs for report in reports))
+    note_timing(session, CORPUS.name, started, work, sum(report.commit.inputs for report in reports))
     return manifest
 
 
-def read_source(sitting: Sitting, number: int, sources: Sequence[str], gauge: StageProgress) -> list[ShardReport]:
+def read_source(session: RunSession, number: int, sources: Sequence[str], gauge: StageProgress) -> list[ShardReport]:
     """Clean one source, as a Prefect task. Shards are named `<source number>-<shard number>`."""
-    place, source = sitting.place, sources[number]
+    context, source = session.context, sources[number]
     name = name_sources(sources)[number]
 
-    @task(name=CORPUS.name, task_run_name=f"source-{number:03d}", cache_policy=NO_CACHE, **retry_options(sitting))
+    @task(name=CORPUS.name, task_run_name=f"source-{number:03d}", cache_policy=NO_CACHE, **retry_options(session))
     def read_one() -> list[ShardReport]:
         reports: list[ShardReport] = []
         under_way: set[Future[ShardReport]] = set()
-        earlier = {commit.shard: commit for commit in place.run.commits(CORPUS.name)}
-        local = bring_source(place, source)
+        earlier = {commit.shard: commit for commit in context.run.commits(CORPUS.name)}
+        local = bring_source(context, source)
         digest = open_digest(local, sources)
-        read = open_source(local, place.config.corpus, digest)
+        read = open_source(local, context.config.corpus, digest)
         if "/" in name:  # another source has this file name
             read = name_pages(read, name)
-        pieces = cut_pieces(read, place.config.corpus.pages_per_shard)
+        pieces = cut_pieces(read, context.config.corpus.pages_per_shard)
         for piece, pages in enumerate(pieces):
             shard = f"{number:03d}-{piece:05d}"
             done = earlier.get(shard)
@@ -84,14 +84,16 @@ def read_source(sitting: Sitting, number: int, sources: Sequence[str], gauge: St
                 reports.append(ShardReport(done, 0.0))
                 gauge.enter_earlier(done)
                 continue
-            future = sitting.submit(CORPUS, clean_pages, place.run.location, shard, place.config, place.cache, pages)
+            future = session.submit(
+                CORPUS, clean_pages, context.run.location, shard, context.config, context.cache, pages
+            )
             under_way.add(future)
-            if len(under_way) >= PIECES_AHEAD * sitting.room(CORPUS):
+            if len(under_way) >= PIECES_AHEAD * session.room(CORPUS):
                 under_way -= _collect(under_way, reports, gauge)
         while under_way:
             under_way -= _collect(under_way, reports, gauge)
         if digest is not None:
-            note_digest(place.run, number, source, digest.finish())
+            note_digest(context.run, number, source, digest.finish())
         return reports
 
     reports: list[ShardReport] = read_one()

@@ -33,12 +33,12 @@ class MissedEnd(Frozen):
     server: str
     """The server."""
     at: str
-    """When the sitting ended, ISO 8601 in UTC."""
+    """When the session ended, ISO 8601 in UTC."""
     fault: str = ""
-    """Why it failed; empty for a sitting that did what it was to do."""
+    """Why it failed; empty for a session that did what it was to do."""
 
 
-def run_with_fallback(place: RunContext, lead: Callable[[], object]) -> None:
+def run_with_fallback(context: RunContext, lead: Callable[[], object]) -> None:
     """Call `lead`, which runs the flow, under the server that is named if it answers, else under one of our own.
 
     Raises whatever our own work raises.
@@ -53,13 +53,13 @@ def run_with_fallback(place: RunContext, lead: Callable[[], object]) -> None:
             lead()
         return
     if answers(server):
-        _report_missed(place)
+        _report_missed(context)
         if _lead_under(server, lead):
             return
         _say(f"Prefect's server at {server} is gone: the run goes on without it; what is finished is kept")
     else:
         _say(f"Prefect's server at {server} does not answer: the run is led without it")
-    _lead_alone(place, server, lead)
+    _lead_alone(context, server, lead)
 
 
 def _lead_under(server: str, lead: Callable[[], object]) -> bool:
@@ -77,7 +77,7 @@ def _lead_under(server: str, lead: Callable[[], object]) -> bool:
     return True
 
 
-def _lead_alone(place: RunContext, server: str, lead: Callable[[], object]) -> None:
+def _lead_alone(context: RunContext, server: str, lead: Callable[[], object]) -> None:
     fault = ""
     try:
         with temporary_api():
@@ -87,18 +87,18 @@ def _lead_alone(place: RunContext, server: str, lead: Callable[[], object]) -> N
         raise
     finally:
         missed = MissedEnd(server=server, at=datetime.now(UTC).isoformat(timespec="seconds"), fault=fault)
-        path = place.run.root / "logs" / "unreported.json"
+        path = context.run.root / "logs" / "unreported.json"
         if path.parent.parent.exists():
             write_atomically(path, missed.model_dump_json().encode())
             if answers(server):
-                _report_missed(place)
+                _report_missed(context)
             else:
-                _say(f"{server} is told when the run is next started: `rampforge resume {place.run.location}`")
+                _say(f"{server} is told when the run is next started: `rampforge resume {context.run.location}`")
 
 
-def _report_missed(place: RunContext) -> None:
+def _report_missed(context: RunContext) -> None:
     """Tell the server what it has missed of this run, if it has missed anything."""
-    path = place.run.root / "logs" / "unreported.json"
+    path = context.run.root / "logs" / "unreported.json"
     try:
         missed = MissedEnd.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -106,9 +106,9 @@ def _report_missed(place: RunContext) -> None:
     if missed.server != name_server():
         return
 
-    @flow(name="rampforge", flow_run_name=place.run.name, persist_result=False)
+    @flow(name="rampforge", flow_run_name=context.run.name, persist_result=False)
     def told_late() -> State[None]:
-        publish_run(place)
+        publish_run(context)
         if missed.fault:
             return Failed(message=f"ended at {missed.at}, while this server was away: {missed.fault}")
         return Completed(message=f"ended at {missed.at}, while this server was away")

@@ -20,7 +20,7 @@ from flows.checks.start import require_served, require_start
 from flows.configuration.run_context import RunContext
 from flows.execution.corpus_stage import run_corpus
 from flows.execution.prefect_outage import run_with_fallback
-from flows.execution.stage import Sitting, run_stage
+from flows.execution.stage import RunSession, run_stage
 from flows.models.roles import needs_server
 from flows.models.serving import serve_models
 from flows.models.tracing import check_tracing
@@ -74,13 +74,13 @@ def run_stages(
     rampforge, or of the packages that decide rows, have begun; `asked`: see `run_stages_here`.
     """
     settings = RunConfig.model_validate(config)
-    place = RunContext(open_run(root, Path(cache), settings.store), settings, Path(cache))
-    run_stages_here(place, stages, redo, other_version, asked)
+    context = RunContext(open_run(root, Path(cache), settings.store), settings, Path(cache))
+    run_stages_here(context, stages, redo, other_version, asked)
     return root
 
 
 def run_stages_here(
-    place: RunContext,
+    context: RunContext,
     stages: Sequence[str],
     redo: str | None = None,
     other_version: bool = False,
@@ -92,53 +92,53 @@ def run_stages_here(
     RampforgeError. What is refused before the work begins has changed nothing in the run's folder.
     """
     with ExitStack() as stack:
-        stack.enter_context(place.run.locked(f"process {os.getpid()} on {socket.gethostname()}", give_up))
-        watch = stack.enter_context(watch_run(place))
-        wanted, owed, others = check_ledgers(place, stages, redo, other_version)
-        calls = list(require_start(place, owed) if asked is None else asked)
-        roles = list_roles(place.config, owed)
-        served = place.config
+        stack.enter_context(context.run.locked(f"process {os.getpid()} on {socket.gethostname()}", give_up))
+        watch = stack.enter_context(watch_run(context))
+        wanted, owed, others = check_ledgers(context, stages, redo, other_version)
+        calls = list(require_start(context, owed) if asked is None else asked)
+        roles = list_roles(context.config, owed)
+        served = context.config
         if needs_server(served, roles):
-            served = stack.enter_context(serve_models(served, place.cache, place.run.root / "logs"))
-            calls += require_served(served, place.cache, roles)
+            served = stack.enter_context(serve_models(served, context.cache, context.run.root / "logs"))
+            calls += require_served(served, context.cache, roles)
         if redo:
-            throw_away(place.run, redo)
-        enter_calls(place.run, calls)
-        accept_other_versions(place.run, others)
-        if list_chat_roles(place.config, wanted):
-            begin_session(place.run)
-        stack.callback(clear_live, place.run)  # what the last calls of a stopped run have told
+            throw_away(context.run, redo)
+        enter_calls(context.run, calls)
+        accept_other_versions(context.run, others)
+        if list_chat_roles(context.config, wanted):
+            begin_session(context.run)
+        stack.callback(clear_live, context.run)  # what the last calls of a stopped run have told
         pool = stack.enter_context(WorkerPool(served.execution.workers, served.llm.limits.grace))
         cluster = stack.enter_context(RayPool(served.execution)) if served.execution.engine is Engine.RAY else None
         if cluster:
-            cluster.check_nodes(None if place.run.mirror else place.run.root)
-        sitting = Sitting(replace(place, config=served), pool, ProgressBoard(watch=watch), cluster)
-        write_record(place, sitting.timings)  # the place as configured: where our own server listens is no setting
+            cluster.check_nodes(None if context.run.mirror else context.run.root)
+        session = RunSession(replace(context, config=served), pool, ProgressBoard(watch=watch), cluster)
+        write_record(context, session.timings)  # the context as configured: where our own server listens is no setting
         for name in wanted:
-            before = len(sitting.timings)
-            run_corpus(sitting) if name == CORPUS.name else run_stage(sitting, find_spec(name))
-            write_record(place, sitting.timings[before:])
+            before = len(session.timings)
+            run_corpus(session) if name == CORPUS.name else run_stage(session, find_spec(name))
+            write_record(context, session.timings[before:])
             watch.note_stage_end()
-    publish_run(place)
+    publish_run(context)
 
 
 def check_ledgers(
-    place: RunContext, stages: Sequence[str], redo: str | None, other_version: bool
+    context: RunContext, stages: Sequence[str], redo: str | None, other_version: bool
 ) -> tuple[list[str], list[StageSpec], dict[str, StageStart]]:
     """Hold stages against what the ledgers of a run say: the names of those that the configuration asks for, those of
     them that are still to be done, and what other versions have begun. Raises RampforgeError."""
-    wanted = [name for name in stages if find_spec(name).enabled(place.config)]
+    wanted = [name for name in stages if find_spec(name).enabled(context.config)]
     redone = list_redone(redo) if redo else []
-    check_stages(place, wanted, redone)
-    others = find_other_versions(place, wanted, redone)
+    check_stages(context, wanted, redone)
+    others = find_other_versions(context, wanted, redone)
     if not other_version:
-        refuse_other_versions(place.run, others)
-    owed = [find_spec(name) for name in wanted if name in redone or place.run.find_manifest(name) is None]
+        refuse_other_versions(context.run, others)
+    owed = [find_spec(name) for name in wanted if name in redone or context.run.find_manifest(name) is None]
     return wanted, owed, others
 
 
 def settle_config(config: RunConfig, stages: Sequence[str]) -> RunConfig:
-    """The configuration as a sitting over these stages needs it. Raises RampforgeError for what a user can mend."""
+    """The configuration as a session over these stages needs it. Raises RampforgeError for what a user can mend."""
     check_tracing(config.llm.trace, os.environ)
     return settle_prices(config, stages)
 
@@ -162,7 +162,7 @@ def start_job(
     config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
-    place = RunContext(open_run(root, cache, config.store), config, cache)
+    context = RunContext(open_run(root, cache, config.store), config, cache)
     words = (
         name_run(str(root)),
         str(root),
@@ -173,10 +173,10 @@ def start_job(
         other_version,
     )
     with say_how_to_go_on(root):
-        with watch_start(place):  # before anything is started or written
-            _, owed, _ = check_ledgers(place, stages, redo, other_version)
-            asked = [require_start(place, owed)]
-        run_with_fallback(place, lambda: flow_of_run(*words, asked.pop() if asked else ()))
+        with watch_start(context):  # before anything is started or written
+            _, owed, _ = check_ledgers(context, stages, redo, other_version)
+            asked = [require_start(context, owed)]
+        run_with_fallback(context, lambda: flow_of_run(*words, asked.pop() if asked else ()))
 
 
 def count_workers(execution: ExecutionConfig) -> int:
@@ -188,7 +188,7 @@ def count_workers(execution: ExecutionConfig) -> int:
 
 @contextmanager
 def say_how_to_go_on(root: str | Path) -> Iterator[None]:
-    """Name the run in what a stopped or failed sitting says of how it goes on: below here nobody knows its name."""
+    """Name the run in what a stopped or failed session says of how it goes on: below here nobody knows its name."""
     try:
         yield
     except RampforgeError as error:
@@ -202,7 +202,7 @@ def say_how_to_go_on(root: str | Path) -> Iterator[None]:
 
 
 def give_up(reason: str) -> None:
-    """End the sitting as Ctrl-C does: the run is no longer ours. Called from a thread."""
+    """End the session as Ctrl-C does: the run is no longer ours. Called from a thread."""
     log.error("%s", reason)
     os.kill(os.getpid(), signal.SIGINT)
 

@@ -89,37 +89,39 @@ def prepare_stage(stage: str, run: str, config: RunConfig, cache: Path) -> float
 
 def work_shard(stage: str, run: str, shard: str, config: RunConfig, cache: Path) -> ShardReport:
     """Bring one shard of a stage to its end."""
-    place = RunContext(open_run(run, cache, config.store), config, cache)
+    context = RunContext(open_run(run, cache, config.store), config, cache)
     spec = find_spec(stage)
     if spec.open is None or spec.read is None:
         raise TypeError(f"stage {stage} has no shards")
     with INTERRUPTION.at_work():
-        return run_timed(spec, place, shard, spec.open(place, shard), spec.read(place, shard))
+        return run_timed(spec, context, shard, spec.open(context, shard), spec.read(context, shard))
 
 
 def clean_pages(run: str, shard: str, config: RunConfig, cache: Path, pages: list[RawPage]) -> ShardReport:
     """Make one shard of documents from pages that were read elsewhere."""
     from pipeline.corpus.document_stage import DocumentStage
 
-    place = RunContext(open_run(run, cache, config.store), config, cache)
+    context = RunContext(open_run(run, cache, config.store), config, cache)
     with INTERRUPTION.at_work():
-        return run_timed(find_spec("corpus"), place, shard, DocumentStage(config.corpus), pages)
+        return run_timed(find_spec("corpus"), context, shard, DocumentStage(config.corpus), pages)
 
 
-def run_timed(spec: StageSpec, place: RunContext, shard: str, stage: Stage[Any], inputs: Iterable[Any]) -> ShardReport:
+def run_timed(
+    spec: StageSpec, context: RunContext, shard: str, stage: Stage[Any], inputs: Iterable[Any]
+) -> ShardReport:
     """Run a stage that is open over inputs that are at hand."""
-    outputs = (*spec.outputs, *(spec.also if spec.asks_also(place.config) else ()))
-    versions = list_versions(spec.packages(place.config))
-    plan = ShardPlan(place.run, spec.name, shard, outputs, stage_provenance(place.run, spec.name), versions)
-    resumed = 0 if stage.whole_shard else count_lines(place.run.journal(spec.name, shard))
+    outputs = (*spec.outputs, *(spec.also if spec.asks_also(context.config) else ()))
+    versions = list_versions(spec.packages(context.config))
+    plan = ShardPlan(context.run, spec.name, shard, outputs, stage_provenance(context.run, spec.name), versions)
+    resumed = 0 if stage.whole_shard else count_lines(context.run.journal(spec.name, shard))
     asked = stage if isinstance(stage, ConcurrentStage) else None
-    reporter = ShardHeartbeat(place.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)
+    reporter = ShardHeartbeat(context.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)
     timed = TimedStage(stage, reporter.note)
     with ExitStack() as stack:
-        stack.enter_context(at_place(run=place.run.name, stage=spec.name, shard=shard))
+        stack.enter_context(at_place(run=context.run.name, stage=spec.name, shard=shard))
         stack.enter_context(reporter)
         if asked:
-            stack.enter_context(trace_shard(place, spec.name, shard))
+            stack.enter_context(trace_shard(context, spec.name, shard))
             stack.enter_context(INTERRUPTION.asking())
         stack.callback(timed.close)
         commit = run_shard(plan, timed, inputs)

@@ -43,10 +43,10 @@ MOST_TASKS = 100
 
 
 @dataclass(slots=True)
-class Sitting:
-    """One sitting over a run: the place, and what the work is done with."""
+class RunSession:
+    """One session over a run: its context, pool, progress board and cluster."""
 
-    place: RunContext
+    context: RunContext
     pool: WorkerPool
     board: ProgressBoard
     cluster: RayPool | None = None
@@ -55,91 +55,93 @@ class Sitting:
 
     @property
     def stopping(self) -> bool:
-        """Whether the sitting is being ended."""
+        """Whether the session is being ended."""
         return self.pool.stopping or (self.cluster is not None and self.cluster.stopping)
 
     def submit(self, spec: StageSpec, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have the work on a shard of a stage done where it belongs."""
-        if self.cluster is None or spec.roles(self.place.config):
+        if self.cluster is None or spec.roles(self.context.config):
             return self.pool.submit(work, *args, **kwargs)
-        gpus = self.place.config.execution.shard_gpus.get(spec.name, 0.0)
+        gpus = self.context.config.execution.shard_gpus.get(spec.name, 0.0)
         return self.cluster.submit(gpus, work, *args, **kwargs)
 
     def room(self, spec: StageSpec) -> int:
         """Shards of a stage that can be under work at once."""
-        return self.pool.workers if self.cluster is None or spec.roles(self.place.config) else self.cluster.workers
+        return self.pool.workers if self.cluster is None or spec.roles(self.context.config) else self.cluster.workers
 
 
-def enter_stage(sitting: Sitting, spec: StageSpec) -> StageManifest | None:
+def enter_stage(session: RunSession, spec: StageSpec) -> StageManifest | None:
     """Open a stage's ledger, refusing a changed configuration; its manifest when it is already finished."""
-    run = sitting.place.run
+    run = session.context.run
     upstream = run.manifest(spec.upstream) if spec.upstream else None
-    settings = list_all_settings(sitting.place, spec)
-    versions = list_versions(spec.packages(sitting.place.config))
+    settings = list_all_settings(session.context, spec)
+    versions = list_versions(spec.packages(session.context.config))
     digest = digest_manifest(upstream) if upstream else None
-    open_stage(run, spec.name, settings, digest, versions, list_keys(sitting.place.config))
+    open_stage(run, spec.name, settings, digest, versions, list_keys(session.context.config))
     finished = run.find_manifest(spec.name)
     if finished is not None:
         run.check_sizes(finished)
     return finished
 
 
-def run_stage(sitting: Sitting, spec: StageSpec) -> StageManifest:
+def run_stage(session: RunSession, spec: StageSpec) -> StageManifest:
     """Bring a stage to its end and return its manifest."""
-    finished = enter_stage(sitting, spec)
+    finished = enter_stage(session, spec)
     if finished is not None:
         return finished
-    run = sitting.place.run
+    run = session.context.run
     upstream = run.manifest(spec.upstream or "")
     shards = [shard.shard for shard in upstream.shards] if spec.open else []
     total = upstream.rows(spec.inputs.dataset) if spec.inputs else 0
     started = time.monotonic()
-    with sitting.board.stage(sitting.place, spec, total) as gauge:
-        work = prepare(sitting, spec) if spec.prepare else 0.0
-        reports = work_shards(sitting, spec, shards, gauge)
+    with session.board.stage(session.context, spec, total) as gauge:
+        work = prepare(session, spec) if spec.prepare else 0.0
+        reports = work_shards(session, spec, shards, gauge)
         if not shards:
             gauge.enter_whole(total)
     refuse_all_refused(run, spec.name)
     work += sum(report.work_seconds for report in reports)
-    note_timing(sitting, spec.name, started, work, total)
+    note_timing(session, spec.name, started, work, total)
     manifest = close_stage(run, spec.name, shards, spec.made(run))
     publish_stage(gauge.latest, manifest)
     return manifest
 
 
-def prepare(sitting: Sitting, spec: StageSpec) -> float:
+def prepare(session: RunSession, spec: StageSpec) -> float:
     """Do the work that comes before the shards, as a Prefect task; returns the seconds it took."""
-    place = sitting.place
+    context = session.context
 
-    @task(name=f"{spec.name}-prepare", cache_policy=NO_CACHE, **retry_options(sitting))
+    @task(name=f"{spec.name}-prepare", cache_policy=NO_CACHE, **retry_options(session))
     def prepare_one() -> float:
-        return sitting.pool.submit(prepare_stage, spec.name, place.run.location, place.config, place.cache).result()
+        return session.pool.submit(
+            prepare_stage, spec.name, context.run.location, context.config, context.cache
+        ).result()
 
     seconds: float = prepare_one()
     return seconds
 
 
-def work_shards(sitting: Sitting, spec: StageSpec, shards: Iterable[str], gauge: StageProgress) -> list[ShardReport]:
+def work_shards(session: RunSession, spec: StageSpec, shards: Iterable[str], gauge: StageProgress) -> list[ShardReport]:
     """Run all shards as Prefect tasks; when one fails the others still finish, then its error is raised."""
-    earlier = {commit.shard: commit for commit in sitting.place.run.commits(spec.name)}
+    earlier = {commit.shard: commit for commit in session.context.run.commits(spec.name)}
     done = {shard: earlier.get(shard) for shard in shards}
     reports = [ShardReport(commit, 0.0) for commit in done.values() if commit]
     for report in reports:
         gauge.enter_earlier(report.commit)
 
-    @task(name=spec.name, task_run_name="{part.name}", cache_policy=NO_CACHE, **retry_options(sitting))
+    @task(name=spec.name, task_run_name="{part.name}", cache_policy=NO_CACHE, **retry_options(session))
     def work_slice(part: ShardSlice) -> list[ShardReport]:
         return part.work()
 
     watch = ParseFailureDetector(spec.name)
     refusals = RefusalWatch(any(report.commit.inputs for report in reports))
     owed = [shard for shard, commit in done.items() if commit is None]
-    parts = [ShardSlice(sitting, spec, part, gauge, watch, refusals) for part in cut_slices(owed)]
+    parts = [ShardSlice(session, spec, part, gauge, watch, refusals) for part in cut_slices(owed)]
     futures = [work_slice.submit(part) for part in parts]
     wait(futures)
-    again = [place for place, part in enumerate(parts) if part.refused and refusals.answered]
-    for place in again:  # other shards have shown since that the server answers: these refusals are the items' own
-        futures[place] = work_slice.submit(parts[place])
+    again = [number for number, part in enumerate(parts) if part.refused and refusals.answered]
+    for number in again:  # other shards have shown since that the server answers: these refusals are the items' own
+        futures[number] = work_slice.submit(parts[number])
     wait(futures)
     return reports + [report for future in futures for report in future.result()]
 
@@ -156,7 +158,7 @@ class ShardSlice:
 
     def __init__(
         self,
-        sitting: Sitting,
+        session: RunSession,
         spec: StageSpec,
         shards: Sequence[str],
         gauge: StageProgress,
@@ -164,7 +166,7 @@ class ShardSlice:
         refusals: RefusalWatch | None = None,
     ) -> None:
         self.name = shards[0] if len(shards) == 1 else f"{shards[0]} to {shards[-1]}"
-        self._sitting, self._spec, self._gauge, self._watch = sitting, spec, gauge, watch
+        self._session, self._spec, self._gauge, self._watch = session, spec, gauge, watch
         self._refusals = refusals or RefusalWatch(answered=False)
         self.refused = False
         """Whether nothing but refusals of a whole shard is in the way."""
@@ -190,8 +192,10 @@ class ShardSlice:
         return self._reports
 
     def _submit(self, shard: str) -> Future[ShardReport]:
-        place, spec = self._sitting.place, self._spec
-        return self._sitting.submit(spec, work_shard, spec.name, place.run.location, shard, place.config, place.cache)
+        context, spec = self._session.context, self._spec
+        return self._session.submit(
+            spec, work_shard, spec.name, context.run.location, shard, context.config, context.cache
+        )
 
     def _enter(self, report: ShardReport) -> None:
         self._owed.remove(report.commit.shard)
@@ -201,12 +205,12 @@ class ShardSlice:
         self._watch.note(report.commit)
 
 
-def retry_options(sitting: Sitting) -> dict[str, Any]:
+def retry_options(session: RunSession) -> dict[str, Any]:
     """How a failed task is tried again: not when the fault is one a retry cannot mend."""
     return {
-        "retries": sitting.place.config.execution.retries,
+        "retries": session.context.config.execution.retries,
         "retry_delay_seconds": RETRY_SECONDS,
-        "retry_condition_fn": lambda *state: not sitting.stopping and _may_pass_next_time(*state),
+        "retry_condition_fn": lambda *state: not session.stopping and _may_pass_next_time(*state),
     }
 
 
@@ -220,7 +224,7 @@ def _may_pass_next_time(_task: Any, _run: Any, state: Any) -> bool:
     return False
 
 
-def note_timing(sitting: Sitting, stage: str, started: float, work: float, inputs: int) -> None:
-    """Remember how long a stage took in this sitting."""
+def note_timing(session: RunSession, stage: str, started: float, work: float, inputs: int) -> None:
+    """Remember how long a stage took in this session."""
     seconds = time.monotonic() - started
-    sitting.timings.append(StageTiming(stage=stage, seconds=seconds, work_seconds=work, inputs=inputs))
+    session.timings.append(StageTiming(stage=stage, seconds=seconds, work_seconds=work, inputs=inputs))

@@ -23,16 +23,16 @@ from pipeline.stage import Outcome
 from schemas.llm_config import Unanswered
 
 
-def open_model(place: RunContext, stage: str, shard: str) -> JournaledChatModel:
+def open_model(context: RunContext, stage: str, shard: str) -> JournaledChatModel:
     """The model that a shard asks. Its calls outlive the stage: made again under other settings, it asks only for what
     is new."""
-    config = place.config.llm
+    config = context.config.llm
     names = {endpoint.key for endpoint in config.endpoints.values() if endpoint.key}
     keys = {name: os.environ[name] for name in sorted(names) if name in os.environ}
     client = OpenAiChatModel(config, keys)
-    budget = open_budget(place.run, place.config)
+    budget = open_budget(context.run, context.config)
     paid: ModelService = BudgetedChatModel(client, budget)
-    tracing = open_tracing(place)
+    tracing = open_tracing(context)
     if tracing is not None:
         from pipeline.llm.tracing import TracedChatModel, note_try
 
@@ -40,13 +40,13 @@ def open_model(place: RunContext, stage: str, shard: str) -> JournaledChatModel:
         paid = TracedChatModel(paid, config, tracing)
     gives_up = config.limits.unanswered is Unanswered.REJECT
     settled = SettledChatModel(paid, budget, lambda role: find_role(config, role).model, gives_up)
-    path = place.run.root / "calls" / stage / f"{shard}.jsonl"
-    return JournaledChatModel(settled, path, describe_calls(place, client), client.locate, client.read)
+    path = context.run.root / "calls" / stage / f"{shard}.jsonl"
+    return JournaledChatModel(settled, path, describe_calls(context, client), client.locate, client.read)
 
 
-def describe_calls(place: RunContext, client: OpenAiChatModel) -> Callable[[ChatRequest], dict[str, Any]]:
+def describe_calls(context: RunContext, client: OpenAiChatModel) -> Callable[[ChatRequest], dict[str, Any]]:
     """What decides a reply: the request as it is sent, and the weights behind the model's name where they are known."""
-    name_weights = lru_cache(partial(name_role_weights, place.config, place.cache))
+    name_weights = lru_cache(partial(name_role_weights, context.config, context.cache))
 
     def describe(request: ChatRequest) -> dict[str, Any]:
         weights = name_weights(request.role)
@@ -55,9 +55,9 @@ def describe_calls(place: RunContext, client: OpenAiChatModel) -> Callable[[Chat
     return describe
 
 
-def make_stage(place: RunContext, model: ModelService, work: Callable[[Any], Awaitable[Outcome]]) -> ConcurrentStage:
+def make_stage(context: RunContext, model: ModelService, work: Callable[[Any], Awaitable[Outcome]]) -> ConcurrentStage:
     """A stage of asynchronous work that asks the model."""
-    tracing = open_tracing(place)
+    tracing = open_tracing(context)
     if tracing is not None:
         work = tracing.trace_items(work)
-    return ConcurrentStage(note_records(work), place.config.llm.in_flight, model, place.config.llm.limits.grace)
+    return ConcurrentStage(note_records(work), context.config.llm.in_flight, model, context.config.llm.limits.grace)

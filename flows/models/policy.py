@@ -44,12 +44,12 @@ def load_tokenizer(where: str) -> tuple[Any, str]:
     return tokenizer, digest_tokenizer(tokenizer)
 
 
-def policy_facts(place: RunContext) -> Mapping[str, str]:
+def policy_facts(context: RunContext) -> Mapping[str, str]:
     """What decides a policy's rows: the section `policy` as far as it does, its weights and its tokenizer."""
-    if not plays_policy(place.config):
+    if not plays_policy(context.config):
         return {}
-    where = locate_policy(place.config, place.cache)
-    settings = {"name": place.config.policy.name, **place.config.policy.drawing}
+    where = locate_policy(context.config, context.cache)
+    settings = {"name": context.config.policy.name, **context.config.policy.drawing}
     keys = {f"policy.{key}": json.dumps(value) for key, value in settings.items()}
     return {**keys, "policy weights": name_weights(where), "policy tokenizer": load_tokenizer(where)[1]}
 

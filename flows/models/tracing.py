@@ -59,33 +59,33 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def open_tracing(place: RunContext) -> CallTracing | None:
+def open_tracing(context: RunContext) -> CallTracing | None:
     """What makes the spans of this process; None when calls are not traced."""
-    trace = place.config.llm.trace
+    trace = context.config.llm.trace
     if not trace:
         return None
     check_tracing(trace, os.environ)
-    return _open_once(place.run.name, trace == "content")[0]
+    return _open_once(context.run.name, trace == "content")[0]
 
 
 @contextmanager
-def trace_shard(place: RunContext, stage: str, shard: str) -> Iterator[None]:
+def trace_shard(context: RunContext, stage: str, shard: str) -> Iterator[None]:
     """A span around the work on a shard; at its end everything is sent. Nothing when calls are not traced."""
-    tracing = open_tracing(place)
+    tracing = open_tracing(context)
     if tracing is None:
         yield
         return
     try:
-        with tracing.place(f"{stage} shard", run=place.run.name, stage=stage, shard=shard):
+        with tracing.place(f"{stage} shard", run=context.run.name, stage=stage, shard=shard):
             yield
     finally:
-        send_trace(place)
+        send_trace(context)
 
 
-def send_trace(place: RunContext) -> None:
+def send_trace(context: RunContext) -> None:
     """Send what is still here."""
-    if place.config.llm.trace:
-        _open_once(place.run.name, place.config.llm.trace == "content")[1].force_flush()
+    if context.config.llm.trace:
+        _open_once(context.run.name, context.config.llm.trace == "content")[1].force_flush()
 
 
 @lru_cache(maxsize=1)  # one sender a process, kept as long as the process

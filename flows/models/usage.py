@@ -24,8 +24,8 @@ def locate_books(run: RunFolder) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class SessionClock:
-    """Seconds since 1970 as the wall clock had them when the sitting began, and counted on without it: a clock that is
-    set in mid-run ends no sitting early, and makes no call longer."""
+    """Seconds since 1970 as the wall clock had them when the session began, and counted on without it: a clock that is
+    set in mid-run ends no session early, and makes no call longer."""
 
     began: float
     """The wall clock at the beginning."""
@@ -38,18 +38,18 @@ class SessionClock:
 
 
 def begin_session(run: RunFolder) -> None:
-    """Write down that a sitting begins now: its hours are counted from here, in every process."""
-    write_atomically(_locate_sitting(run), f"{time.time()!r} {time.monotonic()!r}".encode())
+    """Write down that a session begins now: its hours are counted from here, in every process."""
+    write_atomically(_locate_session(run), f"{time.time()!r} {time.monotonic()!r}".encode())
 
 
-def _locate_sitting(run: RunFolder) -> Path:
-    return run.root / "calls" / "sitting.txt"
+def _locate_session(run: RunFolder) -> Path:
+    return run.root / "calls" / "session.txt"
 
 
 def find_clock(run: RunFolder) -> SessionClock | None:
-    """The clock of the last sitting that began over a run; None where none was written down."""
+    """The clock of the last session that began over a run; None where none was written down."""
     try:
-        began, origin = map(float, _locate_sitting(run).read_text().split())
+        began, origin = map(float, _locate_session(run).read_text().split())
     except (FileNotFoundError, ValueError):  # ValueError: an earlier version wrote the beginning alone
         return None
     return SessionClock(began, origin)
@@ -65,7 +65,7 @@ def enter_calls(run: RunFolder, calls: Iterable[CallUsage]) -> None:
 
 
 def open_budget(run: RunFolder, config: RunConfig) -> Budget:
-    """The books of a run, with the caps of its configuration: one for all that a process does in a sitting."""
+    """The books of a run, with the caps of its configuration: one for all that a process does in a session."""
     return _open_once(run.root.resolve(), config.llm.model_dump_json(), find_clock(run))
 
 

@@ -51,7 +51,7 @@ def describe_calls(calls: CallsLive) -> list[str]:
 
 
 def describe_end(live: StageLive) -> str:
-    """What a stage that has ended did in this sitting; the name of the stage is left out."""
+    """What a stage that has ended did in this session; the name of the stage is left out."""
     rate = live.done_now / live.seconds if live.seconds else 0.0
     line = f"{live.done:>9,} {name_many(live.unit):<13}{live.seconds:>8.1f} s {rate:>10,.1f}/s"
     if live.calls is None:

@@ -46,8 +46,8 @@ class ProgressArtifact:
         self._latest: StageLive | None = None
         self._id: Any = None  # Prefect types it as what an asynchronous caller gets, too
         self._stop = threading.Event()
-        context = copy_context()  # where Prefect keeps which flow run this is
-        self._thread = threading.Thread(target=context.run, args=(self._publish_on,), daemon=True)
+        copied = copy_context()  # where Prefect keeps which flow run this is
+        self._thread = threading.Thread(target=copied.run, args=(self._publish_on,), daemon=True)
 
     def show(self, live: StageLive) -> None:
         """What is to be shown next."""
@@ -89,7 +89,7 @@ def publish_stage(live: StageLive, manifest: StageManifest) -> None:
         "stage": live.stage,
         "unit": live.unit,
         "done": live.done,
-        "done in this sitting": live.done_now,
+        "done in this session": live.done_now,
         "seconds": round(live.seconds, 1),
         "rate": round(live.done_now / live.seconds, 2) if live.seconds else 0.0,
     }
@@ -105,26 +105,30 @@ def publish_stage(live: StageLive, manifest: StageManifest) -> None:
     attempt(lambda: create_table_artifact(table=[row], key=f"stage-{live.stage}", description=describe_stage(live)))
 
 
-def publish_run(place: RunContext) -> None:
+def publish_run(context: RunContext) -> None:
     """Show the funnel and the way to the report."""
-    funnel = [show_step(step) for step in drop_comparisons(collect_funnel(place.run))]
+    funnel = [show_step(step) for step in drop_comparisons(collect_funnel(context.run))]
     attempt(lambda: create_table_artifact(table=funnel, key="funnel", description="In = out + rejected"))
-    remote = place.run.mirror is not None
-    lines = [f"# {place.run.name}", "", f"Folder: `{place.run.location if remote else place.run.root.resolve()}`"]
-    link = locate_report(place)
+    remote = context.run.mirror is not None
+    lines = [f"# {context.run.name}", "", f"Folder: `{context.run.location if remote else context.run.root.resolve()}`"]
+    link = locate_report(context)
     if link:
-        lines += ["", f"Report: [{place.run.report.name}]({link})"]
-        attempt(lambda: create_link_artifact(link, link_text=f"Report of {place.run.name}", key="report"))
+        lines += ["", f"Report: [{context.run.report.name}]({link})"]
+        attempt(lambda: create_link_artifact(link, link_text=f"Report of {context.run.name}", key="report"))
     attempt(lambda: create_markdown_artifact(markdown="\n".join(lines), key="run"))
 
 
-def locate_report(place: RunContext) -> str:
+def locate_report(context: RunContext) -> str:
     """Where a browser, or whoever may read the store, finds the report; empty before there is one."""
-    if not place.run.report.exists():
+    if not context.run.report.exists():
         return ""
-    if served := place.config.watch.reports_url:
-        return f"{served.rstrip('/')}/{place.run.name}/{place.run.report.name}"
-    return f"{place.run.location}/{place.run.report.name}" if place.run.mirror else place.run.report.resolve().as_uri()
+    if served := context.config.watch.reports_url:
+        return f"{served.rstrip('/')}/{context.run.name}/{context.run.report.name}"
+    return (
+        f"{context.run.location}/{context.run.report.name}"
+        if context.run.mirror
+        else context.run.report.resolve().as_uri()
+    )
 
 
 def show_step(step: FunnelStep) -> dict[str, Any]:

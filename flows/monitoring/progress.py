@@ -111,19 +111,21 @@ class ProgressBoard:
         self._told = watch
 
     @contextmanager
-    def stage(self, place: RunContext, spec: StageSpec, total: int | None) -> Iterator[StageProgress]:
+    def stage(self, context: RunContext, spec: StageSpec, total: int | None) -> Iterator[StageProgress]:
         """Show one stage while the block runs."""
-        clear_live(place.run)
-        gauge = StageProgress(place, spec, total)
+        clear_live(context.run)
+        gauge = StageProgress(context, spec, total)
         stop = threading.Event()
         with ProgressArtifact(spec.name) as artifact:
-            thread = threading.Thread(target=self._watch, args=(place, spec, total, gauge, artifact, stop), daemon=True)
+            thread = threading.Thread(
+                target=self._watch, args=(context, spec, total, gauge, artifact, stop), daemon=True
+            )
             thread.start()
             try:
                 yield gauge
             except BaseException as error:
                 self._end(stop, thread)
-                self._tell_break(gauge.read(), error, place)
+                self._tell_break(gauge.read(), error, context)
                 raise
             else:
                 self._end(stop, thread)
@@ -134,7 +136,7 @@ class ProgressBoard:
                 done = f"[green]done[/] {spec.name:<13}{describe_end(live)}"
                 self.console.print(done, highlight=False, soft_wrap=True)
             finally:
-                clear_live(place.run)
+                clear_live(context.run)
 
     @staticmethod
     def _end(stop: threading.Event, thread: threading.Thread) -> None:
@@ -143,7 +145,7 @@ class ProgressBoard:
 
     def _watch(
         self,
-        place: RunContext,
+        context: RunContext,
         spec: StageSpec,
         total: int | None,
         gauge: StageProgress,
@@ -159,7 +161,7 @@ class ProgressBoard:
                     self.console.print(Text(line, style="yellow"), soft_wrap=True)
                 if live.calls and watch.stalled:
                     live = live.model_copy(update={"calls": live.calls.model_copy(update={"stalled": watch.stalled})})
-                write_live(place.run.live_stage(spec.name), live)
+                write_live(context.run.live_stage(spec.name), live)
                 view.show(live)
                 artifact.show(live)
                 if self._told:
@@ -174,14 +176,14 @@ class ProgressBoard:
             before = watch.stalls
             yield line
 
-    def _tell_break(self, live: StageLive, error: BaseException, place: RunContext) -> None:
+    def _tell_break(self, live: StageLive, error: BaseException, context: RunContext) -> None:
         """Say where a stage stands that did not come to its end, and what is still being done."""
         failed = isinstance(error, Exception) and not isinstance(error, StoppedError | BudgetSpentError)
         told = f"{'failed' if failed else 'stopped'} {describe_stage(live)}"
         self.console.print(told, highlight=False, markup=False, soft_wrap=True)
         in_flight = live.calls.in_flight if live.calls else 0
         if not isinstance(error, Exception) and in_flight:  # Ctrl-C, or Prefect's own word for SIGTERM
-            grace = place.config.llm.limits.grace
+            grace = context.config.llm.limits.grace
             self.console.print(
                 f"finishing about {in_flight:,} calls in flight and keeping their replies, for at most {grace:.0f} s; "
                 "Ctrl-C again leaves them",

@@ -33,7 +33,7 @@ Gauge, Counter = GaugeMetricFamily, CounterMetricFamily
 Row = tuple[Kind, str, str, Callable[[T], float | None]]
 """A metric: its kind, name, meaning, and where its value stands."""
 OF_STAGES: tuple[Row[StageLive], ...] = (
-    (Counter, "rows", "Inputs done, over all sittings.", lambda live: live.done),
+    (Counter, "rows", "Inputs done, over all sessions.", lambda live: live.done),
     (Gauge, "rows_expected", "Inputs there are, where that is known.", lambda live: live.total),
     (Gauge, "rows_per_second", "Inputs done a second, lately.", lambda live: live.rate),
     (Gauge, "passed_ratio", "Share of the inputs that passed.", lambda live: live.accepted_share),
@@ -42,15 +42,15 @@ OF_STAGES: tuple[Row[StageLive], ...] = (
     (Gauge, "told_timestamp_seconds", "When this was measured, since 1970.", lambda live: live.at),
 )
 OF_CALLS: tuple[Row[CallsLive], ...] = (
-    (Counter, "calls", "Replies of language models, in this sitting.", lambda calls: calls.answered),
-    (Counter, "prompt_tokens", "Tokens sent, in this sitting.", lambda calls: calls.prompt_tokens),
-    (Counter, "completion_tokens", "Tokens received, in this sitting.", lambda calls: calls.completion_tokens),
-    (Counter, "stage_cost", "Cost of the stage, in this sitting.", lambda calls: calls.stage_cost),
+    (Counter, "calls", "Replies of language models, in this session.", lambda calls: calls.answered),
+    (Counter, "prompt_tokens", "Tokens sent, in this session.", lambda calls: calls.prompt_tokens),
+    (Counter, "completion_tokens", "Tokens received, in this session.", lambda calls: calls.completion_tokens),
+    (Counter, "stage_cost", "Cost of the stage, in this session.", lambda calls: calls.stage_cost),
     (Gauge, "calls_per_second", "Replies a second, lately.", lambda calls: calls.rate),
     (Gauge, "calls_in_flight", "Requests not yet answered.", lambda calls: calls.in_flight),
     (Gauge, "calls_waiting", "Requests in line for an endpoint.", lambda calls: calls.waiting),
     (Gauge, "failed_tries_ratio", "Share of the tries that came to nothing.", lambda calls: calls.fault_share),
-    (Gauge, "run_cost", "Cost of the run, over all sittings.", lambda calls: calls.cost),
+    (Gauge, "run_cost", "Cost of the run, over all sessions.", lambda calls: calls.cost),
     (Gauge, "run_cost_cap", "The cap on it.", lambda calls: calls.cost_cap),
     (Gauge, "endpoints_stalled", "Endpoints from which nothing comes.", lambda calls: len(calls.stalled)),
 )

@@ -25,7 +25,7 @@ MEND_SEARCH = "see that the service of search.engine answers, then `rampforge re
 
 
 class RefusalWatch:
-    """The shards of one sitting that were refused whole, until one is answered; noted from several threads."""
+    """The shards of one session that were refused whole, until one is answered; noted from several threads."""
 
     def __init__(self, answered: bool) -> None:
         self.answered = answered

@@ -18,9 +18,9 @@ from schemas.live import StageLive
 class RunEvents:
     """Passes on what becomes known of one run; asked to from several threads."""
 
-    def __init__(self, place: RunContext, notifier: Notifier | None) -> None:
-        self.metrics = RunMetrics(place.run.name)
-        self._place, self._notifier = place, notifier
+    def __init__(self, context: RunContext, notifier: Notifier | None) -> None:
+        self.metrics = RunMetrics(context.run.name)
+        self._context, self._notifier = context, notifier
         self._stage = ""
 
     def note(self, live: StageLive) -> None:
@@ -35,12 +35,12 @@ class RunEvents:
 
     def note_stage_end(self) -> None:
         """A stage is finished, and its sums are known."""
-        self.metrics.note_funnel(collect_funnel(self._place.run))
+        self.metrics.note_funnel(collect_funnel(self._context.run))
 
     def note_end(self, error: BaseException | None) -> None:
-        """The sitting is over."""
+        """The session is over."""
         if error is None:
-            spending = collect_spending(self._place.run, self._place.config, collect_funnel(self._place.run))
+            spending = collect_spending(self._context.run, self._context.config, collect_funnel(self._context.run))
             cost = round(sum(role.cost for role in spending.roles), 4) if spending else 0.0
             self._tell(Event.FINISHED, cost=cost, accepted=spending.accepted if spending else None)
         elif isinstance(error, RampforgeError):
@@ -48,24 +48,24 @@ class RunEvents:
         elif isinstance(error, Exception):
             self._tell(Event.FAILED, what=f"{type(error).__name__}: {error}")
         else:  # Ctrl-C, or Prefect's way of saying that the flow run is cancelled
-            self._tell(Event.STOPPED, fix=f"rampforge resume {self._place.run.location}")
+            self._tell(Event.STOPPED, fix=f"rampforge resume {self._context.run.location}")
 
     def _tell(self, event: Event, **facts: str | float | None) -> None:
         if self._notifier is not None:
-            run = self._place.run
+            run = self._context.run
             self._notifier.tell(event, {"run": run.name, "folder": run.location, "stage": self._stage, **facts})
 
 
 @contextmanager
-def watch_run(place: RunContext) -> Iterator[RunEvents]:
-    """Tell everyone of a sitting while the block runs. Raises ConfigError for a port or a URL that is no good."""
-    notifier = open_notifier(place.config, os.environ)
-    watch = RunEvents(place, notifier)
+def watch_run(context: RunContext) -> Iterator[RunEvents]:
+    """Tell everyone of a session while the block runs. Raises ConfigError for a port or a URL that is no good."""
+    notifier = open_notifier(context.config, os.environ)
+    watch = RunEvents(context, notifier)
     with ExitStack() as stack:
         if notifier is not None:
             stack.callback(notifier.close)
         try:
-            stack.enter_context(expose_metrics(watch.metrics, place.config.watch))
+            stack.enter_context(expose_metrics(watch.metrics, context.config.watch))
             watch.note_stage_end()
             yield watch
         except BaseException as error:
@@ -75,13 +75,13 @@ def watch_run(place: RunContext) -> Iterator[RunEvents]:
 
 
 @contextmanager
-def watch_start(place: RunContext) -> Iterator[None]:
+def watch_start(context: RunContext) -> Iterator[None]:
     """Pass on a refusal inside the block: a run that is refused before its work begins has failed too."""
     try:
         yield
     except RampforgeError as error:
-        if (notifier := open_notifier(place.config, os.environ)) is not None:
-            RunEvents(place, notifier).note_end(error)
+        if (notifier := open_notifier(context.config, os.environ)) is not None:
+            RunEvents(context, notifier).note_end(error)
             notifier.close()
         raise
 

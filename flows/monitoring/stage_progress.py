@@ -1,7 +1,7 @@
 """Adds up what the processes at work on a stage tell, and what the books say, into one record: `StageLive`.
 
 Promises: an input counts once, whether its shard is finished or under way, and the count never goes back; what earlier
-sittings did counts as done, never as speed.
+sessions did counts as done, never as speed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Sums:
         return replace(self, answered=self.answered + answered, faults=self.faults + faults)
 
     def add_commit(self, commit: ShardCommit, unit: str, now: int) -> Sums:
-        """With a finished shard, of which so many inputs were done in this sitting."""
+        """With a finished shard, of which so many inputs were done in this session."""
         passed = [step.passed for step in commit.funnel if step.unit == unit]
         return replace(
             self,
@@ -74,29 +74,29 @@ class Sums:
 class StageProgress:
     """How far one stage is. Shards are entered from any thread; one thread reads."""
 
-    def __init__(self, place: RunContext, spec: StageSpec, total: int | None) -> None:
+    def __init__(self, context: RunContext, spec: StageSpec, total: int | None) -> None:
         self.endpoints: tuple[EndpointLive, ...] = ()
         """The endpoints by now, each over all processes."""
-        self._place, self._stage, self._unit, self._total = place, spec.name, spec.unit, total
+        self._context, self._stage, self._unit, self._total = context, spec.name, spec.unit, total
         self._finished: set[str] = set()
         self._settled = Sums()
         self._lock = threading.Lock()
-        asks = any(role != SCORER for role in spec.roles(place.config))
-        self._budget = open_budget(place.run, place.config) if asks else None
+        asks = any(role != SCORER for role in spec.roles(context.config))
+        self._budget = open_budget(context.run, context.config) if asks else None
         self._before = replace(self._read_books(Sums()), at=time.monotonic())
         self._samples = deque([self._before])
         self.latest = self.read()
         """What was read last."""
 
     def enter_earlier(self, commit: ShardCommit) -> None:
-        """A shard that earlier sittings finished."""
+        """A shard that earlier sessions finished."""
         with self._lock:
             self._finished.add(commit.shard)
             self._settled = self._settled.add_commit(commit, self._unit, 0)
 
     def enter(self, commit: ShardCommit) -> None:
         """A shard that has just been finished."""
-        path = self._place.run.live_shard(self._stage, commit.shard)
+        path = self._context.run.live_shard(self._stage, commit.shard)
         last = read_live(path, ShardLive)
         with self._lock:
             self._finished.add(commit.shard)
@@ -112,7 +112,7 @@ class StageProgress:
 
     def read(self) -> StageLive:
         """The stage as it stands."""
-        shards = read_shards(self._place.run, self._stage)
+        shards = read_shards(self._context.run, self._stage)
         with self._lock:
             sums = self._settled
             shards = [shard for shard in shards if shard.shard not in self._finished]
@@ -141,7 +141,7 @@ class StageProgress:
     def _describe(self, sums: Sums, shards: int, calls: CallsLive | None) -> StageLive:
         rate = self._rate(sums, "done_now")
         return StageLive(
-            run=self._place.run.name,
+            run=self._context.run.name,
             stage=self._stage,
             unit=self._unit,
             pid=os.getpid(),
@@ -158,7 +158,7 @@ class StageProgress:
         )
 
     def _describe_calls(self, sums: Sums) -> CallsLive:
-        caps, before = self._place.config.llm.budget, self._before
+        caps, before = self._context.config.llm.budget, self._before
         tries = sums.answered + sums.faults
         return CallsLive(
             in_flight=sum(endpoint.in_flight for endpoint in self.endpoints),

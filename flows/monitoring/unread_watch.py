@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class ParseFailureDetector:
-    """Adds up over the shards of one sitting what could be read and what could not."""
+    """Adds up over the shards of one session what could be read and what could not."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage

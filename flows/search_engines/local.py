@@ -32,17 +32,17 @@ EMBEDDER = "embedder"
 VECTOR_ENGINES = (EngineKind.DENSE, EngineKind.HYBRID)
 
 
-def build_parts(place: RunContext, shards: Sequence[Path]) -> None:
+def build_parts(context: RunContext, shards: Sequence[Path]) -> None:
     """Build what the configured engine searches, in the run's index folder: terms always, vectors where wanted."""
     from pipeline.search import bm25
     from pipeline.search.index import dense as dense_build
     from pipeline.search.index.memory import check_needs, estimate_build, estimate_dense
     from pipeline.search.index.passages import BLOCK_ROWS
 
-    index, config = place.run.index, place.config
+    index, config = context.run.index, context.config
     with WorkerPool(config.execution.workers) as pool:
         needs = estimate_build(shards, BLOCK_ROWS, pool.workers)
-        check_needs("building the index", needs, place.run.root, _count_memory(config))
+        check_needs("building the index", needs, context.run.root, _count_memory(config))
 
         def run_blocks(work: Callable[[T], R], blocks: Sequence[T], /) -> Iterable[R]:
             if len(blocks) < 2:  # starting a process takes longer
@@ -52,9 +52,9 @@ def build_parts(place: RunContext, shards: Sequence[Path]) -> None:
 
         about = bm25.build_index(shards, index, config.search, config.corpus.lang, run_blocks)
     if config.search.engine in VECTOR_ENGINES:
-        encoder = open_encoder(config, place.cache)
+        encoder = open_encoder(config, context.cache)
         needs = estimate_dense(about["passages"], encoder.dimension, config.search.dense.index)
-        check_needs("building the vectors", needs, place.run.root, _count_memory(config))
+        check_needs("building the vectors", needs, context.run.root, _count_memory(config))
         dense_build.build_dense(index, config.search.dense, encoder)
 
 
@@ -74,13 +74,13 @@ def _count_memory(config: RunConfig) -> int | None:
     return None if said is None else int(said * 1e9)
 
 
-def index_facts(place: RunContext) -> Mapping[str, str]:
+def index_facts(context: RunContext) -> Mapping[str, str]:
     """What decides the vectors of an index, besides the passages."""
-    dense = place.config.search.dense
-    if place.config.search.engine not in VECTOR_ENGINES:
+    dense = context.config.search.dense
+    if context.config.search.engine not in VECTOR_ENGINES:
         return {}
     keys = {"encoder", "pooling", "max_tokens", "passage_prefix", "index"}
-    revision = dense.encoder if dense.encoder.startswith(ENDPOINT) else find_revision(place, dense.encoder)
+    revision = dense.encoder if dense.encoder.startswith(ENDPOINT) else find_revision(context, dense.encoder)
     return {"encoder": revision, "search.dense": dense.model_dump_json(include=keys)}
 
 

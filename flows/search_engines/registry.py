@@ -44,28 +44,28 @@ def _open_bm25(index: Path, config: RunConfig, cache: Path) -> SearchEngine:
     return Bm25Engine(index)
 
 
-def _open_http(place: RunContext, _: str) -> PassageSource:
-    config = place.config.search_service
-    about = probe_server(place.config)
+def _open_http(context: RunContext, _: str) -> PassageSource:
+    config = context.config.search_service
+    about = probe_server(context.config)
     return HttpSource(SearchService(about.url, config), about, read_token(config.key))
 
 
-def _open_web(place: RunContext, _: str) -> PassageSource:
+def _open_web(context: RunContext, _: str) -> PassageSource:
     from pipeline.search.remote.web_source import WebSource, name_key
 
-    config = place.config
+    config = context.config
     name = name_key(config.search.web.provider, config.search_service)
     key = os.environ.get(name, "").strip() if name else None
     return WebSource(config.search.web, config.search_service, config.corpus.lang, key)
 
 
-def _open_simulated(place: RunContext, shard: str) -> PassageSource:
+def _open_simulated(context: RunContext, shard: str) -> PassageSource:
     from flows.models.chat_models import open_model
     from pipeline.search.simulated.source import SimulatedSource
 
-    config = place.config
+    config = context.config
     # A journal of its own: that of the agents' calls has one writer.
-    model = partial(open_model, place, "simulated", shard or "none")
+    model = partial(open_model, context, "simulated", shard or "none")
     return SimulatedSource(config.search.simulated, config.llm.roles, config.corpus.lang, model)
 
 
@@ -90,35 +90,35 @@ def open_local_engine(index: Path, config: RunConfig, cache: Path) -> SearchEngi
     return LOCAL[config.search.engine](index, config, cache)
 
 
-def open_async_engine(place: RunContext, shard: str) -> AsyncSearchEngine:
+def open_async_engine(context: RunContext, shard: str) -> AsyncSearchEngine:
     """The engine that the configuration names, for coroutines. Raises SearchError, ConfigError."""
-    search = place.config.search
+    search = context.config.search
     hides = True
     if search.engine in LOCAL:
-        index = place.run.fetch_index()
-        engine: AsyncSearchEngine = BatchedSearch(open_local_engine(index, place.config, place.cache))
+        index = context.run.fetch_index()
+        engine: AsyncSearchEngine = BatchedSearch(open_local_engine(index, context.config, context.cache))
     else:
-        source = SOURCES[search.engine](place, shard)
+        source = SOURCES[search.engine](context, shard)
         hides = isinstance(source, HttpSource) and source.hides
-        engine = CachedSearch(source, _open_cache(place, source), _least_hits(search))
+        engine = CachedSearch(source, _open_cache(context, source), _least_hits(search))
     if hides and search.hide_copies is None:
         return engine
     return SourceHidingSearch(engine, hides, search.hide_copies)
 
 
-def open_engine(place: RunContext, shard: str) -> SearchEngine:
+def open_engine(context: RunContext, shard: str) -> SearchEngine:
     """The same for callers that cannot wait."""
-    search = place.config.search
+    search = context.config.search
     if search.engine in LOCAL and search.hide_copies is None:
-        return open_local_engine(place.run.fetch_index(), place.config, place.cache)
-    return BlockingSearch(open_async_engine(place, shard))
+        return open_local_engine(context.run.fetch_index(), context.config, context.cache)
+    return BlockingSearch(open_async_engine(context, shard))
 
 
-def read_fingerprint(place: RunContext) -> str:
+def read_fingerprint(context: RunContext) -> str:
     """The fingerprint of the engine that the configuration names. Raises SearchError, ConfigError."""
-    if place.config.search.engine in LOCAL:
-        return open_local_engine(place.run.fetch_index(), place.config, place.cache).fingerprint
-    return SOURCES[place.config.search.engine](place, "").fingerprint
+    if context.config.search.engine in LOCAL:
+        return open_local_engine(context.run.fetch_index(), context.config, context.cache).fingerprint
+    return SOURCES[context.config.search.engine](context, "").fingerprint
 
 
 def needs_index(config: RunConfig) -> bool:
@@ -127,11 +127,11 @@ def needs_index(config: RunConfig) -> bool:
     return config.search.engine in LOCAL or config.agents.policy == "extractive"
 
 
-def open_term_statistics(place: RunContext) -> Bm25Engine:
+def open_term_statistics(context: RunContext) -> Bm25Engine:
     """The run's own BM25 index, for how rare its terms are. Raises SearchError."""
     from pipeline.search.bm25 import Bm25Engine
 
-    return Bm25Engine(place.run.fetch_index())
+    return Bm25Engine(context.run.fetch_index())
 
 
 def _least_hits(search: SearchConfig) -> int:
@@ -139,11 +139,11 @@ def _least_hits(search: SearchConfig) -> int:
     return {EngineKind.WEB: WEB_HITS, EngineKind.SIMULATED: search.simulated.documents}.get(search.engine, 1)
 
 
-def _open_cache(place: RunContext, source: PassageSource) -> SearchCache | None:
-    if not place.config.search_service.cache:
+def _open_cache(context: RunContext, source: PassageSource) -> SearchCache | None:
+    if not context.config.search_service.cache:
         return None
-    kind = place.config.search.engine
-    path = place.run.root / "searches" / f"{kind}-{source.fingerprint}.jsonl"
+    kind = context.config.search.engine
+    path = context.run.root / "searches" / f"{kind}-{source.fingerprint}.jsonl"
     return SearchCache(path, lambda: datetime.now(UTC).date().isoformat())
 
 

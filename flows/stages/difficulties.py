@@ -24,34 +24,34 @@ def list_closed_roles(config: RunConfig) -> tuple[str, ...]:
     return (CLOSED_BOOK,) if config.policy.closed_book else ()
 
 
-def difficulty_facts(place: RunContext) -> Mapping[str, str]:
+def difficulty_facts(context: RunContext) -> Mapping[str, str]:
     """The judgements that are counted."""
-    return {"judgements": digest_manifest(place.run.manifest("judgements"))}
+    return {"judgements": digest_manifest(context.run.manifest("judgements"))}
 
 
-def read_tried(place: RunContext, shard: str) -> Iterator[Any]:
+def read_tried(context: RunContext, shard: str) -> Iterator[Any]:
     """Each task of a shard with the judgements on its attempts."""
     from pipeline.difficulty.stage import TriedTask
 
     judged: dict[str, list[Judgement]] = {}
-    for judgement in read_rows(place.run.part(Judgement.dataset, shard, ""), Judgement):
+    for judgement in read_rows(context.run.part(Judgement.dataset, shard, ""), Judgement):
         judged.setdefault(judgement.task_id, []).append(judgement)
-    for task in read_rows(place.run.part(MaskTask.dataset, shard, ""), MaskTask):
+    for task in read_rows(context.run.part(MaskTask.dataset, shard, ""), MaskTask):
         yield TriedTask(task, tuple(judged.get(task.task_id, ())))
 
 
-def open_difficulties(place: RunContext, shard: str) -> Stage[Any]:
+def open_difficulties(context: RunContext, shard: str) -> Stage[Any]:
     """Tasks to how hard they are."""
     from pipeline.difficulty.stage import DifficultyStage
     from pipeline.llm.concurrent_stage import ConcurrentStage
 
-    config = place.config
+    config = context.config
     if not config.policy.closed_book:
         return ConcurrentStage(DifficultyStage(config.policy, config.judging, None).work, config.llm.in_flight)
     from flows.models.chat_models import make_stage, open_model
 
-    model = open_model(place, "difficulties", shard)
-    return make_stage(place, model, DifficultyStage(config.policy, config.judging, model).work)
+    model = open_model(context, "difficulties", shard)
+    return make_stage(context, model, DifficultyStage(config.policy, config.judging, model).work)
 
 
 def read_difficulties(run: RunFolder) -> dict[str, Difficulty]:

@@ -54,33 +54,33 @@ DATASETS: tuple[type[Record], ...] = (
 
 def reading(model: type[Record]) -> Callable[[RunContext, str], Iterator[Any]]:
     """A reader of the shard's rows of one dataset, nothing joined to them."""
-    return lambda place, shard: _read(place, model, shard)
+    return lambda context, shard: _read(context, model, shard)
 
 
-def _read(place: RunContext, model: type[Any], shard: str) -> Iterator[Any]:
-    return read_rows(place.run.part(model.dataset, shard, ""), model)
+def _read(context: RunContext, model: type[Any], shard: str) -> Iterator[Any]:
+    return read_rows(context.run.part(model.dataset, shard, ""), model)
 
 
-def _list_files(place: RunContext, stage: str, model: type[Record]) -> list[Path]:
+def _list_files(context: RunContext, stage: str, model: type[Record]) -> list[Path]:
     """The files of a finished stage's dataset, in order."""
-    place.run.manifest(stage)
-    return place.run.files(model.dataset)
+    context.run.manifest(stage)
+    return context.run.files(model.dataset)
 
 
-def _share_limit(place: RunContext, stage: str, model: type[Record], shard: str, total: int | None) -> int | None:
+def _share_limit(context: RunContext, stage: str, model: type[Record], shard: str, total: int | None) -> int | None:
     """A shard's part of a limit that holds for the whole run, in proportion to its rows."""
     if total is None:
         return None
-    shards = place.run.manifest(stage).shards
+    shards = context.run.manifest(stage).shards
     shares = share_out(total, [commit.rows(model.dataset) for commit in shards])
     return shares[[commit.shard for commit in shards].index(shard)]
 
 
-def open_cut(place: RunContext, _: str) -> Stage[Any]:
+def open_cut(context: RunContext, _: str) -> Stage[Any]:
     """Documents to chunks."""
     from pipeline.passages.stages import CutStage
 
-    return CutStage(place.config.passages)
+    return CutStage(context.config.passages)
 
 
 def locate_duplicates(run: RunFolder) -> Path:
@@ -88,166 +88,166 @@ def locate_duplicates(run: RunFolder) -> Path:
     return run.ledger("dedup") / "duplicates.parquet"
 
 
-def find_near_duplicates(place: RunContext) -> None:
+def find_near_duplicates(context: RunContext) -> None:
     """Compare the chunks of all shards."""
     from pipeline.passages.duplicates import find_duplicates
 
-    target = locate_duplicates(place.run)
-    reading = reading_boundary(place.run.dataset(Chunk.dataset))
+    target = locate_duplicates(context.run)
+    reading = reading_boundary(context.run.dataset(Chunk.dataset))
     with (
         wrap_os_errors(target),
         reading,
-        tempfile.TemporaryDirectory(dir=place.run.root, prefix=".duplicates-") as scratch,
+        tempfile.TemporaryDirectory(dir=context.run.root, prefix=".duplicates-") as scratch,
     ):
-        chunks = _list_files(place, "cut", Chunk)
-        find_duplicates(chunks, place.config.passages.duplicate_similarity, target, Path(scratch))
-    place.run.publish(target)
+        chunks = _list_files(context, "cut", Chunk)
+        find_duplicates(chunks, context.config.passages.duplicate_similarity, target, Path(scratch))
+    context.run.publish(target)
 
 
-def open_dedup(place: RunContext, shard: str) -> Stage[Any]:
+def open_dedup(context: RunContext, shard: str) -> Stage[Any]:
     """Chunks to passages."""
     from pipeline.passages.duplicates import read_duplicates
     from pipeline.passages.stages import DeduplicateStage
 
-    name = place.run.shard(Chunk.dataset, shard, "cut").name
-    return DeduplicateStage(read_duplicates(place.run.fetch(locate_duplicates(place.run)), name))
+    name = context.run.shard(Chunk.dataset, shard, "cut").name
+    return DeduplicateStage(read_duplicates(context.run.fetch(locate_duplicates(context.run)), name))
 
 
-def open_proposals(place: RunContext, shard: str) -> Stage[Any]:
+def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
     """Passages to what a language model would hide in them."""
     from flows.models.chat_models import make_stage, open_model
     from pipeline.llm.structured_output import Sampling
     from pipeline.masking.proposal_stage import STAGE, ProposalStage
 
-    config, model = place.config, open_model(place, STAGE, shard)
+    config, model = context.config, open_model(context, STAGE, shard)
     sampling = Sampling(0.0, config.masking.extractor_tokens, config.agents.parse_retries)
-    return make_stage(place, model, ProposalStage(model, sampling, config.llm.roles, _sample(place, shard)).work)
+    return make_stage(context, model, ProposalStage(model, sampling, config.llm.roles, _sample(context, shard)).work)
 
 
-def open_spans(place: RunContext, shard: str) -> Stage[Any]:
+def open_spans(context: RunContext, shard: str) -> Stage[Any]:
     """Passages to the spans that may be hidden in them."""
     from pipeline.masking.span_stage import SpanStage
 
-    config = place.config.masking
-    proposals = {p.passage_id: p for p in _read(place, Proposals, shard)} if config.extractor else None
-    targets = {link.target for passage in _read(place, Passage, shard) for link in passage.links}
-    aliases = find_aliases(place.run.files(Redirect.dataset), targets)
-    return SpanStage(config, _open_ner(place), _open_scorer(place), aliases, _sample(place, shard), proposals)
+    config = context.config.masking
+    proposals = {p.passage_id: p for p in _read(context, Proposals, shard)} if config.extractor else None
+    targets = {link.target for passage in _read(context, Passage, shard) for link in passage.links}
+    aliases = find_aliases(context.run.files(Redirect.dataset), targets)
+    return SpanStage(config, _open_ner(context), _open_scorer(context), aliases, _sample(context, shard), proposals)
 
 
-def _sample(place: RunContext, shard: str) -> frozenset[str] | None:
+def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
     """Ids of the passages of a shard that spans are sought in; None for all."""
     from pipeline.masking.sampling import count_needed, sample_passages
 
-    config = place.config.masking
+    config = context.config.masking
     wanted = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
-    quota = _share_limit(place, "dedup", Passage, shard, wanted)
-    return sample_passages(_read(place, Passage, shard), quota, place.config.seed) if quota is not None else None
+    quota = _share_limit(context, "dedup", Passage, shard, wanted)
+    return sample_passages(_read(context, Passage, shard), quota, context.config.seed) if quota is not None else None
 
 
-def _open_ner(place: RunContext) -> Any:
+def _open_ner(context: RunContext) -> Any:
     """The recogniser of names, unless the configuration leaves it out."""
     from pipeline.masking.entities import load_ner
 
-    name = place.config.masking.ner
-    return load_ner(str(resolve_model(name, place.cache))) if name not in (None, JIEBA) else None
+    name = context.config.masking.ner
+    return load_ner(str(resolve_model(name, context.cache))) if name not in (None, JIEBA) else None
 
 
-def _open_scorer(place: RunContext) -> Any:
+def _open_scorer(context: RunContext) -> Any:
     """The language model behind the perplexities, named with its revision."""
     from flows.models.serving import names_served_scorer, open_served_scorer
     from pipeline.masking.causal_scorer import load_scorer
 
-    name = place.config.masking.scorer
+    name = context.config.masking.scorer
     if name is None:
         return None
-    if names_served_scorer(place.config):
-        return open_served_scorer(place.config, place.cache)
-    path = str(resolve_model(name, place.cache))
-    return load_scorer(path, place.config.masking.device, f"{name} {find_revision(place, name)}")
+    if names_served_scorer(context.config):
+        return open_served_scorer(context.config, context.cache)
+    path = str(resolve_model(name, context.cache))
+    return load_scorer(path, context.config.masking.device, f"{name} {find_revision(context, name)}")
 
 
-def open_tasks(place: RunContext, shard: str) -> Stage[Any]:
+def open_tasks(context: RunContext, shard: str) -> Stage[Any]:
     """Spans to tasks."""
     from pipeline.masking.task_stage import TaskStage
 
-    if plan := find_plan(place.run):
-        return open_fresh(place, shard, plan)
-    quota = _share_limit(place, "spans", SpanSet, shard, place.config.masking.limit)
-    return TaskStage(place.config.masking, place.config.seed, quota=quota)
+    if plan := find_plan(context.run):
+        return open_fresh(context, shard, plan)
+    quota = _share_limit(context, "spans", SpanSet, shard, context.config.masking.limit)
+    return TaskStage(context.config.masking, context.config.seed, quota=quota)
 
 
-def read_spanned(place: RunContext, shard: str) -> Iterator[Any]:
+def read_spanned(context: RunContext, shard: str) -> Iterator[Any]:
     """Each passage that has spans, with them."""
     from pipeline.masking.task_stage import SpannedPassage
 
-    span_sets = {span_set.passage_id: span_set for span_set in _read(place, SpanSet, shard)}
-    for passage in _read(place, Passage, shard):
+    span_sets = {span_set.passage_id: span_set for span_set in _read(context, SpanSet, shard)}
+    for passage in _read(context, Passage, shard):
         if passage.passage_id in span_sets:
             yield SpannedPassage(passage, span_sets[passage.passage_id])
 
 
-def build_index(place: RunContext) -> None:
+def build_index(context: RunContext) -> None:
     """Index the passages of all shards."""
     from flows.search_engines.local import build_parts
 
-    with wrap_os_errors(place.run.index), reading_boundary(place.run.dataset(Passage.dataset)):
-        build_parts(place, _list_files(place, "dedup", Passage))
-    place.run.publish(place.run.index)
+    with wrap_os_errors(context.run.index), reading_boundary(context.run.dataset(Passage.dataset)):
+        build_parts(context, _list_files(context, "dedup", Passage))
+    context.run.publish(context.run.index)
 
 
-def open_trajectories(place: RunContext, shard: str) -> Stage[Any]:
+def open_trajectories(context: RunContext, shard: str) -> Stage[Any]:
     """Tasks to trajectories."""
     from flows.search_engines.registry import open_async_engine, open_engine, open_term_statistics
     from pipeline.agents.extractive.agents import ExtractiveAgents
     from pipeline.agents.extractive.trajectory_stage import TrajectoryStage
 
-    if plays_policy(place.config):
-        return open_policy(place, shard)
-    if place.config.agents.policy == "agents":
+    if plays_policy(context.config):
+        return open_policy(context, shard)
+    if context.config.agents.policy == "agents":
         from flows.models.chat_models import make_stage, open_model
         from pipeline.agents.attempt_services import ModelWithEngine
         from pipeline.agents.trajectory_stage import LlmTrajectoryStage
         from pipeline.llm.prices import PriceTable
 
-        model, config = open_model(place, "trajectories", shard), place.config
-        engine = open_async_engine(place, shard)
+        model, config = open_model(context, "trajectories", shard), context.config
+        engine = open_async_engine(context, shard)
         price = PriceTable(config.llm.prices).cost
         stage = LlmTrajectoryStage(engine, model, config.search, config.agents, config.llm.roles, price)
-        return make_stage(place, ModelWithEngine(model, engine), stage.work)
-    terms = open_term_statistics(place)
+        return make_stage(context, ModelWithEngine(model, engine), stage.work)
+    terms = open_term_statistics(context)
     agents = ExtractiveAgents(terms.lang, terms.rarity)
-    return TrajectoryStage(open_engine(place, shard), agents, place.config.search, place.config.agents)
+    return TrajectoryStage(open_engine(context, shard), agents, context.config.search, context.config.agents)
 
 
-def open_judgements(place: RunContext, shard: str) -> Stage[Any]:
+def open_judgements(context: RunContext, shard: str) -> Stage[Any]:
     """Trajectories to judgements."""
     from pipeline.judging.judge_stage import JudgeStage
 
-    if place.config.judging.judge == "llm":
+    if context.config.judging.judge == "llm":
         from flows.models.chat_models import make_stage, open_model
         from pipeline.judging.llm_judge_stage import LlmJudgeStage
 
-        model = open_model(place, "judgements", shard)
-        return make_stage(place, model, LlmJudgeStage(place.config.judging, model, place.config.llm.roles).work)
-    return JudgeStage(place.config.judging)
+        model = open_model(context, "judgements", shard)
+        return make_stage(context, model, LlmJudgeStage(context.config.judging, model, context.config.llm.roles).work)
+    return JudgeStage(context.config.judging)
 
 
-def read_attempts(place: RunContext, shard: str) -> Iterator[Any]:
+def read_attempts(context: RunContext, shard: str) -> Iterator[Any]:
     """Each trajectory with its task and the passages of its page."""
     from pipeline.judging.judge_stage import Attempt
 
-    tasks = {task.task_id: task for task in _read(place, MaskTask, shard)}
-    pages = _group_by_page(place, shard)
-    for trajectory in _read(place, Trajectory, shard):
+    tasks = {task.task_id: task for task in _read(context, MaskTask, shard)}
+    pages = _group_by_page(context, shard)
+    for trajectory in _read(context, Trajectory, shard):
         task = tasks[trajectory.task_id]
         yield Attempt(trajectory, task, pages[task.document_id])
 
 
-def _group_by_page(place: RunContext, shard: str) -> dict[str, frozenset[str]]:
+def _group_by_page(context: RunContext, shard: str) -> dict[str, frozenset[str]]:
     """The ids of the passages of each page. A page is never divided between shards."""
     columns = ["document_id", "passage_id"]
-    path = place.run.part(Passage.dataset, shard, "dedup")
+    path = context.run.part(Passage.dataset, shard, "dedup")
     with reading_boundary(path):
         table = pq.read_table(path, columns=columns)
     pages: dict[str, set[str]] = {}
@@ -261,17 +261,17 @@ def list_all_files(run: RunFolder) -> dict[str, list[Path]]:
     return {model.dataset: run.files(model.dataset) for model in DATASETS}
 
 
-def draw_report(place: RunContext) -> None:
+def draw_report(context: RunContext) -> None:
     """Write report.html from what lies in the run folder."""
     from pipeline.report.collecting import collect_report
     from pipeline.report.page import build_report
 
-    with reading_boundary(place.run.root, place.run.location):
-        data = collect_report(place.run.record(), list_all_files(place.run), place.config.report.examples)
-    place.run.write(place.run.report, build_report(data).encode())
+    with reading_boundary(context.run.root, context.run.location):
+        data = collect_report(context.run.record(), list_all_files(context.run), context.config.report.examples)
+    context.run.write(context.run.report, build_report(data).encode())
 
 
-def open_policy(place: RunContext, shard: str) -> Stage[Any]:
+def open_policy(context: RunContext, shard: str) -> Stage[Any]:
     """Tasks to trajectories and their streams."""
     from flows.models.chat_models import make_stage, open_model
     from flows.search_engines.registry import open_async_engine
@@ -280,13 +280,13 @@ def open_policy(place: RunContext, shard: str) -> Stage[Any]:
     from pipeline.rollouts.policy_rollout import PolicySolver
     from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
 
-    config = place.config
-    where = locate_policy(config, place.cache)
+    config = context.config
+    where = locate_policy(config, context.cache)
     tokenizer, digest = load_tokenizer(where)
-    model, engine = open_model(place, "trajectories", shard), open_async_engine(place, shard)
+    model, engine = open_model(context, "trajectories", shard), open_async_engine(context, shard)
     role = find_role(config.llm, POLICY)
     facts = PolicyFacts(role, name_weights(where), digest, engine.fingerprint, config.search.k)
     solver = PolicySolver(engine, model, tokenizer, config.policy, config.search.k)
     price = PriceTable(config.llm.prices).cost
     stage = PolicyTrajectoryStage(solver, config.policy, facts, config.search.hide, config.agents.attempts, price)
-    return make_stage(place, ModelWithEngine(model, engine), stage.work)
+    return make_stage(context, ModelWithEngine(model, engine), stage.work)

@@ -32,9 +32,9 @@ def list_settings(config: RunConfig, spec: StageSpec) -> dict[str, str]:
     return pick_settings(config, spec.decides(config)) | roles
 
 
-def list_all_settings(place: RunContext, spec: StageSpec) -> dict[str, str]:
+def list_all_settings(context: RunContext, spec: StageSpec) -> dict[str, str]:
     """All that decides a stage's rows, besides its inputs. Raises RampforgeError for what is missing."""
-    return list_settings(place.config, spec) | dict(spec.facts(place))
+    return list_settings(context.config, spec) | dict(spec.facts(context))
 
 
 def list_keys(config: RunConfig) -> dict[str, str]:
@@ -42,49 +42,49 @@ def list_keys(config: RunConfig) -> dict[str, str]:
     return pick_settings(config, RunConfig.model_fields)
 
 
-def check_stages(place: RunContext, wanted: Collection[str], redone: Collection[str]) -> None:
+def check_stages(context: RunContext, wanted: Collection[str], redone: Collection[str]) -> None:
     """Raise ConfigError or StorageError when a stage that keeps its rows was made under another configuration.
 
     All of them are compared by their keys; then those in `wanted` also by the files, models and engines behind these.
     """
-    known = list_keys(place.config)
-    kept = dict(_list_kept(place, redone))
+    known = list_keys(context.config)
+    kept = dict(_list_kept(context, redone))
     for name, started in kept.items():
         of_config = {key: value for key, value in started.settings.items() if _is_key(key)}
         keys = started.model_copy(update={"settings": of_config})
-        check_start(place.run, name, keys, list_settings(place.config, STAGES[name]), known)
+        check_start(context.run, name, keys, list_settings(context.config, STAGES[name]), known)
     for name, spec in STAGES.items():
-        if not spec.enabled(place.config):
+        if not spec.enabled(context.config):
             continue
         if name in kept and name in wanted:
             started = kept[name]
-            check_start(place.run, name, started, list_all_settings(place, spec), known)
+            check_start(context.run, name, started, list_all_settings(context, spec), known)
             if name == CORPUS.name:
-                check_sources(place)
+                check_sources(context)
             if spec.upstream:
-                check_upstream(place.run, name, started, digest_manifest(place.run.manifest(spec.upstream)))
-        if name in redone or place.run.find_manifest(name) is None:
+                check_upstream(context.run, name, started, digest_manifest(context.run.manifest(spec.upstream)))
+        if name in redone or context.run.find_manifest(name) is None:
             return  # what later stages are made with can be read only when this one is finished
 
 
-def _list_kept(place: RunContext, redone: Collection[str]) -> Iterator[tuple[str, StageStart]]:
+def _list_kept(context: RunContext, redone: Collection[str]) -> Iterator[tuple[str, StageStart]]:
     """The stages that have rows, or outcomes of inputs, which are kept; with what each was started with."""
     for name, spec in STAGES.items():
-        if name not in redone and spec.enabled(place.config) and holds_work(place.run, name):
-            yield name, place.run.start(name)
+        if name not in redone and spec.enabled(context.config) and holds_work(context.run, name):
+            yield name, context.run.start(name)
 
 
 def _is_key(name: str) -> bool:
     return name.partition(".")[0] in RunConfig.model_fields
 
 
-def find_other_versions(place: RunContext, wanted: Sequence[str], redone: Collection[str]) -> dict[str, StageStart]:
+def find_other_versions(context: RunContext, wanted: Sequence[str], redone: Collection[str]) -> dict[str, StageStart]:
     """The stages that keep rows of other versions than are installed, when more rows are to be made in this run."""
-    enabled = [name for name in wanted if STAGES[name].enabled(place.config)]
-    owed = [name for name in enabled if name in redone or place.run.find_manifest(name) is None]
+    enabled = [name for name in wanted if STAGES[name].enabled(context.config)]
+    owed = [name for name in enabled if name in redone or context.run.find_manifest(name) is None]
     if set(owed) <= {REPORT.name}:
         return {}
-    kept = _list_kept(place, redone)
+    kept = _list_kept(context, redone)
     return {name: started for name, started in kept if name != REPORT.name and _compare_versions(started)}
 
 

@@ -38,16 +38,16 @@ from schemas.tasks import MaskTask, Proposals, SpanSet
 from schemas.trajectories import Trajectory
 
 
-def _source_facts(place: RunContext) -> Mapping[str, str]:
-    fingerprints = fingerprint_sources(find_sources(place))
+def _source_facts(context: RunContext) -> Mapping[str, str]:
+    fingerprints = fingerprint_sources(find_sources(context))
     return {f"source {name}": fingerprint for name, fingerprint in fingerprints.items()}
 
 
-def _span_facts(place: RunContext) -> Mapping[str, str]:
-    asked = _asks_extractor(place.config)
-    proposed = {"proposals": digest_manifest(place.run.manifest("proposals"))} if asked else {}
-    band = {"perplexity band": "used" if keys.is_banded(place.config) else "unused"}
-    return band | proposed | {f"model {name}": revision for name, revision in find_models(place).items()}
+def _span_facts(context: RunContext) -> Mapping[str, str]:
+    asked = _asks_extractor(context.config)
+    proposed = {"proposals": digest_manifest(context.run.manifest("proposals"))} if asked else {}
+    band = {"perplexity band": "used" if keys.is_banded(context.config) else "unused"}
+    return band | proposed | {f"model {name}": revision for name, revision in find_models(context).items()}
 
 
 def _asks_extractor(config: RunConfig) -> bool:
@@ -72,20 +72,20 @@ def _judge_roles(config: RunConfig) -> tuple[str, ...]:
     return (JUDGE,) if config.judging.judge == "llm" else ()
 
 
-def _engine_facts(place: RunContext) -> Mapping[str, str]:
-    if needs_index(place.config):
-        place.run.manifest("index")
-    return {"engine": read_fingerprint(place)}
+def _engine_facts(context: RunContext) -> Mapping[str, str]:
+    if needs_index(context.config):
+        context.run.manifest("index")
+    return {"engine": read_fingerprint(context)}
 
 
-def _attempt_facts(place: RunContext) -> Mapping[str, str]:
-    return {**_engine_facts(place), **_price_facts(place), **policy_facts(place)}
+def _attempt_facts(context: RunContext) -> Mapping[str, str]:
+    return {**_engine_facts(context), **_price_facts(context), **policy_facts(context)}
 
 
-def _price_facts(place: RunContext) -> Mapping[str, str]:
+def _price_facts(context: RunContext) -> Mapping[str, str]:
     """Trajectories carry what they cost."""
-    table = PriceTable(place.config.llm.prices)
-    models = sorted({find_role(place.config.llm, role).model for role in _agent_roles(place.config)})
+    table = PriceTable(context.config.llm.prices)
+    models = sorted({find_role(context.config.llm, role).model for role in _agent_roles(context.config)})
     return {f"price of {model}": price.model_dump_json() for model in models if (price := table.find(model))}
 
 

@@ -74,32 +74,32 @@ def write_plan(
     return plan
 
 
-def round_facts(place: RunContext) -> Mapping[str, str]:
+def round_facts(context: RunContext) -> Mapping[str, str]:
     """What decides a round's tasks besides the configuration."""
-    plan = find_plan(place.run)
+    plan = find_plan(context.run)
     if plan is None:
         return {}
-    screen = _open_screen(place)
+    screen = _open_screen(context)
     return {"round": plan.model_dump_json(), **({"screen": ", ".join(screen.names)} if screen else {})}
 
 
-def open_fresh(place: RunContext, shard: str, plan: RoundPlan) -> Stage[Any]:
+def open_fresh(context: RunContext, shard: str, plan: RoundPlan) -> Stage[Any]:
     """Spans to tasks that no earlier round has met, and that give away no question of a benchmark."""
     from pipeline.distillation.freshness import FreshTasks, read_used
     from pipeline.distillation.screening import ScreenedTasks
     from pipeline.masking.task_stage import TaskStage
 
-    used = read_used(locate_used(place.run), place.run.part(Passage.dataset, shard, "dedup"))
+    used = read_used(locate_used(context.run), context.run.part(Passage.dataset, shard, "dedup"))
     # Another draw each round: otherwise the same passages would come first again and again.
-    seed = int(content_id("round", place.config.seed, plan.number)[:8], 16)
-    stage = FreshTasks(TaskStage(place.config.masking, seed, quota=plan.shares.get(shard, 0)), plan, used)
-    screen = _open_screen(place)
+    seed = int(content_id("round", context.config.seed, plan.number)[:8], 16)
+    stage = FreshTasks(TaskStage(context.config.masking, seed, quota=plan.shares.get(shard, 0)), plan, used)
+    screen = _open_screen(context)
     return ScreenedTasks(stage, screen.index) if screen else stage
 
 
-def _open_screen(place: RunContext) -> Screen | None:
-    if not place.config.decontamination.benchmarks:
+def _open_screen(context: RunContext) -> Screen | None:
+    if not context.config.decontamination.benchmarks:
         return None
     from flows.exporting.decontamination import open_screen
 
-    return open_screen(place.config.decontamination, place.cache)
+    return open_screen(context.config.decontamination, context.cache)

@@ -59,29 +59,29 @@ def list_made_with(run: RunFolder) -> dict[str, dict[str, str]]:
     return made
 
 
-def write_record(place: RunContext, timings: Sequence[StageTiming]) -> RunRecord:
-    """Write run.json, adding the timings of this sitting to those of earlier ones."""
-    earlier = place.run.find_record()
-    manifests = {stage: place.run.find_manifest(stage) for stage in STAGES}
-    funnel = collect_funnel(place.run)
-    spending = collect_spending(place.run, place.config, funnel)
+def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunRecord:
+    """Write run.json, adding the timings of this session to those of earlier ones."""
+    earlier = context.run.find_record()
+    manifests = {stage: context.run.find_manifest(stage) for stage in STAGES}
+    funnel = collect_funnel(context.run)
+    spending = collect_spending(context.run, context.config, funnel)
     record = RunRecord(
-        run=place.run.name,
+        run=context.run.name,
         version=rampforge_version(),
         revision=git_revision(),
         packages=package_versions(),
-        made_with=list_made_with(place.run),
-        config=place.config.model_dump(mode="json"),
-        sources=describe_sources(place.run) or fingerprint_sources(find_sources(place)),
-        models=find_models(place),
+        made_with=list_made_with(context.run),
+        config=context.config.model_dump(mode="json"),
+        sources=describe_sources(context.run) or fingerprint_sources(find_sources(context)),
+        models=find_models(context),
         prompts=digest_templates(),
         fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest}
-        | name_engine(place.run),
+        | name_engine(context.run),
         funnel=funnel,
         timings=(*(earlier.timings if earlier else ()), *timings),
         tokens=sum(role.prompt_tokens + role.completion_tokens for role in spending.roles) if spending else 0,
         cost=sum(role.cost for role in spending.roles) if spending else 0.0,
         spending=spending,
     )
-    place.run.write_record(place.run.root / "run.json", record)
+    context.run.write_record(context.run.root / "run.json", record)
     return record

@@ -1,7 +1,7 @@
 """What lies in the folder of a distillation.
 
 distill.json              what it was begun with
-steps.jsonl               how long each step took, a line a sitting
+steps.jsonl               how long each step took, a line a session
 base/                     a run: pages, passages, spans, index, which all rounds share by links
 validation/               a run: the tasks held out; round-NN/ in it: these attempted by the teacher of that round
 round-NN/                 a run: the tasks of that round, attempts, judgements

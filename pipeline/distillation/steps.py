@@ -1,4 +1,4 @@
-"""How long the steps of the rounds took: a line for each sitting of a step, whole or not there."""
+"""How long the steps of the rounds took: a line for each session of a step, whole or not there."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class StepBook:
         self._log = JsonlLog(path)
 
     def note(self, number: int, step: str, seconds: float) -> None:
-        """Write down a sitting of a step."""
+        """Write down a session of a step."""
         key = f"{number:02d}/{step}/{len(self._log)}"
         line = {"key": key, "round": number, "step": step, "seconds": round(seconds, 3)}
         self._log.append(key, json.dumps(line).encode() + b"\n")
 
     def sum_round(self, number: int) -> tuple[StepSeconds, ...]:
-        """Seconds of a round by step, over all sittings, in the order in which steps came first."""
+        """Seconds of a round by step, over all sessions, in the order in which steps came first."""
         seconds: Counter[str] = Counter()
         for key in sorted(self._log.keys, key=lambda key: int(key.rsplit("/", 1)[1])):
             line = self._log.read(key)

@@ -1,6 +1,6 @@
 """Counts what calls cost, by role, and stops the run when a cap is reached.
 
-Promises: spending is counted over all processes and sittings of a run, through one file that only grows; a call that
+Promises: spending is counted over all processes and sessions of a run, through one file that only grows; a call that
 would pass a cap, going by the mean of the calls so far, is not made; what is in flight then still counts and is kept.
 A cap is passed by no more than what other processes have in flight, or by what is in flight before any call is done.
 A process killed between a reply and its entry leaves out that one call at most.
@@ -52,7 +52,7 @@ class Sums:
 class Budget:
     """The books of a run, and its caps.
 
-    `clock` gives seconds that all processes of the run share; `started` is when the sitting began by it, else now.
+    `clock` gives seconds that all processes of the run share; `started` is when the session began by it, else now.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Budget:
                 GO_ON.format(cap="money", more=f"{2 * caps.money:g}"),
             )
         if caps.hours is not None and self.clock() - self._started >= caps.hours * 3600:
-            raise BudgetSpentError(f"llm.budget.hours: the cap of {caps.hours:g} hours a sitting is reached", AGAIN)
+            raise BudgetSpentError(f"llm.budget.hours: the cap of {caps.hours:g} hours a session is reached", AGAIN)
         self._reserved += 1
 
     def cancel(self) -> None:
@@ -115,7 +115,7 @@ class Budget:
         return (role, model) in self._roles
 
     def answers_now(self, role: str, model: str, endpoint: str) -> bool:
-        """Whether an endpoint has answered for a role in this sitting, by any process."""
+        """Whether an endpoint has answered for a role in this session, by any process."""
         self._read_entries()
         return (role, model, endpoint) in self._answering
 

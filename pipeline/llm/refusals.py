@@ -1,7 +1,7 @@
 """Tells refusals that an item causes from those that the configuration causes: by whether others are answered.
 
 Promises: a refusal counts as the item's own only once a request of the same role and model has been answered. For what
-names no fault of the item (`bad_request`) that must have been in this sitting, by the same endpoint, and not
+names no fault of the item (`bad_request`) that must have been in this session, by the same endpoint, and not
 `HOPELESS` refusals ago. Until then the item is left owed.
 """
 

@@ -33,7 +33,7 @@ TEMPLATES = files("pipeline.report") / "templates"
 
 @dataclass(frozen=True, slots=True)
 class StageSpeed:
-    """How fast a stage went, over all its sittings."""
+    """How fast a stage went, over all its sessions."""
 
     stage: str
     inputs: int
@@ -105,9 +105,9 @@ def _sum_speeds(record: RunRecord) -> list[StageSpeed]:
     wall = sum(timing.seconds for timing in record.timings)
     speeds = []
     for stage in dict.fromkeys(timing.stage for timing in record.timings):
-        sittings = [timing for timing in record.timings if timing.stage == stage]
-        seconds = sum(timing.seconds for timing in sittings)
-        inputs, work = sum(timing.inputs for timing in sittings), sum(timing.work_seconds for timing in sittings)
+        sessions = [timing for timing in record.timings if timing.stage == stage]
+        seconds = sum(timing.seconds for timing in sessions)
+        inputs, work = sum(timing.inputs for timing in sessions), sum(timing.work_seconds for timing in sessions)
         speeds.append(StageSpeed(stage, inputs, seconds, work, seconds / wall if wall else 0.0))
     return speeds
 

@@ -141,7 +141,7 @@ def answer_from_memory(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def name_endpoint(url: str) -> list[str]:
-    """The setting of the server: it may change between sittings."""
+    """The setting of the server: it may change between sessions."""
     return ["--set", f'llm.endpoints={{local: {{url: "{url}"}}}}']
 
 

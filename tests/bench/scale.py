@@ -169,26 +169,26 @@ def run_flow(root: Path, config: RunConfig, cache: Path) -> tuple[float, MemoryW
 
 def run_bare(root: Path, config: RunConfig, cache: Path) -> dict[str, float]:
     """The same functions over the same shards in a bare loop; the seconds of each stage."""
-    place = RunContext(RunFolder(root), config, cache)
+    context = RunContext(RunFolder(root), config, cache)
     seconds: dict[str, float] = {}
     with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
         for name, spec in STAGES.items():
             if not spec.enabled(config):
                 continue
             started = time.perf_counter()
-            upstream = place.run.manifest(spec.upstream) if spec.upstream else None
-            settings = list_all_settings(place, spec)
-            open_stage(place.run, name, settings, digest_manifest(upstream) if upstream else None)
+            upstream = context.run.manifest(spec.upstream) if spec.upstream else None
+            settings = list_all_settings(context, spec)
+            open_stage(context.run, name, settings, digest_manifest(upstream) if upstream else None)
             if spec.prepare:
                 prepare_stage(name, str(root), config, cache)
             calls: Iterator[tuple[Any, ...]] = iter(())
             work: Callable[..., ShardReport] = work_instantly
             if upstream is None:
-                work, calls = clean_pages, list_pieces(place)
+                work, calls = clean_pages, list_pieces(context)
             elif spec.open:
                 calls = ((name, str(root), shard.shard, config, cache) for shard in upstream.shards)
             done = [report.commit.shard for report in pool.imap(partial(spread, work), calls, chunksize=1)]
-            close_stage(place.run, name, done)
+            close_stage(context.run, name, done)
             seconds[name] = time.perf_counter() - started
     return seconds
 
@@ -198,12 +198,12 @@ def spread(work: Callable[..., ShardReport], arguments: tuple[Any, ...]) -> Shar
     return work(*arguments)
 
 
-def list_pieces(place: RunContext) -> Iterator[tuple[Any, ...]]:
+def list_pieces(context: RunContext) -> Iterator[tuple[Any, ...]]:
     """What the first stage is called with, shard by shard."""
-    config = place.config
+    config = context.config
     pieces = cut_pieces(open_source(config.corpus.sources[0], config.corpus), config.corpus.pages_per_shard)
     for number, pages in enumerate(pieces):
-        yield str(place.run.root), f"000-{number:05d}", config, place.cache, pages
+        yield str(context.run.root), f"000-{number:05d}", config, context.cache, pages
 
 
 def measure(shards: int, tasks: int) -> list[Figure]:

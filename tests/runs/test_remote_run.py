@@ -53,7 +53,7 @@ def test_killed_run_goes_on_on_another_machine_and_ends_with_the_same_bytes(
     assert {key for key in store_files if not key.startswith("ledger")} == set(hash_shards(whole_run))
     for key, content in store_files.items():
         assert content == (whole_run / key).read_bytes(), key
-    for name in ("run.json", "ledger/corpus/stage.json", ".sittings/00000002"):
+    for name in ("run.json", "ledger/corpus/stage.json", ".leases/00000002"):
         assert b"hush-hush" not in (store.read(name) or b"")
     code, output = rampforge(machines[2], "search", "query", "town", "--index", run)
     assert code == 0, output

@@ -42,8 +42,8 @@ def make_place(folder: Path, **sections: Mapping[str, Any]) -> RunContext:
     return RunContext(RunFolder(folder), RunConfig.model_validate(sections), folder)
 
 
-def attempt(place: RunContext, tasks: Sequence[MaskTask] = TASKS) -> list[Record]:
-    stage = open_trajectories(place, "00000")
+def attempt(context: RunContext, tasks: Sequence[MaskTask] = TASKS) -> list[Record]:
+    stage = open_trajectories(context, "00000")
     return [row for outcome in stage.run(tasks) for row in outcome.rows]
 
 
@@ -61,9 +61,9 @@ def test_trajectories_over_a_server_are_those_over_its_index(run: Path) -> None:
     local = attempt(make_place(run, search=search))
     with serving(serve_index(run / "index", workers=1)) as server:
         service = {"url": f"http://127.0.0.1:{server.port}/", "cache": False}
-        place = make_place(run, search={**search, "engine": "http"}, search_service=service)
-        assert attempt(place) == local
-        assert read_fingerprint(place) == read_fingerprint(make_place(run))
+        context = make_place(run, search={**search, "engine": "http"}, search_service=service)
+        assert attempt(context) == local
+        assert read_fingerprint(context) == read_fingerprint(make_place(run))
         kept = make_place(run, search={**search, "engine": "http"}, search_service={**service, "cache": True})
         assert attempt(kept) == local
         stage = open_trajectories(kept, "00000")
@@ -85,13 +85,13 @@ def test_copies_of_the_source_are_withheld_from_every_engine(run: Path) -> None:
 def test_a_server_that_dies_gives_rejects_and_no_trajectory(run: Path) -> None:
     with serving(serve_index(run / "index")) as server:
         service = {"url": f"http://127.0.0.1:{server.port}", "tries": 1, "cache": False}
-        place = make_place(run, search={"engine": "http"}, search_service=service)
-        stage = open_trajectories(place, "00000")
+        context = make_place(run, search={"engine": "http"}, search_service=service)
+        stage = open_trajectories(context, "00000")
     rows = [row for outcome in stage.run(TASKS) for row in outcome.rows]
     assert {row.reason for row in rows if isinstance(row, Reject)} == {"search_failed"}
     assert not any(isinstance(row, Trajectory) for row in rows)
     with pytest.raises(SearchError, match="no search server answers"):
-        open_trajectories(place, "00000")
+        open_trajectories(context, "00000")
 
 
 def test_what_is_missing_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

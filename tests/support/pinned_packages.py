@@ -24,7 +24,7 @@ OF_A_GPU = ("cuda-", "nvidia-", "triton")
 """Packages that only some builds of torch bring along."""
 HEAD = """\
 # Versions that rampforge is tested with: pip install --constraint constraints.txt rampforge
-# Written by `python -m tests.support.pinned_packages`; a test compares it with pyproject.toml and with what is installed.
+# Written by `python -m tests.support.pinned_packages`; a test compares it with pyproject.toml and what is installed.
 """
 
 

@@ -1,7 +1,7 @@
-"""Who works on a run that lies on an object store: a row of numbered sittings, of which the last may be at work.
+"""Who works on a run that lies on an object store: a row of numbered sessions, of which the last may be at work.
 
-A sitting is an object `.sittings/<number>` that its owner makes - only where none of that number is - and puts again
-every few seconds as a sign of life. At its end it says so in the object. A sitting without a sign of life for the time
+A session is an object `.leases/<number>` that its owner makes - only where none of that number is - and puts again
+every few seconds as a sign of life. At its end it says so in the object. A session without a sign of life for the time
 of its lease is taken for dead and the next number taken. Numbers only grow, so an owner that was taken for dead and is
 not finds a higher one and stops.
 
@@ -27,7 +27,7 @@ from pipeline.storage.remote.object_store import ObjectStore
 
 log = logging.getLogger(__name__)
 
-FOLDER = ".sittings"
+FOLDER = ".leases"
 BEATS = 8
 """Signs of life in the time of a lease."""
 GIVEN_UP = 5
@@ -35,7 +35,7 @@ GIVEN_UP = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Sitting:
+class Lease:
     """One who worked on the run, as its object tells."""
 
     number: int
@@ -46,8 +46,8 @@ class Sitting:
     ended: bool
 
 
-def find_last(store: ObjectStore) -> Sitting | None:
-    """The last sitting over a run; None when there was none. Raises StorageError."""
+def find_last(store: ObjectStore) -> Lease | None:
+    """The last session over a run; None when there was none. Raises StorageError."""
     while keys := sorted(key for key in store.find(FOLDER) if key.rpartition("/")[2].isdigit()):
         content = store.read(keys[-1])
         if content is not None:  # else it was tidied away just now
@@ -56,14 +56,14 @@ def find_last(store: ObjectStore) -> Sitting | None:
 
 
 def find_number(store: ObjectStore) -> int:
-    """The number of the last sitting; 0 when there was none. One request."""
+    """The number of the last session; 0 when there was none. One request."""
     return max(
         (int(name) for name in (key.rpartition("/")[2] for key in store.find(FOLDER)) if name.isdigit()), default=0
     )
 
 
-class StoreLock:
-    """Our sitting over a run."""
+class RunLease:
+    """Our session over a run."""
 
     def __init__(self, store: ObjectStore, owner: str, lease: float, lost: Callable[[str], None]) -> None:
         """`lost` is called, from a thread, with the reason, when another has taken over or the store is gone."""
@@ -74,8 +74,8 @@ class StoreLock:
         self._thread = threading.Thread(target=self._live, name="store-lock", daemon=True)
         self.number = 0
 
-    def begin(self, dead: str | None = None) -> Sitting | None:
-        """Take the next number; the sitting before it. `dead`: token of a sitting that is known to have ended.
+    def begin(self, dead: str | None = None) -> Lease | None:
+        """Take the next number; the session before it. `dead`: token of a session that is known to have ended.
 
         Waits for one that gives no sign of life until its lease is over. Raises StorageError while another is at work.
         """
@@ -94,7 +94,7 @@ class StoreLock:
 
     @property
     def token(self) -> str:
-        """What this sitting is known by."""
+        """What this session is known by."""
         return self._token
 
     def end(self) -> None:
@@ -106,8 +106,8 @@ class StoreLock:
             if find_number(self._store) == self.number:
                 self._store.write(self._key(self.number), self._describe(ended=True))
 
-    def _outlive(self, other: Sitting) -> None:
-        """Return when a sitting is over. Raises StorageError when it shows that it lives."""
+    def _outlive(self, other: Lease) -> None:
+        """Return when a session is over. Raises StorageError when it shows that it lives."""
         key = self._key(other.number)
         seen = self._store.read(key)
         age = self._measure_age(key)
@@ -168,9 +168,9 @@ class StoreLock:
         return f"{FOLDER}/{number:08d}"
 
 
-def _read(number: int, content: bytes) -> Sitting:
+def _read(number: int, content: bytes) -> Lease:
     try:
         about: dict[str, Any] = json.loads(content)
-        return Sitting(number, about["token"], about["owner"], float(about["lease"]), bool(about["ended"]))
+        return Lease(number, about["token"], about["owner"], float(about["lease"]), bool(about["ended"]))
     except (ValueError, KeyError, TypeError):  # torn, on a store that writes in place
-        return Sitting(number, "", "an unknown owner", 120.0, False)
+        return Lease(number, "", "an unknown owner", 120.0, False)

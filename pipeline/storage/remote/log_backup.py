@@ -28,7 +28,7 @@ LARGEST = 32 << 20
 
 
 class LogBackup:
-    """Saves the logs of one sitting while the block runs, and once more at its end."""
+    """Saves the logs of one session while the block runs, and once more at its end."""
 
     def __init__(self, mirror: WorkingCopy) -> None:
         self._mirror = mirror

@@ -1,7 +1,7 @@
 """Keeps the working folder of a run in step with the store that the run lies on.
 
 All work goes on in local files. What is finished is put to the store before it counts here, and what is not here is
-fetched when it is read: the store is the truth, the working folder a cache of it. The cache belongs to one sitting of
+fetched when it is read: the store is the truth, the working folder a cache of it. The cache belongs to one session of
 the run, by its number; when another machine has worked on the run since, all of it is dropped but what was paid for.
 """
 
@@ -21,14 +21,14 @@ from pipeline.storage.remote.lease import find_number
 from pipeline.storage.remote.object_store import ObjectStore
 from schemas.store_config import StoreConfig
 
-SITTING = ".sitting"
-"""Number and token of the sitting that the working folder belongs to."""
+SITTING = ".session"
+"""Number and token of the session that the working folder belongs to."""
 LOCK = ".lock"
 """Held by the process that works on the run, if it is on this machine."""
 FILES = "files.json"
 """In a folder that is put whole: the SHA-256 of each of its files, by name."""
 KEPT = (SITTING, LOCK, "calls", "searches")
-"""What outlives a change of sittings: paid calls are found by what was sent, so they never go stale."""
+"""What outlives a change of sessions: paid calls are found by what was sent, so they never go stale."""
 
 CHANGED = "open the run again when nobody works on it; if that does not help, do the stage again: --redo"
 
@@ -125,7 +125,7 @@ class WorkingCopy:
         return path.relative_to(self.root).as_posix()
 
     def freshen(self) -> None:
-        """Make the working folder belong to the store's last sitting, dropping what may be of another state.
+        """Make the working folder belong to the store's last session, dropping what may be of another state.
 
         Not while the run is at work in this folder: then it is for that process to see to it.
         """
@@ -140,7 +140,7 @@ class WorkingCopy:
                 self._remember(self.number, "")
 
     def take_over(self, number: int, before: int, token: str) -> bool:
-        """Make the working folder belong to the sitting that begins here.
+        """Make the working folder belong to the session that begins here.
 
         True when it belonged to the one before, so that what lies in it is as the store has it.
         """
@@ -166,7 +166,7 @@ class WorkingCopy:
             self.fetch(self.root / name)
 
     def find_token(self) -> str | None:
-        """Token of the sitting that was last begun in this folder."""
+        """Token of the session that was last begun in this folder."""
         return self._known()[1] or None
 
     def _known(self) -> tuple[int, str]:

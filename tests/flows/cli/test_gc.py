@@ -127,7 +127,7 @@ def test_run_whose_books_cannot_be_read_keeps_everything(tmp_path: Path) -> None
 def test_working_folders_and_copies_go_when_old_but_not_what_was_paid_for(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     for folder in ("runs/bucket-run-1", "copies/abc"):
-        for name in (".sitting", "redirects/part-0.parquet", "calls/demo/0.jsonl"):
+        for name in (".session", "redirects/part-0.parquet", "calls/demo/0.jsonl"):
             write(cache / folder / name)
     assert find(tmp_path) == set()
     age(cache, 40)

@@ -118,7 +118,7 @@ def test_sources_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> RunContext:
+def context(tmp_path: Path) -> RunContext:
     """A run whose one source has been looked at."""
     source = write_source(tmp_path, "pages.jsonl")
     source.write_bytes(LINES * 60)  # longer than its two edges
@@ -127,13 +127,13 @@ def place(tmp_path: Path) -> RunContext:
     return found
 
 
-def read_whole(place: RunContext) -> None:
-    (source,) = sources = find_sources(place)
+def read_whole(context: RunContext) -> None:
+    (source,) = sources = find_sources(context)
     digest = open_digest(source, sources)
     assert digest is not None
-    for _ in open_source(source, place.config.corpus, digest):
+    for _ in open_source(source, context.config.corpus, digest):
         pass
-    note_digest(place.run, 0, source, digest.finish())
+    note_digest(context.run, 0, source, digest.finish())
 
 
 def change_middle(path: Path) -> None:
@@ -143,34 +143,34 @@ def change_middle(path: Path) -> None:
     os.utime(path, ns=(1, path.stat().st_mtime_ns + 1_000_000))
 
 
-def test_a_source_changed_in_its_middle_is_noticed(place: RunContext) -> None:
-    (source,) = find_sources(place)
+def test_a_source_changed_in_its_middle_is_noticed(context: RunContext) -> None:
+    (source,) = find_sources(context)
     edges = fingerprint_sources([source])
-    read_whole(place)
-    check_sources(place)
+    read_whole(context)
+    check_sources(context)
     change_middle(Path(source))
     assert fingerprint_sources([source]) == edges, "edges alone do not tell"
     with pytest.raises(SourceError, match="was changed"):
-        check_sources(place)
+        check_sources(context)
     with pytest.raises(SourceError, match="was changed"):
-        read_whole(place)
+        read_whole(context)
 
 
-def test_a_source_that_was_only_touched_is_the_same(place: RunContext) -> None:
-    (source,) = find_sources(place)
-    read_whole(place)
+def test_a_source_that_was_only_touched_is_the_same(context: RunContext) -> None:
+    (source,) = find_sources(context)
+    read_whole(context)
     os.utime(source, ns=(1, 1))
-    (now,) = check_sources(place)
+    (now,) = check_sources(context)
     assert now.sha256 == hash_file(Path(source))
-    write_source_records(place.run, [now])
-    assert list_source_records(place.run)[0].modified == 1
+    write_source_records(context.run, [now])
+    assert list_source_records(context.run)[0].modified == 1
 
 
-def test_a_source_half_read_must_keep_its_time(place: RunContext) -> None:
-    check_sources(place)
-    os.utime(find_sources(place)[0], ns=(1, 1))
+def test_a_source_half_read_must_keep_its_time(context: RunContext) -> None:
+    check_sources(context)
+    os.utime(find_sources(context)[0], ns=(1, 1))
     with pytest.raises(SourceError, match="was changed"):
-        check_sources(place)
+        check_sources(context)
 
 
 def test_the_hub_and_stores_have_no_digest_of_ours() -> None:

@@ -24,12 +24,12 @@ def test_a_distillation_names_its_own_command_and_goes_on(
     upgrade(monkeypatch, rampforge="9.9.9")
     monkeypatch.setattr("sys.argv", ["rampforge", "distill", "first"])
     folder, config = DistillFolder(tmp_path / "first"), recall_config(RunFolder(run))
-    with DistillationSession(folder, config, run.parent, Console()) as sitting, pytest.raises(DistillError) as caught:
-        sitting.run_stages(1, RunFolder(run), config, ["judgements"])
+    with DistillationSession(folder, config, run.parent, Console()) as session, pytest.raises(DistillError) as caught:
+        session.run_stages(1, RunFolder(run), config, ["judgements"])
     assert "`rampforge distill first --other-version`" in caught.value.fix
     assert "resume" not in caught.value.fix
     started: list[bool] = []
     monkeypatch.setattr("flows.distillation.session.start_job", lambda *_, other_version: started.append(other_version))
-    with DistillationSession(folder, config, run.parent, Console(), other_version=True) as sitting:
-        sitting.run_stages(1, RunFolder(run), config, ["judgements"])
+    with DistillationSession(folder, config, run.parent, Console(), other_version=True) as session:
+        session.run_stages(1, RunFolder(run), config, ["judgements"])
     assert started == [True]

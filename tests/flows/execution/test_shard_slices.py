@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flows.configuration.run_context import RunContext
 from flows.execution.shard import ShardReport
-from flows.execution.stage import MOST_TASKS, ShardSlice, Sitting, cut_slices
+from flows.execution.stage import MOST_TASKS, RunSession, ShardSlice, cut_slices
 from flows.monitoring.stage_progress import StageProgress
 from flows.monitoring.unread_watch import ParseFailureDetector
 from flows.stages.registry import find_spec
@@ -23,10 +23,10 @@ from schemas.ledger import ShardCommit
 
 
 class Shop:
-    """Stands in for a sitting: does shards at once, and fails some of them as often as it is told."""
+    """Stands in for a session: does shards at once, and fails some of them as often as it is told."""
 
-    def __init__(self, place: RunContext, faults: dict[str, list[Exception]]) -> None:
-        self.place = place
+    def __init__(self, context: RunContext, faults: dict[str, list[Exception]]) -> None:
+        self.context = context
         self.asked: Counter[str] = Counter()
         self._faults = faults
 
@@ -41,14 +41,14 @@ class Shop:
 
 
 @pytest.fixture
-def place(tmp_path: Any) -> RunContext:
+def context(tmp_path: Any) -> RunContext:
     return RunContext(RunFolder(tmp_path / "run"), RunConfig(), tmp_path)
 
 
 def make_slice(shop: Shop, shards: list[str]) -> ShardSlice:
     spec = find_spec("cut")
-    gauge = StageProgress(shop.place, spec, None)
-    return ShardSlice(cast(Sitting, shop), spec, shards, gauge, ParseFailureDetector("cut"))
+    gauge = StageProgress(shop.context, spec, None)
+    return ShardSlice(cast(RunSession, shop), spec, shards, gauge, ParseFailureDetector("cut"))
 
 
 @given(st.lists(st.text(), max_size=1_000))
@@ -63,8 +63,8 @@ def test_few_shards_are_a_task_each() -> None:
     assert [len(part) for part in cut_slices([str(number) for number in range(MOST_TASKS)])] == [1] * MOST_TASKS
 
 
-def test_a_slice_tried_again_does_only_what_is_left(place: RunContext) -> None:
-    shop = Shop(place, {"b": [OSError("the worker died")]})
+def test_a_slice_tried_again_does_only_what_is_left(context: RunContext) -> None:
+    shop = Shop(context, {"b": [OSError("the worker died")]})
     part = make_slice(shop, ["a", "b", "c"])
     with pytest.raises(OSError, match="died"):
         part.work()
@@ -73,9 +73,9 @@ def test_a_slice_tried_again_does_only_what_is_left(place: RunContext) -> None:
     assert sorted(report.commit.shard for report in reports) == ["a", "b", "c"]
 
 
-def test_a_fault_that_may_pass_is_raised_before_one_that_a_user_must_mend(place: RunContext) -> None:
+def test_a_fault_that_may_pass_is_raised_before_one_that_a_user_must_mend(context: RunContext) -> None:
     mend, passing = ConfigError("no such model", "name another"), OSError("the worker died")
-    part = make_slice(Shop(place, {"a": [mend, mend], "c": [passing]}), ["a", "b", "c"])
+    part = make_slice(Shop(context, {"a": [mend, mend], "c": [passing]}), ["a", "b", "c"])
     with pytest.raises(OSError, match="died"):
         part.work()
     with pytest.raises(ConfigError, match="no such model"):
@@ -83,5 +83,5 @@ def test_a_fault_that_may_pass_is_raised_before_one_that_a_user_must_mend(place:
 
 
 @pytest.mark.parametrize(("shards", "name"), [(["000-00007"], "000-00007"), (["a", "b", "c"], "a to c")])
-def test_a_slice_is_named_for_its_ends(place: RunContext, shards: list[str], name: str) -> None:
-    assert make_slice(Shop(place, {}), shards).name == name
+def test_a_slice_is_named_for_its_ends(context: RunContext, shards: list[str], name: str) -> None:
+    assert make_slice(Shop(context, {}), shards).name == name

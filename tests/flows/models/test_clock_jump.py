@@ -1,4 +1,4 @@
-"""The wall clock is set in mid-run, an hour forward and two back: no sitting ends early, no call gets longer, no byte
+"""The wall clock is set in mid-run, an hour forward and two back: no session ends early, no call gets longer, no byte
 changes.
 
 Ours and Prefect's processes see the jump through a small library that stands before the C library's clocks.
@@ -142,9 +142,9 @@ def test_hours_are_those_that_passed(jump: int, tmp_path: Path, monkeypatch: pyt
         budget.reserve()
 
 
-def test_a_sitting_noted_by_an_earlier_version_is_no_sitting(tmp_path: Path) -> None:
+def test_a_session_noted_by_an_earlier_version_is_no_session(tmp_path: Path) -> None:
     (tmp_path / "calls").mkdir()
-    (tmp_path / "calls" / "sitting.txt").write_text("1800000000.0")
+    (tmp_path / "calls" / "session.txt").write_text("1800000000.0")
     assert find_clock(RunFolder(tmp_path)) is None
 
 

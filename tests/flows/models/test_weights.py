@@ -71,13 +71,13 @@ def test_a_folder_that_is_no_model_is_known_by_its_name_alone(tmp_path: Path) ->
 def test_a_reply_of_other_weights_is_asked_for_again(tmp_path: Path) -> None:
     folder = make_weights(tmp_path / "model", b"first")
     config = configure(serving={"mode": "managed", "model": folder, "name": "m"})
-    place = RunContext(RunFolder(tmp_path / "run"), config, tmp_path)
+    context = RunContext(RunFolder(tmp_path / "run"), config, tmp_path)
 
     def ask() -> int:
         """Calls made."""
         client = OpenAiChatModel(config.llm, {})
         model = ScriptedModel()
-        with JournaledChatModel(model, tmp_path / "calls.jsonl", describe_calls(place, client)) as journaled:
+        with JournaledChatModel(model, tmp_path / "calls.jsonl", describe_calls(context, client)) as journaled:
             asyncio.run(journaled.ask(make_request("Is it?", role="judge")))
         return len(model.asked)
 

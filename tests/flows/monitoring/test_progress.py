@@ -53,7 +53,7 @@ def make_commit(shard: str, inputs: int, passed: int) -> ShardCommit:
     return ShardCommit(stage="cut", shard=shard, inputs=inputs, files=(), funnel=(make_step(passed, inputs - passed),))
 
 
-def tell_shard(place: RunContext, done: int, resumed: int = 0, shard: str = "000", answered: int = 0) -> None:
+def tell_shard(context: RunContext, done: int, resumed: int = 0, shard: str = "000", answered: int = 0) -> None:
     endpoint = EndpointLive(
         name="here", in_flight=3, limit=8, waiting=1, answered=answered, faults=1, usual_seconds=0.5, last_fault="500"
     )
@@ -67,15 +67,15 @@ def tell_shard(place: RunContext, done: int, resumed: int = 0, shard: str = "000
         accepted=done // 2,
         endpoints=(endpoint,) if answered else (),
     )
-    write_live(place.run.live_shard("cut", shard), record)
+    write_live(context.run.live_shard("cut", shard), record)
 
 
 def test_a_shard_counts_once_while_it_runs_and_when_it_is_finished(tmp_path: Path) -> None:
-    place = make_place(tmp_path)
-    gauge = StageProgress(place, find_spec("cut"), 30)
+    context = make_place(tmp_path)
+    gauge = StageProgress(context, find_spec("cut"), 30)
     assert gauge.read().done == 0
     gauge.enter_earlier(make_commit("old", 10, 10))
-    tell_shard(place, done=4, resumed=2)
+    tell_shard(context, done=4, resumed=2)
     live = gauge.read()
     assert (live.done, live.done_now, live.shards) == (16, 4, 1)
     assert live.accepted_share == pytest.approx(12 / 14)
@@ -84,12 +84,12 @@ def test_a_shard_counts_once_while_it_runs_and_when_it_is_finished(tmp_path: Pat
     assert (live.done, live.done_now, live.shards) == (30, 18, 0)
     assert live.accepted_share == 0.5
     assert live.seconds_left == 0
-    assert read_shards(place.run, "cut") == []
-    tell_shard(place, done=20)  # a last word that comes too late
+    assert read_shards(context.run, "cut") == []
+    tell_shard(context, done=20)  # a last word that comes too late
     assert gauge.read().done == 30
 
 
-def test_work_of_earlier_sittings_is_no_speed(tmp_path: Path) -> None:
+def test_work_of_earlier_sessions_is_no_speed(tmp_path: Path) -> None:
     gauge = StageProgress(make_place(tmp_path), find_spec("cut"), 1000)
     gauge.enter_earlier(make_commit("old", 999, 999))
     live = gauge.read()
@@ -98,41 +98,41 @@ def test_work_of_earlier_sittings_is_no_speed(tmp_path: Path) -> None:
 
 
 def test_reporter_counts_and_leaves_its_last_word(tmp_path: Path) -> None:
-    place = make_place(tmp_path)
+    context = make_place(tmp_path)
     journal = tmp_path / "journal"
     assert count_lines(journal) == 0
     journal.write_text("{}\n{}\n{torn")
     assert count_lines(journal) == 2
-    with ShardHeartbeat(place.run, "cut", "000", "document", 2, None) as reporter:
-        (first,) = read_shards(place.run, "cut")
+    with ShardHeartbeat(context.run, "cut", "000", "document", 2, None) as reporter:
+        (first,) = read_shards(context.run, "cut")
         assert (first.resumed, first.done, first.accepted) == (2, 0, None)
         reporter.note(Outcome("a", (), (make_step(1, 0), make_step(7, 2, "passage"))))
         reporter.note(Outcome("b", (), (make_step(0, 1),)))
-    (last,) = read_shards(place.run, "cut")
+    (last,) = read_shards(context.run, "cut")
     assert (last.done, last.accepted) == (2, 1)
-    clear_live(place.run)
-    assert not (place.run.root / "live").exists()
+    clear_live(context.run)
+    assert not (context.run.root / "live").exists()
 
 
 def test_what_a_killed_run_left_is_known_by_its_age(tmp_path: Path) -> None:
-    place = make_place(tmp_path)
-    live = StageProgress(place, find_spec("cut"), 30).read()
-    path = place.run.live_stage("cut")
+    context = make_place(tmp_path)
+    live = StageProgress(context, find_spec("cut"), 30).read()
+    path = context.run.live_stage("cut")
     write_live(path, live)
-    assert find_stage(place.run, live.at + 1) == live
-    assert find_stage(place.run, live.at + STALE_SECONDS + 1) is None
+    assert find_stage(context.run, live.at + 1) == live
+    assert find_stage(context.run, live.at + STALE_SECONDS + 1) is None
     path.write_text('{"run": "torn')
     assert read_live(path, StageLive) is None
-    with ProgressBoard(Console(file=io.StringIO())).stage(place, find_spec("cut"), 1):
-        assert read_shards(place.run, "cut") == [], "the next sitting begins with nothing"
+    with ProgressBoard(Console(file=io.StringIO())).stage(context, find_spec("cut"), 1):
+        assert read_shards(context.run, "cut") == [], "the next session begins with nothing"
 
 
 def test_unwritable_folder_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "live").write_text("a file where a folder should be")
-    place = make_place(tmp_path)
-    with ShardHeartbeat(place.run, "cut", "000", "document", 0, None):
-        assert read_shards(place.run, "cut") == []
+    context = make_place(tmp_path)
+    with ShardHeartbeat(context.run, "cut", "000", "document", 0, None):
+        assert read_shards(context.run, "cut") == []
 
 
 @pytest.mark.parametrize(
@@ -156,12 +156,12 @@ def test_a_stage_that_broke_off_says_whether_it_failed(error: BaseException, tol
 def test_plain_lines_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "PLAIN_LINE_SECONDS", 0.02)
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.01)
-    place = make_place(tmp_path)
+    context = make_place(tmp_path)
     printed = io.StringIO()
-    with ProgressBoard(Console(file=printed, width=40)).stage(place, find_spec("cut"), 8) as gauge:
+    with ProgressBoard(Console(file=printed, width=40)).stage(context, find_spec("cut"), 8) as gauge:
         gauge.enter(make_commit("000", 4, 3))
         threading.Event().wait(0.3)
-        assert find_stage(place.run, gauge.latest.at) is not None
+        assert find_stage(context.run, gauge.latest.at) is not None
         gauge.enter(make_commit("001", 4, 4))
     lines = printed.getvalue().splitlines()
     assert any(line.startswith("cut: 4/8 documents, ") and "75% passed on" in line for line in lines)
@@ -169,15 +169,15 @@ def test_plain_lines_without_a_terminal(tmp_path: Path, monkeypatch: pytest.Monk
     assert "8 documents" in lines[-1]
     assert "\r" not in printed.getvalue()
     assert "\x1b" not in printed.getvalue()
-    assert not (place.run.root / "live").exists()
+    assert not (context.run.root / "live").exists()
 
 
 def test_a_terminal_shows_a_bar_and_what_the_models_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.01)
-    place = make_place(tmp_path, agents={"policy": "agents"}, llm={"budget": {"money": 2.5}})
+    context = make_place(tmp_path, agents={"policy": "agents"}, llm={"budget": {"money": 2.5}})
     spec = find_spec("trajectories")
     printed = io.StringIO()
-    with ProgressBoard(Console(file=printed, width=160, force_terminal=True)).stage(place, spec, 8) as gauge:
+    with ProgressBoard(Console(file=printed, width=160, force_terminal=True)).stage(context, spec, 8) as gauge:
         gauge.enter(make_commit("000", 4, 3))
         threading.Event().wait(0.5)
     text = printed.getvalue()
@@ -187,11 +187,11 @@ def test_a_terminal_shows_a_bar_and_what_the_models_do(tmp_path: Path, monkeypat
 
 
 def test_one_line_holds_what_there_is_to_know(tmp_path: Path) -> None:
-    place = make_place(tmp_path, agents={"policy": "agents"}, llm={"budget": {"money": 2.5, "tokens": 10}})
-    gauge = StageProgress(place, find_spec("trajectories"), 8)
-    (place.run.root / "calls" / "books.jsonl").write_text('["planner","m",100,20,1.25,1.0,0.5]\n')
+    context = make_place(tmp_path, agents={"policy": "agents"}, llm={"budget": {"money": 2.5, "tokens": 10}})
+    gauge = StageProgress(context, find_spec("trajectories"), 8)
+    (context.run.root / "calls" / "books.jsonl").write_text('["planner","m",100,20,1.25,1.0,0.5]\n')
     record = ShardLive(stage="trajectories", shard="0", pid=1, at=0, resumed=0, done=4, accepted=2, endpoints=())
-    write_live(place.run.live_shard("trajectories", "0"), record)
+    write_live(context.run.live_shard("trajectories", "0"), record)
     live = gauge.read()
     assert live.calls is not None
     assert (live.calls.prompt_tokens, live.calls.completion_tokens, live.calls.stage_cost) == (100, 20, 1.25)

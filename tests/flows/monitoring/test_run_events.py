@@ -108,13 +108,13 @@ def test_a_file_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
 
 
 def tell_webhook(
-    place: RunContext, error: BaseException | None, monkeypatch: pytest.MonkeyPatch, status: int = 200
+    context: RunContext, error: BaseException | None, monkeypatch: pytest.MonkeyPatch, status: int = 200
 ) -> list[dict[str, object]]:
-    """What a webhook hears of a sitting that ends so."""
+    """What a webhook hears of a session that ends so."""
     with ScriptedHttp(lambda request, body, before: Said(status)) as receiver:
         monkeypatch.setenv("RAMPFORGE_WEBHOOK", f"{receiver.url}/secret-path")
         monkeypatch.setenv("MY_KEY", "sk-0123456789")
-        with pytest.raises(type(error)) if error else nullcontext(), watch_run(place) as watch:
+        with pytest.raises(type(error)) if error else nullcontext(), watch_run(context) as watch:
             watch.note(LIVE)
             watch.note_stall("trajectories", "trajectories: no reply from here for 21 s")
             if error:
@@ -123,13 +123,13 @@ def tell_webhook(
 
 
 def test_a_webhook_hears_of_stalls_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = make_place(tmp_path)
-    stalled, finished = tell_webhook(place, None, monkeypatch)
+    context = make_place(tmp_path)
+    stalled, finished = tell_webhook(context, None, monkeypatch)
     assert (stalled["event"], stalled["stage"], stalled["run"]) == ("stalled", "trajectories", "r")
     assert stalled["what"] == "trajectories: no reply from here for 21 s"
     assert (finished["event"], finished["cost"]) == ("finished", 0.0)
-    _, stopped = tell_webhook(place, KeyboardInterrupt(), monkeypatch)
-    assert (stopped["event"], stopped["fix"]) == ("stopped", f"rampforge resume {place.run.location}")
+    _, stopped = tell_webhook(context, KeyboardInterrupt(), monkeypatch)
+    assert (stopped["event"], stopped["fix"]) == ("stopped", f"rampforge resume {context.run.location}")
 
 
 def test_no_secret_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,11 +170,11 @@ def test_a_run_tells_both_and_logs_json(prefect_server: Mapping[str, str], tmp_p
     dump = str(write_dump(tmp_path / "towns.xml.bz2", towns=6))
     with ScriptedHttp(lambda request, body, before: Said()) as receiver:
         environment = {**prefect_server, "RAMPFORGE_WEBHOOK": receiver.url}
-        place = ["--out", str(tmp_path), "--name", "run", *words]
-        code, output = rampforge(environment, "--log-format", "json", "run", dump, *place)
+        context = ["--out", str(tmp_path), "--name", "run", *words]
+        code, output = rampforge(environment, "--log-format", "json", "run", dump, *context)
         assert code == 0, output
         assert read_metrics((tmp_path / "run.prom").read_text())["rampforge_rows_total judgements"] > 0
-        code, refused = rampforge(environment, "--log-format", "json", "run", dump, *place, "--set", "search.k=9")
+        code, refused = rampforge(environment, "--log-format", "json", "run", dump, *context, "--set", "search.k=9")
         assert code == 1
         events = [json.loads(body)["event"] for body in receiver.asked]
     lines = [json.loads(line) for line in [*output.splitlines(), *refused.splitlines()]]

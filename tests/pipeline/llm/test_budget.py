@@ -1,4 +1,4 @@
-"""The bill: counted by role over processes and sittings, priced by the table, capped cleanly."""
+"""The bill: counted by role over processes and sessions, priced by the table, capped cleanly."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_caps_on_tokens_and_money_are_not_passed(together: int, tmp_path: Path) 
     assert ask(BudgetedChatModel(ScriptedModel(), by_money), 200, together) == 33
 
 
-def test_cap_on_hours_counts_one_sitting(tmp_path: Path) -> None:
+def test_cap_on_hours_counts_one_session(tmp_path: Path) -> None:
     now = 0.0
     budget = Budget(BudgetConfig(hours=1), PRICES, tmp_path / "spend", lambda: now)
     budget.reserve()
@@ -60,7 +60,7 @@ def test_cap_on_hours_counts_one_sitting(tmp_path: Path) -> None:
         Budget(BudgetConfig(hours=1), PRICES, tmp_path / "spend", lambda: now, started=0.0).reserve()
 
 
-def test_spending_is_counted_over_sittings_and_processes(tmp_path: Path) -> None:
+def test_spending_is_counted_over_sessions_and_processes(tmp_path: Path) -> None:
     path = tmp_path / "spend"
     first, second = (Budget(UNCAPPED, PRICES, path, lambda: 0.0) for _ in range(2))
     assert ask(BudgetedChatModel(ScriptedModel(), first), 3) == 3

@@ -97,7 +97,7 @@ def test_a_refusal_is_the_items_own_once_others_are_answered(reason: str, tmp_pa
     assert then is refusal
 
 
-def test_what_was_answered_in_another_sitting_proves_no_configuration(tmp_path: Path) -> None:
+def test_what_was_answered_in_another_session_proves_no_configuration(tmp_path: Path) -> None:
     overflow, wrong = RefusedRequestError("context_overflow", "no"), RefusedRequestError("bad_request", "no")
     settle(tmp_path, {"a": "yes"}, now=1.0)
     ends = settle(tmp_path, {"b": overflow, "c": wrong}, now=2.0)

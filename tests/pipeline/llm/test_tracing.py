@@ -56,8 +56,8 @@ def run_stage(folder: Path, server: FaultServer, items: int, trace: object = Tru
         "limits": limits,
         "trace": trace,
     }
-    place = RunContext(RunFolder(folder / "run"), RunConfig.model_validate({"llm": llm}), folder)
-    model = open_model(place, "trajectories", "000")
+    context = RunContext(RunFolder(folder / "run"), RunConfig.model_validate({"llm": llm}), folder)
+    model = open_model(context, "trajectories", "000")
 
     async def work(item: Item) -> Outcome:
         for step in range(2):
@@ -65,10 +65,10 @@ def run_stage(folder: Path, server: FaultServer, items: int, trace: object = Tru
                 await model.ask(make_request(f"secret {item.key} step {step}"))
         return Outcome(item.key, (), ())
 
-    with trace_shard(place, "trajectories", "000"):
-        outcomes = list(make_stage(place, model, work).run([Item(f"i{number}") for number in range(items)]))
+    with trace_shard(context, "trajectories", "000"):
+        outcomes = list(make_stage(context, model, work).run([Item(f"i{number}") for number in range(items)]))
     assert len(outcomes) == items
-    return place
+    return context
 
 
 def test_one_span_a_call_nested_and_nothing_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

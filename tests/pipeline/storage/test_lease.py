@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.errors import StorageError
 from pipeline.storage.remote import lease as store_lock
-from pipeline.storage.remote.lease import StoreLock, find_last, find_number
+from pipeline.storage.remote.lease import RunLease, find_last, find_number
 from pipeline.storage.remote.object_store import ObjectStore
 from tests.support.s3_server import s3, s3_server
 
@@ -24,9 +24,9 @@ LEASE = 2.0
 
 
 @contextmanager
-def sitting(url: str, owner: str = "us", dead: str | None = None, lost: list[str] | None = None) -> Iterator[StoreLock]:
+def session(url: str, owner: str = "us", dead: str | None = None, lost: list[str] | None = None) -> Iterator[RunLease]:
     reasons = [] if lost is None else lost
-    lock = StoreLock(ObjectStore(url, 0), owner, LEASE, reasons.append)
+    lock = RunLease(ObjectStore(url, 0), owner, LEASE, reasons.append)
     lock.begin(dead)
     try:
         yield lock
@@ -35,41 +35,41 @@ def sitting(url: str, owner: str = "us", dead: str | None = None, lost: list[str
 
 
 def leave_behind(url: str, number: int = 1) -> str:
-    """A sitting whose process was killed: nobody gives a sign of life for it any more."""
+    """A session whose process was killed: nobody gives a sign of life for it any more."""
     about = {"token": "of-the-dead", "owner": "the dead", "lease": LEASE, "beat": 3, "ended": False}
-    ObjectStore(url).write(f".sittings/{number:08d}", json.dumps(about).encode())
+    ObjectStore(url).write(f".leases/{number:08d}", json.dumps(about).encode())
     return "of-the-dead"
 
 
 def test_second_run_is_refused_while_the_first_lives(s3: str) -> None:
-    with sitting(s3, "machine one"), pytest.raises(StorageError, match="at work here: machine one"), sitting(s3):
+    with session(s3, "machine one"), pytest.raises(StorageError, match="at work here: machine one"), session(s3):
         pytest.fail("both at work")
 
 
 def test_next_run_begins_at_once_when_the_last_has_ended(s3: str) -> None:
     for number in (1, 2, 3):
         started = time.monotonic()
-        with sitting(s3) as lock:
+        with session(s3) as lock:
             assert lock.number == number
         assert time.monotonic() - started < LEASE
     last = find_last(ObjectStore(s3))
     assert last is not None
     assert (last.number, last.ended) == (3, True)
-    assert len(ObjectStore(s3).find(".sittings")) == 1, "what is over is tidied away"
+    assert len(ObjectStore(s3).find(".leases")) == 1, "what is over is tidied away"
 
 
 def test_dead_run_is_outlived_by_the_clock_of_the_store_alone(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Our own clock may jump as it likes: only the one that cannot jump is there to be read.
     monkeypatch.setattr(store_lock, "time", SimpleNamespace(monotonic=time.monotonic))
     leave_behind(s3)
-    with sitting(s3) as lock:
+    with session(s3) as lock:
         assert lock.number == 2
 
 
 def test_dead_run_of_this_machine_is_not_waited_for(s3: str) -> None:
     token = leave_behind(s3)
     store = ObjectStore(s3)
-    assert StoreLock(store, "us", 1000, print).begin(dead=token) == find_last(store) or find_number(store) == 2
+    assert RunLease(store, "us", 1000, print).begin(dead=token) == find_last(store) or find_number(store) == 2
 
 
 def test_of_many_that_begin_at_once_one_succeeds(s3: str) -> None:
@@ -79,7 +79,7 @@ def test_of_many_that_begin_at_once_one_succeeds(s3: str) -> None:
 
     def begin(number: int) -> None:
         try:
-            with sitting(s3, str(number)) as lock:
+            with session(s3, str(number)) as lock:
                 outcomes.append(lock.number)
                 done.wait(30)
         except StorageError:
@@ -94,7 +94,7 @@ def test_of_many_that_begin_at_once_one_succeeds(s3: str) -> None:
 
 def test_run_that_was_taken_for_dead_learns_it(s3: str) -> None:
     reasons: list[str] = []
-    with sitting(s3, lost=reasons) as lock:
+    with session(s3, lost=reasons) as lock:
         leave_behind(s3, lock.number + 1)
         deadline = time.monotonic() + 30
         while not reasons and time.monotonic() < deadline:
@@ -102,12 +102,12 @@ def test_run_that_was_taken_for_dead_learns_it(s3: str) -> None:
     assert "taken this run over" in reasons[0]
     last = find_last(ObjectStore(s3))
     assert last is not None
-    assert last.owner == "the dead", "it leaves the other's sitting alone"
+    assert last.owner == "the dead", "it leaves the other's session alone"
 
 
 def test_run_stops_before_others_may_take_it_for_dead(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reasons: list[str] = []
-    with sitting(s3, lost=reasons):
+    with session(s3, lost=reasons):
 
         def fail(*_: object) -> None:
             raise StorageError("the store does not answer")

@@ -130,11 +130,11 @@ def test_sources_on_a_store_are_found_fingerprinted_and_read_like_local_ones(s3:
     here = expand_sources(CorpusConfig(sources=(str(tmp_path / "here"),)))
     for address in (f"{s3}/in", f"{s3}/in/", f"{s3}/in/*.jsonl"):
         config = RunConfig.model_validate({"corpus": {"sources": [address]}})
-        place = RunContext(RunFolder(tmp_path), config, tmp_path / "cache")
-        found = find_sources(place)
+        context = RunContext(RunFolder(tmp_path), config, tmp_path / "cache")
+        found = find_sources(context)
         assert found == [f"{s3}/in/a.jsonl", f"{s3}/in/b.jsonl"]
         assert fingerprint_sources(found) == fingerprint_sources(here)
-        assert [Path(bring_source(place, url)).read_bytes() for url in found] == [Path(h).read_bytes() for h in here]
+        assert [Path(bring_source(context, url)).read_bytes() for url in found] == [Path(h).read_bytes() for h in here]
     with pytest.raises(StorageError, match="nothing is there"):
         list_objects(f"{s3}/nowhere")
 

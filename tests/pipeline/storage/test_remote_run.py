@@ -39,7 +39,7 @@ def do_stage(run: RunFolder) -> None:
 def read_store(url: str) -> dict[str, bytes | None]:
     """Everything that counts of a run, by key."""
     store = ObjectStore(url)
-    return {key: store.read(key) for key in store.find() if not key.startswith(".sittings")}
+    return {key: store.read(key) for key in store.find() if not key.startswith(".leases")}
 
 
 def read_folder(root: Path) -> dict[str, bytes | None]:
@@ -59,7 +59,7 @@ def kill_after(requests: int, patch: pytest.MonkeyPatch) -> None:
 
     def dying(change: Callable[..., Any]) -> Callable[..., Any]:
         def make(self: ObjectStore, *args: Any) -> Any:
-            keyed = not any(str(arg).startswith(".sittings") for arg in args)
+            keyed = not any(str(arg).startswith(".leases") for arg in args)
             if keyed and left[0] == 0:
                 raise Killed
             done = change(self, *args)
@@ -142,7 +142,7 @@ def test_redo_takes_the_proof_away_first(s3: str, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(ObjectStore, "_remove", note)
     with run.locked("a test"):
         discard_stage(run, "demo")
-    ours = [key for key in removed if not key.startswith(".sittings")]
+    ours = [key for key in removed if not key.startswith(".leases")]
     assert ours[0] == "ledger/demo/manifest.json"
     assert max(map(ours.index, ours[1:3])) < min(ours.index(key) for key in ours if key.endswith(".parquet"))
     assert read_store(s3) == {}
@@ -180,7 +180,7 @@ def test_index_is_fetched_whole_and_only_what_differs(s3: str, tmp_path: Path) -
 def test_process_whose_run_was_taken_over_commits_nothing(s3: str, tmp_path: Path) -> None:
     run = open_run(s3, tmp_path / "one", QUICK)
     with run.locked("a test"):
-        ObjectStore(s3).write(".sittings/00000099", b"{}")
+        ObjectStore(s3).write(".leases/00000099", b"{}")
         with pytest.raises(StorageError, match="taken this run over"):
             run_shard(ShardPlan(run, "demo", "000", (Redirect,), {"stage": "demo"}), RedirectStage(), TITLES)
     assert "ledger/demo/shards/000.json" not in read_store(s3)
