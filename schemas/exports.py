@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.difficulties import Difficulty
 from schemas.record import Frozen
-from schemas.renderings import Question, RenderingName, Transcript
+from schemas.renderings import RenderedQuestion, RenderingName, Transcript
 from schemas.streams import TokenStream
 from schemas.tasks import SpanKind
 
@@ -84,7 +84,7 @@ class ExportSettings(Frozen):
     """Decides the shuffle."""
 
 
-class Example(Frozen):
+class TrainingExample(Frozen):
     """A judged trajectory with its task, as far as any trainer's file needs them."""
 
     trajectory_id: str
@@ -113,7 +113,7 @@ class Example(Frozen):
     """How often it was solved, where that was measured."""
     golds: tuple[tuple[str, ...], ...]
     """For each hidden span its text and then its aliases."""
-    question: Question
+    question: RenderedQuestion
     """What a solver is given."""
     transcript: Transcript | None
     """What was thought, searched and answered; None where it cannot teach."""

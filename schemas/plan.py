@@ -166,7 +166,7 @@ class Workload(Frozen):
     """Passages that the extractor is asked about; 0 without one."""
 
 
-class Plan(Frozen):
+class CostPlan(Frozen):
     """What a run will cost."""
 
     means: str
@@ -193,7 +193,7 @@ class Plan(Frozen):
     """What is not known, and how to learn it."""
 
 
-class Comparison(Frozen):
+class PlanComparison(Frozen):
     """One quantity, planned and spent."""
 
     role: str

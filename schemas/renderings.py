@@ -30,7 +30,7 @@ class QuestionKind(StrEnum):
     QA = "qa"
 
 
-class Question(Frozen):
+class RenderedQuestion(Frozen):
     """What a model is given to solve; it holds no gold."""
 
     kind: QuestionKind
@@ -43,7 +43,7 @@ class Question(Frozen):
     """How many answers are wanted."""
 
 
-class Document(Frozen):
+class ShownDocument(Frozen):
     """A search result as a model sees it: one line of title and one of text."""
 
     title: str
@@ -59,7 +59,7 @@ class Step(Frozen):
     """What was concluded from the step before, and what is sought now."""
     queries: tuple[str, ...]
     """At least one, none with a line break."""
-    documents: tuple[Document, ...]
+    documents: tuple[ShownDocument, ...]
     """Merged results in order; none when nothing was found."""
 
 

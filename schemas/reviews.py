@@ -12,7 +12,7 @@ from schemas.record import Record
 NOTE_CHARS = 2_000
 
 
-class Mark(StrEnum):
+class ReviewMark(StrEnum):
     """What was said."""
 
     GOOD = "good"
@@ -27,7 +27,7 @@ class Review(Record):
 
     trajectory_id: str
     """The attempt."""
-    mark: Mark
+    mark: ReviewMark
     """Good or bad."""
     note: str = Field(max_length=NOTE_CHARS)
     """Why; may be empty. `mask 2` in it says which answer of a bad attempt is wrong."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from schemas.plan import Plan
+from schemas.plan import CostPlan
 from schemas.record import Frozen
 
 
@@ -23,7 +23,7 @@ class WikiSize(Frozen):
     """Who says so, and when."""
 
 
-class Fleet(Frozen):
+class MachineFleet(Frozen):
     """The machines that are at hand."""
 
     machines: int = Field(default=1, ge=1)
@@ -63,7 +63,7 @@ class ScalePlan(Frozen):
     """How large it is."""
     measured: str
     """The run that the rates come from."""
-    fleet: Fleet
+    fleet: MachineFleet
     """The machines."""
     trajectories: int
     """Attempts wanted."""
@@ -75,7 +75,7 @@ class ScalePlan(Frozen):
     """Every stage that was measured, in the order of the job."""
     index_memory: float | None
     """Bytes of memory that one machine needs to build the index; None without one."""
-    models: Plan | None
+    models: CostPlan | None
     """Tokens and money of the language models, where the configuration has any."""
     notes: tuple[str, ...]
     """What is not known or was assumed."""

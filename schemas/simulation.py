@@ -11,7 +11,7 @@ from schemas.record import Frozen, Record
 from schemas.trajectories import PromptUse, Usefulness
 
 
-class ChatMessage(Frozen):
+class SimulationMessage(Frozen):
     """One message, as trainers take it."""
 
     role: str
@@ -34,9 +34,9 @@ class SimulationExample(Record):
     """Useful: the trajectory was accepted and a document holds an answer. Noisy: no document does."""
     lang: str
     """Language code."""
-    prompt: tuple[ChatMessage, ...]
+    prompt: tuple[SimulationMessage, ...]
     """The query with the label word: what the tuned simulator is asked."""
-    completion: tuple[ChatMessage, ...]
+    completion: tuple[SimulationMessage, ...]
     """The documents, in the form that the tuned simulator is to write."""
     query: str
     """The query as it was sent."""

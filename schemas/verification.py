@@ -9,7 +9,7 @@ from pydantic import computed_field
 from schemas.record import Frozen
 
 
-class Fault(StrEnum):
+class FileFault(StrEnum):
     """What is wrong with a file."""
 
     DAMAGED = "damaged"
@@ -24,7 +24,7 @@ class Fault(StrEnum):
     """What would hold its checksum is damaged."""
 
 
-HARMLESS = (Fault.FOREIGN, Fault.UNRECORDED)
+HARMLESS = (FileFault.FOREIGN, FileFault.UNRECORDED)
 
 
 class Part(StrEnum):
@@ -49,12 +49,12 @@ class Part(StrEnum):
     OTHER = "other"
 
 
-class Finding(Frozen):
+class VerificationFinding(Frozen):
     """One file."""
 
     file: str
     """Its path in the run; of an asset or a source, its name."""
-    fault: Fault
+    fault: FileFault
     """What is wrong."""
     what: str
     """The same in words."""
@@ -82,7 +82,7 @@ class Verification(Frozen):
     """Files looked at."""
     bytes: int
     """Bytes of them."""
-    findings: tuple[Finding, ...]
+    findings: tuple[VerificationFinding, ...]
     """What is not as it was written, in the order of the paths."""
 
     @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -161,3 +162,8 @@ def test_names_say_what_a_module_is() -> None:
     assert not [module for module in MODULES if module.split(".")[-1] in VAGUE_NAMES]
     silent = [m for m, path in MODULES.items() if path.name != "__init__.py" and not ast.get_docstring(parse(path))]
     assert not silent
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    classes = (node.name for path in SOURCES for node in ast.walk(parse(path)) if isinstance(node, ast.ClassDef))
+    assert not {name: count for name, count in Counter(classes).items() if count > 1}

@@ -35,7 +35,7 @@ class UnlistedError(EndpointError):
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ModelListing:
     """What a server says of its models."""
 
     cards: tuple[Mapping[str, Any], ...] = ()
@@ -60,14 +60,14 @@ class Listing:
         return next((told[key] for key in WINDOW_KEYS if isinstance(told.get(key), int) and told[key] > 0), None)
 
 
-def list_models(name: str, endpoint: EndpointConfig) -> Listing:
+def list_models(name: str, endpoint: EndpointConfig) -> ModelListing:
     """Ask a server for its models; what goes wrong is in the answer. Raises ConfigError for a key that is not set."""
     try:
-        return Listing(tuple(read_cards(endpoint, read_key(name, endpoint))))
+        return ModelListing(tuple(read_cards(endpoint, read_key(name, endpoint))))
     except (UnlistedError, RefusedKeyError) as error:
-        return Listing(fault=error)
+        return ModelListing(fault=error)
     except EndpointError as error:
-        return Listing(fault=error, silent=True)
+        return ModelListing(fault=error, silent=True)
 
 
 def join_url(url: str, path: str) -> str:

@@ -51,7 +51,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbeResult:
     """What became of a request."""
 
     state: State
@@ -61,10 +61,10 @@ class Verdict:
     """For the books, where tokens were spent."""
 
 
-def ask_all(config: RunConfig, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
+def ask_all(config: RunConfig, pairs: Sequence[Pair]) -> dict[Pair, ProbeResult]:
     """Ask every role at every server, all at once."""
 
-    async def gather() -> list[Verdict]:
+    async def gather() -> list[ProbeResult]:
         return await asyncio.gather(*(_ask(config, pair) for pair in pairs))
 
     if not pairs:
@@ -73,7 +73,7 @@ def ask_all(config: RunConfig, pairs: Sequence[Pair]) -> dict[Pair, Verdict]:
         return dict(zip(pairs, thread.submit(asyncio.run, gather()).result(), strict=True))
 
 
-async def _ask(config: RunConfig, pair: Pair) -> Verdict:
+async def _ask(config: RunConfig, pair: Pair) -> ProbeResult:
     began = time.time()
     try:
         reply, note = await _ask_once(config, pair)
@@ -83,7 +83,7 @@ async def _ask(config: RunConfig, pair: Pair) -> Verdict:
     ended = time.time()
     tokens = (reply.prompt_tokens, reply.completion_tokens)
     entry = CallUsage(pair.role, reply.model, *tokens, price, round(ended, 4), round(ended - began, 4))
-    return Verdict(State.WARN if note else State.OK, note, entry=entry)
+    return ProbeResult(State.WARN if note else State.OK, note, entry=entry)
 
 
 async def _ask_once(config: RunConfig, pair: Pair, structured: bool = True) -> tuple[ChatReply, str]:
@@ -102,52 +102,54 @@ async def _ask_once(config: RunConfig, pair: Pair, structured: bool = True) -> t
         await model.close()
 
 
-async def _explain(config: RunConfig, pair: Pair, error: Exception) -> Verdict:
+async def _explain(config: RunConfig, pair: Pair, error: Exception) -> ProbeResult:
     cause = error.__cause__ if isinstance(error, NoReplyError) else error
     if isinstance(cause, ThrottledError | TimeoutError):
         said = str(cause) or f"no token within {PROBE_SECONDS:g} s"
-        return Verdict(State.WARN, f"{pair.host} is busy: {said}")
+        return ProbeResult(State.WARN, f"{pair.host} is busy: {said}")
     if not isinstance(error, RampforgeError):
         raise error
     if isinstance(error, RefusedParameterError):
         return await _explain_refusal(config, pair, error)
     if isinstance(error, RefusedRequestError):
         if error.reason == "content_filter" or NO_ROOM.search(error.what):
-            return Verdict(State.OK, "")
+            return ProbeResult(State.OK, "")
         return await _explain_refusal(config, pair, error)
     if "HTTP 404" in error.what:
         endpoint = config.llm.endpoints[pair.host]
         base = await asyncio.to_thread(suggest_base, endpoint, read_key(pair.host, endpoint))
         if base:
             fix = f"set llm.endpoints.{pair.host}.url={base}"
-            return Verdict(State.FAIL, f"{pair.host}: nothing answers requests below {endpoint.url} (HTTP 404)", fix)
+            return ProbeResult(
+                State.FAIL, f"{pair.host}: nothing answers requests below {endpoint.url} (HTTP 404)", fix
+            )
     if isinstance(error, NoReplyError):
         fix = f"see that llm.endpoints.{pair.host}.url is the base of an API that speaks OpenAI's protocol"
-        return Verdict(State.FAIL, f"{pair.host}: {error.what}", error.fix or fix)
-    return Verdict(State.FAIL, error.what, error.fix)
+        return ProbeResult(State.FAIL, f"{pair.host}: {error.what}", error.fix or fix)
+    return ProbeResult(State.FAIL, error.what, error.fix)
 
 
 async def _explain_refusal(
     config: RunConfig, pair: Pair, error: RefusedRequestError | RefusedParameterError
-) -> Verdict:
+) -> ProbeResult:
     """Which part of a request it is that a server refuses for good."""
     said, role = error.what, find_role(config.llm, pair.role)
     extra = f"llm.roles.{pair.role}.extra"
     if REFUSED_KEY.search(said):
-        return Verdict(
+        return ProbeResult(
             State.FAIL, f"{said}: the server refuses the key", "put the right key into the variable that `key` names"
         )
     if pair.role == POLICY:
-        return Verdict(
+        return ProbeResult(
             State.FAIL,
             f"{said}: the server takes no requests for token ids, so masks could not be exact",
             "serve the model with vLLM: set serving.mode=managed, or start `vllm serve` elsewhere",
         )
     if "max_completion_tokens" in said and "max_completion_tokens" not in role.extra:
         longest = role.max_tokens or write_request(config, pair.role).max_tokens
-        return Verdict(State.FAIL, said, f"set {extra}={{max_tokens: null, max_completion_tokens: {longest}}}")
+        return ProbeResult(State.FAIL, said, f"set {extra}={{max_tokens: null, max_completion_tokens: {longest}}}")
     if "temperature" in said and role.extra.get("temperature", "") is not None:
-        return Verdict(State.FAIL, said, f"set {extra}={{temperature: null}}")
+        return ProbeResult(State.FAIL, said, f"set {extra}={{temperature: null}}")
     if role.structured and write_request(config, pair.role).schema is not None:
         try:
             await _ask_once(config, pair, structured=False)
@@ -155,5 +157,5 @@ async def _explain_refusal(
             pass
         else:
             fix = f"set llm.roles.{pair.role}.structured=false: replies are then parsed leniently"
-            return Verdict(State.FAIL, f"{said}: the server refuses the JSON schema", fix)
-    return Verdict(State.FAIL, said, f"mend llm.roles.{pair.role}")
+            return ProbeResult(State.FAIL, f"{said}: the server refuses the JSON schema", fix)
+    return ProbeResult(State.FAIL, said, f"mend llm.roles.{pair.role}")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from flows.checks.endpoints import Listing, RefusedKeyError, UnlistedError, list_models, show_models
+from flows.checks.endpoints import ModelListing, RefusedKeyError, UnlistedError, list_models, show_models
 from flows.checks.findings import FOLLOWS, Finding, State, look_at
-from flows.checks.role_probes import Pair, Verdict, ask_all
+from flows.checks.role_probes import Pair, ProbeResult, ask_all
 from flows.checks.role_requests import count_longest
 from flows.models.roles import check_roles, find_hosts
 from flows.models.serving import MANAGED, SCORER, open_served_scorer
@@ -57,8 +57,8 @@ def check_servers(config: RunConfig, cache: Path, roles: Sequence[str], *, every
     return RoleReport(tuple(findings), tuple(entries))
 
 
-def _list_all(endpoints: Mapping[str, EndpointConfig]) -> dict[str, Listing | ConfigError]:
-    def ask(name: str) -> Listing | ConfigError:
+def _list_all(endpoints: Mapping[str, EndpointConfig]) -> dict[str, ModelListing | ConfigError]:
+    def ask(name: str) -> ModelListing | ConfigError:
         try:
             return list_models(name, endpoints[name])
         except ConfigError as error:
@@ -72,16 +72,16 @@ def _is_played(config: RunConfig, role: str) -> bool:
     return role in config.llm.roles or "default" in config.llm.roles
 
 
-def _is_out(listing: Listing | ConfigError) -> bool:
+def _is_out(listing: ModelListing | ConfigError) -> bool:
     """Whether nothing need be asked there."""
     return isinstance(listing, ConfigError) or listing.silent
 
 
 def _judge_endpoint(
     name: str,
-    listing: Listing | ConfigError,
+    listing: ModelListing | ConfigError,
     config: RunConfig,
-    verdicts: Mapping[Pair, Verdict],
+    verdicts: Mapping[Pair, ProbeResult],
     needed: Set[str],
 ) -> Finding:
     """How a server stands; `needed`: the roles that it is to play."""
@@ -102,7 +102,10 @@ def _judge_endpoint(
 
 
 def _judge_role(
-    config: RunConfig, role: str, listings: Mapping[str, Listing | ConfigError], verdicts: Mapping[Pair, Verdict]
+    config: RunConfig,
+    role: str,
+    listings: Mapping[str, ModelListing | ConfigError],
+    verdicts: Mapping[Pair, ProbeResult],
 ) -> Finding:
     subject = f"role {role}"
     try:
@@ -131,8 +134,8 @@ def _judge_role(
 
 
 def _list_doubts(
-    config: RunConfig, role: str, asked: Mapping[str, Verdict], listings: Mapping[str, Listing | ConfigError]
-) -> Iterator[Verdict]:
+    config: RunConfig, role: str, asked: Mapping[str, ProbeResult], listings: Mapping[str, ModelListing | ConfigError]
+) -> Iterator[ProbeResult]:
     """What the lists of models say against a role."""
     model = find_role(config.llm, role).model
     for host, verdict in asked.items():
@@ -142,15 +145,15 @@ def _list_doubts(
         listed = any(fnmatchcase(model, name) for name in listing.models)
         if not listed and verdict.state is State.FAIL:
             detail = f"{host} serves no model {model}, but {show_models(listing.models)} ({verdict.detail})"
-            yield Verdict(State.FAIL, detail, f"set llm.roles.{role}.model")
+            yield ProbeResult(State.FAIL, detail, f"set llm.roles.{role}.model")
         elif not listed:
             detail = f"{host} answers to the model {model} and does not list it, but {show_models(listing.models)}"
-            yield Verdict(State.WARN, detail, f"see that llm.roles.{role}.model is the one that you mean")
+            yield ProbeResult(State.WARN, detail, f"see that llm.roles.{role}.model is the one that you mean")
         window, longest = listing.find_window(model), count_longest(config, role)
         if window is not None and window - longest < PROMPT_ROOM:
             detail = f"{host} takes {window} tokens for prompt and reply, and the role asks for replies of {longest}"
             state = State.FAIL if longest >= window else State.WARN
-            yield Verdict(
+            yield ProbeResult(
                 state, detail, f"set llm.roles.{role}.max_tokens to at most {max(1, window - 2 * PROMPT_ROOM)}"
             )
 

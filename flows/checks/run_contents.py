@@ -16,15 +16,15 @@ from pipeline.errors import RampforgeError
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.verification.rows import verify_rows
 from schemas.config import RunConfig
-from schemas.verification import Fault, Finding, Part, Verification
+from schemas.verification import FileFault, Part, Verification, VerificationFinding
 
 LEDGER = (Part.COMMIT, Part.MANIFEST, Part.START, Part.RECORD)
 
 
-def list_deep_findings(run: RunFolder, found: Verification) -> list[Finding]:
+def list_deep_findings(run: RunFolder, found: Verification) -> list[VerificationFinding]:
     """What is wrong with the rows, assets and sources of a run whose files have been compared."""
     broken = {finding.part for finding in found.findings if not finding.harmless}
-    findings: list[Finding] = [] if broken & set(LEDGER) else list(verify_rows(run, list_models()))
+    findings: list[VerificationFinding] = [] if broken & set(LEDGER) else list(verify_rows(run, list_models()))
     if Part.RECORD in broken:
         return findings
     config = RunConfig.model_validate(run.record().config)
@@ -32,7 +32,7 @@ def list_deep_findings(run: RunFolder, found: Verification) -> list[Finding]:
     return [*findings, *check_assets(config), *sources]
 
 
-def compare_sources(context: RunContext) -> Iterator[Finding]:
+def compare_sources(context: RunContext) -> Iterator[VerificationFinding]:
     """The sources that are not here as they were read. Those on a store or a hub are left out."""
     known = {record.name: record for record in list_source_records(context.run)}
     fix = "put the file back as it was; `--redo corpus` reads it anew"
@@ -40,16 +40,20 @@ def compare_sources(context: RunContext) -> Iterator[Finding]:
         sources = find_sources(context)
         names = dict(zip((record.name for record in look_at_sources(sources)), sources, strict=True))
     except RampforgeError as error:
-        yield Finding(file="corpus.sources", fault=Fault.MISSING, what=error.what, part=Part.SOURCE, fix=error.fix)
+        yield VerificationFinding(
+            file="corpus.sources", fault=FileFault.MISSING, what=error.what, part=Part.SOURCE, fix=error.fix
+        )
         return
     for name, record in known.items():
         if name not in names:
-            yield Finding(file=name, fault=Fault.MISSING, what="missing", part=Part.SOURCE, fix=fix)
+            yield VerificationFinding(file=name, fault=FileFault.MISSING, what="missing", part=Part.SOURCE, fix=fix)
         elif Path(names[name]).exists() and (differing := compare_source(record, names[name], sources)):
-            yield Finding(file=names[name], fault=Fault.DAMAGED, what=differing, part=Part.SOURCE, fix=fix)
+            yield VerificationFinding(
+                file=names[name], fault=FileFault.DAMAGED, what=differing, part=Part.SOURCE, fix=fix
+            )
 
 
-def check_assets(config: RunConfig) -> Iterator[Finding]:
+def check_assets(config: RunConfig) -> Iterator[VerificationFinding]:
     """The assets that a configuration names and that are not as they were fetched."""
     sources = [source.removeprefix(ASSET) for source in config.corpus.sources if source.startswith(ASSET)]
     models = [config.masking.ner, config.masking.scorer, config.search.dense.encoder, config.search.hybrid.reranker]
@@ -59,8 +63,8 @@ def check_assets(config: RunConfig) -> Iterator[Finding]:
             continue
         damage = find_damage(name, cache_folder())
         if damage is None:
-            yield Finding(file=name, fault=Fault.UNRECORDED, what=UNKNOWN, part=Part.ASSET)
+            yield VerificationFinding(file=name, fault=FileFault.UNRECORDED, what=UNKNOWN, part=Part.ASSET)
         elif damage:
             folder = cache_folder() / name
             fix = f"remove {folder}, then `rampforge assets get {name}`"
-            yield Finding(file=name, fault=Fault.DAMAGED, what=damage, part=Part.ASSET, fix=fix)
+            yield VerificationFinding(file=name, fault=FileFault.DAMAGED, what=damage, part=Part.ASSET, fix=fix)

@@ -14,13 +14,13 @@ from pipeline.errors import ConfigError
 if TYPE_CHECKING:
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
     from pipeline.inspecting.row_query import RowQuery
-    from pipeline.inspecting.shard_listing import Listing
+    from pipeline.inspecting.shard_listing import ShardListing
     from pipeline.inspecting.text_tables import TextTable
 
 ROWS = 20
 
 
-class Asked(NamedTuple):
+class InspectQuestion(NamedTuple):
     """What the options ask for."""
 
     row: str | None
@@ -69,9 +69,9 @@ def inspect(
     """
     if sum(option is not None for option in (row, diff, where if sample is None else sample)) > 1:
         raise ConfigError("--row, --diff and --where ask for different things", "name one of them")
-    from pipeline.inspecting.locations import open_place
+    from pipeline.inspecting.locations import open_location
 
-    place = open_place(path)
+    place = open_location(path)
     if web:
         from flows.cli.inspect_web import serve_pages
 
@@ -80,7 +80,7 @@ def inspect(
     from pipeline.inspecting.errors import UnreadableError
     from pipeline.inspecting.shard_listing import drop_damaged, list_shards
 
-    listing, asked = list_shards(place), Asked(row, where, sample, dataset, limit, seed, diff, force)
+    listing, asked = list_shards(place), InspectQuestion(row, where, sample, dataset, limit, seed, diff, force)
     try:
         value, grids = _look(listing, asked)
     except UnreadableError:
@@ -94,7 +94,7 @@ def inspect(
     _print(value, grids, as_json, markdown)
 
 
-def _look(listing: Listing, asked: Asked) -> tuple[Any, Sequence[TextTable]]:
+def _look(listing: ShardListing, asked: InspectQuestion) -> tuple[Any, Sequence[TextTable]]:
     """What was found, as plain values and as tables."""
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
 
@@ -105,10 +105,10 @@ def _look(listing: Listing, asked: Asked) -> tuple[Any, Sequence[TextTable]]:
         database.close()
 
 
-def _ask(database: ReadonlyDatabase, asked: Asked) -> tuple[Any, Sequence[TextTable]]:
+def _ask(database: ReadonlyDatabase, asked: InspectQuestion) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.row_query import Draw, RowQuery
     from pipeline.inspecting.summary import summarise
-    from pipeline.inspecting.text_tables import tell_summary
+    from pipeline.inspecting.text_tables import summary_tables
 
     if asked.row is not None:
         return _find_row(database, asked.row)
@@ -118,7 +118,7 @@ def _ask(database: ReadonlyDatabase, asked: Asked) -> tuple[Any, Sequence[TextTa
         summary = summarise(database)
         record = summary.record.model_dump(mode="json") if summary.record else None
         funnel = [step.model_dump(mode="json") for step in summary.funnel]
-        return asdict(summary) | {"record": record, "funnel": funnel}, tell_summary(summary)
+        return asdict(summary) | {"record": record, "funnel": funnel}, summary_tables(summary)
     wanted = RowQuery(
         dataset=asked.dataset or _choose_dataset(database),
         where=asked.where or "",
@@ -132,39 +132,39 @@ def _ask(database: ReadonlyDatabase, asked: Asked) -> tuple[Any, Sequence[TextTa
 def _read(database: ReadonlyDatabase, wanted: RowQuery) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.attempts_table import ATTEMPTS, make_attempts
     from pipeline.inspecting.row_query import read_rows
-    from pipeline.inspecting.text_tables import tell_page
+    from pipeline.inspecting.text_tables import page_table
 
     if wanted.dataset == ATTEMPTS:
         make_attempts(database)
     page = read_rows(database, wanted)
-    return {"dataset": page.dataset, "total": page.total, "rows": page.found.as_dicts()}, [tell_page(page)]
+    return {"dataset": page.dataset, "total": page.total, "rows": page.found.as_dicts()}, [page_table(page)]
 
 
 def _find_row(database: ReadonlyDatabase, key: str) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.errors import InspectError
     from pipeline.inspecting.reading import find_rows
-    from pipeline.inspecting.text_tables import tell_row
+    from pipeline.inspecting.text_tables import row_table
 
     found = find_rows(database, key)
     if not found:
         raise InspectError(f"no row has the id {key}", "--where finds rows by what stands in them")
-    return [asdict(one) for one in found], [tell_row(one.dataset, one.row) for one in found]
+    return [asdict(one) for one in found], [row_table(one.dataset, one.row) for one in found]
 
 
 def _compare(database: ReadonlyDatabase, other: str, force: bool) -> tuple[Any, Sequence[TextTable]]:
-    from pipeline.inspecting.locations import open_place
+    from pipeline.inspecting.locations import open_location
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
     from pipeline.inspecting.run_diff import compare_runs
     from pipeline.inspecting.shard_listing import list_shards
     from pipeline.inspecting.summary import summarise
-    from pipeline.inspecting.text_tables import tell_diff
+    from pipeline.inspecting.text_tables import diff_tables
 
-    second = ReadonlyDatabase(list_shards(open_place(other)))
+    second = ReadonlyDatabase(list_shards(open_location(other)))
     try:
         difference = compare_runs(summarise(database), summarise(second), force)
     finally:
         second.close()
-    return asdict(difference), tell_diff(difference)
+    return asdict(difference), diff_tables(difference)
 
 
 def _choose_dataset(database: ReadonlyDatabase) -> str:

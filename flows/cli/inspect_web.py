@@ -20,8 +20,8 @@ from flows.monitoring.live_files import find_stage, read_shards, read_state
 from flows.monitoring.live_text import describe_stage
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import LiveView
-from pipeline.inspecting.locations import Place
-from pipeline.inspecting.web.app import Surroundings, build_app
+from pipeline.inspecting.locations import DataLocation
+from pipeline.inspecting.web.app import PageServices, build_app
 from pipeline.storage.run_folder import RunFolder
 
 HOST = "127.0.0.1"
@@ -30,7 +30,7 @@ PORT, PORTS = 8377, 50
 """The usual port, and how many from it on are tried where it is taken."""
 
 
-def serve_pages(place: Place, port: int | None, tokenizer: str | None) -> None:
+def serve_pages(place: DataLocation, port: int | None, tokenizer: str | None) -> None:
     """Serve until Ctrl-C at a port; at the first free one from the usual on where none is named.
 
     Raises ConfigError for a port, AssetError for a tokenizer, InspectError for a place.
@@ -38,7 +38,7 @@ def serve_pages(place: Place, port: int | None, tokenizer: str | None) -> None:
     console = Console(stderr=True)
     listener = _listen(port)  # before a run is opened: that takes a thread, which must not outlive a refusal
     token = secrets.token_urlsafe(24)
-    around = Surroundings(
+    around = PageServices(
         clock=time.monotonic,
         now=lambda: datetime.now(UTC).isoformat(timespec="seconds"),
         read_live=read_job,

@@ -18,8 +18,8 @@ from flows.cli.options import Config, Overrides
 from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
 from pipeline.errors import ConfigError
-from schemas.plan import Comparison, Plan
-from schemas.scale_plan import Fleet, ScalePlan
+from schemas.plan import CostPlan, PlanComparison
+from schemas.scale_plan import MachineFleet, ScalePlan
 
 PLAIN_WIDTH = 220
 """Columns without a terminal: nothing is folded."""
@@ -72,16 +72,16 @@ def plan(
 
     The right way: `rampforge run --limit 50 --name pilot`, then `rampforge plan --from outputs/pilot --limit 100000`.
     """
-    from flows.execution.plan import Question, answer, answer_scale, look_back, write_means
+    from flows.execution.plan import PlanQuestion, answer, answer_scale, look_back, write_means
 
     words = [*(overrides or []), *([f"masking.limit={limit}"] if limit else [])]
     workers = os.cpu_count() or 1
-    question = Question(measured, gpus, tokens_per_second, cache_folder(), workers)
+    question = PlanQuestion(measured, gpus, tokens_per_second, cache_folder(), workers)
     if compare and (config or words):
         raise ConfigError("--compare takes the run's own configuration", "leave out --config, --set and --limit")
     if scale:
         base = question.find_config() if config is None else None
-        fleet = Fleet(machines=machines, cores=cores, price=machine_price)
+        fleet = MachineFleet(machines=machines, cores=cores, price=machine_price)
         _show_scale(answer_scale(question, load_config(config, words, base), scale, trajectories, fleet), as_json)
         return
     if compare:
@@ -94,7 +94,7 @@ def plan(
     _show(made, rows, as_json)
 
 
-def _show(made: Plan, rows: Sequence[Comparison], as_json: bool) -> None:
+def _show(made: CostPlan, rows: Sequence[PlanComparison], as_json: bool) -> None:
     if as_json:
         values = made.model_dump(mode="json")
         if rows:

@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.planning.estimate import ALL, KEPT, STOPS
-from schemas.plan import CapCheck, Comparison, Plan, Range
+from schemas.plan import CapCheck, CostPlan, PlanComparison, Range
 
 COLOURS = {KEPT: "green", STOPS: "bold red"}
 SCALES = ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 
 
-def draw_plan(plan: Plan, terminal: bool) -> Iterator[RenderableType]:
+def draw_plan(plan: CostPlan, terminal: bool) -> Iterator[RenderableType]:
     """Everything that a plan says."""
     yield from _draw_head(plan)
     if len(plan.roles) > 1:
@@ -35,7 +35,7 @@ def draw_plan(plan: Plan, terminal: bool) -> Iterator[RenderableType]:
         yield Text(f"note: {note}", style="yellow")
 
 
-def _draw_head(plan: Plan) -> Iterator[Text]:
+def _draw_head(plan: CostPlan) -> Iterator[Text]:
     work = plan.workload
     yield Text(f"{work.tasks:,} tasks ({work.known_from})")
     yield Text(f"{work.attempts:,} attempts of {write_range(work.turns)} turns")
@@ -49,7 +49,7 @@ def make_table(title: str, terminal: bool) -> Table:
     return Table(title=title, title_justify="left", box=box.HEAVY_HEAD if terminal else None)
 
 
-def _draw_roles(plan: Plan, terminal: bool) -> Table:
+def _draw_roles(plan: CostPlan, terminal: bool) -> Table:
     table = make_table("planned: mean (low to high)", terminal)
     for column in ("role", "model"):
         table.add_column(column, overflow="fold")
@@ -70,7 +70,7 @@ def _draw_cap(cap: CapCheck) -> Text:
     return Text(text, style=COLOURS.get(cap.verdict, "yellow"))
 
 
-def draw_comparison(plan: Plan, rows: Sequence[Comparison], terminal: bool) -> Iterator[RenderableType]:
+def draw_comparison(plan: CostPlan, rows: Sequence[PlanComparison], terminal: bool) -> Iterator[RenderableType]:
     """What a plan said beside what happened."""
     yield from _draw_head(plan)
     table = make_table("planned beside spent", terminal)

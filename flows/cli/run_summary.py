@@ -10,7 +10,7 @@ from rich.text import Text
 
 from flows.stages.inputs import list_all_files
 from flows.stages.run_record import collect_funnel
-from pipeline.report.agreement import Comparison, compare_steps, drop_comparisons
+from pipeline.report.agreement import AgreementRow, compare_steps, drop_comparisons
 from pipeline.report.collecting import collect_report
 from pipeline.report.handed_over import warn_of_gold
 from pipeline.storage.run_folder import RunFolder
@@ -47,7 +47,7 @@ def _draw_funnel(run: RunFolder) -> Table:
     return table
 
 
-def _draw_comparisons(comparisons: Sequence[Comparison]) -> Table:
+def _draw_comparisons(comparisons: Sequence[AgreementRow]) -> Table:
     table = Table("compared", title="where two ways lead to the same")
     for column in ("cases", "agree", "share"):
         table.add_column(column, justify="right")

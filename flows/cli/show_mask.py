@@ -14,11 +14,11 @@ from rich.text import Text
 
 from flows.cli.locations import fetch_data
 from pipeline.errors import ConfigError, RampforgeError
-from pipeline.exporting.mask_view import MaskView, build_page, read_row, view_row
+from pipeline.exporting.mask_view import MaskPage, build_page, read_row, view_row
 from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow, find_fault
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
-from schemas.exports import Example
+from schemas.exports import TrainingExample
 from schemas.renderings import RenderingName, SegmentKind
 
 COLOURS = {
@@ -119,12 +119,12 @@ def read_file(path: Path, row: str | None, masker: TokenMasker) -> Iterator[tupl
             yield values["id"], tokens
 
 
-def name_row(example: Example) -> str:
+def name_row(example: TrainingExample) -> str:
     """What a row is called."""
     return f"{example.trajectory_id}: {example.title}"
 
 
-def print_view(view: MaskView, console: Console) -> None:
+def print_view(view: MaskPage, console: Console) -> None:
     """Print a row in colours, with its legend and counts."""
     console.print(Text(view.name, style="bold"))
     text = Text()

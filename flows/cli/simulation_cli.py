@@ -23,9 +23,9 @@ def simulation_data(
 ) -> None:
     """Turn a run's searches into data that tunes a simulated search engine: chat rows, labelled useful or noisy."""
     from flows.exporting.simulation_data import export_simulation
-    from pipeline.exporting.simulator_tuning import ExportSettings
+    from pipeline.exporting.simulator_tuning import SimulatorExportSettings
 
-    settings = ExportSettings(informed, validation, balance)
+    settings = SimulatorExportSettings(informed, validation, balance)
     step, rows = export_simulation(RunFolder(folder), out, settings)
     console = Console()
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items()))

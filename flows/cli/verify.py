@@ -17,7 +17,7 @@ from rich.text import Text
 from flows.configuration.cache import cache_folder
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
-from schemas.verification import Finding, Verification
+from schemas.verification import Verification, VerificationFinding
 
 SHOWN = 50
 """Findings printed for people; `--json` has them all."""
@@ -115,7 +115,7 @@ def show(found: Verification, console: Console) -> None:
     console.print(Text.assemble(head, verdict), soft_wrap=True)
 
 
-def _show_one(finding: Finding, console: Console) -> None:
+def _show_one(finding: VerificationFinding, console: Console) -> None:
     words = Text.assemble((str(finding.fault), COLOURS[finding.harmless]), f" {finding.file}: {finding.what}")
     console.print(words, soft_wrap=True)
     if finding.fix:

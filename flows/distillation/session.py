@@ -122,11 +122,14 @@ class DistillationSession:
 def explain_failure(number: int, step: str, error: RampforgeError) -> tuple[str, str]:
     """Where the loop stopped and why, and what goes on."""
     where = f"round {number}" if number >= 0 else "the work outside the rounds"
-    again = f"`{say_again()}` goes on from this step"
+    resume_command = f"`{say_again()}` goes on from this step"
     if OTHER_VERSION in error.fix:  # the run of a round is not resumed by itself: its model is served by this command
-        again = f"install those versions again; or `{say_again()} {OTHER_VERSION}` goes on with the new ones"
-        return f"{where} stopped in step {step}: {error.what}", again
-    return f"{where} stopped in step {step}: {error.what}", f"{error.fix}; then {again}" if error.fix else again
+        resume_command = f"install those versions again; or `{say_again()} {OTHER_VERSION}` goes on with the new ones"
+        return f"{where} stopped in step {step}: {error.what}", resume_command
+    return (
+        f"{where} stopped in step {step}: {error.what}",
+        f"{error.fix}; then {resume_command}" if error.fix else resume_command,
+    )
 
 
 def say_again() -> str:

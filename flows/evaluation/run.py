@@ -30,7 +30,7 @@ from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
 from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark
 from pipeline.evaluation.comparing import check_comparable, compare_tallies, list_mismatches
 from pipeline.evaluation.evaluation_stage import STAGE
-from pipeline.evaluation.page import Comparison, write_page
+from pipeline.evaluation.page import EvaluationComparison, write_page
 from pipeline.evaluation.summary import Tallied, make_groups, tally_rows
 from pipeline.evaluation.tables import write_differences, write_results
 from pipeline.llm.budget import check_prices
@@ -135,7 +135,7 @@ def compare_evaluations(folders: Sequence[Path], force: bool) -> tuple[str, Path
             check_comparable(results[0], other)
     tallies = [read_tally(folder) for folder in folders]
     comparisons = [
-        Comparison(results[0].name, result.name, compare_tallies(tallies[0], tally))
+        EvaluationComparison(results[0].name, result.name, compare_tallies(tallies[0], tally))
         for result, tally in zip(results[1:], tallies[1:], strict=True)
     ]
     tables = [write_results(results), *(write_differences(c.base, c.other, c.differences) for c in comparisons)]

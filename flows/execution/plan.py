@@ -28,8 +28,8 @@ from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.ledger import RunRecord
-from schemas.plan import Comparison, Means, Plan
-from schemas.scale_plan import Fleet, ScalePlan, WikiSize
+from schemas.plan import CostPlan, Means, PlanComparison
+from schemas.scale_plan import MachineFleet, ScalePlan, WikiSize
 from schemas.serving_config import ServingMode
 from schemas.trajectories import Trajectory
 
@@ -38,7 +38,7 @@ SIZES = files("pipeline.planning") / "wiki_sizes.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PlanQuestion:
     """What a plan is asked for with, besides the configuration."""
 
     measured: Path | None
@@ -57,7 +57,7 @@ class Question:
         return read_config(self.measured) if self.measured and self.measured.is_dir() else None
 
 
-def answer(question: Question, config: RunConfig) -> Plan:
+def answer(question: PlanQuestion, config: RunConfig) -> CostPlan:
     """The plan of a configuration. Raises RampforgeError."""
     means = find_means(question)
     roles = list_chat_roles(config)
@@ -65,7 +65,7 @@ def answer(question: Question, config: RunConfig) -> Plan:
     return estimate(config, roles, workload, means, _find_machines(question, config))
 
 
-def look_back(question: Question, root: Path) -> tuple[Plan, tuple[Comparison, ...]]:
+def look_back(question: PlanQuestion, root: Path) -> tuple[CostPlan, tuple[PlanComparison, ...]]:
     """What the plan for a run's configuration and tasks says, and that beside what the run has spent."""
     run = RunFolder(root)
     config = read_config(root)
@@ -78,7 +78,7 @@ def look_back(question: Question, root: Path) -> tuple[Plan, tuple[Comparison, .
     return plan, compare(plan, spent.roles if spent else (), spent.busy_seconds if spent else 0.0)
 
 
-def answer_scale(question: Question, config: RunConfig, scale: str, wanted: int, fleet: Fleet) -> ScalePlan:
+def answer_scale(question: PlanQuestion, config: RunConfig, scale: str, wanted: int, fleet: MachineFleet) -> ScalePlan:
     """What `wanted` attempts over a whole wiki would take, at the rates of the run that was measured.
 
     Raises RampforgeError.
@@ -118,7 +118,7 @@ def read_config(root: Path) -> RunConfig:
     return recall_config(RunFolder(root))
 
 
-def find_means(question: Question) -> Means:
+def find_means(question: PlanQuestion) -> Means:
     """Means measured in a run, or read from a file. Raises RampforgeError."""
     if question.measured is None:
         return _read_means(SHIPPED)
@@ -147,13 +147,13 @@ def _read_means(path: Path | Traversable) -> Means:
         ) from None
 
 
-def write_means(question: Question, path: Path) -> None:
+def write_means(question: PlanQuestion, path: Path) -> None:
     """Save the means that a plan used."""
     values = find_means(question).model_dump(mode="json", exclude_none=True)
     write_atomically(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 
 
-def _measure_sources(question: Question, config: RunConfig) -> int | None:
+def _measure_sources(question: PlanQuestion, config: RunConfig) -> int | None:
     """Size of the sources, where nothing else tells the number of tasks; None for those that are no files."""
     if config.masking.limit is not None or not config.corpus.sources:
         return None
@@ -161,7 +161,7 @@ def _measure_sources(question: Question, config: RunConfig) -> int | None:
     return sum(path.stat().st_size for path in paths) if all(path.is_file() for path in paths) else None
 
 
-def _find_machines(question: Question, config: RunConfig) -> Machines:
+def _find_machines(question: PlanQuestion, config: RunConfig) -> Machines:
     serving, llm = config.serving, config.llm
     managed = serving.mode is ServingMode.MANAGED
     ours = serving.tensor_parallel * serving.data_parallel if managed else 0

@@ -92,7 +92,7 @@ def run_stages_here(
     RampforgeError. What is refused before the work begins has changed nothing in the run's folder.
     """
     with ExitStack() as stack:
-        stack.enter_context(context.run.locked(f"process {os.getpid()} on {socket.gethostname()}", give_up))
+        stack.enter_context(context.run.locked(f"process {os.getpid()} on {socket.gethostname()}", abort_session))
         watch = stack.enter_context(watch_run(context))
         wanted, owed, others = check_ledgers(context, stages, redo, other_version)
         calls = list(require_start(context, owed) if asked is None else asked)
@@ -102,7 +102,7 @@ def run_stages_here(
             served = stack.enter_context(serve_models(served, context.cache, context.run.root / "logs"))
             calls += require_served(served, context.cache, roles)
         if redo:
-            throw_away(context.run, redo)
+            discard_stages(context.run, redo)
         enter_calls(context.run, calls)
         accept_other_versions(context.run, others)
         if list_chat_roles(context.config, wanted):
@@ -201,7 +201,7 @@ def say_how_to_go_on(root: str | Path) -> Iterator[None]:
         raise
 
 
-def give_up(reason: str) -> None:
+def abort_session(reason: str) -> None:
     """End the session as Ctrl-C does: the run is no longer ours. Called from a thread."""
     log.error("%s", reason)
     os.kill(os.getpid(), signal.SIGINT)
@@ -215,7 +215,7 @@ def list_redone(stage: str) -> list[str]:
     return names[names.index(stage) :]
 
 
-def throw_away(run: RunFolder, stage: str) -> None:
+def discard_stages(run: RunFolder, stage: str) -> None:
     """Discard a stage and all after it, and every refusal: it is asked again. To be called with the run held."""
     for name in reversed(list_redone(stage)):
         discard_stage(run, name)

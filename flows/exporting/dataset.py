@@ -28,7 +28,7 @@ from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
 from schemas.difficulties import Difficulty
-from schemas.exports import Example, ExportSettings, Purpose, Split
+from schemas.exports import ExportSettings, Purpose, Split, TrainingExample
 from schemas.funnel import FunnelStep, Reject
 from schemas.judgements import Judgement
 from schemas.record import Record
@@ -88,7 +88,7 @@ def export_dataset(
 
 def read_examples(
     run: RunFolder, admits: Callable[[MaskTask, Trajectory], bool] = lambda *_: True
-) -> Iterator[Example]:
+) -> Iterator[TrainingExample]:
     """Every judged trajectory of a run that is admitted, joined with its task, shard by shard."""
     for shard in run.manifest("judgements").shards:
         name = shard.shard
@@ -187,7 +187,7 @@ class _Work:
                 yield _reject(stage, example, REASONS[choice.codes[number]])
 
 
-def _reject(stage: str, example: Example, reason: str, detail: str = "") -> Reject:
+def _reject(stage: str, example: TrainingExample, reason: str, detail: str = "") -> Reject:
     return Reject(stage=stage, unit="trajectory", input_id=example.trajectory_id, reason=reason, detail=detail)
 
 

@@ -11,10 +11,10 @@ import orjson
 from flows.configuration.provenance import rampforge_version
 from pipeline.errors import ConfigError
 from pipeline.exporting.simulator_tuning import (
-    Choice,
-    ExportSettings,
     FindPassage,
-    Searched,
+    JudgedSearch,
+    SearchChoice,
+    SimulatorExportSettings,
     choose_examples,
     cut_examples,
     settle_search,
@@ -37,7 +37,9 @@ REJECTS = "rejects.parquet"
 SUMMARY = "simulation.json"
 
 
-def export_simulation(run: RunFolder, out: Path, settings: ExportSettings) -> tuple[FunnelStep, dict[str, int]]:
+def export_simulation(
+    run: RunFolder, out: Path, settings: SimulatorExportSettings
+) -> tuple[FunnelStep, dict[str, int]]:
     """Write the examples of a run. The sums over its searches, and the number of rows by split and label.
 
     The run is read twice, so that no more than ids is held in memory. Raises StorageError, ConfigError.
@@ -54,7 +56,9 @@ def export_simulation(run: RunFolder, out: Path, settings: ExportSettings) -> tu
     return step, rows
 
 
-def read_searches(run: RunFolder, settings: ExportSettings) -> Iterator[tuple[str, SimulationExample | Reject]]:
+def read_searches(
+    run: RunFolder, settings: SimulatorExportSettings
+) -> Iterator[tuple[str, SimulationExample | Reject]]:
     """Every search of a run, in order, with its example or why it gives none."""
     find = _open_texts(run)
     for shard in run.manifest("judgements").shards:
@@ -64,11 +68,11 @@ def read_searches(run: RunFolder, settings: ExportSettings) -> Iterator[tuple[st
         accepted = {judgement.trajectory_id for judgement in judgements if judgement.accepted}
         for trajectory in read_rows(run.part(Trajectory.dataset, name, ""), Trajectory):
             judged = trajectory.trajectory_id in accepted
-            yield from cut_examples(Searched(trajectory, tasks[trajectory.task_id], judged, find), settings)
+            yield from cut_examples(JudgedSearch(trajectory, tasks[trajectory.task_id], judged, find), settings)
 
 
 def _write_rows(
-    run: RunFolder, out: Path, settings: ExportSettings, choice: Choice
+    run: RunFolder, out: Path, settings: SimulatorExportSettings, choice: SearchChoice
 ) -> tuple[FunnelStep, dict[str, int]]:
     provenance = {"stage": "simulation", "version": rampforge_version()}
     reasons: Counter[str] = Counter()

@@ -26,7 +26,7 @@ WINDOW_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class ProgressSums:
     """What has been counted up to some moment."""
 
     at: float = 0.0
@@ -41,7 +41,7 @@ class Sums:
     completion_tokens: int = 0
     cost: float = 0.0
 
-    def add_shard(self, shard: ShardLive) -> Sums:
+    def add_shard(self, shard: ShardLive) -> ProgressSums:
         """With a shard under work."""
         told = 0 if shard.accepted is None else shard.done
         added = replace(
@@ -53,13 +53,13 @@ class Sums:
         )
         return added.add_calls(shard)
 
-    def add_calls(self, shard: ShardLive) -> Sums:
+    def add_calls(self, shard: ShardLive) -> ProgressSums:
         """With the calls of a shard."""
         answered = sum(endpoint.answered for endpoint in shard.endpoints)
         faults = sum(endpoint.faults for endpoint in shard.endpoints)
         return replace(self, answered=self.answered + answered, faults=self.faults + faults)
 
-    def add_commit(self, commit: ShardCommit, unit: str, now: int) -> Sums:
+    def add_commit(self, commit: ShardCommit, unit: str, now: int) -> ProgressSums:
         """With a finished shard, of which so many inputs were done in this session."""
         passed = [step.passed for step in commit.funnel if step.unit == unit]
         return replace(
@@ -79,11 +79,11 @@ class StageProgress:
         """The endpoints by now, each over all processes."""
         self._context, self._stage, self._unit, self._total = context, spec.name, spec.unit, total
         self._finished: set[str] = set()
-        self._settled = Sums()
+        self._settled = ProgressSums()
         self._lock = threading.Lock()
         asks = any(role != SCORER for role in spec.roles(context.config))
         self._budget = open_budget(context.run, context.config) if asks else None
-        self._before = replace(self._read_books(Sums()), at=time.monotonic())
+        self._before = replace(self._read_books(ProgressSums()), at=time.monotonic())
         self._samples = deque([self._before])
         self.latest = self.read()
         """What was read last."""
@@ -126,7 +126,7 @@ class StageProgress:
         self.latest = self._describe(sums, len(shards), self._describe_calls(sums) if self._budget else None)
         return self.latest
 
-    def _read_books(self, sums: Sums) -> Sums:
+    def _read_books(self, sums: ProgressSums) -> ProgressSums:
         """With what the books of the run say."""
         if self._budget is None:
             return sums
@@ -138,7 +138,7 @@ class StageProgress:
             cost=sum(row.cost for row in usage),
         )
 
-    def _describe(self, sums: Sums, shards: int, calls: CallsLive | None) -> StageLive:
+    def _describe(self, sums: ProgressSums, shards: int, calls: CallsLive | None) -> StageLive:
         rate = self._rate(sums, "done_now")
         return StageLive(
             run=self._context.run.name,
@@ -157,7 +157,7 @@ class StageProgress:
             calls=calls,
         )
 
-    def _describe_calls(self, sums: Sums) -> CallsLive:
+    def _describe_calls(self, sums: ProgressSums) -> CallsLive:
         caps, before = self._context.config.llm.budget, self._before
         tries = sums.answered + sums.faults
         return CallsLive(
@@ -178,7 +178,7 @@ class StageProgress:
             stalled=(),
         )
 
-    def _rate(self, sums: Sums, name: str) -> float:
+    def _rate(self, sums: ProgressSums, name: str) -> float:
         """How fast a count has grown over the window."""
         first = self._samples[0]
         seconds = sums.at - first.at

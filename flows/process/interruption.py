@@ -1,4 +1,4 @@
-"""How a worker process hears that the run is being stopped, and what it does then.
+"""Stopping a worker process: its signal handlers, and what it does when the run is being stopped.
 
 Promises: a worker that waits for language models ends the calls in flight and keeps their replies before it goes; any
 other goes at once, because what it has finished is journalled and what it has not costs nothing but time.
@@ -24,19 +24,19 @@ class StoppedError(RampforgeError):
 
 
 class Interruption:
-    """What the process is doing when the signal comes. There is one a process, as there is one handler."""
+    """The state that the SIGTERM handler acts on; one a process, as there is one handler."""
 
     def __init__(self) -> None:
         self.stopping = False
         self._working = self._asking = False
 
-    def listen(self) -> None:
-        """Hear SIGTERM, and be deaf to Ctrl-C: a terminal sends that to the workers too, and the parent decides."""
+    def install_handlers(self) -> None:
+        """Handle SIGTERM and ignore SIGINT: a terminal sends Ctrl-C to the workers too, and the parent decides."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGTERM, self._hear)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
 
-    def _hear(self, _signal: int, _frame: FrameType | None) -> None:
+    def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
         if self.stopping:
             return
         self.stopping = True
@@ -70,7 +70,7 @@ class Interruption:
 
 @contextmanager
 def ignore_sigint() -> Iterator[None]:
-    """Processes started inside the block do not hear Ctrl-C, from their first instruction on, until they `listen`."""
+    """Block SIGINT in processes started inside the block, from their first instruction until `install_handlers`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -79,4 +79,4 @@ def ignore_sigint() -> Iterator[None]:
 
 
 INTERRUPTION = Interruption()
-"""That of this process."""
+"""The interruption state of this process."""

@@ -102,7 +102,7 @@ def _enter_worker(threads: int, level: int) -> None:
     for name in THREAD_LIMITS:
         os.environ[name] = str(threads)
     os.environ.update(QUIET)
-    INTERRUPTION.listen()
+    INTERRUPTION.install_handlers()
     listen_to_ourselves(level)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     atexit.register(_leave)  # the first that is registered is the last that is called

@@ -235,13 +235,13 @@ def open_judgements(context: RunContext, shard: str) -> Stage[Any]:
 
 def read_attempts(context: RunContext, shard: str) -> Iterator[Any]:
     """Each trajectory with its task and the passages of its page."""
-    from pipeline.judging.judge_stage import Attempt
+    from pipeline.judging.judge_stage import JudgedAttempt
 
     tasks = {task.task_id: task for task in _read(context, MaskTask, shard)}
     pages = _group_by_page(context, shard)
     for trajectory in _read(context, Trajectory, shard):
         task = tasks[trajectory.task_id]
-        yield Attempt(trajectory, task, pages[task.document_id])
+        yield JudgedAttempt(trajectory, task, pages[task.document_id])
 
 
 def _group_by_page(context: RunContext, shard: str) -> dict[str, frozenset[str]]:

@@ -32,7 +32,7 @@ from pipeline.rendering.token_masks import TokenMasker
 from pipeline.serving.environments import clean_variables
 from pipeline.storage.run_folder import RunFolder
 from pipeline.training.folders import TrainingFolder, find_checkpoint
-from pipeline.training.launching import Fleet, write_ray, write_slurm
+from pipeline.training.launching import TrainingFleet, write_ray, write_slurm
 from pipeline.training.requests import TrainingError, settle_request
 from pipeline.training.rl_rows import list_export_prompts, list_run_prompts, read_tasks, write_prompts
 from pipeline.training.running import TrainerEnvironment, run_training
@@ -184,20 +184,20 @@ def _wait_for_head(launch: Launch) -> None:
         time.sleep(1.0)
 
 
-def _count_fleet(launch: Launch) -> Fleet:
+def _count_fleet(launch: Launch) -> TrainingFleet:
     gpus = count_gpus() if launch.gpus is None else launch.gpus
     if not gpus and launch.nodes > 1:
         raise ConfigError("several machines without GPUs", "train on one machine, or set --gpus")
-    return Fleet(launch.layout(), gpus)
+    return TrainingFleet(launch.layout(), gpus)
 
 
-def _train(request: TrainingRequest, fleet: Fleet, funnel: FunnelStep) -> None:
+def _train(request: TrainingRequest, fleet: TrainingFleet, funnel: FunnelStep) -> None:
     environment = open_environment("trl")
-    again = shlex.join(["rampforge", *sys.argv[1:]]).replace(" --fresh", "")
+    resume_command = shlex.join(["rampforge", *sys.argv[1:]]).replace(" --fresh", "")
     variables = dict(environment.recipe.variables or {}) | clean_variables(os.environ)
     if not fleet.gpus:
         variables["CUDA_VISIBLE_DEVICES"] = ""
-    workshop = TrainerEnvironment(str(environment.python), variables, again)
+    workshop = TrainerEnvironment(str(environment.python), variables, resume_command)
     folder = TrainingFolder(Path(request.output))
     begun = find_checkpoint(folder)
     if begun:
@@ -235,7 +235,7 @@ def measure_share(result: TrainingResult) -> float | None:
     return spent / sum(step["seconds"] for step in steps) if steps else None
 
 
-def _write_template(launch: Launch, fleet: Fleet) -> None:
+def _write_template(launch: Launch, fleet: TrainingFleet) -> None:
     writers = {"slurm": write_slurm, "ray": write_ray}
     if launch.template not in writers:
         raise ConfigError(f"there is no template {launch.template}", f"take {' or '.join(writers)}")

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.agents.episode import Episode, State
+from pipeline.agents.episode import Episode, EpisodeState
 from pipeline.agents.llm_roles import LlmRoles
-from pipeline.agents.roles import Agents, Observation, Plan, Progress, Queries
+from pipeline.agents.roles import Agents, Observation, PlannedQuestion, Queries, TrajectoryProgress
 from pipeline.llm.structured_output import TokenUsage
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 
@@ -19,15 +19,15 @@ from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 class Seats(Protocol):
     """Planner, rewriter and observer of one episode."""
 
-    async def plan(self, progress: Progress) -> Plan:
+    async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         """Say what to seek next."""
         ...
 
-    async def rewrite(self, progress: Progress, plan: Plan) -> Queries:
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
         """Turn a plan into queries."""
         ...
 
-    async def observe(self, progress: Progress, plan: Plan) -> Observation:
+    async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
         """Conclude from what was shown."""
         ...
 
@@ -42,15 +42,15 @@ class LlmSeats:
     tally: TokenUsage
     """Counts what the calls consume."""
 
-    async def plan(self, progress: Progress) -> Plan:
+    async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         """As the planner says. Raises UnreadableReplyError and ModelError, as do the others."""
         return await self.roles.plan(progress, self.date, self.tally)
 
-    async def rewrite(self, progress: Progress, plan: Plan) -> Queries:
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
         """As the rewriter says."""
         return await self.roles.rewrite(progress, plan, self.date, self.tally)
 
-    async def observe(self, progress: Progress, plan: Plan) -> Observation:
+    async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
         """As the observer says."""
         return await self.roles.observe(progress, plan, self.date, self.tally)
 
@@ -63,15 +63,15 @@ class AgentSeats:
     queries: int
     """Queries for each step."""
 
-    async def plan(self, progress: Progress) -> Plan:
+    async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         """The agents' plan."""
         return self.agents.plan([progress])[0]
 
-    async def rewrite(self, progress: Progress, plan: Plan) -> Queries:
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
         """The agents' queries."""
         return self.agents.rewrite([(progress, plan)], self.queries)[0]
 
-    async def observe(self, progress: Progress, plan: Plan) -> Observation:
+    async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
         """The agents' observation."""
         return self.agents.observe([(progress, plan)])[0]
 
@@ -80,15 +80,15 @@ async def play_episode(
     episode: Episode, seats: Seats, engine: AsyncSearchEngine, k: int, requests: Callable[[], Sequence[SearchRequest]]
 ) -> None:
     """Bring an episode to its end; `requests` gives the searches that it waits for, k passages are shown a step."""
-    while episode.state is not State.DONE:
+    while episode.state is not EpisodeState.DONE:
         match episode.state:
-            case State.PLAN:
+            case EpisodeState.PLAN:
                 episode.take_plan(await seats.plan(episode.progress()))
-            case State.REWRITE:
+            case EpisodeState.REWRITE:
                 episode.take_queries(await seats.rewrite(episode.progress(), episode.plan))
-            case State.SEARCH:
+            case EpisodeState.SEARCH:
                 ids = episode.take_calls(await engine.search(requests(), k), k)
                 if episode.stop_reason is None:
                     episode.take_passages(await engine.read(ids))
-            case State.OBSERVE:
+            case EpisodeState.OBSERVE:
                 episode.take_observation(await seats.observe(episode.progress(), episode.plan))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.agents.roles import Plan, Progress
+from pipeline.agents.roles import PlannedQuestion, TrajectoryProgress
 from pipeline.rendering.task_text import number_masks, use_templates, write_page
 from pipeline.search.engine import FoundPassage
 from prompts.library import Block, Template, join_blocks, load_template, load_words
@@ -33,7 +33,7 @@ def list_prompts(lang: str, dated: bool, kind: QuestionKind = QuestionKind.RAMP)
     return use_templates([*names, DATED] if dated else names, lang)
 
 
-def write_plan(progress: Progress, steps_left: int) -> str:
+def write_plan(progress: TrajectoryProgress, steps_left: int) -> str:
     """The planner's prompt."""
     return _load("plan", progress).fill(
         **_write_task(progress),
@@ -43,7 +43,7 @@ def write_plan(progress: Progress, steps_left: int) -> str:
     )
 
 
-def write_rewrite(progress: Progress, plan: Plan, count: int) -> str:
+def write_rewrite(progress: TrajectoryProgress, plan: PlannedQuestion, count: int) -> str:
     """The rewriter's prompt."""
     tried = dict.fromkeys(call.query for turn in progress.turns for call in turn.calls)
     return _load("rewrite", progress).fill(
@@ -54,7 +54,7 @@ def write_rewrite(progress: Progress, plan: Plan, count: int) -> str:
     )
 
 
-def write_observe(progress: Progress, plan: Plan, allow_memory: bool) -> str:
+def write_observe(progress: TrajectoryProgress, plan: PlannedQuestion, allow_memory: bool) -> str:
     """The observer's prompt."""
     return _load("observe", progress).fill(
         **_write_task(progress),
@@ -75,7 +75,7 @@ def write_passages(passages: Iterable[FoundPassage], lang: str) -> Block:
     return join_blocks(blocks, load_words("agent_words", lang)["no_results"])
 
 
-def _load(name: str, progress: Progress) -> Template:
+def _load(name: str, progress: TrajectoryProgress) -> Template:
     return load_template(_name(name, progress.task.kind), progress.task.lang)
 
 
@@ -83,11 +83,11 @@ def _name(name: str, kind: QuestionKind) -> str:
     return FOR_QUESTIONS.get(name, name) if kind is QuestionKind.QA else name
 
 
-def _words(progress: Progress) -> dict[str, str]:
+def _words(progress: TrajectoryProgress) -> dict[str, str]:
     return load_words("agent_words", progress.task.lang)
 
 
-def _write_task(progress: Progress) -> dict[str, str]:
+def _write_task(progress: TrajectoryProgress) -> dict[str, str]:
     """The fields that say what is to be solved."""
     task = progress.task
     if task.kind is QuestionKind.QA:
@@ -95,12 +95,12 @@ def _write_task(progress: Progress) -> dict[str, str]:
     return {"page": write_page(task.title, task.section), "text": number_masks(task.masked_text)}
 
 
-def _write_plan(progress: Progress, plan: Plan) -> str:
+def _write_plan(progress: TrajectoryProgress, plan: PlannedQuestion) -> str:
     named = plan.mask is not None and progress.task.kind is QuestionKind.RAMP
     return f"[mask {(plan.mask or 0) + 1}] {plan.think}" if named else plan.think
 
 
-def _write_steps(progress: Progress) -> Block:
+def _write_steps(progress: TrajectoryProgress) -> Block:
     template = load_template("past_step", progress.task.lang)
     steps = (
         Block(
@@ -116,7 +116,7 @@ def _write_steps(progress: Progress) -> Block:
     return join_blocks(steps, _words(progress)["none"])
 
 
-def _write_answers(progress: Progress) -> Block:
+def _write_answers(progress: TrajectoryProgress) -> Block:
     words = _words(progress)
     template = _load("known_answer", progress)
     numbers = {passage.passage_id: str(number) for number, passage in enumerate(progress.seen, start=1)}

@@ -1,14 +1,14 @@
 """Planner, rewriter and observer played by a language model (MaskSearch, arXiv 2505.20285, section 2.2).
 
-Promises: one ask gives one typed reply or an error; a role is told what `Progress` holds and nothing else. An answer
-counts as read when the passage it names was shown and holds its words; any other is from memory: dropped, or, where
-the configuration allows it, kept without evidence.
+Promises: one ask gives one typed reply or an error; a role is told what `TrajectoryProgress` holds and nothing else.
+An answer counts as read when the passage it names was shown and holds its words; any other is from memory: dropped,
+or, where the configuration allows it, kept without evidence.
 """
 
 from __future__ import annotations
 
 from pipeline.agents.llm_prompts import DATED, write_observe, write_plan, write_rewrite
-from pipeline.agents.roles import MIN_QUERIES, NextStep, Observation, Plan, Progress, Queries
+from pipeline.agents.roles import MIN_QUERIES, NextStep, Observation, PlannedQuestion, Queries, TrajectoryProgress
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
 from pipeline.search.engine import FoundPassage
@@ -30,19 +30,23 @@ class LlmRoles:
         self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
         self._config = config
 
-    async def plan(self, progress: Progress, date: str, tally: TokenUsage) -> Plan:
+    async def plan(self, progress: TrajectoryProgress, date: str, tally: TokenUsage) -> PlannedQuestion:
         """Say what to seek next. Raises UnreadableReplyError and ModelError, as do the others."""
         left = self._config.max_turns - len(progress.turns)
         prompt = _prompt("planner", progress, date, write_plan(progress, left), mask=progress.task.mask_count)
         return await self._asker.ask(prompt, PLAN, lambda reply: take_plan(reply, progress.task.mask_count), tally)
 
-    async def rewrite(self, progress: Progress, plan: Plan, date: str, tally: TokenUsage) -> Queries:
+    async def rewrite(
+        self, progress: TrajectoryProgress, plan: PlannedQuestion, date: str, tally: TokenUsage
+    ) -> Queries:
         """Turn a plan into queries."""
         count = self._config.queries_per_turn
         prompt = _prompt("rewriter", progress, date, write_rewrite(progress, plan, count))
         return await self._asker.ask(prompt, REWRITE, lambda reply: take_queries(reply, count), tally)
 
-    async def observe(self, progress: Progress, plan: Plan, date: str, tally: TokenUsage) -> Observation:
+    async def observe(
+        self, progress: TrajectoryProgress, plan: PlannedQuestion, date: str, tally: TokenUsage
+    ) -> Observation:
         """Conclude from what was shown."""
         memory = self._config.allow_memory
         masks = progress.task.mask_count
@@ -52,17 +56,17 @@ class LlmRoles:
         )
 
 
-def _prompt(role: str, progress: Progress, date: str, text: str, **most: int) -> Prompt:
+def _prompt(role: str, progress: TrajectoryProgress, date: str, text: str, **most: int) -> Prompt:
     lang = progress.task.lang
     system = load_template(DATED, lang).fill(date=date) if date else ""
     return Prompt(role=role, lang=lang, text=text, attempt=progress.attempt, system=system, most=most)
 
 
-def take_plan(reply: PlanReply, mask_count: int) -> Plan:
+def take_plan(reply: PlanReply, mask_count: int) -> PlannedQuestion:
     """The plan of a reply, its mask counted from 0. Raises ValueError for a mask that is not there."""
     if reply.mask is not None and not 1 <= reply.mask <= mask_count:
         raise ValueError(f"there is no mask {reply.mask}, only {mask_count}")
-    return Plan(reply.think, None if reply.mask is None else reply.mask - 1, reply.give_up)
+    return PlannedQuestion(reply.think, None if reply.mask is None else reply.mask - 1, reply.give_up)
 
 
 def take_queries(reply: RewriteReply, count: int) -> Queries:
@@ -73,7 +77,7 @@ def take_queries(reply: RewriteReply, count: int) -> Queries:
     return Queries(queries[:count])
 
 
-def take_observation(reply: ObserveReply, progress: Progress, *, allow_memory: bool) -> Observation:
+def take_observation(reply: ObserveReply, progress: TrajectoryProgress, *, allow_memory: bool) -> Observation:
     """The observation of a reply: earlier answers stay unless the reply has another or withdraws them.
 
     What happens next follows the answers: no trajectory ends as answered with a gap open, or gives up with none.

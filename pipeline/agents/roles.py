@@ -48,7 +48,7 @@ def open_task(task: MaskTask) -> OpenTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrajectoryProgress:
     """A trajectory so far, as the roles see it."""
 
     task: OpenTask
@@ -64,7 +64,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlannedQuestion:
     """The planner's reply."""
 
     think: str
@@ -126,14 +126,14 @@ class Agents(Protocol):
         """The templates that shape a trajectory in a language."""
         ...
 
-    def plan(self, asks: Sequence[Progress]) -> list[Plan]:
+    def plan(self, asks: Sequence[TrajectoryProgress]) -> list[PlannedQuestion]:
         """Say what to seek next."""
         ...
 
-    def rewrite(self, asks: Sequence[tuple[Progress, Plan]], count: int) -> list[Queries]:
+    def rewrite(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]], count: int) -> list[Queries]:
         """Turn each plan into `count` queries."""
         ...
 
-    def observe(self, asks: Sequence[tuple[Progress, Plan]]) -> list[Observation]:
+    def observe(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]]) -> list[Observation]:
         """Conclude from what was shown."""
         ...

@@ -49,7 +49,7 @@ class Trial:
         return [replace(source, query=query) for query in queries]
 
 
-class Attempt(Trial):
+class AgentAttempt(Trial):
     """An attempt that agents make in an episode."""
 
     def __init__(self, task: MaskTask, hide: HideMode, number: int, max_turns: int) -> None:
@@ -83,7 +83,7 @@ class Making:
         return content_id(trial.task.task_id, trial.hide, trial.number, *made_by)
 
 
-def build_row(attempt: Attempt, making: Making, usage: tuple[RoleUsage, ...]) -> Trajectory | Reject:
+def build_row(attempt: AgentAttempt, making: Making, usage: tuple[RoleUsage, ...]) -> Trajectory | Reject:
     """The trajectory of an episode that has ended; a reject when it could not search."""
     episode = attempt.episode
     if episode.stop_reason is None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pipeline.agents.episode_runner import LlmSeats, play_episode
 from pipeline.agents.llm_prompts import list_prompts
 from pipeline.agents.llm_roles import ROLES, LlmRoles
-from pipeline.agents.trajectory_records import Attempt, Making, build_row, conclude_task, reject_attempt
+from pipeline.agents.trajectory_records import AgentAttempt, Making, build_row, conclude_task, reject_attempt
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.gathering import gather_all
 from pipeline.llm.roles import describe_models, name_models
@@ -56,11 +56,11 @@ class LlmTrajectoryStage:
         """The outcome of one task; any number of tasks may be under work at once."""
         config = self._config
         attempts = [
-            Attempt(task, hide, n, config.max_turns) for hide in self._search.hide for n in range(config.attempts)
+            AgentAttempt(task, hide, n, config.max_turns) for hide in self._search.hide for n in range(config.attempts)
         ]
         return conclude_task(task, await gather_all(self._attempt(attempt) for attempt in attempts))
 
-    async def _attempt(self, attempt: Attempt) -> Trajectory | Reject:
+    async def _attempt(self, attempt: AgentAttempt) -> Trajectory | Reject:
         # The same day for every hide mode: what is told apart is the search, and equal prompts are one call.
         date = draw_date(attempt.task.task_id, attempt.number) if self._config.dated else ""
         making = self._describe(attempt.task.lang, date)

@@ -33,7 +33,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StackedPiece:
     """A part of a round's bar."""
 
     x: float
@@ -45,7 +45,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class AxisTick:
     """A line across, with its value."""
 
     y: float
@@ -58,11 +58,11 @@ class RoundChart:
 
     title: str
     note: str
-    ticks: tuple[Tick, ...]
+    ticks: tuple[AxisTick, ...]
     labels: tuple[tuple[float, str], ...]
     """Where each round's number stands."""
     lines: tuple[Line, ...] = ()
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[StackedPiece, ...] = ()
     legend: tuple[tuple[str, int], ...] = ()
     summary: str = ""
     """The same in words, for those who cannot see it."""
@@ -89,7 +89,7 @@ def lay_shares(title: str, note: str, rounds: Sequence[Mapping[str, float]]) -> 
     names.sort(key=lambda name: (0, int(name), "") if name.isdigit() else (1, 0, name))
     places = _place_rounds(len(rounds))
     width = min(46.0, 0.7 * (WIDTH - LEFT - RIGHT) / len(rounds))
-    pieces: list[Piece] = []
+    pieces: list[StackedPiece] = []
     for number, (parts, x) in enumerate(zip(rounds, places, strict=True)):
         whole, at = sum(parts.values()), HEIGHT - BOTTOM
         for colour, name in enumerate(names):
@@ -99,7 +99,7 @@ def lay_shares(title: str, note: str, rounds: Sequence[Mapping[str, float]]) -> 
                 at -= height
                 hint = f"round {number}, {name}: {share:.1%}"
                 left, top = round(x - width / 2, 1), round(at, 1)
-                pieces.append(Piece(left, top, round(width, 1), round(height, 1), colour % COLOURS, hint))
+                pieces.append(StackedPiece(left, top, round(width, 1), round(height, 1), colour % COLOURS, hint))
     legend = tuple((name, colour % COLOURS) for colour, name in enumerate(names))
     told = "; ".join(piece.hint for piece in pieces)
     return RoundChart(title, note, _mark(1.0), _label(places), (), tuple(pieces), legend, f"{title}. {told}")
@@ -136,6 +136,6 @@ def _choose_top(largest: float) -> float:
     return next(power * n for n in (1, 2, 5, 10) if power * n >= largest - 1e-12)
 
 
-def _mark(top: float) -> tuple[Tick, ...]:
+def _mark(top: float) -> tuple[AxisTick, ...]:
     unit = (HEIGHT - TOP - BOTTOM) / 4
-    return tuple(Tick(round(HEIGHT - BOTTOM - n * unit, 1), f"{n * top / 4:g}") for n in range(5))
+    return tuple(AxisTick(round(HEIGHT - BOTTOM - n * unit, 1), f"{n * top / 4:g}") for n in range(5))

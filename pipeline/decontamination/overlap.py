@@ -42,7 +42,7 @@ class Overlap:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownQuestions:
     """What is compared of a question."""
 
     question_id: str
@@ -60,8 +60,8 @@ class QuestionIndex:
     def __init__(self, questions: Iterable[EvalQuestion], ngram: int = DEFAULT_NGRAM) -> None:
         """`ngram`: so many tokens in a row are an overlap; a shorter question must stand there whole."""
         self.ngram = ngram
-        self._by_answer: dict[str, list[_Known]] = {}
-        self._by_title: dict[str, list[_Known]] = {}
+        self._by_answer: dict[str, list[_KnownQuestions]] = {}
+        self._by_title: dict[str, list[_KnownQuestions]] = {}
         self._ngrams: dict[int, dict[tuple[str, ...], str]] = {}
         self._vocabulary: set[str] = set()
         self.questions = 0
@@ -90,7 +90,7 @@ class QuestionIndex:
         titles = frozenset(filter(None, map(fold_title, question.titles)))
         golds = {fold_text(form) for forms in question.golds for form in forms}
         names = find_names(question) | titles
-        known = _Known(question.question_id, names, tuple(sorted(filter(is_telling, names - golds))), titles)
+        known = _KnownQuestions(question.question_id, names, tuple(sorted(filter(is_telling, names - golds))), titles)
         for gold in golds - _SAYS_NOTHING:
             self._by_answer.setdefault(gold, []).append(known)
         if len(titles) > 1:

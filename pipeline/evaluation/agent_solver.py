@@ -14,7 +14,7 @@ from pipeline.agents.llm_prompts import list_prompts
 from pipeline.agents.llm_roles import ROLES, LlmRoles
 from pipeline.agents.roles import Agents, OpenTask
 from pipeline.evaluation.question_gaps import put_gap
-from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, sum_turns
+from pipeline.evaluation.solving import AnswerAttempt, Manner, OpenQuestion, sum_turns
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import describe_models, name_models
 from pipeline.llm.structured_output import TokenUsage
@@ -52,7 +52,7 @@ class AgentSolver:
         sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return Manner(name_models(self._models), list_prompts(lang, config.dated, QuestionKind.QA), sampling)
 
-    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> AnswerAttempt:
         """Step by step until the observer answers, gives up, or turns run out."""
         task = OpenTask("", (), question.text, 1, question.lang, AnswerStyle.SPANS, QuestionKind.QA)
         date = draw_date(question.text, run) if self._config.dated else ""
@@ -75,14 +75,16 @@ class ExtractiveSolver:
         settings = {"k": self._k, "max_turns": config.max_turns, "queries_per_turn": config.queries_per_turn}
         return Manner(self._agents.model, self._agents.prompts(lang), json.dumps(settings, sort_keys=True))
 
-    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> AnswerAttempt:
         """The same for every run."""
         task = OpenTask("", (), put_gap(question.text, question.lang), 1, question.lang, AnswerStyle.SPANS)
         seats = AgentSeats(self._agents, self._config.queries_per_turn)
         return await _play(task, 0, self._config.max_turns, seats, self._engine, self._k)
 
 
-async def _play(task: OpenTask, run: int, max_turns: int, seats: Seats, engine: AsyncSearchEngine, k: int) -> Attempt:
+async def _play(
+    task: OpenTask, run: int, max_turns: int, seats: Seats, engine: AsyncSearchEngine, k: int
+) -> AnswerAttempt:
     episode = Episode(task, run, max_turns)
     await play_episode(episode, seats, engine, k, lambda: [SearchRequest(query) for query in episode.queries])
     if episode.stop_reason is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from pipeline.evaluation.metrics import AnswerScores, score_answer
-from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, Solver
+from pipeline.evaluation.solving import AnswerAttempt, Manner, OpenQuestion, Solver
 from pipeline.judging.llm_judge import ANSWER_CHARS, LlmJudge, Ruling
 from pipeline.llm.chat_model import RefusedRequestError
 from pipeline.llm.gathering import gather_all
@@ -61,13 +61,13 @@ class EvaluationStage:
         try:
             attempt = await self._solver.solve(OpenQuestion(question.lang, question.question), run, tally)
         except UnreadableReplyError:
-            attempt = Attempt(None, UNREADABLE)
+            attempt = AnswerAttempt(None, UNREADABLE)
         except RefusedRequestError as error:
-            attempt = Attempt(None, error.reason)
+            attempt = AnswerAttempt(None, error.reason)
         ruling = await self._rule(question, attempt, tally)
         return self._make_row(question, run, attempt, ruling, tally)
 
-    async def _rule(self, question: EvalQuestion, attempt: Attempt, tally: TokenUsage) -> Ruling | None:
+    async def _rule(self, question: EvalQuestion, attempt: AnswerAttempt, tally: TokenUsage) -> Ruling | None:
         """The judge's ruling; an unfinished answer is wrong without asking."""
         if self._judge is None:
             return None
@@ -76,7 +76,7 @@ class EvaluationStage:
         return await self._judge.rule_prompt(question.lang, write_judge_prompt(question, attempt.answer or ""), tally)
 
     def _make_row(
-        self, question: EvalQuestion, run: int, attempt: Attempt, ruling: Ruling | None, tally: TokenUsage
+        self, question: EvalQuestion, run: int, attempt: AnswerAttempt, ruling: Ruling | None, tally: TokenUsage
     ) -> Evaluation:
         manner = self._solver.describe(question.lang)
         scores = score_answer(attempt.answer, question) if attempt.finished else AnswerScores()

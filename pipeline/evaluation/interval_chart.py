@@ -15,7 +15,7 @@ TICKS = (0, 25, 50, 75, 100)
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnBar:
+class IntervalBar:
     """A bar with its whisker, in the units of the drawing."""
 
     label: str
@@ -33,7 +33,7 @@ class Panel:
 
     title: str
     height: float
-    bars: tuple[DrawnBar, ...]
+    bars: tuple[IntervalBar, ...]
     summary: str
     """The same in words, for those who cannot see it."""
 
@@ -66,7 +66,7 @@ def _lay_out_panel(title: str, measured: Sequence[tuple[str, Metric]]) -> Panel:
     for number, (label, metric) in enumerate(measured):
         said = f"{100 * metric.mean:.1f}% ({100 * metric.low:.1f} to {100 * metric.high:.1f})"
         bars.append(
-            DrawnBar(
+            IntervalBar(
                 label=label,
                 y=round(TOP + ROW * number, 1),
                 width=round(place(metric.mean) - LEFT, 1),

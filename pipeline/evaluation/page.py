@@ -16,7 +16,7 @@ SHOWN_ABOVE = {"groups", "name"}
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class EvaluationComparison:
     """What one evaluation has over another."""
 
     base: str
@@ -27,7 +27,7 @@ class Comparison:
     """Metric by metric."""
 
 
-def write_page(results: Sequence[EvaluationResult], comparisons: Sequence[Comparison]) -> str:
+def write_page(results: Sequence[EvaluationResult], comparisons: Sequence[EvaluationComparison]) -> str:
     """The page of at least one evaluation."""
     style = (TEMPLATES / "report.css").read_text("utf-8")
     environment = open_environment("pipeline.evaluation", "pipeline.report")

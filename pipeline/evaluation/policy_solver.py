@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.evaluation.solving import Attempt, Manner, OpenQuestion, sum_turns
+from pipeline.evaluation.solving import AnswerAttempt, Manner, OpenQuestion, sum_turns
 from pipeline.llm.structured_output import TokenUsage
 from pipeline.rendering.task_text import use_templates
 from pipeline.rollouts.policy_rollout import PolicySolver
 from pipeline.rollouts.trajectory_stage import PolicyFacts, describe_policy
 from schemas.policies import PolicyConfig
-from schemas.renderings import Question, QuestionKind
+from schemas.renderings import QuestionKind, RenderedQuestion
 
 TEMPLATES = ("solve_tagged", "solve_words", "ask_qa")
 
@@ -26,8 +26,8 @@ class PolicyEvaluator:
         making = describe_policy(self._config, self._facts, use_templates(TEMPLATES, lang))
         return Manner(making.model, making.prompts, making.sampling)
 
-    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> AnswerAttempt:
         """One stream, to its end; an answer in a stream that breaks the format is none."""
-        asked = Question(kind=QuestionKind.QA, lang=question.lang, text=question.text, answers=1)
+        asked = RenderedQuestion(kind=QuestionKind.QA, lang=question.lang, text=question.text, answers=1)
         play = await self._solver.play(asked, run, tally)
         return sum_turns(play.answers[0] if play.answers else None, play.stop_reason.value, play.turns)

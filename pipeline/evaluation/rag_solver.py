@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 from pipeline.agents.episode import SHOWABLE
 from pipeline.agents.llm_prompts import write_passages
-from pipeline.evaluation.solving import ANSWERED, GAVE_UP, SEARCH_FAILED, Attempt, Manner, OpenQuestion, search_once
+from pipeline.evaluation.solving import (
+    ANSWERED,
+    GAVE_UP,
+    SEARCH_FAILED,
+    AnswerAttempt,
+    Manner,
+    OpenQuestion,
+    search_once,
+)
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import describe_models, name_models
 from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
@@ -53,16 +61,16 @@ class RagSolver:
         sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return Manner(name_models(self._models), use_templates(TEMPLATES, lang), sampling)
 
-    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> AnswerAttempt:
         """Search with the question, show what came back, take the answer."""
         call = await search_once(self._engine, question.text, self._k)
         if call.status not in SHOWABLE:
-            return Attempt(None, SEARCH_FAILED, 1, 1)
+            return AnswerAttempt(None, SEARCH_FAILED, 1, 1)
         ids = [hit.passage_id for hit in call.hits]
         passages = write_passages(await self._engine.read(ids), question.lang)
         text = load_template(ANSWER.template, question.lang).fill(passages=passages, text=question.text)
         answer = await self._asker.ask(Prompt(ROLE, question.lang, text, run), ANSWER, _take_answer, tally)
-        return Attempt(answer, ANSWERED if answer else GAVE_UP, 1, 1, tuple(dict.fromkeys(ids)))
+        return AnswerAttempt(answer, ANSWERED if answer else GAVE_UP, 1, 1, tuple(dict.fromkeys(ids)))
 
 
 def _take_answer(reply: AnswerReply) -> str | None:

@@ -1,7 +1,7 @@
 """What a method of answering owes to an evaluation.
 
-Promises of every `Solver`: it is told the question and never a gold; one call gives one `Attempt`, however it ended;
-errors of a language model are passed on, for the stage decides which of them cost the answer and which leave it owed.
+Promises of every `Solver`: it is told the question and never a gold; one call gives one `AnswerAttempt`, however it
+ended; errors of a language model are passed on, for the stage decides which of them cost the answer and which leave it owed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OpenQuestion:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AnswerAttempt:
     """How one answer came about."""
 
     answer: str | None
@@ -68,16 +68,16 @@ class Solver(Protocol):
         """How it works for questions in a language."""
         ...
 
-    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> Attempt:
+    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> AnswerAttempt:
         """Answer a question for the run of that number. Raises UnreadableReplyError and ModelError."""
         ...
 
 
-def sum_turns(answer: str | None, stop: str, turns: tuple[Turn, ...]) -> Attempt:
+def sum_turns(answer: str | None, stop: str, turns: tuple[Turn, ...]) -> AnswerAttempt:
     """The attempt that ended so after these turns."""
     calls = sum(len(turn.calls) for turn in turns)
     shown = dict.fromkeys(passage.passage_id for turn in turns for passage in turn.shown)
-    return Attempt(answer, stop, len(turns), calls, tuple(shown))
+    return AnswerAttempt(answer, stop, len(turns), calls, tuple(shown))
 
 
 async def search_once(engine: AsyncSearchEngine, query: str, k: int) -> SearchCall:

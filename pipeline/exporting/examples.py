@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from pipeline.rendering.transcript import TranscriptError, ask, transcribe
 from schemas.difficulties import Difficulty
-from schemas.exports import Example
+from schemas.exports import TrainingExample
 from schemas.judgements import Judgement
 from schemas.renderings import Transcript
 from schemas.streams import TokenStream
@@ -26,13 +26,13 @@ def make_example(
     judgement: Judgement,
     stream: TokenStream | None = None,
     measured: Difficulty | None = None,
-) -> Example:
+) -> TrainingExample:
     """Join what is known of a trajectory.
 
     `stream`: its tokens, where a trained model wrote it; `measured`: how often its task was solved.
     """
     transcript, fault, detail = _transcribe(trajectory, judgement)
-    return Example(
+    return TrainingExample(
         trajectory_id=trajectory.trajectory_id,
         task_id=task.task_id,
         document_id=task.document_id,
@@ -72,14 +72,14 @@ class ExampleSpill:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
-    def append(self, example: Example) -> int:
+    def append(self, example: TrainingExample) -> int:
         """Keep an example; the place to read it from."""
         place = self._file.tell()
         self._file.write(example.model_dump_json().encode() + b"\n")
         return place
 
-    def read(self, places: Iterable[int]) -> Iterator[Example]:
+    def read(self, places: Iterable[int]) -> Iterator[TrainingExample]:
         """The examples at these places, in this order; nothing may be appended any more."""
         for place in places:
             self._file.seek(place)
-            yield Example.model_validate_json(self._file.readline())
+            yield TrainingExample.model_validate_json(self._file.readline())

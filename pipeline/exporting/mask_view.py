@@ -49,7 +49,7 @@ class KindCount:
 
 
 @dataclass(frozen=True, slots=True)
-class MaskView:
+class MaskPage:
     """A row to look at."""
 
     name: str
@@ -72,7 +72,7 @@ class MaskView:
         return sum(count.trained for count in self.counts)
 
 
-def view_row(name: str, row: TokenRow, tokenizer: Any) -> MaskView:
+def view_row(name: str, row: TokenRow, tokenizer: Any) -> MaskPage:
     """Take a row apart for the eye."""
     cells: list[Cell] = []
     at = 0
@@ -92,7 +92,7 @@ def view_row(name: str, row: TokenRow, tokenizer: Any) -> MaskView:
     whole = tokenizer(text, add_special_tokens=False)["input_ids"]
     same = zip(row.input_ids, whole, strict=False)
     first = next((n for n, (ours, theirs) in enumerate(same) if ours != theirs), None)
-    return MaskView(name, tuple(cells), tuple(count for count in counts if count.trained or count.untrained), first)
+    return MaskPage(name, tuple(cells), tuple(count for count in counts if count.trained or count.untrained), first)
 
 
 def read_row(input_ids: Sequence[int], labels: Sequence[int], token_spans: Sequence[Sequence[Any]]) -> TokenRow:
@@ -108,7 +108,7 @@ def read_row(input_ids: Sequence[int], labels: Sequence[int], token_spans: Seque
     return TokenRow(row.input_ids, runs)
 
 
-def build_page(views: Sequence[MaskView], title: str) -> str:
+def build_page(views: Sequence[MaskPage], title: str) -> str:
     """One HTML document for these rows."""
     environment = Environment(
         loader=PackageLoader("pipeline.exporting"),

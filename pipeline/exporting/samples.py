@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow
-from schemas.exports import Example, ExportSettings, Purpose
+from schemas.exports import ExportSettings, Purpose, TrainingExample
 from schemas.renderings import ChatMessage, Rendered, RenderingName
 
 TOO_LONG = "too_long"
@@ -21,7 +21,7 @@ TOO_LONG = "too_long"
 class Sample:
     """What a row is made from."""
 
-    example: Example
+    example: TrainingExample
     """The trajectory and its task."""
     rendering: RenderingName
     """The format."""
@@ -34,7 +34,7 @@ class Sample:
 
 
 def make_samples(
-    examples: Sequence[Example], settings: ExportSettings, purpose: Purpose, masker: TokenMasker | None = None
+    examples: Sequence[TrainingExample], settings: ExportSettings, purpose: Purpose, masker: TokenMasker | None = None
 ) -> Iterator[Sample | MaskError]:
     """For each example its sample, or why it can be none."""
     form = RENDERINGS[settings.rendering]
@@ -55,7 +55,7 @@ def make_samples(
 
 
 def _tokenise(
-    examples: Sequence[Example], conversations: Sequence[Rendered], masker: TokenMasker
+    examples: Sequence[TrainingExample], conversations: Sequence[Rendered], masker: TokenMasker
 ) -> list[TokenRow | MaskError]:
     """Tokens that a model of this tokenizer wrote are taken as they are; everything else is tokenised."""
     exact = {
@@ -68,7 +68,7 @@ def _tokenise(
     return [exact[place] if place in exact else next(encoded) for place in range(len(conversations))]
 
 
-def render_example(example: Example, rendering: RenderingName) -> Rendered:
+def render_example(example: TrainingExample, rendering: RenderingName) -> Rendered:
     """The conversation of an example that can teach. Raises ValueError for any other."""
     if example.transcript is None:
         raise ValueError(f"{example.trajectory_id} has no transcript: {example.fault}")

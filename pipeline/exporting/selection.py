@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.difficulty.learnable import ALWAYS, IMPOSSIBLE, MEMORISED, Learnable
 from pipeline.exporting.simulator_tuning import choose_split
 from schemas.difficulties import Difficulty
-from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Split, TaskSelection
+from schemas.exports import ExportSettings, Purpose, RowOrder, Split, TaskSelection, TrainingExample
 from schemas.record import content_id
 from schemas.tasks import SpanKind
 
@@ -65,7 +65,7 @@ class ExampleIndex:
     def __len__(self) -> int:
         return len(self._places)
 
-    def append(self, example: Example, place: int) -> None:
+    def append(self, example: TrainingExample, place: int) -> None:
         """Take note of an example that lies at a place of the spill."""
         question, transcript = example.question, example.transcript
         written = transcript.model_dump_json() if transcript else ""

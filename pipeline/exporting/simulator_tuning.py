@@ -17,14 +17,14 @@ from dataclasses import dataclass
 
 from pipeline.judging.scoring import read_gold
 from pipeline.search.engine import FoundPassage
-from pipeline.search.simulated.prompts import Facts, list_simulation_prompts, write_prompt
+from pipeline.search.simulated.prompts import SimulationFacts, list_simulation_prompts, write_prompt
 from pipeline.text.normalisation import fold_text, holds_tokens
 from prompts.document_scan import Draft, make_draft, write_documents
 from schemas.exports import Split
 from schemas.funnel import FunnelStep, Reject
 from schemas.record import content_id
 from schemas.search_config import SimulationMode
-from schemas.simulation import ChatMessage, SimulationExample
+from schemas.simulation import SimulationExample, SimulationMessage
 from schemas.tasks import MaskTask
 from schemas.trajectories import SearchCall, SearchStatus, Trajectory, Usefulness
 
@@ -38,7 +38,7 @@ FindPassage = Callable[[str], FoundPassage | None]
 
 
 @dataclass(frozen=True, slots=True)
-class ExportSettings:
+class SimulatorExportSettings:
     """What is decided about an export."""
 
     informed: bool = True
@@ -50,7 +50,7 @@ class ExportSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
+class JudgedSearch:
     """A judged trajectory, and where the texts of its hits are."""
 
     trajectory: Trajectory
@@ -60,7 +60,7 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SearchChoice:
     """Which examples are kept, and the rest by reason."""
 
     kept: Mapping[str, str]
@@ -69,7 +69,9 @@ class Choice:
     """Searches whose query and documents another search has as well."""
 
 
-def cut_examples(searched: Searched, settings: ExportSettings) -> Iterator[tuple[str, SimulationExample | Reject]]:
+def cut_examples(
+    searched: JudgedSearch, settings: SimulatorExportSettings
+) -> Iterator[tuple[str, SimulationExample | Reject]]:
     """For each search of a trajectory its name, and its example or why it gives none."""
     trajectory, task = searched.trajectory, searched.task
     golds = [gold.folded for span in task.spans for gold in read_gold(span)]
@@ -89,7 +91,7 @@ def cut_examples(searched: Searched, settings: ExportSettings) -> Iterator[tuple
                 yield name, _make_example(searched, call.query, documents, label, settings)
 
 
-def choose_examples(found: Iterable[tuple[str, SimulationExample]], settings: ExportSettings) -> Choice:
+def choose_examples(found: Iterable[tuple[str, SimulationExample]], settings: SimulatorExportSettings) -> SearchChoice:
     """Of equal query and documents one, a useful one before a noisy one; then as many of one label as of the other.
 
     What is over is left out by the order of the ids, which are hashes.
@@ -116,10 +118,10 @@ def choose_examples(found: Iterable[tuple[str, SimulationExample]], settings: Ex
         if room[split, label]:
             room[split, label] -= 1
             kept[example_id] = name
-    return Choice(kept, duplicates)
+    return SearchChoice(kept, duplicates)
 
 
-def settle_search(name: str, found: SimulationExample | Reject, choice: Choice) -> SimulationExample | Reject:
+def settle_search(name: str, found: SimulationExample | Reject, choice: SearchChoice) -> SimulationExample | Reject:
     """The row of a search, now that it is known which examples are kept."""
     if isinstance(found, Reject) or choice.kept.get(found.example_id) == name:
         return found
@@ -144,7 +146,7 @@ def choose_split(document_id: str, validation: float) -> Split:
 
 
 def _take_documents(
-    call: SearchCall, shown: Mapping[str, FoundPassage], searched: Searched
+    call: SearchCall, shown: Mapping[str, FoundPassage], searched: JudgedSearch
 ) -> Iterator[tuple[str, Draft]]:
     """The hits that are documents for a simulator: with a text, not the task's own passage, at most so many."""
     taken = 0
@@ -174,10 +176,14 @@ def _holds(draft: Draft, golds: Iterable[str]) -> bool:
 
 
 def _make_example(
-    searched: Searched, query: str, documents: Mapping[str, Draft], usefulness: Usefulness, settings: ExportSettings
+    searched: JudgedSearch,
+    query: str,
+    documents: Mapping[str, Draft],
+    usefulness: Usefulness,
+    settings: SimulatorExportSettings,
 ) -> SimulationExample:
     task, trajectory = searched.task, searched.trajectory
-    facts = Facts(task.masked_text, tuple(span.text for span in task.spans)) if settings.informed else None
+    facts = SimulationFacts(task.masked_text, tuple(span.text for span in task.spans)) if settings.informed else None
     asked = write_prompt(SimulationMode.TUNED, task.lang, query, len(documents), usefulness, facts)
     written = write_documents(list(documents.values()))
     return SimulationExample(
@@ -185,8 +191,8 @@ def _make_example(
         split=choose_split(task.document_id, settings.validation),
         usefulness=usefulness,
         lang=task.lang,
-        prompt=(ChatMessage(role="user", content=asked),),
-        completion=(ChatMessage(role="assistant", content=written),),
+        prompt=(SimulationMessage(role="user", content=asked),),
+        completion=(SimulationMessage(role="assistant", content=written),),
         query=query,
         passage_ids=tuple(documents),
         task_id=task.task_id,

@@ -24,7 +24,7 @@ class Ending(StrEnum):
     UNJUDGED = "unjudged"
 
 
-class Place(StrEnum):
+class PagePlace(StrEnum):
     """Where words are looked for."""
 
     TASK = "task"
@@ -56,12 +56,12 @@ RANGES = {
     "min_cost": "cost >= ?", "max_cost": "cost < ?",
 }  # fmt: skip
 WORDS = {
-    Place.TASK: (
+    PagePlace.TASK: (
         "task_id",
         "tasks",
         "title || ' ' || masked_text || ' ' || array_to_string(list_transform(spans, lambda s: s.text), ' ')",
     ),
-    Place.ATTEMPT: (
+    PagePlace.ATTEMPT: (
         "trajectory_id",
         "trajectories",
         "CAST(turns AS VARCHAR) || ' ' || CAST(answers AS VARCHAR) || ' ' || final_think",
@@ -97,7 +97,7 @@ class AttemptFilter(BaseModel):
     max_cost: float | None = None
     round: int | None = None
     words: str | None = Field(None, max_length=500)
-    place: Place = Place.TASK
+    place: PagePlace = PagePlace.TASK
     sort: SortKey = SortKey.ID
     down: bool = False
 

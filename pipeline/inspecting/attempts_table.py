@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.inspecting.errors import UnreadableError
 from pipeline.inspecting.leaf_columns import count_items, read_field
-from pipeline.inspecting.locations import Place
+from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.readonly_database import ReadonlyDatabase, scan_shards
 from pipeline.inspecting.shard_listing import drop_damaged, list_shards
 from schemas.arrow import arrow_schema
@@ -57,7 +57,7 @@ FROM {trajectories} t JOIN turn_counts n ON t.file_index = n.file_index AND t.fi
 LEAVES = ("turn_counts", "span_kinds")
 
 
-def open_attempts(where: Place | Path) -> tuple[ReadonlyDatabase, bool]:
+def open_attempts(where: DataLocation | Path) -> tuple[ReadonlyDatabase, bool]:
     """Open what lies in a place, with the table, damaged shards left out. False: there are no trajectories.
 
     Raises InspectError where nothing can be read.

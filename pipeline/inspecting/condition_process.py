@@ -14,21 +14,21 @@ from pathlib import Path
 
 from pipeline.inspecting.attempts_table import ATTEMPTS, make_attempts
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.locations import open_place
+from pipeline.inspecting.locations import open_location
 from pipeline.inspecting.readonly_database import SECONDS, ReadonlyDatabase
 from pipeline.inspecting.row_query import RowPage, RowQuery, read_rows
-from pipeline.inspecting.shard_listing import Listing, list_shards
+from pipeline.inspecting.shard_listing import ShardListing, list_shards
 
 SPARE_BYTES = 3 << 29
 """Address space that a condition may take beside what opening the data took: 1.5 GiB."""
 STATM = Path("/proc/self/statm")
 
 
-def read_rows_apart(listing: Listing, wanted: RowQuery, seconds: float = SECONDS) -> RowPage:
+def read_rows_apart(listing: ShardListing, wanted: RowQuery, seconds: float = SECONDS) -> RowPage:
     """As `read_rows`. Raises InspectError, also for a condition that needs more than `seconds` or `SPARE_BYTES`."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    where: Listing | str = listing if listing.place.kept_here else listing.place.address
+    where: ShardListing | str = listing if listing.place.kept_here else listing.place.address
     process = context.Process(target=_work, args=(where, wanted, theirs), daemon=True)
     process.start()
     theirs.close()
@@ -48,9 +48,9 @@ def read_rows_apart(listing: Listing, wanted: RowQuery, seconds: float = SECONDS
     raise InspectError(*found)
 
 
-def _work(where: Listing | str, wanted: RowQuery, answers: Connection) -> None:
+def _work(where: ShardListing | str, wanted: RowQuery, answers: Connection) -> None:
     """In the process: the rows, or what is wrong with the query; nothing where memory did not suffice."""
-    listing = list_shards(open_place(where)) if isinstance(where, str) else where
+    listing = list_shards(open_location(where)) if isinstance(where, str) else where
     with suppress(MemoryError):
         try:
             database = ReadonlyDatabase(listing)

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from pipeline.errors import StorageError
-from pipeline.inspecting.locations import FileHere, Place
+from pipeline.inspecting.locations import DataLocation, FileHere
 from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.run_folder import RunFolder
 from schemas.funnel import Reject
 from schemas.ledger import ShardFile
 
 
-def find_faults(place: Place, files: Iterable[FileHere]) -> dict[str, str]:
+def find_faults(place: DataLocation, files: Iterable[FileHere]) -> dict[str, str]:
     """What is wrong with files of finished stages, by name: those that are missing among them."""
     listed = _list_finished(place)
     here = {file.name: file.size for file in files}
@@ -35,7 +35,7 @@ def find_faults(place: Place, files: Iterable[FileHere]) -> dict[str, str]:
     return faults
 
 
-def _list_finished(place: Place) -> dict[str, ShardFile]:
+def _list_finished(place: DataLocation) -> dict[str, ShardFile]:
     """The files of the finished stages, by name."""
     if place.is_file() or not (place.folder / "ledger").is_dir():
         return {}

@@ -43,7 +43,7 @@ class FileHere:
     """A link to something outside."""
 
 
-class Place(Protocol):
+class DataLocation(Protocol):
     """What was opened."""
 
     @property
@@ -74,7 +74,7 @@ class Place(Protocol):
     def fetch_record(self) -> bool:
         """Bring run.json into `folder`; whether it is there then."""
 
-    def children(self) -> list[Place]:
+    def children(self) -> list[DataLocation]:
         """The folders directly within, links left out."""
 
     def open(self, file: FileHere) -> pq.ParquetFile:
@@ -128,7 +128,7 @@ class LocalData:
         """Whether it is there."""
         return (self.folder / RECORD).is_file()
 
-    def children(self) -> list[Place]:
+    def children(self) -> list[DataLocation]:
         """The folders directly within, links left out."""
         if not self.folder.is_dir():
             return []
@@ -191,7 +191,7 @@ class RemoteData:
             write_atomically(self.folder.joinpath(*key.split("/")), content)
         return content is not None
 
-    def children(self) -> list[Place]:
+    def children(self) -> list[DataLocation]:
         """The folders directly within. Raises StorageError."""
         return [RemoteData(f"{self.address}/{name}") for name in self._store.list_folders("")]
 
@@ -209,7 +209,7 @@ def _is_manifest(parts: tuple[str, ...]) -> bool:
     return len(parts) == 3 and parts[0] == "ledger" and parts[2] == "manifest.json" and parts[1] not in (".", "..")
 
 
-def open_place(where: str | Path) -> Place:
+def open_location(where: str | Path) -> DataLocation:
     """What lies at a path or an address. Raises InspectError, ConfigError."""
     text = str(where)
     return RemoteData(text) if is_url(text) else LocalData(Path(text))

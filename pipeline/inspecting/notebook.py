@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.inspecting.attempts_table import ATTEMPTS, open_attempts
-from pipeline.inspecting.locations import open_place
+from pipeline.inspecting.locations import open_location
 from pipeline.inspecting.reading import read_attempt
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.summary import Summary, summarise
-from pipeline.inspecting.text_tables import TextTable, tell_summary
+from pipeline.inspecting.text_tables import TextTable, summary_tables
 from pipeline.report.notebook import TrajectoryCard
 from pipeline.report.page import open_environment
 
@@ -27,7 +27,7 @@ class RunReader:
 
     def __init__(self, path: str | Path) -> None:
         """Raises InspectError where nothing can be read."""
-        self._database, self.has_attempts = open_attempts(open_place(path))
+        self._database, self.has_attempts = open_attempts(open_location(path))
 
     def summary(self) -> Summary:
         """Sums: rows, funnel, acceptance, reasons."""
@@ -50,7 +50,7 @@ class RunReader:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        grids: Iterator[TextTable] = (grid for grid in tell_summary(self.summary()) if grid.title != "schema")
+        grids: Iterator[TextTable] = (grid for grid in summary_tables(self.summary()) if grid.title != "schema")
         return open_environment("pipeline.inspecting").get_template("summary.html").render(grids=grids)
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pipeline.inspecting.errors import InspectError, UnreadableError
 from pipeline.inspecting.readonly_database import ReadonlyDatabase, quote_name
 from pipeline.inspecting.shard_listing import Shard
-from pipeline.report.report_data import Example
+from pipeline.report.report_data import ReportExample
 from schemas.documents import Document, Redirect
 from schemas.funnel import Reject
 from schemas.judgements import Judgement
@@ -44,7 +44,7 @@ class NamedRow:
     row: dict[str, Any]
 
 
-def read_attempt(database: ReadonlyDatabase, trajectory_id: str) -> Example:
+def read_attempt(database: ReadonlyDatabase, trajectory_id: str) -> ReportExample:
     """A trajectory with its task and, where it was judged, its judgement. Raises InspectError."""
     found = database.query(
         "SELECT t_file, t_row, k_file, k_row, j_file, j_row FROM attempts WHERE trajectory_id = ?",
@@ -56,7 +56,7 @@ def read_attempt(database: ReadonlyDatabase, trajectory_id: str) -> Example:
     t_file, t_row, k_file, k_row, j_file, j_row = found[0]
     if k_row is None:
         raise InspectError(f"the task of trajectory {trajectory_id[:40]} does not lie here", "open the whole run")
-    return Example(
+    return ReportExample(
         _read_at(database, MaskTask, k_file, k_row),
         _read_at(database, Trajectory, t_file, t_row),
         _read_at(database, Judgement, j_file, j_row) if j_row is not None else None,

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 
 from pipeline.inspecting.errors import InspectError, UnreadableError
-from pipeline.inspecting.shard_listing import Listing, Shard
+from pipeline.inspecting.shard_listing import Shard, ShardListing
 
 MEMORY = "1GB"
 SECONDS = 60.0
@@ -56,7 +56,7 @@ class Found:
 class ReadonlyDatabase:
     """One view a dataset, locked."""
 
-    def __init__(self, listing: Listing) -> None:
+    def __init__(self, listing: ShardListing) -> None:
         self.listing = listing
         self._db = duckdb.connect(config=SETTINGS)
         if (client := listing.place.client()) is not None:

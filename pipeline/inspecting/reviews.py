@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline.inspecting.errors import InspectError
-from pipeline.report.report_data import Example
+from pipeline.report.report_data import ReportExample
 from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.shards import read_rows
 from schemas.arrow import arrow_schema
 from schemas.labelled_answers import LabelledAnswer
-from schemas.reviews import Mark, Review
+from schemas.reviews import Review, ReviewMark
 from schemas.trajectories import MaskAnswer
 
 FILE = "reviews/part-reviews.parquet"
@@ -78,17 +78,17 @@ class ReviewBook:
             yield
 
 
-def label_answers(review: Review, example: Example) -> Iterator[LabelledAnswer]:
+def label_answers(review: Review, example: ReportExample) -> Iterator[LabelledAnswer]:
     """What the review says of the single answers."""
     answers = [answer for answer in example.trajectory.answers if (answer.answer or "").strip()]
     named = {int(number) - 1 for number in MASK_NAMED.findall(review.note)}
     for answer in answers:
         wrong = answer.mask in named or (not named and len(example.task.spans) == 1)
-        if review.mark is Mark.GOOD or wrong:
+        if review.mark is ReviewMark.GOOD or wrong:
             yield _label(review, example, answer)
 
 
-def _label(review: Review, example: Example, answer: MaskAnswer) -> LabelledAnswer:
+def _label(review: Review, example: ReportExample, answer: MaskAnswer) -> LabelledAnswer:
     task, span = example.task, example.task.spans[answer.mask]
     return LabelledAnswer(
         lang=task.lang,
@@ -100,7 +100,7 @@ def _label(review: Review, example: Example, answer: MaskAnswer) -> LabelledAnsw
         aliases=span.aliases,
         kind=span.kind,
         answer=answer.answer or "",
-        verdict="correct" if review.mark is Mark.GOOD else "incorrect",
+        verdict="correct" if review.mark is ReviewMark.GOOD else "incorrect",
         source=review.trajectory_id,
         note=review.note,
     )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.charts.rounds import RoundChart
 from pipeline.distillation.rounds_page import list_charts
-from pipeline.inspecting.locations import Place
+from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.shard_listing import SUFFIX
 from schemas.rounds import RoundRecord
 
@@ -30,7 +30,7 @@ class RoundsView:
     """What the names of its runs begin with."""
 
 
-def view_rounds(place: Place, name: str, prefix: str) -> RoundsView | None:
+def view_rounds(place: DataLocation, name: str, prefix: str) -> RoundsView | None:
     """What lies in the dataset `rounds` of a folder; None where there is none. Raises StorageError."""
     folder = next((child for child in place.children() if child.name == RoundRecord.dataset), None)
     records, faults = [], []

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.ledger_listing import find_faults
-from pipeline.inspecting.locations import FileHere, Place, open_place
+from pipeline.inspecting.locations import DataLocation, FileHere, open_location
 
 SUFFIX = ".parquet"
 FOOTERS_AT_ONCE = 16
@@ -26,7 +26,7 @@ class Shard:
     """A whole Parquet file."""
 
     file: FileHere
-    place: Place
+    place: DataLocation
     """Where it was found."""
     rows: int
     schema: pa.Schema
@@ -46,10 +46,10 @@ class BrokenFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ShardListing:
     """What lies in a place."""
 
-    place: Place
+    place: DataLocation
     datasets: dict[str, tuple[Shard, ...]]
     """Whole shards by dataset, in order of their names."""
     broken: tuple[BrokenFile, ...]
@@ -62,9 +62,9 @@ class Listing:
         return sum(shard.rows for shard in self.datasets.get(dataset, ()))
 
 
-def list_shards(where: Place | Path) -> Listing:
+def list_shards(where: DataLocation | Path) -> ShardListing:
     """Everything that can be read in a place. Raises InspectError when nothing is there, StorageError."""
-    place = open_place(where) if isinstance(where, Path) else where
+    place = open_location(where) if isinstance(where, Path) else where
     datasets: dict[str, list[Shard]] = {}
     broken: list[BrokenFile] = []
     files, alone = _find_files(place), place.is_file()
@@ -84,10 +84,10 @@ def list_shards(where: Place | Path) -> Listing:
             f"{place.address}: no Parquet shard lies here", "name a run, a dataset's folder or a .parquet file"
         )
     whole = {name: tuple(shards) for name, shards in sorted(datasets.items())}
-    return Listing(place, whole, tuple(broken), stamp)
+    return ShardListing(place, whole, tuple(broken), stamp)
 
 
-def drop_damaged(listing: Listing) -> Listing:
+def drop_damaged(listing: ShardListing) -> ShardListing:
     """The listing without the shards that look whole and cannot be read. Reads everything: for when a query failed."""
     sound: dict[str, tuple[Shard, ...]] = {}
     broken = list(listing.broken)
@@ -96,7 +96,7 @@ def drop_damaged(listing: Listing) -> Listing:
         sound[name] = tuple(shard for shard in shards if faults[shard.file.name] is None)
         broken += [BrokenFile(file, fault) for file, fault in faults.items() if fault]
     whole = {name: shards for name, shards in sound.items() if shards}
-    return Listing(listing.place, whole, tuple(broken), listing.stamp)
+    return ShardListing(listing.place, whole, tuple(broken), listing.stamp)
 
 
 def _find_damage(shard: Shard) -> str | None:
@@ -109,7 +109,7 @@ def _find_damage(shard: Shard) -> str | None:
     return None
 
 
-def stamp_files(place: Place) -> str:
+def stamp_files(place: DataLocation) -> str:
     """A digest of the names, sizes and times of all files of a place. Raises StorageError."""
     return _stamp(_find_files(place))
 
@@ -121,12 +121,12 @@ def _stamp(files: list[FileHere]) -> str:
     return seen.hexdigest()
 
 
-def _find_files(place: Place) -> list[FileHere]:
+def _find_files(place: DataLocation) -> list[FileHere]:
     alone = place.is_file()
     return [file for file in place.files() if alone or file.name.endswith((SUFFIX, f"{SUFFIX}.tmp"))]
 
 
-def _open_shard(place: Place, file: FileHere, alone: bool) -> Shard | str:
+def _open_shard(place: DataLocation, file: FileHere, alone: bool) -> Shard | str:
     """The shard, or what is wrong with it."""
     if file.leads_out:
         return "a link that leads out of the opened folder"

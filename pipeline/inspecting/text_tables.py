@@ -38,7 +38,7 @@ class TextTable:
     """Columns that are set flush right."""
 
 
-def tell_summary(summary: Summary) -> list[TextTable]:
+def summary_tables(summary: Summary) -> list[TextTable]:
     """A summary as tables; what is empty is left out."""
     datasets = [
         (one.name, f"{one.rows:,}", f"{one.shards:,}", f"{one.bytes / 1e6:,.1f}", ", ".join(one.columns))
@@ -70,7 +70,7 @@ def tell_summary(summary: Summary) -> list[TextTable]:
     return [grid for grid in grids if grid.rows]
 
 
-def tell_page(page: RowPage) -> TextTable:
+def page_table(page: RowPage) -> TextTable:
     """Rows as a table: long text is cut, lists are counted."""
     places = [n for n, name in enumerate(page.found.columns) if page.dataset != ATTEMPTS or name not in LEFT_OUT]
     rows = tuple(tuple(write_cell(row[n]) for n in places) for row in page.found.rows)
@@ -80,7 +80,7 @@ def tell_page(page: RowPage) -> TextTable:
     return TextTable(title, tuple(page.found.columns[n] for n in places), rows, frozenset(numbers))
 
 
-def tell_row(dataset: str, row: Mapping[str, Any]) -> TextTable:
+def row_table(dataset: str, row: Mapping[str, Any]) -> TextTable:
     """One row, whole: a line for each field, nested values as indented JSON."""
     lines = tuple(
         (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str))
@@ -89,7 +89,7 @@ def tell_row(dataset: str, row: Mapping[str, Any]) -> TextTable:
     return TextTable(dataset, ("field", "value"), lines)
 
 
-def tell_diff(diff: RunDiff) -> list[TextTable]:
+def diff_tables(diff: RunDiff) -> list[TextTable]:
     """What differs between two runs."""
     sides = ("A", "B")
     grids = [

@@ -10,12 +10,12 @@ from pipeline.rendering.chat_text import ChatTemplateError
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.token_masks import OWN_WORDS, MaskError, TokenMasker
 from pipeline.rendering.transcript import TranscriptError, ask, transcribe
-from pipeline.report.report_data import Example
+from pipeline.report.report_data import ReportExample
 from schemas.renderings import Rendered, RenderingName, SegmentKind
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class TokenMessage:
     """Who speaks, and what; a tokenised conversation is one message without a speaker."""
 
     role: str
@@ -26,7 +26,7 @@ class Message:
 class TokenView:
     """A conversation to look at."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[TokenMessage, ...]
     trained: int
     """Tokens, or characters where no tokenizer is named, that carry loss."""
     total: int
@@ -34,7 +34,7 @@ class TokenView:
     """`tokens` or `characters`."""
 
 
-def view_tokens(example: Example, name: RenderingName, masker: TokenMasker | None) -> TokenView:
+def view_tokens(example: ReportExample, name: RenderingName, masker: TokenMasker | None) -> TokenView:
     """An attempt in a format; by tokens where there is a tokenizer. Raises InspectError for one that does not fit."""
     try:
         rendered = RENDERINGS[name].render(ask(example.task), transcribe(example.trajectory))
@@ -44,7 +44,7 @@ def view_tokens(example: Example, name: RenderingName, masker: TokenMasker | Non
     except (TranscriptError, MaskError, ChatTemplateError) as error:
         raise InspectError(f"this attempt cannot be trained on in the format {name}: {error}") from None
     view = view_row(example.trajectory.trajectory_id, row, masker.tokenizer)
-    return TokenView((Message("", view.cells),), view.trained, view.tokens, "tokens")
+    return TokenView((TokenMessage("", view.cells),), view.trained, view.tokens, "tokens")
 
 
 def _view_segments(rendered: Rendered) -> TokenView:
@@ -52,7 +52,7 @@ def _view_segments(rendered: Rendered) -> TokenView:
     for message in rendered.messages:
         cells = [Cell(one.text, one.kind, one.kind in OWN_WORDS) for one in message.segments]
         cells += [Cell(f"{use.name}({use.arguments})", SegmentKind.QUERY, True) for use in message.tools]
-        messages.append(Message(message.role, tuple(cells)))
+        messages.append(TokenMessage(message.role, tuple(cells)))
     everything = [cell for message in messages for cell in message.cells]
     trained = sum(len(cell.text) for cell in everything if cell.trained)
     return TokenView(tuple(messages), trained, sum(len(cell.text) for cell in everything), "characters")

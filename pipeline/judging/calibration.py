@@ -19,7 +19,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipeline.errors import ConfigError
-from pipeline.judging.llm_judge import LlmJudge, Question, Ruling
+from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, Ruling
 from pipeline.judging.llm_judge_stage import is_plainly_wrong
 from pipeline.judging.scoring import read_gold, settle_answer
 from pipeline.llm.structured_output import TokenUsage
@@ -163,9 +163,9 @@ async def judge_labelled(labelled: LabelledAnswer, judge: LlmJudge, config: Judg
     return Judged(labelled, apply_rules(labelled, config), await judge.rule(make_question(labelled), TokenUsage()))
 
 
-def make_question(labelled: LabelledAnswer) -> Question:
+def make_question(labelled: LabelledAnswer) -> JudgeQuestion:
     """The answer as the judge is asked about it."""
-    return Question(
+    return JudgeQuestion(
         lang=labelled.lang,
         title=labelled.title,
         section=labelled.section,

@@ -47,7 +47,7 @@ class RejectReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class JudgedAttempt:
     """A trajectory with what is needed to judge it."""
 
     trajectory: Trajectory
@@ -81,12 +81,12 @@ class JudgeStage:
         self._settings = (JUDGE, RULES_VERSION, config.model_dump(mode="json", include=RULE_KEYS))
         self._fold = lru_cache(REMEMBERED_PASSAGES)(fold_text)
 
-    def run(self, inputs: Iterable[Attempt]) -> Iterator[Outcome]:
+    def run(self, inputs: Iterable[JudgedAttempt]) -> Iterator[Outcome]:
         """Judge each attempt; raises ValueError when a trajectory is paired with a task it did not attempt."""
         for attempt in inputs:
             yield conclude(self.judge(attempt))
 
-    def judge(self, attempt: Attempt) -> Judgement:
+    def judge(self, attempt: JudgedAttempt) -> Judgement:
         """Settle the verdict on one attempt."""
         trajectory, task = attempt.trajectory, attempt.task
         if trajectory.task_id != task.task_id:
@@ -122,16 +122,16 @@ class JudgeStage:
             reject_reason=reject.value if reject else None,
         )
 
-    def is_shown(self, attempt: Attempt, text: str) -> bool:
+    def is_shown(self, attempt: JudgedAttempt, text: str) -> bool:
         """Whether a text stands in some passage that was shown."""
         folded = fold_text(text)
         return any(holds_tokens(shown, folded) for shown in self._fold_shown(attempt))
 
-    def _fold_shown(self, attempt: Attempt) -> list[str]:
+    def _fold_shown(self, attempt: JudgedAttempt) -> list[str]:
         shown = {(p.title, p.text) for turn in attempt.trajectory.turns for p in turn.shown}
         return [self._fold(text) for pair in sorted(shown) for text in pair]
 
-    def _examine_masks(self, attempt: Attempt) -> list[MaskFinding]:
+    def _examine_masks(self, attempt: JudgedAttempt) -> list[MaskFinding]:
         folded = self._fold_shown(attempt)
         answers = read_answers(attempt.trajectory)
         return [

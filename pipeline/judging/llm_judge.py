@@ -29,7 +29,7 @@ REASON_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class JudgeQuestion:
     """One answer to be judged."""
 
     lang: str
@@ -67,7 +67,7 @@ class LlmJudge:
         self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, retries=0))
         self._votes = config.votes
 
-    async def rule(self, question: Question, tally: TokenUsage) -> Ruling:
+    async def rule(self, question: JudgeQuestion, tally: TokenUsage) -> Ruling:
         """The ruling on one answer."""
         return await self.rule_prompt(question.lang, write_question(question), tally)
 
@@ -101,7 +101,7 @@ def count_votes(said: Sequence[tuple[Verdict, str]]) -> Ruling:
     return Ruling(verdict, next(reason for vote, reason in said if vote is verdict), votes)
 
 
-def write_question(question: Question) -> str:
+def write_question(question: JudgeQuestion) -> str:
     """The judge's prompt. The answer is a JSON string in it, so that no quote of it can pass for a verdict."""
     return load_template("judge_answer", question.lang).fill(
         page=write_page(question.title, question.section),

@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pipeline.judging.judge_stage import STAGE, Attempt, JudgeStage, RejectReason, conclude, read_answers
-from pipeline.judging.llm_judge import ROLE, LlmJudge, Question, Ruling, list_prompts
+from pipeline.judging.judge_stage import STAGE, JudgedAttempt, JudgeStage, RejectReason, conclude, read_answers
+from pipeline.judging.llm_judge import ROLE, JudgeQuestion, LlmJudge, Ruling, list_prompts
 from pipeline.judging.scoring import holds_markup
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.gathering import gather_all
@@ -56,7 +56,7 @@ class LlmJudgeStage:
         self._judge = LlmJudge(model, config)
         self._model = describe_models(models, (ROLE,)).get(ROLE, {})
 
-    async def work(self, attempt: Attempt) -> Outcome:
+    async def work(self, attempt: JudgedAttempt) -> Outcome:
         """The outcome of one attempt. Raises the ModelError that leaves it owed."""
         ruled = self._rules.judge(attempt)
         judgement = ruled.model_copy(update={"judgement_id": self._identify(attempt, ruled)})
@@ -71,14 +71,14 @@ class LlmJudgeStage:
             judgement = self._overrule(attempt, judgement, dict(zip(masks, rulings, strict=True)), ", ".join(names))
         return conclude(judgement, _compare(ruled.verdict, opinion))
 
-    def _identify(self, attempt: Attempt, ruled: Judgement) -> str:
+    def _identify(self, attempt: JudgedAttempt, ruled: Judgement) -> str:
         config = self._config
         digests = [prompt.digest for prompt in list_prompts(attempt.task.lang)]
         return content_id(
             ruled.judgement_id, ROLE, self._model, digests, config.votes, config.temperature, config.max_tokens
         )
 
-    def _choose_masks(self, attempt: Attempt, ruled: Judgement) -> list[int]:
+    def _choose_masks(self, attempt: JudgedAttempt, ruled: Judgement) -> list[int]:
         """The masks whose answers the model is asked about."""
         if ruled.reject_reason == RejectReason.WRONG_ANSWER:
             answers, spans = read_answers(attempt.trajectory), attempt.task.spans
@@ -88,10 +88,12 @@ class LlmJudgeStage:
             return list(range(attempt.task.mask_count))
         return []
 
-    def _is_audited(self, attempt: Attempt) -> bool:
+    def _is_audited(self, attempt: JudgedAttempt) -> bool:
         return int(content_id("audit", attempt.key), 16) % AUDITS < self._config.audit * AUDITS
 
-    def _overrule(self, attempt: Attempt, ruled: Judgement, rulings: Mapping[int, Ruling], judge: str) -> Judgement:
+    def _overrule(
+        self, attempt: JudgedAttempt, ruled: Judgement, rulings: Mapping[int, Ruling], judge: str
+    ) -> Judgement:
         verdict = min((ruling.verdict for ruling in rulings.values()), key=WORST.index)
         right = {mask for mask, ruling in rulings.items() if ruling.verdict is Verdict.CORRECT}
         answers = read_answers(attempt.trajectory)
@@ -121,13 +123,13 @@ class LlmJudgeStage:
         )
 
 
-def make_question(attempt: Attempt, mask: int) -> Question:
+def make_question(attempt: JudgedAttempt, mask: int) -> JudgeQuestion:
     """One answer of an attempt, as the judge is asked about it."""
     task: MaskTask = attempt.task
     span = task.spans[mask]
     golds = span.forms
     answer = read_answers(attempt.trajectory).get(mask, "")
-    return Question(task.lang, task.title, task.section, task.masked_text, mask, golds, answer)
+    return JudgeQuestion(task.lang, task.title, task.section, task.masked_text, mask, golds, answer)
 
 
 def is_plainly_wrong(answer: str, span: Span) -> bool:

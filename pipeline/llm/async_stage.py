@@ -66,13 +66,13 @@ def run_concurrently(
     `REFUSED_IN_A_ROW` were refused; AllRefusedError is raised when it is refused in the same way.
     """
     loop_thread: LoopThread[Item, Result] = LoopThread(work, service, grace)
-    source = Source(items)
+    source = ItemSource(items)
     try:
-        progress = Progress[Item](in_flight)
+        progress = StageCounts[Item](in_flight)
         while source.more:
             yield from progress.work_on(source, loop_thread)
             refused, progress.refused = progress.refused, []
-            yield from progress.work_on(Source(refused), loop_thread)
+            yield from progress.work_on(ItemSource(refused), loop_thread)
             if progress.refused:
                 raise AllRefusedError(_sum_items(len(progress.refused), "refused", progress.last), MEND)
         if progress.unanswered:
@@ -93,7 +93,7 @@ def _sum_items(count: int, state: str, last: ModelError | None) -> str:
     return f"{items} {state}, {others}: {last.what if last else ''}"
 
 
-class Source(Generic[Item]):
+class ItemSource(Generic[Item]):
     """Items, and whether there may be more of them."""
 
     def __init__(self, items: Iterable[Item]) -> None:
@@ -108,7 +108,7 @@ class Source(Generic[Item]):
         self.more = False
 
 
-class Progress(Generic[Item]):
+class StageCounts(Generic[Item]):
     """How far the work is, and what came to nothing."""
 
     def __init__(self, in_flight: int) -> None:
@@ -122,7 +122,7 @@ class Progress(Generic[Item]):
         self.last: ModelError | None = None
         """The last error of one of these."""
 
-    def work_on(self, source: Source[Item], loop_thread: LoopThread[Item, Result]) -> Iterator[Result]:
+    def work_on(self, source: ItemSource[Item], loop_thread: LoopThread[Item, Result]) -> Iterator[Result]:
         """The results of a source, up to its end or to too many refusals in a row."""
         under_way = 0
         self._refused_in_a_row = 0

@@ -26,7 +26,7 @@ AGAIN = "`rampforge resume RUN` goes on for as long again; every finished call i
 
 
 @dataclass(slots=True)
-class Sums:
+class UsageSums:
     """What was consumed."""
 
     calls: int = 0
@@ -67,9 +67,9 @@ class Budget:
         self.clock = clock
         self._caps = caps
         self._started = clock() if started is None else started
-        self._roles: dict[tuple[str, str], Sums] = {}
+        self._roles: dict[tuple[str, str], UsageSums] = {}
         self._answering: set[tuple[str, str, str]] = set()
-        self._total = Sums()
+        self._total = UsageSums()
         self._busy = BusyTime()
         self._reserved = 0
         self._books = UsageLog(path)
@@ -132,7 +132,7 @@ class Budget:
     def _read_entries(self) -> None:
         """Count the entries that are new, ours or another process's."""
         for entry in self._books.read():
-            self._roles.setdefault((entry.role, entry.model), Sums()).add(entry)
+            self._roles.setdefault((entry.role, entry.model), UsageSums()).add(entry)
             self._total.add(entry)
             if entry.ended >= self._started:
                 self._answering.add((entry.role, entry.model, entry.endpoint))
@@ -181,7 +181,7 @@ class BudgetedChatModel:
         return self._model.load()
 
 
-def _row(place: tuple[str, str], sums: Sums) -> RoleSpending:
+def _row(place: tuple[str, str], sums: UsageSums) -> RoleSpending:
     return RoleSpending(
         role=place[0],
         model=place[1],

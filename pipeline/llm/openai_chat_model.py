@@ -71,7 +71,7 @@ class Tries:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PendingCall:
     """A request on its way."""
 
     request: ChatRequest
@@ -114,9 +114,9 @@ class OpenAiChatModel:
         """The reply in a body that answers the request."""
         return _read(content, self._make_call(request))
 
-    def _make_call(self, request: ChatRequest) -> Call:
+    def _make_call(self, request: ChatRequest) -> PendingCall:
         body = self.describe(request)
-        return Call(request, body, encode_body(body), self._find_endpoints(request.role))
+        return PendingCall(request, body, encode_body(body), self._find_endpoints(request.role))
 
     async def ask(self, request: ChatRequest) -> ChatReply:
         """One reply. Raises ModelError."""
@@ -126,7 +126,7 @@ class OpenAiChatModel:
         except RETRYABLE as fault:
             return await self._try_again(call, fault)
 
-    async def _try_again(self, call: Call, fault: Exception) -> ChatReply:
+    async def _try_again(self, call: PendingCall, fault: Exception) -> ChatReply:
         """Go on after a first try that ended with a fault. Only what has failed once pays for tenacity's layers."""
         limits = self._config.limits
         tries = Tries(limits.tries, limits.max_wait, limits.give_up)
@@ -147,7 +147,7 @@ class OpenAiChatModel:
             raise NoReplyError(what) from error
         raise AssertionError("unreachable: tenacity returns, or raises the last error")
 
-    async def _try_once(self, call: Call, hangs: int) -> ChatReply:
+    async def _try_once(self, call: PendingCall, hangs: int) -> ChatReply:
         request, body, content = call.request, call.body, call.content
         endpoint = await self._dispatcher.acquire(call.allowed)
         time = asyncio.get_running_loop().time
@@ -170,7 +170,7 @@ class OpenAiChatModel:
         finally:
             self._dispatcher.release(endpoint, abandoned=not answered)
 
-    def _take(self, answer: bytes, call: Call, endpoint: Endpoint, started: float) -> ChatReply:
+    def _take(self, answer: bytes, call: PendingCall, endpoint: Endpoint, started: float) -> ChatReply:
         """The reply in an answer, entered into the endpoint's flow control."""
         now = asyncio.get_running_loop().time()
         role = call.request.role
@@ -187,7 +187,7 @@ class OpenAiChatModel:
             self.note_try(endpoint, None)
         return reply
 
-    def _note_failure(self, error: Exception, endpoint: Endpoint, call: Call, started: float) -> None:
+    def _note_failure(self, error: Exception, endpoint: Endpoint, call: PendingCall, started: float) -> None:
         """Tell the endpoint's flow control what came instead of a reply."""
         now = asyncio.get_running_loop().time()
         endpoint.faults += 1
@@ -249,7 +249,7 @@ class OpenAiChatModel:
         self._dispatcher.reopen()
 
 
-def _read(answer: bytes, call: Call) -> ChatReply:
+def _read(answer: bytes, call: PendingCall) -> ChatReply:
     """The reply in an answer; it carries the name of the model that was asked for.
 
     Raises UnreadBodyError where reading ends in an error that it should not end in: what was paid for is kept.

@@ -47,7 +47,7 @@ PROVIDERS = {
 """`gen_ai.provider.name` by domain. Any other server is named for the protocol that it speaks: openai."""
 
 
-class Tries:
+class TracedTries:
     """The tries at one call."""
 
     def __init__(self, span: Span) -> None:
@@ -55,7 +55,7 @@ class Tries:
         self.count = 0
 
 
-TRIES: ContextVar[Tries | None] = ContextVar("TRIES", default=None)
+TRIES: ContextVar[TracedTries | None] = ContextVar("TRIES", default=None)
 """Those of the call that is being made."""
 
 
@@ -114,7 +114,7 @@ class TracedChatModel:
         with self._tracing.span(f"chat {role.model}", SpanKind.CLIENT, attributes) as span:
             if self._tracing.content:
                 span.set_attribute("gen_ai.input.messages", write_messages(request.messages))
-            tries = Tries(span)
+            tries = TracedTries(span)
             token = TRIES.set(tries)
             try:
                 reply = await self._model.ask(request)

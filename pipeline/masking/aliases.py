@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.masking.candidates import Candidate
+from pipeline.masking.candidates import SpanCandidate
 from pipeline.masking.rules_en import DAY, MONTH
 from schemas.tasks import SpanKind
 
@@ -36,7 +36,7 @@ ZH_DIGITS = str.maketrans("〇零○一二三四五六七八九０１２３４�
 ZH_YEAR = re.compile(r"[〇零○一二三四五六七八九]{4}年")
 
 
-def find_aliases(candidate: Candidate, text: str, redirects: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def find_aliases(candidate: SpanCandidate, text: str, redirects: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The aliases of a candidate that reads `text`: at most `MAX_ALIASES`, none of them the text itself."""
     if candidate.kind is SpanKind.DATE:
         forms: Iterable[str] = _write_dates(text)

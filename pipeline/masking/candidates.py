@@ -31,7 +31,7 @@ OPEN_BRACKET = re.compile(r"\s*[(\[][^)\]]*$")
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class SpanCandidate:
     """A stretch of a passage that some source proposes; offsets count characters of the passage's text."""
 
     start: int
@@ -43,7 +43,7 @@ class Candidate:
     aliases: tuple[str, ...] = ()
 
 
-def trim_candidate(candidate: Candidate, text: str) -> Candidate | None:
+def trim_candidate(candidate: SpanCandidate, text: str) -> SpanCandidate | None:
     """Take determiners, quotes, brackets, punctuation and a possessive off both ends; None when nothing is left.
 
     Links and rule spans are exact and stay as they are, titles of works keep a capital "The".
@@ -70,7 +70,7 @@ def trim_candidate(candidate: Candidate, text: str) -> Candidate | None:
     return replace(candidate, start=start, end=end)
 
 
-def merge_candidates(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[Candidate]]:
+def merge_candidates(candidates: Iterable[SpanCandidate]) -> tuple[list[SpanCandidate], list[SpanCandidate]]:
     """Split into those kept, in document order and disjoint, and those that lost their ground to a kept one.
 
     The order of the input does not matter; candidates with equal bounds are one.
@@ -78,8 +78,8 @@ def merge_candidates(candidates: Iterable[Candidate]) -> tuple[list[Candidate], 
     unique = join_equal(candidates)
     exact = sorted((c for c in unique if c.source in EXACT), key=lambda c: (c.start - c.end, RANK[c.source], c.start))
     others = sorted((c for c in unique if c.source not in EXACT), key=lambda c: (c.start - c.end, c.start))
-    kept: list[Candidate] = []
-    lost: list[Candidate] = []
+    kept: list[SpanCandidate] = []
+    lost: list[SpanCandidate] = []
     for candidate in exact:
         if _find_overlaps(kept, candidate):
             lost.append(candidate)
@@ -98,20 +98,20 @@ def merge_candidates(candidates: Iterable[Candidate]) -> tuple[list[Candidate], 
     return kept, sorted(lost, key=_order)
 
 
-def _order(candidate: Candidate) -> tuple[int, int]:
+def _order(candidate: SpanCandidate) -> tuple[int, int]:
     return candidate.start, candidate.end
 
 
-def join_equal(candidates: Iterable[Candidate]) -> list[Candidate]:
+def join_equal(candidates: Iterable[SpanCandidate]) -> list[SpanCandidate]:
     """One candidate for each pair of bounds, of the source with the best rank."""
-    by_bounds: dict[tuple[int, int], Candidate] = {}
+    by_bounds: dict[tuple[int, int], SpanCandidate] = {}
     for candidate in sorted(candidates, key=lambda c: (c.start, c.end, RANK[c.source], c.label, c.target or "")):
         first = by_bounds.get((candidate.start, candidate.end))
         by_bounds[candidate.start, candidate.end] = candidate if first is None else _join_pair(first, candidate)
     return list(by_bounds.values())
 
 
-def _join_pair(first: Candidate, second: Candidate) -> Candidate:
+def _join_pair(first: SpanCandidate, second: SpanCandidate) -> SpanCandidate:
     """Join what two sources say of one stretch; `first` is of the better rank."""
     if first.source is SpanSource.LINK and second.source is not SpanSource.LINK:
         # The anchor alone cannot tell what kind of thing it names; the other source can.
@@ -119,14 +119,14 @@ def _join_pair(first: Candidate, second: Candidate) -> Candidate:
     return first
 
 
-def _find_overlaps(kept: list[Candidate], candidate: Candidate) -> list[Candidate]:
+def _find_overlaps(kept: list[SpanCandidate], candidate: SpanCandidate) -> list[SpanCandidate]:
     """Those of the kept (sorted, disjoint) that share a character with the candidate."""
     low = bisect_right(kept, candidate.start, key=lambda c: c.end)
     high = bisect_left(kept, candidate.end, key=lambda c: c.start)
     return kept[low:high]
 
 
-def _holds(outer: Candidate, inner: Candidate) -> bool:
+def _holds(outer: SpanCandidate, inner: SpanCandidate) -> bool:
     # A term or name that swallows a full date would hide two facts under one; a bare year or number is part of a name.
     bare = inner.source is SpanSource.LINK or inner.label in {"year", "cardinal", "ordinal", "ordinal_word"}
     return bare and outer.start <= inner.start and inner.end <= outer.end

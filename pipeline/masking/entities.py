@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.errors import AssetError
-from pipeline.masking.candidates import Candidate
+from pipeline.masking.candidates import SpanCandidate
 from pipeline.text.chinese_words import open_jieba
 from schemas.tasks import SpanKind, SpanSource
 
@@ -48,13 +48,13 @@ def load_ner(name_or_path: str) -> Language:
     return nlp
 
 
-def find_entities(nlp: Language, texts: Iterable[str]) -> Iterator[list[Candidate]]:
+def find_entities(nlp: Language, texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
     """The names in each text, in the order of the texts."""
     for doc in nlp.pipe(texts, batch_size=BATCH):
         yield _read_entities(doc)
 
 
-def find_chinese_names(texts: Iterable[str]) -> Iterator[list[Candidate]]:
+def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
     """Persons, places, institutions and other proper nouns by jieba's tagger; neighbours in one name are joined.
 
     jieba knows words, not names: "北京" and "大学" are two words of one institution, so a name and the noun of an
@@ -72,9 +72,9 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[Candidate]]:
         yield _join_words([(pair.word, pair.flag) for pair in jieba.posseg.cut(known, HMM=False)])
 
 
-def _read_entities(doc: Doc) -> list[Candidate]:
+def _read_entities(doc: Doc) -> list[SpanCandidate]:
     return [
-        Candidate(ent.start_char, ent.end_char, SpanKind.ENTITY, ent.label_, SpanSource.NER)
+        SpanCandidate(ent.start_char, ent.end_char, SpanKind.ENTITY, ent.label_, SpanSource.NER)
         for ent in doc.ents
         if ent.label_ in NAME_LABELS
     ]
@@ -84,8 +84,8 @@ INSTITUTIONS = {"大学", "学院", "公司", "银行", "医院", "博物馆", "
 DOTS = {"·", "・", "‧"}
 
 
-def _join_words(words: Sequence[tuple[str, str]]) -> list[Candidate]:
-    found: list[Candidate] = []
+def _join_words(words: Sequence[tuple[str, str]]) -> list[SpanCandidate]:
+    found: list[SpanCandidate] = []
     start = 0
     dotted = False
     for word, flag in words:
@@ -98,11 +98,11 @@ def _join_words(words: Sequence[tuple[str, str]]) -> list[Candidate]:
             and (dotted or label == last.label or word in INSTITUTIONS)
         ):
             label = "ORG" if word in INSTITUTIONS else last.label
-            found[-1] = Candidate(last.start, end, SpanKind.ENTITY, label, SpanSource.NER)
+            found[-1] = SpanCandidate(last.start, end, SpanKind.ENTITY, label, SpanSource.NER)
         elif last and word in DOTS:
-            found[-1] = Candidate(last.start, end, SpanKind.ENTITY, last.label, SpanSource.NER)
+            found[-1] = SpanCandidate(last.start, end, SpanKind.ENTITY, last.label, SpanSource.NER)
         elif label and len(word) > 1:
-            found.append(Candidate(start, end, SpanKind.ENTITY, label, SpanSource.NER))
+            found.append(SpanCandidate(start, end, SpanKind.ENTITY, label, SpanSource.NER))
         dotted = word in DOTS
         start = end
     return found

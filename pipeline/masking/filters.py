@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from pipeline.masking.aliases import drop_qualifier
-from pipeline.masking.candidates import Candidate
+from pipeline.masking.candidates import SpanCandidate
 from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
 from pipeline.masking.words import PassageWords, Roots
 from pipeline.passages.sentences import find_sentences
@@ -67,7 +67,7 @@ class SpanFilter:
         self._holes = _find_holes(passage.text)
         self._capitals = {word for word in self._words.words if len(word) > 1 and word.isupper()}
 
-    def check(self, candidate: Candidate, aliases: Sequence[str]) -> str | None:
+    def check(self, candidate: SpanCandidate, aliases: Sequence[str]) -> str | None:
         """The reason why a candidate may not be masked, or None."""
         low, high = self._words.find_range(candidate.start, candidate.end)
         span = self._text[candidate.start : candidate.end]
@@ -90,7 +90,7 @@ class SpanFilter:
             return TOO_LONG
         return None
 
-    def _is_weak(self, candidate: Candidate, low: int, high: int) -> bool:
+    def _is_weak(self, candidate: SpanCandidate, low: int, high: int) -> bool:
         """Nobody could search for it: a bare figure, or common words linked to something of another name."""
         if candidate.label == "cardinal":
             return candidate.end - candidate.start == 1
@@ -100,10 +100,10 @@ class SpanFilter:
             return not any(self._words.encode_range(at, at + 1) in target for at in telling)
         return False
 
-    def _stands_by_hole(self, candidate: Candidate) -> bool:
+    def _stands_by_hole(self, candidate: SpanCandidate) -> bool:
         return any(start < candidate.end and candidate.start < end for start, end in self._holes)
 
-    def _is_repeated(self, candidate: Candidate, low: int, high: int, aliases: Sequence[str]) -> bool:
+    def _is_repeated(self, candidate: SpanCandidate, low: int, high: int, aliases: Sequence[str]) -> bool:
         count = self._words.count
         if count(self._words.encode_range(low, high)) > 1:
             return True

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from pipeline.masking.candidates import Candidate, join_equal
+from pipeline.masking.candidates import SpanCandidate, join_equal
 from schemas.tasks import Proposals, ProposedSpan, SpanKind, SpanSource
 
 BOTH = "both"
@@ -49,12 +49,12 @@ def _cuts_word(text: str, at: int) -> bool:
     return 0 < at < len(text) and all(_SPACED_END.match(character) for character in text[at - 1 : at + 1])
 
 
-def read_proposals(proposals: Proposals) -> list[Candidate]:
+def read_proposals(proposals: Proposals) -> list[SpanCandidate]:
     """Proposals as candidates for the merge."""
-    return [Candidate(span.start, span.end, span.kind, span.kind.value, SpanSource.LLM) for span in proposals.spans]
+    return [SpanCandidate(span.start, span.end, span.kind, span.kind.value, SpanSource.LLM) for span in proposals.spans]
 
 
-def compare_proposals(candidates: Iterable[Candidate]) -> dict[SpanKind, Counter[str]]:
+def compare_proposals(candidates: Iterable[SpanCandidate]) -> dict[SpanKind, Counter[str]]:
     """How many stretches the model and the other sources found both, and each alone, by kind.
 
     Candidates are compared by their bounds, so they must be trimmed. A stretch that the model found is of the kind that

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from pipeline.masking.candidates import Candidate
+from pipeline.masking.candidates import SpanCandidate
 from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
 from pipeline.masking.measures import grow_span
 from pipeline.masking.rules_en import DATES_EN, NUMBERS_EN, NUMBERS_PLAIN
@@ -29,7 +29,7 @@ LABELS = {"sum": "money", "percent_words": "percent"}
 """Groups of a pattern that are one label under two names: a pattern has each name once."""
 
 
-def find_rule_spans(text: str, lang: str) -> list[Candidate]:
+def find_rule_spans(text: str, lang: str) -> list[SpanCandidate]:
     """Dates and numbers of the text, whole, disjoint, in document order; the label is the rule's name.
 
     Where a date and a number overlap the longer stays, and the date if they are equal.
@@ -37,26 +37,26 @@ def find_rule_spans(text: str, lang: str) -> list[Candidate]:
     return split_rule_spans(text, lang)[0]
 
 
-def split_rule_spans(text: str, lang: str) -> tuple[list[Candidate], list[Candidate]]:
+def split_rule_spans(text: str, lang: str) -> tuple[list[SpanCandidate], list[SpanCandidate]]:
     """The dates and numbers of `find_rule_spans`, and those left out because their fact goes on beside them."""
     text = text.translate(PLAIN_SPACES)
     lang = lang.split("-")[0]
-    whole: list[Candidate] = []
-    halves: list[Candidate] = []
+    whole: list[SpanCandidate] = []
+    halves: list[SpanCandidate] = []
     for candidate in _grow(_find(text, lang), text, lang):
         half = is_half_fact(text, candidate.start, candidate.end, lang)
         (halves if half else whole).append(candidate)
     return whole, halves
 
 
-def _find(text: str, lang: str) -> list[Candidate]:
-    found: list[Candidate] = []
+def _find(text: str, lang: str) -> list[SpanCandidate]:
+    found: list[SpanCandidate] = []
     for kind, pattern in PATTERNS.get(lang, OTHER):
         for match in pattern.finditer(text):
             name = match.lastgroup or kind.value
-            found.append(Candidate(match.start(), match.end(), kind, LABELS.get(name, name), SpanSource.RULE))
+            found.append(SpanCandidate(match.start(), match.end(), kind, LABELS.get(name, name), SpanSource.RULE))
     found.sort(key=lambda c: (c.start, -c.end, c.kind))
-    kept: list[Candidate] = []
+    kept: list[SpanCandidate] = []
     for candidate in found:
         if not kept or candidate.start >= kept[-1].end:
             kept.append(candidate)
@@ -65,9 +65,9 @@ def _find(text: str, lang: str) -> list[Candidate]:
     return kept
 
 
-def _grow(found: list[Candidate], text: str, lang: str) -> list[Candidate]:
+def _grow(found: list[SpanCandidate], text: str, lang: str) -> list[SpanCandidate]:
     """Each span grown over what belongs to it; a span that another has grown over is part of that one."""
-    grown: list[Candidate] = []
+    grown: list[SpanCandidate] = []
     for candidate in found:
         if grown and candidate.start < grown[-1].end:
             continue

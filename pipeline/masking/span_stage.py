@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.masking import filters
 from pipeline.masking.aliases import find_aliases
-from pipeline.masking.candidates import Candidate, merge_candidates, trim_candidate
+from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
 from pipeline.masking.entities import find_chinese_names, find_entities
 from pipeline.masking.filters import SpanFilter, check_passage
 from pipeline.masking.perplexity import SpanContext, SpanScorer
@@ -42,12 +42,12 @@ class _Draft:
 
     passage: Passage
     rejects: list[Reject] = field(default_factory=list)
-    kept: list[tuple[Candidate, tuple[str, ...]]] = field(default_factory=list)
+    kept: list[tuple[SpanCandidate, tuple[str, ...]]] = field(default_factory=list)
     """Candidates that may be masked so far, with their aliases."""
     agreement: Mapping[SpanKind, Counter[str]] = field(default_factory=dict)
     """How many candidates of each kind were found by whom, where a language model was asked."""
 
-    def reject(self, candidate: Candidate, reason: str, detail: str = "") -> None:
+    def reject(self, candidate: SpanCandidate, reason: str, detail: str = "") -> None:
         """Drop a candidate."""
         start, end = candidate.start, candidate.end
         said = f"{self.passage.text[start:end]} ({candidate.label}){detail}".replace("\n", " ")
@@ -122,8 +122,8 @@ class SpanStage:
                 draft.reject(candidate, filters.OVERLAPS)
             self._filter(draft, merged)
 
-    def _find_names(self, passages: Sequence[Passage]) -> list[list[Candidate]]:
-        names: list[list[Candidate]] = [[] for _ in passages]
+    def _find_names(self, passages: Sequence[Passage]) -> list[list[SpanCandidate]]:
+        names: list[list[SpanCandidate]] = [[] for _ in passages]
         by_lang: dict[str, list[int]] = {}
         for index, passage in enumerate(passages):
             by_lang.setdefault(passage.lang.split("-")[0], []).append(index)
@@ -139,7 +139,7 @@ class SpanStage:
                 names[index] = candidates
         return names
 
-    def _filter(self, draft: _Draft, candidates: Sequence[Candidate]) -> None:
+    def _filter(self, draft: _Draft, candidates: Sequence[SpanCandidate]) -> None:
         passage = draft.passage
         roots = self._roots.get(passage.lang)
         if roots is None:
@@ -194,14 +194,14 @@ def _batch(inputs: Iterable[Passage]) -> Iterator[list[Passage]]:
         yield batch
 
 
-def _read_links(passage: Passage) -> list[Candidate]:
+def _read_links(passage: Passage) -> list[SpanCandidate]:
     """The passage's wikilinks: gold entities, or terms when the anchor is all lower-case words without a figure."""
     found = []
     for link in passage.links:
         anchor = passage.text[link.start : link.end]
         common = anchor.islower() and not any(character.isdigit() for character in anchor)
         found.append(
-            Candidate(
+            SpanCandidate(
                 link.start,
                 link.end,
                 SpanKind.TERM if common else SpanKind.ENTITY,
@@ -213,7 +213,7 @@ def _read_links(passage: Passage) -> list[Candidate]:
     return found
 
 
-def _build_span(candidate: Candidate, text: str, aliases: tuple[str, ...], perplexity: float | None) -> Span:
+def _build_span(candidate: SpanCandidate, text: str, aliases: tuple[str, ...], perplexity: float | None) -> Span:
     return Span(
         start=candidate.start,
         end=candidate.end,

@@ -25,7 +25,7 @@ SHOWN = 80  # characters of a rejected text shown in its reject row
 
 
 @dataclass(slots=True)
-class Piece:
+class SentencePiece:
     """A stretch of a page on its way to becoming a passage."""
 
     start: int
@@ -60,24 +60,24 @@ def _section_bounds(document: Document) -> Iterator[tuple[Section, int]]:
     return zip(document.sections, ends, strict=True)
 
 
-def _pack_sentences(text: str, start: int, end: int, config: PassagesConfig) -> Iterator[Piece]:
-    piece = Piece(start, start, 0)
+def _pack_sentences(text: str, start: int, end: int, config: PassagesConfig) -> Iterator[SentencePiece]:
+    piece = SentencePiece(start, start, 0)
     for first, last in find_sentences(text[start:end]):
         tokens = count_tokens(text[start + first : start + last])
         if piece.tokens and piece.tokens + tokens > config.max_tokens:
             yield piece
-            piece = Piece(start + first, start + first, 0)
+            piece = SentencePiece(start + first, start + first, 0)
         piece.end = start + last
         piece.tokens += tokens
         if 2 * piece.tokens >= config.max_tokens and text[piece.end - 1] == "\n":
             yield piece
-            piece = Piece(piece.end, piece.end, 0)
+            piece = SentencePiece(piece.end, piece.end, 0)
     if piece.start < piece.end:
         yield piece
 
 
-def _join_remainders(pieces: Iterator[Piece], config: PassagesConfig) -> list[Piece]:
-    joined: list[Piece] = []
+def _join_remainders(pieces: Iterator[SentencePiece], config: PassagesConfig) -> list[SentencePiece]:
+    joined: list[SentencePiece] = []
     for piece in pieces:
         short = piece.tokens < config.min_tokens
         if short and joined and joined[-1].tokens + piece.tokens <= OVERFLOW * config.max_tokens:
@@ -88,13 +88,13 @@ def _join_remainders(pieces: Iterator[Piece], config: PassagesConfig) -> list[Pi
     return joined
 
 
-def _strip_piece(text: str, piece: Piece) -> None:
+def _strip_piece(text: str, piece: SentencePiece) -> None:
     inside = text[piece.start : piece.end]
     piece.start += len(inside) - len(inside.lstrip())
     piece.end = piece.start + len(inside.strip())
 
 
-def _make_passage(document: Document, section: Section, piece: Piece, starts: list[int]) -> Passage:
+def _make_passage(document: Document, section: Section, piece: SentencePiece, starts: list[int]) -> Passage:
     inside = document.links[bisect_left(starts, piece.start) : bisect_left(starts, piece.end)]
     return Passage(
         passage_id=content_id(document.document_id, piece.start, piece.end),
@@ -115,7 +115,7 @@ def _make_passage(document: Document, section: Section, piece: Piece, starts: li
     )
 
 
-def _make_reject(document: Document, piece: Piece) -> Reject:
+def _make_reject(document: Document, piece: SentencePiece) -> Reject:
     shown = " ".join(document.text[piece.start : piece.end][:SHOWN].split())
     return Reject(
         stage=STAGE,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.planning.estimate import ALL
-from schemas.plan import Comparison, Plan, Range, RolePlan
+from schemas.plan import CostPlan, PlanComparison, Range, RolePlan
 from schemas.spending import RoleSpending
 
 
-def compare(plan: Plan, spent: Sequence[RoleSpending], busy_seconds: float) -> tuple[Comparison, ...]:
+def compare(plan: CostPlan, spent: Sequence[RoleSpending], busy_seconds: float) -> tuple[PlanComparison, ...]:
     """By role and in sum: calls, tokens, money; then the hours."""
     rows = list(_compare_roles(plan, spent))
     hours = busy_seconds / 3600
@@ -17,11 +17,11 @@ def compare(plan: Plan, spent: Sequence[RoleSpending], busy_seconds: float) -> t
         ("hours at that pace", plan.hours_at_pace),
         ("hours at full flight", plan.hours_at_full_flight),
     ):
-        rows.append(Comparison(role=ALL, quantity=name, planned=planned, actual=hours))
+        rows.append(PlanComparison(role=ALL, quantity=name, planned=planned, actual=hours))
     return tuple(rows)
 
 
-def _compare_roles(plan: Plan, spent: Sequence[RoleSpending]) -> Iterator[Comparison]:
+def _compare_roles(plan: CostPlan, spent: Sequence[RoleSpending]) -> Iterator[PlanComparison]:
     planned = {role.role: role for role in plan.roles}
     names = [*dict.fromkeys([*(r.role for r in plan.roles if r.role != ALL), *(r.role for r in spent)]), ALL]
     for name in names:
@@ -34,7 +34,7 @@ def _compare_roles(plan: Plan, spent: Sequence[RoleSpending]) -> Iterator[Compar
         }
         ours = _list_quantities(planned[name]) if name in planned else {}
         for quantity, value in actual.items():
-            yield Comparison(role=name, quantity=quantity, planned=ours.get(quantity), actual=value)
+            yield PlanComparison(role=name, quantity=quantity, planned=ours.get(quantity), actual=value)
 
 
 def _list_quantities(plan: RolePlan) -> dict[str, Range | None]:

@@ -16,7 +16,7 @@ from pipeline.llm.roles import find_role
 from pipeline.planning.measuring import ATTEMPT, PASSAGE, TURN
 from schemas.config import RunConfig
 from schemas.llm_config import ModelPrice
-from schemas.plan import CapCheck, Means, Plan, Range, RoleMeans, RolePlan, Workload
+from schemas.plan import CapCheck, CostPlan, Means, Range, RoleMeans, RolePlan, Workload
 
 ALL = "all"
 MILLION = 1_000_000
@@ -37,7 +37,7 @@ class Machines:
     """What all of them do together, sent and received, as the user says; None to go by what was measured."""
 
 
-def estimate(config: RunConfig, roles: Sequence[str], workload: Workload, means: Means, machines: Machines) -> Plan:
+def estimate(config: RunConfig, roles: Sequence[str], workload: Workload, means: Means, machines: Machines) -> CostPlan:
     """The plan of a run; `roles` are those that the configuration asks for text.
 
     Raises ConfigError for a role that no model plays.
@@ -55,7 +55,7 @@ def estimate(config: RunConfig, roles: Sequence[str], workload: Workload, means:
     total = _sum_roles(plans)
     pace = total.tokens * (1 / speed / HOUR) if speed and plans else None
     full = total.call_hours * (1 / machines.in_flight) if total.call_hours else None
-    return Plan(
+    return CostPlan(
         means=means.source,
         measured=means.measured,
         workload=workload,

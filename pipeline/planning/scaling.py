@@ -19,8 +19,8 @@ from pipeline.search.index.passages import BLOCK_ROWS
 from pipeline.storage.run_folder import RunFolder
 from schemas.documents import Document
 from schemas.ledger import RunRecord
-from schemas.plan import Plan
-from schemas.scale_plan import Fleet, ScalePlan, StageNeed, WikiSize
+from schemas.plan import CostPlan
+from schemas.scale_plan import MachineFleet, ScalePlan, StageNeed, WikiSize
 
 WORDS, PASSAGES, ATTEMPTS = "words", "passages looked at", "attempts"
 GROWS_WITH = {
@@ -58,7 +58,7 @@ class Amounts:
         return {WORDS: self.words, PASSAGES: self.looked_at, ATTEMPTS: self.attempts}[unit]
 
 
-def scale_up(run: RunFolder, record: RunRecord, wiki: WikiSize, wanted: int, fleet: Fleet) -> ScalePlan:
+def scale_up(run: RunFolder, record: RunRecord, wiki: WikiSize, wanted: int, fleet: MachineFleet) -> ScalePlan:
     """What `wanted` attempts over a whole wiki would take, at the rates of a finished run.
 
     Raises ConfigError when the run is not finished, or too small to say anything.
@@ -80,7 +80,7 @@ def scale_up(run: RunFolder, record: RunRecord, wiki: WikiSize, wanted: int, fle
     )
 
 
-def add_models(plan: ScalePlan, models: Plan, stages: Sequence[str]) -> ScalePlan:
+def add_models(plan: ScalePlan, models: CostPlan, stages: Sequence[str]) -> ScalePlan:
     """With what the language models of some stages need: their time is that of the stages, and no core works on it."""
     hours = models.hours_at_pace or models.hours_at_full_flight
     first = stages[0] if stages else ""
@@ -124,7 +124,7 @@ def multiply(seen: Amounts, wiki: WikiSize, wanted: int) -> Amounts:
 
 
 def scale_stage(
-    run: RunFolder, record: RunRecord, stage: str, seen: Amounts, whole: Amounts, fleet: Fleet
+    run: RunFolder, record: RunRecord, stage: str, seen: Amounts, whole: Amounts, fleet: MachineFleet
 ) -> StageNeed:
     """What one stage would take."""
     unit = GROWS_WITH[stage]
@@ -147,7 +147,7 @@ def scale_stage(
     )
 
 
-def _index_memory(run: RunFolder, seen: Amounts, whole: Amounts, fleet: Fleet) -> float | None:
+def _index_memory(run: RunFolder, seen: Amounts, whole: Amounts, fleet: MachineFleet) -> float | None:
     if not run.find_manifest("index"):
         return None
     rows = round(whole.passages)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pipeline.rendering.tagged import RESEARCH, SEARCH_R1
 from pipeline.rendering.tool_calls import MASKSEARCH, OPENAI_TOOLS, QWEN_TOOLS
-from schemas.renderings import ChatMessage, Question, Rendered, RenderingName, Transcript
+from schemas.renderings import ChatMessage, Rendered, RenderedQuestion, RenderingName, Transcript
 
 
 class Rendering(Protocol):
@@ -22,7 +22,7 @@ class Rendering(Protocol):
         """Where a model that writes it is stopped."""
         ...
 
-    def prompt(self, question: Question) -> tuple[ChatMessage, ...]:
+    def prompt(self, question: RenderedQuestion) -> tuple[ChatMessage, ...]:
         """What the model is given."""
         ...
 
@@ -30,11 +30,11 @@ class Rendering(Protocol):
         """Schemas of the tools as a JSON array, for formats that call them by a field; else None."""
         ...
 
-    def render(self, question: Question, transcript: Transcript) -> Rendered:
+    def render(self, question: RenderedQuestion, transcript: Transcript) -> Rendered:
         """The whole conversation."""
         ...
 
-    def parse(self, question: Question, rendered: Rendered) -> Transcript:
+    def parse(self, question: RenderedQuestion, rendered: Rendered) -> Transcript:
         """Read the transcript back. Raises ReadingError for text out of form."""
         ...
 

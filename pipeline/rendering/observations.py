@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from prompts.library import load_words
-from schemas.renderings import Document
+from schemas.renderings import ShownDocument
 
 _DOCUMENT = re.compile(r'Doc (\d{1,6})\(Title: "([^"\n]*)"\)(?: (.*))?')
 _NUMBERED = re.compile(r"(\d{1,6})\.(?:\s+(.*))?")
@@ -20,7 +20,7 @@ class ReadingError(ValueError):
     """Text does not have the form that it must have to be read back."""
 
 
-def write_documents(documents: Sequence[Document], lang: str) -> str:
+def write_documents(documents: Sequence[ShownDocument], lang: str) -> str:
     """One line a document; a sentence of ours when there is none."""
     if not documents:
         return load_words("solve_words", lang)["no_results"]
@@ -28,7 +28,7 @@ def write_documents(documents: Sequence[Document], lang: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def read_documents(text: str, lang: str) -> tuple[Document, ...]:
+def read_documents(text: str, lang: str) -> tuple[ShownDocument, ...]:
     """The documents that were written. Raises ReadingError."""
     if text.strip() == load_words("solve_words", lang)["no_results"]:
         return ()
@@ -37,7 +37,7 @@ def read_documents(text: str, lang: str) -> tuple[Document, ...]:
         match = _DOCUMENT.fullmatch(line)
         if not match or int(match[1]) != number:
             raise ReadingError(f"line {number} of the results is no document")
-        documents.append(Document(title=match[2], text=match[3] or ""))
+        documents.append(ShownDocument(title=match[2], text=match[3] or ""))
     return tuple(documents)
 
 

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 from prompts.library import Block, load_template, load_words
-from schemas.renderings import Question
+from schemas.renderings import RenderedQuestion
 
 SEARCH_TOOL = "search"
 
 
-def write_instruction(template: str, question: Question, **options: Any) -> str:
+def write_instruction(template: str, question: RenderedQuestion, **options: Any) -> str:
     """The rules of a format for a question; `boxed` (bool) and `results` (a tag) where the template takes them."""
     words = load_words("solve_words", question.lang)
     fields: dict[str, str | Block] = {"form": Block(words["one" if question.answers == 1 else "many"])}
@@ -21,7 +21,7 @@ def write_instruction(template: str, question: Question, **options: Any) -> str:
     return load_template(template, question.lang).fill(0, **fields)
 
 
-def write_question(question: Question) -> str:
+def write_question(question: RenderedQuestion) -> str:
     """The question, inert."""
     return load_template(f"ask_{question.kind}", question.lang).fill(text=question.text)
 

@@ -21,12 +21,12 @@ from pipeline.rendering.questions import write_instruction, write_question
 from schemas.renderings import (
     ChatMessage,
     ChatRole,
-    Document,
-    Question,
     Rendered,
+    RenderedQuestion,
     RenderingName,
     Segment,
     SegmentKind,
+    ShownDocument,
     Step,
     Transcript,
 )
@@ -52,7 +52,7 @@ class TaggedRendering:
         """Where generation stops: a query or the answer is complete."""
         return ("</search>", "</answer>")
 
-    def prompt(self, question: Question) -> tuple[ChatMessage, ...]:
+    def prompt(self, question: RenderedQuestion) -> tuple[ChatMessage, ...]:
         """What the model is given: the format's rules and the question in one message, as for base models."""
         words = write_instruction("solve_tagged", question, results=self.results, boxed=self.boxed)
         segment = Segment(kind=SegmentKind.PROMPT, text=f"{words}\n\n{write_question(question)}")
@@ -62,22 +62,22 @@ class TaggedRendering:
         """None: the prompt says how to search."""
         return None
 
-    def observe(self, documents: Sequence[Document], lang: str) -> Segment:
+    def observe(self, documents: Sequence[ShownDocument], lang: str) -> Segment:
         """What is put into the stream after a search."""
         inside = write_documents(documents, lang)
         text = f"\n\n<{self.results}>{inside}</{self.results}>\n\n"
         return Segment(kind=SegmentKind.OBSERVATION, text=text)
 
-    def render(self, question: Question, transcript: Transcript) -> Rendered:
+    def render(self, question: RenderedQuestion, transcript: Transcript) -> Rendered:
         """The conversation."""
         stream = ChatMessage(role=ChatRole.ASSISTANT, segments=tuple(self._write(question, transcript)))
         return Rendered(rendering=self.name, messages=(*self.prompt(question), stream), tools=None)
 
-    def parse(self, question: Question, rendered: Rendered) -> Transcript:
+    def parse(self, question: RenderedQuestion, rendered: Rendered) -> Transcript:
         """Read the transcript back. Raises ReadingError, whatever the text."""
         return self.parse_stream(question, rendered.messages[-1].content)
 
-    def parse_stream(self, question: Question, text: str) -> Transcript:
+    def parse_stream(self, question: RenderedQuestion, text: str) -> Transcript:
         """Read what a model wrote, results put in. Raises ReadingError at the first thing out of place."""
         *searches, (think, _, _) = turns = self._walk(text)
         steps = (
@@ -86,7 +86,7 @@ class TaggedRendering:
         )
         return Transcript(steps=tuple(steps), think=think, answers=self._read_answers(question, turns))
 
-    def check_stream(self, question: Question, text: str) -> None:
+    def check_stream(self, question: RenderedQuestion, text: str) -> None:
         """Raise ReadingError unless the text keeps the form, whatever the results hold: others may write them."""
         *searches, _ = turns = self._walk(text)
         for _, said, _ in searches:
@@ -111,11 +111,13 @@ class TaggedRendering:
             found, at = _take(text, self.results, at)
             turns.append((think, said, found))
 
-    def _read_answers(self, question: Question, turns: list[tuple[str, str, str | None]]) -> tuple[str | None, ...]:
+    def _read_answers(
+        self, question: RenderedQuestion, turns: list[tuple[str, str, str | None]]
+    ) -> tuple[str | None, ...]:
         answer = turns[-1][1]
         return read_answers(_unbox(answer) if self.boxed else answer, question.answers)
 
-    def _write(self, question: Question, transcript: Transcript) -> Iterator[Segment]:
+    def _write(self, question: RenderedQuestion, transcript: Transcript) -> Iterator[Segment]:
         for step in transcript.steps:
             yield _write_think(step.think)
             queries = "\n".join(step.queries)

@@ -24,12 +24,12 @@ from prompts.library import Block, load_template
 from schemas.renderings import (
     ChatMessage,
     ChatRole,
-    Document,
-    Question,
     Rendered,
+    RenderedQuestion,
     RenderingName,
     Segment,
     SegmentKind,
+    ShownDocument,
     Step,
     ToolUse,
     Transcript,
@@ -59,7 +59,7 @@ class ToolRendering:
         """Where generation stops: a call or the answer is complete."""
         return ("</tool_call>", "</answer>") if self.written else ("</answer>",)
 
-    def prompt(self, question: Question) -> tuple[ChatMessage, ...]:
+    def prompt(self, question: RenderedQuestion) -> tuple[ChatMessage, ...]:
         """The rules as a system message, the question as the user's."""
         rules = write_instruction("solve_tools", question)
         if self.written:
@@ -73,7 +73,7 @@ class ToolRendering:
             ),
         )
 
-    def observe(self, documents: Sequence[Document], lang: str, call_id: str = "call_1") -> ChatMessage:
+    def observe(self, documents: Sequence[ShownDocument], lang: str, call_id: str = "call_1") -> ChatMessage:
         """The message that brings the results of a search."""
         text = write_documents(documents, lang)
         if self.written:
@@ -82,7 +82,7 @@ class ToolRendering:
         segment = Segment(kind=SegmentKind.OBSERVATION, text=text)
         return ChatMessage(role=ChatRole.TOOL, segments=(segment,), answers_call=call_id)
 
-    def render(self, question: Question, transcript: Transcript) -> Rendered:
+    def render(self, question: RenderedQuestion, transcript: Transcript) -> Rendered:
         """The conversation."""
         messages = (*self.prompt(question), *self._write(question, transcript))
         return Rendered(rendering=self.name, messages=messages, tools=self.describe_tools(question.lang))
@@ -91,7 +91,7 @@ class ToolRendering:
         """Schemas of the tools, where they are a field of their own."""
         return None if self.written else describe_tool(lang, self.argument)
 
-    def parse(self, question: Question, rendered: Rendered) -> Transcript:
+    def parse(self, question: RenderedQuestion, rendered: Rendered) -> Transcript:
         """Read the transcript back. Raises ReadingError, whatever the text."""
         steps, think, answers = self._read_turns(question, rendered.messages[2:])
         return Transcript(
@@ -103,12 +103,12 @@ class ToolRendering:
             answers=answers,
         )
 
-    def check_turns(self, question: Question, messages: Sequence[ChatMessage]) -> None:
+    def check_turns(self, question: RenderedQuestion, messages: Sequence[ChatMessage]) -> None:
         """Raise ReadingError unless the messages after the prompt keep the form, whatever the results hold."""
         self._read_turns(question, messages)
 
     def _read_turns(
-        self, question: Question, messages: Sequence[ChatMessage]
+        self, question: RenderedQuestion, messages: Sequence[ChatMessage]
     ) -> tuple[list[_Call], str, tuple[str | None, ...]]:
         """The steps with their results as text, the last thought, and the answers."""
         *turns, last = messages
@@ -128,7 +128,7 @@ class ToolRendering:
             raise ReadingError("there are two answers")
         return steps, think, read_answers(answer, question.answers)
 
-    def _write(self, question: Question, transcript: Transcript) -> Iterator[ChatMessage]:
+    def _write(self, question: RenderedQuestion, transcript: Transcript) -> Iterator[ChatMessage]:
         for number, step in enumerate(transcript.steps, start=1):
             call_id = f"call_{number}"
             yield self._write_call(step, call_id)
@@ -172,7 +172,7 @@ class ToolRendering:
         return listed
 
 
-def _read_all(found: Sequence[str], lang: str) -> tuple[Document, ...]:
+def _read_all(found: Sequence[str], lang: str) -> tuple[ShownDocument, ...]:
     return tuple(document for text in found for document in read_documents(text, lang))
 
 

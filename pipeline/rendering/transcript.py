@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from pipeline.rendering.task_text import number_masks, write_page
 from prompts.library import make_inert
-from schemas.renderings import Document, Question, QuestionKind, Step, Transcript
+from schemas.renderings import QuestionKind, RenderedQuestion, ShownDocument, Step, Transcript
 from schemas.tasks import MaskTask
 from schemas.trajectories import SearchStatus, Trajectory, Turn
 
@@ -25,10 +25,10 @@ class TranscriptError(ValueError):
         self.detail = detail
 
 
-def ask(task: MaskTask) -> Question:
+def ask(task: MaskTask) -> RenderedQuestion:
     """A task as a model gets it, with nothing that could tell the gold."""
     text = f"{write_page(task.title, task.section)}\n{number_masks(task.masked_text)}"
-    return Question(kind=QuestionKind.RAMP, lang=task.lang, text=text, answers=task.mask_count)
+    return RenderedQuestion(kind=QuestionKind.RAMP, lang=task.lang, text=text, answers=task.mask_count)
 
 
 def transcribe(trajectory: Trajectory) -> Transcript:
@@ -62,9 +62,9 @@ def _read_turn(turn: Turn, conclusion: str, where: str) -> Step:
     return Step(think=_join((conclusion, turn.think)), queries=queries, documents=documents)
 
 
-def write_document(title: str, text: str) -> Document:
+def write_document(title: str, text: str) -> ShownDocument:
     """A search result, fit to stand between tags."""
-    return Document(title=fold_title(title), text=fold_line(text))
+    return ShownDocument(title=fold_title(title), text=fold_line(text))
 
 
 def fold_title(title: str) -> str:

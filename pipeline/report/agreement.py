@@ -33,7 +33,7 @@ READERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class AgreementRow:
     """Two ways to find or judge things of one kind."""
 
     topic: str
@@ -43,10 +43,10 @@ class Comparison:
     """How the others differ, most frequent first."""
 
 
-def compare_steps(steps: Iterable[FunnelStep]) -> tuple[Comparison, ...]:
+def compare_steps(steps: Iterable[FunnelStep]) -> tuple[AgreementRow, ...]:
     """The steps that compare, in words, in order."""
     return tuple(
-        Comparison(
+        AgreementRow(
             topic=TOPICS.get((step.stage, step.unit), f"{step.stage}: {step.unit}"),
             compared=step.entered,
             agreed=step.passed,

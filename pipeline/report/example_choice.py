@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import duckdb
 
-from pipeline.report.report_data import Example
+from pipeline.report.report_data import ReportExample
 from schemas.judgements import Judgement
 from schemas.record import Record
 from schemas.tasks import MaskTask
@@ -16,7 +16,7 @@ from schemas.trajectories import Trajectory
 Row = TypeVar("Row", bound=Record)
 
 
-def choose_examples(db: duckdb.DuckDBPyConnection, limit: int) -> tuple[Example, ...]:
+def choose_examples(db: duckdb.DuckDBPyConnection, limit: int) -> tuple[ReportExample, ...]:
     """Up to `limit` examples from the views `tasks`, `trajectories` and `judgements`.
 
     Each (mask count, hide mode) gives its smallest ids in turn; accepted and rejected alternate.
@@ -39,7 +39,7 @@ def choose_examples(db: duckdb.DuckDBPyConnection, limit: int) -> tuple[Example,
     judgements = _read(db, Judgement, "trajectory_id", chosen)
     tasks = _read(db, MaskTask, "task_id", [row.task_id for row in trajectories.values()])
     return tuple(
-        Example(tasks[trajectories[key].task_id], trajectories[key], judgements[key])
+        ReportExample(tasks[trajectories[key].task_id], trajectories[key], judgements[key])
         for key in chosen
         if trajectories[key].task_id in tasks
     )

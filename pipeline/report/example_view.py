@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.report.report_data import Example
-from pipeline.report.text_pieces import Piece, cut_at_masks, mark_forms
+from pipeline.report.report_data import ReportExample
+from pipeline.report.text_pieces import TextPiece, cut_at_masks, mark_forms
 from schemas.judgements import MaskScore
 from schemas.tasks import MaskTask, Span
 from schemas.trajectories import SearchCall, ShownPassage
@@ -34,10 +34,10 @@ class PassageView:
     """A passage that was shown."""
 
     anchor: str
-    title: tuple[Piece, ...]
+    title: tuple[TextPiece, ...]
     gist: str
     """How its text begins: tells passages of one title apart."""
-    text: tuple[Piece, ...]
+    text: tuple[TextPiece, ...]
     holds_gold: bool
     origin: str
     """`passage` for the one that was masked, `page` for another of its page, else empty."""
@@ -62,13 +62,13 @@ class ExampleView:
 
     number: int
     anchor: str
-    example: Example
-    passage: tuple[Piece, ...]
+    example: ReportExample
+    passage: tuple[TextPiece, ...]
     answers: tuple[AnswerView, ...]
     turns: tuple[TurnView, ...]
 
 
-def view_example(number: int, example: Example) -> ExampleView:
+def view_example(number: int, example: ReportExample) -> ExampleView:
     """Join task, trajectory and judgement. Anchors are made of numbers only, never of outside text."""
     anchor = f"example-{number}"
     trajectory = example.trajectory
@@ -101,7 +101,7 @@ def _name_state(answer: str | None, score: MaskScore | None) -> str:
     return "given" if score is None else "wrong"
 
 
-def _place_anchors(anchor: str, example: Example) -> dict[str, str]:
+def _place_anchors(anchor: str, example: ReportExample) -> dict[str, str]:
     """The anchor of each passage where it was first shown."""
     anchors: dict[str, str] = {}
     for turn_number, turn in enumerate(example.trajectory.turns, start=1):
@@ -110,7 +110,7 @@ def _place_anchors(anchor: str, example: Example) -> dict[str, str]:
     return anchors
 
 
-def _view_turns(anchor: str, example: Example, answers: tuple[AnswerView, ...]) -> tuple[TurnView, ...]:
+def _view_turns(anchor: str, example: ReportExample, answers: tuple[AnswerView, ...]) -> tuple[TurnView, ...]:
     gold = [form for answer in answers for form in (answer.gold.text, *answer.gold.aliases)]
     wrong = [answer.answer for answer in answers if answer.state == "wrong" and answer.answer]
     turns = []

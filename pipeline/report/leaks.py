@@ -30,7 +30,7 @@ def count_leaks(db: duckdb.DuckDBPyConnection) -> LeakRate | None:
     return LeakRate(*row) if row[0] else None
 
 
-def tell_leaks(rate: LeakRate) -> str:
+def describe_leaks(rate: LeakRate) -> str:
     """The leak rate, in one sentence."""
     leaked, copied = (f"{number:,} ({number / rate.attempts:.1%})" for number in (rate.leaked, rate.copied))
     shown = f"{leaked} were shown it all the same, and {copied} a near-copy of it"

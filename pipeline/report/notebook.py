@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from pipeline.report.example_view import view_example
 from pipeline.report.page import TEMPLATES, open_environment, write_policy
-from pipeline.report.report_data import Example
+from pipeline.report.report_data import ReportExample
 
 HEIGHT = 560
 """Height of a card, in CSS pixels; it scrolls."""
@@ -22,7 +22,7 @@ HEIGHT = 560
 class TrajectoryCard:
     """One trajectory with its task and, where it was judged, its judgement."""
 
-    example: Example
+    example: ReportExample
 
     def __repr__(self) -> str:
         judgement, trajectory = self.example.judgement, self.example.trajectory

@@ -23,7 +23,7 @@ from pipeline.charts.funnel import draw_funnel
 from pipeline.report.agreement import compare_steps, drop_comparisons
 from pipeline.report.example_view import view_example
 from pipeline.report.handed_over import warn_of_gold
-from pipeline.report.leaks import tell_leaks
+from pipeline.report.leaks import describe_leaks
 from pipeline.report.report_data import ReportData
 from pipeline.report.text_pieces import show_controls
 from schemas.ledger import RunRecord
@@ -80,7 +80,7 @@ def open_environment(*packages: str) -> Environment:
     environment.filters.update(
         count=lambda number: f"{number:,}", percent=_write_percent, duration=_write_duration, size=_write_size
     )
-    environment.filters |= {"gold_warning": warn_of_gold, "leak_rate": tell_leaks}
+    environment.filters |= {"gold_warning": warn_of_gold, "leak_rate": describe_leaks}
     return environment
 
 

@@ -47,7 +47,7 @@ class DatasetSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ReportExample:
     """One trajectory with what it attempted and how it was judged."""
 
     task: MaskTask
@@ -68,7 +68,7 @@ class ReportData:
     """Distributions, in the order they are shown."""
     acceptance: tuple[Acceptance, ...]
     """One row for each hide mode and mask count, and one for the sum of each hide mode."""
-    examples: tuple[Example, ...]
+    examples: tuple[ReportExample, ...]
     """Trajectories to read, accepted and rejected."""
     simulated: SimulatedEvidence | None = None
     """What a simulated search engine showed; None when nothing was simulated."""

@@ -15,7 +15,7 @@ _INVISIBLE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextPiece:
     """A stretch of text, and what it is: nothing, a numbered mask, or a form that was looked for."""
 
     text: str
@@ -30,24 +30,27 @@ def show_controls(text: str) -> str:
     return _INVISIBLE.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", text).replace(HOLE, "▯")
 
 
-def cut_at_masks(masked_text: str) -> tuple[Piece, ...]:
+def cut_at_masks(masked_text: str) -> tuple[TextPiece, ...]:
     """The masked text, with a piece for each mask in order."""
     first, *others = masked_text.split(MASK)
-    pieces = [Piece(first)]
+    pieces = [TextPiece(first)]
     for number, text in enumerate(others):
-        pieces += [Piece("", mask=number), Piece(text)]
+        pieces += [TextPiece("", mask=number), TextPiece(text)]
     return tuple(pieces)
 
 
-def mark_forms(text: str, gold: Iterable[str], wrong: Iterable[str]) -> tuple[Piece, ...]:
+def mark_forms(text: str, gold: Iterable[str], wrong: Iterable[str]) -> tuple[TextPiece, ...]:
     """Cut text where a gold form or a wrong answer stands as whole words; where both could, gold wins."""
     kinds = {form.casefold(): "wrong" for form in wrong if form} | {form.casefold(): "gold" for form in gold if form}
     if not kinds:
-        return (Piece(text),)
+        return (TextPiece(text),)
     longest_first = sorted(kinds, key=lambda form: (-len(form), form))
     pattern = "|".join(rf"(?<!\w){re.escape(f)}(?!\w)" if f.isascii() else re.escape(f) for f in longest_first)
     pieces, last = [], 0
     for match in re.finditer(pattern, text, re.IGNORECASE):
-        pieces += [Piece(text[last : match.start()]), Piece(match[0], found=kinds.get(match[0].casefold(), "gold"))]
+        pieces += [
+            TextPiece(text[last : match.start()]),
+            TextPiece(match[0], found=kinds.get(match[0].casefold(), "gold")),
+        ]
         last = match.end()
-    return (*pieces, Piece(text[last:]))
+    return (*pieces, TextPiece(text[last:]))

@@ -16,14 +16,14 @@ import yaml
 
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.observations import write_answers
-from pipeline.rewards.formulas import Asked, assess, pay
+from pipeline.rewards.formulas import RewardInput, assess, pay
 from schemas.renderings import (
     ChatRole,
-    Document,
-    Question,
     QuestionKind,
     Rendered,
+    RenderedQuestion,
     RenderingName,
+    ShownDocument,
     Step,
     Transcript,
 )
@@ -45,7 +45,7 @@ class Attack:
     """What it does."""
     reason: GamingReason
     """What the gate must call it."""
-    asked: Asked
+    asked: RewardInput
     """What was asked."""
     completion: str
     """What the model wrote, the observations put in."""
@@ -96,9 +96,9 @@ def write_stream(rendered: Rendered) -> str:
 
 def _build(rendering: RenderingName, about: dict[str, Any], entry: dict[str, Any]) -> Attack:
     golds = tuple(map(tuple, about["golds"]))
-    asked = Asked(rendering, about["lang"], about["text"], golds)
-    question = Question(kind=QuestionKind.RAMP, lang=asked.lang, text=asked.question, answers=len(golds))
-    documents = tuple(Document(title=title, text=text) for title, text in about["documents"])
+    asked = RewardInput(rendering, about["lang"], about["text"], golds)
+    question = RenderedQuestion(kind=QuestionKind.RAMP, lang=asked.lang, text=asked.question, answers=len(golds))
+    documents = tuple(ShownDocument(title=title, text=text) for title, text in about["documents"])
     rendered = RENDERINGS[rendering].render(question, _solve(documents, (_ANSWER,) * len(golds)))
     shown = tuple(s.text for m in rendered.messages for s in m.segments if s.kind == "observation")
     stream = write_stream(rendered)
@@ -122,7 +122,7 @@ def _build(rendering: RenderingName, about: dict[str, Any], entry: dict[str, Any
     return Attack(entry["name"], GamingReason(entry["reason"]), asked, text, theirs)
 
 
-def _solve(documents: tuple[Document, ...], answers: tuple[str, ...]) -> Transcript:
+def _solve(documents: tuple[ShownDocument, ...], answers: tuple[str, ...]) -> Transcript:
     step = Step(think="Look it up.", queries=(_QUERY,), documents=documents)
     return Transcript(steps=(step,), think="The first result says it.", answers=answers)
 

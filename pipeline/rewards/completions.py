@@ -23,7 +23,7 @@ from pipeline.rendering.observations import ReadingError, read_answers
 from pipeline.rendering.tagged import TaggedRendering, open_thought
 from pipeline.rendering.tool_calls import RESPONSE_TAGS, ToolRendering
 from pipeline.rewards.messages import clean_text, make_message, read_messages
-from schemas.renderings import ChatMessage, ChatRole, Question, QuestionKind, RenderingName
+from schemas.renderings import ChatMessage, ChatRole, QuestionKind, RenderedQuestion, RenderingName
 
 Completion = str | Sequence[Mapping[str, Any]]
 """One text, or messages with `role`, `content` and perhaps `tool_calls`."""
@@ -58,21 +58,21 @@ class Reading:
 
 def read_completion(rendering: RenderingName, lang: str, wanted: int, completion: Completion) -> Reading:
     """Take a completion apart. `wanted`: how many answers are asked for."""
-    question = Question(kind=QuestionKind.QA, lang=lang, text="", answers=wanted)
+    question = RenderedQuestion(kind=QuestionKind.QA, lang=lang, text="", answers=wanted)
     form = RENDERINGS[rendering]
     if isinstance(form, TaggedRendering):
         return _read_tagged(form, question, completion)
     return _read_tools(cast(ToolRendering, form), question, completion)
 
 
-def _read_tagged(form: TaggedRendering, question: Question, completion: Completion) -> Reading:
+def _read_tagged(form: TaggedRendering, question: RenderedQuestion, completion: Completion) -> Reading:
     text = open_thought(_strip_end(_join_contents(completion)))
     own, observations = _divide(text, _place_results(form.results))
     in_form = _is_read(lambda: form.check_stream(question, text))
     return _finish("".join(own), tuple(chain(*observations)), in_form, question.answers, boxed=form.boxed)
 
 
-def _read_tools(form: ToolRendering, question: Question, completion: Completion) -> Reading:
+def _read_tools(form: ToolRendering, question: RenderedQuestion, completion: Completion) -> Reading:
     messages = _split_messages(completion) if isinstance(completion, str) else _end_turns(read_messages(completion))
     own, shown = [], []
     for message in messages:

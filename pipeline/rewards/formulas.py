@@ -24,7 +24,7 @@ STRUCTURE, RETRIEVAL = 0.2, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RewardInput:
     """What a policy was asked, and what is right."""
 
     rendering: RenderingName
@@ -56,7 +56,7 @@ class Assessed:
         return self.reading.in_form and self.gaming is None
 
 
-def assess(asked: Asked, completion: Completion, observations: Sequence[str] | None = None) -> Assessed:
+def assess(asked: RewardInput, completion: Completion, observations: Sequence[str] | None = None) -> Assessed:
     """Measure a completion. `observations`: what the environment put in, in order, where that is known."""
     reading = read_completion(asked.rendering, asked.lang, len(asked.golds), completion)
     spans, golds = zip(*map(_fold_golds, asked.golds), strict=True)

@@ -19,11 +19,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from pipeline.judging.llm_judge import LlmJudge, Question, list_prompts
+from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, list_prompts
 from pipeline.llm.chat_model import EndpointError, ModelError, ModelService
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.structured_output import TokenUsage
-from pipeline.rewards.formulas import Asked, Assessed
+from pipeline.rewards.formulas import Assessed, RewardInput
 from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
@@ -56,7 +56,7 @@ class JudgeReward:
         self._thread = threading.Thread(target=self._loop.run_forever, name="judge-reward", daemon=True)
         self._started = threading.Lock()
 
-    def judge(self, items: Sequence[tuple[Asked, Assessed]]) -> list[tuple[bool | None, ...]]:
+    def judge(self, items: Sequence[tuple[RewardInput, Assessed]]) -> list[tuple[bool | None, ...]]:
         """The verdicts on completions that are in form, an answer each. Blocks; from any thread."""
         return self._submit(self._judge_all(items)).result()
 
@@ -73,14 +73,14 @@ class JudgeReward:
                 self._thread.start()
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _judge_all(self, items: Sequence[tuple[Asked, Assessed]]) -> list[tuple[bool | None, ...]]:
+    async def _judge_all(self, items: Sequence[tuple[RewardInput, Assessed]]) -> list[tuple[bool | None, ...]]:
         return [tuple(row) for row in await asyncio.gather(*(self._judge_one(*item) for item in items))]
 
-    async def _judge_one(self, asked: Asked, assessed: Assessed) -> list[bool | None]:
+    async def _judge_one(self, asked: RewardInput, assessed: Assessed) -> list[bool | None]:
         answers = assessed.reading.answers or (None,) * len(asked.golds)
         return await asyncio.gather(*(self._settle(asked, assessed, n, answer) for n, answer in enumerate(answers)))
 
-    async def _settle(self, asked: Asked, assessed: Assessed, number: int, answer: str | None) -> bool | None:
+    async def _settle(self, asked: RewardInput, assessed: Assessed, number: int, answer: str | None) -> bool | None:
         if assessed.scores[number].exact:
             return True
         if not answer or not fold_text(answer):
@@ -103,7 +103,7 @@ class JudgeReward:
                 self._verdicts.pop(key, None)
         return verdict
 
-    async def _ask(self, question: Question) -> bool | None:
+    async def _ask(self, question: JudgeQuestion) -> bool | None:
         model = self._model = self._model or self._open_model()
         try:
             ruling = await LlmJudge(model, self._config).rule(question, TokenUsage())
@@ -141,7 +141,7 @@ def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str]) -> JudgeReward:
     return JudgeReward(endpoint, lambda: OpenAiChatModel(config, keys))
 
 
-def make_question(asked: Asked, number: int, answer: str) -> Question:
+def make_question(asked: RewardInput, number: int, answer: str) -> JudgeQuestion:
     """One answer as the judge is asked about it; a question without gaps gets one at its end."""
     masked = _NUMBERED_MASK.sub(MASK, asked.question)
     title, text = "", f"{masked}\n{MASK}"
@@ -149,4 +149,4 @@ def make_question(asked: Asked, number: int, answer: str) -> Question:
         title, _, text = masked.partition("\n") if "\n" in masked else ("", "", masked)
     elif len(asked.golds) > 1:
         text = "\n".join([masked, *(f"{n}. {MASK}" for n in range(1, len(asked.golds) + 1))])
-    return Question(asked.lang, title, (), text, number, asked.golds[number], answer)
+    return JudgeQuestion(asked.lang, title, (), text, number, asked.golds[number], answer)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from pipeline.errors import ConfigError
 from pipeline.rewards.completions import Completion
-from pipeline.rewards.formulas import Asked, Assessed, assess, measure_answer, pay
+from pipeline.rewards.formulas import Assessed, RewardInput, assess, measure_answer, pay
 from pipeline.rewards.overlong import penalise_length
 from schemas.renderings import RenderingName
 from schemas.rewards import RewardName
@@ -29,7 +29,7 @@ TrlReward = Callable[..., list[float | None]]
 class Judge(Protocol):
     """Says of completions which of their answers are right."""
 
-    def judge(self, items: Sequence[tuple[Asked, Assessed]]) -> list[tuple[bool | None, ...]]:
+    def judge(self, items: Sequence[tuple[RewardInput, Assessed]]) -> list[tuple[bool | None, ...]]:
         """For each answer True, False, or None where there is no verdict."""
         ...
 
@@ -95,7 +95,7 @@ def score_for_verl(
     }
 
 
-def read_row(golds: Any, fields: Mapping[str, Any]) -> Asked:
+def read_row(golds: Any, fields: Mapping[str, Any]) -> RewardInput:
     """A row as it comes out of a trainer's data. Raises ConfigError for one without golds or of no known rendering."""
     value = _decode(golds)
     if isinstance(value, Mapping):
@@ -112,12 +112,12 @@ def read_row(golds: Any, fields: Mapping[str, Any]) -> Asked:
     if name not in list(RenderingName):
         raise ConfigError(f"there is no rendering {name}", f"take one of {', '.join(RenderingName)}")
     question, lang = _take(fields, "question"), _take(fields, "lang")
-    return Asked(RenderingName(name), str(lang or "en"), str(question or ""), found)
+    return RewardInput(RenderingName(name), str(lang or "en"), str(question or ""), found)
 
 
 def _pay_all(
     reward: RewardName,
-    items: Sequence[tuple[Asked, Assessed]],
+    items: Sequence[tuple[RewardInput, Assessed]],
     judge: Callable[[], Judge] | None,
     format_credit: float,
 ) -> list[tuple[float, float, bool]]:

@@ -19,11 +19,11 @@ from pipeline.llm.structured_output import TokenUsage
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.transcript import write_document
 from pipeline.rollouts.search_rollout import TAGGED, Completion, SearchRollouts, Task
-from pipeline.rollouts.stream_parsing import Searched, StreamReading, read_stream
+from pipeline.rollouts.stream_parsing import ParsedSearch, StreamReading, read_stream
 from pipeline.search.engine import AsyncSearchEngine, SearchRequest, merge_round_robin
 from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.policies import PolicyConfig, StreamEnd
-from schemas.renderings import Question, SegmentKind
+from schemas.renderings import RenderedQuestion, SegmentKind
 from schemas.streams import StreamRun
 from schemas.trajectories import MaskAnswer, SearchCall, SearchStatus, ShownPassage, StopReason, Turn
 
@@ -112,7 +112,7 @@ class PolicySolver:
         self._thread = ThreadPoolExecutor(1, "tokenizing")
 
     async def play(
-        self, question: Question, attempt: int, tally: TokenUsage, requests: WriteRequests | None = None
+        self, question: RenderedQuestion, attempt: int, tally: TokenUsage, requests: WriteRequests | None = None
     ) -> Play:
         """One attempt, to its end. `requests`: how queries are asked; plainly, where it is left out.
 
@@ -124,7 +124,7 @@ class PolicySolver:
             tally.add(ROLE, reply)
             if queries := self._take(one, reply, track):
                 await self._search(one, track, (requests or plain_requests)(queries), queries)
-        searched = [Searched(q, d) for q, d in zip(track.queries, one.shown, strict=True)]
+        searched = [ParsedSearch(q, d) for q, d in zip(track.queries, one.shown, strict=True)]
         reading = read_stream(self._form, question, track.own, one.text, searched, one.end)
         return _conclude(one, track, reading)
 
@@ -137,7 +137,7 @@ class PolicySolver:
         """
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
-    def _begin(self, question: Question) -> Completion:
+    def _begin(self, question: RenderedQuestion) -> Completion:
         prompt = self._chat.write_prompt(self._form.prompt(question), None)
         ids = self._machine.encode(prompt)
         if len(ids) > self._config.max_prompt:

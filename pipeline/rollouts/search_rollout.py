@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.rendering.tagged import RESEARCH, SEARCH_R1
 from schemas.policies import StreamBounds, StreamEnd
-from schemas.renderings import Document
+from schemas.renderings import ShownDocument
 
 TAGGED = {form.name: form for form in (SEARCH_R1, RESEARCH)}
 """Formats that write into one stream."""
@@ -35,7 +35,7 @@ class Search:
 
 Generate = Callable[[list[list[int]], int], list[list[int]]]
 """Contexts and a number of tokens in, new tokens of each out; an end-of-sequence token stands where one was written."""
-Find = Callable[[Sequence[Search]], list[tuple[Document, ...]]]
+Find = Callable[[Sequence[Search]], list[tuple[ShownDocument, ...]]]
 """What searches bring."""
 
 
@@ -66,7 +66,7 @@ class Completion:
     """The same as text."""
     observations: list[str] = field(default_factory=list)
     """What was put in."""
-    shown: list[tuple[Document, ...]] = field(default_factory=list)
+    shown: list[tuple[ShownDocument, ...]] = field(default_factory=list)
     """The documents in it, cut to what found room."""
     end: StreamEnd | None = None
     """How it came to its end; None while it has not."""
@@ -147,7 +147,7 @@ class SearchRollouts:
             return ()
         return queries
 
-    def show(self, one: Completion, documents: tuple[Document, ...]) -> bool:
+    def show(self, one: Completion, documents: tuple[ShownDocument, ...]) -> bool:
         """Put results in; whether the model can go on."""
         documents, shown, ids = self._fit(documents, one.task.lang)
         if len(ids) >= self.room(one):
@@ -161,7 +161,7 @@ class SearchRollouts:
         one.searches += 1
         return True
 
-    def _fit(self, documents: tuple[Document, ...], lang: str) -> tuple[tuple[Document, ...], str, list[int]]:
+    def _fit(self, documents: tuple[ShownDocument, ...], lang: str) -> tuple[tuple[ShownDocument, ...], str, list[int]]:
         """Results that are short enough, as documents, text and tokens: documents are left out from the end, and the
         first loses its last words."""
         while True:

@@ -14,7 +14,7 @@ from pipeline.rendering.observations import ReadingError
 from pipeline.rendering.tagged import TaggedRendering
 from pipeline.rewards.completions import read_completion
 from schemas.policies import StreamEnd
-from schemas.renderings import Document, Question, Transcript
+from schemas.renderings import RenderedQuestion, ShownDocument, Transcript
 from schemas.trajectories import StopReason
 
 THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
@@ -30,12 +30,12 @@ REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Searched:
+class ParsedSearch:
     """A search that was made, as the stream should hold it."""
 
     queries: tuple[str, ...]
     """What was searched for."""
-    documents: tuple[Document, ...]
+    documents: tuple[ShownDocument, ...]
     """What was shown."""
 
 
@@ -55,10 +55,10 @@ class StreamReading:
 
 def read_stream(
     form: TaggedRendering,
-    question: Question,
+    question: RenderedQuestion,
     own: Sequence[str],
     text: str,
-    searched: Sequence[Searched],
+    searched: Sequence[ParsedSearch],
     end: StreamEnd,
 ) -> StreamReading:
     """Take a stream apart.
@@ -85,7 +85,7 @@ def read_stream(
     return StreamReading(strict, transcript.answers, reason, None)
 
 
-def _compare(transcript: Transcript, searched: Sequence[Searched]) -> None:
+def _compare(transcript: Transcript, searched: Sequence[ParsedSearch]) -> None:
     """Raise ReadingError when the stream holds other searches than were made."""
     written = [(step.queries, step.documents) for step in transcript.steps]
     if len(written) > len(searched):

@@ -30,7 +30,7 @@ from pipeline.search_server.http_messages import Request, RequestError, Response
 from pipeline.search_server.metrics import CODES, Counters
 from pipeline.search_server.openapi import draw_page, write_openapi
 from pipeline.search_server.query_queue import Found, QueryQueue, QueueFullError
-from pipeline.search_server.requests import Question, read_question
+from pipeline.search_server.requests import QueryRequest, read_question
 from pipeline.search_server.responses import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
 from schemas.trajectories import SearchCall, SearchStatus
@@ -120,7 +120,7 @@ class RetrievalApp:
         calls = self._queue.search(asked.searches, asked.k or self._settings.k, tell)
         return None if calls is None else self._write_reply(asked, started, calls)
 
-    def _retrieve_later(self, asked: Question, started: float, send: Send, found: Found) -> None:
+    def _retrieve_later(self, asked: QueryRequest, started: float, send: Send, found: Found) -> None:
         try:
             if isinstance(found, Exception):
                 raise found
@@ -129,7 +129,7 @@ class RetrievalApp:
             response = self._explain(error)
         self._finish(response, send)
 
-    def _write_reply(self, asked: Question, started: float, found: Sequence[SearchCall]) -> Response:
+    def _write_reply(self, asked: QueryRequest, started: float, found: Sequence[SearchCall]) -> Response:
         """The reply. Raises RequestError for a failed search, where the reply has no place to tell of it."""
         for call in found:
             self._counters.add(f"status {call.status}")

@@ -66,7 +66,7 @@ class RetrieveRequest(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class QueryRequest:
     """A request that can be answered."""
 
     searches: tuple[SearchRequest, ...]
@@ -95,7 +95,7 @@ class Question:
         return [self.refused[i].detail if i in self.refused else None for i in range(count)] if self.refused else None
 
 
-def read_question(body: bytes) -> Question:
+def read_question(body: bytes) -> QueryRequest:
     """What is asked. Raises RequestError with what is wrong with it."""
     asked = _parse(body)
     known = asked if isinstance(asked, dict) else {}
@@ -107,7 +107,7 @@ def read_question(body: bytes) -> Question:
     refused = {place: call for place, query in enumerate(request.queries) if (call := _refuse(query)) is not None}
     if bare and refused and refused[0].status is SearchStatus.ERROR:
         raise RequestError(422, str(refused[0].detail))  # a bare list has no place for it
-    return Question(
+    return QueryRequest(
         _read_searches(request, refused), refused, request.topk, request.return_scores, request.details, bare
     )
 

@@ -27,7 +27,7 @@ from schemas.ledger import ShardCommit
 DAY = 86_400.0
 
 
-class Kind(StrEnum):
+class GarbageKind(StrEnum):
     """What it is."""
 
     TEMPORARY = "temporary file"
@@ -43,7 +43,7 @@ class Kind(StrEnum):
 class Garbage:
     """One thing that can go."""
 
-    kind: Kind
+    kind: GarbageKind
     path: Path
     size: int
     """Bytes."""
@@ -69,7 +69,7 @@ def find_garbage(
         if is_held(run):
             continue
         if runs and _is_old(run / "run.json", now, days):
-            found.append(_measure(Kind.RUN, run, run))
+            found.append(_measure(GarbageKind.RUN, run, run))
         else:
             found += find_leftovers(run, datasets)
     return found + [item for item in _find_caches(cache, now, days) if not is_held(item.run)]
@@ -123,17 +123,17 @@ def find_leftovers(run: Path, datasets: Iterable[str]) -> list[Garbage]:
         temporary = (
             path for path in _list(folder) if path.name.startswith(".") and path.name.endswith((".tmp", ".part"))
         )
-        found += [_measure(Kind.TEMPORARY, path, run) for path in temporary]
+        found += [_measure(GarbageKind.TEMPORARY, path, run) for path in temporary]
     scratch = (path for path in _list(run) if path.name.startswith(".duplicates-") and path.is_dir())
-    found += [_measure(Kind.TEMPORARY, path, run) for path in scratch]
+    found += [_measure(GarbageKind.TEMPORARY, path, run) for path in scratch]
     for folder in _list_folders(run / "journals", 1):
         done = (path for path in _list(folder) if (folder.name, path.stem) in finished)
-        found += [_measure(Kind.JOURNAL, path, run) for path in done]
+        found += [_measure(GarbageKind.JOURNAL, path, run) for path in done]
     for dataset in datasets:
         parts = (path for path in _list(run / dataset) if path.match("part-*.parquet"))
-        found += [_measure(Kind.ORPHAN, path, run) for path in parts if (dataset, path.name) not in named]
+        found += [_measure(GarbageKind.ORPHAN, path, run) for path in parts if (dataset, path.name) not in named]
     if (run / "live").is_dir():
-        found.append(_measure(Kind.LIVE, run / "live", run))
+        found.append(_measure(GarbageKind.LIVE, run / "live", run))
     return found
 
 
@@ -150,17 +150,17 @@ def _find_caches(cache: Path, now: float, days: float) -> Iterator[Garbage]:
     for folder in _list_folders(cache / RUNS, 1):
         if _is_old(folder / SITTING, now, days):
             parts = (path for path in _list(folder) if path.name not in KEPT)
-            yield from (_measure(Kind.WORKING, path, folder) for path in parts)
+            yield from (_measure(GarbageKind.WORKING, path, folder) for path in parts)
     for folder in _list_folders(cache / COPIES, 1):
         if all(
             _is_old(path, now, days) and path.stat().st_atime < now - days * DAY
             for path in folder.rglob("*")
             if path.is_file()
         ):
-            yield _measure(Kind.COPY, folder, folder)
+            yield _measure(GarbageKind.COPY, folder, folder)
     for folder in _list_folders(cache, 1):
         if folder.name.startswith("going-out-") and _is_old(folder, now, 1):
-            yield _measure(Kind.TEMPORARY, folder, folder)
+            yield _measure(GarbageKind.TEMPORARY, folder, folder)
 
 
 def _is_old(path: Path, now: float, days: float) -> bool:
@@ -181,7 +181,7 @@ def _list_folders(folder: Path, depth: int) -> list[Path]:
     return found + [deeper for path in found for deeper in _list_folders(path, depth - 1) if depth > 1]
 
 
-def _measure(kind: Kind, path: Path, run: Path) -> Garbage:
+def _measure(kind: GarbageKind, path: Path, run: Path) -> Garbage:
     if not path.is_dir() or path.is_symlink():
         return Garbage(kind, path, path.lstat().st_size, run)
     sizes = (os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)

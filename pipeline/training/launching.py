@@ -23,7 +23,7 @@ FSDP_FILE = "fsdp.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class TrainingFleet:
     """The processes that train together."""
 
     layout: Layout
@@ -82,12 +82,12 @@ def write_fsdp(request: TrainingRequest) -> str:
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def shards_weights(request: TrainingRequest, fleet: Fleet) -> bool:
+def shards_weights(request: TrainingRequest, fleet: TrainingFleet) -> bool:
     """Whether weights are spread over the processes: full SFT; adapters and rollouts keep a whole copy each."""
     return isinstance(request, SftRequest) and request.weights.tuning is Tuning.FULL and fleet.processes > 1
 
 
-def launch_words(python: str, program: str, request: TrainingRequest, fleet: Fleet) -> list[str]:
+def launch_words(python: str, program: str, request: TrainingRequest, fleet: TrainingFleet) -> list[str]:
     """The command of this machine: one process a GPU, or one on the CPU. `program` is a module of `trainers`."""
     layout, folder = fleet.layout, TrainingFolder(Path(request.output))
     words = [python, "-m", "accelerate.commands.launch"]
@@ -105,7 +105,7 @@ def launch_words(python: str, program: str, request: TrainingRequest, fleet: Fle
     return [*words, "-m", f"pipeline.training.trainers.{program}", str(folder.root)]
 
 
-def write_slurm(command: Sequence[str], fleet: Fleet, name: str) -> str:
+def write_slurm(command: Sequence[str], fleet: TrainingFleet, name: str) -> str:
     """A job script that runs a `rampforge train` command on every machine, each with its own rank.
 
     `command`: the words of the command, without those that say which machine it is.
@@ -131,7 +131,7 @@ def write_slurm(command: Sequence[str], fleet: Fleet, name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_ray(command: Sequence[str], fleet: Fleet) -> str:
+def write_ray(command: Sequence[str], fleet: TrainingFleet) -> str:
     """A script that submits a `rampforge train` command of one machine to a Ray cluster, as a job with GPUs."""
     lines = [
         "#!/bin/bash",

@@ -14,7 +14,7 @@ from pipeline.training.folders import TrainingFolder, find_checkpoint
 from pipeline.training.launching import (
     FSDP_FILE,
     VARIABLES,
-    Fleet,
+    TrainingFleet,
     copy_source,
     launch_words,
     shards_weights,
@@ -40,12 +40,12 @@ class TrainerEnvironment:
     """The interpreter of their environment."""
     variables: Mapping[str, str]
     """Environment variables that they start with."""
-    again: str
+    resume_command: str
     """The command that goes on with a training that broke off."""
 
 
 def run_training(
-    request: TrainingRequest, fleet: Fleet, workshop: TrainerEnvironment, funnel: FunnelStep, tell: Tell
+    request: TrainingRequest, fleet: TrainingFleet, workshop: TrainerEnvironment, funnel: FunnelStep, tell: Tell
 ) -> TrainingResult:
     """Train, from the newest whole checkpoint on. The rows and the request are in the folder.
 
@@ -67,14 +67,14 @@ def run_training(
         folder.log,
         follow.look,
         list_savings(request, fleet),
-        workshop.again,
+        workshop.resume_command,
     )
     if fleet.layout.rank:
         raise TrainingError("this machine has done its part", "the result is written by the machine of rank 0")
     return _conclude(folder, funnel)
 
 
-def list_savings(request: TrainingRequest, fleet: Fleet) -> list[str]:
+def list_savings(request: TrainingRequest, fleet: TrainingFleet) -> list[str]:
     """What to lower when memory runs out, most helpful first."""
     savings = [f"--batch {request.batch} (and raise --accumulate as much)"] if request.batch > 1 else []
     if not request.weights.checkpointing:

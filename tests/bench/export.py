@@ -17,9 +17,9 @@ from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.token_masks import TokenMasker
-from schemas.exports import Example, ExportSettings, Purpose, Split, Trainer
+from schemas.exports import ExportSettings, Purpose, Split, Trainer, TrainingExample
 from schemas.passages import Passage
-from schemas.renderings import Document, Question, QuestionKind, RenderingName, Step, Transcript
+from schemas.renderings import QuestionKind, RenderedQuestion, RenderingName, ShownDocument, Step, Transcript
 from tests.bench.figures import Figure, compare_cpu, run_apart
 from tests.bench.sample import cut_sample, draw_passages, find_asset_path
 
@@ -61,7 +61,7 @@ def run() -> list[Figure]:
     return figures
 
 
-def write(examples: list[Example], settings: ExportSettings, masker: TokenMasker) -> None:
+def write(examples: list[TrainingExample], settings: ExportSettings, masker: TokenMasker) -> None:
     """Render, mask and write."""
     table = EXPORTERS[settings.trainer].build_tables(settings.rendering, True)[0]
     statistics = ExportStatistics()
@@ -96,22 +96,22 @@ def load_tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(find_asset_path("smollm2-135m-instruct"))
 
 
-def make_examples(passages: list[Passage]) -> Iterator[Example]:
+def make_examples(passages: list[Passage]) -> Iterator[TrainingExample]:
     """Examples without end, made of real passages: two steps that show five each."""
     for number, passage in enumerate(cycle(passages)):
         around = [passages[(number * 7 + n) % len(passages)] for n in range(2 * SHOWN)]
         yield make_example(number, passage, around)
 
 
-def make_example(number: int, passage: Passage, around: list[Passage]) -> Example:
+def make_example(number: int, passage: Passage, around: list[Passage]) -> TrainingExample:
     """One example."""
     words = passage.text.split()
-    shown = [Document(title=other.title, text=" ".join(other.text.split())) for other in around]
+    shown = [ShownDocument(title=other.title, text=" ".join(other.text.split())) for other in around]
     steps = tuple(
         Step(think=" ".join(words[:40]), queries=tuple(" ".join(words[n : n + 8]) for n in (0, 5, 9)), documents=docs)
         for docs in (tuple(shown[:SHOWN]), tuple(shown[SHOWN:]))
     )
-    return Example(
+    return TrainingExample(
         trajectory_id=f"{number:020x}",
         task_id=f"{number:020x}",
         document_id=passage.document_id,
@@ -124,7 +124,7 @@ def make_example(number: int, passage: Passage, around: list[Passage]) -> Exampl
         perplexities=(),
         difficulty=1.0,
         golds=((words[-1],),),
-        question=Question(kind=QuestionKind.RAMP, lang="en", text=f"{number} {passage.text}", answers=1),
+        question=RenderedQuestion(kind=QuestionKind.RAMP, lang="en", text=f"{number} {passage.text}", answers=1),
         transcript=Transcript(steps=steps, think=" ".join(words[-30:]), answers=(words[-1],)),
         fault=None,
     )

@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from flows.cli.inspect_web import read_job
 from pipeline.inspecting.attempt_filter import AttemptFilter, Ending, SortKey
 from pipeline.inspecting.attempt_pages import read_page
-from pipeline.inspecting.locations import open_place
-from pipeline.inspecting.web.app import Surroundings, build_app
+from pipeline.inspecting.locations import open_location
+from pipeline.inspecting.web.app import PageServices, build_app
 from pipeline.inspecting.web.opened_runs import OpenedRun
 from tests.bench.figures import Figure, run_apart
 from tests.support.report_samples import make_examples, write_shards
@@ -90,7 +90,7 @@ def measure_bare(run: str) -> dict[str, float]:
 def measure_ours(run: str) -> dict[str, float]:
     """The same by us, and how long it takes before; median seconds."""
     started = time.perf_counter()
-    opened = OpenedRun("run", open_place(run))
+    opened = OpenedRun("run", open_location(run))
     seconds = {"open": time.perf_counter() - started}
     seconds["query"] = _time(lambda: read_page(opened.database, WANTED, 1))
     far = read_page(opened.database, WANTED, 1).pages // 2
@@ -101,8 +101,8 @@ def measure_ours(run: str) -> dict[str, float]:
 def measure_pages(run: str) -> dict[str, float]:
     """The pages over HTTP, median seconds."""
     seconds: dict[str, float] = {}
-    around = Surroundings(clock=lambda: 0.0, now=lambda: "", read_live=read_job, patience=900.0)
-    client = TestClient(build_app(open_place(run), "token", around), "http://127.0.0.1")
+    around = PageServices(clock=lambda: 0.0, now=lambda: "", read_live=read_job, patience=900.0)
+    client = TestClient(build_app(open_location(run), "token", around), "http://127.0.0.1")
     client.get("/", params={"token": "token"})
     keys = [line.split(",")[0] for line in client.get("/run/download?masks=4&hide=passage").text.splitlines()[1:100]]
     query = WANTED.as_query()

@@ -18,7 +18,7 @@ import pytest
 from pipeline.planning.scaling import measure_amounts, scale_up
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
-from schemas.scale_plan import Fleet, WikiSize
+from schemas.scale_plan import MachineFleet, WikiSize
 from tests.support.command_line import rampforge, start
 from tests.support.sample_dump import write_dump
 
@@ -148,7 +148,7 @@ def test_a_plan_for_the_size_of_the_run_itself_says_what_it_took(whole_run: Path
     record = run.record()
     seen = measure_amounts(run, record)
     own = WikiSize(name="own", articles=72, words=int(seen.words), dump_bytes=1, source="this test")
-    plan = scale_up(run, record, own, int(seen.attempts), Fleet(cores=2))
+    plan = scale_up(run, record, own, int(seen.attempts), MachineFleet(cores=2))
     steps = {(step.stage, step.unit): step for step in record.funnel}
     assert plan.tasks == steps["trajectories", "task"].entered
     assert plan.passages == steps["dedup", "passage"].passed
@@ -174,7 +174,7 @@ def test_a_plan_for_twice_the_words_takes_twice_the_cutting_and_no_more_attempts
                 record,
                 WikiSize(name="w", articles=1, words=words * times, dump_bytes=1, source="-"),
                 500,
-                Fleet(machines=times, cores=2),
+                MachineFleet(machines=times, cores=2),
             ).stages
         }
         for times in (1, 2)

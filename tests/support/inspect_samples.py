@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.report.report_data import Example
+from pipeline.report.report_data import ReportExample
 from pipeline.storage.files import write_atomically
 from schemas.arrow import arrow_schema
 from schemas.funnel import Reject
@@ -31,7 +31,7 @@ POISON = (
 )
 
 
-def make_run(folder: Path, examples: Sequence[Example] | None = None) -> Path:
+def make_run(folder: Path, examples: Sequence[ReportExample] | None = None) -> Path:
     """A run of twenty-four attempts, its rejects and its run.json."""
     write_shards(folder, examples if examples is not None else make_examples(24))
     rejects = [
@@ -75,12 +75,12 @@ def make_distillation(folder: Path) -> Path:
     return folder
 
 
-def change_policy(example: Example, policy: str) -> Example:
+def change_policy(example: ReportExample, policy: str) -> ReportExample:
     """The same attempt by another; its id says so."""
     key = f"{example.trajectory.trajectory_id}-{policy}"
     trajectory = example.trajectory.model_copy(update={"policy": policy, "trajectory_id": key})
     judgement = example.judgement and example.judgement.model_copy(update={"trajectory_id": key})
-    return Example(example.task, trajectory, judgement)
+    return ReportExample(example.task, trajectory, judgement)
 
 
 def make_round(number: int, policy: str, attempts: int, accepted: int) -> RoundRecord:
@@ -102,7 +102,7 @@ def make_round(number: int, policy: str, attempts: int, accepted: int) -> RoundR
     )  # fmt: skip
 
 
-def poison_example(example: Example) -> Example:
+def poison_example(example: ReportExample) -> ReportExample:
     """Poison in passage, spans, thoughts, queries, results, answers, reasons."""
     task, trajectory, judgement = example.task, example.trajectory, example.judgement
     assert judgement is not None
@@ -121,7 +121,7 @@ def poison_example(example: Example) -> Example:
     usage = tuple(use.model_copy(update={"role": POISON, "model": POISON}) for use in trajectory.usage)
     trajectory = trajectory.model_copy(update=update | {"usage": usage, "sampling": POISON, "engine": POISON})
     verdict = {"reason": POISON, "judge": POISON, "accepted": False, "reject_reason": POISON}
-    return Example(task, trajectory, judgement.model_copy(update=verdict))
+    return ReportExample(task, trajectory, judgement.model_copy(update=verdict))
 
 
 def write_dataset(path: Path, rows: Sequence[Record]) -> None:

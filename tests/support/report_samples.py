@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.llm.prices import PriceTable
 from pipeline.planning.actuals import sum_spending
-from pipeline.report.report_data import Example
+from pipeline.report.report_data import ReportExample
 from schemas.arrow import arrow_schema
 from schemas.config import JudgingConfig, RunConfig
 from schemas.funnel import FunnelStep
@@ -54,7 +54,7 @@ COMPARISONS = tuple(
 """Steps that compare, as a run with a language model leaves them."""
 
 
-def make_examples(count: int = 24, text: str = TEXT, golds: Sequence[str] = GOLDS) -> list[Example]:
+def make_examples(count: int = 24, text: str = TEXT, golds: Sequence[str] = GOLDS) -> list[ReportExample]:
     """Attempts with one to four masks, two hide modes, right, wrong and given up in turn."""
     judge = JudgeStage(JudgingConfig())
     examples = []
@@ -76,7 +76,7 @@ def make_examples(count: int = 24, text: str = TEXT, golds: Sequence[str] = GOLD
         hide = (HideMode.PASSAGE, HideMode.NONE)[number // 4 % 2]
         trajectory = make_trajectory(task, answers, turns, hide=hide, trajectory_id=f"try{number:03}")
         page = frozenset({"p-lights"}) if hide is HideMode.NONE else frozenset()
-        examples.append(Example(task, trajectory, judge.judge(Attempt(trajectory, task, page))))
+        examples.append(ReportExample(task, trajectory, judge.judge(JudgedAttempt(trajectory, task, page))))
     return examples
 
 
@@ -130,7 +130,7 @@ def make_spending(model: str) -> list[RoleSpending]:
     ]
 
 
-def write_shards(root: Path, examples: Sequence[Example]) -> dict[str, list[Path]]:
+def write_shards(root: Path, examples: Sequence[ReportExample]) -> dict[str, list[Path]]:
     """Two shards of each dataset, as a run leaves them."""
     datasets: dict[str, Iterable[Record]] = {
         "tasks": [e.task for e in examples],

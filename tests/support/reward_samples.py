@@ -7,14 +7,14 @@ from typing import Any
 
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rewards.adversarial import write_stream
-from pipeline.rewards.formulas import Asked
+from pipeline.rewards.formulas import RewardInput
 from schemas.renderings import (
     ChatMessage,
     ChatRole,
-    Document,
-    Question,
     QuestionKind,
+    RenderedQuestion,
     RenderingName,
+    ShownDocument,
     Step,
     Transcript,
 )
@@ -30,20 +30,20 @@ GOLDS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def make_asked(rendering: RenderingName, lang: str = "en", gaps: int = 1, **more: Any) -> Asked:
+def make_asked(rendering: RenderingName, lang: str = "en", gaps: int = 1, **more: Any) -> RewardInput:
     golds = more.pop("golds", GOLDS[lang][:gaps])
     text = "Skarn Point\n" + " ".join(f"[mask {n}]" for n in range(1, len(golds) + 1)) + " stands there."
-    return Asked(rendering, lang, more.pop("question", text), golds)
+    return RewardInput(rendering, lang, more.pop("question", text), golds)
 
 
 def make_transcript(answers: Sequence[str | None], steps: int = 1, shown: str = "It tells much.") -> Transcript:
-    step = Step(think="What is it?", queries=("what", "who"), documents=(Document(title="A page", text=shown),))
+    step = Step(think="What is it?", queries=("what", "who"), documents=(ShownDocument(title="A page", text=shown),))
     return Transcript(steps=(step,) * steps, think="Now it is known.", answers=tuple(answers))
 
 
-def write_completion(asked: Asked, transcript: Transcript) -> str | list[Mapping[str, Any]]:
+def write_completion(asked: RewardInput, transcript: Transcript) -> str | list[Mapping[str, Any]]:
     """As a rollout leaves it: one text where the rendering is one stream, else messages."""
-    question = Question(kind=QuestionKind.RAMP, lang=asked.lang, text=asked.question, answers=len(asked.golds))
+    question = RenderedQuestion(kind=QuestionKind.RAMP, lang=asked.lang, text=asked.question, answers=len(asked.golds))
     rendered = RENDERINGS[asked.rendering].render(question, transcript)
     if rendered.tools is None:
         return write_stream(rendered)
@@ -61,7 +61,7 @@ def _write_plain(message: ChatMessage) -> Mapping[str, Any]:
     return plain
 
 
-def write_gold(asked: Asked, form: int = 0, **more: Any) -> str | list[Mapping[str, Any]]:
+def write_gold(asked: RewardInput, form: int = 0, **more: Any) -> str | list[Mapping[str, Any]]:
     """The right trajectory, written with the gold or, by number, another right form."""
     answers = [forms[min(form, len(forms) - 1)] for forms in asked.golds]
     return write_completion(asked, make_transcript(answers, **more))

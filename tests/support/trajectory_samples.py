@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.judging.judge_stage import Attempt
+from pipeline.judging.judge_stage import JudgedAttempt
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSource
 from schemas.trajectories import (
     HideMode,
@@ -108,8 +108,8 @@ def make_attempt(
     shown: str = "Ada Byron founded the school in 1868.",
     aliases: dict[str, Sequence[str]] | None = None,
     **more: Any,
-) -> Attempt:
+) -> JudgedAttempt:
     """One attempt that was shown one passage of the task's page, called `p1`."""
     task = make_task(text, golds, aliases=aliases or {})
     trajectory = make_trajectory(task, answers, [make_turn([("p1", "Ada Byron", shown)])], **more)
-    return Attempt(trajectory=trajectory, task=task, page_passages=frozenset({"p1"}))
+    return JudgedAttempt(trajectory=trajectory, task=task, page_passages=frozenset({"p1"}))

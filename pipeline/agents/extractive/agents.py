@@ -14,16 +14,16 @@ import numpy as np
 
 from pipeline.agents.extractive.answer_places import find_listed, gather_places
 from pipeline.agents.extractive.candidates import find_candidates
-from pipeline.agents.extractive.features import MaskView, Place, Source, mask_views, read_facts
+from pipeline.agents.extractive.features import AnswerPlace, MaskView, PassageFeatures, mask_views, read_facts
 from pipeline.agents.extractive.labels import load_labels
-from pipeline.agents.extractive.phrasing import Finding, Wording, list_prompts
+from pipeline.agents.extractive.phrasing import AnswerFinding, Wording, list_prompts
 from pipeline.agents.extractive.queries import build_queries
 from pipeline.agents.extractive.ranking import load_trees, rank_texts
 from pipeline.agents.extractive.restoration import restore_masks
 from pipeline.agents.extractive.scoring import measure_places, share_belief
 from pipeline.agents.extractive.weights import BIAS, WEIGHTS
 from pipeline.agents.extractive.words import make_word_cutter
-from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries
+from pipeline.agents.roles import NextStep, Observation, OpenTask, PlannedQuestion, Queries, TrajectoryProgress
 from pipeline.search.engine import FoundPassage
 from schemas.trajectories import MaskAnswer, PromptUse
 
@@ -56,19 +56,19 @@ class ExtractiveAgents:
         """The templates that the thoughts are made from."""
         return list_prompts(lang)
 
-    def plan(self, asks: Sequence[Progress]) -> list[Plan]:
+    def plan(self, asks: Sequence[TrajectoryProgress]) -> list[PlannedQuestion]:
         """Pick the mask to work on and say why."""
         return [self._plan(ask) for ask in asks]
 
-    def rewrite(self, asks: Sequence[tuple[Progress, Plan]], count: int) -> list[Queries]:
+    def rewrite(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]], count: int) -> list[Queries]:
         """Turn each plan into `count` queries."""
         return [self._rewrite(progress, plan, count) for progress, plan in asks]
 
-    def observe(self, asks: Sequence[tuple[Progress, Plan]]) -> list[Observation]:
+    def observe(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]]) -> list[Observation]:
         """Weigh what was shown and decide whether to go on."""
         return [self._observe(progress, plan) for progress, plan in asks]
 
-    def _plan(self, progress: Progress) -> Plan:
+    def _plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         unsettled = [answer.mask for answer in progress.answers if answer.answer is None] or [0]
@@ -78,22 +78,22 @@ class ExtractiveAgents:
         if turn == 0:
             place, count = wording.name_place(task.section), str(task.mask_count)
             fields = {"title": task.title, "place": place, "count": count, "hidden": wording.hidden()}
-            return Plan(wording.say("plan", context=context, kind=kind, **fields), mask)
+            return PlannedQuestion(wording.say("plan", context=context, kind=kind, **fields), mask)
         finding = self._weigh(progress).get(mask)
         if finding:
             lead = wording.say("lead", answer=finding.answer, source=finding.passage.title)
         else:
             lead = wording.say("no_lead")
-        return Plan(wording.say("next", turn=str(turn + 1), context=context, kind=kind, lead=lead), mask)
+        return PlannedQuestion(wording.say("next", turn=str(turn + 1), context=context, kind=kind, lead=lead), mask)
 
-    def _rewrite(self, progress: Progress, plan: Plan, count: int) -> Queries:
+    def _rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion, count: int) -> Queries:
         task, turn = progress.task, len(progress.turns)
         mask = plan.mask or 0
         finding = self._weigh(progress).get(mask) if turn else None
         lead = finding.answer if finding else ""
         return Queries(build_queries(self._views(task)[mask], task.title, task.section, turn, lead, count))
 
-    def _observe(self, progress: Progress, plan: Plan) -> Observation:
+    def _observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         findings = self._weigh(progress)
@@ -120,15 +120,15 @@ class ExtractiveAgents:
             closing = wording.say("close_none", count=count)
         return Observation("\n".join(said), step, answers, closing)
 
-    def _weigh(self, progress: Progress) -> dict[int, Finding]:
+    def _weigh(self, progress: TrajectoryProgress) -> dict[int, AnswerFinding]:
         return self._weighed(progress.task, progress.seen)
 
-    def _weigh_seen(self, task: OpenTask, seen: tuple[FoundPassage, ...]) -> dict[int, Finding]:
+    def _weigh_seen(self, task: OpenTask, seen: tuple[FoundPassage, ...]) -> dict[int, AnswerFinding]:
         """The best answer to each mask from all that was seen, each answer used once."""
-        findings: dict[int, Finding] = {}
+        findings: dict[int, AnswerFinding] = {}
         for passage in seen:
             for mask, (start, end) in restore_masks(task.masked_text, passage.text).items():
-                findings.setdefault(mask, Finding(passage.text[start:end], passage, start, end, 1.0))
+                findings.setdefault(mask, AnswerFinding(passage.text[start:end], passage, start, end, 1.0))
         open_masks = [mask for mask in range(task.mask_count) if mask not in findings]
         if not open_masks or not seen:
             return findings
@@ -140,7 +140,7 @@ class ExtractiveAgents:
                 used.add(offer.answer.casefold())
         return findings
 
-    def _offer(self, task: OpenTask, mask: int, seen: tuple[FoundPassage, ...]) -> list[Finding]:
+    def _offer(self, task: OpenTask, mask: int, seen: tuple[FoundPassage, ...]) -> list[AnswerFinding]:
         """The few most believable answers to a mask, read where each fits best."""
         view = self._views(task)[mask]
         passages = {passage.passage_id: passage for passage in seen}
@@ -151,7 +151,7 @@ class ExtractiveAgents:
         values = measure_places(view, places, listed, self._labels, task.title)
         scores = values @ WEIGHTS + BIAS
         belief = self._believe(places, values, scores)
-        best: dict[str, tuple[float, Place]] = {}
+        best: dict[str, tuple[float, AnswerPlace]] = {}
         for place, score in zip(places, scores.tolist(), strict=True):
             key = place.candidate.text.casefold()
             if key not in best or score > best[key][0]:
@@ -159,11 +159,11 @@ class ExtractiveAgents:
         top = sorted(belief, key=lambda key: (-belief[key], key))[: task.mask_count + 1]
         chosen = [(best[key][1], belief[key]) for key in top if belief[key] >= LEAST_BELIEF]
         return [
-            Finding(p.candidate.text, passages[p.source.passage_id], p.candidate.start, p.candidate.end, share)
+            AnswerFinding(p.candidate.text, passages[p.source.passage_id], p.candidate.start, p.candidate.end, share)
             for p, share in chosen
         ]
 
-    def _believe(self, places: Sequence[Place], values: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    def _believe(self, places: Sequence[AnswerPlace], values: np.ndarray, scores: np.ndarray) -> dict[str, float]:
         """Share of belief of each text (case-folded) that is worth a thought."""
         texts = [place.candidate.text.casefold() for place in places]
         belief = share_belief(scores, texts)
@@ -179,13 +179,13 @@ class ExtractiveAgents:
     def _make_views(self, task: OpenTask) -> list[MaskView]:
         return mask_views(task.masked_text, self._cut, task.title, self._rarity)
 
-    def _make_source(self, passage: FoundPassage) -> Source:
+    def _make_source(self, passage: FoundPassage) -> PassageFeatures:
         candidates = tuple(find_candidates(passage.text, self._lang, passage.anchors))
         words = self._cut(passage.text)
-        return Source(passage.passage_id, passage.title, words, candidates, frozenset(passage.anchors))
+        return PassageFeatures(passage.passage_id, passage.title, words, candidates, frozenset(passage.anchors))
 
 
-def _describe(wording: Wording, mask: int, view: MaskView, finding: Finding | None) -> str:
+def _describe(wording: Wording, mask: int, view: MaskView, finding: AnswerFinding | None) -> str:
     number = str(mask + 1)
     if finding is None:
         return wording.say("nothing", number=number, context=wording.quote_gap(view))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pipeline.agents.extractive.candidates import MAX_CHARS, Candidate, Kind, find_candidates
-from pipeline.agents.extractive.features import MaskView, Place, Source
+from pipeline.agents.extractive.candidates import MAX_CHARS, AnswerCandidate, CandidateKind, find_candidates
+from pipeline.agents.extractive.features import AnswerPlace, MaskView, PassageFeatures
 from pipeline.agents.extractive.words import Words
 from schemas.documents import HOLE
 
@@ -19,7 +19,7 @@ LONGEST_JOINT = 6  # characters between two things of a list
 GAP_WORDS = 6  # words that a gap between a mask's neighbours may hold
 
 
-def gather_places(view: MaskView, sources: Sequence[Source], title: str) -> list[Place]:
+def gather_places(view: MaskView, sources: Sequence[PassageFeatures], title: str) -> list[AnswerPlace]:
     """Every place in the sources that could be the answer: by its form, or by standing between like neighbours."""
     told = _spaced(_take_roots(view.words, 0, len(view.words.lower)))
     titled = _spaced(word.lower() for word in title.replace("(", " ").replace(")", " ").replace(",", " ").split())
@@ -31,11 +31,11 @@ def gather_places(view: MaskView, sources: Sequence[Source], title: str) -> list
             first, last = source.words.span_words(candidate.start, candidate.end)
             words = _spaced(source.words.lower[first:last])
             if first < last and words not in titled and _spaced(_take_roots(source.words, first, last)) not in told:
-                places.append(Place(source, candidate))
+                places.append(AnswerPlace(source, candidate))
     return places
 
 
-def find_listed(view: MaskView, lang: str) -> list[Candidate]:
+def find_listed(view: MaskView, lang: str) -> list[AnswerCandidate]:
     """Stretches of the masked text which only a comma or an "and" divides from the mask: things of its kind."""
     text, listed = view.words.text, []
     for candidate in find_candidates(text, lang):
@@ -57,7 +57,7 @@ def _spaced(words: Iterable[str]) -> str:
     return " " + " ".join(words) + " "
 
 
-def _find_gaps(view: MaskView, source: Source) -> list[Candidate]:
+def _find_gaps(view: MaskView, source: PassageFeatures) -> list[AnswerCandidate]:
     """Stretches with the mask's own neighbours on both sides: two words before and one after, or one and two."""
     if len(view.left) < 2 or len(view.right) < 2:
         return []
@@ -72,6 +72,6 @@ def _find_gaps(view: MaskView, source: Source) -> list[Candidate]:
                 after = last + 1 < len(lower) and lower[last + 1] == view.right[1]
                 start, end = words.starts[first], words.ends[last - 1]
                 if (before or after) and end - start <= MAX_CHARS:
-                    gaps.append(Candidate(start, end, words.text[start:end], Kind.TERM))
+                    gaps.append(AnswerCandidate(start, end, words.text[start:end], CandidateKind.TERM))
                 break
     return gaps

@@ -29,7 +29,7 @@ MAX_WORDS = 8
 MAX_CHARS = 80
 
 
-class Kind(StrEnum):
+class CandidateKind(StrEnum):
     """What the form of a stretch says of it."""
 
     YEAR = "year"
@@ -44,48 +44,57 @@ class Kind(StrEnum):
     TERM = "term"
 
 
-PATTERNS_EN: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
+PATTERNS_EN: tuple[tuple[CandidateKind, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
-        (Kind.DATE, rf"\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})(?:,? \d{{3,4}}{ERA})?\b"),
-        (Kind.DATE, rf"\b(?:{MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?:, \d{{3,4}})?\b"),
-        (Kind.DATE, rf"\b\d{{1,2}} (?:{MONTHS})\b|\b(?:{MONTHS}) \d{{1,2}}\b(?!,? \d)"),
-        (Kind.PERIOD, rf"\b(?:{MONTHS})(?: \d{{4}})?\b"),
-        (Kind.PERIOD, rf"\b\d{{1,2}}(?:st|nd|rd|th)[ -]century{ERA}|\b(?:early |late |mid-)?\d{{3,4}}0s\b"),
-        (Kind.PERIOD, r"\b(?:1\d|20)\d\d ?[-–] ?(?:(?:1\d|20)\d\d|\d\d)\b"),
-        (Kind.YEAR, r"\b(?:1\d|20)\d\d\b"),
-        (Kind.YEAR, r"\b\d{1,4} (?:BCE|BC|AD|CE)\b|\bAD \d{1,4}\b"),
-        (Kind.NUMBER, rf"(?<![\w.,]){DIGITS}(?![\w]|[.,]\d)"),
-        (Kind.AMOUNT, rf"(?:[$€£]|US\$)?(?<![\w.,]){DIGITS} ?(?:%|percent|per cent|million|billion|trillion|thousand)"),
-        (Kind.AMOUNT, rf"(?:US\$|[$€£]) ?{DIGITS}(?: (?:million|billion|trillion))?"),
-        (Kind.AMOUNT, rf"(?<![\w.,]){DIGITS}[ -](?:[a-z²³°/]+(?: miles?| kilomet(?:re|er)s?)?)\b"),
-        (Kind.COUNT, rf"\b{COUNT}(?:[ -]{COUNT})*\b"),
-        (Kind.COUNT, rf"\b{COUNT}(?:[ -]{COUNT})* (?:years?|months?|days?|weeks?|hours?|decades?|centuries)\b"),
-        (Kind.COUNT, rf"\b(?:{COUNT}|{DIGITS}) (?:to|or|and|-) (?:{COUNT}|{DIGITS})\b"),
-        (Kind.ORDINAL, rf"(?i:\b(?:{'|'.join(ORDINALS.split())})\b)|\b\d{{1,3}}(?:st|nd|rd|th)\b"),
-        (Kind.NAME, rf"\b{CAPITAL}(?: (?:{JOINT} )?(?:{CAPITAL}|\d{{1,4}}\b))*"),
-        (Kind.NAME, r'(?<=")[^"\n]{2,60}(?=")|(?<=“)[^”\n]{2,60}(?=”)'),
+        (CandidateKind.DATE, rf"\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})(?:,? \d{{3,4}}{ERA})?\b"),
+        (CandidateKind.DATE, rf"\b(?:{MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?:, \d{{3,4}})?\b"),
+        (CandidateKind.DATE, rf"\b\d{{1,2}} (?:{MONTHS})\b|\b(?:{MONTHS}) \d{{1,2}}\b(?!,? \d)"),
+        (CandidateKind.PERIOD, rf"\b(?:{MONTHS})(?: \d{{4}})?\b"),
+        (CandidateKind.PERIOD, rf"\b\d{{1,2}}(?:st|nd|rd|th)[ -]century{ERA}|\b(?:early |late |mid-)?\d{{3,4}}0s\b"),
+        (CandidateKind.PERIOD, r"\b(?:1\d|20)\d\d ?[-–] ?(?:(?:1\d|20)\d\d|\d\d)\b"),
+        (CandidateKind.YEAR, r"\b(?:1\d|20)\d\d\b"),
+        (CandidateKind.YEAR, r"\b\d{1,4} (?:BCE|BC|AD|CE)\b|\bAD \d{1,4}\b"),
+        (CandidateKind.NUMBER, rf"(?<![\w.,]){DIGITS}(?![\w]|[.,]\d)"),
+        (
+            CandidateKind.AMOUNT,
+            rf"(?:[$€£]|US\$)?(?<![\w.,]){DIGITS} ?(?:%|percent|per cent|million|billion|trillion|thousand)",
+        ),
+        (CandidateKind.AMOUNT, rf"(?:US\$|[$€£]) ?{DIGITS}(?: (?:million|billion|trillion))?"),
+        (CandidateKind.AMOUNT, rf"(?<![\w.,]){DIGITS}[ -](?:[a-z²³°/]+(?: miles?| kilomet(?:re|er)s?)?)\b"),
+        (CandidateKind.COUNT, rf"\b{COUNT}(?:[ -]{COUNT})*\b"),
+        (
+            CandidateKind.COUNT,
+            rf"\b{COUNT}(?:[ -]{COUNT})* (?:years?|months?|days?|weeks?|hours?|decades?|centuries)\b",
+        ),
+        (CandidateKind.COUNT, rf"\b(?:{COUNT}|{DIGITS}) (?:to|or|and|-) (?:{COUNT}|{DIGITS})\b"),
+        (CandidateKind.ORDINAL, rf"(?i:\b(?:{'|'.join(ORDINALS.split())})\b)|\b\d{{1,3}}(?:st|nd|rd|th)\b"),
+        (CandidateKind.NAME, rf"\b{CAPITAL}(?: (?:{JOINT} )?(?:{CAPITAL}|\d{{1,4}}\b))*"),
+        (CandidateKind.NAME, r'(?<=")[^"\n]{2,60}(?=")|(?<=“)[^”\n]{2,60}(?=”)'),
     )
 )
-PATTERNS_ZH: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
+PATTERNS_ZH: tuple[tuple[CandidateKind, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
-        (Kind.DATE, r"(?:前|公元前|西元前)?\d{1,4}年\d{1,2}月(?:\d{1,2}日)?|\d{1,2}月\d{1,2}日"),
-        (Kind.PERIOD, r"\d{1,2}世[纪紀](?:\d{1,2}年代)?|\d{2,4}年代|\d{1,2}月"),
-        (Kind.YEAR, r"(?:前|公元前|西元前)?\d{1,4}年"),
-        (Kind.NUMBER, r"(?<![\d.,])\d+(?:,\d{3})*(?:\.\d+)?"),
-        (Kind.AMOUNT, r"(?:约|約)?\d+(?:,\d{3})*(?:\.\d+)?[万萬亿億千百]*(?:[a-zA-Z%％²°]+|[\u4e00-\u9fff]{1,2})"),
-        (Kind.COUNT, r"[一二三四五六七八九十百千万萬亿億两兩]+(?:[\u4e00-\u9fff])?"),
-        (Kind.ORDINAL, r"第(?:\d+|[一二三四五六七八九十百]+)[\u4e00-\u9fff]?"),
-        (Kind.NAME, r"(?<=[《「『“〈])[^《》「」『』“”〈〉\n]{1,30}(?=[》」』”〉])"),
-        (Kind.NAME, r"[A-Za-z][\w'’.-]*(?: [A-Za-z][\w'’.-]*)*"),
-        (Kind.NAME, r"[\u4e00-\u9fff]{1,6}(?:[·・][\u4e00-\u9fff]{1,6})+"),
+        (CandidateKind.DATE, r"(?:前|公元前|西元前)?\d{1,4}年\d{1,2}月(?:\d{1,2}日)?|\d{1,2}月\d{1,2}日"),
+        (CandidateKind.PERIOD, r"\d{1,2}世[纪紀](?:\d{1,2}年代)?|\d{2,4}年代|\d{1,2}月"),
+        (CandidateKind.YEAR, r"(?:前|公元前|西元前)?\d{1,4}年"),
+        (CandidateKind.NUMBER, r"(?<![\d.,])\d+(?:,\d{3})*(?:\.\d+)?"),
+        (
+            CandidateKind.AMOUNT,
+            r"(?:约|約)?\d+(?:,\d{3})*(?:\.\d+)?[万萬亿億千百]*(?:[a-zA-Z%％²°]+|[\u4e00-\u9fff]{1,2})",
+        ),
+        (CandidateKind.COUNT, r"[一二三四五六七八九十百千万萬亿億两兩]+(?:[\u4e00-\u9fff])?"),
+        (CandidateKind.ORDINAL, r"第(?:\d+|[一二三四五六七八九十百]+)[\u4e00-\u9fff]?"),
+        (CandidateKind.NAME, r"(?<=[《「『“〈])[^《》「」『』“”〈〉\n]{1,30}(?=[》」』”〉])"),
+        (CandidateKind.NAME, r"[A-Za-z][\w'’.-]*(?: [A-Za-z][\w'’.-]*)*"),
+        (CandidateKind.NAME, r"[\u4e00-\u9fff]{1,6}(?:[·・][\u4e00-\u9fff]{1,6})+"),
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class AnswerCandidate:
     """A stretch of a passage that could be an answer."""
 
     start: int
@@ -94,26 +103,26 @@ class Candidate:
     """Offset just past its last character."""
     text: str
     """What stands there."""
-    kind: Kind
+    kind: CandidateKind
     """What its form says."""
 
 
-def find_candidates(text: str, lang: str, anchors: Sequence[tuple[int, int]] = ()) -> list[Candidate]:
+def find_candidates(text: str, lang: str, anchors: Sequence[tuple[int, int]] = ()) -> list[AnswerCandidate]:
     """Every stretch that could be an answer, in order of place, none twice."""
-    spans: dict[tuple[int, int], Kind] = {}
+    spans: dict[tuple[int, int], CandidateKind] = {}
     chinese = lang.startswith(("zh", "ja"))
     for kind, pattern in PATTERNS_ZH if chinese else PATTERNS_EN:
         for match in pattern.finditer(text):
             spans.setdefault(match.span(), kind)
-            if kind is Kind.NAME and not chinese:
+            if kind is CandidateKind.NAME and not chinese:
                 for part in _split_name(match):
-                    spans.setdefault(part, Kind.PART)
+                    spans.setdefault(part, CandidateKind.PART)
     for start, end in anchors:
-        spans.setdefault((start, end), Kind.NAME if text[start : start + 1].isupper() else Kind.TERM)
+        spans.setdefault((start, end), CandidateKind.NAME if text[start : start + 1].isupper() else CandidateKind.TERM)
     if chinese:
         for span in _cut_chinese(text):
-            spans.setdefault(span, Kind.TERM)
-    found = (Candidate(start, end, text[start:end], kind) for (start, end), kind in sorted(spans.items()))
+            spans.setdefault(span, CandidateKind.TERM)
+    found = (AnswerCandidate(start, end, text[start:end], kind) for (start, end), kind in sorted(spans.items()))
     return [c for c in found if _is_plausible(c.text)]
 
 

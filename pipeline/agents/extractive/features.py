@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.agents.extractive.candidates import Candidate
+from pipeline.agents.extractive.candidates import AnswerCandidate
 from pipeline.agents.extractive.labels import LabelTable, Surroundings
 from pipeline.agents.extractive.words import Words, class_after, class_before
 from schemas.documents import HOLE
@@ -30,7 +30,7 @@ YEAR = re.compile(r"(?<!\d)(?:1\d{3}|20\d\d)(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AnswerFacts:
     """What is known of a stretch whatever the mask."""
 
     first: int
@@ -58,7 +58,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Source:
+class PassageFeatures:
     """A passage that was shown, cut into words, with its candidates."""
 
     passage_id: str
@@ -67,12 +67,12 @@ class Source:
     """Its page's title."""
     words: Words
     """Its words."""
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[AnswerCandidate, ...]
     """Its stretches that could be answers."""
     anchors: frozenset[tuple[int, int]]
     """Its links."""
 
-    facts: dict[tuple[int, int], Facts] = field(default_factory=dict, compare=False)
+    facts: dict[tuple[int, int], AnswerFacts] = field(default_factory=dict, compare=False)
     """What is known of stretches already looked at; filled by `read_facts`."""
 
     @cached_property
@@ -85,7 +85,7 @@ class Source:
         return found
 
 
-def read_facts(source: Source, candidate: Candidate, labels: LabelTable) -> Facts:
+def read_facts(source: PassageFeatures, candidate: AnswerCandidate, labels: LabelTable) -> AnswerFacts:
     """Look at a stretch once."""
     span = candidate.start, candidate.end
     if span not in source.facts:
@@ -101,7 +101,7 @@ def read_facts(source: Source, candidate: Candidate, labels: LabelTable) -> Fact
         inside = sum(c.start <= span[0] and span[1] <= c.end for c in source.candidates) - 1
         holds = sum(span[0] <= c.start and c.end <= span[1] for c in source.candidates) - 1
         nested = max(0, inside), max(0, holds)  # a gap between a mask's neighbours is no candidate of its source
-        source.facts[span] = Facts(first, last, begin, end, around, own, label, sentence, pairs, *nested)
+        source.facts[span] = AnswerFacts(first, last, begin, end, around, own, label, sentence, pairs, *nested)
     return source.facts[span]
 
 
@@ -160,12 +160,12 @@ class MaskView:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AnswerPlace:
     """A candidate where it stands."""
 
-    source: Source
+    source: PassageFeatures
     """The passage."""
-    candidate: Candidate
+    candidate: AnswerCandidate
     """The stretch."""
 
     @property

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.agents.extractive.candidates import Kind
+from pipeline.agents.extractive.candidates import CandidateKind
 
 TRUST = 0.5  # how much a candidate's surroundings count beside its own words
 OTHER_LABEL = "term"  # the label of what no other label fits: no guess is worth a word on it
@@ -43,7 +43,7 @@ class Surroundings:
         yield from (f"b {self.before}", f"a {self.after}", f"lb {l1} {self.before}", f"ra {r1} {self.after}")
 
 
-def own_signs(kind: Kind, words: Sequence[str]) -> Iterator[str]:
+def own_signs(kind: CandidateKind, words: Sequence[str]) -> Iterator[str]:
     """The features of the second model: form and words (lower case) of a stretch."""
     first, last = _blur(words[0]), _blur(words[-1])
     yield from (f"k {kind}", f"kn {kind} {min(len(words), 4)}", f"w {first}", f"z {last}")
@@ -67,7 +67,7 @@ class LabelTable:
         """P(label) given what stands around."""
         return _normalise(self._prior + self._add(around.signs()))
 
-    def read_candidate(self, kind: Kind, words: Sequence[str], around: Surroundings) -> np.ndarray:
+    def read_candidate(self, kind: CandidateKind, words: Sequence[str], around: Surroundings) -> np.ndarray:
         """P(label) of a stretch, given its form, its words and what stands around."""
         return _normalise(self._prior + self._add(own_signs(kind, words)) + TRUST * self._add(around.signs()))
 

@@ -35,7 +35,7 @@ BESIDE = 60  # characters quoted to each side
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AnswerFinding:
     """An answer and where it was read."""
 
     answer: str
@@ -77,7 +77,7 @@ class Wording:
         right = _cut_end(text, at + len(HOLE), end).replace(HOLE, self._words["blank"])
         return _flatten(left + self._words["blank"] + right)
 
-    def quote_finding(self, finding: Finding) -> str:
+    def quote_finding(self, finding: AnswerFinding) -> str:
         """The words around an answer in its passage."""
         text, start, end = finding.passage.text, finding.start, finding.end
         return _flatten(_cut_start(text, 0, start) + text[start:end] + _cut_end(text, end, len(text)))
@@ -94,7 +94,7 @@ class Wording:
         """The word for what was done to the spans."""
         return self._words["hidden"]
 
-    def list_answers(self, findings: dict[int, Finding], firm: float) -> str:
+    def list_answers(self, findings: dict[int, AnswerFinding], firm: float) -> str:
         """Every answer with its number; one believed less than `firm` is called a guess."""
         answers = []
         for mask, finding in sorted(findings.items()):

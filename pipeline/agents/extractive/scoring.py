@@ -15,8 +15,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.agents.extractive.candidates import Candidate, Kind
-from pipeline.agents.extractive.features import NEAR, WIDE, YEAR, Facts, MaskView, Place, Source, read_facts
+from pipeline.agents.extractive.candidates import AnswerCandidate, CandidateKind
+from pipeline.agents.extractive.features import (
+    NEAR,
+    WIDE,
+    YEAR,
+    AnswerFacts,
+    AnswerPlace,
+    MaskView,
+    PassageFeatures,
+    read_facts,
+)
 from pipeline.agents.extractive.labels import LabelTable, Surroundings
 from pipeline.agents.extractive.words import Words
 
@@ -35,9 +44,9 @@ OF_TEXT = (
     *("on_page", "rare_repeat", "told", "rarity", "lower", "words", "chars", "places", "year_gap", "label", "listed"),
 )
 SENTENCE = OF_PLACE.index("sentence")
-FEATURES = (*OF_PLACE, *OF_TEXT, *(f"is_{kind}" for kind in Kind))
+FEATURES = (*OF_PLACE, *OF_TEXT, *(f"is_{kind}" for kind in CandidateKind))
 
-KIND_CODES = {kind: tuple(float(kind is other) for other in Kind) for kind in Kind}
+KIND_CODES = {kind: tuple(float(kind is other) for other in CandidateKind) for kind in CandidateKind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +63,16 @@ class Shared:
 class Fit:
     """How a place fits."""
 
-    place: Place
+    place: AnswerPlace
     """The place."""
-    facts: Facts
+    facts: AnswerFacts
     """What is known of it whatever the mask."""
     values: tuple[float, ...]
     """`OF_PLACE`."""
 
 
 def measure_places(
-    view: MaskView, places: Sequence[Place], listed: Sequence[Candidate], labels: LabelTable, title: str
+    view: MaskView, places: Sequence[AnswerPlace], listed: Sequence[AnswerCandidate], labels: LabelTable, title: str
 ) -> np.ndarray:
     """One row of `FEATURES` for each place; `listed` are the neighbours of the mask in a list, if it stands in one."""
     shared: dict[str, Shared] = {}
@@ -86,7 +95,7 @@ def measure_places(
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURES))
 
 
-def _share(view: MaskView, source: Source, title: str) -> Shared:
+def _share(view: MaskView, source: PassageFeatures, title: str) -> Shared:
     places = source.places
     terms = tuple(
         (term, tuple(places[term]), weight, view.wide[term], view.rarity(term) if term in view.sentence else 0.0)
@@ -98,7 +107,7 @@ def _share(view: MaskView, source: Source, title: str) -> Shared:
     return Shared(terms, (float(source.title == title), float(named), told))
 
 
-def _fit_place(view: MaskView, place: Place, shared: Shared, facts: Facts) -> Fit:
+def _fit_place(view: MaskView, place: AnswerPlace, shared: Shared, facts: AnswerFacts) -> Fit:
     first, last, begin, end = facts.first, facts.last, facts.begin, facts.end
     near = wide = sentence = rare = 0.0
     for term, places, near_weight, wide_weight, rarity in shared.terms:
@@ -125,7 +134,7 @@ def _compare_sides(view: MaskView, around: Surroundings) -> tuple[float, float, 
     return float(left), float(view.around.before == around.before), float(view.around.after == around.after)
 
 
-def _compare(view: MaskView, place: Place, facts: Facts) -> tuple[float, ...]:
+def _compare(view: MaskView, place: AnswerPlace, facts: AnswerFacts) -> tuple[float, ...]:
     """`told_sentence` to `holds`: what else the sentence says, where in it the stretch stands and beside what."""
     total = sum(map(view.rarity, sorted(facts.sentence))) or 1.0
     in_sentence = sum(map(view.rarity, sorted(facts.sentence & view.sentence))) / total
@@ -137,7 +146,7 @@ def _compare(view: MaskView, place: Place, facts: Facts) -> tuple[float, ...]:
     return in_sentence, in_text, shift, *gaps, min(pairs, 6.0), min(facts.inside, 4.0), min(facts.holds, 6.0)
 
 
-def _measure_gap(place: Place, facts: Facts, term: str, side: int) -> float:
+def _measure_gap(place: AnswerPlace, facts: AnswerFacts, term: str, side: int) -> float:
     """Words to the nearest place of a term which should stand on one side (-1: left, 1: right), `FAR` at most."""
     nearest = FAR
     for at in place.source.places.get(term, ()):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from pipeline.corpus.wikitext.template_calls import UNSHOWN, Call
+from pipeline.corpus.wikitext.template_calls import UNSHOWN, TemplateCall
 
 DEGREES = re.compile(r"[-+−]?\d{1,3}(?:\.\d{1,12})?$")
 MARKS = "°′″"
 
 
-def show_coordinates(call: Call) -> str | None:
+def show_coordinates(call: TemplateCall) -> str | None:
     """{{coord|57|18|N|4|27|W}}, {{coord|57.3|-4.5}}: both axes; nothing where only the page's title shows them."""
     if call.first("display").replace(" ", "") in ("title", "t"):
         return UNSHOWN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.corpus.wikitext.template_calls import Call
+from pipeline.corpus.wikitext.template_calls import TemplateCall
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
@@ -42,11 +42,11 @@ def _month_number(month: str) -> int:
     return named[0] if named else 0
 
 
-def _day_first(call: Call) -> bool:
+def _day_first(call: TemplateCall) -> bool:
     return call.first("df").lower() in ("y", "yes", "1", "true") or call.first("mf").lower() in ("n", "no")
 
 
-def show_date(call: Call) -> str | None:
+def show_date(call: TemplateCall) -> str | None:
     """{{birth date|1980|5|4}} and its kin: the first date given; text that is a date already is kept."""
     args = call.plain()
     if not args:
@@ -58,13 +58,13 @@ def show_date(call: Call) -> str | None:
     return write_date(args, lang=call.lang, day_first=_day_first(call))
 
 
-def show_year(call: Call) -> str | None:
+def show_year(call: TemplateCall) -> str | None:
     """{{birth year and age|1950}}: the year, without the age."""
     year = call.arg(1)
     return year if year.isdecimal() else None
 
 
-def show_as_of(call: Call) -> str | None:
+def show_as_of(call: TemplateCall) -> str | None:
     """{{as of|2013|6}}: the words the template writes, with its date."""
     if alt := call.first("alt"):
         return alt
@@ -80,26 +80,26 @@ def show_as_of(call: Call) -> str | None:
     return f"{words if call.first('lc') else words.capitalize()} {date}" + call.first("post")
 
 
-def show_circa(call: Call) -> str:
+def show_circa(call: TemplateCall) -> str:
     """{{circa|1500|1550}}: c. 1500 – c. 1550."""
     sign = "約" if call.lang.startswith("zh") else "c. "
     return " – ".join(sign + arg for arg in call.plain()[:2]) or sign.strip()
 
 
-def show_span(call: Call) -> str | None:
+def show_span(call: TemplateCall) -> str | None:
     """{{floruit|1200|1220}}, {{reign|1200|1220}}: the abbreviation and the years."""
     years = "–".join(call.plain()[:2])
     mark = "r." if call.name in ("reign", "r.", "ruled") else "fl."
     return f"{mark} {years}" if years else mark
 
 
-def show_lifetime(call: Call) -> str | None:
+def show_lifetime(call: TemplateCall) -> str | None:
     """{{bd|1950年|1月2日|2000年|3月3日}} of the Chinese Wikipedia: both dates."""
     born, died = "".join(call.args[:2]), "".join(call.args[2:4])
     return f"{born}—{died}" if born or died else None
 
 
-def show_old_style(call: Call) -> str | None:
+def show_old_style(call: TemplateCall) -> str | None:
     """{{OldStyleDate|9 February|1881|28 January}}: the date, and the date of the old calendar."""
     if len(call.args) < 3:
         return None

@@ -12,9 +12,9 @@ from pipeline.corpus.wikitext.template_calls import (
     LONGEST_NAME,
     SPACING,
     UNSHOWN,
-    Call,
     Handler,
     Rule,
+    TemplateCall,
     normalise_name,
     show_as_written,
     show_constant,
@@ -111,40 +111,40 @@ PREFIXED: tuple[tuple[str, Rule], ...] = (
 )
 
 
-def show_angle_brackets(call: Call) -> str:
+def show_angle_brackets(call: TemplateCall) -> str:
     """{{angbr|a}}: a letter between angle brackets."""
     return f"⟨{call.arg(1)}⟩"
 
 
-def show_keys(call: Call) -> str | None:
+def show_keys(call: TemplateCall) -> str | None:
     """{{key press|Ctrl|Alt|Del}}: the keys, pressed together."""
     return None if any(name.startswith("chain") for name in call.named) else "+".join(call.plain())
 
 
-def show_flag(call: Call) -> str | None:
+def show_flag(call: TemplateCall) -> str | None:
     """{{flag|France}}: the country; codes as FRA stand for a name that is not in the page."""
     name = call.first("name") or call.arg(1)
     return None if name.isupper() else name
 
 
-def show_music(call: Call) -> str | None:
+def show_music(call: TemplateCall) -> str | None:
     """{{music|flat}}: a musical sign."""
     return {"flat": "♭", "b": "♭", "sharp": "♯", "#": "♯", "natural": "♮"}.get(call.arg(1).lower())
 
 
-def show_address(call: Call) -> str:
+def show_address(call: TemplateCall) -> str:
     """{{URL|example.com|label}}: the label; an address is not read as text."""
     return call.arg(2) or UNSHOWN
 
 
-def show_changed_case(call: Call) -> str | None:
+def show_changed_case(call: TemplateCall) -> str | None:
     """{{lc:TEXT}} and its kin."""
     text = call.arg(1)
     changes = {"lc": text.lower(), "uc": text.upper(), "ucfirst": text[:1].upper() + text[1:]}
     return changes.get(call.name, text[:1].lower() + text[1:])
 
 
-def show_columns(call: Call) -> str:
+def show_columns(call: TemplateCall) -> str:
     """{{columns-list|...}}: the list inside, on lines of its own; the number of columns came first in older pages."""
     return f"\n{call.arg(2) if call.arg(1).isdecimal() else call.arg(1)}\n"
 

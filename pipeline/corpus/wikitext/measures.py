@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from pipeline.corpus.wikitext.tags import set_apart
-from pipeline.corpus.wikitext.template_calls import Call, normalise_name
+from pipeline.corpus.wikitext.template_calls import TemplateCall, normalise_name
 
 # Each part is taken once: a run of digits that no rule ends would else be tried from each of its digits.
 NUMBER = re.compile(
@@ -65,7 +65,7 @@ def show_number(text: str) -> str:
     return f"{found[1]}{int(found[2]):,}{found[3] or ''}" if found and not found[2].startswith("0") else text
 
 
-def convert(call: Call) -> str | None:
+def convert(call: TemplateCall) -> str | None:
     """{{convert|300|-|450|mm|...}}: the value or range, and its own unit."""
     args = call.plain()
     if not args or not is_number(args[0]):
@@ -115,7 +115,7 @@ def _unit_name(code: str) -> str:
     return POWER.sub(lambda power: "²" if power[1] == "2" else "³", name)
 
 
-def show_value(call: Call) -> str | None:
+def show_value(call: TemplateCall) -> str | None:
     """{{val|1.23|0.05|e=6|u=km/s}}: value, uncertainty, power of ten, unit."""
     args = call.plain()
     if not args or not all(len(arg) <= LONGEST_NUMBER and VALUE.match(arg) for arg in args[:3]):
@@ -132,17 +132,17 @@ def show_value(call: Call) -> str | None:
     return call.first("p") + spaced + call.first("s")
 
 
-def show_exponent(call: Call) -> str | None:
+def show_exponent(call: TemplateCall) -> str | None:
     """{{e|24}}: the power of ten that multiplies the number before it."""
     return f"×10^{call.arg(1)}" if re.match(r"[-+−]?[\d.,/]+$", call.arg(1)) else None
 
 
-def show_power_of_ten(call: Call) -> str | None:
+def show_power_of_ten(call: TemplateCall) -> str | None:
     """{{10^|24}}."""
     return f"10^{call.arg(1)}" if call.arg(1) else None
 
 
-def show_fraction(call: Call) -> str | None:
+def show_fraction(call: TemplateCall) -> str | None:
     """{{frac|3|1|2}}: 3 1/2; one without a whole number is given on as tags, as a digit may stand before it."""
     args = call.plain()
     if not 1 <= len(args) <= 3:
@@ -153,7 +153,7 @@ def show_fraction(call: Call) -> str | None:
     return f"<sup>{upper}</sup>/<sub>{lower}</sub>" if f"{upper}{lower}".isdecimal() else f"{upper}/{lower}"
 
 
-def show_formula(call: Call) -> str | None:
+def show_formula(call: TemplateCall) -> str | None:
     """{{chem|SO|4|2-}}, {{chem2|H2SO4}}: the formula on one line."""
     shown = ""
     for part in call.plain():
@@ -162,7 +162,7 @@ def show_formula(call: Call) -> str | None:
     return shown or None
 
 
-def show_scripts(call: Call) -> str | None:
+def show_scripts(call: TemplateCall) -> str | None:
     """{{su|p=upper|b=lower}} and {{sup|2}}, {{sub|2}}, given on as tags."""
     if call.name in ("sup", "sub"):
         return None if call.arg(2) else f"<{call.name}>{call.arg(1)}</{call.name}>"
@@ -170,19 +170,19 @@ def show_scripts(call: Call) -> str | None:
     return (f"^{upper}" if upper else "") + (f"_{lower}" if lower else "")
 
 
-def show_nuclide(call: Call) -> str | None:
+def show_nuclide(call: TemplateCall) -> str | None:
     """{{nuclide|uranium|235}}: uranium-235."""
     args = call.plain()
     return f"{args[0]}-{args[1]}" if len(args) > 1 and args[1].rstrip("m").isdigit() else None
 
 
-def show_digits(call: Call) -> str | None:
+def show_digits(call: TemplateCall) -> str | None:
     """{{formatnum:12345}}, {{nts|12345}}: the number, thousands set off."""
     text = call.arg(1).replace(",", "")
     return f"{call.first('prefix')}{show_number(text)}{call.first('suffix')}" if is_number(text) else None
 
 
-def show_groups(call: Call) -> str | None:
+def show_groups(call: TemplateCall) -> str | None:
     """{{gaps|1|234|567|e=5|u=km}}: digits in groups, power of ten, unit."""
     if set(call.named) - {"e", "u"}:
         return None
@@ -190,12 +190,12 @@ def show_groups(call: Call) -> str | None:
     return "".join(call.plain()) + (f"×10^{power}" if power else "") + (f" {_unit(unit)}" if unit else "")
 
 
-def show_money(call: Call) -> str | None:
+def show_money(call: TemplateCall) -> str | None:
     """{{US$|5 million}}: sign and amount; the sign alone without one."""
     return SIGNS_BY_NAME[call.name] + show_number(call.arg(1))
 
 
-def show_gauge(call: Call) -> str | None:
+def show_gauge(call: TemplateCall) -> str | None:
     """{{RailGauge|1000mm}}, {{track gauge|3ft6in}}: the gauge in the unit it is named by."""
     code = call.arg(1).lower().replace(" ", "")
     if code in GAUGES:

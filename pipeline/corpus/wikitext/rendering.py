@@ -14,7 +14,7 @@ from pipeline.corpus.wikitext.inline_templates import find_rule
 from pipeline.corpus.wikitext.links import apply_pipe_trick, is_invisible, normalise_title, split_namespace, split_url
 from pipeline.corpus.wikitext.marks import GAP, LINK_END, LINK_LIMIT, LINK_MARK, LINK_START
 from pipeline.corpus.wikitext.quotes import strip_quotes
-from pipeline.corpus.wikitext.template_calls import APART, BLANK, SILENT, Call, normalise_name
+from pipeline.corpus.wikitext.template_calls import APART, BLANK, SILENT, TemplateCall, normalise_name
 from schemas.documents import HOLE
 
 MAX_DEPTH = 20
@@ -160,7 +160,7 @@ class Renderer:
         self.unrendered.append(name)
         return HOLE
 
-    def _read_call(self, name: str, start: int, end: int, depth: int) -> Call:
+    def _read_call(self, name: str, start: int, end: int, depth: int) -> TemplateCall:
         args: list[str] = []
         named: dict[str, str] = {}
         for part_start, part_end in self._brackets.split(start, end):
@@ -178,5 +178,5 @@ class Renderer:
                 named[key.lower()] = value
         return self._call(name, args, named)
 
-    def _call(self, name: str, args: list[str], named: dict[str, str]) -> Call:
-        return Call(name, args, named, self.lang, self.title, self.mark_link)
+    def _call(self, name: str, args: list[str], named: dict[str, str]) -> TemplateCall:
+        return TemplateCall(name, args, named, self.lang, self.title, self.mark_link)

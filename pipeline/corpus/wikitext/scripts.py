@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pipeline.corpus.wikitext.marks import SPOKEN
-from pipeline.corpus.wikitext.template_calls import Call
+from pipeline.corpus.wikitext.template_calls import TemplateCall
 
 LANGUAGES = {
     "ar": "Arabic", "az": "Azerbaijani", "be": "Belarusian", "ber": "Berber", "bg": "Bulgarian", "bn": "Bengali",
@@ -57,17 +57,17 @@ SETTINGS = frozenset(["labels", "links", "link", "first", "lk", "out", "context"
 AERA = frozenset(["bc", "ad", "bce", "ce", "am", "pm", "ah"])
 
 
-def show_spoken(_call: Call) -> str:
+def show_spoken(_call: TemplateCall) -> str:
     """Pronunciations are not read as text: a gap inside brackets, a hole elsewhere."""
     return SPOKEN
 
 
-def show_small_capitals(call: Call) -> str:
+def show_small_capitals(call: TemplateCall) -> str:
     """{{sc|bc}}: eras are shown as capitals, other words as written."""
     return call.arg(1).upper() if call.arg(1).lower() in AERA else call.arg(1)
 
 
-def show_named_language(call: Call) -> str | None:
+def show_named_language(call: TemplateCall) -> str | None:
     """{{lang-fr|mot|lit=word}}, {{langx|fr|mot}}: the language's name and the words."""
     code, args = (call.arg(1), call.args[1:]) if call.name == "langx" else (call.name.removeprefix("lang-"), call.args)
     words = (args[0] if args else "") or call.first("text", "1")
@@ -90,7 +90,7 @@ def show_named_language(call: Call) -> str | None:
     return words
 
 
-def show_japanese(call: Call) -> str | None:
+def show_japanese(call: TemplateCall) -> str | None:
     """{{nihongo|English|kanji|romaji|extra|extra after}} in its three orders."""
     english, kanji, romaji = call.arg(1), call.arg(2) or call.first("kanji"), call.arg(3) or call.first("romaji")
     extra = call.arg(4) or call.first("extra")
@@ -105,21 +105,21 @@ def show_japanese(call: Call) -> str | None:
     return (f"{head} ({inside})" if inside and head != inside else head) + (f" {after}" if after else "") or None
 
 
-def show_chinese(call: Call) -> str | None:
+def show_chinese(call: TemplateCall) -> str | None:
     """{{zh|s=...|t=...|p=...}}: each form with its name; None when one has a name that is not known here."""
     return None if _unknown(call, CHINESE_PARTS) else _labelled(call, CHINESE_PARTS) or call.arg(1) or None
 
 
-def show_korean(call: Call) -> str | None:
+def show_korean(call: TemplateCall) -> str | None:
     """{{korean|hangul=...|hanja=...|rr=...}}."""
     return None if _unknown(call, KOREAN_PARTS) else _labelled(call, KOREAN_PARTS) or call.arg(1) or None
 
 
-def _unknown(call: Call, parts: dict[str, str]) -> bool:
+def _unknown(call: TemplateCall, parts: dict[str, str]) -> bool:
     return any(value and name not in parts and name not in SETTINGS for name, value in call.named.items())
 
 
-def _labelled(call: Call, parts: dict[str, str]) -> str:
+def _labelled(call: TemplateCall, parts: dict[str, str]) -> str:
     bare = call.first("labels") == "no"
     shown = [
         value if bare or (at == 0 and call.first("first")) else f"{label}: {value}"
@@ -129,7 +129,7 @@ def _labelled(call: Call, parts: dict[str, str]) -> str:
     return "; ".join(shown)
 
 
-def show_foreign_link(call: Call) -> str | None:
+def show_foreign_link(call: TemplateCall) -> str | None:
     """{{ill|Title|fr|Titre}}, {{link-en|本地|foreign|shown}}: a link to an article this wiki may lack."""
     if call.name in ("tsl", "translink", "internal link helper"):
         title, shown = call.arg(3) or call.arg(2), call.arg(4)
@@ -142,7 +142,7 @@ def show_foreign_link(call: Call) -> str | None:
     return call.link(title, call.first("lt", "d", "nobold") or shown or title) if title else None
 
 
-def _local_title(call: Call) -> str:
+def _local_title(call: TemplateCall) -> str:
     """The title here, which older pages wrote after the code of the other wiki; empty when either may be it."""
     first, second = call.arg(1), call.arg(2)
     if not CODE.match(first):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.corpus.wikitext.template_calls import Call
+from pipeline.corpus.wikitext.template_calls import TemplateCall
 
 PREFIXES = (
     "HMS", "HMAS", "HMCS", "HMNZS", "USS", "USNS", "USAT", "USRC", "SS", "RMS", "MV", "MS", "SMS", "INS", "GTS", "RV",
@@ -12,7 +12,7 @@ PREFIXES = (
 FORMATS = {"": "{prefix} {name} ({number})", "2": "{name}", "3": "{name} ({number})", "6": "{prefix} {name}"}
 
 
-def show_ship(call: Call) -> str | None:
+def show_ship(call: TemplateCall) -> str | None:
     """{{USS|Enterprise|CV-6}}, {{ship|French brig|Foo|1800|6}}: what the format asks for, linked."""
     args = call.args if call.name == "ship" else [call.name.upper(), *call.args]
     prefix, name, number, shape = (*args, "", "", "", "")[:4]

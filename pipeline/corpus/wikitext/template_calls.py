@@ -46,7 +46,7 @@ def _normalise(name: str) -> str:
 
 
 @dataclass(slots=True)
-class Call:
+class TemplateCall:
     """One use of a template, its arguments rendered and stripped."""
 
     name: str
@@ -87,7 +87,7 @@ class Call:
         return any(name in SHOWN_BY_NAME and value and name not in self.read for name, value in self.named.items())
 
 
-Handler: TypeAlias = Callable[[Call], str | None]
+Handler: TypeAlias = Callable[[TemplateCall], str | None]
 """Gives the text shown for a use of a template, or None when it cannot tell: the text then has a hole."""
 
 
@@ -98,7 +98,7 @@ class Rule:
     show: Handler
     most: int = 1
 
-    def apply(self, call: Call) -> str | None:
+    def apply(self, call: TemplateCall) -> str | None:
         """The text shown, or None where an argument would be lost: an unused one, or words of which nothing shows."""
         if any(call.args[self.most :]):
             return None
@@ -112,7 +112,7 @@ UNSHOWN = GAP * 2
 """What a handler gives that knows that its arguments show nothing."""
 
 
-def show_nothing(_call: Call) -> str:
+def show_nothing(_call: TemplateCall) -> str:
     """For what readers do not see in the running text."""
     return GAP
 
@@ -127,27 +127,27 @@ SPACING = Rule(lambda _call: f"{UNSHOWN} ", ANY)
 """Shows a space or a break, whatever the arguments."""
 
 
-def show_first(call: Call) -> str | None:
+def show_first(call: TemplateCall) -> str | None:
     """For templates that style their first argument."""
     return call.first("text", "content") or call.arg(1)
 
 
-def show_second(call: Call) -> str | None:
+def show_second(call: TemplateCall) -> str | None:
     """For templates whose first argument is a code, and whose second is the text."""
     return call.first("text", "content") or call.arg(2) or None
 
 
-def show_last(call: Call) -> str | None:
+def show_last(call: TemplateCall) -> str | None:
     """For templates whose text is their last argument, after one code or more."""
     return call.args[-1] if len(call.args) > 1 else None
 
 
-def show_only(call: Call) -> str | None:
+def show_only(call: TemplateCall) -> str | None:
     """For templates whose text is their one argument or their last one."""
     return call.args[-1] if call.args else call.first("text", "content")
 
 
-def show_list(call: Call) -> str:
+def show_list(call: TemplateCall) -> str:
     """For templates that set their arguments out as a short list; one that holds list items keeps their lines."""
     shown = ", ".join(arg for arg in call.args if arg)
     return f"\n{shown}\n" if shown.startswith("*") else shown
@@ -158,23 +158,23 @@ def show_joined(separator: str) -> Handler:
     return lambda call: separator.join(call.plain())
 
 
-def show_reading(call: Call) -> str | None:
+def show_reading(call: TemplateCall) -> str | None:
     """{{ruby|base|reading}}: the base, then the reading in brackets."""
     return f"{call.arg(1)}({call.arg(2)})" if call.arg(2) else call.arg(1)
 
 
-def show_title(call: Call) -> str:
+def show_title(call: TemplateCall) -> str:
     """For the name of the page itself."""
     return call.title
 
 
-def show_quotation(call: Call) -> str | None:
+def show_quotation(call: TemplateCall) -> str | None:
     """For quotations set apart from the text around them: a paragraph of their own, without the author."""
     text = call.first("text", "quote", "content", "1") or call.arg(2 if call.name == "rquote" else 1)
     return f"\n\n{text}\n\n" if text else None
 
 
-def show_as_written(call: Call) -> str:
+def show_as_written(call: TemplateCall) -> str:
     """{{sic|wo|rd}}: the words, without the remark."""
     return "".join(call.args[:2]) or GAP
 

@@ -23,18 +23,18 @@ from starlette.exceptions import HTTPException
 from pipeline.errors import RampforgeError
 from pipeline.inspecting.errors import InspectError, OpeningError
 from pipeline.inspecting.live_view import ReadLive
-from pipeline.inspecting.locations import Place
+from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.web.attempt_views import AttemptViews
 from pipeline.inspecting.web.guard import App, Guard
 from pipeline.inspecting.web.opened_runs import RunShelf
-from pipeline.inspecting.web.rendering import Renderer
+from pipeline.inspecting.web.rendering import PageRenderer
 from pipeline.inspecting.web.review_views import ReviewViews
 from pipeline.inspecting.web.run_views import RunViews
 from pipeline.rendering.token_masks import TokenMasker
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class PageServices:
     """What the pages cannot know by themselves."""
 
     clock: Callable[[], float]
@@ -55,9 +55,9 @@ class Surroundings:
     """Cuts conversations into that model's tokens."""
 
 
-def build_app(place: Place, token: str, around: Surroundings) -> App:
+def build_app(place: DataLocation, token: str, around: PageServices) -> App:
     """The application for what lies in a place. Raises InspectError where there is nothing, StorageError."""
-    shelf, renderer = RunShelf(place, around.clock, around.patience, around.tell), Renderer()
+    shelf, renderer = RunShelf(place, around.clock, around.patience, around.tell), PageRenderer()
     runs = RunViews(shelf, renderer, around.read_live)
     attempts = AttemptViews(shelf, renderer, around.tokenizer, around.masker)
     reviews = ReviewViews(shelf, renderer, around.now, around.reviewer)

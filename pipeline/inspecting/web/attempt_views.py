@@ -17,7 +17,7 @@ from pipeline.inspecting.reading import list_attempts_of, read_attempt
 from pipeline.inspecting.reviews import ReviewBook
 from pipeline.inspecting.token_view import view_tokens
 from pipeline.inspecting.web.opened_runs import OpenedRun, RunShelf
-from pipeline.inspecting.web.rendering import Renderer, link, pick
+from pipeline.inspecting.web.rendering import PageRenderer, link, pick
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.report.example_view import view_example
 from schemas.renderings import RenderingName
@@ -33,7 +33,7 @@ HEADS = (
 class AttemptViews:
     """Pages of attempts."""
 
-    def __init__(self, shelf: RunShelf, renderer: Renderer, tokenizer: str, masker: TokenMasker | None) -> None:
+    def __init__(self, shelf: RunShelf, renderer: PageRenderer, tokenizer: str, masker: TokenMasker | None) -> None:
         self._shelf = shelf
         self._renderer = renderer
         self._tokenizer = tokenizer

@@ -17,7 +17,7 @@ from pipeline.errors import StorageError
 from pipeline.inspecting.attempt_pages import list_choices
 from pipeline.inspecting.attempts_table import open_attempts
 from pipeline.inspecting.errors import InspectError, OpeningError
-from pipeline.inspecting.locations import Place
+from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.round_views import RoundsView, view_rounds
 from pipeline.inspecting.shard_listing import stamp_files
 from pipeline.inspecting.summary import Summary, summarise
@@ -38,7 +38,7 @@ WORTH_TELLING = 1.0
 class OpenedRun:
     """One run, dataset or shard, as it lay there at one time."""
 
-    def __init__(self, name: str, place: Place) -> None:
+    def __init__(self, name: str, place: DataLocation) -> None:
         """Raises InspectError, StorageError."""
         self.name = name
         self.place = place
@@ -53,7 +53,7 @@ class OpenedRun:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _OpenedRun:
     """An open run, and the time before which it is not looked at again."""
 
     run: OpenedRun
@@ -63,7 +63,7 @@ class _Known:
 class _Opening:
     """A run that a thread is opening."""
 
-    def __init__(self, name: str, place: Place, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
+    def __init__(self, name: str, place: DataLocation, clock: Callable[[], float], tell: Callable[[str], None]) -> None:
         self.started = clock()
         self.seconds = 0.0
         self._clock = clock
@@ -73,7 +73,7 @@ class _Opening:
         self._fault: Exception | None = None
         Thread(target=self._work, args=(name, place), daemon=True).start()
 
-    def _work(self, name: str, place: Place) -> None:
+    def _work(self, name: str, place: DataLocation) -> None:
         try:
             self._run = OpenedRun(name, place)
         except Exception as error:  # whatever it is, whoever waits is told
@@ -98,14 +98,16 @@ class _Opening:
 class RunShelf:
     """All runs of a place."""
 
-    def __init__(self, place: Place, clock: Callable[[], float], patience: float, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, place: DataLocation, clock: Callable[[], float], patience: float, tell: Callable[[str], None]
+    ) -> None:
         """`clock` counts seconds; `tell` shows a line. Raises InspectError where nothing can be shown."""
         self.place = place
         self._clock = clock
         self._patience = patience
         self._tell = tell
         self._lock = Lock()
-        self._open: dict[str, _Known] = {}
+        self._open: dict[str, _OpenedRun] = {}
         self._openings: dict[str, _Opening] = {}
         if not (found := self.find()):
             raise InspectError(
@@ -114,7 +116,7 @@ class RunShelf:
         if len(found) == 1:  # it will be asked for
             self._start(*next(iter(found.items())))
 
-    def find(self) -> dict[str, Place]:
+    def find(self) -> dict[str, DataLocation]:
         """The runs by name."""
         if self.place.is_file() or self.place.is_run():
             return {self.place.name.removesuffix(".parquet") if self.place.is_file() else self.place.name: self.place}
@@ -132,7 +134,7 @@ class RunShelf:
         views = (view_rounds(*one) for one in [(self.place, self.place.name, ""), *inner])
         return [view for view in views if view is not None]
 
-    def read_card(self, place: Place) -> RunRecord | None:
+    def read_card(self, place: DataLocation) -> RunRecord | None:
         """What run.json says, without opening a shard; None where there is none. Raises InspectError."""
         try:
             place.fetch_record()
@@ -160,15 +162,15 @@ class RunShelf:
         seconds = self._clock() - opening.started if opening is not None else 0.0
         raise OpeningError(f"{name} is being opened, for {seconds:.0f} s so far", "this page asks again by itself")
 
-    def _look_again(self, name: str, known: _Known) -> _Known:
+    def _look_again(self, name: str, known: _OpenedRun) -> _OpenedRun:
         """Open it again in time if its files have changed. The lock is held."""
         if known.rest_until > self._clock() or name in self._openings:
             return known
         if stamp_files(known.run.place) != known.run.database.listing.stamp:
             self._openings[name] = _Opening(name, known.run.place, self._clock, self._tell)
-        return _Known(known.run, self._clock() + LOOK_SECONDS)
+        return _OpenedRun(known.run, self._clock() + LOOK_SECONDS)
 
-    def _start(self, name: str, place: Place) -> _Opening:
+    def _start(self, name: str, place: DataLocation) -> _Opening:
         with self._lock:
             opening = self._openings.get(name)
             if opening is None:
@@ -183,13 +185,13 @@ class RunShelf:
                 run = opening.take()
                 rest = max(LOOK_SECONDS, LOOK_SHARE * opening.seconds)
                 self._open.pop(name, None)
-                self._open[name] = _Known(run, self._clock() + rest)
+                self._open[name] = _OpenedRun(run, self._clock() + rest)
                 while len(self._open) > MOST_OPEN:
                     del self._open[next(iter(self._open))]
             return opening.take()
 
 
-def _find_runs(place: Place, prefix: str, depth: int) -> Iterator[tuple[str, Place]]:
+def _find_runs(place: DataLocation, prefix: str, depth: int) -> Iterator[tuple[str, DataLocation]]:
     for child in place.children():
         if child.is_run():
             yield f"{prefix}{child.name}", child

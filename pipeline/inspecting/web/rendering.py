@@ -19,7 +19,7 @@ KINDS = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; 
 PACKAGES = ("pipeline.inspecting", "pipeline.distillation", "pipeline.report")
 
 
-class Renderer:
+class PageRenderer:
     """The templates, ready to be filled."""
 
     def __init__(self) -> None:

@@ -14,8 +14,8 @@ from pipeline.inspecting.reading import read_attempt
 from pipeline.inspecting.reviews import ReviewBook
 from pipeline.inspecting.web.attempt_views import read_filter
 from pipeline.inspecting.web.opened_runs import RunShelf
-from pipeline.inspecting.web.rendering import Renderer, link
-from schemas.reviews import NOTE_CHARS, Mark, Review
+from pipeline.inspecting.web.rendering import PageRenderer, link
+from schemas.reviews import NOTE_CHARS, Review, ReviewMark
 
 MOST_BYTES = 32_000
 TAKE_BACK = "none"
@@ -24,7 +24,7 @@ TAKE_BACK = "none"
 class ReviewViews:
     """Pages of reviews."""
 
-    def __init__(self, shelf: RunShelf, renderer: Renderer, now: Callable[[], str], reviewer: str) -> None:
+    def __init__(self, shelf: RunShelf, renderer: PageRenderer, now: Callable[[], str], reviewer: str) -> None:
         self._shelf = shelf
         self._renderer = renderer
         self._now = now
@@ -57,8 +57,8 @@ class ReviewViews:
         if mark == TAKE_BACK:
             ReviewBook(opened.folder).remove(key)
             return
-        if mark not in list(Mark) or len(note) > NOTE_CHARS:
+        if mark not in list(ReviewMark) or len(note) > NOTE_CHARS:
             raise InspectError("a review is `good` or `bad`, with a note that is not too long", "send the form again")
         ReviewBook(opened.folder).keep(
-            Review(trajectory_id=key, mark=Mark(mark), note=note, reviewer=self._reviewer, at=self._now())
+            Review(trajectory_id=key, mark=ReviewMark(mark), note=note, reviewer=self._reviewer, at=self._now())
         )

@@ -12,11 +12,11 @@ from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.lineage import find_exports, trace_lineage
 from pipeline.inspecting.live_view import LiveView, ReadLive, read_latest
-from pipeline.inspecting.locations import Place
+from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.reading import find_id_column, find_rows
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.web.opened_runs import RunShelf
-from pipeline.inspecting.web.rendering import Renderer, link, pick
+from pipeline.inspecting.web.rendering import PageRenderer, link, pick
 from pipeline.report.agreement import compare_steps, drop_comparisons
 from schemas.ledger import RunRecord
 from schemas.live import RunState
@@ -27,7 +27,7 @@ PAGE_ROWS = 50
 class RunViews:
     """Pages of runs."""
 
-    def __init__(self, shelf: RunShelf, renderer: Renderer, read_live: ReadLive) -> None:
+    def __init__(self, shelf: RunShelf, renderer: PageRenderer, read_live: ReadLive) -> None:
         self._shelf = shelf
         self._renderer = renderer
         self._read_live = read_live
@@ -120,7 +120,7 @@ class RunViews:
         live = self._look(place)
         return self._renderer.draw("live.html", name=run, live=live, latest=latest, journal_bytes=journal_bytes)
 
-    def _look(self, place: Place) -> LiveView:
+    def _look(self, place: DataLocation) -> LiveView:
         """What a run is doing."""
         return self._read_live(place.folder) if place.kept_here else LiveView(RunState.STORED, None, (), "")
 

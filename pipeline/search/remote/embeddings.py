@@ -16,7 +16,13 @@ import numpy as np
 
 from pipeline.errors import SearchError
 from pipeline.search.encoder import Prompts
-from pipeline.search.remote.service import FailedCallError, HttpReply, HttpRequest, SearchService, UnreadableReplyError
+from pipeline.search.remote.service import (
+    FailedCallError,
+    HttpRequest,
+    SearchService,
+    ServiceReply,
+    UnreadableSearchReplyError,
+)
 
 T = TypeVar("T")
 CHARS_A_TOKEN = 4
@@ -74,16 +80,16 @@ class EndpointEncoder:
         request = HttpRequest("POST", self._url, body=body, headers=self._headers)
         return await self._service.call(request, lambda reply: self._read(reply, len(inputs)))
 
-    def _read(self, reply: HttpReply, count: int) -> np.ndarray:
+    def _read(self, reply: ServiceReply, count: int) -> np.ndarray:
         try:
             rows = sorted(json.loads(reply.content)["data"], key=lambda row: row["index"])
             vectors = np.asarray([row["embedding"] for row in rows], np.float32)
         except (ValueError, KeyError, TypeError) as error:
-            raise UnreadableReplyError(f"a reply without embeddings: {reply.content[:100]!r}") from error
+            raise UnreadableSearchReplyError(f"a reply without embeddings: {reply.content[:100]!r}") from error
         lengths = np.linalg.norm(vectors, axis=-1, keepdims=True) if vectors.ndim == 2 else np.zeros(1)
         if vectors.ndim != 2 or len(vectors) != count or not (np.isfinite(lengths).all() and lengths.all()):
-            raise UnreadableReplyError(f"embeddings of shape {vectors.shape} for {count} texts")
+            raise UnreadableSearchReplyError(f"embeddings of shape {vectors.shape} for {count} texts")
         if self.dimension not in (0, vectors.shape[1]):
-            raise UnreadableReplyError(f"embeddings of {vectors.shape[1]} numbers, {self.dimension} before")
+            raise UnreadableSearchReplyError(f"embeddings of {vectors.shape[1]} numbers, {self.dimension} before")
         scaled: np.ndarray = vectors / lengths
         return scaled

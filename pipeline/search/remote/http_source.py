@@ -21,7 +21,7 @@ from pipeline.search.remote.retrieve_protocol import (
     write_search_r1,
     write_zerosearch,
 )
-from pipeline.search.remote.service import FailedCallError, HttpReply, HttpRequest, SearchService
+from pipeline.search.remote.service import FailedCallError, HttpRequest, SearchService, ServiceReply
 from schemas.record import content_id
 from schemas.search_config import HttpProtocol
 from schemas.trajectories import HideMode, SearchStatus
@@ -96,7 +96,7 @@ class HttpSource:
         await self._service.close()
 
     async def _ask(self, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
-        def read(reply: HttpReply) -> list[Answer]:
+        def read(reply: ServiceReply) -> list[Answer]:
             served = reply.headers.get(ENGINE_HEADER)
             if served != self._about.engine:
                 raise FailedCallError(SearchStatus.ERROR, f"the server now serves another index ({served})")

@@ -20,7 +20,7 @@ import orjson
 
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import make_call
-from pipeline.search.remote.service import UnreadableReplyError
+from pipeline.search.remote.service import UnreadableSearchReplyError
 from schemas.record import content_id
 from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
 
@@ -59,7 +59,7 @@ def read_search_r1(content: bytes, requests: Sequence[SearchRequest], k: int) ->
     reply = _parse(content)
     lists = reply.get("result") if isinstance(reply, dict) else None
     if not isinstance(lists, list) or len(lists) != len(requests):
-        raise UnreadableReplyError(f"the reply holds no `result` for {len(requests)} queries")
+        raise UnreadableSearchReplyError(f"the reply holds no `result` for {len(requests)} queries")
     statuses = reply.get("statuses") or [None] * len(lists)
     return [
         read_documents(request.query, documents, k, status)
@@ -76,13 +76,13 @@ def _parse(content: bytes) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
-        raise UnreadableReplyError(f"the reply is not JSON: {content[:60]!r}") from None
+        raise UnreadableSearchReplyError(f"the reply is not JSON: {content[:60]!r}") from None
 
 
 def read_documents(query: str, documents: Any, k: int, status: Mapping[str, Any] | None) -> Answer:
     """One list of documents as an answer; best first, no passage twice. Raises UnreadableReplyError."""
     if not isinstance(documents, list):
-        raise UnreadableReplyError("a query's documents are not a list")
+        raise UnreadableSearchReplyError("a query's documents are not a list")
     if status is not None and status.get("status") not in (SearchStatus.OK, SearchStatus.EMPTY):
         return Answer(fail_call(query, str(status.get("detail"))))
     found: dict[str, tuple[Hit, FoundPassage]] = {}
@@ -98,11 +98,11 @@ def read_documents(query: str, documents: Any, k: int, status: Mapping[str, Any]
 
 def _read_passage(document: Any) -> FoundPassage:
     if not isinstance(document, dict):
-        raise UnreadableReplyError("a document is not an object")
+        raise UnreadableSearchReplyError("a document is not an object")
     title, text, contents = (document.get(name) for name in ("title", "text", "contents"))
     if not isinstance(text, str):
         if not isinstance(contents, str):
-            raise UnreadableReplyError("a document has neither `text` nor `contents`")
+            raise UnreadableSearchReplyError("a document has neither `text` nor `contents`")
         first, _, rest = contents.partition("\n")
         title, text = (first.strip().strip('"'), rest) if rest else (title, contents)
     title = title if isinstance(title, str) else ""
@@ -111,7 +111,7 @@ def _read_passage(document: Any) -> FoundPassage:
     try:
         anchors = tuple((int(start), int(end)) for start, end in document.get("anchors") or ())
     except (TypeError, ValueError):
-        raise UnreadableReplyError("a document's `anchors` are no pairs of offsets") from None
+        raise UnreadableSearchReplyError("a document's `anchors` are no pairs of offsets") from None
     return FoundPassage(passage_id, title, text, anchors)
 
 

@@ -50,7 +50,7 @@ class FailedCallError(Exception):
         self.detail = detail
 
 
-class UnreadableReplyError(ValueError):
+class UnreadableSearchReplyError(ValueError):
     """A reply of 200 that does not hold what it should. Raised by whoever reads it; the call may be tried again."""
 
 
@@ -66,7 +66,7 @@ class HttpRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpReply:
+class ServiceReply:
     """A reply of 200."""
 
     content: bytes
@@ -98,7 +98,7 @@ class SearchService:
         self._session: aiohttp.ClientSession | None = None
         self.last_fault = ""
 
-    async def call(self, request: HttpRequest, read: Callable[[HttpReply], T]) -> T:
+    async def call(self, request: HttpRequest, read: Callable[[ServiceReply], T]) -> T:
         """What `read` makes of the reply. Raises FailedCallError; `read` raises UnreadableReplyError."""
         async with self._slots:
             await self._take_turn()
@@ -112,7 +112,13 @@ class SearchService:
                 try:
                     # A hung try must leave time for another.
                     return await self._try_once(request, read, remaining if last else remaining / 2)
-                except (HttpStatusError, UnreadableReplyError, TimeoutError, aiohttp.ClientError, OSError) as error:
+                except (
+                    HttpStatusError,
+                    UnreadableSearchReplyError,
+                    TimeoutError,
+                    aiohttp.ClientError,
+                    OSError,
+                ) as error:
                     fault = error
                 pause = self._choose_pause(fault, tried)
                 if pause is None or last or time() + pause >= deadline:
@@ -136,7 +142,7 @@ class SearchService:
         self._next_start = start + 1 / self._config.per_second
         await asyncio.sleep(start - now)
 
-    async def _try_once(self, request: HttpRequest, read: Callable[[HttpReply], T], seconds: float) -> T:
+    async def _try_once(self, request: HttpRequest, read: Callable[[ServiceReply], T], seconds: float) -> T:
         time = asyncio.get_running_loop().time
         started = time()
         if self._spent is not None:
@@ -147,7 +153,7 @@ class SearchService:
         try:
             async with asyncio.timeout(seconds):
                 reply = read(await self._send(request))
-        except (UnreadableReplyError, TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (UnreadableSearchReplyError, TimeoutError, aiohttp.ClientError, OSError) as error:
             self._note_fault(error, started)
             raise
         except HttpStatusError as error:
@@ -163,7 +169,7 @@ class SearchService:
         self._breaker.note_answer()
         return reply
 
-    async def _send(self, request: HttpRequest) -> HttpReply:
+    async def _send(self, request: HttpRequest) -> ServiceReply:
         session = self._session or self._connect()
         async with session.request(
             request.method,
@@ -179,7 +185,7 @@ class SearchService:
                 content = content.replace(self._secret, b"(key)")
             if response.status != 200:
                 raise make_status_error(response.status, content, response.headers)
-            return HttpReply(content, response.headers)
+            return ServiceReply(content, response.headers)
 
     def _connect(self) -> aiohttp.ClientSession:
         self._session = aiohttp.ClientSession(
@@ -214,7 +220,7 @@ def says_unpaid(error: HttpStatusError) -> bool:
 
 def describe_fault(error: Exception) -> str:
     """One line about what came instead of an answer. URLs are left out: some carry the key."""
-    if isinstance(error, HttpStatusError | UnreadableReplyError):
+    if isinstance(error, HttpStatusError | UnreadableSearchReplyError):
         return str(error)
     if isinstance(error, TimeoutError):
         return "no answer in time"

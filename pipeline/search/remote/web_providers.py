@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from pipeline.http.errors import HttpStatusError, make_status_error
-from pipeline.search.remote.service import HttpReply, HttpRequest, UnreadableReplyError, says_unpaid
+from pipeline.search.remote.service import HttpRequest, ServiceReply, UnreadableSearchReplyError, says_unpaid
 from pipeline.search.remote.web_results import WebResult, collect, find_list, read_object
 from schemas.search_config import WebProvider
 
@@ -53,7 +53,7 @@ class WebAdapter:
     """Characters of a query at most."""
     ask: Callable[[WebQuestion], HttpRequest]
     """Makes the request."""
-    read: Callable[[HttpReply], list[WebResult]]
+    read: Callable[[ServiceReply], list[WebResult]]
     """Reads the answer. Raises UnreadableReplyError, or HttpStatusError for an error that came as an answer."""
     is_quota: Callable[[HttpStatusError], bool]
     """Whether a refusal means that nothing is left to spend."""
@@ -70,15 +70,15 @@ def _ask_serpapi(question: WebQuestion) -> HttpRequest:
     return HttpRequest("GET", question.address, params={**wanted, "api_key": question.key})
 
 
-def _read_serpapi(reply: HttpReply) -> list[WebResult]:
+def _read_serpapi(reply: ServiceReply) -> list[WebResult]:
     fields = read_object(reply)
     error = fields.get("error")
     if isinstance(error, str) and "any results" not in error:  # "Google hasn't returned any results for this query."
         if "run out" in error:
             raise make_status_error(429, reply.content, {})
-        raise UnreadableReplyError(f"the service reports: {error[:200]}")
+        raise UnreadableSearchReplyError(f"the service reports: {error[:200]}")
     if error is None and _take(fields, "search_metadata", "status") in ("Processing", "Queued", "Error"):
-        raise UnreadableReplyError("the service has not finished the search")
+        raise UnreadableSearchReplyError("the service has not finished the search")
     found = find_list(fields, ("organic_results",), ("search_metadata", "error"))
     return collect((entry.get("title"), entry.get("link"), (entry.get("snippet"),)) for entry in found)
 
@@ -89,7 +89,7 @@ def _ask_serper(question: WebQuestion) -> HttpRequest:
     return HttpRequest("POST", question.address, body=orjson.dumps(body), headers=headers)
 
 
-def _read_serper(reply: HttpReply) -> list[WebResult]:
+def _read_serper(reply: ServiceReply) -> list[WebResult]:
     found = find_list(read_object(reply), ("organic",), ("searchParameters",))
     return collect((entry.get("title"), entry.get("link"), (entry.get("snippet"),)) for entry in found)
 
@@ -104,7 +104,7 @@ def _ask_google(question: WebQuestion) -> HttpRequest:
     )
 
 
-def _read_google(reply: HttpReply) -> list[WebResult]:
+def _read_google(reply: ServiceReply) -> list[WebResult]:
     found = find_list(read_object(reply), ("items",), ("searchInformation", "queries"))
     return collect((entry.get("title"), entry.get("link"), (entry.get("snippet"),)) for entry in found)
 
@@ -116,7 +116,7 @@ def _ask_brave(question: WebQuestion) -> HttpRequest:
     return HttpRequest("GET", question.address, params=wanted, headers=headers)
 
 
-def _read_brave(reply: HttpReply) -> list[WebResult]:
+def _read_brave(reply: ServiceReply) -> list[WebResult]:
     found = find_list(read_object(reply), ("web", "results"), ("query", "mixed"))
     entries = ((e.get("title"), e.get("url"), (e.get("description"), *_list(e.get("extra_snippets")))) for e in found)
     return collect(entries, marked_up=True)
@@ -129,7 +129,7 @@ def _ask_bing(question: WebQuestion) -> HttpRequest:
     return HttpRequest("GET", question.address, params={**wanted, "responseFilter": "Webpages"}, headers=headers)
 
 
-def _read_bing(reply: HttpReply) -> list[WebResult]:
+def _read_bing(reply: ServiceReply) -> list[WebResult]:
     found = find_list(read_object(reply), ("webPages", "value"), ("_type", "queryContext"))
     return collect((entry.get("name"), entry.get("url"), (entry.get("snippet"),)) for entry in found)
 
@@ -142,7 +142,7 @@ def _ask_wikipedia(question: WebQuestion) -> HttpRequest:
     return HttpRequest("GET", question.address, params={"action": "query", **search, **shown, **form}, headers=headers)
 
 
-def _read_wikipedia(reply: HttpReply) -> list[WebResult]:
+def _read_wikipedia(reply: ServiceReply) -> list[WebResult]:
     fields = read_object(reply)
     if "error" in fields:  # comes with status 200
         passes = _PASSING.search(str(_take(fields, "error", "code")))

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import orjson
 
 from pipeline.search.engine import FoundPassage
-from pipeline.search.remote.service import HttpReply, UnreadableReplyError
+from pipeline.search.remote.service import ServiceReply, UnreadableSearchReplyError
 from schemas.record import content_id
 
 LONGEST_TEXT = 4_000
@@ -45,15 +45,15 @@ class WebResult:
         return FoundPassage(content_id("web", self.url, self.title, self.text), self.title, self.text)
 
 
-def read_object(reply: HttpReply) -> dict[str, Any]:
+def read_object(reply: ServiceReply) -> dict[str, Any]:
     """The JSON object of a reply. Raises UnreadableReplyError for anything else."""
     try:
         value = orjson.loads(reply.content)
     except orjson.JSONDecodeError:
         start = " ".join(_TAG.sub(" ", reply.content[:400].decode("utf-8", "replace")).split())[:80]
-        raise UnreadableReplyError(f"the reply is no JSON; it begins: {start!r}") from None
+        raise UnreadableSearchReplyError(f"the reply is no JSON; it begins: {start!r}") from None
     if not isinstance(value, dict):
-        raise UnreadableReplyError("the reply is no JSON object")
+        raise UnreadableSearchReplyError("the reply is no JSON object")
     return value
 
 
@@ -68,7 +68,7 @@ def find_list(fields: Mapping[str, Any], path: Sequence[str], signs: Sequence[st
     if value is None and any(sign in fields for sign in signs):
         return []
     if not isinstance(value, list):
-        raise UnreadableReplyError(f"the reply holds no {'.'.join(path)}; it holds {sorted(fields)[:8]}")
+        raise UnreadableSearchReplyError(f"the reply holds no {'.'.join(path)}; it holds {sorted(fields)[:8]}")
     return [entry for entry in value if isinstance(entry, Mapping)]
 
 

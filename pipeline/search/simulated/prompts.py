@@ -21,7 +21,7 @@ TEMPLATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class SimulationFacts:
     """What an informed simulator knows beside the query."""
 
     question: str
@@ -31,7 +31,7 @@ class Facts:
 
 
 def write_prompt(
-    mode: SimulationMode, lang: str, query: str, count: int, usefulness: Usefulness, facts: Facts | None
+    mode: SimulationMode, lang: str, query: str, count: int, usefulness: Usefulness, facts: SimulationFacts | None
 ) -> str:
     """The user message that asks for documents; without facts the simulator knows the query alone."""
     words = load_words("simulate_words", lang)
@@ -47,7 +47,7 @@ def list_simulation_prompts(mode: SimulationMode, lang: str) -> tuple[PromptUse,
     return use_templates(TEMPLATES[mode], lang)
 
 
-def _write_facts(lang: str, facts: Facts | None) -> Block:
+def _write_facts(lang: str, facts: SimulationFacts | None) -> Block:
     if facts is None:
         return Block("")
     answers: Sequence[str] = [f"[mask {number}] {answer}" for number, answer in enumerate(facts.answers, start=1)]

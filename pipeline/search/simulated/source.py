@@ -15,7 +15,7 @@ from pipeline.llm.gathering import gather_all
 from pipeline.llm.roles import describe_models
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import check_query, make_call
-from pipeline.search.simulated.prompts import Facts, list_simulation_prompts, write_prompt
+from pipeline.search.simulated.prompts import SimulationFacts, list_simulation_prompts, write_prompt
 from pipeline.text.near_copies import cut_triples
 from prompts.document_scan import Draft, read_documents
 from schemas.llm_config import RoleModelConfig
@@ -114,7 +114,7 @@ class SimulatedSource:
     async def _write(self, query: str, request: SearchRequest, usefulness: Usefulness) -> list[Draft]:
         config = self._config
         self._model = self._model or self._open_model()
-        facts = Facts(request.question, request.answers) if config.informed and request.answers else None
+        facts = SimulationFacts(request.question, request.answers) if config.informed and request.answers else None
         prompt = write_prompt(config.mode, self._lang, query, config.documents, usefulness, facts)
         for attempt in range(TRIES):
             asked = ChatRequest(ROLE, (Message("user", prompt),), attempt, TEMPERATURE, config.max_tokens)

@@ -10,7 +10,7 @@ import errno
 from enum import StrEnum
 
 
-class Fault(StrEnum):
+class StoreFault(StrEnum):
     """Why a request failed."""
 
     ABSENT = "absent"
@@ -27,28 +27,28 @@ CREDENTIALS = "for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PR
 LOCAL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors of this machine's own disk, which a download or an upload may meet."""
 NAMES = {
-    "NoCredentialsError": Fault.NO_CREDENTIALS,
-    "PartialCredentialsError": Fault.NO_CREDENTIALS,
-    "CredentialRetrievalError": Fault.NO_CREDENTIALS,
-    "ProfileNotFound": Fault.NO_CREDENTIALS,
-    "TokenRetrievalError": Fault.NO_CREDENTIALS,
-    "DefaultCredentialsError": Fault.NO_CREDENTIALS,
-    "RefreshError": Fault.NO_CREDENTIALS,
+    "NoCredentialsError": StoreFault.NO_CREDENTIALS,
+    "PartialCredentialsError": StoreFault.NO_CREDENTIALS,
+    "CredentialRetrievalError": StoreFault.NO_CREDENTIALS,
+    "ProfileNotFound": StoreFault.NO_CREDENTIALS,
+    "TokenRetrievalError": StoreFault.NO_CREDENTIALS,
+    "DefaultCredentialsError": StoreFault.NO_CREDENTIALS,
+    "RefreshError": StoreFault.NO_CREDENTIALS,
 }
 WORDS = {
-    "InvalidAccessKeyId": Fault.DENIED,
-    "SignatureDoesNotMatch": Fault.DENIED,
-    "AccessDenied": Fault.DENIED,
-    "ExpiredToken": Fault.DENIED,
-    "PreconditionFailed": Fault.EXISTS,
-    "At least one of the pre-conditions": Fault.EXISTS,
-    "ConditionalRequestConflict": Fault.EXISTS,
-    "NoSuchBucket": Fault.NO_BUCKET,
-    "bucket does not exist": Fault.NO_BUCKET,
+    "InvalidAccessKeyId": StoreFault.DENIED,
+    "SignatureDoesNotMatch": StoreFault.DENIED,
+    "AccessDenied": StoreFault.DENIED,
+    "ExpiredToken": StoreFault.DENIED,
+    "PreconditionFailed": StoreFault.EXISTS,
+    "At least one of the pre-conditions": StoreFault.EXISTS,
+    "ConditionalRequestConflict": StoreFault.EXISTS,
+    "NoSuchBucket": StoreFault.NO_BUCKET,
+    "bucket does not exist": StoreFault.NO_BUCKET,
 }
 
 
-def name_fault(error: BaseException) -> Fault:
+def name_fault(error: BaseException) -> StoreFault:
     """Which fault an exception stands for. Unknown ones count as a store that does not answer: they are tried again."""
     chain = [error, *filter(None, (error.__cause__, error.__context__))]
     for link in chain:
@@ -58,23 +58,23 @@ def name_fault(error: BaseException) -> Fault:
             if words in str(link):
                 return fault
     if isinstance(error, FileNotFoundError):
-        return Fault.ABSENT
+        return StoreFault.ABSENT
     if isinstance(error, FileExistsError):
-        return Fault.EXISTS
+        return StoreFault.EXISTS
     if isinstance(error, PermissionError):
-        return Fault.DENIED
-    return Fault.LOCAL if isinstance(error, OSError) and error.errno in LOCAL_ERRNOS else Fault.UNREACHABLE
+        return StoreFault.DENIED
+    return StoreFault.LOCAL if isinstance(error, OSError) and error.errno in LOCAL_ERRNOS else StoreFault.UNREACHABLE
 
 
-def explain(fault: Fault, error: BaseException) -> tuple[str, str]:
+def explain(fault: StoreFault, error: BaseException) -> tuple[str, str]:
     """What is wrong, and what to do."""
     said = " ".join(str(error).split())[:200] or type(error).__name__
     return {
-        Fault.ABSENT: ("not there", "check the address; a bucket is not made by rampforge"),
-        Fault.EXISTS: ("is there already", RESUME),
-        Fault.NO_CREDENTIALS: ("no credentials for this store", CREDENTIALS),
-        Fault.DENIED: (f"the store denies it ({said})", "ask for the right to read, write, list and delete there"),
-        Fault.NO_BUCKET: ("the bucket does not exist", "make it, or check the address"),
-        Fault.LOCAL: (f"this machine's disk: {said}", f"free some space; {RESUME}"),
-        Fault.UNREACHABLE: (f"the store does not answer ({said})", f"try again when it does; {RESUME}"),
+        StoreFault.ABSENT: ("not there", "check the address; a bucket is not made by rampforge"),
+        StoreFault.EXISTS: ("is there already", RESUME),
+        StoreFault.NO_CREDENTIALS: ("no credentials for this store", CREDENTIALS),
+        StoreFault.DENIED: (f"the store denies it ({said})", "ask for the right to read, write, list and delete there"),
+        StoreFault.NO_BUCKET: ("the bucket does not exist", "make it, or check the address"),
+        StoreFault.LOCAL: (f"this machine's disk: {said}", f"free some space; {RESUME}"),
+        StoreFault.UNREACHABLE: (f"the store does not answer ({said})", f"try again when it does; {RESUME}"),
     }[fault]

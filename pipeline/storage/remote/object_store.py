@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.files import replace_atomically, temporary_name
-from pipeline.storage.remote.errors import Fault, explain, name_fault
+from pipeline.storage.remote.errors import StoreFault, explain, name_fault
 from schemas.locations import find_secret
 
 T = TypeVar("T")
@@ -173,7 +173,7 @@ class ObjectStore:
                 fault = name_fault(error)
                 if fault.value in outcomes:
                     return outcomes[fault.value]
-                if fault is not Fault.UNREACHABLE or time.monotonic() + pause > deadline:
+                if fault is not StoreFault.UNREACHABLE or time.monotonic() + pause > deadline:
                     what, fix = explain(fault, error)
                     raise StorageError(f"{self.url}{'/' * bool(key)}{key}: {what}", fix) from error
                 log.info("%s: %s: asked again in %.1f s", self.url, error, pause)

@@ -21,7 +21,7 @@ from pipeline.storage.run_files import RunFiles
 from pipeline.storage.seals import read_file, read_line
 from pipeline.storage.verification.ledger import LedgerReading, read_ledger
 from pipeline.storage.verification.unlisted_files import ABOUT, INDEX, find_unlisted
-from schemas.verification import Fault, Finding, Part, Verification
+from schemas.verification import FileFault, Part, Verification, VerificationFinding
 
 LOGS = ("journals", "calls", "searches")
 
@@ -55,9 +55,9 @@ def verify_files(files: RunFiles, location: str, *, quick: bool, note: Callable[
     ledger = read_ledger(files, sizes)
     index = list(_read_index(files, sizes, ledger.names))
     expected = [one for one in (*_list_shards(ledger), *_list_made(ledger), *index) if isinstance(one, Expected)]
-    findings = [*ledger.findings, *(one for one in index if isinstance(one, Finding))]
+    findings = [*ledger.findings, *(one for one in index if isinstance(one, VerificationFinding))]
 
-    def compare(one: Expected) -> Finding | None:
+    def compare(one: Expected) -> VerificationFinding | None:
         found = _compare(files, sizes, one, quick=quick)
         note(sizes.get(one.name, 0))
         return found
@@ -77,7 +77,7 @@ def verify_files(files: RunFiles, location: str, *, quick: bool, note: Callable[
     )
 
 
-def _name_once(findings: list[Finding], location: str) -> Iterator[Finding]:
+def _name_once(findings: list[VerificationFinding], location: str) -> Iterator[VerificationFinding]:
     """Each file once, harm first, with the command that mends it."""
     named: set[str] = set()
     for one in sorted(findings, key=lambda one: (one.harmless, one.file)):
@@ -101,7 +101,7 @@ def _list_made(ledger: LedgerReading) -> Iterator[Expected]:
             yield Expected(name, part, manifest.stage, sha256=digest)
 
 
-def _read_index(files: RunFiles, sizes: dict[str, int], names: set[str]) -> Iterator[Expected | Finding]:
+def _read_index(files: RunFiles, sizes: dict[str, int], names: set[str]) -> Iterator[Expected | VerificationFinding]:
     """The files of the parts of an index, as each part records them. `names`: the descriptions are added to these."""
     for name in sizes:
         part = PurePosixPath(name)
@@ -113,37 +113,39 @@ def _read_index(files: RunFiles, sizes: dict[str, int], names: set[str]) -> Iter
             lengths, digests = dict(about["files"]), dict(about.get("sha256s", {}))
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = str(error) if isinstance(error, ValueError) else "does not hold what it should"
-            yield Finding(file=name, fault=Fault.DAMAGED, what=what, part=Part.INDEX, stage=INDEX)
+            yield VerificationFinding(file=name, fault=FileFault.DAMAGED, what=what, part=Part.INDEX, stage=INDEX)
             continue
         if not sealed:
             what = "an earlier version wrote it without a checksum"
-            yield Finding(file=name, fault=Fault.UNRECORDED, what=what, part=Part.INDEX, stage=INDEX)
+            yield VerificationFinding(file=name, fault=FileFault.UNRECORDED, what=what, part=Part.INDEX, stage=INDEX)
         for file in sorted({*lengths, *digests}):
             place = str(part.parent / file)
             yield Expected(place, Part.INDEX, INDEX, size=lengths.get(file), sha256=digests.get(file))
 
 
-def _compare(files: RunFiles, sizes: dict[str, int], one: Expected, *, quick: bool) -> Finding | None:
-    def find(fault: Fault, what: str) -> Finding:
-        return Finding(file=one.name, fault=fault, what=what, part=one.part, stage=one.stage, shard=one.shard)
+def _compare(files: RunFiles, sizes: dict[str, int], one: Expected, *, quick: bool) -> VerificationFinding | None:
+    def find(fault: FileFault, what: str) -> VerificationFinding:
+        return VerificationFinding(
+            file=one.name, fault=fault, what=what, part=one.part, stage=one.stage, shard=one.shard
+        )
 
     size = sizes.get(one.name)
     if size is None:
-        return find(Fault.MISSING, "missing")
+        return find(FileFault.MISSING, "missing")
     if one.size is not None and size != one.size:
-        return find(Fault.DAMAGED, f"{size:,} bytes instead of {one.size:,}")
+        return find(FileFault.DAMAGED, f"{size:,} bytes instead of {one.size:,}")
     if quick:
         return None
     if one.sha256 is None:
-        return find(Fault.UNRECORDED, "an earlier version recorded its size alone")
+        return find(FileFault.UNRECORDED, "an earlier version recorded its size alone")
     try:
         same = files.digest(one.name) == one.sha256
     except OSError as error:
-        return find(Fault.DAMAGED, f"cannot be read: {error.strerror or error}")
-    return None if same else find(Fault.DAMAGED, "its SHA-256 is not the one recorded")
+        return find(FileFault.DAMAGED, f"cannot be read: {error.strerror or error}")
+    return None if same else find(FileFault.DAMAGED, "its SHA-256 is not the one recorded")
 
 
-def _read_log(files: RunFiles, name: str, size: int, note: Callable[[int], None]) -> Finding | None:
+def _read_log(files: RunFiles, name: str, size: int, note: Callable[[int], None]) -> VerificationFinding | None:
     """Damaged lines of a log. A last line without its end is no damage: its writer is at work, or was killed."""
     damaged = unsealed = 0
     stage = PurePosixPath(name).parts[1] if name.startswith("journals/") else ""
@@ -154,15 +156,15 @@ def _read_log(files: RunFiles, name: str, size: int, note: Callable[[int], None]
             unsealed += kind is None
     except OSError as error:
         what = f"cannot be read: {error.strerror or error}"
-        return Finding(file=name, fault=Fault.DAMAGED, what=what, part=Part.LOG, stage=stage)
+        return VerificationFinding(file=name, fault=FileFault.DAMAGED, what=what, part=Part.LOG, stage=stage)
     finally:
         note(size)
     if damaged:
         what = f"{damaged:,} damaged lines, which are left out"
-        return Finding(file=name, fault=Fault.DAMAGED, what=what, part=Part.LOG, stage=stage)
+        return VerificationFinding(file=name, fault=FileFault.DAMAGED, what=what, part=Part.LOG, stage=stage)
     if unsealed:
         what = f"{unsealed:,} lines of an earlier version, without a checksum"
-        return Finding(file=name, fault=Fault.UNRECORDED, what=what, part=Part.LOG, stage=stage)
+        return VerificationFinding(file=name, fault=FileFault.UNRECORDED, what=what, part=Part.LOG, stage=stage)
     return None
 
 

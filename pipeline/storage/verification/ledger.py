@@ -15,7 +15,7 @@ from pipeline.storage.seals import read_file
 from pipeline.storage.stage_ledger import digest_manifest
 from schemas.ledger import RunRecord, ShardCommit, SourceList, StageManifest, StageStart
 from schemas.record import Frozen
-from schemas.verification import Fault, Finding, Part
+from schemas.verification import FileFault, Part, VerificationFinding
 
 T = TypeVar("T", bound=Frozen)
 
@@ -36,7 +36,7 @@ class LedgerReading:
     """The finished stages."""
     found: dict[tuple[str, str], ShardCommit] = field(default_factory=dict)
     """Commits by stage and shard."""
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[VerificationFinding] = field(default_factory=list)
 
     @property
     def commits(self) -> list[ShardCommit]:
@@ -51,7 +51,9 @@ def read_ledger(files: RunFiles, sizes: dict[str, int]) -> LedgerReading:
     if RECORD in sizes:
         ledger.record = _read(ledger, files, RECORD, RunRecord, Part.RECORD)
     else:
-        ledger.findings.append(Finding(file=RECORD, fault=Fault.MISSING, what="missing", part=Part.RECORD))
+        ledger.findings.append(
+            VerificationFinding(file=RECORD, fault=FileFault.MISSING, what="missing", part=Part.RECORD)
+        )
     listed = [name for name in sizes if name.startswith("ledger/")]
     for name in listed:
         _read_file(ledger, files, PurePosixPath(name))
@@ -80,7 +82,7 @@ def _read_file(ledger: LedgerReading, files: RunFiles, path: PurePosixPath) -> N
                 ledger.found[stage, shard] = commit
             elif commit:
                 what = f"is the commit of shard {commit.shard} of stage {commit.stage}, under another name"
-                _add(ledger, name, Fault.DAMAGED, what, Part.COMMIT, stage, shard)
+                _add(ledger, name, FileFault.DAMAGED, what, Part.COMMIT, stage, shard)
 
 
 def _read(
@@ -91,20 +93,29 @@ def _read(
         content = files.read(name)
         record = decode_record(content, model)
     except OtherVersionError as error:
-        _add(ledger, name, Fault.DAMAGED, str(error), Part.OTHER, stage, shard, OTHER_VERSION)
+        _add(ledger, name, FileFault.DAMAGED, str(error), Part.OTHER, stage, shard, OTHER_VERSION)
         return None
     except (OSError, ValueError) as error:
-        _add(ledger, name, Fault.DAMAGED, str(error), part, stage, shard)
+        _add(ledger, name, FileFault.DAMAGED, str(error), part, stage, shard)
         return None
     if not read_file(content).sealed:
-        _add(ledger, name, Fault.UNRECORDED, "an earlier version wrote it without a checksum", part, stage, shard)
+        _add(ledger, name, FileFault.UNRECORDED, "an earlier version wrote it without a checksum", part, stage, shard)
     return record
 
 
 def _add(
-    ledger: LedgerReading, name: str, fault: Fault, what: str, part: Part, stage: str, shard: str = "", fix: str = ""
+    ledger: LedgerReading,
+    name: str,
+    fault: FileFault,
+    what: str,
+    part: Part,
+    stage: str,
+    shard: str = "",
+    fix: str = "",
 ) -> None:
-    ledger.findings.append(Finding(file=name, fault=fault, what=what, part=part, stage=stage, shard=shard, fix=fix))
+    ledger.findings.append(
+        VerificationFinding(file=name, fault=fault, what=what, part=part, stage=stage, shard=shard, fix=fix)
+    )
 
 
 def _check_stage(ledger: LedgerReading, stage: str, sizes: dict[str, int]) -> None:
@@ -114,19 +125,19 @@ def _check_stage(ledger: LedgerReading, stage: str, sizes: dict[str, int]) -> No
     begun = manifest is not None or any(found == stage for found, _ in ledger.found)
     if begun and f"{folder}/stage.json" not in sizes:
         ledger.names.add(f"{folder}/stage.json")
-        _add(ledger, f"{folder}/stage.json", Fault.MISSING, "missing", Part.START, stage)
+        _add(ledger, f"{folder}/stage.json", FileFault.MISSING, "missing", Part.START, stage)
     if manifest is None:
         return
     if start and (start.settings, start.upstream) != (manifest.settings, manifest.upstream):
-        _add(ledger, f"{folder}/stage.json", Fault.DAMAGED, "is not what manifest.json says", Part.START, stage)
+        _add(ledger, f"{folder}/stage.json", FileFault.DAMAGED, "is not what manifest.json says", Part.START, stage)
     for commit in manifest.shards:
         name = f"{folder}/shards/{commit.shard}.json"
         ledger.names.add(name)
         own = ledger.found.setdefault((stage, commit.shard), commit)
         if own != commit:
-            _add(ledger, name, Fault.DAMAGED, "is not what manifest.json says", Part.COMMIT, stage, commit.shard)
+            _add(ledger, name, FileFault.DAMAGED, "is not what manifest.json says", Part.COMMIT, stage, commit.shard)
         elif name not in sizes:
-            _add(ledger, name, Fault.MISSING, "missing", Part.COMMIT, stage, commit.shard)
+            _add(ledger, name, FileFault.MISSING, "missing", Part.COMMIT, stage, commit.shard)
 
 
 def _check_upstream(ledger: LedgerReading) -> None:
@@ -137,4 +148,4 @@ def _check_upstream(ledger: LedgerReading) -> None:
     for stage, manifest in ledger.manifests.items():
         if manifest.upstream is not None and manifest.upstream not in digests:
             what = f"stage {stage} was made from other shards than the run holds now"
-            _add(ledger, f"ledger/{stage}/manifest.json", Fault.OUTDATED, what, Part.OTHER, stage)
+            _add(ledger, f"ledger/{stage}/manifest.json", FileFault.OUTDATED, what, Part.OTHER, stage)

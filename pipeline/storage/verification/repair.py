@@ -17,13 +17,13 @@ from pipeline.storage.stage_ledger import discard_stage
 from pipeline.storage.verification.files import judge_line
 from schemas.config import RunConfig
 from schemas.ledger import RunRecord, StageManifest, StageStart
-from schemas.verification import Fault, Finding, Part
+from schemas.verification import FileFault, Part, VerificationFinding
 
 ORDER = (Part.LOG, Part.SOURCES, Part.COMMIT, Part.MANIFEST, Part.START, Part.SHARD, Part.MADE, Part.INDEX)
 """Parts that can be mended, each after those that it is mended from."""
 
 
-def repair_run(run: RunFolder, findings: Iterable[Finding], config: RunConfig | None = None) -> list[str]:
+def repair_run(run: RunFolder, findings: Iterable[VerificationFinding], config: RunConfig | None = None) -> list[str]:
     """Mend or discard what was found; what was done, a line each. To be called with the run held.
 
     `config`: for a run.json that is to be written anew. Raises StorageError for what cannot be written.
@@ -35,16 +35,16 @@ def repair_run(run: RunFolder, findings: Iterable[Finding], config: RunConfig | 
         MENDERS[part](run, finding)
         for part in ORDER
         for finding in harmful
-        if finding.part is part and finding.fault is not Fault.OUTDATED
+        if finding.part is part and finding.fault is not FileFault.OUTDATED
     ]
     for finding in harmful:
-        if finding.fault is Fault.OUTDATED:
+        if finding.fault is FileFault.OUTDATED:
             discard_stage(run, finding.stage)
             done.append(f"discarded stage {finding.stage}: it was made from other shards")
     return list(dict.fromkeys(done))
 
 
-def _mend_log(run: RunFolder, finding: Finding) -> str:
+def _mend_log(run: RunFolder, finding: VerificationFinding) -> str:
     """Blank the damaged lines: their place stays, since pieces of a log on a store are named by their offsets."""
     path = run.root / finding.file
     if run.mirror:
@@ -72,7 +72,7 @@ def _write_record(run: RunFolder, config: RunConfig) -> str:
     return "wrote run.json anew from ledgers and shards; settings that decide no row are the defaults again"
 
 
-def _mend_commit(run: RunFolder, finding: Finding) -> str:
+def _mend_commit(run: RunFolder, finding: VerificationFinding) -> str:
     manifest = _find_sound_manifest(run, finding.stage)
     known = [commit for commit in manifest.shards if commit.shard == finding.shard] if manifest else []
     path = run.root / finding.file
@@ -83,17 +83,17 @@ def _mend_commit(run: RunFolder, finding: Finding) -> str:
     return f"discarded {finding.file}: shard {finding.shard} of stage {finding.stage} is to be made again"
 
 
-def _mend_manifest(run: RunFolder, finding: Finding) -> str:
+def _mend_manifest(run: RunFolder, finding: VerificationFinding) -> str:
     run.remove([run.root / finding.file])
     return f"discarded {finding.file}: resuming writes it from the commits"
 
 
-def _mend_sources(run: RunFolder, finding: Finding) -> str:
+def _mend_sources(run: RunFolder, finding: VerificationFinding) -> str:
     run.remove([run.root / finding.file])
     return f"discarded {finding.file}: sources are known by size and edges, as stage.json has them, until read again"
 
 
-def _mend_start(run: RunFolder, finding: Finding) -> str:
+def _mend_start(run: RunFolder, finding: VerificationFinding) -> str:
     manifest = _find_sound_manifest(run, finding.stage)
     if manifest is None:
         discard_stage(run, finding.stage)
@@ -104,25 +104,25 @@ def _mend_start(run: RunFolder, finding: Finding) -> str:
     return f"restored {finding.file} from manifest.json"
 
 
-def _mend_shard(run: RunFolder, finding: Finding) -> str:
+def _mend_shard(run: RunFolder, finding: VerificationFinding) -> str:
     commit = run.commit_path(finding.stage, finding.shard)
     run.remove([_name_manifest(run, finding.stage), commit, run.root / finding.file])
     return f"discarded {finding.file}: shard {finding.shard} of stage {finding.stage} is to be made again"
 
 
-def _mend_made(run: RunFolder, finding: Finding) -> str:
+def _mend_made(run: RunFolder, finding: VerificationFinding) -> str:
     run.remove([_name_manifest(run, finding.stage), run.root / finding.file])
     return f"discarded {finding.file}: stage {finding.stage} is to make it again"
 
 
-def _mend_index(run: RunFolder, finding: Finding) -> str:
+def _mend_index(run: RunFolder, finding: VerificationFinding) -> str:
     part = PurePosixPath(finding.file).parts[1]
     run.remove([_name_manifest(run, finding.stage), run.index / FILES])
     run.remove_folder(run.index / part)
     return f"discarded index/{part}: it is to be built again"
 
 
-MENDERS: dict[Part, Callable[[RunFolder, Finding], str]] = {
+MENDERS: dict[Part, Callable[[RunFolder, VerificationFinding], str]] = {
     Part.LOG: _mend_log,
     Part.SOURCES: _mend_sources,
     Part.COMMIT: _mend_commit,

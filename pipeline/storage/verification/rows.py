@@ -21,7 +21,7 @@ from pipeline.storage.shards import check_version
 from schemas.arrow import arrow_schema
 from schemas.funnel import Reject
 from schemas.record import Record
-from schemas.verification import Fault, Finding, Part
+from schemas.verification import FileFault, Part, VerificationFinding
 
 
 class Reference(NamedTuple):
@@ -46,7 +46,7 @@ REFERENCES = (
 )
 
 
-def verify_rows(run: RunFolder, models: Mapping[str, type[Record]]) -> Iterator[Finding]:
+def verify_rows(run: RunFolder, models: Mapping[str, type[Record]]) -> Iterator[VerificationFinding]:
     """What is wrong with the rows of the finished shards. `models`: of every dataset, by name."""
     commits = [commit for stage in run.stages() for commit in run.commits(stage)]
     rows = {(file.dataset, file.name): (commit.stage, file.rows) for commit in commits for file in commit.files}
@@ -72,7 +72,7 @@ def verify_rows(run: RunFolder, models: Mapping[str, type[Record]]) -> Iterator[
                 yield from check_reference(database, reference, id_field, stages[reference.dataset])
 
 
-def _check_file(path: Path, model: type[Record], stage: str, rows: int) -> Finding | None:
+def _check_file(path: Path, model: type[Record], stage: str, rows: int) -> VerificationFinding | None:
     try:
         metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
@@ -88,7 +88,9 @@ def _check_file(path: Path, model: type[Record], stage: str, rows: int) -> Findi
     return None
 
 
-def _check_ids(database: duckdb.DuckDBPyConnection, dataset: str, id_field: str, stage: str) -> Iterator[Finding]:
+def _check_ids(
+    database: duckdb.DuckDBPyConnection, dataset: str, id_field: str, stage: str
+) -> Iterator[VerificationFinding]:
     query = f"SELECT count(*) - count(DISTINCT {id_field}) FROM {dataset}"  # noqa: S608  # names of our own models
     ((repeated,),) = database.execute(query).fetchall()
     if repeated:
@@ -97,7 +99,7 @@ def _check_ids(database: duckdb.DuckDBPyConnection, dataset: str, id_field: str,
 
 def check_reference(
     database: duckdb.DuckDBPyConnection, reference: Reference, id_field: str, stage: str
-) -> Iterator[Finding]:
+) -> Iterator[VerificationFinding]:
     """What rows of a dataset name that another lacks. Both are views or tables of the database."""
     dataset, column, target = reference
     query = (
@@ -109,7 +111,7 @@ def check_reference(
         yield _find(dataset, "", stage, f"{dangling:,} rows name a {column} that {target} lacks, such as {first}")
 
 
-def _find(dataset: str, name: str, stage: str, what: str) -> Finding:
+def _find(dataset: str, name: str, stage: str, what: str) -> VerificationFinding:
     fix = f"`--redo {stage}` makes the stage, and all after it, again"
     file = f"{dataset}/{name}" if name else dataset
-    return Finding(file=file, fault=Fault.DAMAGED, what=what, part=Part.ROWS, stage=stage, fix=fix)
+    return VerificationFinding(file=file, fault=FileFault.DAMAGED, what=what, part=Part.ROWS, stage=stage, fix=fix)

@@ -10,15 +10,15 @@ from pathlib import PurePosixPath
 
 from pipeline.storage.remote.mirror import FILES
 from pipeline.storage.verification.ledger import LedgerReading
-from schemas.verification import Fault, Finding, Part
+from schemas.verification import FileFault, Part, VerificationFinding
 
 INDEX, ABOUT, PLAN = "index", "about.json", "plan.json"
 REPORT, REJECTS = "report.html", "rejects"
 
 
 def find_unlisted(
-    sizes: Iterable[str], ledger: LedgerReading, expected: set[str], findings: Iterable[Finding]
-) -> Iterator[Finding]:
+    sizes: Iterable[str], ledger: LedgerReading, expected: set[str], findings: Iterable[VerificationFinding]
+) -> Iterator[VerificationFinding]:
     """Files in the folders of the datasets, of the ledger and of the index that no sound record names.
 
     Hidden ones are those of a writer at work, or of one that was killed (`rampforge gc`). `expected`: what the sound
@@ -33,18 +33,18 @@ def find_unlisted(
             continue
         if record := lost.find_record(path):
             what = f"cannot be compared: {record}, which may hold its checksum, is damaged"
-            yield Finding(file=name, fault=Fault.UNPROVEN, what=what, part=Part.OTHER)
+            yield VerificationFinding(file=name, fault=FileFault.UNPROVEN, what=what, part=Part.OTHER)
             continue
         of_index = path.parts[0] == INDEX and path.name not in (ABOUT, PLAN, FILES)
         if len(path.parts) > 1 and (path.parts[0] in datasets or path.parts[0] == "ledger" or of_index):
             what = "in no ledger: no command reads it, and it is left alone"
-            yield Finding(file=name, fault=Fault.FOREIGN, what=what, part=Part.OTHER)
+            yield VerificationFinding(file=name, fault=FileFault.FOREIGN, what=what, part=Part.OTHER)
 
 
 class _Lost:
     """Damaged records, by the files that they may have named."""
 
-    def __init__(self, ledger: LedgerReading, harmful: Iterable[Finding]) -> None:
+    def __init__(self, ledger: LedgerReading, harmful: Iterable[VerificationFinding]) -> None:
         self._folders: dict[PurePosixPath, str] = {}
         self._shards: dict[str, str] = {}
         self._files: dict[str, str] = {}

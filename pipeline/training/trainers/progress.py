@@ -31,7 +31,7 @@ def train_from(trainer: Any, checkpoint: Path | None) -> None:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
-class Progress(TrainerCallback):
+class TrainingProgress(TrainerCallback):
     """Writes `metrics.jsonl` and the markers, and times the steps."""
 
     def __init__(self, folder: TrainingFolder, prefixes: tuple[str, ...] = (), more: Tell | None = None) -> None:

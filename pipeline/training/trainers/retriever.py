@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.rendering.transcript import write_document
 from pipeline.rollouts.search_rollout import Search
 from schemas.locations import is_loopback
-from schemas.renderings import Document
+from schemas.renderings import ShownDocument
 from schemas.training import SearchEndpoint
 
 PIECE = 256
@@ -48,7 +48,7 @@ class Retriever:
         self.seconds = 0.0
         """Time spent waiting for results, so far."""
 
-    def find(self, searches: Sequence[Search], step: int = 0) -> list[tuple[Document, ...]]:
+    def find(self, searches: Sequence[Search], step: int = 0) -> list[tuple[ShownDocument, ...]]:
         """What each search brings, `k` documents at most. Raises SearchFaultError."""
         began = time.perf_counter()
         flat = [(query, search.passage_id) for search in searches for query in search.queries]
@@ -110,9 +110,9 @@ def read_lists(reply: Any, wanted: int) -> list[list[Any]]:
     return lists
 
 
-def merge(lists: Sequence[Sequence[Any]], k: int) -> tuple[Document, ...]:
+def merge(lists: Sequence[Sequence[Any]], k: int) -> tuple[ShownDocument, ...]:
     """The first hit of every list, then the second of every list, and so on; no document twice, `k` at most."""
-    merged: dict[str, Document] = {}
+    merged: dict[str, ShownDocument] = {}
     for rank in range(max(map(len, lists), default=0)):
         for hits in lists:
             if rank < len(hits) and len(merged) < k:
@@ -121,7 +121,7 @@ def merge(lists: Sequence[Sequence[Any]], k: int) -> tuple[Document, ...]:
     return tuple(merged.values())
 
 
-def read_document(item: Any) -> tuple[str, Document]:
+def read_document(item: Any) -> tuple[str, ShownDocument]:
     """A document with what tells it from others, fit to stand between tags."""
     inner = item.get("document", item)
     title, text = inner.get("title"), inner.get("text")

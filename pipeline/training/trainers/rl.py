@@ -35,7 +35,7 @@ from pipeline.training.trainers.loading import (
     save_model,
     write_attempt,
 )
-from pipeline.training.trainers.progress import Progress, train_from
+from pipeline.training.trainers.progress import TrainingProgress, train_from
 from pipeline.training.trainers.retriever import Retriever
 from pipeline.training.trainers.scoring import score_completions
 from schemas.training import RlRequest
@@ -160,7 +160,7 @@ def main(root: Path) -> None:
     rows = Dataset.from_parquet(str(folder.rows), cache_dir=str(root / "data" / "cache"))
     tokenizer = load_tokenizer(request.base)
     policy = Policy(request, read_tasks(rows), tokenizer, folder.samples)
-    progress = Progress(folder, KEPT_METRICS, policy.tell)
+    progress = TrainingProgress(folder, KEPT_METRICS, policy.tell)
     rewards: list[Callable[..., list[float | None]]] = [search_reward, overlong_penalty]
     trainer = GRPOTrainer(
         model=load_model(request),

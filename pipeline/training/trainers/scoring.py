@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.rewards.formulas import Asked, Assessed, assess, measure_answer, pay
+from pipeline.rewards.formulas import Assessed, RewardInput, assess, measure_answer, pay
 from pipeline.rewards.overlong import penalise_length
 from pipeline.rewards.trainers import Judge
 from pipeline.rollouts.search_rollout import Completion
@@ -18,7 +18,7 @@ def score_completions(completions: Sequence[Completion], request: RlRequest, jud
     most, buffer = request.own_tokens
     items = []
     for one in completions:
-        asked = Asked(rollouts.rendering, one.task.lang, one.task.question, one.task.golds)
+        asked = RewardInput(rollouts.rendering, one.task.lang, one.task.question, one.task.golds)
         items.append((asked, assess(asked, one.text, one.observations)))
     verdicts = _judge([item for item in items if item[1].in_form], judge)
     for one, (_, assessed) in zip(completions, items, strict=True):
@@ -35,5 +35,5 @@ def score_completions(completions: Sequence[Completion], request: RlRequest, jud
         one.reward = pay(rollouts.reward, assessed, judged, rollouts.format_credit)
 
 
-def _judge(items: Sequence[tuple[Asked, Assessed]], judge: Judge | None) -> Iterator[tuple[bool | None, ...]]:
+def _judge(items: Sequence[tuple[RewardInput, Assessed]], judge: Judge | None) -> Iterator[tuple[bool | None, ...]]:
     return iter(judge.judge(items) if judge and items else ())

@@ -25,7 +25,7 @@ from pipeline.training.trainers.loading import (
     save_model,
     write_attempt,
 )
-from pipeline.training.trainers.progress import Progress, train_from
+from pipeline.training.trainers.progress import TrainingProgress, train_from
 from schemas.training import SftRequest
 
 FLASH = "flash_attention_2"
@@ -38,7 +38,7 @@ def main(root: Path) -> None:
     found = find_checkpoint(folder)
     rows = Dataset.from_parquet(str(folder.rows), cache_dir=str(root / "data" / "cache"))
     tokenizer = load_tokenizer(request.base)
-    progress = Progress(folder)
+    progress = TrainingProgress(folder)
     trainer = SFTTrainer(
         model=load_model(request, **_choose_attention(request)),
         args=SFTConfig(**common_arguments(request, folder), **_sft_arguments(request)),

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from pipeline.storage.garbage import DAY, Kind, find_garbage, remove_garbage
+from pipeline.storage.garbage import DAY, GarbageKind, find_garbage, remove_garbage
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.stage_ledger import open_stage
@@ -58,7 +58,7 @@ def age(folder: Path, days: float) -> None:
         os.utime(path, (then, then))
 
 
-def find(tmp_path: Path, *, runs: bool = False, days: float = 30) -> set[tuple[Kind, str]]:
+def find(tmp_path: Path, *, runs: bool = False, days: float = 30) -> set[tuple[GarbageKind, str]]:
     found = find_garbage(tmp_path / "outputs", tmp_path / "cache", NAMES, time.time(), days, runs=runs)
     return {(item.kind, item.path.relative_to(tmp_path).as_posix()) for item in found}
 
@@ -75,11 +75,11 @@ def test_leftovers_are_found_and_what_resume_needs_is_not(tmp_path: Path) -> Non
     write(run.root / "notes" / "part-1.parquet")
     write(tmp_path / "outputs" / "not-a-run" / ".x.tmp")
     expected = {
-        (Kind.TEMPORARY, "outputs/demo/redirects/.part-002.parquet.tmp"),
-        (Kind.ORPHAN, "outputs/demo/redirects/part-009.parquet"),
-        (Kind.JOURNAL, "outputs/demo/journals/demo/000.jsonl"),
-        (Kind.TEMPORARY, "outputs/demo/.duplicates-abc"),
-        (Kind.LIVE, "outputs/demo/live"),
+        (GarbageKind.TEMPORARY, "outputs/demo/redirects/.part-002.parquet.tmp"),
+        (GarbageKind.ORPHAN, "outputs/demo/redirects/part-009.parquet"),
+        (GarbageKind.JOURNAL, "outputs/demo/journals/demo/000.jsonl"),
+        (GarbageKind.TEMPORARY, "outputs/demo/.duplicates-abc"),
+        (GarbageKind.LIVE, "outputs/demo/live"),
     }
     assert find(tmp_path) == expected
     found = find_garbage(tmp_path / "outputs", tmp_path / "cache", NAMES, time.time(), 30, runs=True)
@@ -97,7 +97,7 @@ def test_run_at_work_is_left_alone_even_when_it_begins_after_the_look(tmp_path: 
     with run.locked():
         assert find(tmp_path, runs=True) == set()
     found = find_garbage(tmp_path / "outputs", tmp_path / "cache", NAMES, time.time(), 30, runs=True)
-    assert [item.kind for item in found] == [Kind.RUN]
+    assert [item.kind for item in found] == [GarbageKind.RUN]
     with run.locked():
         assert remove_garbage(found) == []
     assert run.find_record() is not None
@@ -113,7 +113,7 @@ def test_old_runs_go_only_when_asked_for_and_links_are_not_followed(tmp_path: Pa
     mine = make_run(outputs / "mine")
     age(mine.root, 90)
     assert find(tmp_path) == set()
-    assert find(tmp_path, runs=True) == {(Kind.RUN, "outputs/mine")}
+    assert find(tmp_path, runs=True) == {(GarbageKind.RUN, "outputs/mine")}
     assert find(tmp_path, runs=True, days=100) == set()
 
 
@@ -132,8 +132,8 @@ def test_working_folders_and_copies_go_when_old_but_not_what_was_paid_for(tmp_pa
     assert find(tmp_path) == set()
     age(cache, 40)
     assert find(tmp_path) == {
-        (Kind.WORKING, "cache/runs/bucket-run-1/redirects"),
-        (Kind.COPY, "cache/copies/abc"),
+        (GarbageKind.WORKING, "cache/runs/bucket-run-1/redirects"),
+        (GarbageKind.COPY, "cache/copies/abc"),
     }
 
 

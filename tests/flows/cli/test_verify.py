@@ -30,7 +30,7 @@ from pipeline.storage.verification.repair import repair_run
 from pipeline.storage.verification.rows import REFERENCES, check_reference
 from schemas.arrow import arrow_schema
 from schemas.documents import Redirect
-from schemas.verification import Fault, Finding, Verification
+from schemas.verification import FileFault, Verification, VerificationFinding
 from tests.pipeline.storage.test_remote_run import QUICK
 from tests.pipeline.storage.test_shards import MODELS, TITLES, RedirectStage, Title, make_outcome
 from tests.support.passage_samples import draw_passages
@@ -69,7 +69,7 @@ def check(root: Path, *, quick: bool = False) -> Verification:
     return verify_files(open_files(run), run.location, quick=quick, note=lambda _: None)
 
 
-def harmful(found: Verification) -> list[Finding]:
+def harmful(found: Verification) -> list[VerificationFinding]:
     return [finding for finding in found.findings if not finding.harmless]
 
 
@@ -101,7 +101,7 @@ def test_one_flipped_bit_anywhere_is_found(whole: Path, data: st.DataObject) -> 
         found.sound
     ):  # the name of the checksum itself is hit: what the text says is unchanged, and it counts as unsealed
         assert content.replace(b'"crc"', b"").replace(b'"sha256"', b"") != content
-        assert {finding.fault for finding in found.findings} == {Fault.UNRECORDED}
+        assert {finding.fault for finding in found.findings} == {FileFault.UNRECORDED}
 
 
 def test_files_of_damaged_records_are_unproven_and_no_foreign_ones(whole: Path, tmp_path: Path) -> None:
@@ -112,34 +112,35 @@ def test_files_of_damaged_records_are_unproven_and_no_foreign_ones(whole: Path, 
         (root / name).write_bytes(b"{")
     (root / "redirects" / "part-zzz.parquet").write_bytes(b"not ours")
     found = {finding.file: finding.fault for finding in check(root).findings}
-    unproven = {name for name, fault in found.items() if fault is Fault.UNPROVEN}
+    unproven = {name for name, fault in found.items() if fault is FileFault.UNPROVEN}
     index = {f"index/bm25/{path.name}" for path in (root / "index" / "bm25").iterdir()} - {"index/bm25/about.json"}
     assert unproven == {"redirects/part-000.parquet", "rejects/part-demo-000.parquet", *index}
-    assert [name for name, fault in found.items() if fault is Fault.FOREIGN] == ["redirects/part-zzz.parquet"]
+    assert [name for name, fault in found.items() if fault is FileFault.FOREIGN] == ["redirects/part-zzz.parquet"]
 
 
-DAMAGES: dict[str, tuple[str, Callable[[Path], object], Fault]] = {
-    "shard deleted": ("redirects/part-000.parquet", Path.unlink, Fault.MISSING),
-    "shard cut": ("redirects/part-000.parquet", lambda p: p.write_bytes(p.read_bytes()[:-9]), Fault.DAMAGED),
-    "shard longer": ("rejects/part-demo-001.parquet", lambda p: p.write_bytes(p.read_bytes() + b"\0"), Fault.DAMAGED),
-    "shard noise": ("redirects/part-001.parquet", lambda p: p.write_bytes(b"\x55" * p.stat().st_size), Fault.DAMAGED),
-    "shard empty": ("redirects/part-001.parquet", lambda p: p.write_bytes(b""), Fault.DAMAGED),
-    "commit deleted": ("ledger/demo/shards/000.json", Path.unlink, Fault.MISSING),
-    "commit empty": ("ledger/demo/shards/000.json", lambda p: p.write_bytes(b""), Fault.DAMAGED),
-    "commit of NULs": ("ledger/demo/shards/001.json", lambda p: p.write_bytes(b"\0" * 300), Fault.DAMAGED),
-    "commit cut": ("ledger/demo/shards/001.json", lambda p: p.write_bytes(p.read_bytes()[:40]), Fault.DAMAGED),
-    "manifest cut": ("ledger/demo/manifest.json", lambda p: p.write_bytes(p.read_bytes()[:99]), Fault.DAMAGED),
-    "manifest of another type": ("ledger/demo/manifest.json", lambda p: p.write_text('{"stage": 5}'), Fault.DAMAGED),
-    "start deleted": ("ledger/demo/stage.json", Path.unlink, Fault.MISSING),
-    "start a list": ("ledger/demo/stage.json", lambda p: p.write_text("[1]"), Fault.DAMAGED),
-    "record deleted": ("run.json", Path.unlink, Fault.MISSING),
-    "record NULs": ("run.json", lambda p: p.write_bytes(b"\0" * 5000), Fault.DAMAGED),
-    "record rewritten": ("run.json", lambda p: p.write_text(json.dumps(json.loads(p.read_text()))), Fault.DAMAGED),
+DAMAGED, MISSING = FileFault.DAMAGED, FileFault.MISSING
+DAMAGES: dict[str, tuple[str, Callable[[Path], object], FileFault]] = {
+    "shard deleted": ("redirects/part-000.parquet", Path.unlink, MISSING),
+    "shard cut": ("redirects/part-000.parquet", lambda p: p.write_bytes(p.read_bytes()[:-9]), DAMAGED),
+    "shard longer": ("rejects/part-demo-001.parquet", lambda p: p.write_bytes(p.read_bytes() + b"\0"), DAMAGED),
+    "shard noise": ("redirects/part-001.parquet", lambda p: p.write_bytes(b"\x55" * p.stat().st_size), DAMAGED),
+    "shard empty": ("redirects/part-001.parquet", lambda p: p.write_bytes(b""), DAMAGED),
+    "commit deleted": ("ledger/demo/shards/000.json", Path.unlink, MISSING),
+    "commit empty": ("ledger/demo/shards/000.json", lambda p: p.write_bytes(b""), DAMAGED),
+    "commit of NULs": ("ledger/demo/shards/001.json", lambda p: p.write_bytes(b"\0" * 300), DAMAGED),
+    "commit cut": ("ledger/demo/shards/001.json", lambda p: p.write_bytes(p.read_bytes()[:40]), DAMAGED),
+    "manifest cut": ("ledger/demo/manifest.json", lambda p: p.write_bytes(p.read_bytes()[:99]), DAMAGED),
+    "manifest of another type": ("ledger/demo/manifest.json", lambda p: p.write_text('{"stage": 5}'), DAMAGED),
+    "start deleted": ("ledger/demo/stage.json", Path.unlink, MISSING),
+    "start a list": ("ledger/demo/stage.json", lambda p: p.write_text("[1]"), DAMAGED),
+    "record deleted": ("run.json", Path.unlink, MISSING),
+    "record NULs": ("run.json", lambda p: p.write_bytes(b"\0" * 5000), DAMAGED),
+    "record rewritten": ("run.json", lambda p: p.write_text(json.dumps(json.loads(p.read_text()))), DAMAGED),
     "journal garbage": (
-        "journals/other/000.jsonl", lambda p: p.write_bytes(b"\xff\xfe!\n" + p.read_bytes()), Fault.DAMAGED
+        "journals/other/000.jsonl", lambda p: p.write_bytes(b"\xff\xfe!\n" + p.read_bytes()), FileFault.DAMAGED
     ),
     "journal wrong type": (
-        "journals/other/000.jsonl", lambda p: p.write_bytes(b"[5]\n7\n" + p.read_bytes()), Fault.DAMAGED
+        "journals/other/000.jsonl", lambda p: p.write_bytes(b"[5]\n7\n" + p.read_bytes()), FileFault.DAMAGED
     ),
 }  # fmt: skip
 
@@ -154,7 +155,7 @@ def test_each_damage_is_named_and_mended(whole: Path, tmp_path: Path, kind: str)
     found = check(root)
     assert [(finding.file, finding.fault) for finding in harmful(found)] == [(name, fault)]
     assert f"rampforge verify {root} --repair" in harmful(found)[0].fix
-    assert [finding.file for finding in found.findings if finding.fault is Fault.FOREIGN] == [
+    assert [finding.file for finding in found.findings if finding.fault is FileFault.FOREIGN] == [
         "redirects/part-zzz.parquet"
     ]
     run = RunFolder(root)

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.agents.episode import Episode, State
+from pipeline.agents.episode import Episode, EpisodeState
 from pipeline.agents.extractive.agents import ExtractiveAgents
 from pipeline.agents.extractive.answer_places import find_listed
 from pipeline.agents.extractive.restoration import restore_masks
 from pipeline.agents.extractive.trajectory_stage import TrajectoryStage
-from pipeline.agents.roles import NextStep, Observation, OpenTask, Plan, Progress, Queries, open_task
+from pipeline.agents.roles import (
+    NextStep,
+    Observation,
+    OpenTask,
+    PlannedQuestion,
+    Queries,
+    TrajectoryProgress,
+    open_task,
+)
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from prompts.library import make_inert
 from schemas.config import AgentsConfig
@@ -221,13 +229,13 @@ class ScriptedAgents:
     def prompts(self, lang: str) -> tuple[PromptUse, ...]:
         return ()
 
-    def plan(self, asks: Sequence[Progress]) -> list[Plan]:
-        return [Plan("p", 0, give_up=self._steps[len(ask.turns)] is None) for ask in asks]
+    def plan(self, asks: Sequence[TrajectoryProgress]) -> list[PlannedQuestion]:
+        return [PlannedQuestion("p", 0, give_up=self._steps[len(ask.turns)] is None) for ask in asks]
 
-    def rewrite(self, asks: Sequence[tuple[Progress, Plan]], count: int) -> list[Queries]:
+    def rewrite(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]], count: int) -> list[Queries]:
         return [Queries(tuple("abcdefghij"[:count])) for _ in asks]
 
-    def observe(self, asks: Sequence[tuple[Progress, Plan]]) -> list[Observation]:
+    def observe(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]]) -> list[Observation]:
         none = (MaskAnswer(mask=0, answer=None, evidence=None),)
         steps = [self._steps[len(progress.turns)] or NextStep.SEARCH_ON for progress, _ in asks]
         return [Observation("c", step, none, "end") for step in steps]
@@ -255,10 +263,10 @@ def test_every_way_to_end(steps: list[NextStep | None], reason: StopReason, turn
 
 def test_the_loop_refuses_what_it_did_not_ask_for() -> None:
     episode = Episode(open_task(make_task(BRIDGE, ["1871"])), 0, 5)
-    assert episode.state is State.PLAN
+    assert episode.state is EpisodeState.PLAN
     with pytest.raises(RuntimeError, match="waiting for plan"):
         episode.take_queries(Queries(("a", "b", "c")))
-    episode.take_plan(Plan("p", 0))
+    episode.take_plan(PlannedQuestion("p", 0))
     with pytest.raises(ValueError, match="3 different queries"):
         Queries(("a", "a", " "))
     episode.take_queries(Queries(("a", "b", "c")))

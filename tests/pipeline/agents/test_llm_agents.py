@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.agents.trajectory_stage import LlmTrajectoryStage
 from pipeline.errors import RampforgeError
-from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.chat_model import BudgetSpentError, ChatRequest, EndpointError, NoReplyError, RefusedRequestError
 from pipeline.llm.concurrent_stage import ConcurrentStage
@@ -72,7 +72,7 @@ def test_a_task_is_planned_searched_read_and_answered() -> None:
     assert {request.role for request in model.requests if request.schema} == {"planner", "rewriter", "observer"}
     assert find_fault(trajectory, 2) is None
     assert [(s.unit, s.entered, s.passed) for s in outcome.funnel] == [("task", 1, 1), ("trajectory", 1, 1)]
-    assert JudgeStage(JudgingConfig()).judge(Attempt(trajectory, task, frozenset())).verdict is Verdict.CORRECT
+    assert JudgeStage(JudgingConfig()).judge(JudgedAttempt(trajectory, task, frozenset())).verdict is Verdict.CORRECT
 
 
 def test_chinese_tasks_are_asked_in_chinese() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.difficulty.learnable import Learnable, index_difficulties
 from pipeline.difficulty.stage import DifficultyStage, TriedTask
 from pipeline.exporting.selection import rank_difficulty
-from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.llm.chat_model import ChatRequest, RefusedRequestError
 from pipeline.training.rl_rows import list_run_prompts
 from schemas.config import JudgingConfig
@@ -69,7 +69,7 @@ def test_attempts_with_searching_count_by_their_verdict() -> None:
     attempt = make_attempt()
     right = JudgeStage(JudgingConfig()).judge(attempt)
     wrong = JudgeStage(JudgingConfig()).judge(
-        Attempt(make_attempt(answers=("1901",)).trajectory, attempt.task, frozenset())
+        JudgedAttempt(make_attempt(answers=("1901",)).trajectory, attempt.task, frozenset())
     )
     unread = right.model_copy(update={"verdict": Verdict.UNJUDGEABLE, "accepted": False})
     row, _ = measure([], (right, wrong, wrong, unread))

@@ -13,7 +13,7 @@ from pipeline.evaluation.evaluation_stage import EvaluationStage
 from pipeline.evaluation.policy_solver import PolicyEvaluator
 from pipeline.evaluation.question_gaps import put_gap
 from pipeline.evaluation.rag_solver import RagSolver
-from pipeline.evaluation.solving import Attempt, OpenQuestion
+from pipeline.evaluation.solving import AnswerAttempt, OpenQuestion
 from pipeline.llm.structured_output import TokenUsage
 from pipeline.rollouts.policy_rollout import Play, PolicySolver
 from pipeline.rollouts.trajectory_stage import PolicyFacts
@@ -22,7 +22,7 @@ from schemas.config import AgentsConfig
 from schemas.evaluations import EvalMethod, EvalQuestion, Evaluation
 from schemas.llm_config import RoleModelConfig
 from schemas.policies import PolicyConfig, StreamEnd
-from schemas.renderings import Question
+from schemas.renderings import RenderedQuestion
 from schemas.tasks import MASK
 from schemas.trajectories import Hit, SearchCall, SearchStatus, StopReason
 from tests.support.scripted_model import ScriptedModel
@@ -63,22 +63,24 @@ class StubPolicy:
 
     def __init__(self, stop: StopReason, answer: str | None) -> None:
         self.stop, self.answer = stop, answer
-        self.asked: list[Question] = []
+        self.asked: list[RenderedQuestion] = []
 
-    async def play(self, question: Question, attempt: int, tally: TokenUsage, requests: Any = None) -> Play:
+    async def play(self, question: RenderedQuestion, attempt: int, tally: TokenUsage, requests: Any = None) -> Play:
         self.asked.append(question)
         turns = (make_turn([("p2", "Tarn", "Its mayor is Jon Vale.")]),)
         return Play(self.stop, (self.answer,), "", turns, (), (), (), "", StreamEnd.ANSWERED, None)
 
 
-def solve(solver: Any) -> Attempt:
-    attempt: Attempt = asyncio.run(solver.solve(QUESTION, 0, TokenUsage()))
+def solve(solver: Any) -> AnswerAttempt:
+    attempt: AnswerAttempt = asyncio.run(solver.solve(QUESTION, 0, TokenUsage()))
     return attempt
 
 
 def test_rag_asks_once_and_shows_what_came_back() -> None:
     engine, model = OnePassage(), ScriptedModel(lambda _: '{"reason": "r", "answer": "Jon Vale"}')
-    assert solve(RagSolver(engine, model, AgentsConfig(), 3, MODELS)) == Attempt("Jon Vale", "answered", 1, 1, ("p1",))
+    assert solve(RagSolver(engine, model, AgentsConfig(), 3, MODELS)) == AnswerAttempt(
+        "Jon Vale", "answered", 1, 1, ("p1",)
+    )
     assert engine.asked == [QUESTION.text]
     (request,) = model.asked
     assert "Its mayor is Jon Vale." in request.messages[-1].text
@@ -101,7 +103,7 @@ def test_agents_may_answer_what_stands_in_no_passage() -> None:
         '{"conclusion": "c", "answers": [{"mask": 1, "answer": "yes", "passage": null}], "next": "answer"}',
     ]
     attempt = solve(AgentSolver(OnePassage(), ScriptedModel(lambda _: replies.pop(0)), AgentsConfig(), 3, MODELS))
-    assert attempt == Attempt("yes", "answered", 1, 3, ("p1",))
+    assert attempt == AnswerAttempt("yes", "answered", 1, 3, ("p1",))
 
 
 @pytest.mark.parametrize(

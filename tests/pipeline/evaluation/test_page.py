@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.evaluation.comparing import compare_tallies
-from pipeline.evaluation.page import Comparison, write_page
+from pipeline.evaluation.page import EvaluationComparison, write_page
 from pipeline.evaluation.summary import make_groups, tally_rows
 from pipeline.evaluation.tables import write_differences, write_results
 from schemas.evaluations import EvalMethod, Evaluation, EvaluationResult
@@ -86,7 +86,7 @@ def build(folder: Path) -> Path:
     tallies = [tally_rows(make_rows(right, POISON)) for right in (5, 12)]
     differences = compare_tallies(*tallies)
     path = folder / "page.html"
-    path.write_text(write_page(results, [Comparison(results[0].name, "after", differences)]), "utf-8")
+    path.write_text(write_page(results, [EvaluationComparison(results[0].name, "after", differences)]), "utf-8")
     return path
 
 

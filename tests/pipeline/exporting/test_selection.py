@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pipeline.exporting.examples import ExampleSpill
 from pipeline.exporting.selection import DUPLICATE, OVER_KIND, OVER_PAGE, REASONS, UNFIT, ExampleIndex
-from schemas.exports import Example, ExportSettings, Purpose, RowOrder, Split, TaskSelection, Trainer
-from schemas.renderings import Question, QuestionKind, RenderingName, Transcript
+from schemas.exports import ExportSettings, Purpose, RowOrder, Split, TaskSelection, Trainer, TrainingExample
+from schemas.renderings import QuestionKind, RenderedQuestion, RenderingName, Transcript
 from schemas.tasks import SpanKind
 
 KINDS = st.lists(st.sampled_from(list(SpanKind)), min_size=1, max_size=4)
@@ -29,8 +29,8 @@ def make_settings(**more: Any) -> ExportSettings:
 
 def make_example(
     number: int, page: int, question: int, kinds: Sequence[SpanKind], difficulty: float | None, accepted: bool
-) -> Example:
-    return Example(
+) -> TrainingExample:
+    return TrainingExample(
         trajectory_id=f"trajectory {number}",
         task_id=f"task {question}",
         document_id=f"page {page}",
@@ -43,13 +43,15 @@ def make_example(
         perplexities=(None,) * len(kinds),
         difficulty=difficulty,
         golds=(("1868",),) * len(kinds),
-        question=Question(kind=QuestionKind.RAMP, lang="en", text=f"{page} {question}", answers=len(kinds)),
+        question=RenderedQuestion(kind=QuestionKind.RAMP, lang="en", text=f"{page} {question}", answers=len(kinds)),
         transcript=Transcript(steps=(), think=f"{question}", answers=("1868",)) if accepted else None,
         fault=None if accepted else "not_accepted",
     )
 
 
-def choose(examples: Sequence[Example], settings: ExportSettings, purpose: Purpose) -> tuple[dict[str, str], list[str]]:
+def choose(
+    examples: Sequence[TrainingExample], settings: ExportSettings, purpose: Purpose
+) -> tuple[dict[str, str], list[str]]:
     """The reason of every example, and the ids of the rows in order, training first."""
     index = ExampleIndex(settings)
     for place, example in enumerate(examples):

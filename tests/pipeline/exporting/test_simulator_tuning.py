@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from flows.exporting.simulation_data import export_simulation
 from pipeline.errors import ConfigError
 from pipeline.exporting.simulator_tuning import (
-    ExportSettings,
-    Searched,
+    JudgedSearch,
+    SimulatorExportSettings,
     choose_examples,
     choose_split,
     cut_examples,
     settle_search,
 )
-from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.search.engine import FoundPassage
-from pipeline.search.simulated.prompts import Facts, write_prompt
+from pipeline.search.simulated.prompts import SimulationFacts, write_prompt
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
@@ -46,7 +46,7 @@ TEXTS = {
     "bad": ("Town hall", "It was painted green in 1901."),
     "page-source": ("A page", "The school was founded in 1868 by Ada Byron."),
 }
-EVERYTHING = ExportSettings(validation=0.0, balance=False)
+EVERYTHING = SimulatorExportSettings(validation=0.0, balance=False)
 
 
 def find(passage_id: str) -> FoundPassage | None:
@@ -60,15 +60,15 @@ def make_call(
     return SearchCall(query=query, status=status, hits=hits, detail=None)
 
 
-def make_searched(*calls: SearchCall, accepted: bool = True, name: str = "page") -> Searched:
+def make_searched(*calls: SearchCall, accepted: bool = True, name: str = "page") -> JudgedSearch:
     task = make_task("The school was founded in 1868 by Ada Byron.", ["1868"], name=name)
     turn = make_turn([], calls=calls)
     searched = "+".join(f"{call.query}:{len(call.hits)}" for call in calls)
     more: dict[str, Any] = {"trajectory_id": f"{name}-{accepted}-{searched}-{calls[0].hits[:1]}"}
-    return Searched(make_trajectory(task, ["1868"], [turn], **more), task, accepted, find)
+    return JudgedSearch(make_trajectory(task, ["1868"], [turn], **more), task, accepted, find)
 
 
-def cut(*calls: SearchCall, accepted: bool = True, settings: ExportSettings = EVERYTHING) -> list[str]:
+def cut(*calls: SearchCall, accepted: bool = True, settings: SimulatorExportSettings = EVERYTHING) -> list[str]:
     """The label of each search's example, or why it gives none."""
     cuts = cut_examples(make_searched(*calls, accepted=accepted), settings)
     return [row.reason if isinstance(row, Reject) else row.usefulness for _, row in cuts]
@@ -95,13 +95,13 @@ def test_an_example_is_asked_and_read_as_the_tuned_simulator_is() -> None:
     ((name, row),) = cut_examples(searched, EVERYTHING)
     assert isinstance(row, SimulationExample)
     assert row.passage_ids == ("bad", "good"), "the task's own passage is no document"
-    facts = Facts(searched.task.masked_text, ("1868",))
+    facts = SimulationFacts(searched.task.masked_text, ("1868",))
     asked = write_prompt(SimulationMode.TUNED, "en", "founder of the school", 2, Usefulness.USEFUL, facts)
     assert [(m.role, m.content) for m in row.prompt] == [("user", asked)]
     written = read_documents(row.completion[0].content, 5)
     assert [(draft.title, draft.text) for draft in written] == [TEXTS["bad"], TEXTS["good"]]
     assert name.startswith(searched.trajectory.trajectory_id)
-    ((_, blind),) = cut_examples(searched, ExportSettings(informed=False))
+    ((_, blind),) = cut_examples(searched, SimulatorExportSettings(informed=False))
     assert isinstance(blind, SimulationExample)
     assert "1868" not in blind.prompt[0].content
     assert "founded in" not in blind.prompt[0].content
@@ -123,10 +123,10 @@ SEARCHES = st.lists(
 def test_choices_are_balanced_unique_and_do_not_depend_on_order(
     searches: list[tuple[str, tuple[str, ...], bool, str]], informed: bool, balance: bool, chance: Any
 ) -> None:
-    settings = ExportSettings(informed, 0.5, balance)
+    settings = SimulatorExportSettings(informed, 0.5, balance)
     all_searched = [make_searched(make_call(q, *ids), accepted=ok, name=page) for q, ids, ok, page in searches]
 
-    def export(order: list[Searched]) -> dict[str, SimulationExample | Reject]:
+    def export(order: list[JudgedSearch]) -> dict[str, SimulationExample | Reject]:
         cuts = [pair for searched in order for pair in cut_examples(searched, settings)]
         examples = [(name, row) for name, row in cuts if isinstance(row, SimulationExample)]
         choice = choose_examples(examples, settings)
@@ -152,11 +152,12 @@ def test_the_validation_share_is_kept_by_page() -> None:
     assert splits[Split.VALIDATION] / 4000 == pytest.approx(0.1, abs=0.02)
 
 
-def write_run(root: Path, searches: list[Searched]) -> RunFolder:
+def write_run(root: Path, searches: list[JudgedSearch]) -> RunFolder:
     run = RunFolder(root)
     judge = JudgeStage(JudgingConfig()).judge
     judgements = [
-        judge(Attempt(s.trajectory, s.task, frozenset())).model_copy(update={"accepted": s.accepted}) for s in searches
+        judge(JudgedAttempt(s.trajectory, s.task, frozenset())).model_copy(update={"accepted": s.accepted})
+        for s in searches
     ]
     datasets_: list[tuple[type[Record], list[Any]]] = [
         (MaskTask, list({s.task.task_id: s.task for s in searches}.values())),
@@ -175,11 +176,13 @@ def write_run(root: Path, searches: list[Searched]) -> RunFolder:
     return run
 
 
-def show(searched: Searched) -> Searched:
+def show(searched: JudgedSearch) -> JudgedSearch:
     """The same with every known hit shown: its text is in the trajectory."""
     turn = searched.trajectory.turns[0]
     shown = make_turn([(i, *TEXTS[i]) for i in ("good", "bad")], calls=turn.calls)
-    return Searched(searched.trajectory.model_copy(update={"turns": (shown,)}), searched.task, searched.accepted, find)
+    return JudgedSearch(
+        searched.trajectory.model_copy(update={"turns": (shown,)}), searched.task, searched.accepted, find
+    )
 
 
 def test_files_sums_and_a_second_export(tmp_path: Path) -> None:
@@ -187,7 +190,7 @@ def test_files_sums_and_a_second_export(tmp_path: Path) -> None:
     found = [make_call(f"query {n}", "good" if n % 3 else "bad") for n in range(30)]
     searches = [show(make_searched(call, lost, name=f"p{n}")) for n, call in enumerate(found)]
     run = write_run(tmp_path / "run", searches)
-    step, rows = export_simulation(run, tmp_path / "out", ExportSettings(validation=0.3))
+    step, rows = export_simulation(run, tmp_path / "out", SimulatorExportSettings(validation=0.3))
     assert step.entered == 60
     assert step.passed == sum(rows.values()) > 0
     assert step.rejected["no_text"] == 30
@@ -200,10 +203,10 @@ def test_files_sums_and_a_second_export(tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "out" / "simulation.json").read_bytes())
     assert summary["rows"] == rows
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    export_simulation(run, tmp_path / "out", ExportSettings(validation=0.3))
+    export_simulation(run, tmp_path / "out", SimulatorExportSettings(validation=0.3))
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 def test_a_run_that_is_not_judged_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not judged"):
-        export_simulation(RunFolder(tmp_path), tmp_path / "out", ExportSettings())
+        export_simulation(RunFolder(tmp_path), tmp_path / "out", SimulatorExportSettings())

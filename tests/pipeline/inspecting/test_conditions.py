@@ -8,7 +8,7 @@ from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.row_query import RowQuery, read_rows
-from pipeline.inspecting.shard_listing import Listing, list_shards
+from pipeline.inspecting.shard_listing import ShardListing, list_shards
 from tests.support.inspect_samples import make_run
 
 LONG_TEXT = "length(repeat('x', 400000000) || task_id) > 1"
@@ -16,11 +16,11 @@ LONG_TIME = "(SELECT count(*) FROM range(100000000) a, range(1000000) b WHERE a.
 
 
 @pytest.fixture(scope="module")
-def listing(tmp_path_factory: pytest.TempPathFactory) -> Listing:
+def listing(tmp_path_factory: pytest.TempPathFactory) -> ShardListing:
     return list_shards(make_run(tmp_path_factory.mktemp("conditions") / "harbour"))
 
 
-def test_rows_are_those_read_here(listing: Listing) -> None:
+def test_rows_are_those_read_here(listing: ShardListing) -> None:
     wanted = RowQuery("tasks", "task_id LIKE '%1'", limit=5)
     assert read_rows_apart(listing, wanted) == read_rows(ReadonlyDatabase(listing), wanted)
     assert read_rows_apart(listing, RowQuery("attempts", "masks >= 0")).total > 0
@@ -28,11 +28,11 @@ def test_rows_are_those_read_here(listing: Listing) -> None:
         read_rows_apart(listing, RowQuery("tasks", "1); DROP TABLE x; --"))
 
 
-def test_a_condition_ends_by_memory(listing: Listing) -> None:
+def test_a_condition_ends_by_memory(listing: ShardListing) -> None:
     with pytest.raises(InspectError, match="emory"):
         read_rows_apart(listing, RowQuery("tasks", LONG_TEXT))
 
 
-def test_a_condition_ends_by_time(listing: Listing) -> None:
+def test_a_condition_ends_by_time(listing: ShardListing) -> None:
     with pytest.raises(InspectError, match="longer than 4 s"):
         read_rows_apart(listing, RowQuery("tasks", LONG_TIME), seconds=4.0)

@@ -15,8 +15,8 @@ from flows.cli.app import app
 from flows.cli.inspect_web import read_job
 from pipeline.errors import RampforgeError
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.locations import open_place
-from pipeline.inspecting.web.app import Surroundings, build_app
+from pipeline.inspecting.locations import open_location
+from pipeline.inspecting.web.app import PageServices, build_app
 from tests.support.inspect_samples import make_poisoned_run, make_run
 
 BUCKET = "s3://lake/outputs"
@@ -83,8 +83,8 @@ def test_a_run_in_a_store_is_read_where_it_lies(bucket: str, here: Path) -> None
 
 
 def test_runs_in_a_store_are_shown_as_pages(bucket: str) -> None:
-    around = Surroundings(clock=lambda: 0.0, now=lambda: "", read_live=read_job, patience=120.0)
-    client = TestClient(build_app(open_place(bucket), "token", around), "http://127.0.0.1", follow_redirects=False)
+    around = PageServices(clock=lambda: 0.0, now=lambda: "", read_live=read_job, patience=120.0)
+    client = TestClient(build_app(open_location(bucket), "token", around), "http://127.0.0.1", follow_redirects=False)
     client.get("/", params={"token": "token"})
     listed = client.get("/").text
     assert "harbour [light]" in listed

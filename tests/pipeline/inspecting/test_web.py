@@ -20,11 +20,11 @@ from starlette.testclient import TestClient
 from flows.cli.inspect_web import read_job
 from flows.cli.review import read_labels
 from pipeline.inspecting.attempts_table import open_attempts
-from pipeline.inspecting.locations import Place, open_place
+from pipeline.inspecting.locations import DataLocation, open_location
 from pipeline.inspecting.web import opened_runs
-from pipeline.inspecting.web.app import Surroundings, build_app
+from pipeline.inspecting.web.app import PageServices, build_app
 from pipeline.judging.calibration import read_labelled
-from pipeline.report.report_data import Example
+from pipeline.report.report_data import ReportExample
 from schemas.trajectories import RoleUsage
 from tests.support.inspect_samples import POISON, make_distillation, make_poisoned_run, make_run
 from tests.support.report_samples import make_examples
@@ -40,14 +40,14 @@ PAGES = (
 
 @contextmanager
 def open_pages(path: Path, clock: Callable[[], float] = lambda: 0.0, patience: float = 60.0) -> Iterator[TestClient]:
-    around = Surroundings(
+    around = PageServices(
         clock=clock,
         now=lambda: "2026-01-02T03:04:05+00:00",
         read_live=read_job,
         reviewer="tester",
         patience=patience,
     )
-    yield TestClient(build_app(open_place(path), TOKEN, around), BASE, follow_redirects=False)
+    yield TestClient(build_app(open_location(path), TOKEN, around), BASE, follow_redirects=False)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_run_that_takes_long_to_open_keeps_nobody_waiting(run: Path, monkeypat
     gate, times = Event(), [0.0]
     opening = open_attempts
 
-    def open_slowly(context: Place) -> Any:
+    def open_slowly(context: DataLocation) -> Any:
         assert gate.wait(60)
         return opening(context)
 
@@ -260,9 +260,9 @@ def test_a_bar_of_the_costs_leads_to_its_attempts(run: Path) -> None:
         assert sum(counts) == 11  # one cost nothing
 
 
-def spend(example: Example, cost: float) -> Example:
+def spend(example: ReportExample, cost: float) -> ReportExample:
     usage = RoleUsage(role="planner", model="m", calls=1, prompt_tokens=10, completion_tokens=5, cost=cost)
-    return Example(example.task, example.trajectory.model_copy(update={"usage": (usage,)}), example.judgement)
+    return ReportExample(example.task, example.trajectory.model_copy(update={"usage": (usage,)}), example.judgement)
 
 
 PATHS = "/a%0d%0aSet-Cookie:x=y /%00 /harbour/data/%0a /harbour/attempts/%7f /%1b[2J /%ff%fe /%C0%AF /%5c..%5cetc"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.judging.scoring import read_gold, score_answer
 from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.config import JudgingConfig
@@ -100,7 +100,7 @@ def test_f1_is_over_bags(gold: list[str], answer: list[str]) -> None:
     assert twice.f1 == pytest.approx(2 / 3)
 
 
-def judge(attempt: Attempt, **config: object) -> Judgement:
+def judge(attempt: JudgedAttempt, **config: object) -> Judgement:
     return JudgeStage(JudgingConfig.model_validate(config)).judge(attempt)
 
 
@@ -242,7 +242,7 @@ def test_two_answers_to_one_mask_are_none() -> None:
     attempt = make_attempt()
     twice = tuple(MaskAnswer(mask=0, answer="1868", evidence=None) for _ in range(2))
     trajectory = attempt.trajectory.model_copy(update={"answers": twice})
-    verdict = judge(Attempt(trajectory, attempt.task, attempt.page_passages))
+    verdict = judge(JudgedAttempt(trajectory, attempt.task, attempt.page_passages))
     assert (verdict.verdict, verdict.reject_reason) == (Verdict.INCORRECT, "bad_format")
 
 
@@ -265,7 +265,7 @@ def test_judgement_id_follows_the_settings() -> None:
 def test_source_page_is_told_by_ids() -> None:
     attempt = make_attempt()
     assert judge(attempt).from_source_page
-    assert not judge(Attempt(attempt.trajectory, attempt.task, frozenset({"other"}))).from_source_page
+    assert not judge(JudgedAttempt(attempt.trajectory, attempt.task, frozenset({"other"}))).from_source_page
 
 
 @given(st.text(max_size=40), st.text(min_size=1, max_size=40))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.masking import filters
-from pipeline.masking.candidates import Candidate
+from pipeline.masking.candidates import SpanCandidate
 from pipeline.masking.filters import SpanFilter
 from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
 from pipeline.masking.rules import find_rule_spans, split_rule_spans
@@ -144,7 +144,7 @@ def test_a_half_fact_of_any_source_is_dropped(
 ) -> None:
     text = before + span + after
     passage = make_passage(1, text, 1, lang, "Zz")
-    candidate = Candidate(len(before), len(before) + len(span), SpanKind.NUMBER, "x", source)
+    candidate = SpanCandidate(len(before), len(before) + len(span), SpanKind.NUMBER, "x", source)
     judge = SpanFilter(passage, Roots(lang), MaskingConfig(scorer=None, selection=Selection.RANDOM, min_chars=1))
     assert judge.check(candidate, ()) == filters.HALF_FACT
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.llm.chat_model import EndpointError, RefusedRequestError
 from pipeline.llm.structured_output import Sampling
-from pipeline.masking.candidates import Candidate
+from pipeline.masking.candidates import SpanCandidate
 from pipeline.masking.proposal_stage import ProposalStage
 from pipeline.masking.proposals import compare_proposals, locate_spans
 from pipeline.masking.span_stage import SpanStage
@@ -132,8 +132,8 @@ def test_every_proposal_is_found_or_missing(text: str, said: list[str]) -> None:
 
 
 def test_agreement_is_counted_by_kind() -> None:
-    def make(source: SpanSource, kind: SpanKind, *bounds: tuple[int, int]) -> list[Candidate]:
-        return [Candidate(start, end, kind, "x", source) for start, end in bounds]
+    def make(source: SpanSource, kind: SpanKind, *bounds: tuple[int, int]) -> list[SpanCandidate]:
+        return [SpanCandidate(start, end, kind, "x", source) for start, end in bounds]
 
     found = [
         *make(SpanSource.NER, SpanKind.ENTITY, (0, 4), (10, 14)),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.assets.store import find_asset
 from pipeline.errors import AssetError
 from pipeline.masking.aliases import find_aliases
-from pipeline.masking.candidates import Candidate, merge_candidates, trim_candidate
+from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
 from pipeline.masking.entities import load_ner
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_stage import SpanStage
@@ -69,9 +69,11 @@ def read_reasons(outcome: Outcome) -> dict[str, str]:
     return {r.detail.rsplit(" (", 1)[0] if r.unit == "span" else r.unit: r.reason for r in rejects}
 
 
-def make_candidate(start: int, end: int, source: SpanSource, label: str = "x", target: str | None = None) -> Candidate:
+def make_candidate(
+    start: int, end: int, source: SpanSource, label: str = "x", target: str | None = None
+) -> SpanCandidate:
     kind = SpanKind.DATE if source is SpanSource.RULE else SpanKind.ENTITY
-    return Candidate(start, end, kind, label, source, target)
+    return SpanCandidate(start, end, kind, label, source, target)
 
 
 NER, LINK, RULE = SpanSource.NER, SpanSource.LINK, SpanSource.RULE
@@ -235,7 +237,7 @@ def test_a_chinese_passage() -> None:
     ],
 )
 def test_aliases(text: str, kind: SpanKind, target: str | None, aliases: tuple[str, ...]) -> None:
-    candidate = Candidate(0, len(text), kind, "x", LINK if target else RULE, target)
+    candidate = SpanCandidate(0, len(text), kind, "x", LINK if target else RULE, target)
     assert find_aliases(candidate, text, {"Mercury (planet)": ["Hermes", "mercury"]}) == aliases
 
 

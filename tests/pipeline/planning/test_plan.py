@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.execution.plan import Question, answer, find_means
+from flows.execution.plan import PlanQuestion, answer, find_means
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import CallUsage
 from pipeline.planning.comparing import compare
@@ -22,14 +22,14 @@ from pipeline.planning.workload import expect_turns, plan_workload
 from schemas.arrow import arrow_schema
 from schemas.config import RunConfig
 from schemas.funnel import FunnelStep
-from schemas.plan import Means, Plan, Range, TurnCounts
+from schemas.plan import CostPlan, Means, Range, TurnCounts
 from schemas.spending import RoleSpending
 from schemas.trajectories import HideMode, StopReason, Trajectory
 from tests.support.report_samples import make_record
 from tests.support.trajectory_samples import make_task, make_trajectory, make_turn
 
 ROLES = ("planner", "rewriter", "observer", "judge")
-SHIPPED = Question(None, None, None, Path(), cores=2)
+SHIPPED = PlanQuestion(None, None, None, Path(), cores=2)
 CONFIG = RunConfig.model_validate(
     {
         "masking": {"limit": 6, "mask_counts": [1, 2]},
@@ -71,7 +71,7 @@ def measured(tmp_path: Path) -> Means:
     return measure_run("pilot", record, make_entries(), [tmp_path / "part-0.parquet"])
 
 
-def plan_for(config: RunConfig, means: Means, machines: Machines | None = None) -> Plan:
+def plan_for(config: RunConfig, means: Means, machines: Machines | None = None) -> CostPlan:
     return estimate(config, ROLES, plan_workload(config, means, None), means, machines or Machines(16))
 
 
@@ -172,10 +172,10 @@ def test_without_a_limit_tasks_are_guessed_from_the_size_or_asked_for() -> None:
 def test_saved_means_are_read_back_and_other_files_are_refused(measured: Means, tmp_path: Path) -> None:
     saved = tmp_path / "means.json"
     saved.write_text(measured.model_dump_json())
-    assert find_means(Question(saved, None, None, Path(), 2)) == measured
+    assert find_means(PlanQuestion(saved, None, None, Path(), 2)) == measured
     saved.write_text("planner: 3")
     with pytest.raises(ConfigError, match="no means"):
-        find_means(Question(saved, None, None, Path(), 2))
+        find_means(PlanQuestion(saved, None, None, Path(), 2))
 
 
 def test_a_run_without_calls_measures_nothing() -> None:

@@ -12,7 +12,7 @@ from pipeline.rendering.formats import RENDERINGS, Rendering
 from pipeline.rendering.observations import ReadingError
 from pipeline.rendering.tagged import SEARCH_R1
 from pipeline.rendering.transcript import TranscriptError, ask, transcribe
-from schemas.renderings import ChatRole, Question, QuestionKind, RenderingName, SegmentKind, Transcript
+from schemas.renderings import ChatRole, QuestionKind, RenderedQuestion, RenderingName, SegmentKind, Transcript
 from schemas.trajectories import SearchCall, SearchStatus
 from tests.support.trajectory_samples import make_attempt, make_task, make_trajectory, make_turn
 
@@ -49,7 +49,7 @@ ALL = pytest.mark.parametrize("rendering", RENDERINGS.values(), ids=lambda rende
 
 def transcribe_words(
     turns: list[tuple[str, ...]], last: str, answers: list[str], lang: str
-) -> tuple[Question, Transcript]:
+) -> tuple[RenderedQuestion, Transcript]:
     task = make_task("In 1868 Ada Byron founded it.", ("1868", "Ada Byron")[: len(answers)], lang=lang)
     steps = [
         make_turn(
@@ -118,13 +118,13 @@ def test_a_failed_search_has_no_transcript() -> None:
     ],
 )
 def test_a_stream_out_of_form_is_refused(text: str) -> None:
-    question = Question(kind=QuestionKind.QA, lang="en", text="When?", answers=1)
+    question = RenderedQuestion(kind=QuestionKind.QA, lang="en", text="When?", answers=1)
     with pytest.raises(ReadingError):
         SEARCH_R1.parse_stream(question, text)
 
 
 def test_prompts_speak_the_language_of_the_question() -> None:
-    question = Question(kind=QuestionKind.QA, lang="zh", text="何时？", answers=1)
+    question = RenderedQuestion(kind=QuestionKind.QA, lang="zh", text="何时？", answers=1)
     system, user = RENDERINGS[RenderingName.OPENAI_TOOLS].prompt(question)
     assert "搜索" in system.content
     assert "何时？" in user.content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.report.handed_over import sum_simulated, warn_of_gold
 from schemas.arrow import arrow_schema
 from schemas.config import JudgingConfig
@@ -22,7 +22,7 @@ def judge(*documents: tuple[str, str, Usefulness | None]) -> Judgement:
     calls = tuple(SearchCall(query=q, status=SearchStatus.OK, hits=hits, detail=None) for q in ("a", "b", "c"))
     turn = make_turn([(name, "A page", text) for name, text, _ in documents], calls=calls)
     trajectory = make_trajectory(TASK, ["1868"], [turn, turn])
-    return JudgeStage(JudgingConfig()).judge(Attempt(trajectory, TASK, frozenset()))
+    return JudgeStage(JudgingConfig()).judge(JudgedAttempt(trajectory, TASK, frozenset()))
 
 
 def test_simulated_documents_with_the_gold_are_counted_once() -> None:

@@ -6,8 +6,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipeline.judging.judge_stage import Attempt, JudgeStage
-from pipeline.report.leaks import LeakRate, count_leaks, tell_leaks
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
+from pipeline.report.leaks import LeakRate, count_leaks, describe_leaks
 from schemas.arrow import arrow_schema
 from schemas.config import JudgingConfig
 from schemas.judgements import Judgement
@@ -24,7 +24,7 @@ def attempt(hide: HideMode, *shown: tuple[str, str, str]) -> Trajectory:
 
 
 def judge(trajectory: Trajectory) -> Judgement:
-    return JudgeStage(JudgingConfig()).judge(Attempt(trajectory, TASK, frozenset({TASK.passage_id, "sibling"})))
+    return JudgeStage(JudgingConfig()).judge(JudgedAttempt(trajectory, TASK, frozenset({TASK.passage_id, "sibling"})))
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_the_leak_rate_is_of_attempts_with_something_hidden() -> None:
         db.unregister("judgements")
         db.execute("CREATE VIEW judgements AS SELECT * FROM old")
         assert count_leaks(db) is None
-    assert "1 (33.3%) were shown it all the same, and 1 (33.3%) a near-copy" in tell_leaks(rate)
+    assert "1 (33.3%) were shown it all the same, and 1 (33.3%) a near-copy" in describe_leaks(rate)

@@ -15,7 +15,7 @@ from pipeline.charts.funnel import draw_funnel
 from pipeline.report.agreement import compare_steps
 from pipeline.report.collecting import collect_report
 from pipeline.report.page import build_report
-from pipeline.report.report_data import Example, ReportData
+from pipeline.report.report_data import ReportData, ReportExample
 from pipeline.report.text_pieces import cut_at_masks, mark_forms, show_controls
 from schemas.judgements import Judgement
 from schemas.tasks import MASK
@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> ReportData:
     return collect_report(make_record(), shards, examples=20)
 
 
-def judged(example: Example) -> Judgement:
+def judged(example: ReportExample) -> Judgement:
     assert example.judgement is not None
     return example.judgement
 

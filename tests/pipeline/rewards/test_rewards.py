@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.rewards.adversarial import STREAMS, Attack, attack_rewards, list_attacks
-from pipeline.rewards.formulas import Asked, assess, pay
+from pipeline.rewards.formulas import RewardInput, assess, pay
 from pipeline.text.normalisation import fold_text
 from schemas.renderings import RenderingName
 from schemas.rewards import GamingReason, RewardName
@@ -27,7 +27,7 @@ RENDERING = pytest.mark.parametrize("rendering", list(RenderingName))
 HELD = st.text(st.characters(blacklist_categories=("Cs", "Cc")), max_size=30)
 
 
-def reward_all(asked: Asked, completion: object, judged: bool = True) -> dict[RewardName, float]:
+def reward_all(asked: RewardInput, completion: object, judged: bool = True) -> dict[RewardName, float]:
     assessed = assess(asked, completion)  # type: ignore[arg-type] # samples write texts or messages
     return {reward: pay(reward, assessed, (judged,) * len(asked.golds)) for reward in RewardName}
 

@@ -16,7 +16,7 @@ from pipeline.rendering.tagged import SEARCH_R1
 from pipeline.rewards.completions import read_completion
 from pipeline.rewards.formulas import assess, pay
 from pipeline.rewards.trainers import make_trl_reward
-from schemas.renderings import Question, QuestionKind, RenderingName
+from schemas.renderings import QuestionKind, RenderedQuestion, RenderingName
 from schemas.rewards import GamingReason, RewardName
 from tests.support.growth import LINEAR, cpu_growth
 from tests.support.reward_samples import GOLDS, make_asked, write_gold
@@ -88,7 +88,7 @@ def test_results_may_hold_anything(rendering: RenderingName, shown: str) -> None
 
 
 def test_a_policy_that_goes_on_from_the_prompts_thought_is_read() -> None:
-    question = Question(kind=QuestionKind.QA, lang="en", text="When?", answers=1)
+    question = RenderedQuestion(kind=QuestionKind.QA, lang="en", text="When?", answers=1)
     read = SEARCH_R1.parse_stream(question, "I know it.\n</think>\n\n<answer>1868</answer>")
     assert (read.think, read.answers) == ("I know it.\n", ("1868",))
 

@@ -12,7 +12,7 @@ import pytest
 from flows import trainer_rewards
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.rewards.formulas import Asked, Assessed, assess
+from pipeline.rewards.formulas import Assessed, RewardInput, assess
 from pipeline.rewards.judge_reward import JudgeReward, make_question, open_judge
 from pipeline.rewards.overlong import penalise_length
 from pipeline.rewards.trainers import make_trl_overlong, make_trl_reward, read_row
@@ -27,7 +27,7 @@ WORDS = "the lady of the north"
 """An answer that no rule settles."""
 
 
-def make_item(answer: str | None = WORDS, lang: str = "en") -> tuple[Asked, Assessed]:
+def make_item(answer: str | None = WORDS, lang: str = "en") -> tuple[RewardInput, Assessed]:
     asked = make_asked(RenderingName.SEARCH_R1, lang)
     return asked, assess(asked, write_completion(asked, make_transcript([answer])))
 

@@ -10,7 +10,7 @@ import pytest
 
 from flows.exporting.dataset import export_dataset
 from pipeline.exporting.registry import EXPORTERS
-from pipeline.judging.judge_stage import Attempt, JudgeStage
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.rendering.tagged import SEARCH_R1
 from pipeline.rendering.token_masks import IGNORED, TokenMasker
 from pipeline.rendering.transcript import ask, transcribe
@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> RunFolder:
         task = make_task(f"School {number} was founded in 1868.", ["1868"], f"t{number}", document_id=f"d{number}")
         outcome = attempt(in_turn(*RIGHT), task)
         trajectory, stream = pick(outcome)
-        judgement = JudgeStage(JudgingConfig()).judge(Attempt(trajectory, task, frozenset()))
+        judgement = JudgeStage(JudgingConfig()).judge(JudgedAttempt(trajectory, task, frozenset()))
         assert judgement.accepted
         rows += [task, trajectory, stream, judgement]
         if counts:
@@ -75,7 +75,7 @@ def test_demonstrations_are_the_very_tokens(run: RunFolder) -> None:
 def test_a_stream_in_form_is_kept_though_a_rendering_would_write_it_otherwise(tmp_path: Path) -> None:
     task = make_task("The school was founded in 1868.", ["1868"])
     trajectory, stream = pick(attempt(in_turn(*ODD), task))
-    judgement = JudgeStage(JudgingConfig()).judge(Attempt(trajectory, task, frozenset()))
+    judgement = JudgeStage(JudgingConfig()).judge(JudgedAttempt(trajectory, task, frozenset()))
     assert judgement.accepted
     made = write_run(tmp_path, [[task, trajectory, stream, judgement]], TokenStream)
     (row,) = export(made, masker=TokenMasker(make_tokenizer()))

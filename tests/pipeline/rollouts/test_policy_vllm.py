@@ -21,7 +21,7 @@ from pipeline.rollouts.policy_rollout import Play, PolicySolver
 from pipeline.serving.environments import find_environment
 from schemas.config import RunConfig
 from schemas.policies import StreamEnd
-from schemas.renderings import Question, QuestionKind, SegmentKind
+from schemas.renderings import QuestionKind, RenderedQuestion, SegmentKind
 from schemas.trajectories import StopReason
 from tests.support.tiny_policies import OneShelf
 
@@ -40,7 +40,7 @@ SETTINGS = (
     "serving.arguments=[--dtype=float32, --enforce-eager]",
     "serving.variables={VLLM_CPU_KVCACHE_SPACE: '1'}",
 )
-QUESTION = Question(kind=QuestionKind.QA, lang="en", text="What is the capital of France?", answers=1)
+QUESTION = RenderedQuestion(kind=QuestionKind.QA, lang="en", text="What is the capital of France?", answers=1)
 
 pytestmark = [
     pytest.mark.slow,

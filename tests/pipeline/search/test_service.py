@@ -16,10 +16,10 @@ from pipeline.search.remote.http_source import HttpSource, ServerAbout
 from pipeline.search.remote.service import (
     QUOTA,
     FailedCallError,
-    HttpReply,
     HttpRequest,
     SearchService,
-    UnreadableReplyError,
+    ServiceReply,
+    UnreadableSearchReplyError,
 )
 from schemas.search_config import HttpProtocol, SearchServiceConfig
 from schemas.trajectories import HideMode, SearchStatus
@@ -43,9 +43,9 @@ def ask(url: str, work: Callable[[Callable[[], Awaitable[bytes]]], Awaitable[T]]
     return asyncio.run(run())
 
 
-def read_bytes(reply: HttpReply) -> bytes:
+def read_bytes(reply: ServiceReply) -> bytes:
     if reply.content == b"nonsense":
-        raise UnreadableReplyError("the reply is nonsense")
+        raise UnreadableSearchReplyError("the reply is nonsense")
     return reply.content
 
 

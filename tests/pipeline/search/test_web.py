@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError
 from pipeline.search.cache import CachedSearch, SearchCache
 from pipeline.search.engine import Answer, SearchRequest
-from pipeline.search.remote.service import HttpReply, UnreadableReplyError
+from pipeline.search.remote.service import ServiceReply, UnreadableSearchReplyError
 from pipeline.search.remote.web_providers import ADAPTERS
 from pipeline.search.remote.web_results import WebResult, collect, find_article
 from pipeline.search.remote.web_source import WebSource, name_key
@@ -226,8 +226,8 @@ JSON = st.recursive(
 @given(JSON, st.sampled_from(PROVIDERS))
 def test_any_json_is_results_or_a_named_error(value: object, provider: WebProvider) -> None:
     try:
-        results = ADAPTERS[provider].read(HttpReply(json.dumps(value).encode(), {}))
-    except (UnreadableReplyError, HttpStatusError):
+        results = ADAPTERS[provider].read(ServiceReply(json.dumps(value).encode(), {}))
+    except (UnreadableSearchReplyError, HttpStatusError):
         return
     assert all(isinstance(result, WebResult) and result.title and result.text for result in results)
 
@@ -246,6 +246,6 @@ def test_an_error_in_an_answer_of_200_is_no_empty_list(provider: WebProvider) ->
         *({"message": "Forbidden"}, {"status": "ok"}, [], "sorry", {"organic": {}, "web": {"results": 3}}),
     )
     for said in replies:
-        with pytest.raises(UnreadableReplyError):
-            ADAPTERS[provider].read(HttpReply(json.dumps(said).encode(), {}))
-    assert ADAPTERS[provider].read(HttpReply(json.dumps(write_answer(provider, ())).encode(), {})) == []
+        with pytest.raises(UnreadableSearchReplyError):
+            ADAPTERS[provider].read(ServiceReply(json.dumps(said).encode(), {}))
+    assert ADAPTERS[provider].read(ServiceReply(json.dumps(write_answer(provider, ())).encode(), {})) == []

@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.rendering.token_masks import IGNORED
 from pipeline.training.curves import read_curve
 from pipeline.training.folders import TrainingFolder, find_checkpoint, mark_whole
-from pipeline.training.launching import Fleet, copy_source, launch_words, write_fsdp, write_ray, write_slurm
+from pipeline.training.launching import TrainingFleet, copy_source, launch_words, write_fsdp, write_ray, write_slurm
 from pipeline.training.requests import TrainingError, settle_request
 from pipeline.training.running import list_savings
 from pipeline.training.sft_rows import admit_rows, find_rows, read_parquet
@@ -142,23 +142,23 @@ def test_requests_that_cannot_be_are_refused() -> None:
 
 def test_the_command_fits_the_machines(tmp_path: Path) -> None:
     request = make_request(tmp_path)
-    one = launch_words("py", "sft", request, Fleet(Layout(), 0))
+    one = launch_words("py", "sft", request, TrainingFleet(Layout(), 0))
     assert "--cpu" in one
     assert one[one.index("--num_processes") + 1] == "1"
     assert not {"--multi_gpu", "--config_file", "--machine_rank"} & set(one)
-    many = launch_words("py", "sft", request, Fleet(Layout(nodes=2, rank=1, address="head"), 8))
+    many = launch_words("py", "sft", request, TrainingFleet(Layout(nodes=2, rank=1, address="head"), 8))
     assert many[many.index("--num_processes") + 1] == "16"
     assert many[many.index("--machine_rank") + 1] == "1"
     assert many[many.index("--main_process_ip") + 1] == "head"
     assert "--config_file" in many
     adapter = make_request(tmp_path, weights=Weights(tuning=Tuning.LORA))
-    assert "--multi_gpu" in launch_words("py", "sft", adapter, Fleet(Layout(), 2))
+    assert "--multi_gpu" in launch_words("py", "sft", adapter, TrainingFleet(Layout(), 2))
     assert yaml.safe_load(write_fsdp(request))["fsdp_config"]["fsdp_version"] == 2
 
 
 def test_job_scripts_are_shell_and_keep_every_word(tmp_path: Path) -> None:
     command = ["rampforge", "train", "sft", "a run", "--out", "it's"]
-    fleet = Fleet(Layout(nodes=4), 8)
+    fleet = TrainingFleet(Layout(nodes=4), 8)
     for text in (write_slurm(command, fleet, "job"), write_ray(command, fleet)):
         script = tmp_path / "job.sh"
         script.write_text(text)
@@ -183,14 +183,14 @@ def test_the_copied_source_is_light_and_written_once(tmp_path: Path) -> None:
 
 
 def test_memory_that_runs_out_says_what_to_lower(tmp_path: Path) -> None:
-    savings = list_savings(make_request(tmp_path), Fleet(Layout(), 1))
+    savings = list_savings(make_request(tmp_path), TrainingFleet(Layout(), 1))
     words = "step 3\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\n"
     what, fix = explain_death(1, words, tmp_path / "log", savings, "rampforge train sft")
     assert "GPU's memory ran out" in what
     assert "--batch 8" in fix
     assert "--max-length" in fix
     assert "--tuning lora" in fix
-    assert "--max-completion" in ", ".join(list_savings(make_rl_request(), Fleet(Layout(), 1)))
+    assert "--max-completion" in ", ".join(list_savings(make_rl_request(), TrainingFleet(Layout(), 1)))
 
 
 def test_the_last_lines_of_a_dead_trainer_are_shown(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from pipeline.rollouts.search_rollout import Completion, Search, SearchRollouts,
 from pipeline.training.trainers.groups import Batch, TaskPool, fill_batch, is_dull
 from pipeline.training.trainers.retriever import merge, read_lists
 from pipeline.training.trainers.scoring import score_completions
-from schemas.renderings import Document, Question, QuestionKind
+from schemas.renderings import QuestionKind, RenderedQuestion, ShownDocument
 from schemas.training import RlRequest, Rollouts, SearchEndpoint
 
 EOS = 0
-DOCUMENT = Document(title="Ada", text="Founded in 1868.")
+DOCUMENT = ShownDocument(title="Ada", text="Founded in 1868.")
 RIGHT = ("<think>When?</think>\n<search>school founded</search>", "<think>Found.</think>\n<answer>1868</answer>")
 
 
@@ -61,7 +61,7 @@ def script(*turns: str) -> Callable[[list[list[int]], int], list[list[int]]]:
     return generate
 
 
-def find(searches: Sequence[Search]) -> list[tuple[Document, ...]]:
+def find(searches: Sequence[Search]) -> list[tuple[ShownDocument, ...]]:
     return [(DOCUMENT,) for _ in searches]
 
 
@@ -84,7 +84,7 @@ def test_results_are_masked_and_an_answer_is_closed() -> None:
 
 
 def test_what_is_met_is_read_by_the_strict_parser() -> None:
-    question = Question(kind=QuestionKind.QA, lang="en", text="", answers=1)
+    question = RenderedQuestion(kind=QuestionKind.QA, lang="en", text="", answers=1)
     read = SEARCH_R1.parse_stream(question, draw(*RIGHT).text)
     assert read.answers == ("1868",)
     assert read.steps[0].documents == (DOCUMENT,)
@@ -103,7 +103,7 @@ def test_searching_ends_with_the_turns_and_is_left_open() -> None:
 
 
 def test_results_are_left_out_until_they_fit() -> None:
-    many = tuple(Document(title="T", text="word " * 10) for _ in range(9))
+    many = tuple(ShownDocument(title="T", text="word " * 10) for _ in range(9))
     rollouts = SearchRollouts(Letters(), make_rollouts(max_results=150))
     (one,) = rollouts.draw([make_task()], script(*RIGHT), lambda searches: [many for _ in searches])
     inside = one.observations[0].strip().removeprefix("<information>").removesuffix("</information>")
@@ -112,7 +112,7 @@ def test_results_are_left_out_until_they_fit() -> None:
 
 
 def test_a_single_long_document_is_clipped_and_not_denied() -> None:
-    long = Document(title="T", text="word " * 300)
+    long = ShownDocument(title="T", text="word " * 300)
     rollouts = SearchRollouts(Letters(), make_rollouts(max_results=150))
     (one,) = rollouts.draw([make_task()], script(*RIGHT), lambda searches: [(long,) for _ in searches])
     assert len(one.observations[0]) <= 150
@@ -202,7 +202,7 @@ def test_hit_lists_are_merged_round_robin_and_faults_are_no_results() -> None:
     assert [document.title for document in merged] == ["a", "b", "c"]
     assert "</information>" not in merged[0].text
     contents = {"document": {"id": "7", "contents": '"A title"\nIts text'}}
-    assert merge([[contents]], 3) == (Document(title="A title", text="Its text"),)
+    assert merge([[contents]], 3) == (ShownDocument(title="A title", text="Its text"),)
     failed = {"result": [[]], "statuses": [{"status": "error", "detail": "down"}]}
     replies: list[Any] = [{"result": []}, failed, []]
     for reply in replies:

@@ -18,7 +18,7 @@ from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.token_masks import IGNORED
 from pipeline.serving.environments import clean_variables, locate_python
 from pipeline.training.folders import TrainingFolder, find_checkpoint
-from pipeline.training.launching import Fleet
+from pipeline.training.launching import TrainingFleet
 from pipeline.training.requests import TrainingError, settle_request
 from pipeline.training.rl_rows import list_run_prompts, write_prompts
 from pipeline.training.running import TrainerEnvironment, run_training
@@ -41,7 +41,7 @@ from tests.pipeline.training.test_verl import TEXT, serve_one_document
 from tests.support.trajectory_samples import make_task
 
 pytestmark = [pytest.mark.slow, pytest.mark.assets]
-CPU = Fleet(Layout(), 0)
+CPU = TrainingFleet(Layout(), 0)
 
 
 @pytest.fixture(scope="module")

@@ -28,12 +28,12 @@ from pipeline.training.requests import TrainingError
 from pipeline.training.rl_rows import list_export_prompts, list_run_prompts, write_prompts
 from pipeline.training.verl.files import write_verl_files
 from pipeline.training.verl.overrides import list_overrides
-from schemas.renderings import Document, RenderingName
+from schemas.renderings import RenderingName, ShownDocument
 from schemas.training import Advantage, Backend, Layout, RlRequest, Rollouts, SearchEndpoint, Tuning, Weights
 from tests.support.places import REPOSITORY
 from tests.support.trajectory_samples import make_task
 
-FOUND = Document(title="A page", text="Founded in 1868.")
+FOUND = ShownDocument(title="A page", text="Founded in 1868.")
 TURNS = ("<think>When?</think>\n<search>school founded</search>", "<think>Found.</think>\n<answer>1868</answer>")
 TEXT = "The school was founded in 1868 by Ada Byron."
 
