@@ -1,7 +1,8 @@
 """What a method of answering owes to an evaluation.
 
 Promises of every `Solver`: it is told the question and never a gold; one call gives one `AnswerAttempt`, however it
-ended; errors of a language model are passed on, for the stage decides which of them cost the answer and which leave it owed.
+ended; errors of a language model are passed on, for the stage decides which of them cost the answer and which leave
+it owed.
 """
 
 from __future__ import annotations

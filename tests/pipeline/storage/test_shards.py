@@ -143,7 +143,7 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path, monkeyp
     def fill(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(shards, "put_in_place", fill)
+    monkeypatch.setattr(shards, "replace_atomically", fill)
     with pytest.raises(StorageError, match="disk is full") as caught:
         run_shard(plan(tmp_path), RedirectStage(), TITLES)
     assert "rampforge resume" in caught.value.fix
