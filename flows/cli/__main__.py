@@ -1,4 +1,4 @@
-"""`python -m flows` is `rampforge`."""
+"""`python -m flows.cli` is `rampforge`."""
 
 from __future__ import annotations
 
