@@ -24,7 +24,6 @@ from flows.cli.evaluate import evaluate_benchmark
 from flows.cli.export import export
 from flows.cli.gc import collect_garbage
 from flows.cli.inspect import inspect
-from flows.cli.migrate import migrate
 from flows.cli.options import Config, EngineName, OtherVersion, Overrides, RayAddress, place_work
 from flows.cli.plan import plan
 from flows.cli.review import review_app
@@ -72,7 +71,6 @@ app.command("export")(export)
 app.command("show-mask")(show_mask)
 app.command("inspect")(inspect)
 app.command("gc")(collect_garbage)
-app.command("migrate")(migrate)
 app.command("verify")(verify)
 app.command("eval")(evaluate_benchmark)
 console = Console(stderr=True)

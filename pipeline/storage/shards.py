@@ -113,5 +113,5 @@ def check_version(path: Path, schema: pa.Schema, model: type[Record]) -> None:
     if (dataset, found) != (model.dataset, str(model.version)):
         raise StorageError(
             f"{path}: holds {dataset} of schema version {found}; this needs {model.dataset} of version {model.version}",
-            "use the rampforge that wrote it, or make the shard again",
+            "use the rampforge that wrote it, or make the stage again: `rampforge run ... --redo STAGE`",
         )

@@ -82,7 +82,7 @@ def _check_file(path: Path, model: type[Record], stage: str, rows: int) -> Verif
     except (pa.ArrowException, OSError) as error:
         return _find(model.dataset, path.name, stage, f"cannot be read: {str(error).splitlines()[0][:160]}")
     if not schema.remove_metadata().equals(arrow_schema(model).remove_metadata()):
-        return _find(model.dataset, path.name, stage, "its columns are not those of the dataset: rampforge migrate")
+        return _find(model.dataset, path.name, stage, "its columns are not those of the dataset")
     if metadata.num_rows != rows:
         return _find(model.dataset, path.name, stage, f"{metadata.num_rows:,} rows instead of {rows:,}")
     return None
