@@ -1,4 +1,4 @@
-"""The records that rampforge reads and writes, and the configuration of a run.
+"""Record models that rampforge reads and writes, and the configuration of a run.
 
-Everything here is data: frozen pydantic models, unknown keys forbidden, no I/O. It imports nothing else of ours.
+Frozen pydantic models that forbid unknown keys. Guarantees: no I/O, and no import of another package of rampforge.
 """

@@ -1,6 +1,6 @@
-"""The Arrow schema of every dataset, derived from its model: the one place where the two are joined.
+"""Arrow schema of every dataset, derived from its record model.
 
-Promises: the same model gives the same schema, field for field, and a row survives the round trip unchanged.
+Guarantees: the same model gives the same schema, field for field, and a row survives the round trip unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCALARS: dict[type, pa.DataType] = {str: pa.string(), int: pa.int64(), float: pa
 
 @cache
 def arrow_schema(model: type[Record]) -> pa.Schema:
-    """The schema of the model's dataset, with its name and version in the metadata."""
+    """Return the schema of the model's dataset, with its name and version in the metadata."""
     metadata = {"rampforge.dataset": model.dataset, "rampforge.schema_version": str(model.version)}
     return pa.schema(_fields(model), metadata=metadata)
 

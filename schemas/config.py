@@ -1,7 +1,7 @@
-"""The configuration of a run, by section. A YAML file has the same shape; `--set section.key=value` overrides a key.
+"""Configuration of a run, by section. A YAML file has the same shape; `--set section.key=value` overrides a key.
 
-Sections decide rows; `execution`, `store`, `watch`, `serving` and `search_service` cannot change a row, nor can `llm`
-apart from `llm.roles` and the prices of the agents' models: only these a run may be continued under with other values.
+Rows depend on every section except `execution`, `store`, `watch`, `serving`, `search_service`, and `llm` (of which only
+`llm.roles` and the prices of the agents' models count). Only these may change when a run is resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from schemas.watch_config import WatchConfig
 
 
 class SourceFormat(StrEnum):
-    """The kinds of source that pages are read from."""
+    """Format of the sources that pages are read from."""
 
     AUTO = "auto"
     MEDIAWIKI = "mediawiki"
@@ -36,25 +36,26 @@ class SourceFormat(StrEnum):
 
 
 class CorpusConfig(Frozen):
-    """Where pages come from and which are kept."""
+    """Sources of pages, and filters on them."""
 
     sources: tuple[str, ...] = ()
     """Files, folders, globs, `asset:NAME`, `hf:DATASET[/CONFIG]`, or URLs such as `s3://BUCKET/DUMP.xml.bz2`."""
     format: SourceFormat = SourceFormat.AUTO
-    """How the sources are written; `auto` looks at first bytes and names. `folder` is page files, in folders or named
-    one by one: `.txt` and `.md` hold the text of the page that their name is the title of, `.json` an object."""
+    """Format of the sources; `auto` detects it from the first bytes and the names. `folder` means page files, in
+    folders or named one by one: a `.txt` or `.md` file holds the text of the page its name is the title of, a `.json`
+    file an object."""
     lang: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[a-z]+)?$")
     """Language code of the wiki."""
     simplify_chinese: bool = False
     """Fold traditional Chinese characters to simplified ones (lang zh only)."""
     pages_per_shard: int = Field(default=1000, ge=1)
-    """Pages read for one shard of documents."""
+    """Pages in one shard of documents."""
     min_chars: int | None = Field(default=None, ge=0)
-    """A page with less text than this is rejected as `too_short`. Null: 200 for pages of MediaWiki and CirrusSearch
-    dumps; rows (jsonl, Parquet, `hf:`) and page files are kept unless empty, for each may be a passage
-    (`passages.min_tokens` then decides)."""
+    """Minimum length of a page's text; shorter pages are rejected as `too_short`. Null: 200 for pages of MediaWiki and
+    CirrusSearch dumps; rows (jsonl, Parquet, `hf:`) and page files are kept unless empty, because each may be a passage
+    (`passages.min_tokens` then applies)."""
     max_page_chars: int = Field(default=4_000_000, ge=1000)
-    """A page with more markup than this is rejected as `page_too_large`."""
+    """Maximum length of a page's markup; longer pages are rejected as `page_too_large`."""
 
     @field_validator("sources", mode="before")
     @classmethod
@@ -63,18 +64,19 @@ class CorpusConfig(Frozen):
 
 
 class PassagesConfig(Frozen):
-    """How pages are cut."""
+    """Chunking of pages into passages."""
 
     max_tokens: int = Field(default=128, ge=16)
-    """A passage holds at most so many tokens, unless a single sentence is longer."""
+    """Maximum length of a passage, unless a single sentence is longer."""
     min_tokens: int = Field(default=16, ge=1)
-    """A shorter passage is rejected as `too_short`."""
+    """Minimum length of a passage; shorter ones are rejected as `too_short`."""
     duplicate_similarity: float = Field(default=0.8, gt=0, le=1)
-    """A passage this similar (Jaccard over word shingles) to an earlier one is rejected as `near_duplicate`."""
+    """Jaccard similarity (over word shingles) to an earlier passage from which a passage is rejected as
+    `near_duplicate`."""
 
 
 class Selection(StrEnum):
-    """How the spans to hide are drawn from those that may be hidden."""
+    """Strategy for drawing the spans to hide from the candidates."""
 
     RANDOM = "random"
     PERPLEXITY = "perplexity"
@@ -82,41 +84,42 @@ class Selection(StrEnum):
 
 
 class MaskingConfig(Frozen):
-    """Which spans are hidden."""
+    """Selection of the spans to hide."""
 
     limit: int | None = Field(default=None, ge=1)
-    """Stop at so many tasks; passages are then sampled evenly over the corpus. None: every passage."""
+    """Maximum number of tasks; passages are then sampled evenly over the corpus. Null: every passage."""
     tasks_per_passage: int = Field(default=1, ge=1, le=8)
-    """Up to so many tasks from one passage, sharing no span."""
+    """Maximum number of tasks from one passage; they share no span."""
     ner: str | None = "en_core_web_sm"
-    """What finds names: a spaCy pipeline (an asset, an installed package, a folder), `jieba` for Chinese, or null."""
+    """Named-entity recogniser: a spaCy pipeline (an asset, an installed package, a folder), `jieba` for Chinese, or
+    null."""
     links: bool = True
     """Use the page's own wikilinks."""
     rules: bool = True
     """Use the date and number rules."""
     extractor: bool = False
-    """Ask the model of the role `extractor` for spans too."""
+    """Also propose spans with the model of the role `extractor`."""
     extractor_tokens: int = Field(default=1024, ge=16)
-    """Longest reply of the extractor, where `llm.roles` does not say."""
+    """Maximum tokens of an extractor reply, unless `llm.roles` sets it."""
     scorer: str | None = "smollm2-135m-instruct"
-    """Causal language model for perplexities: an asset, a folder or a hub name; none to leave perplexity out."""
+    """Causal language model for perplexities: an asset, a folder or a hub name; null disables perplexity."""
     device: str = "auto"
-    """Where the scorer runs: auto, cpu, cuda, cuda:1, mps."""
+    """Device of the scorer: auto, cpu, cuda, cuda:1, mps."""
     min_chars: int = Field(default=2, ge=1)
-    """A shorter span is dropped (digits excepted)."""
+    """Minimum characters of a span; shorter ones are dropped, except digits."""
     max_words: int = Field(default=8, ge=1)
-    """A longer span is dropped."""
+    """Maximum words of a span; longer ones are dropped."""
     min_perplexity: float = Field(default=2.0, ge=1)
-    """Below it a span is inferable from the rest."""
+    """Lower bound of the band: spans below it can be inferred from the context."""
     max_perplexity: float = Field(default=1_000_000.0, gt=1)
-    """Above it a span is noise."""
+    """Upper bound of the band: spans above it are noise."""
     selection: Selection = Selection.BAND
     """`random`: any span; `band`: any span within the band; `perplexity`: highest first, within the band. A span of
     kind `term` is always the last resort."""
     mask_counts: tuple[int, ...] = (1, 2, 3, 4)
-    """The numbers of masks wanted; tasks are balanced over them as far as passages allow."""
+    """Allowed numbers of masks; tasks are balanced over them as far as passages allow."""
     answer_style: AnswerStyle = AnswerStyle.SPANS
-    """What the solver is asked to write."""
+    """Form of the answer that the solver is asked for."""
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
@@ -130,125 +133,126 @@ class MaskingConfig(Frozen):
 
 
 class AgentsConfig(Frozen):
-    """Who attempts the tasks."""
+    """Solver of the tasks, and its sampling."""
 
     policy: str = Field(default="extractive", pattern=r"^(extractive|agents|policy)$")
-    """Who attempts: `extractive` needs no language model; `agents` are played by those of `llm.roles`; `policy` is one
-    trained model, see the section `policy`."""
+    """Solver: `extractive` (no language model), `agents` (the language models in `llm.roles`) or `policy` (one trained
+    model, see the section `policy`)."""
     attempts: int = Field(default=1, ge=1, le=64)
-    """Attempts at each task for each hide mode."""
+    """Attempts at each task, for each hide mode."""
     max_turns: int = Field(default=5, ge=1, le=20)
-    """Steps after which a trajectory ends."""
+    """Maximum steps of a trajectory."""
     queries_per_turn: int = Field(default=3, ge=3, le=10)
-    """Queries the rewriter makes for each step."""
+    """Queries that the rewriter writes in each step."""
     temperature: float = Field(default=0.7, ge=0, le=2)
-    """How language models draw their replies, where `llm.roles` does not say."""
+    """Sampling temperature, unless `llm.roles` sets it."""
     max_tokens: int = Field(default=1024, ge=16)
-    """Longest reply of a language model, where `llm.roles` does not say."""
+    """Maximum tokens of a reply, unless `llm.roles` sets it."""
     parse_retries: int = Field(default=2, ge=0, le=9)
-    """Times a reply that cannot be read is asked for again; then the attempt is rejected as `unreadable_reply`."""
+    """Further requests after a reply that cannot be parsed; then the attempt is rejected as `unreadable_reply`."""
     allow_memory: bool = False
-    """The observer may answer from memory; such an answer carries no evidence."""
+    """Allow the observer to answer from memory; such an answer carries no evidence."""
     dated: bool = False
-    """Open each conversation with a system line that names a day, drawn from the task."""
+    """Open each conversation with a system line that gives a date, drawn from the task."""
 
 
 class JudgingConfig(Frozen):
-    """What is accepted."""
+    """Acceptance of trajectories."""
 
     min_fuzzy: float = Field(default=0.9, gt=0, le=1)
-    """An answer at least this similar to the gold counts as right even when it is not equal."""
+    """Minimum similarity to the gold at which an answer that is not equal counts as correct."""
     min_recall: float = Field(default=1.0, gt=0, le=1)
-    """An answer with at least this token recall, and no longer than twice the gold, counts as right."""
+    """Minimum token recall at which an answer no longer than twice the gold counts as correct."""
     require_seen: bool = True
-    """Reject a right answer that stands in no passage shown: it was guessed."""
+    """Reject a correct answer that appears in no passage shown to the agent, because it was guessed."""
     judge: str = Field(default="rules", pattern=r"^(rules|llm)$")
-    """`rules` alone, or `llm`: the model of the role `judge` gets what the rules cannot settle."""
+    """Judge: `rules` alone, or `llm`, where the model of the role `judge` decides what the rules cannot."""
     votes: int = Field(default=1, ge=1, le=15)
-    """Verdicts asked of the model for each answer; more than half must agree, else it is unjudgeable."""
+    """Verdicts requested for each answer; without a majority the answer is `unjudgeable`."""
     temperature: float = Field(default=0.0, ge=0, le=2)
-    """How the model draws its verdicts, where `llm.roles` does not say; above 0 for several votes."""
+    """Sampling temperature of verdicts, unless `llm.roles` sets it; use more than 0 with several votes."""
     max_tokens: int = Field(default=512, ge=16)
-    """Longest verdict, reason included, where `llm.roles` does not say."""
+    """Maximum tokens of a verdict, its reason included, unless `llm.roles` sets it."""
     audit: float = Field(default=0.0, ge=0, le=1)
-    """Share of the answers right by the rules that the model judges too, to see whether it agrees; changes nothing."""
+    """Share of the answers correct by the rules that the model judges too, to measure agreement. Does not affect
+    rows."""
 
 
 class ReportConfig(Frozen):
-    """What the report shows."""
+    """Content of the report."""
 
     examples: int = Field(default=20, ge=0, le=500)
-    """Trajectories shown in full."""
+    """Number of trajectories shown in full."""
 
 
 class Engine(StrEnum):
-    """Where shards are worked on."""
+    """Executor of shards."""
 
     LOCAL = "local"
-    """Processes of this machine."""
+    """Processes on this machine."""
     RAY = "ray"
-    """The machines of a Ray cluster, for stages that call no language model; these stay where the run was started."""
+    """Machines of a Ray cluster, for stages that call no language model; the others run where the run was started."""
 
 
 class ExecutionConfig(Frozen):
-    """How the work is run. No value here can change a row."""
+    """Execution of the work. Does not affect rows."""
 
     engine: Engine = Engine.LOCAL
-    """Where shards are worked on: local, or ray (`pip install 'rampforge[ray]'`)."""
+    """Executor of shards: local, or ray (`pip install 'rampforge[ray]'`)."""
     ray_address: str | None = Field(default=None, pattern=r"^(auto|[^\s/]+:\d+)$")
-    """HOST:PORT of the cluster's head, or auto for the cluster that this machine belongs to; null starts one here."""
+    """HOST:PORT of the head of the cluster, or auto for the cluster this machine belongs to; null starts one here."""
     shard_cpus: float = Field(default=1.0, gt=0)
-    """CPUs that a shard takes on Ray."""
+    """CPUs that a shard reserves on Ray."""
     shard_gpus: dict[str, float] = Field(default_factory=dict)
-    """GPUs that a shard of a stage takes on Ray, such as `{spans: 0.5}`; stages not named take none."""
+    """GPUs that a shard of a stage reserves on Ray, such as `{spans: 0.5}`; other stages reserve none."""
     workers: int = Field(default=0, ge=0)
-    """Processes; 0 means one a core. On Ray: shards under way; 0 means as many as there is room for."""
+    """Worker processes; 0 means one a core. On Ray: shards in progress at once; 0 means as many as fit."""
     retries: int = Field(default=1, ge=0)
-    """Times a failed shard is tried again."""
+    """Retries of a failed shard."""
     memory_gb: float | None = Field(default=None, gt=0)
-    """Memory that indexes may count on, in 10^9 bytes; null means what the machine, or its container, has."""
+    """Memory available for indexes, in 10^9 bytes; null means that of the machine or its container."""
 
 
 class RunConfig(Frozen):
-    """Everything that decides what a run makes."""
+    """Complete configuration of a run."""
 
     # An error message must not repeat what may be a secret.
     model_config = ConfigDict(hide_input_in_errors=True)
 
     seed: int = 0
-    """Every random choice follows from it and from content."""
+    """Seed of every random choice, together with the content."""
     corpus: CorpusConfig = CorpusConfig()
-    """Where pages come from and which are kept."""
+    """Sources of pages, and filters on them."""
     passages: PassagesConfig = PassagesConfig()
-    """How pages are cut."""
+    """Chunking of pages into passages."""
     masking: MaskingConfig = MaskingConfig()
-    """Which spans are hidden."""
+    """Selection of the spans to hide."""
     search: SearchConfig = SearchConfig()
-    """What trajectories search with."""
+    """Search engine of the trajectories."""
     search_service: SearchServiceConfig = SearchServiceConfig()
-    """Where a search service is, and how hard it is asked."""
+    """Connection to a search service."""
     agents: AgentsConfig = AgentsConfig()
-    """Who attempts the tasks."""
+    """Solver of the tasks, and its sampling."""
     policy: PolicyConfig = PolicyConfig()
-    """A trained model that attempts the tasks by itself."""
+    """Trained model that attempts the tasks, for `agents.policy=policy`."""
     judging: JudgingConfig = JudgingConfig()
-    """What is accepted."""
+    """Acceptance of trajectories."""
     llm: LlmConfig = LlmConfig()
     """Language models behind the roles."""
     serving: ServingConfig = ServingConfig()
-    """A model server of our own."""
+    """Model server that rampforge starts."""
     report: ReportConfig = ReportConfig()
-    """What the report shows."""
+    """Content of the report."""
     distill: DistillConfig = DistillConfig()
-    """Rounds of self-distillation; a run by itself does not look here."""
+    """Rounds of self-distillation; used by `rampforge distill` only."""
     decontamination: DecontaminationConfig = DecontaminationConfig()
-    """What must not be trained on; a run by itself does not look here, an export does."""
+    """Benchmarks to exclude from training data; used by `rampforge export` only."""
     execution: ExecutionConfig = ExecutionConfig()
-    """How the work is run."""
+    """Execution of the work."""
     watch: WatchConfig = WatchConfig()
-    """Who is told how a run goes."""
+    """Notifications and metrics of a run."""
     store: StoreConfig = StoreConfig()
-    """How a run is kept on an object store, when it lies on one."""
+    """Handling of a run on an object store."""
 
     @model_validator(mode="after")
     def _hold_no_secret(self) -> Self:

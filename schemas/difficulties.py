@@ -1,4 +1,4 @@
-"""Measured difficulty: how often a task is solved with searching, and how often without."""
+"""Measured difficulty: how often a task is solved with search, and how often without."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from schemas.record import Record
 
 
 class Difficulty(Record):
-    """What came of the attempts at one task."""
+    """Outcome of the attempts at one task."""
 
     dataset: ClassVar[str] = "difficulties"
     id_field: ClassVar[str] = "task_id"
@@ -16,20 +16,20 @@ class Difficulty(Record):
     task_id: str
     """The task."""
     searched: int
-    """Attempts with searching that got a verdict."""
+    """Attempts with search that were judged."""
     solved: int
-    """Of these, how many the judge accepted."""
+    """Of these, attempts that were accepted."""
     closed: int
-    """Attempts without searching that were answered."""
+    """Attempts without search that were answered."""
     known: int
-    """Of these, how many gave every answer right: it is known by heart."""
+    """Of these, attempts with every answer correct: the model knows the task by heart."""
 
     @property
     def pass_rate(self) -> float | None:
-        """Share of the attempts with searching that were accepted; None when there was none."""
+        """Share of the attempts with search that were accepted; None when there were none."""
         return self.solved / self.searched if self.searched else None
 
     @property
     def known_rate(self) -> float | None:
-        """Share of the attempts without searching that were right; None when there was none."""
+        """Share of the attempts without search that were correct; None when there were none."""
         return self.known / self.closed if self.closed else None

@@ -1,4 +1,4 @@
-"""Pages of Wikipedia, cleaned, and the redirects that point to them."""
+"""Documents: cleaned Wikipedia pages, and the redirects that point to them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import ClassVar
 from schemas.record import Frozen, Record
 
 HOLE = "\ufffc"
-"""Stands where something visible (a template, a formula) could not be rendered: its sentence is never masked."""
+"""Placeholder for visible content (a template, a formula) that could not be rendered; its sentence is never masked."""
 
 LIST_MARK = "- "
-"""Opens every line that was a list item on the page."""
+"""Prefix of every line that was a list item on the page."""
 
 
 class Section(Frozen):
-    """Where a section begins."""
+    """Start of a section."""
 
     start: int
     """Offset of the section's first character in the page's text."""
@@ -23,7 +23,7 @@ class Section(Frozen):
 
 
 class Link(Frozen):
-    """A wikilink that survived cleaning: its text is a mention of the page it points to."""
+    """Wikilink that survived cleaning: its text is a mention of the target page."""
 
     start: int
     """Offset of the link's first character in the text that carries it."""
@@ -34,25 +34,26 @@ class Link(Frozen):
 
 
 class Document(Record):
-    """A page, cleaned to plain text: paragraphs and list items are lines, sections are divided by an empty line."""
+    """Page as plain text: paragraphs and list items are lines, and sections are separated by an empty line."""
 
     dataset: ClassVar[str] = "documents"
     id_field: ClassVar[str] = "document_id"
 
     document_id: str
-    """Hash of language, page id, title and text; of a page that repeats an earlier one whole, of that and its place."""
+    """Hash of language, page id, title and text; for an exact duplicate of an earlier page, of that and its
+    position."""
     page_id: int
-    """The page's number in its wiki (a hash of the title where the source has none)."""
+    """Number of the page in its wiki (a hash of the title where the source has none)."""
     revision_id: int | None
-    """The revision the text was taken from, where the source tells."""
+    """Revision that the text was taken from; None where the source does not give it."""
     lang: str
     """Language code of the wiki."""
     title: str
     """The page's title."""
     source: str
-    """File name (no folder) that the page was read from."""
+    """Name of the file, without folder, that the page was read from."""
     text: str
-    """The page's text; `HOLE` where something could not be rendered."""
+    """Text of the page, with `HOLE` where something could not be rendered."""
     sections: tuple[Section, ...]
     """Sections in order of their start; the first starts at 0."""
     links: tuple[Link, ...]
@@ -60,10 +61,10 @@ class Document(Record):
 
 
 class Redirect(Record):
-    """Another title of a page: the page's aliases are the redirects that point to it.
+    """Alternative title of a page; the aliases of a page are the redirects that point to it.
 
-    Redirects are a dataset of their own, joined when spans are made, because a redirect may stand in any file of a
-    dump, before or after its target.
+    Redirects are a separate dataset, joined when spans are made, because a redirect may appear in any file of a dump,
+    before or after its target.
     """
 
     dataset: ClassVar[str] = "redirects"
@@ -74,6 +75,6 @@ class Redirect(Record):
     lang: str
     """Language code of the wiki."""
     title: str
-    """The title that redirects."""
+    """Title that redirects."""
     target: str
-    """Title of the page it redirects to, normalised as in `Link.target`."""
+    """Title of the target page, normalised as in `Link.target`."""

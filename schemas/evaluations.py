@@ -1,4 +1,4 @@
-"""Evaluations: questions with known answers, what a method answered, and the figures that sum it up."""
+"""Evaluations: benchmark questions, the answers of a method, and the metrics computed from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.trajectories import PromptUse, RoleUsage
 
 
 class EvalMethod(StrEnum):
-    """How questions are answered (the first two as in MaskSearch, arXiv 2505.20285, section 3.1)."""
+    """Method of answering questions (the first two as in MaskSearch, arXiv 2505.20285, section 3.1)."""
 
     RAG_PE = "rag-pe"
     AGENT_PE = "agent-pe"
@@ -22,7 +22,9 @@ class EvalMethod(StrEnum):
 
 
 class MetricName(StrEnum):
-    """What an answer is worth, each from 0 to 1. The official ones go by the published rules, the others by ours."""
+    """Metrics of an answer, each from 0 to 1. The official ones follow the published rules, the others those of
+    rampforge.
+    """
 
     RECALL = "recall"
     EXACT = "exact"
@@ -35,22 +37,22 @@ class MetricName(StrEnum):
 
 
 class EvalQuestion(Frozen):
-    """A question of a benchmark."""
+    """Question of a benchmark."""
 
     question_id: str
-    """Its id in the benchmark."""
+    """Id in the benchmark."""
     dataset: str
-    """The benchmark that it is from."""
+    """Benchmark that the question is from."""
     lang: str
     """Language code."""
     question: str
     """The question."""
     golds: tuple[tuple[str, ...], ...] = Field(min_length=1)
-    """One entry for each part of the answer, nearly always one in all: the gold, then other ways to write it."""
+    """One entry for each part of the answer (nearly always a single one): the gold, then its alternative forms."""
     titles: tuple[str, ...] = ()
-    """Titles of the pages that its answer is found on, where the benchmark tells them."""
+    """Titles of the pages that contain the answer, where the benchmark gives them."""
     supporting_ids: tuple[str, ...] = ()
-    """Passages of the corpus beside it that its answer is found in, where they are known."""
+    """Passages of the accompanying corpus that contain the answer, where they are known."""
 
     @property
     def key(self) -> str:
@@ -60,27 +62,27 @@ class EvalQuestion(Frozen):
     @model_validator(mode="after")
     def _has_golds(self) -> EvalQuestion:
         if not all(forms and all(form.strip() for form in forms) for forms in self.golds):
-            raise ValueError("every part of an answer has a gold, and none is blank")
+            raise ValueError("every part of an answer needs a gold that is not blank")
         return self
 
 
 class EvalSettings(Frozen):
-    """What decides the rows of an evaluation, besides the configuration and the questions."""
+    """Settings that determine the rows of an evaluation, besides the configuration and the questions."""
 
     method: EvalMethod
-    """How questions are answered."""
+    """Method of answering."""
     runs: int = Field(default=1, ge=1, le=64)
-    """Times each question is answered."""
+    """Answers to each question."""
     sample: int | None = Field(default=None, ge=1)
-    """Take so many questions, drawn evenly; None: all."""
+    """Number of questions to draw, evenly; None: all."""
     seed: int = 0
-    """Decides the draw."""
+    """Seed of the draw."""
     judge: bool = False
-    """Ask the model of the role `judge` about each answer too."""
+    """Also judge each answer with the model of the role `judge`."""
 
 
 class Evaluation(Record):
-    """One answer to one question."""
+    """Answer to one question."""
 
     dataset: ClassVar[str] = "evaluations"
     id_field: ClassVar[str] = "evaluation_id"
@@ -90,112 +92,112 @@ class Evaluation(Record):
     question_id: str
     """The question."""
     benchmark: str
-    """The benchmark that the question is from."""
+    """Benchmark that the question is from."""
     lang: str
     """Language code."""
     question: str
     """The question."""
     golds: tuple[tuple[str, ...], ...]
-    """The parts of the right answer, each with the ways to write it."""
+    """Parts of the gold answer, each with its alternative forms."""
     method: EvalMethod
-    """How it was answered."""
+    """Method of answering."""
     model: str
-    """What played the method's roles."""
+    """Model that played the method's roles."""
     run: int
-    """Which answer to the question this is, counted from 0."""
+    """Number of the answer to this question, counted from 0."""
     answer: str | None
-    """The answer; None for none."""
+    """Answer; None without one."""
     finished: bool
-    """It came to an answer; one that did not is worth 0 and counts all the same."""
+    """Whether an answer was reached; an unfinished one scores 0 and counts in every mean."""
     stop: str
-    """`answered`, or what kept it from an answer."""
+    """`answered`, or the reason for having no answer."""
     recall: float
-    """Share of the gold tokens that stand in the answer (the paper's metric)."""
+    """Share of the gold tokens that appear in the answer (the paper's metric)."""
     exact: float
-    """1 when it is equal to a gold after normalisation."""
+    """1 when equal to a gold after normalisation."""
     substring: float
-    """1 when a gold stands in the answer; for several parts, the share of them."""
+    """1 when the answer contains a gold; for several parts, their share."""
     f1: float
     """Token F1."""
     verdict: Verdict | None
-    """The judging model's; None when none was asked."""
+    """Verdict of the judge model; None without one."""
     verdict_reason: str | None
-    """Why, in its words."""
+    """Reason given by the judge model."""
     turns: int
-    """Steps taken."""
+    """Number of steps."""
     searches: int
-    """Queries sent."""
+    """Number of queries sent."""
     shown: tuple[str, ...]
     """Passages shown, each once, in order."""
     support: float | None
-    """Share of the passages known to hold the answer that were shown; None where none is known, or no step was done."""
+    """Share of the supporting passages that were shown; None where none is known, or no step was made."""
     usage: tuple[RoleUsage, ...]
-    """What each role consumed."""
+    """Consumption of each role."""
     prompts: tuple[PromptUse, ...]
     """The prompt templates used."""
     sampling: str
-    """Settings, a JSON object as text."""
+    """Sampling settings, a JSON object as text."""
     engine: str
     """Fingerprint of the search engine: kind, settings and corpus."""
 
 
 class Metric(Frozen):
-    """A mean over questions and runs, and how sure it is."""
+    """Mean over questions and runs, with its uncertainty."""
 
     mean: float
     """Over all answers, unfinished ones as 0."""
     low: float
-    """Lower end of the 95% bootstrap interval over questions."""
+    """Lower bound of the 95% bootstrap interval over questions."""
     high: float
-    """Its upper end."""
+    """Upper bound of that interval."""
     spread: float | None
     """Standard deviation of the runs' means; None for a single run."""
 
 
 class EvalGroup(Frozen):
-    """The figures of some of the questions."""
+    """Metrics of a group of questions."""
 
     name: str
-    """`all`, or the benchmark that they are from."""
+    """`all`, or the name of a benchmark."""
     questions: int
-    """How many."""
+    """Number of questions."""
     metrics: dict[MetricName, Metric]
-    """Metric by metric."""
+    """Metrics by name."""
 
 
 class EvaluationResult(Frozen):
-    """results.json: the figures of one evaluation, and what they may be compared with."""
+    """Results of one evaluation (`results.json`), with the settings that decide what they can be compared with."""
 
     name: str
-    """Name of the evaluation: that of its folder."""
+    """Name of the evaluation, which is that of its folder."""
     method: EvalMethod
-    """How questions were answered."""
+    """Method of answering."""
     model: str
-    """What played the method's roles."""
+    """Model that played the method's roles."""
     runs: int
-    """Times each question was answered."""
+    """Answers to each question."""
     offered: int
     """Rows of the benchmark's file."""
     rejected: dict[str, int]
-    """Rows that are no question, by reason code."""
+    """Rows that are not a valid question, by reason code."""
     sampled_out: int
     """Questions that were not drawn."""
     questions: int
-    """Questions asked: with the rejected and the undrawn they are all rows offered."""
+    """Questions asked; with the rejected and the undrawn ones they add up to all rows offered."""
     answers: int
     """The denominator of every mean: questions times runs."""
     finished: int
-    """Answers that came to an end."""
+    """Answers that were reached."""
     unfinished: dict[str, int]
-    """The others, by what kept them."""
+    """Unfinished answers, by reason."""
     unjudged: int
-    """Answers that the judging model gave no readable verdict on; they count as not right."""
+    """Answers without a readable verdict of the judge model; they count as incorrect."""
     groups: tuple[EvalGroup, ...]
     """All questions first, then each benchmark when there are several."""
     support: float | None
     """Mean share of the supporting passages that were shown; None where none is known."""
     searches: float
-    """Mean number of queries for an answer."""
+    """Mean number of queries per answer."""
     calls: int
     """Calls of language models."""
     prompt_tokens: int
@@ -203,48 +205,48 @@ class EvaluationResult(Frozen):
     completion_tokens: int
     """Tokens received."""
     cost: float
-    """By the price table."""
+    """Cost by the price table."""
     questions_digest: str
     """Hash of the questions and their golds."""
     engine: str
     """Fingerprint of the search engine."""
     k: int
-    """Passages shown for a step."""
+    """Passages shown in one step."""
     version: str
     """Version of rampforge."""
 
     @property
     def metrics(self) -> dict[MetricName, Metric]:
-        """The figures over all questions."""
+        """Return the metrics over all questions."""
         return self.groups[0].metrics
 
 
 class DecontaminationConfig(Frozen):
-    """The `decontamination` section of the configuration: what must not be trained on."""
+    """The `decontamination` section of the configuration: benchmarks to exclude from training data."""
 
     benchmarks: tuple[str, ...] = ()
-    """Files of questions that models are evaluated on, or benchmarks by name; what overlaps them is never exported."""
+    """Benchmarks, by name or as files of questions; examples that overlap them are never exported."""
     ngram: int = Field(default=8, ge=4, le=64)
-    """So many tokens of a question in a row, in a passage or in what a trajectory says, are an overlap."""
+    """Length of an overlap: this many consecutive tokens of a question in a passage or in a trajectory's text."""
 
 
 class PairedDifference(Frozen):
-    """One metric of two evaluations on the same questions."""
+    """Difference of one metric between two evaluations on the same questions."""
 
     metric: MetricName
-    """Which."""
+    """Metric compared."""
     base: float
-    """Mean of the first."""
+    """Mean of the first evaluation."""
     other: float
-    """Mean of the second."""
+    """Mean of the second evaluation."""
     difference: float
-    """Second less first."""
+    """Second mean minus first mean."""
     low: float
-    """Lower end of the 95% bootstrap interval of the difference, over questions."""
+    """Lower bound of the 95% bootstrap interval of the difference, over questions."""
     high: float
-    """Its upper end."""
+    """Upper bound of that interval."""
     p_value: float
-    """Of the two-sided paired sign-flip test."""
+    """p-value of the two-sided paired sign-flip test."""
     better: int
     """Questions on which the second is better."""
     worse: int

@@ -1,4 +1,4 @@
-"""Exports: what is chosen of a judged run, and what every trainer's file is made from."""
+"""Exports: the selection from a judged run, and the example that every trainer's file is made from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.tasks import SpanKind
 
 
 class Trainer(StrEnum):
-    """The trainers whose files are written."""
+    """Supported trainers."""
 
     TRL = "trl"
     LLAMA_FACTORY = "llamafactory"
@@ -27,7 +27,7 @@ class Trainer(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What a file teaches with."""
+    """Purpose of a training file."""
 
     SFT = "sft"
     """Demonstrations: a row is an accepted trajectory."""
@@ -36,97 +36,97 @@ class Purpose(StrEnum):
 
 
 class RowOrder(StrEnum):
-    """The order of the rows."""
+    """Order of the rows."""
 
     MIXED = "mixed"
     """Shuffled, by a hash of seed and id."""
     CURRICULUM = "curriculum"
-    """Few masks before many, and of these easy before hard."""
+    """Fewer masks first, and among equals easier tasks first."""
 
 
 class TaskSelection(StrEnum):
-    """Which tasks become prompts; demonstrations are always of accepted trajectories."""
+    """Tasks that become prompts; demonstrations always come from accepted trajectories."""
 
     ACCEPTED = "accepted"
-    """Those that some trajectory solved."""
+    """Tasks solved by at least one trajectory."""
     ALL = "all"
     """Every task that was attempted."""
 
 
 class ExportSettings(Frozen):
-    """What decides the rows of an export."""
+    """Settings that determine the rows of an export."""
 
     trainer: Trainer
-    """Who is to read it."""
+    """Trainer that reads the files."""
     rendering: RenderingName
-    """The format of the conversations."""
+    """Format of the conversations."""
     tokenizer: str | None = None
     """Name of the model whose tokenizer makes tokens; None where the trainer tokenises."""
     where: TaskSelection = TaskSelection.ACCEPTED
-    """Which tasks become prompts."""
+    """Tasks that become prompts."""
     order: RowOrder = RowOrder.MIXED
-    """The order of the rows."""
+    """Order of the rows."""
     split: float = Field(default=0.02, ge=0, le=0.5)
-    """Share of the pages set apart for validation."""
+    """Share of the pages held out for validation."""
     max_per_page: int | None = Field(default=None, ge=1)
-    """Rows made from one page at most."""
+    """Maximum rows made from one page."""
     max_per_kind: int | None = Field(default=None, ge=1)
-    """Rows with a mask of one kind at most; a row counts for each kind that it masks."""
+    """Maximum rows with a mask of one kind; a row counts for each kind it masks."""
     memorised: float | None = Field(default=None, ge=0, le=1)
-    """Leave out tasks of whose closed-book attempts a larger share was right; None keeps them."""
+    """Maximum share of correct closed-book attempts; tasks above it are left out. None keeps them all."""
     learnable: bool = False
-    """Prompts only from tasks that were solved sometimes: not always, not never."""
+    """Make prompts only of tasks that are solved sometimes, neither always nor never."""
     max_tokens: int | None = Field(default=None, ge=1)
-    """A longer conversation is left out, never cut; needs a tokenizer."""
+    """Maximum tokens of a conversation; longer ones are left out, never truncated. Needs a tokenizer."""
     train_observations: bool = False
-    """Train on search results too, on purpose (an auxiliary loss); needs a tokenizer."""
+    """Also train on search results (an auxiliary loss); needs a tokenizer."""
     seed: int = 0
-    """Decides the shuffle."""
+    """Seed of the shuffle."""
 
 
 class TrainingExample(Frozen):
-    """A judged trajectory with its task, as far as any trainer's file needs them."""
+    """Judged trajectory with its task, as far as any trainer's file needs them."""
 
     trajectory_id: str
-    """The trajectory."""
+    """Id of the trajectory."""
     task_id: str
-    """The task it attempted."""
+    """Id of the task."""
     document_id: str
-    """The page the task is made from."""
+    """Page that the task is made from."""
     page_id: int
     """The page's number in its wiki."""
     passage_id: str
-    """The passage the task is made from."""
+    """Passage that the task is made from."""
     title: str
     """The page's title."""
     policy: str
-    """Who attempted it."""
+    """Solver that made the attempt."""
     accepted: bool
-    """The judge kept it."""
+    """Whether the judge accepted it."""
     mask_kinds: tuple[SpanKind, ...]
     """Kind of each hidden span, in document order."""
     perplexities: tuple[float | None, ...]
     """Perplexity of each hidden span."""
     difficulty: float | None
-    """The task's."""
+    """Difficulty of the task."""
     measured: Difficulty | None = None
-    """How often it was solved, where that was measured."""
+    """Measured difficulty, where there is one."""
     golds: tuple[tuple[str, ...], ...]
-    """For each hidden span its text and then its aliases."""
+    """Gold forms of each hidden span: its text, then its aliases."""
     question: RenderedQuestion
-    """What a solver is given."""
+    """Question as given to the solver."""
     transcript: Transcript | None
-    """What was thought, searched and answered; None where it cannot teach."""
+    """Thoughts, searches and answers; None where the trajectory cannot be used for training."""
     stream: TokenStream | None = None
-    """What a trained model wrote, as tokens."""
+    """Tokens that a trained model wrote."""
     fault: str | None
-    """Why it cannot teach: a reason code."""
+    """Reason code why the trajectory cannot be used for training."""
     fault_detail: str = ""
-    """The same for a person."""
+    """Details of the fault, for people."""
 
 
 class Split(StrEnum):
-    """Which part of the data an example belongs to; a page is never in both."""
+    """Split of the data; a page is never in both."""
 
     TRAIN = "train"
     VALIDATION = "validation"

@@ -1,4 +1,4 @@
-"""What a stage dropped, and the sums that prove nothing was dropped in silence."""
+"""The funnel: items that a stage dropped, and the totals that prove that nothing was dropped silently."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from schemas.record import Frozen, Record
 
 
 class Reject(Record):
-    """One thing that a stage dropped, and why."""
+    """Item that a stage dropped, with the reason."""
 
     dataset: ClassVar[str] = "rejects"
     id_field: ClassVar[str] = "input_id"
 
     stage: str
-    """The stage that dropped it."""
+    """Stage that dropped it."""
     unit: str
-    """What kind of thing it was: page, passage, span, task or trajectory."""
+    """Kind of the item: page, passage, span, task or trajectory."""
     input_id: str
-    """Id of the thing (of its passage and offsets, for a span)."""
+    """Id of the item (for a span, of its passage and offsets)."""
     reason: str
     """Reason code: lower case, underscores."""
     detail: str
@@ -28,20 +28,21 @@ class Reject(Record):
 
 
 class FunnelStep(Frozen):
-    """Sums of one unit through one stage: what entered either passed or was rejected for a named reason."""
+    """Totals of one unit through one stage: each item that entered passed or was rejected for a named reason."""
 
     stage: str
-    """The stage."""
+    """Name of the stage."""
     unit: str
-    """What is counted."""
+    """Kind of the items counted."""
     entered: int
-    """How many came in."""
+    """Items that entered."""
     passed: int
-    """How many went on."""
+    """Items that passed."""
     rejected: dict[str, int]
-    """How many were dropped, by reason code."""
+    """Items that were rejected, by reason code."""
     compares: bool = False
-    """Two ways to the same thing: those on which they agree passed, the others are named, and nothing is dropped."""
+    """Comparison of two ways to the same thing: agreements count as passed, disagreements are named, nothing is
+    dropped."""
 
     @model_validator(mode="after")
     def _sums(self) -> Self:

@@ -1,4 +1,4 @@
-"""Judgements: the verdict on a trajectory, and why it was kept or not."""
+"""Judgements: the verdict on a trajectory, and the reason for keeping or rejecting it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.record import Frozen, Record
 
 
 class Verdict(StrEnum):
-    """Closed: nothing else is ever written. `error` is never a pass."""
+    """Closed set of verdicts. `error` is never a pass."""
 
     CORRECT = "correct"
     INCORRECT = "incorrect"
@@ -18,41 +18,41 @@ class Verdict(StrEnum):
 
 
 class MaskScore(Frozen):
-    """How close one answer came to the gold span or the best of its aliases."""
+    """Similarity of one answer to the gold span or the closest of its aliases."""
 
     mask: int
-    """Which mask, counted from 0."""
+    """Number of the mask, counted from 0."""
     exact: bool
     """Equal after normalisation."""
     right: bool
-    """Counts as right: equal, or near enough by the judge's rules."""
+    """Counts as correct: equal, or similar enough by the judge's rules."""
     f1: float
-    """Token F1, bags of tokens, 0 to 1."""
+    """Token F1 over bags of tokens, 0 to 1."""
     recall: float
-    """Share of the gold tokens that stand in the answer, 0 to 1 (the paper's metric, on the span)."""
+    """Share of the gold tokens that appear in the answer, 0 to 1 (the paper's metric, on the span)."""
     fuzzy: float
-    """Similarity of the characters, 0 to 1."""
+    """Character similarity, 0 to 1."""
     gold: str
-    """The gold form it came closest to."""
+    """Gold form closest to the answer."""
     seen: bool
-    """The gold, or an alias, stands in some passage that was shown."""
+    """Whether the gold or an alias appears in a passage that was shown."""
 
 
 class SimulatedEvidence(Frozen):
-    """The simulated documents that a trajectory was shown, none counted twice."""
+    """Simulated documents shown in a trajectory, each counted once."""
 
     useful: int
-    """Made to be useful."""
+    """Documents generated as useful."""
     useful_with_gold: int
-    """Of these, how many hold a gold answer."""
+    """Of these, documents that contain a gold answer."""
     noisy: int
-    """Made to be noise."""
+    """Documents generated as noise."""
     noisy_with_gold: int
-    """Of these, how many hold a gold answer all the same."""
+    """Of these, documents that contain a gold answer nevertheless."""
 
 
 class Judgement(Record):
-    """The verdict on one trajectory."""
+    """Verdict on one trajectory."""
 
     dataset: ClassVar[str] = "judgements"
     id_field: ClassVar[str] = "judgement_id"
@@ -60,15 +60,15 @@ class Judgement(Record):
     judgement_id: str
     """Hash of the trajectory id and the judge's settings."""
     trajectory_id: str
-    """The trajectory judged."""
+    """Id of the trajectory."""
     task_id: str
-    """The task it attempted."""
+    """Id of its task."""
     verdict: Verdict
-    """Are the answers right?"""
+    """Whether the answers are correct."""
     judge: str
-    """Who settled it: `rules`, or the name of a model."""
+    """Source of the verdict: `rules`, or the name of a model."""
     reason: str
-    """Why, in one sentence."""
+    """Reason, in one sentence."""
     scores: tuple[MaskScore, ...]
     """One for each mask, in document order."""
     exact: float
@@ -78,20 +78,20 @@ class Judgement(Record):
     recall: float
     """Mean token recall over the masks."""
     format_ok: bool
-    """The trajectory obeys the format's state machine."""
+    """Whether the trajectory follows the format's state machine."""
     format_reason: str | None
-    """What broke the format."""
+    """Reason why the format is broken."""
     answer_seen: bool
-    """Every gold answer stands in some passage that was shown."""
+    """Whether every gold answer appears in a passage that was shown."""
     from_source_page: bool
-    """Some passage that was shown comes from the task's own page."""
+    """Whether a passage that was shown comes from the task's own page."""
     leaked: bool = False
-    """What was to be hidden was shown all the same: the source passage, or in mode `page` a part of its page."""
+    """Whether hidden content was shown: the source passage, or in mode `page` a part of its page."""
     copies_shown: int = 0
     """Near-copies of the source passage that were shown: other passages with half of its word triples."""
     simulated: SimulatedEvidence | None = None
-    """What a simulated search engine showed and how much of it holds the gold; None when nothing was simulated."""
+    """Documents of a simulated search engine, and how many contain the gold; None when nothing was simulated."""
     accepted: bool
-    """Kept for training."""
+    """Whether the trajectory is kept for training."""
     reject_reason: str | None
-    """Reason code, when not accepted."""
+    """Reason code; None when accepted."""

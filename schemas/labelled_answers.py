@@ -1,7 +1,7 @@
-"""Labelled answers: what a judge should say of an answer, as a person has said it.
+"""Labelled answers: answers with the verdict a person gave, to calibrate judges with.
 
-A file of them is JSON Lines, UTF-8, one `LabelledAnswer` a line. `rampforge calibrate --pairs FILE` reads it, and
-reviews are exported to it. The fields without a default must be there:
+The file format is JSON Lines, UTF-8, one `LabelledAnswer` a line. `rampforge calibrate --pairs FILE` reads it, and
+reviews are exported to it. Fields without a default are required:
 
     {"lang": "en", "title": "Skarn Point", "masked_text": "The light on Skarn Point was built by [mask].",
      "gold": "Ada Merrow", "answer": "A. Merrow", "verdict": "correct"}
@@ -18,7 +18,7 @@ from schemas.tasks import MASK, SpanKind
 
 
 class LabelledAnswer(Frozen):
-    """One answer to one gap, and the verdict that it deserves."""
+    """Answer to one gap, with the verdict that a person gave."""
 
     lang: str = Field(pattern=r"^[a-z]{2,3}(-[a-z]+)?$")
     """Language code of the passage."""
@@ -31,21 +31,21 @@ class LabelledAnswer(Frozen):
     mask: int = Field(default=0, ge=0)
     """The gap that is answered, counted from 0."""
     gold: str = Field(min_length=1)
-    """What stood in it."""
+    """Text that was hidden."""
     aliases: tuple[str, ...] = ()
-    """Other ways to write the gold."""
+    """Alternative forms of the gold."""
     kind: SpanKind = SpanKind.TERM
-    """What the gold names: entity, date, number or term."""
+    """Kind of the gold: entity, date, number or term."""
     answer: str
     """The answer; may be empty."""
     verdict: Literal["correct", "incorrect"]
-    """What a judge should say of it."""
+    """Verdict that a judge should give."""
     category: str = "reviewed"
-    """What sort of answer it is, for the table: right, wrong, hedged, empty, undetermined, junk, or a word of yours."""
+    """Category of the answer, for the table: right, wrong, hedged, empty, undetermined, junk, or a custom one."""
     source: str = ""
-    """Where it comes from, such as a trajectory's id."""
+    """Origin of the answer, such as a trajectory's id."""
     note: str = ""
-    """Why it deserves its verdict, in the words of whoever said so."""
+    """Reason for the verdict, as given by the labeller."""
 
     @model_validator(mode="after")
     def _has_its_gap(self) -> Self:

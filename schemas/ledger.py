@@ -1,4 +1,4 @@
-"""What a stage has finished: the books that resume, inspection and the funnel are read from."""
+"""The ledger: the finished work of each stage, from which resuming, inspection and the funnel are derived."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ShardFile(Frozen):
     """One Parquet file of a finished shard."""
 
     dataset: str
-    """The dataset, and so the folder, it belongs to."""
+    """Dataset, and so the folder, that it belongs to."""
     name: str
     """File name inside that folder."""
     rows: int
-    """Rows in it."""
+    """Number of rows."""
     bytes: int
     """Size on disk."""
     sha256: str
@@ -27,82 +27,82 @@ class ShardFile(Frozen):
 
 
 class ShardCommit(Frozen):
-    """The proof that a shard is whole. Written last: without it the shard does not exist."""
+    """Commit record of a shard. Written last: without it the shard does not exist."""
 
     stage: str
-    """The stage that made it."""
+    """Stage that made it."""
     shard: str
     """Name of the shard, shared by all stages it passes through."""
     inputs: int
-    """Records that entered."""
+    """Number of records that entered."""
     files: tuple[ShardFile, ...]
-    """The files made of them."""
+    """Files of the shard."""
     funnel: tuple[FunnelStep, ...]
-    """What entered, passed and was rejected."""
+    """Totals of what entered, passed and was rejected."""
     versions: dict[str, str] = Field(default_factory=dict)
-    """Versions of rampforge and of the packages that decided the rows; empty where an earlier rampforge made it."""
+    """Versions of rampforge and of the packages that affect the rows; empty where an earlier rampforge made it."""
 
     def rows(self, dataset: str) -> int:
-        """Rows made for one dataset."""
+        """Return the number of rows of one dataset."""
         return sum(file.rows for file in self.files if file.dataset == dataset)
 
 
 class StageStart(Frozen):
-    """stage.json: what a stage was started with."""
+    """Inputs that a stage was started with (stage.json)."""
 
     settings: dict[str, str]
-    """Every configuration key that decides the rows, with its value as JSON text."""
+    """Every configuration key that affects the rows, with its value as JSON text."""
     upstream: str | None
-    """Digest of the manifest this stage is made from; None for the first."""
+    """Digest of the upstream manifest; None for the first stage."""
     versions: dict[str, str] = Field(default_factory=dict)
-    """Versions of rampforge and of the packages that decide the rows, when it was started; empty where an earlier
-    rampforge, which wrote none down, started it."""
+    """Versions of rampforge and of the packages that affect the rows, at the start; empty where an earlier rampforge
+    that did not record them started it."""
     accepted: dict[str, str] = Field(default_factory=dict)
-    """The same versions as they were when somebody last asked to go on with others; empty where nobody did."""
+    """The same versions when continuing with other versions was last requested; empty where that never happened."""
 
 
 class SourceRecord(Frozen):
-    """A source as it was when it was read."""
+    """Source as it was when it was read."""
 
     name: str
-    """File name, after as many folders as tell it from the other sources."""
+    """File name, preceded by as many folders as distinguish it from the other sources."""
     edges: str
-    """Its size and the hash of its edges; of a folder, of the names and sizes of its files."""
+    """Size and hash of the first and last bytes; for a folder, hash of the names and sizes of its files."""
     modified: int | None
-    """When it was last changed, in nanoseconds since 1970; of a folder, its youngest file; None where nobody tells."""
+    """Time of the last change, in nanoseconds since 1970; for a folder, of its newest file; None where unknown."""
     sha256: str | None = None
-    """Hash of its whole content, taken while it was read; None until it has been read to its end, and of data sets on a
-    hub. Of a folder, over the names and hashes of its files."""
+    """Hash of the whole content, computed while reading; None until it has been read to its end, and for data sets on a
+    hub. For a folder, over the names and hashes of its files."""
 
 
 class SourceList(Frozen):
-    """ledger/corpus/sources.json: what pages were read from, in order."""
+    """Sources that pages were read from, in order (ledger/corpus/sources.json)."""
 
     sources: tuple[SourceRecord, ...]
     """The sources."""
 
 
 class StageManifest(Frozen):
-    """A finished stage: every shard with its row counts and checksums."""
+    """Manifest of a finished stage: every shard with its row counts and checksums."""
 
     stage: str
-    """The stage."""
+    """Name of the stage."""
     settings: dict[str, str]
-    """Every configuration key that decided the rows, with its value as JSON text."""
+    """Every configuration key that affected the rows, with its value as JSON text."""
     upstream: str | None
-    """Digest of the manifest this stage was made from; None for the first."""
+    """Digest of the upstream manifest; None for the first stage."""
     shards: tuple[ShardCommit, ...]
-    """All shards, in order of their names."""
+    """All shards, ordered by name."""
     files: Mapping[str, str] = Field(default_factory=dict)
-    """SHA-256 of what it made besides shards, by path in the run. (Of an index, the files that describe its parts.)"""
+    """SHA-256 of the files besides shards, by path in the run. (For an index, of the files that describe its parts.)"""
 
     def rows(self, dataset: str) -> int:
-        """Rows of one dataset over all shards."""
+        """Return the number of rows of one dataset over all shards."""
         return sum(shard.rows(dataset) for shard in self.shards)
 
 
 class StageTiming(Frozen):
-    """How long a stage took in one session. Kept in run.json only: times never enter a shard."""
+    """Time that a stage took in one session. Kept in run.json only: times never enter a shard."""
 
     stage: str
     """The stage."""
@@ -115,36 +115,37 @@ class StageTiming(Frozen):
 
 
 class RunRecord(Frozen):
-    """run.json: explains a run to whoever finds the folder."""
+    """Self-description of a run (run.json)."""
 
     run: str
     """Name of the run."""
     version: str
-    """Version of rampforge that last worked on it."""
+    """Version of rampforge that last worked on the run."""
     revision: str | None
     """Git revision of the checkout, where there is one."""
     packages: dict[str, str]
-    """Versions of the packages that decide rows, when it was last worked on."""
+    """Versions of the packages that affect rows, at the last work on the run."""
     made_with: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """For each finished stage the versions that made its rows; several of one package are parted by a comma."""
+    """Versions that made the rows of each finished stage; several of one package are separated by commas."""
     config: dict[str, object]
-    """The whole configuration, secrets left out."""
+    """Complete configuration, without secrets."""
     sources: dict[str, str]
-    """Size of each source and the hash of its whole content, or of its edges until it has been read to its end."""
+    """Size of each source, with the hash of its whole content, or of its first and last bytes until it has been read to
+    its end."""
     models: dict[str, str]
     """Name and revision of each model."""
     prompts: dict[str, str]
     """Digest of each prompt template used."""
     fingerprints: dict[str, str]
-    """Digest of each stage's manifest, and as `engine` the fingerprint of the search engine: results of two engines are
-    not comparable."""
+    """Digest of each stage's manifest, and as `engine` the fingerprint of the search engine: results of different
+    engines are not comparable."""
     funnel: tuple[FunnelStep, ...]
-    """The sums of every stage so far."""
+    """Totals of every stage so far."""
     timings: tuple[StageTiming, ...]
     """One entry for each stage and session."""
     tokens: int
-    """Tokens spent on language models that were called over an API."""
+    """Tokens of language models called over an API."""
     cost: float
-    """Money spent on them."""
+    """Cost of these calls."""
     spending: RunSpending | None = None
-    """The same by role, with calls and time, and for each accepted trajectory; None before any call."""
+    """The same by role, with calls and time, and per accepted trajectory; None before the first call."""

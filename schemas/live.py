@@ -1,9 +1,9 @@
-"""What a run under way tells whoever watches it: small files under `live/`, written again about once a second.
+"""Live status of a run in progress: small files under `live/`, rewritten about once a second.
 
-    live/<stage>/<shard>.json   a shard under work, by the process that works on it
-    live/<stage>.json           the whole stage, by the process that leads the run; what the terminal shows
+    live/<stage>/<shard>.json   a shard in progress, by the process that works on it
+    live/<stage>.json           the whole stage, by the coordinator; shown in the terminal
 
-Nothing that decides a row is read from them, and they go when the stage ends. One that `kill -9` left behind shows by
+They affect no row, and are removed when the stage ends. A file that `kill -9` left behind is recognised by
 its age. Times are seconds since 1970, UTC.
 """
 
@@ -14,139 +14,139 @@ from enum import StrEnum
 from schemas.record import Frozen
 
 STALE_SECONDS = 15.0
-"""A record this old has no living writer."""
+"""Age from which a record is considered to have no living writer."""
 
 
 class RunState(StrEnum):
-    """What a run is doing, as its lock, its live files and its ledger show it."""
+    """State of a run, derived from its lock, its live files and its ledger."""
 
     STARTING = "starting"
-    """A process holds it and has finished no stage yet."""
+    """A process holds the run; no stage is finished yet."""
     RUNNING = "running"
-    """A stage is under work."""
+    """A stage is in progress."""
     BETWEEN = "between stages"
-    """A process holds it, and its last stage is finished."""
+    """A process holds the run; its last stage is finished."""
     STOPPED = "stopped"
-    """No process holds it, and a stage that was started is not finished."""
+    """No process holds the run, and a started stage is not finished."""
     DONE = "done"
-    """No process holds it, and every stage that was started is finished."""
+    """No process holds the run, and every started stage is finished."""
     STORED = "in a store"
-    """It lies in an object store; what it is doing shows where it runs."""
+    """The run is on an object store; its progress is visible where it runs."""
     EMPTY = "no stage was started"
-    """No process holds it, and nothing was begun: refused, or stopped before its first stage."""
+    """No process holds the run, and no stage was started: refused, or stopped before its first stage."""
 
 
 class EndpointLive(Frozen):
-    """An endpoint as one process sees it. Counts are of the shard's work so far."""
+    """Endpoint as seen by one process. Counts cover the shard's work so far."""
 
     name: str
-    """Its name in the configuration."""
+    """Name in the configuration."""
     in_flight: int
     """Requests sent and not yet answered."""
     limit: int
-    """Requests allowed at once by now."""
+    """Current limit of concurrent requests."""
     waiting: int
-    """Requests in line for it; one that any of several may take counts for each of them."""
+    """Requests queued for it; a request that several endpoints may take counts for each of them."""
     answered: int
-    """Replies."""
+    """Replies received."""
     faults: int
-    """Tries that came to nothing: errors, hangs, 429s, bodies cut off. Most are tried again."""
+    """Failed attempts at a request: errors, hangs, 429s, truncated bodies. Most are retried."""
     usual_seconds: float
-    """How long a reply takes: the mean of the slowest role; 0 before the first."""
+    """Typical time of a reply: the mean of the slowest role; 0 before the first."""
     last_fault: str
-    """What the latest fault was; empty for none."""
+    """Latest fault; empty for none."""
 
 
 class ShardLive(Frozen):
-    """A shard under work."""
+    """Shard in progress."""
 
     stage: str
-    """The stage."""
+    """Name of the stage."""
     shard: str
-    """The shard."""
+    """Name of the shard."""
     pid: int
     """Process that works on it."""
     at: float
-    """When this was written."""
+    """Time of writing."""
     resumed: int
-    """Inputs that were done in earlier sessions."""
+    """Inputs completed in earlier sessions."""
     done: int
-    """Inputs done since."""
+    """Inputs completed since."""
     accepted: int | None
-    """Of those, what passed; None before anything tells."""
+    """Of those, inputs that passed; None while unknown."""
     endpoints: tuple[EndpointLive, ...] = ()
-    """The language models asked, where the stage asks any."""
+    """Language models that the stage calls, if any."""
 
 
 class CallsLive(Frozen):
-    """The calls of a stage to language models, over all its processes."""
+    """Calls of a stage to language models, over all its processes."""
 
     in_flight: int
     """Requests sent and not yet answered."""
     waiting: int
-    """Requests in line for an endpoint."""
+    """Requests queued for an endpoint."""
     answered: int
     """Replies for this stage in this session."""
     rate: float
-    """Replies a second, lately."""
+    """Replies per second, recently."""
     fault_share: float
-    """Share of the tries that came to nothing, over the stage so far, 0 to 1."""
+    """Share of failed attempts at requests, over the stage so far, 0 to 1."""
     prompt_tokens: int
     """Tokens sent for this stage in this session."""
     completion_tokens: int
-    """Tokens received for it."""
+    """Tokens received for this stage in this session."""
     prompt_rate: float
-    """Tokens sent a second, lately."""
+    """Tokens sent per second, recently."""
     completion_rate: float
-    """Tokens received a second, lately."""
+    """Tokens received per second, recently."""
     stage_cost: float
     """Cost of this stage in this session, by the price table."""
     cost: float
     """Cost of the run so far, over all sessions."""
     cost_cap: float | None
-    """The cap on it."""
+    """Cap on the cost."""
     tokens: int
-    """Tokens of the run so far, both ways, over all sessions."""
+    """Tokens of the run so far, in both directions, over all sessions."""
     token_cap: int | None
-    """The cap on them."""
+    """Cap on the tokens."""
     stalled: tuple[str, ...]
-    """Endpoints from which nothing comes any more."""
+    """Endpoints that have stopped answering."""
 
 
 class StageLive(Frozen):
-    """A stage under work."""
+    """Stage in progress."""
 
     run: str
     """Name of the run."""
     stage: str
     """The stage."""
     unit: str
-    """What its inputs are called."""
+    """Unit of its inputs."""
     pid: int
-    """Process that leads the run."""
+    """Process that coordinates the run."""
     at: float
-    """When this was written."""
+    """Time of writing."""
     seconds: float
-    """How long the stage has been under work in this session."""
+    """Time that the stage has been in progress in this session."""
     total: int | None
-    """Inputs there are; None where that is not known before the end."""
+    """Number of inputs; None where it is unknown before the end."""
     done: int
-    """Inputs done, over all sessions."""
+    """Inputs completed, over all sessions."""
     done_now: int
-    """Of those, inputs done in this session."""
+    """Of those, inputs completed in this session."""
     rate: float
-    """Inputs done a second, lately."""
+    """Inputs completed per second, recently."""
     accepted_share: float | None
-    """Share of the inputs done that passed; None before anything tells. (Of shards under work, only what was done in
-    this session counts.)"""
+    """Share of the completed inputs that passed; None while unknown. (For shards in progress, only this session
+    counts.)"""
     seconds_left: float | None
-    """About how long the rest will take; None where nothing tells."""
+    """Estimated time for the rest; None while unknown."""
     shards: int
-    """Shards under work."""
+    """Shards in progress."""
     calls: CallsLive | None = None
-    """Its calls to language models, where it makes any."""
+    """Calls to language models, if the stage makes any."""
 
     def is_stale(self, now: float) -> bool:
-        """Whether its writer has died: nothing new for too long. One from a future that a clock set back has left
-        behind counts as old."""
+        """Return whether the writer has died, that is, whether the record is too old. A record from the future, left by
+        a clock that was set back, counts as old."""
         return abs(now - self.at) > STALE_SECONDS

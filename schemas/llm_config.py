@@ -1,7 +1,7 @@
-"""The `llm` section of the configuration: which model plays which role, where it is served, and what it may cost.
+"""The `llm` section of the configuration: the model of each role, where it is served, and limits on its cost.
 
-Only `llm.roles` decides rows, and the prices of the agents' models: trajectories carry their cost. Endpoints, limits
-and budgets may change between the sessions of one run.
+Rows depend only on `llm.roles` and the prices of the agents' models, since trajectories carry their cost. Endpoints,
+limits and budgets may change between the sessions of a run.
 """
 
 from __future__ import annotations
@@ -16,111 +16,111 @@ from schemas.secrets import VariableName
 
 
 class EndpointConfig(Frozen):
-    """A server that speaks the OpenAI protocol."""
+    """Server that speaks the OpenAI protocol."""
 
     url: str = Field(pattern=r"^https?://\S+$")
-    """Its base URL, such as http://127.0.0.1:8000/v1."""
+    """Base URL, such as http://127.0.0.1:8000/v1."""
     key: VariableName | None = None
-    """NAME of the environment variable that holds its key; the key itself is never written down."""
+    """NAME of the environment variable that holds the API key; the key itself is never written."""
     proxy: str | None = None
-    """HTTP proxy to reach it through; null: the one that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name. A server on this
-    machine is reached directly then."""
+    """HTTP proxy; null: the one given by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, except for servers on this machine."""
     roles: tuple[str, ...] = ()
-    """Roles it serves; empty means all."""
+    """Roles that it serves; empty means all."""
     max_in_flight: int = Field(default=256, ge=1)
-    """Never more requests than this at once."""
+    """Maximum concurrent requests."""
     adaptive: bool = True
-    """Go below `max_in_flight` when the server is overdriven, and come back."""
+    """Reduce concurrency below `max_in_flight` when the server is overloaded, and raise it again afterwards."""
     metrics: bool = True
-    """Read the length of the server's queue from `/metrics`, where vLLM and SGLang publish it."""
+    """Read the queue length of the server from `/metrics`, where vLLM and SGLang publish it."""
 
 
 class RoleModelConfig(Frozen):
-    """The model that plays a role, and how it is sampled."""
+    """Model of a role, and its sampling."""
 
     model: str = Field(min_length=1)
-    """Its name, as the server knows it."""
+    """Name of the model on the server."""
     temperature: float | None = Field(default=None, ge=0, le=2)
-    """Sampling temperature; null means as the role asks."""
+    """Sampling temperature; null means the default of the role."""
     top_p: float | None = Field(default=None, gt=0, le=1)
-    """Nucleus sampling; null means the server's own default."""
+    """Nucleus sampling; null means the default of the server."""
     max_tokens: int | None = Field(default=None, ge=1)
-    """Longest reply; null means as the role asks."""
+    """Maximum tokens of a reply; null means the default of the role."""
     structured: bool = True
-    """Send JSON schemas to the server; where it refuses them, replies are parsed leniently instead."""
+    """Send JSON schemas to the server; if it rejects them, replies are parsed leniently instead."""
     extra: dict[str, JsonValue] = Field(default_factory=dict)
-    """More keys for the request body, such as `chat_template_kwargs` or `reasoning_effort`."""
+    """Further keys of the request body, such as `chat_template_kwargs` or `reasoning_effort`."""
 
 
 class Unanswered(StrEnum):
-    """What becomes of an item whose request got no reply after all tries."""
+    """Handling of an item whose request failed after all tries."""
 
     OWE = "owe"
     REJECT = "reject"
 
 
 class LimitsConfig(Frozen):
-    """How faults are met."""
+    """Timeouts, retries and shutdown."""
 
     deadline: float = Field(default=600.0, gt=0)
-    """Seconds after which a request is abandoned and tried again, at the latest."""
+    """Timeout of a request in seconds; it is then tried again."""
     min_deadline: float = Field(default=2.0, gt=0)
-    """A request far slower than its role usually is, is abandoned earlier, but never before so many seconds."""
+    """Minimum timeout in seconds: a request much slower than is usual for its role is abandoned before `deadline`, but
+    never before this."""
     tries: int = Field(default=8, ge=1)
-    """Tries at one request; refusals for too many requests (429) do not count."""
+    """Maximum tries at one request; rate limiting (429) does not count."""
     unanswered: Unanswered = Unanswered.OWE
-    """What becomes of an item whose request got no reply after all tries: `owe` does the others, then stops and leaves
-    it for the next session; `reject` gives it up as `no_reply`."""
+    """Handling of an item whose request failed after all tries: `owe` finishes the others, then stops and leaves it for
+    the next session; `reject` rejects it as `no_reply`."""
     max_wait: float = Field(default=30.0, gt=0)
-    """Longest pause between two tries, in seconds, unless the server asks for more."""
+    """Maximum pause between two tries in seconds, unless the server asks for a longer one."""
     give_up: float = Field(default=600.0, gt=0)
-    """A server silent for so many seconds stops the run; one that never answered, after a tenth of it."""
+    """Silence of a server in seconds after which the run stops; a tenth of it for a server that never answered."""
     grace: float = Field(default=60.0, ge=0)
-    """Seconds that requests in flight are given to finish when the run is stopped."""
+    """Seconds that requests in flight get to finish when the run is stopped."""
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
         if self.min_deadline > self.deadline:
-            raise ValueError("min_deadline must not be above deadline")
+            raise ValueError("min_deadline must not exceed deadline")
         return self
 
 
 class BudgetConfig(Frozen):
-    """Caps; reaching one stops the run cleanly, and a higher one lets it go on."""
+    """Caps on a run. Reaching one stops the run cleanly; with a higher one it resumes."""
 
     tokens: int | None = Field(default=None, ge=1)
-    """Tokens sent and received, over all sessions of the run."""
+    """Maximum tokens, sent and received, over all sessions of the run."""
     money: float | None = Field(default=None, gt=0)
-    """Cost by the price table, over all sessions of the run."""
+    """Maximum cost by the price table, over all sessions of the run."""
     hours: float | None = Field(default=None, gt=0)
-    """Hours of one session."""
+    """Maximum hours of one session."""
 
 
 class ModelPrice(Frozen):
-    """What a model costs."""
+    """Price of a model."""
 
     prompt: float = Field(ge=0)
-    """Price of a million tokens sent."""
+    """Price per million tokens sent."""
     completion: float = Field(ge=0)
-    """Price of a million tokens received."""
+    """Price per million tokens received."""
 
 
 class LlmConfig(Frozen):
     """Language models behind the roles."""
 
     roles: dict[str, RoleModelConfig] = Field(default_factory=dict)
-    """The model of each role; `default` stands for every role not named."""
+    """Model of each role; `default` applies to every role not named."""
     endpoints: dict[str, EndpointConfig] = Field(default_factory=dict)
-    """Servers by name; a role served by several goes to the least loaded."""
+    """Servers by name; requests of a role that several serve go to the least loaded."""
     in_flight: int = Field(default=256, ge=1)
-    """Items under work at once in one process."""
+    """Items in progress at once in one process."""
     limits: LimitsConfig = LimitsConfig()
-    """How faults are met."""
+    """Timeouts, retries and shutdown."""
     budget: BudgetConfig = BudgetConfig()
     """Caps on tokens, money and time."""
     prices: dict[str, ModelPrice] = Field(default_factory=dict)
-    """Prices by model name or pattern (`qwen3-*`); they go before the table that comes with rampforge. A run writes the
-    prices that it starts with here."""
+    """Prices by model name or pattern (`qwen3-*`); they take precedence over the built-in table. A run records the
+    prices it started with here."""
     trace: bool | Literal["content"] = False
-    """Send a span for each call over OTLP to where `OTEL_EXPORTER_OTLP_ENDPOINT` says; `content`: prompts and replies
-    in it too."""
+    """Export an OpenTelemetry span for each call over OTLP to `OTEL_EXPORTER_OTLP_ENDPOINT`; `content` includes prompts
+    and replies."""

@@ -1,4 +1,4 @@
-"""Passages: what is searched, and what tasks are cut from."""
+"""Passages: the unit of search, and the source of tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.record import Record
 
 
 class Passage(Record):
-    """A run of whole sentences of one section of a page."""
+    """Consecutive whole sentences of one section of a page."""
 
     dataset: ClassVar[str] = "passages"
     id_field: ClassVar[str] = "passage_id"
@@ -17,7 +17,7 @@ class Passage(Record):
     passage_id: str
     """Hash of the document id and the two offsets."""
     document_id: str
-    """The page it is cut from."""
+    """Page that it is taken from."""
     page_id: int
     """The page's number in its wiki."""
     lang: str
@@ -33,22 +33,22 @@ class Passage(Record):
     end: int
     """Offset just past the last character in the page's text."""
     tokens: int
-    """Length by the counter that cut it: words, and characters of scripts without spaces."""
+    """Length by the tokenizer of the chunker: words, and characters of scripts without spaces."""
     links: tuple[Link, ...]
     """Wikilinks wholly inside, offsets counted from the passage's own start."""
 
 
 class Chunk(Record):
-    """A passage on its way through the search for near-duplicates."""
+    """Passage in the deduplication stage."""
 
     dataset: ClassVar[str] = "chunks"
     id_field: ClassVar[str] = "passage_id"
 
     passage_id: str
-    """The passage's id."""
+    """Id of the passage."""
     passage: Passage
     """The passage."""
     signature: str
     """MinHash signature: the lowest byte of each minimum, in hexadecimal."""
     bands: tuple[int, ...]
-    """A hash of each band of minima; passages that share one are compared."""
+    """Hash of each band of minima; passages that share one are compared."""

@@ -1,4 +1,4 @@
-"""What a run would cost, before anything is spent: measured means in, an estimate out."""
+"""Cost plan of a run: measured means as input, an estimate of calls, tokens, money and hours as output."""
 
 from __future__ import annotations
 
@@ -11,112 +11,112 @@ from schemas.trajectories import HideMode
 
 
 class Range(Frozen):
-    """A number that is not known exactly: its mean, and where it lies in all likelihood."""
+    """Quantity with its uncertainty: the mean and a likely interval."""
 
     low: float
-    """Lower end: two standard errors below the mean where it was measured, else assumed."""
+    """Lower bound: two standard errors below the mean where it was measured, else assumed."""
     mean: float
-    """The best guess."""
+    """Best estimate."""
     high: float
-    """Upper end."""
+    """Upper bound."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not 0 <= self.low <= self.mean <= self.high:
-            raise ValueError(f"a range runs from low over mean to high, not {self.low}, {self.mean}, {self.high}")
+            raise ValueError(f"a range needs low <= mean <= high, not {self.low}, {self.mean}, {self.high}")
         return self
 
     def __add__(self, other: Range) -> Range:
         return Range(low=self.low + other.low, mean=self.mean + other.mean, high=self.high + other.high)
 
     def __mul__(self, other: Range | float) -> Range:
-        """Both ends at their worst: a product is no surer than its factors."""
+        """Multiply the bounds: a product is no more certain than its factors."""
         by = other if isinstance(other, Range) else Range(low=other, mean=other, high=other)
         return Range(low=self.low * by.low, mean=self.mean * by.mean, high=self.high * by.high)
 
 
 class RoleMeans(Frozen):
-    """What one role was seen to need."""
+    """Mean consumption of one role."""
 
     role: str
     """planner, rewriter, observer, extractor or judge."""
     unit: str
-    """What its calls are counted by: `turn`, `attempt` (for each vote), or `passage`."""
+    """Unit its calls are counted by: `turn`, `attempt` (for each vote), or `passage`."""
     calls: Range
-    """Calls for one unit."""
+    """Calls per unit."""
     prompt_tokens: Range
-    """Tokens sent in one call."""
+    """Tokens sent per call."""
     completion_tokens: Range
-    """Tokens received in one call."""
+    """Tokens received per call."""
     seconds: Range | None = None
-    """Time of one call, waiting and further tries included; None where it was not measured."""
+    """Duration of one call, including queueing and retries; None where it was not measured."""
 
 
 class TurnCounts(Frozen):
-    """How many turns attempts of one kind took."""
+    """Distribution of the turns that attempts of one kind took."""
 
     masks: int | None = None
     """Masks of their tasks; None for any number."""
     hide: HideMode | None = None
-    """What was hidden from them; None for any mode."""
+    """Hide mode; None for any mode."""
     attempts: tuple[int, ...]
-    """How many attempts took 0 turns, 1 turn, 2 turns, ..."""
+    """Number of attempts that took 0 turns, 1 turn, 2 turns, ..."""
     stopped: int = Field(default=0, ge=0)
-    """How many of them ended only because no turn was left."""
+    """Number of attempts that ended only because the limit of turns was reached."""
 
 
 class Speed(Frozen):
-    """How fast a run's calls went."""
+    """Throughput of a run's calls."""
 
     busy_seconds: float
-    """Time in which at least one call was under way."""
+    """Time in which at least one call was in progress."""
     tokens_per_second: float
-    """Tokens sent and received in that time, by all servers together."""
+    """Tokens sent and received per second of that time, over all servers."""
     in_flight: float
-    """Calls under way at once, on average over that time."""
+    """Mean number of concurrent calls over that time."""
 
 
 class Yield(Frozen):
-    """How many tasks a source gives."""
+    """Yield of tasks from a source."""
 
     source_bytes: int
-    """Size of the source files, as they are (compressed)."""
+    """Size of the source files as stored (compressed)."""
     passages: int
-    """Passages made of them."""
+    """Passages made from them."""
     tasks_per_passage: float
-    """Tasks from each passage that was looked at."""
+    """Tasks from each passage that was examined."""
 
 
 class Means(Frozen):
-    """Everything a plan is made from."""
+    """Input of a cost plan."""
 
     source: str
-    """Where the numbers come from, in one sentence."""
+    """Origin of the numbers, in one sentence."""
     measured: bool
-    """They were measured on a run of language models; else some of them are assumed."""
+    """Whether they were measured on a run of language models; otherwise some are assumed."""
     max_turns: int
-    """The most turns that attempts were allowed."""
+    """Maximum turns that attempts were allowed."""
     hide_modes: int
-    """Hide modes that each task was attempted under: equal requests of theirs are one call."""
+    """Hide modes of each task: identical requests of theirs are one call."""
     votes: int = 1
-    """Verdicts that were asked of the judge for each answer."""
+    """Verdicts requested from the judge for each answer."""
     roles: tuple[RoleMeans, ...]
-    """One for each role that made calls."""
+    """Consumption of each role that made calls."""
     turns: tuple[TurnCounts, ...]
-    """How long attempts were."""
+    """Length of attempts."""
     speed: Speed | None = None
-    """How fast the calls went."""
+    """Throughput of the calls."""
     harvest: Yield | None = None
-    """How many tasks the source gave."""
+    """Yield of tasks from the source."""
 
 
 class RolePlan(Frozen):
-    """What one role will need."""
+    """Planned consumption of one role."""
 
     role: str
     """The role, or `all`."""
     model: str
-    """Name of the model that plays it; empty for all."""
+    """Model of the role; empty for all."""
     calls: Range
     """Calls."""
     prompt_tokens: Range
@@ -124,83 +124,83 @@ class RolePlan(Frozen):
     completion_tokens: Range
     """Tokens received."""
     money: Range | None
-    """Price; None where no price is known."""
+    """Cost; None where no price is known."""
     gpu_hours: Range | None
     """GPU-hours; None where no throughput is known."""
     call_hours: Range | None
-    """Time of all calls, one after the other; None where the time of a call was not measured."""
+    """Total duration of all calls; None where the duration of a call was not measured."""
 
     @property
     def tokens(self) -> Range:
-        """Tokens sent and received."""
+        """Return the tokens sent and received."""
         return self.prompt_tokens + self.completion_tokens
 
 
 class CapCheck(Frozen):
-    """A cap of `llm.budget` beside the plan."""
+    """Comparison of a cap of `llm.budget` with the plan."""
 
     cap: str
-    """Its key: tokens, money or hours."""
+    """Key of the cap: tokens, money or hours."""
     limit: float
-    """Its value."""
+    """Value of the cap."""
     planned: Range | None
-    """What the plan needs of it; None where that is not known."""
+    """Planned amount; None where it is unknown."""
     verdict: str
     """`kept`, `may stop the run`, `stops the run` or `unknown`."""
     reaches: float | None
-    """Share of the tasks that it lets through at the mean, at most 1."""
+    """Share of the tasks reached under the cap at the mean, at most 1."""
 
 
 class Workload(Frozen):
-    """What a configuration asks for."""
+    """Amount of work that a configuration requests."""
 
     tasks: int
-    """Tasks that will be attempted."""
+    """Tasks to be attempted."""
     known_from: str
-    """How that number is known."""
+    """Origin of that number."""
     attempts: int
-    """Attempts: tasks times hide modes times attempts for each."""
+    """Attempts: tasks times hide modes times attempts per task."""
     turns: Range
-    """Turns of one attempt."""
+    """Turns per attempt."""
     passages: int
-    """Passages that the extractor is asked about; 0 without one."""
+    """Passages sent to the extractor; 0 without one."""
 
 
 class CostPlan(Frozen):
-    """What a run will cost."""
+    """Estimated cost of a run."""
 
     means: str
-    """Where the means come from."""
+    """Origin of the means."""
     measured: bool
-    """Whether they were measured on language models."""
+    """Whether the means were measured on language models."""
     workload: Workload
-    """What the configuration asks for."""
+    """Amount of work."""
     roles: tuple[RolePlan, ...]
-    """By role, and the sum as `all`."""
+    """Consumption by role, with the total as `all`."""
     tokens_per_second: float | None
-    """Throughput that is reckoned with, of all servers together: the user's word, else as measured."""
+    """Assumed throughput of all servers together: given by the user, else measured."""
     gpus: int
-    """GPUs that it belongs to."""
+    """GPUs that this throughput refers to."""
     hours_at_pace: Range | None
     """Hours of calls at that throughput."""
     hours_at_full_flight: Range | None
-    """Hours of calls if as many are under way as the configuration allows, and none is slower for it (Little's law)."""
+    """Hours of calls at the maximum concurrency of the configuration, if latency stays the same (Little's law)."""
     in_flight: int
-    """Calls that the configuration allows under way at once."""
+    """Maximum concurrency of the configuration."""
     caps: tuple[CapCheck, ...]
     """The caps of `llm.budget`."""
     notes: tuple[str, ...]
-    """What is not known, and how to learn it."""
+    """Unknown quantities, and how to determine them."""
 
 
 class PlanComparison(Frozen):
-    """One quantity, planned and spent."""
+    """Comparison of a planned quantity with the actual one."""
 
     role: str
     """The role, or `all`."""
     quantity: str
     """calls, prompt tokens, completion tokens, money, or hours."""
     planned: Range | None
-    """What the plan said; None where it could not."""
+    """Planned amount; None where it could not be planned."""
     actual: float
-    """What happened."""
+    """Actual amount."""

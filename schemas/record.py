@@ -1,7 +1,7 @@
-"""The base of every record, and how a record gets its id.
+"""Base classes of every record, and the hash that gives a record its id.
 
-Promises: a record cannot change after it is made, refuses keys it does not know, and its id is a hash of what it is
-made from, never of the time or the place it was made in.
+Guarantees: a record cannot change after it is made, rejects unknown keys, and its id is a hash of what it is made from,
+never of the time or the machine it was made on.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-ID_BYTES = 10  # 80 bits: a clash is expected at about 10^12 records
+ID_BYTES = 10  # 80 bits: a collision is expected at about 10^12 records
 
 
 class Frozen(BaseModel):
-    """A value inside a record: frozen, closed, every field explained by the sentence under it."""
+    """Value inside a record: frozen, closed, with every field documented by the sentence under it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Record(Frozen):
-    """One row of a dataset."""
+    """Row of a dataset."""
 
     dataset: ClassVar[str]
-    """The dataset, and so the folder, that rows of this kind live in."""
+    """Name of the dataset, and so of the folder, that holds rows of this kind."""
     id_field: ClassVar[str]
-    """The field that holds the row's id."""
+    """Field that holds the row's id."""
     version: ClassVar[int] = 1
-    """Raised when a field changes its meaning; written into every shard."""
+    """Incremented when a field changes its meaning; written into every shard."""
 
     @property
     def key(self) -> str:
-        """The row's id."""
+        """Return the row's id."""
         return str(getattr(self, self.id_field))
 
 

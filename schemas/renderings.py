@@ -1,7 +1,7 @@
-"""Renderings: one trajectory as text for a model, in the formats of the field, with every stretch of text named.
+"""Renderings: one trajectory as text for a model, in the published formats, with every stretch of text classified.
 
-A `Transcript` is what all formats carry. A `Rendered` is a chat whose messages are made of segments, so that what a
-model wrote and what it was shown can be told apart to the character, whatever the format.
+A `Transcript` is the content common to all formats. A `Rendered` is a chat whose messages consist of segments, so that
+text the model wrote and text it was shown are distinguished to the character in every format.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from schemas.record import Frozen
 
 
 class RenderingName(StrEnum):
-    """The formats."""
+    """Conversation formats."""
 
     SEARCH_R1 = "search-r1"
     RESEARCH = "research"
@@ -24,27 +24,27 @@ class RenderingName(StrEnum):
 
 
 class QuestionKind(StrEnum):
-    """What a model is asked."""
+    """Kind of question."""
 
     RAMP = "ramp"
     QA = "qa"
 
 
 class RenderedQuestion(Frozen):
-    """What a model is given to solve; it holds no gold."""
+    """Question as given to a model, without gold."""
 
     kind: QuestionKind
     """Fill the masks of a passage, or answer a question."""
     lang: str
-    """Language code; it picks the words of the prompt."""
+    """Language code; it selects the language of the prompt."""
     text: str
     """The masked passage with numbered masks under its page's title, or the question."""
     answers: int
-    """How many answers are wanted."""
+    """Number of answers requested."""
 
 
 class ShownDocument(Frozen):
-    """A search result as a model sees it: one line of title and one of text."""
+    """Search result as shown to a model: one line of title and one of text."""
 
     title: str
     """Title of its page."""
@@ -53,29 +53,29 @@ class ShownDocument(Frozen):
 
 
 class Step(Frozen):
-    """A thought, the queries it led to, and what they brought."""
+    """Thought, the queries that followed it, and their results."""
 
     think: str
-    """What was concluded from the step before, and what is sought now."""
+    """Conclusion from the previous step, and what to search for now."""
     queries: tuple[str, ...]
     """At least one, none with a line break."""
     documents: tuple[ShownDocument, ...]
-    """Merged results in order; none when nothing was found."""
+    """Merged results in order; empty when nothing was found."""
 
 
 class Transcript(Frozen):
-    """What every format carries of a trajectory, and gives back when it is read."""
+    """Content of a trajectory that every format carries, and that parsing returns."""
 
     steps: tuple[Step, ...]
     """The steps, in order."""
     think: str
     """The last thought, before the answer."""
     answers: tuple[str | None, ...]
-    """One for each answer wanted; None where there is none."""
+    """One for each answer requested; None where there is none."""
 
 
 class SegmentKind(StrEnum):
-    """What a stretch of text is."""
+    """Kind of a stretch of text."""
 
     PROMPT = "prompt"
     THINK = "think"
@@ -85,16 +85,16 @@ class SegmentKind(StrEnum):
 
 
 class Segment(Frozen):
-    """A stretch of a message, its own tags included."""
+    """Stretch of a message, its own tags included."""
 
     kind: SegmentKind
-    """What it is."""
+    """Kind of the stretch."""
     text: str
-    """What stands there, white space and tags included."""
+    """Text, white space and tags included."""
 
 
 class ChatRole(StrEnum):
-    """Who speaks."""
+    """Role of a message in a chat."""
 
     SYSTEM = "system"
     USER = "user"
@@ -103,36 +103,36 @@ class ChatRole(StrEnum):
 
 
 class ToolUse(Frozen):
-    """A call of a tool, as chat templates and the OpenAI protocol have it."""
+    """Tool call, as in chat templates and the OpenAI protocol."""
 
     call_id: str
-    """Its id in the conversation."""
+    """Id of the call in the conversation."""
     name: str
-    """The tool."""
+    """Name of the tool."""
     arguments: str
     """Its arguments, a JSON object as text."""
 
 
 class ChatMessage(Frozen):
-    """A message; its content is the joined text of its segments."""
+    """Chat message whose content is the joined text of its segments."""
 
     role: ChatRole
-    """Who speaks."""
+    """Role of the message."""
     segments: tuple[Segment, ...]
-    """Its content in stretches; empty when only tools are called."""
+    """Content as segments; empty when the message only calls tools."""
     tools: tuple[ToolUse, ...] = ()
-    """Tools that it calls, after its content; they count as `query`."""
+    """Tool calls after the content; they count as `query`."""
     answers_call: str | None = None
     """For role `tool`: the id of the call that it answers."""
 
     @property
     def content(self) -> str:
-        """The whole text."""
+        """Return the whole text."""
         return "".join(segment.text for segment in self.segments)
 
 
 class Rendered(Frozen):
-    """A conversation in one format."""
+    """Conversation in one format."""
 
     rendering: RenderingName
     """The format."""
@@ -144,5 +144,5 @@ class Rendered(Frozen):
     @model_validator(mode="after")
     def _ends_with_the_model(self) -> Rendered:
         if not self.messages or self.messages[-1].role is not ChatRole.ASSISTANT:
-            raise ValueError("a rendered conversation ends with the assistant")
+            raise ValueError("a rendered conversation must end with the assistant")
         return self

@@ -1,4 +1,4 @@
-"""What people say of attempts."""
+"""Reviews: verdicts of people on attempts."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ NOTE_CHARS = 2_000
 
 
 class ReviewMark(StrEnum):
-    """What was said."""
+    """Verdict of a reviewer."""
 
     GOOD = "good"
     BAD = "bad"
 
 
 class Review(Record):
-    """What was said of one attempt."""
+    """Review of one attempt."""
 
     dataset: ClassVar[str] = "reviews"
     id_field: ClassVar[str] = "trajectory_id"
 
     trajectory_id: str
-    """The attempt."""
+    """Trajectory of the attempt."""
     mark: ReviewMark
     """Good or bad."""
     note: str = Field(max_length=NOTE_CHARS)
-    """Why; may be empty. `mask 2` in it says which answer of a bad attempt is wrong."""
+    """Reason; may be empty. `mask 2` in it says which answer of a bad attempt is wrong."""
     reviewer: str
-    """Who said it; may be empty."""
+    """Name of the reviewer; may be empty."""
     at: str
-    """When, ISO 8601 in UTC."""
+    """Time of the review, ISO 8601 in UTC."""

@@ -1,4 +1,6 @@
-"""What a round of self-distillation is told, and what it leaves behind. (`distill_config` says what a round is.)"""
+"""Rounds of self-distillation: the plan of a round's tasks, and the record of its results. (`distill_config` defines a
+round.)
+"""
 
 from __future__ import annotations
 
@@ -9,81 +11,81 @@ from schemas.record import Frozen, Record
 
 
 class RoundPlan(Frozen):
-    """`round/plan.json` of a run folder: which tasks this run makes of the spans that lie there."""
+    """Task plan of a run folder (`round/plan.json`): which tasks the run makes of its spans."""
 
     number: int
-    """The round; -1 for the tasks of validation."""
+    """Number of the round; -1 for validation tasks."""
     tasks: int
-    """Tasks wanted."""
+    """Tasks requested."""
     split: Split
-    """Which pages they are made from."""
+    """Split of the pages that they are made from."""
     share: float
-    """Share of the pages that are set apart for validation."""
+    """Share of the pages held out for validation."""
     shares: dict[str, int]
-    """Tasks wanted of each shard: in proportion to what it can still give."""
+    """Tasks requested of each shard, in proportion to its remaining supply."""
     used: str
-    """Digest of the spans that earlier rounds hid, which lie beside this file."""
+    """Digest of the list of spans hidden in earlier rounds, which lies beside this file."""
 
 
 class NamedCount(Frozen):
-    """How often something came."""
+    """Count of one category."""
 
     name: str
-    """What."""
+    """Name of the category."""
     count: int
-    """How often."""
+    """Number of occurrences."""
 
 
 class MaskAcceptance(Frozen):
-    """How attempts at tasks with so many masks ended."""
+    """Outcome of attempts at tasks with one number of masks."""
 
     masks: int
-    """How many masks."""
+    """Number of masks."""
     attempts: int
-    """How many attempts were judged."""
+    """Attempts judged."""
     accepted: int
-    """How many were accepted."""
+    """Attempts accepted."""
 
 
 class DiversityFigures(Frozen):
-    """How varied a round's trajectories are. Texts are those of accepted ones; a share is None where there is none."""
+    """Diversity of a round's trajectories. Texts are those of accepted ones; a share without data is None."""
 
     distinct_1: float | None
-    """Distinct words among a thousand of the thoughts, as a share: the mean over blocks, so that rounds of any size
-    compare."""
+    """Distinct words among a thousand of the thoughts, as a share: the mean over blocks, so that rounds of any size are
+    comparable."""
     distinct_2: float | None
-    """The same of pairs of words."""
+    """Distinct word pairs, computed likewise."""
     distinct_3: float | None
-    """The same of triples."""
+    """Distinct word triples, computed likewise."""
     query_distinct_2: float | None
-    """Distinct pairs of words among a thousand of the queries."""
+    """Distinct word pairs among a thousand words of the queries."""
     queries_distinct: float | None
-    """Share of the queries that are the first of their wording."""
+    """Share of the queries that are distinct."""
     duplicates: float | None
-    """Share of all attempts whose thoughts, queries and answers repeat another's of the round."""
+    """Share of all attempts whose thoughts, queries and answers repeat those of another attempt of the round."""
     drift: float | None
-    """How far the thoughts' words are from those of the round before: Jensen-Shannon divergence in bits, 0 to 1."""
+    """Drift of the thoughts' vocabulary since the previous round: Jensen-Shannon divergence in bits, 0 to 1."""
     searches: tuple[NamedCount, ...]
     """Attempts by their number of search calls."""
     turns: tuple[NamedCount, ...]
     """Attempts by their number of turns."""
     kinds: tuple[NamedCount, ...]
-    """Masks of accepted attempts by what they name."""
+    """Masks of accepted attempts by kind."""
 
 
 class ValidationFigures(Frozen):
-    """How the teacher did on what was held out. An attempt that never finished counts 0 in each mean."""
+    """Validation results of a teacher. An unfinished attempt counts as 0 in each mean."""
 
     questions: int
-    """How many tasks or questions, each as often as it was attempted."""
+    """Tasks or questions, each counted once per attempt."""
     finished: int
-    """How many of them ended with an answer to judge."""
+    """Attempts that ended with an answer to judge."""
     recall: float
     """Mean token recall."""
     exact: float
     """Share of exact answers."""
     f1: float
-    """Mean token F1."""
+    """Training of a teacher."""
 
 
 class TeacherTraining(Frozen):
@@ -96,13 +98,13 @@ class TeacherTraining(Frozen):
     first_loss: float | None
     """Loss of the first logged step."""
     last_loss: float | None
-    """Loss of the last one."""
+    """Loss of the last logged step."""
     tokens_per_second: float
-    """Speed."""
+    """Training throughput."""
 
 
 class StepSeconds(Frozen):
-    """How long a step of the round took, over all its sessions that came to an end."""
+    """Duration of one step of the round, over all its completed sessions."""
 
     step: str
     """tasks, join, train, serve, validate, trajectories, judgements, measure, other."""
@@ -111,7 +113,7 @@ class StepSeconds(Frozen):
 
 
 class RoundRecord(Record):
-    """One round of self-distillation, written when it is over."""
+    """Record of one round of self-distillation, written at its end."""
 
     dataset: ClassVar[str] = "rounds"
     id_field: ClassVar[str] = "round_id"
@@ -121,52 +123,52 @@ class RoundRecord(Record):
     number: int
     """The round, from 0."""
     policy: str
-    """Who attempted the tasks: `agents`, `extractive` or `teacher-r<N>`."""
+    """Solver of the tasks: `agents`, `extractive` or `teacher-r<N>`."""
     inputs: tuple[str, ...]
-    """Digests of the judgements of the rounds that its teacher was trained on."""
+    """Digests of the judgements that its teacher was trained on."""
     base: str | None
-    """What the teacher was trained from; None in round 0."""
+    """Model that the teacher was trained from; None in round 0."""
     checkpoint: str | None
-    """Folder of the teacher trained in this round, within the distillation's; None in round 0."""
+    """Folder of the teacher trained in this round, relative to the distillation's folder; None in round 0."""
     training: TeacherTraining | None
-    """Its training; None in round 0."""
+    """Training of the teacher; None in round 0."""
     mask_counts: tuple[int, ...]
-    """Numbers of masks asked for."""
+    """Numbers of masks requested."""
     wanted: int
-    """Tasks wanted."""
+    """Tasks requested."""
     tasks: int
     """Tasks made."""
     attempts: int
     """Attempts judged."""
     unfinished: int
-    """Attempts that never became a trajectory."""
+    """Attempts that did not become a trajectory."""
     correct: int
-    """Attempts with every answer right."""
+    """Attempts with every answer correct."""
     accepted: int
-    """Attempts kept."""
+    """Attempts accepted."""
     rejects: tuple[NamedCount, ...]
-    """Why the others were not, by reason."""
+    """Attempts not accepted, by reason."""
     by_masks: tuple[MaskAcceptance, ...]
     """Acceptance by number of masks."""
     diversity: DiversityFigures
-    """How varied they are."""
+    """Diversity of the trajectories."""
     validation: ValidationFigures | None
-    """How the teacher of this round did on what was held out; in round 0 the base model."""
+    """Validation results of the teacher of this round; in round 0, of the base model."""
     regression: float | None
-    """How much less validation recall than the best before it the teacher has, where that is too much."""
+    """Loss of validation recall against the best teacher, where it counts as a regression."""
     seconds: tuple[StepSeconds, ...]
     """Wall time by step."""
     overhead: float
-    """Share of the wall time that went into neither language models nor training nor search."""
+    """Share of the wall time spent on neither language models nor training nor search."""
     tokens: int
-    """Tokens of language models that were called."""
+    """Tokens of language models called."""
     cost: float
-    """Money spent on them."""
+    """Cost of these calls."""
     stop: str | None
-    """Why the loop ended after this round; None where it went on."""
+    """Reason why the loop ended after this round; None where it continued."""
 
     @property
     def accept_rate(self) -> float:
-        """Share of the attempts that were kept; one that never became a trajectory counts."""
+        """Return the share of attempts that were accepted; an attempt that did not become a trajectory counts."""
         tried = self.attempts + self.unfinished
         return self.accepted / tried if tried else 0.0

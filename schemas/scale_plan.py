@@ -1,4 +1,4 @@
-"""What a corpus of a whole Wikipedia would take: measured rates of a run in, hours, disk and money out."""
+"""Scale plan: the hours, disk and money that a whole Wikipedia would take, from the measured rates of a run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from schemas.record import Frozen
 
 
 class WikiSize(Frozen):
-    """How large a wiki is."""
+    """Size of a wiki."""
 
     name: str
-    """What it is called."""
+    """Name of the wiki."""
     articles: int = Field(ge=1)
     """Articles, redirects not counted."""
     words: int = Field(ge=1)
@@ -20,87 +20,87 @@ class WikiSize(Frozen):
     dump_bytes: int = Field(ge=1)
     """Size of the compressed dump of the current pages."""
     source: str
-    """Who says so, and when."""
+    """Source and date of the figures."""
 
 
 class MachineFleet(Frozen):
-    """The machines that are at hand."""
+    """Available machines."""
 
     machines: int = Field(default=1, ge=1)
-    """How many."""
+    """Number of machines."""
     cores: int = Field(default=1, ge=1)
     """CPU cores of each."""
     price: float | None = Field(default=None, ge=0)
-    """Money for an hour of one; None where it is not told."""
+    """Price of one machine per hour; None where it is not given."""
 
     @property
     def all_cores(self) -> int:
-        """Cores of all machines."""
+        """Return the cores of all machines."""
         return self.machines * self.cores
 
 
 class StageNeed(Frozen):
-    """What one stage would take."""
+    """Resources of one stage."""
 
     stage: str
     """The stage."""
     unit: str
-    """What its work grows with: words, passages looked at, or attempts."""
+    """Unit that its work scales with: words, passages examined, or attempts."""
     units: float
-    """How many of them there would be."""
+    """Number of these units."""
     core_hours: float
-    """CPU work; 0 for a stage that waits for language models."""
+    """CPU time; 0 for a stage that waits for language models."""
     hours: float | None
-    """Wall time on the fleet; None where the speed of the models is not known."""
+    """Wall time on the fleet; None where the throughput of the models is unknown."""
     bytes: float
-    """Disk that its files would take."""
+    """Disk space of its files."""
 
 
 class ScalePlan(Frozen):
-    """What the whole would take."""
+    """Resources of the whole job."""
 
     wiki: WikiSize
-    """How large it is."""
+    """Size of the wiki."""
     measured: str
-    """The run that the rates come from."""
+    """Run that the rates come from."""
     fleet: MachineFleet
     """The machines."""
     trajectories: int
-    """Attempts wanted."""
+    """Attempts requested."""
     tasks: int
-    """Tasks for them."""
+    """Tasks needed for them."""
     passages: float
-    """Passages that the wiki would give."""
+    """Passages expected from the wiki."""
     stages: tuple[StageNeed, ...]
     """Every stage that was measured, in the order of the job."""
     index_memory: float | None
-    """Bytes of memory that one machine needs to build the index; None without one."""
+    """Memory in bytes to build the index on one machine; None without an index."""
     models: CostPlan | None
-    """Tokens and money of the language models, where the configuration has any."""
+    """Plan of the language models, if the configuration has any."""
     notes: tuple[str, ...]
-    """What is not known or was assumed."""
+    """Unknown or assumed quantities."""
 
     @property
     def core_hours(self) -> float:
-        """CPU work of all stages."""
+        """Return the CPU time of all stages."""
         return sum(stage.core_hours for stage in self.stages)
 
     @property
     def hours(self) -> float:
-        """Wall time of the stages whose time is known, one after the other."""
+        """Return the wall time of the stages whose time is known, one after the other."""
         return sum(stage.hours or 0.0 for stage in self.stages)
 
     @property
     def bytes(self) -> float:
-        """Disk of everything, the compressed dump included."""
+        """Return the disk space of everything, the compressed dump included."""
         return self.wiki.dump_bytes + sum(stage.bytes for stage in self.stages)
 
     @property
     def bottleneck(self) -> StageNeed:
-        """The stage that takes the longest."""
+        """Return the stage that takes the longest."""
         return max(self.stages, key=lambda stage: stage.hours or 0.0)
 
     @property
     def machine_money(self) -> float | None:
-        """Money for the machines, for as long as the whole takes."""
+        """Return the cost of the machines for the whole duration."""
         return None if self.fleet.price is None else self.hours * self.fleet.machines * self.fleet.price

@@ -1,5 +1,5 @@
-"""The `search` and `search_service` sections of the configuration: which engine trajectories search with, and how a
-service is reached. `search` decides rows, `search_service` cannot.
+"""The `search` and `search_service` sections of the configuration: the engine that trajectories search with, and the
+connection to a service. `search` affects rows, `search_service` does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from schemas.trajectories import HideMode
 
 
 class EngineKind(StrEnum):
-    """The search engines."""
+    """Search engines."""
 
     BM25 = "bm25"
     DENSE = "dense"
@@ -25,7 +25,7 @@ class EngineKind(StrEnum):
 
 
 class DenseIndex(StrEnum):
-    """How vectors are searched."""
+    """Index structure of the vectors."""
 
     FLAT = "flat"
     HNSW = "hnsw"
@@ -33,52 +33,52 @@ class DenseIndex(StrEnum):
 
 
 class DenseConfig(Frozen):
-    """Search by the nearness of vectors."""
+    """Dense retrieval."""
 
     encoder: str = "all-minilm-l6-v2"
-    """What turns text into vectors: an asset, a folder, a hub name, or `endpoint:MODEL` for the
-    /v1/embeddings of a server in `llm.endpoints`."""
+    """Encoder: an asset, a folder, a hub name, or `endpoint:MODEL` for the /v1/embeddings of a server in
+    `llm.endpoints`."""
     query_prefix: str | None = None
-    """Put before every query, such as `query: ` for E5; null: the `query` prompt that sentence-transformers saved
-    beside the encoder, if there is one."""
+    """Prefix of every query, such as `query: ` for E5; null: the `query` prompt that sentence-transformers saved with
+    the encoder, if any."""
     passage_prefix: str | None = None
-    """Put before every passage, such as `passage: ` for E5; null: the saved `document` prompt."""
+    """Prefix of every passage, such as `passage: ` for E5; null: the saved `document` prompt."""
     pooling: str = Field(default="auto", pattern=r"^(auto|mean|cls|last)$")
-    """How token vectors become one; `auto` as the encoder's own sentence-transformers files say, else the mean."""
+    """Pooling of token vectors; `auto` as given by the encoder's own sentence-transformers files, else the mean."""
     max_tokens: int = Field(default=256, ge=16)
-    """Text is cut after so many tokens."""
+    """Maximum tokens of a text; the rest is cut off."""
     index: DenseIndex = DenseIndex.FLAT
     """`flat` is exact; `hnsw` and `ivfpq` trade recall for speed and memory."""
     device: str = "auto"
-    """Where the encoder runs: auto, cpu, cuda, cuda:1, mps."""
+    """Device of the encoder: auto, cpu, cuda, cuda:1, mps."""
     batch: int = Field(default=64, ge=1)
-    """Texts encoded together."""
+    """Texts encoded in one batch."""
 
 
 class HybridConfig(Frozen):
-    """BM25 and vectors together, by reciprocal rank fusion (Cormack et al. 2009)."""
+    """BM25 and dense retrieval combined by reciprocal rank fusion (Cormack et al. 2009)."""
 
     constant: float = Field(default=60.0, gt=0)
-    """Rank r in a list counts 1 / (constant + r)."""
+    """Constant of the fusion: rank r in a list scores 1 / (constant + r)."""
     depth: int = Field(default=100, ge=1)
-    """Hits taken of each list."""
+    """Hits taken from each list."""
     dense_weight: float = Field(default=1.0, ge=0)
-    """Weight of the dense list; that of BM25 is 1."""
+    """Weight of the dense list, relative to 1 for BM25."""
     reranker: str | None = None
-    """A cross-encoder that orders the best anew: an asset, a folder or a hub name."""
+    """Cross-encoder that reranks the best hits: an asset, a folder or a hub name."""
     rerank_depth: int = Field(default=32, ge=1)
-    """Hits given to the reranker."""
+    """Hits that are reranked."""
 
 
 class HttpProtocol(StrEnum):
-    """What a search server speaks."""
+    """Protocol of a search server."""
 
     SEARCH_R1 = "search-r1"
     ZEROSEARCH = "zerosearch"
 
 
 class WebProvider(StrEnum):
-    """Search services on the web."""
+    """Web search providers."""
 
     SERPAPI = "serpapi"
     SERPER = "serper"
@@ -89,94 +89,96 @@ class WebProvider(StrEnum):
 
 
 class WebConfig(Frozen):
-    """A search service on the web."""
+    """Web search."""
 
     provider: WebProvider = WebProvider.WIKIPEDIA
-    """Which."""
+    """Provider."""
     engine_id: str | None = None
-    """Google's search engine id (cx)."""
+    """Search engine id of Google (cx)."""
 
 
 class SimulationMode(StrEnum):
-    """How a language model plays the search engine (ZeroSearch, arXiv 2505.04588)."""
+    """Ways of simulating the search engine by a language model (ZeroSearch, arXiv 2505.04588)."""
 
     PROMPTED = "prompted"
     TUNED = "tuned"
 
 
 class SimulatedConfig(Frozen):
-    """A language model that plays the search engine; the role is `simulator` in `llm.roles`."""
+    """Search engine simulated by a language model, the role `simulator` in `llm.roles`."""
 
     mode: SimulationMode = SimulationMode.PROMPTED
-    """`prompted`: any chat model, told what to write; `tuned`: one fine-tuned on our simulation data."""
+    """`prompted`: any chat model, given instructions; `tuned`: a model fine-tuned on simulation-tuning data of
+    rampforge."""
     start: float = Field(default=0.0, ge=0, le=1)
     """p_s: share of noisy results at the start of the curriculum."""
     end: float = Field(default=0.5, ge=0, le=1)
-    """p_e: share of noisy results at its end."""
+    """p_e: share of noisy results at the end of the curriculum."""
     base: float = Field(default=4.0, gt=1)
-    """b: how late the noise comes."""
+    """b: base of the curriculum; the larger, the later the noise."""
     steps: int = Field(default=1, ge=1)
-    """m: steps of the curriculum."""
+    """m: number of steps of the curriculum."""
     step: int = Field(default=0, ge=0)
-    """i: where in the curriculum this run is; training moves it."""
+    """i: position of this run in the curriculum; training advances it."""
     informed: bool = True
-    """Tell the simulator the masked text and the gold answers, as ZeroSearch does: without them a small model's useful
-    results are made up. No agent is told; but what it is shown may then hand over the gold, and the report says how
-    often. False: the simulator knows the query alone."""
+    """Give the simulator the masked text and the gold answers, as ZeroSearch does; without them a small model invents
+    its useful results. Agents never receive them, but the documents shown to them may reveal the gold; the report
+    counts how often. False: the simulator receives the query only."""
     documents: int = Field(default=5, ge=1, le=20)
-    """Documents asked for."""
+    """Documents requested."""
     max_tokens: int = Field(default=1024, ge=16)
-    """Longest reply, where `llm.roles` does not say."""
+    """Maximum tokens of a reply, unless `llm.roles` sets it."""
 
 
 class SearchServiceConfig(Frozen):
-    """Where a search service is, and how long and how hard it is asked. No key of it can change a row that is kept:
-    what decides is the fingerprint of the engine behind it."""
+    """Connection to a search service: address, timeouts and limits. No key affects a row that is kept: rows depend on
+    the fingerprint of the engine behind it."""
 
     url: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    """Engine `http`: where the server listens, such as http://127.0.0.1:8000. Engine `web`: another address that speaks
-    the provider's JSON; null means the provider's own."""
+    """Engine `http`: URL of the server, such as http://127.0.0.1:8000. Engine `web`: another URL that speaks the
+    provider's JSON; null means the provider's own."""
     key: VariableName | None = None
-    """NAME of the environment variable that holds the token or key; null means the provider's usual one, such as
+    """NAME of the environment variable that holds the token or key; null means the usual one of the provider, such as
     SERPER_API_KEY."""
     deadline: float = Field(default=30.0, gt=0)
-    """Seconds after which a call becomes `timeout`."""
+    """Seconds after which a call ends as `timeout`."""
     tries: int = Field(default=4, ge=1)
-    """Tries at one call inside its deadline."""
+    """Maximum tries at one call within its deadline."""
     in_flight: int = Field(default=32, ge=1)
-    """Calls under way at once in one process."""
+    """Concurrent calls of one process."""
     per_second: float | None = Field(default=None, gt=0)
-    """Calls started in a second, at most."""
+    """Maximum calls started per second."""
     give_up: int = Field(default=20, ge=1)
-    """Failures in a row after which the circuit opens: calls fail at once until the service answers a probe."""
+    """Consecutive failures after which the circuit breaker opens: calls fail at once until the service answers a
+    probe."""
     cache: bool = True
-    """Keep for good what the service answered, with the date; an error is never kept."""
+    """Cache what the service answered, with the date and without expiry; errors are never cached."""
 
 
 class SearchConfig(Frozen):
-    """What trajectories search with."""
+    """Search engine of the trajectories."""
 
     engine: EngineKind = EngineKind.BM25
-    """The search engine."""
+    """Search engine."""
     k: int = Field(default=3, ge=1, le=100)
-    """Passages shown for a step, after merging."""
+    """Passages shown in one step, after merging."""
     hide: tuple[HideMode, ...] = (HideMode.PASSAGE,)
-    """What of a task's source is withheld; each task is attempted once for each mode named."""
+    """What to withhold of a task's source; each task is attempted once for each mode named."""
     hide_copies: float | None = Field(default=None, gt=0, le=1)
-    """Withhold, with the source, passages this similar to it (share of its word triples); null: only the source."""
+    """Also withhold passages at least this similar to the source (share of its word triples); null: only the source."""
     k1: float = Field(default=1.2, gt=0)
-    """BM25's term saturation."""
+    """Term saturation of BM25."""
     b: float = Field(default=0.75, ge=0, le=1)
-    """BM25's length normalisation."""
+    """Length normalisation of BM25."""
     tokenizer: str = Field(default="auto", pattern=r"^(auto|english|words|pairs|jieba)$")
-    """How BM25 cuts text: `auto` by language, `english` stems, `pairs` and `jieba` are for Chinese."""
+    """Tokenizer of BM25: `auto` by language, `english` stems, `pairs` and `jieba` are for Chinese."""
     dense: DenseConfig = DenseConfig()
-    """Search by vectors."""
+    """Dense retrieval."""
     hybrid: HybridConfig = HybridConfig()
-    """Both together."""
+    """BM25 and dense retrieval combined."""
     protocol: HttpProtocol = HttpProtocol.SEARCH_R1
-    """What the server of engine `http` speaks."""
+    """Protocol of the server, for engine `http`."""
     web: WebConfig = WebConfig()
-    """A search service on the web."""
+    """Web search."""
     simulated: SimulatedConfig = SimulatedConfig()
-    """A language model that plays the search engine."""
+    """Search engine simulated by a language model."""

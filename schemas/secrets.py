@@ -1,7 +1,7 @@
-"""Secrets where a configuration must not hold them. Text only; nothing here reads the environment.
+"""Detector of secrets in a configuration. Operates on text only; does not read the environment.
 
-Contract: a password or key is found in every URL, argument, variable and free-form key, by the name beside it or by
-its own look; what is reported names the place and never repeats the secret.
+Guarantees: a password or key is found in every URL, argument, variable and free-form key, by its name or by its form;
+reports name its location and never repeat the secret.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 SECRET_WORDS = re.compile(r"passw(or)?d|passphrase|pwd|secrets?|credentials?|authorization|bearer|apikey")
 NO_KEYS = re.compile(r"cache|routing|sort|partition|primary|foreign|hash|public|idempotency")
-"""`prompt_cache_key` and its like are parameters."""
+"""Names such as `prompt_cache_key`, which are parameters."""
 NO_TOKENS = re.compile(r"[ebu]os|pad|unk|mask|sep|cls|stop|end|start|image|audio|video|special|think|tool")
-"""`eos_token` and its like are text."""
+"""Names such as `eos_token`, which are text."""
 OPTION = re.compile(r"^-{0,2}([A-Za-z][\w.-]*)(?:\s*[=:]\s*(.*))?$", re.DOTALL)
 """`--name`, `--name=value`, `name:value`, or a header's `Name: value`."""
 HEADER = re.compile(r"(?:^|=)([A-Za-z][\w-]*): +\S+(?: \S+)?$", re.MULTILINE)
-"""A header with its value, which holds no prose."""
+"""Header with its value, which contains no prose."""
 KEY_LIKE = re.compile(
     r"(?<![\w-])(?:"
     r"sk-(?=[\w-]*\d)[\w-]{12,}|[sr]k_(?:live|test)_\w{8,}|(?:hf|gsk|ghp|gho|ghs|ghu|r8)_[A-Za-z0-9]{16,}"
@@ -34,25 +34,25 @@ KEY_LIKE = re.compile(
     r"|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}|(?:Bearer|Basic)\s+[\w.~+/=-]{8,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
-"""The look of the keys of well-known services."""
+"""Form of the keys of well-known services."""
 LONG_WORD, RANDOM_WORD = 32, 16
-"""Characters without an underscore that no variable's name has; those that one with digits among them has not."""
+"""Lengths without an underscore from which a word, or one with digits, cannot be the name of a variable."""
 CASE_CHANGES = 5
 
 
 def check_name(name: str) -> str:
-    """The name of a variable. Raises ValueError for what is none, or looks like a key itself."""
+    """Check the name of a variable. Raises ValueError if it is not a valid name, or has the form of a key."""
     if not VARIABLE.match(name) or looks_like_key(name):
         raise ValueError("takes the NAME of the environment variable that holds the key, not the key itself")
     return name
 
 
 VariableName = Annotated[str, AfterValidator(check_name)]
-"""The name of an environment variable that holds a secret."""
+"""Name of an environment variable that holds a secret."""
 
 
 def looks_like_key(text: str) -> bool:
-    """Whether a word that should be a variable's name has the look of a key."""
+    """Return whether a word in the position of a variable's name has the form of a key."""
     return KEY_LIKE.search(text) is not None or any(_is_random(word) for word in text.split("_"))
 
 
@@ -64,7 +64,7 @@ def _is_random(word: str) -> bool:
 
 
 def names_secret(name: str) -> bool:
-    """Whether what goes by this name, such as `--api-key` or `HF_TOKEN`, is a secret."""
+    """Return whether a value of this name, such as `--api-key` or `HF_TOKEN`, is a secret."""
     words = [word.lower() for word in WORDS.findall(name)]
     if not words:
         return False
@@ -75,7 +75,7 @@ def names_secret(name: str) -> bool:
 
 
 def list_secrets(value: Any, place: str = "") -> Iterator[str]:
-    """One line for each secret in a configuration or a part of it: its place, and what it is."""
+    """Return one line for each secret in a configuration or part of it: its location and kind."""
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             yield from list_secrets(getattr(value, name), _join(place, name))
@@ -95,9 +95,9 @@ def _list_in_mapping(value: Mapping[Any, Any], place: str) -> Iterator[str]:
     for key, inner in value.items():
         name = str(key)
         if KEY_LIKE.search(name) or find_secret(name):
-            yield f"{place}: a name in it looks like a key"
+            yield f"{place}: contains a name that looks like a key"
         elif names_secret(name) and _holds_text(inner):
-            yield f"{_join(place, name)} is a secret by its name"
+            yield f"{_join(place, name)} is named like a secret"
         else:
             yield from list_secrets(inner, _join(place, name))
 
@@ -109,13 +109,13 @@ def _list_in_sequence(value: Sequence[Any], place: str) -> Iterator[str]:
         if option and names_secret(option[1]):
             text = option[2] if option[2] is not None else after if word.startswith("-") else ""
             if text and not (option[2] is None and text.startswith("-")):
-                yield f"{place}: {option[1]} is a secret by its name"
+                yield f"{place}: {option[1]} is named like a secret"
     for item in value:
         yield from list_secrets(item, place)
 
 
 def _split_option(item: Any) -> list[str]:
-    """The words of an argument, which may hold an option and its value in one."""
+    """Split an argument that may contain an option and its value."""
     text = str(item)
     return text.split() if text.startswith("-") and "{" not in text else [text]
 
@@ -124,10 +124,10 @@ def _list_in_text(text: str, place: str) -> Iterator[str]:
     if secret := find_secret(text):
         yield f"{place}: a URL carries {secret}"
     elif KEY_LIKE.search(text):
-        yield f"{place}: it looks like a key"
+        yield f"{place}: looks like a key"
     elif header := next(filter(names_secret, HEADER.findall(text)), None):
-        yield f"{place}: {header} is a secret by its name"
-    elif "{" in text:  # JSON, as arguments of servers take it
+        yield f"{place}: {header} is named like a secret"
+    elif "{" in text:  # JSON, which some servers accept as an argument
         try:
             yield from list_secrets(json.loads(text[text.index("{") :]), place)
         except (ValueError, RecursionError):
@@ -135,7 +135,7 @@ def _list_in_text(text: str, place: str) -> Iterator[str]:
 
 
 def _holds_text(value: Any) -> bool:
-    """Whether there is a value at all, a section of its own apart."""
+    """Return whether the value contains text, ignoring a nested section."""
     if isinstance(value, Mapping):
         return any(map(_holds_text, value.values()))
     if isinstance(value, str | Sequence):
@@ -144,7 +144,7 @@ def _holds_text(value: Any) -> bool:
 
 
 def refuse_secrets(config: Any) -> None:
-    """Raises ValueError that names every place of a secret in a configuration."""
+    """Raise ValueError naming the location of every secret in a configuration."""
     if found := list(dict.fromkeys(list_secrets(config))):
         raise ValueError(
             "; ".join(found) + ". Secrets come from the environment, a profile or a role: where a key is needed, "

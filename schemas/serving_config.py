@@ -1,4 +1,4 @@
-"""The `serving` section of the configuration: a model server that we start ourselves. No key of it can change a row."""
+"""The `serving` section of the configuration: a model server that rampforge starts. Does not affect rows."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from schemas.record import Frozen
 
 
 class ServingMode(StrEnum):
-    """Who starts the model server."""
+    """Provider of the model server."""
 
     EXTERNAL = "external"
     MANAGED = "managed"
 
 
 class ServingConfig(Frozen):
-    """A model server of our own."""
+    """Model server that rampforge starts."""
 
     mode: ServingMode = ServingMode.EXTERNAL
-    """`external`: servers are the URLs in `llm.endpoints`; `managed`: vLLM is started for the run and joins them."""
+    """`external`: use the URLs in `llm.endpoints`; `managed`: start vLLM for the run and add it to them."""
     environment: str = "vllm"
-    """The environment that vLLM lives in: vllm, or vllm-cpu (`rampforge env create`)."""
+    """Environment of vLLM: vllm, or vllm-cpu (`rampforge env create`)."""
     model: str | None = None
-    """What is served: an asset, a folder or a hub name; for `managed` only."""
+    """Model to serve: an asset, a folder or a hub name; for `managed` only."""
     name: str | None = None
-    """What `llm.roles` call the model; null means as in `model`."""
+    """Name of the model in `llm.roles`; null means as in `model`."""
     roles: tuple[str, ...] = ()
-    """Roles it serves; empty means all."""
+    """Roles that it serves; empty means all."""
     tensor_parallel: int = Field(default=1, ge=1)
     """Devices that share one copy of the model."""
     data_parallel: int = Field(default=1, ge=1)
     """Copies of the model."""
     max_model_len: int | None = Field(default=None, ge=16)
-    """Longest prompt and reply together, in tokens; null means as the model says."""
+    """Maximum tokens of prompt and reply together; null means that of the model."""
     arguments: tuple[str, ...] = ()
-    """More arguments for vLLM, such as `--dtype=float32` or `--enable-lora`."""
+    """Further arguments of vLLM, such as `--dtype=float32` or `--enable-lora`."""
     variables: dict[str, str] = Field(default_factory=dict)
-    """More environment variables for vLLM; no secrets."""
+    """Further environment variables of vLLM; no secrets."""
     max_in_flight: int = Field(default=256, ge=1)
-    """Never more requests than this at once."""
+    """Maximum concurrent requests."""
     startup_seconds: float = Field(default=900.0, gt=0)
-    """How long the server may take to come up."""
+    """Maximum time for the server to start, in seconds."""
 
     @model_validator(mode="after")
     def _model_is_named(self) -> Self:
         if self.mode is ServingMode.MANAGED and not self.model:
-            raise ValueError("mode managed needs a model: set serving.model")
+            raise ValueError("mode `managed` needs a model: set serving.model")
         return self

@@ -1,5 +1,5 @@
-"""Simulation-tuning data: examples from which a language model learns to play the search engine (ZeroSearch,
-arXiv 2505.04588, section 3.2).
+"""Simulation-tuning data: training examples for a language model that simulates the search engine (ZeroSearch, arXiv
+2505.04588, section 3.2).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from schemas.trajectories import PromptUse, Usefulness
 
 
 class SimulationMessage(Frozen):
-    """One message, as trainers take it."""
+    """Message in the form that trainers accept."""
 
     role: str
     """user or assistant."""
     content: str
-    """What is said."""
+    """Text of the message."""
 
 
 class SimulationExample(Record):
-    """One query with its label, and the documents that came back for it."""
+    """Query with its label, and the documents that were returned for it."""
 
     dataset: ClassVar[str] = "simulation"
     id_field: ClassVar[str] = "example_id"
@@ -35,20 +35,20 @@ class SimulationExample(Record):
     lang: str
     """Language code."""
     prompt: tuple[SimulationMessage, ...]
-    """The query with the label word: what the tuned simulator is asked."""
+    """Query with the label word: the prompt of the tuned simulator."""
     completion: tuple[SimulationMessage, ...]
-    """The documents, in the form that the tuned simulator is to write."""
+    """Documents, in the form that the tuned simulator should write."""
     query: str
-    """The query as it was sent."""
+    """Query as sent."""
     passage_ids: tuple[str, ...]
-    """The documents, in order."""
+    """Documents, in order."""
     task_id: str
-    """The task searched for."""
+    """Task of the search."""
     document_id: str
-    """The task's page."""
+    """Page of the task."""
     trajectory_id: str
-    """The trajectory that searched."""
+    """Trajectory that contains the search."""
     engine: str
-    """Fingerprint of the engine that found the documents."""
+    """Fingerprint of the engine that returned the documents."""
     prompts: tuple[PromptUse, ...]
-    """The templates that the prompt is made from."""
+    """Prompt templates used."""

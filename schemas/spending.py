@@ -1,4 +1,4 @@
-"""What the calls of a run to language models consumed, by role, and what that makes for each accepted trajectory."""
+"""Spending of a run on language models, by role and per accepted trajectory."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from schemas.record import Frozen
 
 
 class RoleSpending(Frozen):
-    """What one role consumed, with one model."""
+    """Consumption of one role with one model."""
 
     role: str
-    """Who asked: planner, rewriter, observer, extractor or judge."""
+    """Name of the role: planner, rewriter, observer, extractor or judge."""
     model: str
-    """Name of the model that played it."""
+    """Model that played it."""
     calls: int
-    """Calls that were answered. A reply taken again from a journal is no call."""
+    """Answered calls. A reply read from a journal does not count."""
     prompt_tokens: int
     """Tokens sent."""
     completion_tokens: int
     """Tokens received."""
     cost: float
-    """Price when the calls were made, in the currency of the price table; 0 for a model without a price."""
+    """Cost at the prices when the calls were made, in the currency of the price table; 0 for a model without a
+    price."""
     seconds: float
-    """Sum over the calls of the time from request to reply, waiting and further tries included."""
+    """Total time from request to reply, including queueing and retries."""
 
 
 class RoleShare(Frozen):
-    """What one role, with all its models, consumed for each accepted trajectory."""
+    """Consumption of one role, with all its models, per accepted trajectory."""
 
     role: str
     """The role, or `all`."""
@@ -34,23 +35,24 @@ class RoleShare(Frozen):
     prompt_tokens: float
     """Tokens sent."""
     completion_tokens: float
-    """Tokens received."""
+    """Cost."""
     cost: float
-    """Price."""
+    """Total duration of its calls in seconds."""
     seconds: float
     """Seconds that its calls took, one after the other."""
 
 
 class RunSpending(Frozen):
-    """What a run has consumed so far, over all sessions."""
+    """Consumption of a run so far, over all sessions."""
 
     roles: tuple[RoleSpending, ...]
     """One for each role and model."""
     busy_seconds: float
-    """Time in which at least one call was under way."""
+    """Time in which at least one call was in progress."""
     unpriced: tuple[str, ...]
-    """Models that no price is known for: the cost leaves them out."""
+    """Models without a known price, which the cost leaves out."""
     accepted: int | None
-    """Accepted trajectories; None before any was judged."""
+    """Accepted trajectories; None before judging."""
     per_accepted: tuple[RoleShare, ...]
-    """For each accepted trajectory, rejected ones paid for: one for each role, and their sum; empty without any."""
+    """Consumption per accepted trajectory, rejected ones included: one for each role, and the total; empty without
+    accepted trajectories."""

@@ -1,4 +1,4 @@
-"""How a run is kept on an object store. No value here can change a row."""
+"""The `store` section of the configuration: handling of a run on an object store. Does not affect rows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from schemas.record import Frozen
 
 
 class StoreConfig(Frozen):
-    """How long an object store is waited for, and how often what was paid for is put there."""
+    """Leases, retries and backups on an object store."""
 
     lease: float = Field(default=120.0, ge=2)
-    """Seconds without a sign of life after which a run on a store is taken for dead, and another may go on with it."""
+    """Seconds without a heartbeat after which a run on a store is considered dead and may be taken over."""
     patience: float = Field(default=60.0, ge=0)
-    """Seconds that a store which does not answer is asked again."""
+    """Seconds for which requests to an unresponsive store are retried."""
     save_every: float = Field(default=30.0, gt=0)
-    """Seconds between two savings of finished calls of language models: what a dead machine loses at most."""
+    """Seconds between backups of finished calls to language models: the maximum loss if the machine fails."""

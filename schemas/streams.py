@@ -1,4 +1,4 @@
-"""Streams: what a trained model wrote and was shown, as the very tokens, so that nothing is tokenised again."""
+"""Streams: the exact tokens that a trained model wrote and was shown, so that nothing is tokenised again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from schemas.renderings import RenderingName, SegmentKind
 
 
 class StreamRun(Frozen):
-    """Tokens in a row that are of one kind."""
+    """Consecutive tokens of one kind."""
 
     kind: SegmentKind
-    """What they belong to; `observation` was put in, everything else the model wrote."""
+    """Kind of the tokens; `observation` was inserted, everything else the model wrote."""
     length: int = Field(ge=1)
-    """How many they are."""
+    """Number of tokens."""
 
 
 class TokenStream(Record):
@@ -33,21 +33,21 @@ class TokenStream(Record):
     tokenizer: str
     """Digest of the tokenizer and its chat template."""
     prompt_ids: tuple[int, ...]
-    """What the model was given."""
+    """Tokens written by the model or inserted; an answer is followed by the end-of-sequence token."""
     ids: tuple[int, ...]
     """What it wrote and what was put in; an answer is followed by the end-of-sequence token."""
     runs: tuple[StreamRun, ...]
-    """What the tokens after the prompt are, in order; the lengths add up."""
+    """Kinds of the tokens after the prompt, in order; the lengths add up."""
     text: str
     """The same as text, without the end-of-sequence token."""
     end: StreamEnd
-    """How it came to its end."""
+    """Reason for the end of the stream."""
     fault: str | None
-    """What breaks the format; None when it is kept."""
+    """Defect of the format; None when there is none."""
 
     @property
     def mask(self) -> list[int]:
-        """1 for the model's own tokens, 0 for results."""
+        """Return 1 for the model's own tokens, 0 for results."""
         return [int(run.kind is not SegmentKind.OBSERVATION) for run in self.runs for _ in range(run.length)]
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Spans that may be masked, and the RAMP tasks made from them (MaskSearch, arXiv 2505.20285, section 2)."""
+"""Maskable spans, and the RAMP tasks made from them (MaskSearch, arXiv 2505.20285, section 2)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import ClassVar
 from schemas.record import Frozen, Record
 
 MASK = "[mask]"
-"""What stands in a masked text where a span was."""
+"""Placeholder of a hidden span in a masked text."""
 
 
 class SpanKind(StrEnum):
-    """What a span names."""
+    """Kind of a span."""
 
     ENTITY = "entity"
     DATE = "date"
@@ -21,7 +21,7 @@ class SpanKind(StrEnum):
 
 
 class SpanSource(StrEnum):
-    """Who found a span."""
+    """Source of a span."""
 
     NER = "ner"
     LINK = "link"
@@ -30,7 +30,7 @@ class SpanSource(StrEnum):
 
 
 class Span(Frozen):
-    """A stretch of a passage that can be hidden and asked for."""
+    """Stretch of a passage that can be hidden and asked for."""
 
     start: int
     """Offset of the first character in the passage's text."""
@@ -39,37 +39,37 @@ class Span(Frozen):
     text: str
     """Exactly `passage.text[start:end]`."""
     kind: SpanKind
-    """What it names."""
+    """Kind of the span."""
     label: str
-    """A finer kind, as its source calls it (PERSON, GPE, year, quantity, ...)."""
+    """Finer kind, as given by its source (PERSON, GPE, year, quantity, ...)."""
     source: SpanSource
-    """Who found it."""
+    """Source of the span."""
     target: str | None
-    """Title of the page it links to, when it is a wikilink."""
+    """Title of the page that it links to, if it is a wikilink."""
     aliases: tuple[str, ...]
-    """Other ways to write the same answer; never the text itself."""
+    """Alternative forms of the answer; never the text itself."""
     perplexity: float | None
-    """exp of the mean negative log-likelihood of its tokens; None when no language model was asked."""
+    """exp of the mean negative log-likelihood of its tokens; None when no language model was used."""
 
     @property
     def forms(self) -> tuple[str, ...]:
-        """Every way to write it, its own text first: what an answer is compared with."""
+        """Return all forms, its own text first, for comparison with an answer."""
         return (self.text, *self.aliases)
 
 
 class ProposedSpan(Frozen):
-    """A stretch of a passage that a language model would hide."""
+    """Stretch of a passage that a language model proposes to hide."""
 
     start: int
     """Offset of the first character in the passage's text."""
     end: int
     """Offset just past the last character in the passage's text."""
     kind: SpanKind
-    """What it names, as the model says."""
+    """Kind, as given by the model."""
 
 
 class Proposals(Record):
-    """What a language model would hide in one passage: every stretch stands there letter by letter."""
+    """Proposals of a language model for one passage; every stretch appears verbatim in it."""
 
     dataset: ClassVar[str] = "proposals"
     id_field: ClassVar[str] = "passage_id"
@@ -81,32 +81,32 @@ class Proposals(Record):
     model: str
     """Name of the model."""
     prompts: tuple[str, ...]
-    """Digests of the templates that asked for them."""
+    """Digests of the prompt templates used."""
 
 
 class SpanSet(Record):
-    """The spans of one passage that passed every filter, in document order, never overlapping."""
+    """Spans of one passage that passed every filter, in document order, never overlapping."""
 
     dataset: ClassVar[str] = "spans"
     id_field: ClassVar[str] = "passage_id"
 
     passage_id: str
-    """The passage they stand in."""
+    """Passage of the spans."""
     spans: tuple[Span, ...]
     """Every span that may be masked."""
     scorer: str | None
-    """Name and revision of the language model behind the perplexities."""
+    """Name and revision of the language model that gave the perplexities."""
 
 
 class AnswerStyle(StrEnum):
-    """What the solver is asked to write."""
+    """Form of the answer that the solver is asked for."""
 
     SPANS = "spans"
     PARAGRAPH = "paragraph"
 
 
 class MaskTask(Record):
-    """A passage with one to four spans hidden: recover them by searching."""
+    """Passage with one to four hidden spans, to be recovered by searching."""
 
     dataset: ClassVar[str] = "tasks"
     id_field: ClassVar[str] = "task_id"
@@ -130,14 +130,14 @@ class MaskTask(Record):
     spans: tuple[Span, ...]
     """The hidden spans, in document order: gold, never shown to a solver."""
     mask_count: int
-    """How many spans are hidden: as many as `MASK` stands in the text."""
+    """Number of hidden spans, equal to the occurrences of `MASK` in the text."""
     answer_style: AnswerStyle
-    """What the solver is asked to write; scores are on spans either way."""
+    """Form of the answer that the solver is asked for; scores refer to spans in either case."""
     difficulty: float | None
     """Mean natural logarithm of the hidden spans' perplexities; None when they have none."""
 
     def fill(self, answers: tuple[str, ...] | list[str]) -> str:
-        """Put one answer into each hole; the gold texts restore the passage byte for byte.
+        """Fill each mask with one answer; the gold texts restore the passage byte for byte.
 
         Raises ValueError when there are not exactly `mask_count` answers.
         """

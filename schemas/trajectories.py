@@ -1,4 +1,4 @@
-"""Trajectories: one attempt at one task, with everything that was thought, searched, seen and answered."""
+"""Trajectories: one attempt at one task, with all thoughts, searches, results and answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas.record import Frozen, Record
 
 
 class SearchStatus(StrEnum):
-    """How a search call ended. Only `ok` and `empty` may be shown to a model."""
+    """Status of a search call. Only `ok` and `empty` may be shown to a model."""
 
     OK = "ok"
     EMPTY = "empty"
@@ -18,7 +18,7 @@ class SearchStatus(StrEnum):
 
 
 class HideMode(StrEnum):
-    """What of a task's source the search engine must not return."""
+    """Part of a task's source that the search engine must not return."""
 
     NONE = "none"
     PASSAGE = "passage"
@@ -26,93 +26,93 @@ class HideMode(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why a trajectory ended."""
+    """Reason for the end of a trajectory."""
 
     ANSWERED = "answered"
     GAVE_UP = "gave_up"
     MAX_TURNS = "max_turns"
     SEARCH_FAILED = "search_failed"
     MALFORMED = "malformed"
-    """A trained model answered, and broke its format on the way."""
+    """The trained model answered, but broke its format."""
     MAX_TOKENS = "max_tokens"
-    """A trained model was cut off."""
+    """The output of the trained model was truncated."""
     NO_ANSWER = "no_answer"
-    """A trained model ended its text without an answer."""
+    """The trained model ended its output without an answer."""
 
 
 class Usefulness(StrEnum):
-    """What a simulated search engine was told to write (ZeroSearch, arXiv 2505.04588)."""
+    """Label given to a simulated search engine (ZeroSearch, arXiv 2505.04588)."""
 
     USEFUL = "useful"
     NOISY = "noisy"
 
 
 class Hit(Frozen):
-    """One passage in one hit list."""
+    """Passage in one hit list."""
 
     passage_id: str
-    """The passage found."""
+    """Id of the passage."""
     score: float
-    """The engine's own score; comparable inside one hit list only."""
+    """Score of the engine; comparable within one hit list only."""
     usefulness: Usefulness | None = None
-    """What the passage was made to be; None for one that was found and not made up."""
+    """Label that the passage was generated for; None for one that was retrieved."""
 
 
 class SearchCall(Frozen):
-    """One query and how its search ended."""
+    """Query, and the outcome of its search."""
 
     query: str
     """The query as sent."""
     status: SearchStatus
-    """How the call ended."""
+    """Status of the call."""
     hits: tuple[Hit, ...]
-    """What came back, best first."""
+    """Hits, best first."""
     detail: str | None
-    """What went wrong, for `timeout` and `error`."""
+    """Details of a `timeout` or `error`."""
 
 
 class ShownPassage(Frozen):
-    """A passage as it was put before the agent."""
+    """Passage as shown to the agent."""
 
     passage_id: str
-    """The passage."""
+    """Id of the passage."""
     title: str
-    """The title shown."""
+    """Title shown."""
     text: str
-    """The text shown."""
+    """Text shown."""
 
 
 class Turn(Frozen):
-    """One step: a thought, the searches it led to, what they showed, and what was concluded."""
+    """One step: a thought, its searches, the passages shown, and the conclusion."""
 
     think: str
-    """What is sought in this step and why."""
+    """What the step searches for, and why."""
     calls: tuple[SearchCall, ...]
     """Every search of the step, in order; empty when the agent only thought."""
     shown: tuple[ShownPassage, ...]
-    """The merged results as shown: hit lists taken round-robin, no passage twice."""
+    """Merged results as shown: hit lists taken round-robin, without duplicates."""
     conclusion: str
-    """What the observer drew from the results; may be empty."""
+    """Conclusion of the observer from the results; may be empty."""
 
 
 class MaskAnswer(Frozen):
-    """The answer to one mask."""
+    """Answer to one mask."""
 
     mask: int
-    """Which mask, counted from 0 in document order."""
+    """Number of the mask, counted from 0 in document order."""
     answer: str | None
-    """The answer; None is an honest failure."""
+    """Answer; None where the agent gave none."""
     evidence: str | None
-    """The passage the answer was read from; None marks an answer as ungrounded: it came from memory."""
+    """Passage that the answer was read from; None for an answer from memory (ungrounded)."""
 
 
 class RoleUsage(Frozen):
-    """What one role of the agents consumed."""
+    """Consumption of one role of the agents."""
 
     role: str
-    """planner, rewriter, observer, policy or extractive."""
+    """Name of the role: planner, rewriter, observer, policy or extractive."""
     model: str
-    """Name of the model that played it."""
+    """Model that played it."""
     calls: int
     """Calls made."""
     prompt_tokens: int
@@ -120,11 +120,11 @@ class RoleUsage(Frozen):
     completion_tokens: int
     """Tokens received."""
     cost: float
-    """Price, by the price table that the run started with; 0 for a model that stands in none."""
+    """Cost by the price table that the run started with; 0 for a model that it does not contain."""
 
 
 class PromptUse(Frozen):
-    """A prompt template that shaped the trajectory."""
+    """Prompt template used in the trajectory."""
 
     name: str
     """Template name, such as `extractive_plan.en`."""
@@ -141,25 +141,25 @@ class Trajectory(Record):
     trajectory_id: str
     """Hash of task, attempt, policy, hide mode, engine fingerprint, prompts, models and sampling."""
     task_id: str
-    """The task attempted."""
+    """Task attempted."""
     attempt: int
     """Counted from 0 for each task and hide mode."""
     policy: str
-    """Who attempted it: `agents`, `extractive`, or the name of a trained model, such as `teacher-r1`."""
+    """Solver: `agents`, `extractive`, or the name of a trained model, such as `teacher-r1`."""
     hide: HideMode
-    """What of the source the search engine was told to withhold."""
+    """What the search engine withheld of the source."""
     turns: tuple[Turn, ...]
     """The steps, in order."""
     answers: tuple[MaskAnswer, ...]
     """One for each mask, in document order."""
     final_think: str
-    """The closing thought, before the answers."""
+    """Closing thought, before the answers."""
     stop_reason: StopReason
-    """Why it ended."""
+    """Reason for the end."""
     usage: tuple[RoleUsage, ...]
-    """What each role consumed."""
+    """Consumption of each role."""
     prompts: tuple[PromptUse, ...]
-    """The prompt templates used."""
+    """Prompt templates used."""
     sampling: str
     """Sampling settings, a JSON object as text."""
     engine: str

@@ -1,4 +1,4 @@
-"""What `rampforge verify` found in a run."""
+"""Results of `rampforge verify`."""
 
 from __future__ import annotations
 
@@ -10,83 +10,83 @@ from schemas.record import Frozen
 
 
 class FileFault(StrEnum):
-    """What is wrong with a file."""
+    """Faults of a file."""
 
     DAMAGED = "damaged"
     MISSING = "missing"
     OUTDATED = "outdated"
     """Made from other shards than the run holds now."""
     FOREIGN = "foreign"
-    """In no ledger: no command reads it, and it is left alone."""
+    """Not in any ledger: no command reads it, and it is left unchanged."""
     UNRECORDED = "not recorded"
-    """An earlier version wrote it and no checksum of it."""
+    """Written by an earlier version that recorded no checksum of it."""
     UNPROVEN = "unproven"
-    """What would hold its checksum is damaged."""
+    """The record that should hold its checksum is damaged."""
 
 
 HARMLESS = (FileFault.FOREIGN, FileFault.UNRECORDED)
 
 
 class Part(StrEnum):
-    """What a file is to its run, and so how it is made again."""
+    """Part of the run that a file belongs to, which determines how it is made again."""
 
     SHARD = "shard"
     COMMIT = "commit"
     MANIFEST = "manifest"
     START = "start"
     SOURCES = "sources"
-    """The list of what pages were read from."""
+    """List of the sources that pages were read from."""
     RECORD = "record"
     MADE = "made"
-    """A file of a stage besides its shards: the list of near-duplicates, the report."""
+    """File of a stage other than its shards: the list of near-duplicates, the report."""
     INDEX = "index"
     LOG = "log"
-    """A journal, or another file of lines."""
+    """Journal, or another file of lines."""
     ROWS = "rows"
-    """Rows that do not fit their schema or each other."""
+    """Rows that do not match their schema or each other."""
     ASSET = "asset"
     SOURCE = "source"
     OTHER = "other"
 
 
 class VerificationFinding(Frozen):
-    """One file."""
+    """Finding about one file."""
 
     file: str
-    """Its path in the run; of an asset or a source, its name."""
+    """Path in the run; for an asset or a source, its name."""
     fault: FileFault
-    """What is wrong."""
+    """Fault of the file."""
     what: str
-    """The same in words."""
+    """Description of the fault."""
     part: Part
-    """What it is."""
+    """Part of the run that it belongs to."""
     stage: str = ""
-    """The stage it belongs to."""
+    """Stage that it belongs to."""
     shard: str = ""
-    """The shard it belongs to."""
+    """Shard that it belongs to."""
     fix: str = ""
-    """The command that makes it again."""
+    """Command that makes it again."""
 
     @property
     def harmless(self) -> bool:
-        """Whether the run is sound all the same."""
+        """Return whether the run is sound nevertheless."""
         return self.fault in HARMLESS
 
 
 class Verification(Frozen):
-    """All that was found."""
+    """Result of a verification."""
 
     run: str
-    """The run's folder or URL."""
+    """Folder or URL of the run."""
     files: int
-    """Files looked at."""
+    """Files examined."""
     bytes: int
-    """Bytes of them."""
+    """Total size of these files."""
     findings: tuple[VerificationFinding, ...]
-    """What is not as it was written, in the order of the paths."""
+    """Deviations from what was written, ordered by path."""
 
-    @computed_field  # type: ignore[prop-decorator]  # mypy knows no decorated property
+    @computed_field  # type: ignore[prop-decorator]  # mypy does not support decorated properties
     @property
     def sound(self) -> bool:
-        """Whether nothing is damaged, missing or outdated."""
+        """Return whether nothing is damaged, missing or outdated."""
         return all(finding.harmless for finding in self.findings)

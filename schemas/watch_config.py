@@ -1,4 +1,4 @@
-"""The `watch` section of the configuration: who is told how a run goes. No key of it can change a row."""
+"""The `watch` section of the configuration: notifications and metrics of a run. Does not affect rows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from schemas.secrets import VariableName
 
 
 class WatchConfig(Frozen):
-    """Who is told how a run goes."""
+    """Notifications and metrics of a run."""
 
     webhook: VariableName = "RAMPFORGE_WEBHOOK"
-    """NAME of the environment variable that holds a URL: a run that finished, failed, stopped or stalled is POSTed
-    there as JSON. Where the variable is not set nobody is told."""
+    """NAME of the environment variable that holds a URL: a notification is POSTed there as JSON when a run finishes,
+    fails, stops or stalls. If the variable is not set, none is sent."""
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
-    """Port where a run under way answers Prometheus; null for none."""
+    """Port of the Prometheus metrics of a run in progress; null for none."""
     metrics_host: str = "127.0.0.1"
-    """Address it answers at; 0.0.0.0 for every network this machine is in."""
+    """Address of the Prometheus metrics; 0.0.0.0 for every network of this machine."""
     metrics_file: str | None = None
-    """File that is kept up with the same figures, for node_exporter's textfile collector; its name ends in .prom."""
+    """File with the same metrics, for node_exporter's textfile collector; its name ends in .prom."""
     reports_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
-    """Address under which the folder of the runs is served: Prefect's pages link to the report there."""
+    """URL at which the folder of the runs is served, for the links from Prefect's pages to the report."""
