@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-LAYERS = ("schemas", "prompts", "pipeline", "flows")
+LAYERS = ("schemas", "prompts", "pipeline", "flows", "rampforge")
+API = REPOSITORY / "flows" / "python-api"
+"""The folder of the package `rampforge`."""
 PIPELINE = (
     "http",
     "storage",
@@ -71,7 +73,8 @@ TESTS = sorted((REPOSITORY / "tests").rglob("*.py"))
 
 
 def name_module(path: Path) -> str:
-    return ".".join(path.relative_to(REPOSITORY).with_suffix("").parts).removesuffix(".__init__")
+    root = API if path.is_relative_to(API) else REPOSITORY
+    return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
 MODULES = {name_module(path): path for path in SOURCES}

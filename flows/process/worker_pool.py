@@ -23,6 +23,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from flows.process.interruption import INTERRUPTION, StoppedError, ignore_sigint
 from flows.process.logs import listen_to_ourselves
+from flows.process.spawning import ScriptlessContext
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,8 +66,8 @@ class WorkerPool:
 
     def _start(self) -> ProcessPoolExecutor:
         threads = max(1, (os.cpu_count() or 1) // self.workers)
-        context = multiprocessing.get_context("spawn")
         level = logging.getLogger("pipeline").level
+        context = ScriptlessContext()
         return ProcessPoolExecutor(self.workers, context, initializer=_enter_worker, initargs=(threads, level))
 
     def __enter__(self) -> Self:

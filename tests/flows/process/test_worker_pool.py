@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import psutil
 import pytest
 
 from flows.process.worker_pool import THREAD_LIMITS, WorkerPool
+from tests.support.places import REPOSITORY
 
 PARENT = """
 import sys, time
@@ -23,6 +25,13 @@ if __name__ == "__main__":
         pool.submit(sleep_long)
         pool.submit(sleep_long)
         time.sleep(600)
+"""
+
+SCRIPT = """
+from flows.process.worker_pool import WorkerPool
+print("run")
+with WorkerPool(2) as pool:
+    print([pool.submit(abs, number).result() for number in (-3, -4)])
 """
 
 
@@ -54,6 +63,14 @@ def test_pool_is_made_again_after_a_worker_died() -> None:
         with pytest.raises(BrokenProcessPool):
             pool.submit(kill_self).result(timeout=60)
         assert pool.submit(abs, -3).result(timeout=60) == 3
+
+
+def test_a_script_without_a_guard_is_run_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    output = subprocess.check_output([sys.executable, script], env=environment, text=True, timeout=60)
+    assert output.splitlines() == ["run", "[3, 4]"]
 
 
 def test_workers_share_the_cores() -> None:
