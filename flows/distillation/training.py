@@ -135,7 +135,17 @@ def reinforce(
 def serve_search(session: DistillationSession) -> Iterator[str]:
     """Our search server over the index of the rounds, for as long as the block runs; yields its URL."""
     port = find_port()
-    words = [sys.executable, "-m", "flows.cli", "search", "serve", str(session.folder.base.root), "--port", str(port)]
+    words = [
+        sys.executable,
+        "-P",
+        "-m",
+        "rampforge",
+        "search",
+        "serve",
+        str(session.folder.base.root),
+        "--port",
+        str(port),
+    ]
     log = session.folder.logs / "search.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as printed, BoundProcess(words, os.environ, printed) as server:

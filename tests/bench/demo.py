@@ -19,7 +19,7 @@ def run() -> list[Figure]:
     """All figures of this benchmark."""
     with tempfile.TemporaryDirectory() as out:
         started = time.monotonic()
-        command = [sys.executable, "-m", "flows.cli", "run", "--config", "demo", "--name", "demo", "--out", out]
+        command = [sys.executable, "-m", "rampforge", "run", "--config", "demo", "--name", "demo", "--out", out]
         subprocess.run(command, check=True, capture_output=True)
         seconds = time.monotonic() - started
         run_folder = RunFolder(Path(out) / "demo")

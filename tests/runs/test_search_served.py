@@ -107,7 +107,7 @@ def test_what_is_missing_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @contextmanager
 def served(index: Path, *words: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`rampforge search serve` in a process of its own, and where it listens."""
-    command = [sys.executable, "-m", "flows.cli", "search", "serve", str(index), "--port", "0", *words]
+    command = [sys.executable, "-m", "rampforge", "search", "serve", str(index), "--port", "0", *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | variables)
     assert process.stderr is not None
     try:
@@ -167,7 +167,7 @@ def test_a_simulated_engine_is_served(tmp_path: Path) -> None:
 
 def command(*words: str) -> tuple[int, str, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "search", *words], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "rampforge", "search", *words], capture_output=True, text=True, timeout=60
     )
     return done.returncode, done.stdout, done.stderr
 

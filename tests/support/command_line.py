@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-RAMPFORGE = [sys.executable, "-m", "flows.cli"]
+RAMPFORGE = [sys.executable, "-m", "rampforge"]
 
 
 def start(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:

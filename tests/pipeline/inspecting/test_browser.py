@@ -15,7 +15,7 @@ from tests.support.inspect_samples import POISON, make_distillation, make_poison
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
-SERVER = [sys.executable, "-m", "flows.cli", "inspect", "--web", "--port", "0"]
+SERVER = [sys.executable, "-m", "rampforge", "inspect", "--web", "--port", "0"]
 PAGES = (
     "", "attempts", "attempts/try001", "attempts/try001/tokens", "charts", "compare?a=try001&b=try002",
     "data/rejects", "rows?id=try001", "reviews", "live",

@@ -144,7 +144,7 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_the_command_ends_cleanly(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "flows.cli", "inspect", "--web", str(make_run(tmp_path / "harbour"))]
+    words = [sys.executable, "-m", "rampforge", "inspect", "--web", str(make_run(tmp_path / "harbour"))]
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
