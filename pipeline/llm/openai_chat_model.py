@@ -1,4 +1,4 @@
-"""Chat models behind servers that speak the OpenAI protocol. The only place where a request is tried again.
+"""Chat models behind servers that speak the OpenAI protocol.
 
 Promises: a fault that may pass costs a pause, not a request; a hung request is abandoned and repeated; the first sign
 that an endpoint can never be used (wrong key, unknown model) stops everything at once; a server is not asked for more
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ import tenacity
 
 from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError, ThrottledError
+from pipeline.http.retrying import retrying
 from pipeline.llm.chat_model import (
     ChatReply,
     ChatRequest,
@@ -38,36 +38,8 @@ from schemas.llm_config import LlmConfig, Unanswered
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT = 0.5
-LONGEST_RETRY_AFTER = 600.0
 HOPELESS_START = 20
 """Requests refused as wrong, none ever answered: the fault is in the configuration, not in the items."""
-
-
-class Tries:
-    """The tries at one request: when to stop, and how long to pause."""
-
-    def __init__(self, tries: int, max_wait: float, give_up: float) -> None:
-        self.hangs = 0
-        self._left = tries
-        self._give_up = give_up
-        self._jitter = tenacity.wait_random_exponential(multiplier=FIRST_WAIT, max=max_wait)
-
-    def stop(self, state: tenacity.RetryCallState) -> bool:
-        """Whether to give up. Being told to slow down is no fault: only time ends that."""
-        error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, ThrottledError):
-            return (state.seconds_since_start or 0.0) > self._give_up
-        self._left -= 1
-        self.hangs += isinstance(error, TimeoutError)
-        return self._left <= 0
-
-    def wait(self, state: tenacity.RetryCallState) -> float:
-        """Seconds to pause: what the server asks for, and never all at the same time."""
-        error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, HttpStatusError) and error.retry_after:
-            return min(error.retry_after, LONGEST_RETRY_AFTER) * random.uniform(1.0, 1.25)  # noqa: S311 - spreads load, no secret
-        return self._jitter(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,32 +92,32 @@ class OpenAiChatModel:
 
     async def ask(self, request: ChatRequest) -> ChatReply:
         """One reply. Raises ModelError."""
-        call = self._make_call(request)
-        try:
-            return await self._try_once(call, 0)
-        except RETRYABLE as fault:
-            return await self._try_again(call, fault)
+        call, limits, hangs = self._make_call(request), self._config.limits, 0
 
-    async def _try_again(self, call: PendingCall, fault: Exception) -> ChatReply:
-        """Go on after a first try that ended with a fault. Only what has failed once pays for tenacity's layers."""
-        limits = self._config.limits
-        tries = Tries(limits.tries, limits.max_wait, limits.give_up)
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(RETRYABLE), stop=tries.stop, wait=tries.wait, reraise=True
+        async def try_once() -> ChatReply:
+            nonlocal hangs
+            try:
+                return await self._try_once(call, hangs)
+            except TimeoutError:
+                hangs += 1
+                raise
+
+        retry = retrying(
+            tenacity.AsyncRetrying,
+            request.role,
+            RETRYABLE,
+            tries=limits.tries,
+            throttled_seconds=limits.give_up,
+            longest_pause=limits.max_wait,
         )
         try:
-            async for attempt in retrying:
-                with attempt:
-                    if attempt.retry_state.attempt_number == 1:
-                        raise fault
-                    return await self._try_once(call, tries.hangs)
+            return await retry(try_once)
         except RETRYABLE as error:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             what = f"no reply after {limits.tries} tries, at last {said}"
             if limits.unanswered is Unanswered.REJECT:
                 raise RefusedRequestError("no_reply", what) from error
             raise NoReplyError(what) from error
-        raise AssertionError("unreachable: tenacity returns, or raises the last error")
 
     async def _try_once(self, call: PendingCall, hangs: int) -> ChatReply:
         request, body, content = call.request, call.body, call.content

@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+import tenacity
+
+from pipeline.http.retrying import retrying
 from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, Message
 from prompts.library import load_template, make_inert
 from prompts.replies import Reply, ReplyContract, UnreadableReplyError
@@ -111,8 +114,12 @@ class StructuredOutput:
         Raises UnreadableReplyError when no try could be read, and whatever ModelError the model raises.
         """
         request = self._make_request(prompt, contract)
-        for number in range(self._sampling.retries + 1):
-            reply = await self._model.ask(replace(request, attempt=prompt.attempt * TRIES + number))
+        number = prompt.attempt * TRIES
+
+        async def ask_once() -> T:
+            nonlocal request, number
+            reply = await self._model.ask(replace(request, attempt=number))
+            number += 1
             tally.add(prompt.role, reply)
             try:
                 taken = check(contract.read(reply.text))
@@ -120,10 +127,14 @@ class StructuredOutput:
                 failure = _explain(error, reply)
                 self._count_unreadable(failure)
                 request = _point_out(request, prompt.lang, reply.text, failure.problem)
-            else:
-                self._read += 1
-                return taken
-        raise failure
+                raise failure from None
+            self._read += 1
+            return taken
+
+        tries = self._sampling.retries + 1
+        return await retrying(
+            tenacity.AsyncRetrying, prompt.role, UnreadableReplyError, tries=tries, longest_pause=0.0
+        )(ask_once)
 
     def _make_request(self, prompt: Prompt, contract: ReplyContract[R]) -> ChatRequest:
         system = (Message("system", prompt.system),) if prompt.system else ()

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+import tenacity
 
 from pipeline.errors import AssetError
 from pipeline.http.proxies import open_client
+from pipeline.http.retrying import retrying
 from pipeline.llm.chat_model import EndpointError
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_tokens import encode_contexts
@@ -153,14 +154,15 @@ class ServedScorer:
     def _send(
         self, method: str, path: str, body: dict[str, Any] | None = None, give_up: float | None = None
     ) -> dict[str, Any]:
-        retrying = Retrying(
-            retry=retry_if_exception_type((httpx.TransportError, PassingFaultError)),
-            wait=wait_random_exponential(max=self._limits.max_wait),
-            stop=stop_after_delay(give_up or self._limits.give_up),
-            reraise=True,
+        retry = retrying(
+            tenacity.Retrying,
+            f"scorer {self._model}",
+            (httpx.TransportError, PassingFaultError),
+            seconds=give_up or self._limits.give_up,
+            longest_pause=self._limits.max_wait,
         )
         try:
-            reply: dict[str, Any] = retrying(self._send_once, method, path, body)
+            reply: dict[str, Any] = retry(self._send_once, method, path, body)
         except (httpx.TransportError, PassingFaultError) as error:
             what = f"{self._client.base_url}: no answer ({type(error).__name__}: {error})"
             raise EndpointError(what, "see that the server is up: rampforge doctor") from error

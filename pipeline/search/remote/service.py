@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import aiohttp
+import tenacity
 
 from pipeline.http.circuit_breaker import CircuitBreaker
 from pipeline.http.errors import (
@@ -27,12 +27,13 @@ from pipeline.http.errors import (
     make_status_error,
 )
 from pipeline.http.proxies import find_proxy
+from pipeline.http.retrying import retrying
 from schemas.search_config import SearchServiceConfig
 from schemas.trajectories import SearchStatus
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
+FIRST_PAUSE = 0.25
 CONNECT_SECONDS = 5.0
 KEEP_ALIVE = 60.0
 QUOTA = "quota spent"
@@ -52,6 +53,10 @@ class FailedCallError(Exception):
 
 class UnreadableSearchReplyError(ValueError):
     """A reply of 200 that does not hold what it should. Raised by whoever reads it; the call may be tried again."""
+
+
+FAULTS = (HttpStatusError, UnreadableSearchReplyError, aiohttp.ClientError, OSError)
+"""What a try may end with; a TimeoutError is an OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,27 +110,31 @@ class SearchService:
             time = asyncio.get_running_loop().time
             deadline = time() + self._config.deadline
             tried = 0
-            while True:
+
+            async def try_once() -> T:
+                nonlocal tried
+                if tried:
+                    await self._take_turn()
                 tried += 1
-                last = tried == self._config.tries
                 remaining = deadline - time()
-                try:
-                    # A hung try must leave time for another.
-                    return await self._try_once(request, read, remaining if last else remaining / 2)
-                except (
-                    HttpStatusError,
-                    UnreadableSearchReplyError,
-                    TimeoutError,
-                    aiohttp.ClientError,
-                    OSError,
-                ) as error:
-                    fault = error
-                pause = self._choose_pause(fault, tried)
-                if pause is None or last or time() + pause >= deadline:
-                    hopeless = pause is None or (last and not isinstance(fault, TimeoutError))
-                    raise FailedCallError(SearchStatus.ERROR if hopeless else SearchStatus.TIMEOUT, self.last_fault)
-                await asyncio.sleep(pause)
-                await self._take_turn()
+                # A hung try must leave time for another.
+                return await self._try_once(request, read, remaining / (1 if tried == self._config.tries else 2))
+
+            retry = retrying(
+                tenacity.AsyncRetrying,
+                self.name,
+                FAULTS,
+                unless=self._is_final,
+                tries=self._config.tries,
+                seconds=self._config.deadline,
+                pause=FIRST_PAUSE,
+            )
+            try:
+                return await retry(try_once)
+            except FAULTS as fault:
+                last = tried == self._config.tries and not isinstance(fault, TimeoutError)
+                status = SearchStatus.ERROR if last or self._is_final(fault) else SearchStatus.TIMEOUT
+                raise FailedCallError(status, self.last_fault) from None
 
     async def close(self) -> None:
         """Give up the connections; the next call opens new ones."""
@@ -153,15 +162,8 @@ class SearchService:
         try:
             async with asyncio.timeout(seconds):
                 reply = read(await self._send(request))
-        except (UnreadableSearchReplyError, TimeoutError, aiohttp.ClientError, OSError) as error:
+        except FAULTS as error:
             self._note_fault(error, started)
-            raise
-        except HttpStatusError as error:
-            # One that turns us away for now, or for good, is there.
-            if isinstance(error, ThrottledError | RefusalError) or error.retry_after:
-                self._breaker.note_answer()
-            else:
-                self._note_fault(error, started)
             raise
         except BaseException:
             self._breaker.abandon()
@@ -195,22 +197,19 @@ class SearchService:
         return self._session
 
     def _note_fault(self, error: Exception, started: float) -> None:
-        if self._breaker.note_fault(asyncio.get_running_loop().time(), started):
-            log.warning("%s is left alone for a while: %s", self.name, describe_fault(error))
-
-    def _choose_pause(self, error: Exception, tried: int) -> float | None:
-        """Seconds until the next try, after so many; None when there is no use in one."""
         self.last_fault = describe_fault(error)
-        if isinstance(error, HttpStatusError):
-            if self._is_quota(error):
-                self._spent = self.last_fault = f"{QUOTA}: {self.last_fault}"
-                log.warning("%s: %s", self.name, self._spent)
-                return None
-            if isinstance(error, RefusalError):
-                return None
-            if error.retry_after:
-                return error.retry_after * float(random.uniform(1.0, 1.25))  # noqa: S311 - spreads load, no secret
-        return float(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (tried - 1)) * random.random())  # noqa: S311 - the same
+        answer = error if isinstance(error, HttpStatusError) else None
+        if answer is not None and self._is_quota(answer):
+            self._spent = self.last_fault = f"{QUOTA}: {self.last_fault}"
+            log.warning("%s: %s", self.name, self._spent)
+        # One that turns requests away for now, or for good, is there.
+        if isinstance(answer, ThrottledError | RefusalError) or (answer is not None and answer.retry_after):
+            self._breaker.note_answer()
+        elif self._breaker.note_fault(asyncio.get_running_loop().time(), started):
+            log.warning("%s is left alone for a while: %s", self.name, self.last_fault)
+
+    def _is_final(self, error: BaseException) -> bool:
+        return isinstance(error, RefusalError) or (isinstance(error, HttpStatusError) and self._is_quota(error))
 
 
 def says_unpaid(error: HttpStatusError) -> bool:

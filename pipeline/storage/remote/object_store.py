@@ -1,16 +1,14 @@
 """Objects under one address of a store that fsspec knows: S3, Google's, Azure's and others; opened only here.
 
-Promises: a store that does not answer is asked again for a while, and only here; what goes wrong then is one line that
-says what to do; an object is read and written whole. Keys are paths below the address. Credentials are found by the
-store's own client (environment, profile, instance role) and are never seen here.
+Promises: a store that does not answer is asked again for a while; what goes wrong then is one line that says what to
+do; an object is read and written whole. Keys are paths below the address. Credentials are found by the store's own
+client (environment, profile, instance role) and are never seen here.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -18,19 +16,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import tenacity
+
 from pipeline.errors import ConfigError, StorageError
+from pipeline.http.retrying import retrying
 from pipeline.storage.files import replace_atomically, temporary_name
 from pipeline.storage.remote.errors import StoreFault, explain, name_fault
 from schemas.locations import find_secret
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 CONNECTIONS = 8
 """Files moved at the same time."""
 OPTIONS: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 4}, "s3a": {"max_concurrency": 4}}
 """A part of a large upload takes 50 MB of memory: a process does not hold more than four."""
-LONGEST_PAUSE = 8.0
 
 
 class Entry(NamedTuple):
@@ -165,20 +164,19 @@ class ObjectStore:
 
     def _try(self, key: str, work: Callable[[], Any], **outcomes: Any) -> Any:
         """Do it, again and again while the store does not answer. `outcomes`: values that stand for a fault."""
-        deadline, pause = time.monotonic() + self._patience, 0.5
-        while True:
-            try:
-                return work()
-            except Exception as error:  # each store raises its own kinds
-                fault = name_fault(error)
-                if fault.value in outcomes:
-                    return outcomes[fault.value]
-                if fault is not StoreFault.UNREACHABLE or time.monotonic() + pause > deadline:
-                    what, fix = explain(fault, error)
-                    raise StorageError(f"{self.url}{'/' * bool(key)}{key}: {what}", fix) from error
-                log.info("%s: %s: asked again in %.1f s", self.url, error, pause)
-            time.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        retry = retrying(tenacity.Retrying, self.url, Exception, unless=_is_final, seconds=self._patience)
+        try:
+            return retry(work)
+        except Exception as error:  # each store raises its own kinds
+            fault = name_fault(error)
+            if fault.value in outcomes:
+                return outcomes[fault.value]
+            what, fix = explain(fault, error)
+            raise StorageError(f"{self.url}{'/' * bool(key)}{key}: {what}", fix) from error
+
+
+def _is_final(error: BaseException) -> bool:
+    return name_fault(error) is not StoreFault.UNREACHABLE
 
 
 def refuse_secrets(url: str) -> None:

@@ -1,7 +1,8 @@
 """Asks a search server for rollouts: POST /retrieve in Search-R1's protocol, with nothing but the standard library.
 
 Promises: the hit lists of one step's queries are merged round-robin, as the agents see them; a failed search is never
-shown as a result: it is asked again, and then it ends the training, which can go on from its checkpoint.
+shown as a result: it is asked again, and then it ends the training, which can go on from its checkpoint. (It asks again
+in a loop of its own, because trainers' environments need not have what `pipeline.http.retrying` is made of.)
 """
 
 from __future__ import annotations

@@ -1,0 +1,87 @@
+"""The retry policy: every request and reply that is tried again goes through `retrying`.
+
+Contract: the first try is made at once; the pauses between tries are random, so that clients which failed together do
+not come back together, or as long as the server asks (Retry-After); a 429 costs no try where the caller gives it a time
+of its own; the error of the last try is raised as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import tenacity
+
+from pipeline.http.errors import HttpStatusError, ThrottledError
+
+log = logging.getLogger(__name__)
+
+LONGEST_RETRY_AFTER = 600.0
+
+R = TypeVar("R", tenacity.Retrying, tenacity.AsyncRetrying)
+
+
+def retrying(
+    kind: type[R],
+    label: str,
+    on: type[Exception] | tuple[type[Exception], ...],
+    *,
+    unless: Callable[[BaseException], bool] = lambda _: False,
+    tries: int | None = None,
+    seconds: float = float("inf"),
+    throttled_seconds: float | None = None,
+    pause: float = 0.5,
+    longest_pause: float = 8.0,
+) -> R:
+    """What calls a function until it returns: `retrying(AsyncRetrying, "name", ConnectionError)(function, *arguments)`.
+
+    `label`: what is tried, for the log; `on`: errors that may pass, `unless` this holds of one; `tries`: at most so
+    many; `seconds`: no try begins later than this after the first; `throttled_seconds`: 429s do not count as tries, and
+    are given up after so many seconds; `pause`, `longest_pause`: upper bounds of the first pause, which doubles with
+    each try, and of all of them (0: none).
+    """
+    policy = _Policy(label, tries, seconds, throttled_seconds, pause, longest_pause)
+    return kind(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, on) and not unless(error)),
+        stop=policy.stop,
+        wait=policy.wait,
+        before_sleep=policy.report,
+        reraise=True,
+    )
+
+
+@dataclass
+class _Policy:
+    label: str
+    tries: int | None
+    seconds: float
+    throttled_seconds: float | None
+    first_pause: float
+    longest_pause: float
+    failures: int = 0
+    """Tries that count."""
+
+    def stop(self, state: tenacity.RetryCallState) -> bool:
+        waited = state.seconds_since_start or 0.0
+        if self.throttled_seconds is not None and isinstance(_find_error(state), ThrottledError):
+            return waited > self.throttled_seconds
+        self.failures += 1
+        return self.failures == self.tries or waited + state.upcoming_sleep >= self.seconds
+
+    def wait(self, state: tenacity.RetryCallState) -> float:
+        error = _find_error(state)
+        if isinstance(error, HttpStatusError) and error.retry_after:
+            return min(error.retry_after, LONGEST_RETRY_AFTER) * random.uniform(1.0, 1.25)  # noqa: S311 - spreads load, no secret
+        longest = min(self.longest_pause, self.first_pause * 2.0 ** min(state.attempt_number - 1, 60))
+        return random.uniform(0.0, longest)  # noqa: S311 - the same
+
+    def report(self, state: tenacity.RetryCallState) -> None:
+        # The words of an error may hold a URL with a key in it.
+        log.info("%s: %s: again in %.1f s", self.label, type(_find_error(state)).__name__, state.upcoming_sleep)
+
+
+def _find_error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
