@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.stages.inputs import list_all_files
+from flows.stages.registry import list_models
 from flows.stages.run_record import collect_funnel
 from pipeline.report.agreement import AgreementRow, compare_steps, drop_comparisons
 from pipeline.report.collecting import collect_report
@@ -64,7 +64,7 @@ def _draw_acceptance(run: RunFolder) -> Table:
     for column in ("attempts", "accepted", "share", "answers shown", "accepted of these"):
         table.add_column(column, justify="right")
     with reading_boundary(run.root, run.location):
-        data = collect_report(run.record(), list_all_files(run), examples=0)
+        data = collect_report(run.record(), {name: run.files(name) for name in list_models()}, examples=0)
     if data.simulated:
         table.caption = f"[yellow]warning:[/] {warn_of_gold(data.simulated)}"
     for row in data.acceptance:

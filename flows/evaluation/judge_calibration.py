@@ -21,7 +21,7 @@ from flows.models.chat_models import open_model
 from flows.models.roles import check_roles
 from flows.models.serving import MANAGED, serve_models
 from flows.models.usage import begin_session, enter_calls
-from flows.stages.pricing import settle_prices
+from flows.stages.registry import settle_prices
 from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_agreement, score_verdicts
 from pipeline.judging.calibration_advice import Assessment
 from pipeline.judging.llm_judge import ROLE, LlmJudge

@@ -21,7 +21,7 @@ from flows.execution.shard import ShardReport, clean_pages
 from flows.execution.stage import RunSession, enter_stage, note_timing, retry_options
 from flows.monitoring.prefect_artifacts import publish_stage
 from flows.monitoring.stage_progress import StageProgress
-from flows.stages.registry import CORPUS
+from flows.stages.corpus import CORPUS
 from pipeline.corpus.readers.opening import open_source
 from pipeline.corpus.readers.raw_page import RawPage
 from pipeline.corpus.repeated_documents import separate_repeats

@@ -14,8 +14,7 @@ from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
 from flows.models.usage import locate_books
-from flows.stages.pricing import list_chat_roles
-from flows.stages.registry import STAGES
+from flows.stages.registry import STAGES, list_chat_roles
 from flows.stages.run_record import collect_funnel
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import UsageLog

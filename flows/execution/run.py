@@ -31,14 +31,14 @@ from flows.monitoring.progress import ProgressBoard
 from flows.monitoring.run_events import watch_run, watch_start
 from flows.process.ray_pool import RayPool
 from flows.process.worker_pool import WorkerPool
+from flows.stages.corpus import CORPUS
 from flows.stages.ledger_checks import (
     accept_other_versions,
     check_stages,
     find_other_versions,
     refuse_other_versions,
 )
-from flows.stages.pricing import list_chat_roles, settle_prices
-from flows.stages.registry import CORPUS, STAGES, find_spec, list_roles
+from flows.stages.registry import STAGES, find_spec, list_chat_roles, list_roles, settle_prices
 from flows.stages.run_record import write_record
 from flows.stages.spec import StageSpec
 from pipeline.errors import RampforgeError, StorageError

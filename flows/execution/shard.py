@@ -110,7 +110,7 @@ def run_timed(
     spec: StageSpec, context: RunContext, shard: str, stage: Stage[Any], inputs: Iterable[Any]
 ) -> ShardReport:
     """Run a stage that is open over inputs that are at hand."""
-    outputs = (*spec.outputs, *(spec.also if spec.asks_also(context.config) else ()))
+    outputs = (*spec.outputs, *(spec.optional_outputs if spec.writes_optional(context.config) else ()))
     versions = list_versions(spec.packages(context.config))
     plan = ShardPlan(context.run, spec.name, shard, outputs, stage_provenance(context.run, spec.name), versions)
     resumed = 0 if stage.whole_shard else count_lines(context.run.journal(spec.name, shard))

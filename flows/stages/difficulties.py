@@ -1,12 +1,15 @@
-"""Opens the stage that measures difficulty, and reads what it has measured."""
+"""The stage that measures how hard the tasks are, and the reader of what it has measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flows.configuration.run_context import RunContext
 from flows.models.policy import CLOSED_BOOK
+from flows.stages.inputs import read_dataset
+from flows.stages.judgements import judging_packages
+from flows.stages.spec import StageSpec
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
@@ -16,15 +19,13 @@ from schemas.difficulties import Difficulty
 from schemas.judgements import Judgement
 from schemas.tasks import MaskTask
 
-Read = Callable[[RunContext, str], Iterator[Any]]
 
-
-def list_closed_roles(config: RunConfig) -> tuple[str, ...]:
+def _closed_roles(config: RunConfig) -> tuple[str, ...]:
     """The role of the model that is asked without searching."""
     return (CLOSED_BOOK,) if config.policy.closed_book else ()
 
 
-def difficulty_facts(context: RunContext) -> Mapping[str, str]:
+def _judgement_fingerprints(context: RunContext) -> Mapping[str, str]:
     """The judgements that are counted."""
     return {"judgements": digest_manifest(context.run.manifest("judgements"))}
 
@@ -34,9 +35,9 @@ def read_tried(context: RunContext, shard: str) -> Iterator[Any]:
     from pipeline.difficulty.stage import TriedTask
 
     judged: dict[str, list[Judgement]] = {}
-    for judgement in read_rows(context.run.part(Judgement.dataset, shard, ""), Judgement):
+    for judgement in read_dataset(context, Judgement, shard):
         judged.setdefault(judgement.task_id, []).append(judgement)
-    for task in read_rows(context.run.part(MaskTask.dataset, shard, ""), MaskTask):
+    for task in read_dataset(context, MaskTask, shard):
         yield TriedTask(task, tuple(judged.get(task.task_id, ())))
 
 
@@ -60,3 +61,27 @@ def read_difficulties(run: RunFolder) -> dict[str, Difficulty]:
 
     paths = run.files(Difficulty.dataset)
     return index_difficulties(row for path in paths for row in read_rows(path, Difficulty))
+
+
+def difficulty_keys(config: RunConfig) -> tuple[str, ...]:
+    """What decides what is asked without searching, and which answers are right."""
+    if not config.policy.closed_book:
+        return ("policy.closed_book",)
+    asked = ("closed_book", "temperature", "top_p", "max_turn")
+    return (*(f"policy.{key}" for key in asked), "judging.min_fuzzy", "judging.min_recall")
+
+
+DIFFICULTIES = StageSpec(
+    "difficulties",
+    upstream="tasks",
+    unit="task",
+    config_keys=difficulty_keys,
+    packages=lambda config: judging_packages(config) if config.policy.closed_book else (),
+    inputs=MaskTask,
+    outputs=(Difficulty,),
+    read=read_tried,
+    open=open_difficulties,
+    fingerprint_inputs=_judgement_fingerprints,
+    enabled=lambda config: config.policy.measures,
+    roles=_closed_roles,
+)

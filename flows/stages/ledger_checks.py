@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import check_sources
+from flows.stages.corpus import CORPUS
 from flows.stages.library_versions import list_versions
-from flows.stages.registry import CORPUS, REPORT, STAGES
+from flows.stages.registry import REPORT, STAGES
 from flows.stages.spec import StageSpec
 from pipeline.errors import ConfigError
 from pipeline.llm.roles import find_role
@@ -29,12 +30,12 @@ def list_settings(config: RunConfig, spec: StageSpec) -> dict[str, str]:
     Raises ConfigError for a role that no model plays.
     """
     roles = {f"llm.roles.{role}": find_role(config.llm, role).model_dump_json() for role in spec.roles(config)}
-    return pick_settings(config, spec.decides(config)) | roles
+    return pick_settings(config, spec.config_keys(config)) | roles
 
 
 def list_all_settings(context: RunContext, spec: StageSpec) -> dict[str, str]:
     """All that decides a stage's rows, besides its inputs. Raises RampforgeError for what is missing."""
-    return list_settings(context.config, spec) | dict(spec.facts(context))
+    return list_settings(context.config, spec) | dict(spec.fingerprint_inputs(context))
 
 
 def list_keys(config: RunConfig) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.run_context import RunContext
-from flows.stages.quotas import share_out
+from flows.stages.inputs import share_out
 from pipeline.stage import Stage
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder

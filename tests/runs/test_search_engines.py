@@ -13,7 +13,7 @@ import pytest
 
 from flows.configuration.run_context import RunContext
 from flows.models.usage import enter_calls
-from flows.stages.inputs import open_trajectories
+from flows.stages.trajectories import open_trajectories
 from pipeline.judging.trajectory_format import find_fault
 from pipeline.llm.usage_log import CallUsage
 from pipeline.search.bm25 import build_index

@@ -20,7 +20,7 @@ import pytest
 
 from flows.configuration.run_context import RunContext
 from flows.search_engines.registry import open_engine, read_fingerprint
-from flows.stages.inputs import open_trajectories
+from flows.stages.trajectories import open_trajectories
 from pipeline.errors import ConfigError, SearchError
 from pipeline.search.engine import SearchRequest
 from pipeline.storage.run_folder import RunFolder

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from flows.configuration.run_config import describe_keys, list_presets, load_config, write_yaml
-from flows.stages.quotas import share_out
+from flows.stages.inputs import share_out
 from pipeline.errors import ConfigError
 from pipeline.storage.stage_ledger import pick_settings
 from schemas import config as config_module

@@ -1,0 +1,204 @@
+"""The stages that make tasks: what could be hidden, the spans that may be, and the tasks that hide some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flows.configuration.run_context import RunContext
+from flows.configuration.sources import JIEBA, find_models, find_revision
+from flows.models.serving import SCORER, names_served_scorer
+from flows.stages.inputs import read_dataset, reading, share_limit
+from flows.stages.library_versions import MODELS, OPENCC
+from flows.stages.round_tasks import find_plan, open_fresh, round_facts
+from flows.stages.spec import StageSpec
+from pipeline.assets.store import resolve_model
+from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
+from pipeline.stage import Stage
+from pipeline.storage.stage_ledger import digest_manifest
+from schemas.config import RunConfig, Selection
+from schemas.documents import Redirect
+from schemas.passages import Passage
+from schemas.tasks import MaskTask, Proposals, SpanSet
+
+
+def _asks_extractor(config: RunConfig) -> bool:
+    return config.masking.extractor
+
+
+def sample_keys(config: RunConfig) -> tuple[str, ...]:
+    """What decides which passages are looked at."""
+    sampled = config.masking.limit is not None
+    return ("masking.limit", *(("seed", "masking.tasks_per_passage") if sampled else ()))
+
+
+def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
+    """Ids of the passages of a shard that spans are sought in; None for all."""
+    from pipeline.masking.sampling import count_needed, sample_passages
+
+    config = context.config.masking
+    wanted = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
+    quota = share_limit(context, "dedup", Passage, shard, wanted)
+    return (
+        sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed)
+        if quota is not None
+        else None
+    )
+
+
+def proposal_keys(config: RunConfig) -> tuple[str, ...]:
+    """What decides what the extractor is asked, and how often."""
+    return (*sample_keys(config), "masking.extractor_tokens", "agents.parse_retries")
+
+
+def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
+    """Passages to what a language model would hide in them."""
+    from flows.models.chat_models import make_stage, open_model
+    from pipeline.llm.structured_output import Sampling
+    from pipeline.masking.proposal_stage import STAGE, ProposalStage
+
+    config, model = context.config, open_model(context, STAGE, shard)
+    sampling = Sampling(0.0, config.masking.extractor_tokens, config.agents.parse_retries)
+    return make_stage(context, model, ProposalStage(model, sampling, config.llm.roles, _sample(context, shard)).work)
+
+
+def _scorer_roles(config: RunConfig) -> tuple[str, ...]:
+    return (SCORER,) if names_served_scorer(config) else ()
+
+
+def is_banded(config: RunConfig) -> bool:
+    """Whether spans are dropped for their perplexity."""
+    return config.masking.scorer is not None and config.masking.selection is not Selection.RANDOM
+
+
+def span_keys(config: RunConfig) -> tuple[str, ...]:
+    """What decides which spans may be hidden."""
+    keys = [*sample_keys(config)]
+    keys += [f"masking.{key}" for key in ("extractor", "ner", "links", "rules", "scorer", "min_chars", "max_words")]
+    if config.masking.scorer is not None and not names_served_scorer(config):
+        keys.append("masking.device")
+    if is_banded(config):
+        keys += ["masking.min_perplexity", "masking.max_perplexity"]
+    return tuple(keys)
+
+
+def _span_fingerprints(context: RunContext) -> Mapping[str, str]:
+    asked = _asks_extractor(context.config)
+    proposed = {"proposals": digest_manifest(context.run.manifest("proposals"))} if asked else {}
+    band = {"perplexity band": "used" if is_banded(context.config) else "unused"}
+    return band | proposed | {f"model {name}": revision for name, revision in find_models(context).items()}
+
+
+def span_packages(config: RunConfig) -> tuple[str, ...]:
+    """What finds names and measures perplexities."""
+    ner, scorer = config.masking.ner, config.masking.scorer
+    found: list[str] = []
+    if ner is not None:
+        found += ["jieba", OPENCC] if ner == JIEBA else ["spacy"]
+    if config.corpus.lang.startswith("en"):
+        found.append("PyStemmer")
+    if scorer is not None:
+        found += MODELS[1:] if names_served_scorer(config) else MODELS
+    return tuple(found)
+
+
+def open_spans(context: RunContext, shard: str) -> Stage[Any]:
+    """Passages to the spans that may be hidden in them."""
+    from pipeline.masking.redirect_aliases import find_aliases
+    from pipeline.masking.span_stage import SpanStage
+
+    config = context.config.masking
+    proposals = {p.passage_id: p for p in read_dataset(context, Proposals, shard)} if config.extractor else None
+    targets = {link.target for passage in read_dataset(context, Passage, shard) for link in passage.links}
+    aliases = find_aliases(context.run.files(Redirect.dataset), targets)
+    return SpanStage(config, _open_ner(context), _open_scorer(context), aliases, _sample(context, shard), proposals)
+
+
+def _open_ner(context: RunContext) -> Any:
+    """The recogniser of names, unless the configuration leaves it out."""
+    from pipeline.masking.entities import load_ner
+
+    name = context.config.masking.ner
+    return load_ner(str(resolve_model(name, context.cache))) if name not in (None, JIEBA) else None
+
+
+def _open_scorer(context: RunContext) -> Any:
+    """The language model behind the perplexities, named with its revision."""
+    from flows.models.serving import names_served_scorer, open_served_scorer
+    from pipeline.masking.causal_scorer import load_scorer
+
+    name = context.config.masking.scorer
+    if name is None:
+        return None
+    if names_served_scorer(context.config):
+        return open_served_scorer(context.config, context.cache)
+    path = str(resolve_model(name, context.cache))
+    return load_scorer(path, context.config.masking.device, f"{name} {find_revision(context, name)}")
+
+
+def task_keys(_: RunConfig) -> tuple[str, ...]:
+    """What decides which of the spans are hidden."""
+    names = ("limit", "tasks_per_passage", "selection", "mask_counts", "answer_style")
+    return ("seed", *(f"masking.{name}" for name in names))
+
+
+def read_spanned(context: RunContext, shard: str) -> Iterator[Any]:
+    """Each passage that has spans, with them."""
+    from pipeline.masking.task_stage import SpannedPassage
+
+    span_sets = {span_set.passage_id: span_set for span_set in read_dataset(context, SpanSet, shard)}
+    for passage in read_dataset(context, Passage, shard):
+        if passage.passage_id in span_sets:
+            yield SpannedPassage(passage, span_sets[passage.passage_id])
+
+
+def open_tasks(context: RunContext, shard: str) -> Stage[Any]:
+    """Spans to tasks."""
+    from pipeline.masking.task_stage import TaskStage
+
+    if plan := find_plan(context.run):
+        return open_fresh(context, shard, plan)
+    quota = share_limit(context, "spans", SpanSet, shard, context.config.masking.limit)
+    return TaskStage(context.config.masking, context.config.seed, quota=quota)
+
+
+PROPOSALS = StageSpec(
+    "proposals",
+    upstream="dedup",
+    unit="passage",
+    config_keys=proposal_keys,
+    inputs=Passage,
+    outputs=(Proposals,),
+    read=reading(Passage),
+    open=open_proposals,
+    enabled=_asks_extractor,
+    roles=lambda _: (EXTRACTOR,),
+)
+
+
+SPANS = StageSpec(
+    "spans",
+    upstream="dedup",
+    unit="passage",
+    config_keys=span_keys,
+    packages=span_packages,
+    inputs=Passage,
+    outputs=(SpanSet,),
+    read=reading(Passage),
+    open=open_spans,
+    fingerprint_inputs=_span_fingerprints,
+    roles=_scorer_roles,
+)
+
+
+TASKS = StageSpec(
+    "tasks",
+    upstream="spans",
+    unit="passage",
+    config_keys=task_keys,
+    inputs=SpanSet,
+    outputs=(MaskTask,),
+    read=read_spanned,
+    open=open_tasks,
+    fingerprint_inputs=round_facts,
+)

@@ -1,0 +1,33 @@
+"""The stage that draws report.html from what the others have written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from flows.configuration.run_context import RunContext
+from flows.stages.spec import StageSpec, list_datasets
+from pipeline.storage.shards import reading_boundary
+from schemas.judgements import Judgement
+
+
+def specify_report(reported: Collection[StageSpec]) -> StageSpec:
+    """The stage that draws the report over some stages."""
+
+    def draw_report(context: RunContext) -> None:
+        from pipeline.report.collecting import collect_report
+        from pipeline.report.page import build_report
+
+        files = {dataset: context.run.files(dataset) for dataset in list_datasets(reported)}
+        with reading_boundary(context.run.root, context.run.location):
+            data = collect_report(context.run.record(), files, context.config.report.examples)
+        context.run.write(context.run.report, build_report(data).encode())
+
+    return StageSpec(
+        "report",
+        upstream="judgements",
+        unit="judgement",
+        config_keys=lambda _: ("report",),
+        inputs=Judgement,
+        prepare=draw_report,
+        made=lambda run: (run.report,),
+    )

@@ -1,0 +1,144 @@
+"""The stage that attempts the tasks: by the extractive agents, by language models, or by a trained policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.configuration.run_context import RunContext
+from flows.models.policy import POLICY, load_tokenizer, locate_policy, name_weights, plays_policy, policy_facts
+from flows.search_engines.registry import needs_index, read_fingerprint
+from flows.stages.inputs import reading
+from flows.stages.library_versions import is_chinese
+from flows.stages.search_index import TERM_KEYS, index_packages
+from flows.stages.spec import StageSpec
+from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
+from pipeline.llm.prices import PriceTable
+from pipeline.llm.roles import find_role
+from pipeline.search.simulated.source import ROLE as SIMULATOR
+from pipeline.stage import Stage
+from schemas.config import RunConfig
+from schemas.search_config import EngineKind
+from schemas.streams import TokenStream
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
+
+ENGINE_KEYS = {
+    EngineKind.DENSE: ("search.dense",),
+    EngineKind.HYBRID: ("search.dense", "search.hybrid"),
+    EngineKind.HTTP: ("search.protocol",),
+    EngineKind.WEB: ("search.web",),
+    EngineKind.SIMULATED: ("search.simulated",),
+}
+"""What one engine goes by and the others do not."""
+
+
+def _agent_roles(config: RunConfig) -> tuple[str, ...]:
+    return {"agents": AGENT_ROLES, POLICY: (POLICY,)}.get(config.agents.policy, ())
+
+
+def _attempt_roles(config: RunConfig) -> tuple[str, ...]:
+    """Of the agents, and of the language model that plays the search engine."""
+    simulated = config.search.engine is EngineKind.SIMULATED
+    return (*_agent_roles(config), *((SIMULATOR,) if simulated else ()))
+
+
+def _engine_fingerprints(context: RunContext) -> Mapping[str, str]:
+    if needs_index(context.config):
+        context.run.manifest("index")
+    return {"engine": read_fingerprint(context)}
+
+
+def _price_fingerprints(context: RunContext) -> Mapping[str, str]:
+    """Trajectories carry what they cost."""
+    table = PriceTable(context.config.llm.prices)
+    models = sorted({find_role(context.config.llm, role).model for role in _agent_roles(context.config)})
+    return {f"price of {model}": price.model_dump_json() for model in models if (price := table.find(model))}
+
+
+def _attempt_fingerprints(context: RunContext) -> Mapping[str, str]:
+    return {**_engine_fingerprints(context), **_price_fingerprints(context), **policy_facts(context)}
+
+
+def attempt_keys(config: RunConfig) -> tuple[str, ...]:
+    """What decides how tasks are attempted."""
+    search = ["search.engine", "search.k", "search.hide", "search.hide_copies"]
+    search += ENGINE_KEYS.get(config.search.engine, ())
+    search += TERM_KEYS if needs_index(config) else ()
+    if config.agents.policy == "agents":
+        return (*search, "agents")
+    keys = (*search, "agents.policy", "agents.attempts")
+    return keys if plays_policy(config) else (*keys, "agents.max_turns", "agents.queries_per_turn")
+
+
+def attempt_packages(config: RunConfig) -> tuple[str, ...]:
+    """What searches, and what the extractive agents and a policy's tokenizer are made of."""
+    found = [*index_packages(config)]
+    if config.agents.policy == "extractive":
+        found += ["PyStemmer"] if config.corpus.lang.startswith("en") else []
+        found += ["jieba"] if is_chinese(config) else []
+    if config.agents.policy == "policy":
+        found.append("transformers")
+    return tuple(dict.fromkeys(found))
+
+
+def open_trajectories(context: RunContext, shard: str) -> Stage[Any]:
+    """Tasks to trajectories."""
+    from flows.search_engines.registry import open_async_engine, open_engine, open_term_statistics
+    from pipeline.agents.extractive.agents import ExtractiveAgents
+    from pipeline.agents.extractive.trajectory_stage import TrajectoryStage
+
+    if plays_policy(context.config):
+        return open_policy(context, shard)
+    if context.config.agents.policy == "agents":
+        from flows.models.chat_models import make_stage, open_model
+        from pipeline.agents.attempt_services import ModelWithEngine
+        from pipeline.agents.trajectory_stage import LlmTrajectoryStage
+        from pipeline.llm.prices import PriceTable
+
+        model, config = open_model(context, "trajectories", shard), context.config
+        engine = open_async_engine(context, shard)
+        price = PriceTable(config.llm.prices).cost
+        stage = LlmTrajectoryStage(engine, model, config.search, config.agents, config.llm.roles, price)
+        return make_stage(context, ModelWithEngine(model, engine), stage.work)
+    terms = open_term_statistics(context)
+    agents = ExtractiveAgents(terms.lang, terms.rarity)
+    return TrajectoryStage(open_engine(context, shard), agents, context.config.search, context.config.agents)
+
+
+def open_policy(context: RunContext, shard: str) -> Stage[Any]:
+    """Tasks to trajectories and their streams."""
+    from flows.models.chat_models import make_stage, open_model
+    from flows.search_engines.registry import open_async_engine
+    from pipeline.agents.attempt_services import ModelWithEngine
+    from pipeline.llm.prices import PriceTable
+    from pipeline.rollouts.policy_rollout import PolicySolver
+    from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
+
+    config = context.config
+    where = locate_policy(config, context.cache)
+    tokenizer, digest = load_tokenizer(where)
+    model, engine = open_model(context, "trajectories", shard), open_async_engine(context, shard)
+    role = find_role(config.llm, POLICY)
+    facts = PolicyFacts(role, name_weights(where), digest, engine.fingerprint, config.search.k)
+    solver = PolicySolver(engine, model, tokenizer, config.policy, config.search.k)
+    price = PriceTable(config.llm.prices).cost
+    stage = PolicyTrajectoryStage(solver, config.policy, facts, config.search.hide, config.agents.attempts, price)
+    return make_stage(context, ModelWithEngine(model, engine), stage.work)
+
+
+TRAJECTORIES = StageSpec(
+    "trajectories",
+    upstream="tasks",
+    unit="task",
+    config_keys=attempt_keys,
+    packages=attempt_packages,
+    inputs=MaskTask,
+    outputs=(Trajectory,),
+    read=reading(MaskTask),
+    open=open_trajectories,
+    fingerprint_inputs=_attempt_fingerprints,
+    roles=_attempt_roles,
+    optional_outputs=(TokenStream,),
+    writes_optional=plays_policy,
+)
