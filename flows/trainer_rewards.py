@@ -19,7 +19,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
-from pipeline.rewards.trainers import Judge, make_trl_overlong, make_trl_reward, penalise_row, score_for_verl
+from pipeline.rewards.trainers import AnswerJudge, make_trl_overlong, make_trl_reward, penalise_row, score_for_verl
 from schemas.rewards import JudgeEndpoint, RewardName
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FORMAT_CREDIT = 0.2
 """What a kept format is worth in verl, which takes one number; TRL weighs functions instead (`reward_weights`)."""
 
 
-def open_configured_judge(options: Mapping[str, Any] | None = None) -> Judge:
+def open_configured_judge(options: Mapping[str, Any] | None = None) -> AnswerJudge:
     """The judge of `judge_url`, `judge_model`, `judge_key`, `judge_votes`, ... or else of the environment.
 
     Raises ConfigError when neither names a server and a model.

@@ -6,20 +6,23 @@ Secrets are never part of it: they are read from the environment where a client 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticSerializationError, to_jsonable_python
 
 from flows.configuration.plain_values import NotPlainError, check_plain
 from pipeline.errors import ConfigError
 from schemas.config import RunConfig
 
+ConfigSource = str | Path | Mapping[str, Any] | RunConfig | None
+"""A preset's name or a file, plain values, a configuration; None for the defaults."""
 PRESETS = files("flows") / "presets"
 SHOWN = 100
 """Characters of a `--set` that a message quotes."""
@@ -39,6 +42,48 @@ def load_config(source: str | None, overrides: Iterable[str] = (), base: RunConf
     values = _read_yaml(source) if source else (base.model_dump(mode="json") if base else {})
     for override in overrides:
         _apply(values, override)
+    return _build(values)
+
+
+def make_config(source: ConfigSource, settings: Mapping[str, Any] = MappingProxyType({})) -> RunConfig:
+    """The configuration of a program in Python: a preset or file, plain values or a RunConfig, with settings on top.
+
+    `settings`: values by key, such as `{"masking.limit": 20}`; a mapping joins the section of that name. Raises
+    ConfigError as `load_config` does.
+    """
+    if isinstance(source, str | Path):
+        values = _read_yaml(str(source))
+    else:
+        values = _make_plain({} if source is None else source)
+    for name, value in _make_plain(settings).items():
+        *sections, key = name.split(".")
+        place = _find_section(values, sections, name)
+        merge = isinstance(value, dict) and isinstance(place.get(key), dict)
+        place[key] = _merge(place[key], value) if merge else value
+    return _build(values)
+
+
+def _make_plain(values: Mapping[str, Any] | RunConfig) -> dict[str, Any]:
+    """A copy without records, paths and enums."""
+    try:
+        plain = to_jsonable_python(values, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError) as error:
+        raise ConfigError(f"config: {' '.join(str(error).split())}", FIX) from None
+    if not isinstance(plain, dict):
+        raise ConfigError("config: should be a mapping of sections", FIX)
+    return plain
+
+
+def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The values of both mappings, those of the other first, sections merged in turn."""
+    both = one | other
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], dict) and isinstance(other[key], dict):
+            both[key] = _merge(one[key], other[key])
+    return both
+
+
+def _build(values: dict[str, Any]) -> RunConfig:
     try:
         check_plain(values)
         # YAML reads 2026-01-01 as a date and the like: through JSON every value is judged by the field it is for.
@@ -73,15 +118,20 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals:
         raise ConfigError(f"--set {override}: no value", "write --set section.key=value")
     *sections, key = name.strip().split(".")
-    place = values
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise ConfigError(f"--set {override}: {section} is no section")
+    place = _find_section(values, sections, f"--set {override}")
     fix = "quote it: --set 'section.key=\"text\"'"
     place[key] = _parse_yaml(
         text, lambda reason: ConfigError(f"--set {override}: the value is not YAML: {reason}", fix)
     )
+
+
+def _find_section(values: dict[str, Any], sections: Sequence[str], said: str) -> dict[str, Any]:
+    place = values
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"{said}: {section} is not a section", FIX)
+    return place
 
 
 def _parse_yaml(text: str, refuse: Callable[[str], ConfigError]) -> Any:

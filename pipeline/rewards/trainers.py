@@ -26,7 +26,7 @@ from schemas.rewards import RewardName
 TrlReward = Callable[..., list[float | None]]
 
 
-class Judge(Protocol):
+class AnswerJudge(Protocol):
     """Says of completions which of their answers are right."""
 
     def judge(self, items: Sequence[tuple[RewardInput, Assessed]]) -> list[tuple[bool | None, ...]]:
@@ -35,7 +35,7 @@ class Judge(Protocol):
 
 
 def make_trl_reward(
-    reward: RewardName, judge: Callable[[], Judge] | None = None, format_credit: float = 0.0
+    reward: RewardName, judge: Callable[[], AnswerJudge] | None = None, format_credit: float = 0.0
 ) -> TrlReward:
     """A reward function for TRL, named after its reward. `judge` opens the judge when it is first needed."""
 
@@ -77,7 +77,7 @@ def score_for_verl(
     solution: Completion,
     ground_truth: Any,
     extra_info: Mapping[str, Any] | None,
-    judge: Callable[[], Judge] | None,
+    judge: Callable[[], AnswerJudge] | None,
     format_credit: float,
 ) -> dict[str, float]:
     """What verl's `compute_score` returns: `score`, `acc`, `fmt`, `gamed` and `valid`, all numbers."""
@@ -118,7 +118,7 @@ def read_row(golds: Any, fields: Mapping[str, Any]) -> RewardInput:
 def _pay_all(
     reward: RewardName,
     items: Sequence[tuple[RewardInput, Assessed]],
-    judge: Callable[[], Judge] | None,
+    judge: Callable[[], AnswerJudge] | None,
     format_credit: float,
 ) -> list[tuple[float, float, bool]]:
     """For each item its reward, how right it is, and whether both hold."""

@@ -25,7 +25,7 @@ SEARCH_END, ANSWER_END = "</search>", "</answer>"
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchStep:
     """The queries of one step of one completion."""
 
     queries: tuple[str, ...]
@@ -35,7 +35,7 @@ class Search:
 
 Generate = Callable[[list[list[int]], int], list[list[int]]]
 """Contexts and a number of tokens in, new tokens of each out; an end-of-sequence token stands where one was written."""
-Find = Callable[[Sequence[Search]], list[tuple[ShownDocument, ...]]]
+Find = Callable[[Sequence[SearchStep]], list[tuple[ShownDocument, ...]]]
 """What searches bring."""
 
 
@@ -117,7 +117,7 @@ class SearchRollouts:
                 for one, ids in zip(going, written, strict=True)
                 if (queries := self.take(one, ids[: self.room(one) + 1]))
             ]
-            hide = [Search(queries, one.task.passage_id) for one, queries in asking]
+            hide = [SearchStep(queries, one.task.passage_id) for one, queries in asking]
             found = find(hide) if hide else []
             going = [one for (one, _), documents in zip(asking, found, strict=True) if self.show(one, documents)]
         return completions

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.rendering.transcript import write_document
-from pipeline.rollouts.search_rollout import Search
+from pipeline.rollouts.search_rollout import SearchStep
 from schemas.locations import is_loopback
 from schemas.renderings import ShownDocument
 from schemas.training import SearchEndpoint
@@ -49,7 +49,7 @@ class Retriever:
         self.seconds = 0.0
         """Time spent waiting for results, so far."""
 
-    def find(self, searches: Sequence[Search], step: int = 0) -> list[tuple[ShownDocument, ...]]:
+    def find(self, searches: Sequence[SearchStep], step: int = 0) -> list[tuple[ShownDocument, ...]]:
         """What each search brings, `k` documents at most. Raises SearchFaultError."""
         began = time.perf_counter()
         flat = [(query, search.passage_id) for search in searches for query in search.queries]

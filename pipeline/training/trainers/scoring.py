@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.rewards.formulas import Assessed, RewardInput, assess, measure_answer, pay
 from pipeline.rewards.overlong import penalise_length
-from pipeline.rewards.trainers import Judge
+from pipeline.rewards.trainers import AnswerJudge
 from pipeline.rollouts.search_rollout import Completion
 from schemas.rewards import RewardName
 from schemas.training import RlRequest
 
 
-def score_completions(completions: Sequence[Completion], request: RlRequest, judge: Judge | None) -> None:
+def score_completions(completions: Sequence[Completion], request: RlRequest, judge: AnswerJudge | None) -> None:
     """Write reward, format, rightness and penalty into the completions; no verdict means no reward, not a zero."""
     rollouts = request.rollouts
     most, buffer = request.own_tokens
@@ -35,5 +35,7 @@ def score_completions(completions: Sequence[Completion], request: RlRequest, jud
         one.reward = pay(rollouts.reward, assessed, judged, rollouts.format_credit)
 
 
-def _judge(items: Sequence[tuple[RewardInput, Assessed]], judge: Judge | None) -> Iterator[tuple[bool | None, ...]]:
+def _judge(
+    items: Sequence[tuple[RewardInput, Assessed]], judge: AnswerJudge | None
+) -> Iterator[tuple[bool | None, ...]]:
     return iter(judge.judge(items) if judge and items else ())

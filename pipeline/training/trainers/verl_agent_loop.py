@@ -18,7 +18,7 @@ from verl.experimental.agent_loop.agent_loop import (  # type: ignore[import-not
     AgentLoopOutput,
 )
 
-from pipeline.rollouts.search_rollout import Completion, Search, SearchRollouts, Task
+from pipeline.rollouts.search_rollout import Completion, SearchRollouts, SearchStep, Task
 from pipeline.training.trainers.retriever import Retriever
 from schemas.training import Rollouts, SearchEndpoint
 
@@ -57,7 +57,7 @@ class SearchAgentLoop(AgentLoopBase):  # type: ignore[misc]  # unknown where ver
             if not queries:
                 break
             began = time.perf_counter()
-            (documents,) = await asyncio.to_thread(retriever.find, [Search(queries, one.task.passage_id)])
+            (documents,) = await asyncio.to_thread(retriever.find, [SearchStep(queries, one.task.passage_id)])
             seconds["tool_calls"] += time.perf_counter() - began
             if not self._rollouts.show(one, documents):
                 break

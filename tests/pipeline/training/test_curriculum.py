@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.rollouts.search_rollout import Search
+from pipeline.rollouts.search_rollout import SearchStep
 from pipeline.search.engine import SearchRequest
 from pipeline.search.simulated.source import SimulatedSource, noise_share
 from pipeline.search_server.requests import RetrieveRequest, read_question
@@ -56,7 +56,7 @@ def test_the_trainer_tells_its_step_to_a_server_of_ours_only_where_asked(monkeyp
                 return post(path, body)
 
             monkeypatch.setattr(retriever, "_post", spy)
-            found = retriever.find([Search(("one", "two"), "p9"), Search(("three",))], step=5)
+            found = retriever.find([SearchStep(("one", "two"), "p9"), SearchStep(("three",))], step=5)
             assert [document.title for (document,) in found] == ["A page", "A page"]
             assert sent[0].get("progress") == told
             assert sent[0]["exclude"] == [{"passage_id": "p9"}, {"passage_id": "p9"}, None]

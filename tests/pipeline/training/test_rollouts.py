@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.rendering.observations import read_documents
 from pipeline.rendering.tagged import SEARCH_R1
-from pipeline.rollouts.search_rollout import Completion, Search, SearchRollouts, Task, cut_padding, read_queries
+from pipeline.rollouts.search_rollout import Completion, SearchRollouts, SearchStep, Task, cut_padding, read_queries
 from pipeline.training.trainers.groups import Batch, TaskPool, fill_batch, is_dull
 from pipeline.training.trainers.retriever import merge, read_lists
 from pipeline.training.trainers.scoring import score_completions
@@ -61,7 +61,7 @@ def script(*turns: str) -> Callable[[list[list[int]], int], list[list[int]]]:
     return generate
 
 
-def find(searches: Sequence[Search]) -> list[tuple[ShownDocument, ...]]:
+def find(searches: Sequence[SearchStep]) -> list[tuple[ShownDocument, ...]]:
     return [(DOCUMENT,) for _ in searches]
 
 
