@@ -45,7 +45,7 @@ def test_overrides_win_over_the_file(tmp_path: Path) -> None:
         ("- a\n- b", [], "mapping of sections"),
         ("a: [", [], "not YAML"),
         ("", ["search.k"], "no value"),
-        ("", ["seed.x=1", "seed.x.y=2"], "is no section"),
+        ("", ["seed.x=1", "seed.x.y=2"], "is not a section"),
         ("masking: {scorer: null}", [], "need a scorer"),
         ("masking: {min_perplexity: 9, max_perplexity: 3}", [], "below max_perplexity"),
         ("selection: perplexity", [], r"did you mean masking\.selection\?"),
