@@ -1,8 +1,8 @@
-"""Reading the documents that a model wrote as a search engine, however it laid them out, and writing them in our form.
+"""Parser and writer of the documents that a language model returns as a search engine.
 
-Promises: text is only ever parsed; what `write_documents` wrote is read back as it was; numbered, bulleted, tagged and
-JSON lists are understood, and so are paragraphs and one block; a refusal, talk around the documents and markup are no
-document; none comes twice, and no more than asked for; the time is linear in the text, whatever it holds.
+Guarantees: text is only ever parsed; output of `write_documents` is read back unchanged; numbered, bulleted, tagged and
+JSON lists are supported, and so are paragraphs and a single block; refusals, text around the documents and markup are
+not documents; no duplicates, and no more documents than requested; linear time for any text.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from prompts.reply_scan import drop_thoughts, find_objects
 
 LONGEST_TEXT = 1_200
-"""Characters of a document; twenty of them fit into what is looked at of a reply."""
+"""Maximum characters of a document; twenty documents fit into the part of a reply that is parsed."""
 LONGEST_TITLE = 160
 MOST_LAYERS = 50
-"""Layers of markup, names of fields and numbers that are taken off a text; one with more holds nothing."""
+"""Maximum layers of markup, field names and numbers that are stripped from a text; a text with more is discarded."""
 NAME_WORDS, NAME_CHARS = 8, 40
-"""What of a document without a title is put in its place: so many words of its text, or characters."""
+"""Title of a document without one: at most this many words of its text, or characters."""
 
 _UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
@@ -53,16 +53,16 @@ _AROUND_TITLE = "\"'“”《》:：-–—._* "
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A document as it was written; made by `make_draft` alone."""
+    """Document as written by the model; constructed by `make_draft` only."""
 
     title: str
-    """Title of its page, on one line; where none was written, how its text begins."""
+    """Title of the page, on one line; the beginning of the text where there is no title."""
     text: str
-    """Its text, on one line, never empty."""
+    """Text on one line, never empty."""
 
 
 def make_draft(title: str, text: str) -> Draft | None:
-    """A document on plain lines, without markup, numbers in front or excess length; None when no text is left."""
+    """Make a document of plain lines, without markup, leading numbers or excess length; None when no text is left."""
     plain = _settle(text, lambda line: _TEXT_FIELD.sub("", _BRACKETED.sub("", line)))[:LONGEST_TEXT].rstrip()
     if not any(char.isalnum() for char in plain):
         return None
@@ -70,12 +70,12 @@ def make_draft(title: str, text: str) -> Draft | None:
 
 
 def write_documents(drafts: Sequence[Draft]) -> str:
-    """The documents in the form that the prompts ask for."""
+    """Write documents in the form that the prompts ask for."""
     return "\n\n".join(f"[{number}] {draft.title}\n{draft.text}" for number, draft in enumerate(drafts, start=1))
 
 
 def read_documents(reply: str, most: int) -> list[Draft]:
-    """The documents of a reply, at most so many; none for a refusal or an empty reply."""
+    """Read at most `most` documents from a reply; none for a refusal or an empty reply."""
     said = _FENCE.sub("", _UNWRITABLE.sub("", drop_thoughts(reply).replace("\r\n", "\n"))).strip()
     found: dict[str, Draft] = {}
     for title, text in _find_pairs(said):
@@ -88,7 +88,7 @@ def read_documents(reply: str, most: int) -> list[Draft]:
 
 
 def _find_pairs(said: str) -> Iterator[tuple[str, str]]:
-    """Title and text of every document, by the first layout that fits."""
+    """Return title and text of every document, by the first layout that matches."""
     if said.startswith("[1] "):
         return (_divide(chunk, titled=True) for chunk in _cut_numbered(said))
     pairs = list(_read_json(said))
@@ -108,14 +108,14 @@ def _read_json(said: str) -> Iterator[tuple[str, str]]:
             pass  # a number in brackets, or a list that was cut off
     whole = list(find_objects(said))
     if said.startswith("{") and whole and whole[0].fields is None:
-        whole = list(find_objects(said[1:]))  # cut off: what stands complete inside is taken
+        whole = list(find_objects(said[1:]))  # truncated: take the complete values inside
     for offer in whole:
         if offer.fields is not None:
             yield from _read_value(offer.fields)
 
 
 def _read_value(value: object) -> Iterator[tuple[str, str]]:
-    """The documents in a JSON value, in order, however deep they are."""
+    """Return the documents in a JSON value, in order, at any depth."""
     waiting: list[object] = [value]
     while waiting:
         inner = waiting.pop()
@@ -132,7 +132,7 @@ def _read_value(value: object) -> Iterator[tuple[str, str]]:
 
 
 def _cut_numbered(said: str) -> list[str]:
-    """The pieces behind numbers of one style that count up from the first; any other number is part of the text."""
+    """Split at numbers of one style that count up from the first; any other number is part of the text."""
     marks: list[re.Match[str]] = []
     for match in _NUMBERED.finditer(said):
         number = _read_number(match)
@@ -154,7 +154,9 @@ def _cut_at(said: str, marks: Sequence[re.Match[str]], least: int) -> list[str]:
         return []
     ends = [*(mark.start() for mark in marks[1:]), len(said)]
     chunks = [said[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
-    if len(chunks) > 1:  # what follows the last document after a blank line is talk, unless the others have as much
+    if (
+        len(chunks) > 1
+    ):  # text after the last document and a blank line is a comment, unless the other documents have as much
         longest = max(len(_split_paragraphs(chunk)) for chunk in chunks[:-1])
         chunks[-1] = "\n\n".join(_split_paragraphs(chunks[-1])[:longest])
     return chunks
@@ -174,7 +176,9 @@ def _split_paragraphs(text: str) -> list[str]:
 
 
 def _divide(chunk: str, titled: bool = False) -> tuple[str, str]:
-    """Title and text of a piece; no title where the first line reads like a sentence, unless it is known to be one."""
+    """Split a piece into title and text; without a title where the first line reads like a sentence, unless it is known
+    to be a title.
+    """
     first, *rest = [line.strip() for line in chunk.splitlines() if line.strip()] or [""]
     if match := _TITLE_INLINE.match(first) or (not titled and _BOLD_TITLE.match(first)):
         return match[1], _join([first[match.end() :], *rest])
@@ -192,7 +196,7 @@ def _join(lines: Iterable[str]) -> str:
 
 
 def _settle(text: str, strip: Callable[[str], str]) -> str:
-    """The text on one line, stripped again and again until nothing more goes; nothing of one that has no end to it."""
+    """Return the text on one line, stripped repeatedly until nothing changes; empty if it needs too many passes."""
     text = text[: 4 * LONGEST_TEXT]
     for _ in range(MOST_LAYERS):
         if (plain := strip(" ".join(_EMPHASIS.sub("", _UNWRITABLE.sub("", text)).split()))) == text:
@@ -202,7 +206,7 @@ def _settle(text: str, strip: Callable[[str], str]) -> str:
 
 
 def _strip_title(line: str) -> str:
-    """Without the name of the field, quotes and dashes around it, or excess length."""
+    """Strip the field name, surrounding quotes and dashes, and excess length."""
     match = _TITLE_FIELD.match(line)
     return (match[1] if match else line)[:LONGEST_TITLE].strip(_AROUND_TITLE)
 

@@ -1,8 +1,8 @@
-"""Reply contracts: for each role, the form that its template asks for and the parser that reads it back.
+"""Reply contracts: for each role, the form that its template asks for and the parser that reads it.
 
-Promises of every contract: the last offer of a reply counts, and nothing else is taken when that one is broken; a
-field of the wrong type is refused, never converted; text is cleaned of what no file can hold; an error quotes the end
-of the reply. The templates of the same name carry the instruction; a test holds the two together.
+Guarantees of every contract: the last candidate in a reply counts, and no other is used when it is malformed; a field
+of the wrong type is rejected, never converted; text is cleaned of characters that files cannot hold; an error quotes
+the end of the reply. The templates of the same name contain the instructions; a test keeps the two consistent.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class UnreadableReplyError(ValueError):
-    """A reply does not keep its contract."""
+    """Reply that does not match its contract."""
 
     def __init__(self, problem: str, reply: str) -> None:
         tail = " ".join(reply[-TAIL:].split())
         super().__init__(f"{problem}; the reply ends: {tail!r}")
         self.problem = problem
-        """What is wrong, without the quotation."""
+        """Problem, without the quotation."""
 
 
 def _clean(text: str) -> str:
-    """Without control characters and halves of surrogate pairs, and blank at neither end."""
+    """Strip control characters, unpaired surrogates, and white space at both ends."""
     return _UNWRITABLE.sub("", text).strip()
 
 
@@ -45,19 +45,19 @@ def _join_lines(text: str) -> str:
 Text = Annotated[str, AfterValidator(_clean)]
 Said = Annotated[str, AfterValidator(_clean), Field(min_length=1)]
 Line = Annotated[str, AfterValidator(_clean), AfterValidator(_join_lines)]
-# Bounds in `json_schema_extra` are for servers that enforce schemas. The parser leaves it to whoever knows the task to
-# say what is wrong with a number: that is what a second try is told.
+# Bounds in `json_schema_extra` are for servers that enforce schemas. The parser does not check them: the caller knows
+# the task and reports wrong numbers in its second request.
 Count = Annotated[int, Field(json_schema_extra={"minimum": 1})]
 
 
 class Reply(BaseModel):
-    """What a role says. Unknown keys are passed over; types are exact."""
+    """Fields of a role's reply. Unknown keys are ignored; types are exact."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
 class PlanReply(Reply):
-    """The planner's."""
+    """Reply of the planner."""
 
     think: Said
     mask: Count | None = None
@@ -65,13 +65,13 @@ class PlanReply(Reply):
 
 
 class RewriteReply(Reply):
-    """The rewriter's."""
+    """Reply of the rewriter."""
 
     queries: Annotated[list[Line], Field(min_length=1, json_schema_extra={"minItems": 3})]
 
 
 class AnswerItem(Reply):
-    """One answer of the observer; `mask` and `passage` count from 1."""
+    """Answer of the observer; `mask` and `passage` count from 1."""
 
     mask: Count
     answer: Line | None
@@ -79,7 +79,7 @@ class AnswerItem(Reply):
 
 
 class ObserveReply(Reply):
-    """The observer's."""
+    """Reply of the observer."""
 
     conclusion: Said
     answers: Annotated[list[AnswerItem], Field(json_schema_extra={"maxItems": 4})]
@@ -88,20 +88,20 @@ class ObserveReply(Reply):
 
 
 class SpanItem(Reply):
-    """One span of the extractor."""
+    """Span of the extractor."""
 
     text: Line
     kind: Literal["entity", "term", "date", "number"]
 
 
 class ExtractReply(Reply):
-    """The extractor's."""
+    """Reply of the extractor."""
 
     spans: list[SpanItem]
 
 
 class AnswerReply(Reply):
-    """Of whoever answers a question from passages."""
+    """Answer to a question from passages."""
 
     reason: Text = ""
     answer: Line | None
@@ -111,7 +111,7 @@ VERDICT_WORDS = {
     **{"correct": "correct", "incorrect": "incorrect", "unjudgeable": "unjudgeable"},
     **{"正确": "correct", "错误": "incorrect", "不正确": "incorrect", "无法判断": "unjudgeable"},
 }
-"""The verdicts that are on offer, as they may be written."""
+"""Accepted spellings of the verdicts."""
 
 
 def _read_verdict(value: object) -> object:
@@ -119,7 +119,7 @@ def _read_verdict(value: object) -> object:
 
 
 class JudgeReply(Reply):
-    """The judge's."""
+    """Reply of the judge."""
 
     reason: Text = ""
     verdict: Annotated[Literal["correct", "incorrect", "unjudgeable"], BeforeValidator(_read_verdict)]
@@ -130,20 +130,20 @@ R = TypeVar("R", bound=Reply)
 
 @dataclass(frozen=True)
 class ReplyContract(Generic[R]):
-    """The form of a role's reply, and how it is read."""
+    """Form of a role's reply, and its parser."""
 
     template: str
-    """The template whose instruction asks for this form."""
+    """Template whose instructions ask for this form."""
     form: type[R]
-    """The fields, checked."""
+    """Model of the fields."""
     key: str
-    """The field that tells the object from any other."""
+    """Field that identifies the object."""
     tag: str = ""
-    """A tag that may hold the key's value instead of an object."""
+    """Tag that may contain the key's value instead of an object."""
     several: bool = False
-    """The tag may stand more than once and its values make a list."""
+    """Whether the tag may occur several times, its values making a list."""
     line: re.Pattern[str] | None = None
-    """A line of its own that may hold the key's value instead."""
+    """Pattern of a line that may contain the key's value instead."""
     schema: Mapping[str, Any] = field(init=False, hash=False)
     """JSON schema for a server that can enforce one: every field required, no other allowed."""
 
@@ -151,11 +151,11 @@ class ReplyContract(Generic[R]):
         object.__setattr__(self, "schema", _close_schema(self.form.model_json_schema()))
 
     def narrow(self, most: Mapping[str, int]) -> Mapping[str, Any]:
-        """The schema with the largest value (or length of a list) that a task leaves to some fields, by their names."""
+        """Return the schema with the largest value (or length of a list) that a task allows for named fields."""
         return _narrow_contract(self, tuple(sorted(most.items()))) if most else self.schema
 
     def read(self, text: str) -> R:
-        """The reply's last offer. Raises UnreadableReplyError when there is none or it is broken."""
+        """Read the last candidate of the reply. Raises UnreadableReplyError when there is none or it is malformed."""
         said = drop_thoughts(text)
         offers = self._find_offers(said)
         if not offers:
@@ -189,7 +189,7 @@ class ReplyContract(Generic[R]):
 
 
 def _close_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """Put definitions in their places, require every property and forbid all others, as servers in strict mode ask."""
+    """Inline definitions, require every property and forbid all others, as servers in strict mode demand."""
     definitions = schema.pop("$defs", {})
 
     def close(node: Any) -> Any:
@@ -216,7 +216,7 @@ def _narrow_contract(contract: ReplyContract[Any], most: tuple[tuple[str, int], 
 
 
 def _narrow_schema(node: Any, most: Mapping[str, int], name: str = "") -> Any:
-    """The schema with an upper bound for each integer and list of a name in `most`."""
+    """Return the schema with an upper bound for each integer and list named in `most`."""
     if isinstance(node, list):
         return [_narrow_schema(item, most, name) for item in node]
     if not isinstance(node, dict):
@@ -232,7 +232,7 @@ def _narrow_schema(node: Any, most: Mapping[str, int], name: str = "") -> Any:
 _VERDICT_LINE = re.compile(
     r"(?:^[ \t*#>]*(?:(?:final )?verdict|结论|判定)[ \t*]*[:：]|\A(?=\s*\S+\s*\Z))\s*(\S[^\n]*)", re.IGNORECASE | re.M
 )
-"""`Verdict: ...` on a line of its own, or a reply that is one word."""
+"""`Verdict: ...` on a line of its own, or a reply of one word."""
 
 PLAN = ReplyContract("plan", PlanReply, "think")
 REWRITE = ReplyContract("rewrite", RewriteReply, "queries", tag="query", several=True)

@@ -1,7 +1,7 @@
-"""Finding the objects and tags that a model wrote, anywhere in its reply.
+"""Scanner for JSON objects and tags anywhere in a model's reply.
 
-Promises: text is only ever parsed, never evaluated; an object inside another, or inside one that is broken, is not an
-offer (a quoted answer may hold a fake one); the time is linear in the text, whatever it holds.
+Guarantees: text is only ever parsed, never evaluated; an object inside another, or inside a malformed one, is not a
+candidate (a quoted answer may contain a fake one); linear time for any text.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 THOUGHT = re.compile(r"\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.IGNORECASE | re.DOTALL)
 MAX_OPENINGS = 50
-"""Braces that are tried before a reply counts as rubbish."""
+"""Maximum braces that are tried before a reply is discarded."""
 LONGEST = 30_000
-"""Characters of a reply that are looked at: the last ones."""
+"""Characters of a reply that are scanned, from its end."""
 NEVER = -1
-"""Where a brace is closed that is not."""
+"""Position of the closing brace of one that is never closed."""
 
 _DECODER = json.JSONDecoder(strict=False)  # a line break inside a string is a common slip
 _MARK = re.compile(r'[{}"]')
@@ -28,26 +28,28 @@ _LOOSE_COMMA = re.compile(r",(?=\s*[}\]])")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Something in a reply that may be what was asked for."""
+    """Candidate for the requested value in a reply."""
 
     start: int
-    """Where it begins."""
+    """Start offset."""
     end: int
-    """Just past it."""
+    """End offset."""
     fields: dict[str, object] | None
-    """What it says, unchecked; None when it is broken."""
+    """Fields, unchecked; None when malformed."""
 
 
 def drop_thoughts(text: str) -> str:
-    """What comes after a thought that opens the reply: it offers nothing, and one never closed is all there is."""
+    """Return the text after a thought at the start of the reply; a thought contains no candidate, and an unclosed one
+    is the whole reply.
+    """
     thought = THOUGHT.match(text)
     return text[thought.end() if thought else 0 :][-LONGEST:]
 
 
 def find_objects(text: str) -> Iterator[Offer]:
-    """Every outermost JSON object, in order. A comma too many is forgiven, nothing else is.
+    """Return every outermost JSON object, in order. A trailing comma is tolerated, nothing else.
 
-    An object that is never closed is broken and reaches to the end of the text.
+    An object that is never closed is malformed and extends to the end of the text.
     """
     at = 0
     ends: dict[int, int] = {}
@@ -67,7 +69,7 @@ def find_objects(text: str) -> Iterator[Offer]:
 
 
 def blank_out(text: str, offers: Iterable[Offer]) -> str:
-    """The text with spaces where the offers stand: what they quote is nobody's word."""
+    """Return the text with the candidates replaced by spaces, since quotations in them do not count."""
     for offer in offers:
         text = text[: offer.start] + " " * (offer.end - offer.start) + text[offer.end :]
     return text
@@ -84,7 +86,7 @@ def _read_object(text: str, at: int, end: int) -> dict[str, object] | None:
 
 
 def _match_braces(text: str, at: int) -> dict[int, int]:
-    """The opening brace at `at`, and those inside it, with the place just past the brace that closes each, or `NEVER`.
+    """Match the opening brace at `at` and those inside it to the offset after their closing brace, or `NEVER`.
 
     Braces in strings do not count.
     """
@@ -101,13 +103,13 @@ def _match_braces(text: str, at: int) -> dict[int, int]:
                 return ends
         elif strings_end:
             string = _REST_OF_STRING.match(text, at)
-            # Where one string never ends, no later one does: both would end at the same quotation mark.
+            # If one string never ends, no later one does: both would end at the same quotation mark.
             strings_end = string is not None
             at = string.end() if string else at
     return ends | dict.fromkeys(opened, NEVER)
 
 
 def find_tagged(text: str, tag: str) -> Iterator[tuple[int, str]]:
-    """Where each `<tag>...</tag>` begins, and what is in it; neither nested nor unclosed ones."""
+    """Return the offset and content of each `<tag>...</tag>`, except nested or unclosed ones."""
     for match in re.finditer(rf"<{tag}>([^<]*)</{tag}>", text, re.IGNORECASE):
         yield match.start(), match[1].strip()

@@ -89,6 +89,15 @@ def test_every_template_exists_in_both_languages_with_the_same_fields() -> None:
     assert load_words("extractive_words", "en").keys() == load_words("extractive_words", "zh").keys()
 
 
+@pytest.mark.parametrize(("count", "text"), [("1", "1 gap is"), ("2", "2 gaps are"), ("0", "0 gaps are")])
+def test_nouns_and_verbs_agree_with_a_count(count: str, text: str) -> None:
+    assert Template("t", ("{n} {n:gap is|gaps are}",), frozenset({"n"}), "").fill(n=count) == text
+
+
+def test_no_template_leaves_the_number_open() -> None:
+    assert not [path.name for path in FOLDER.glob("*.md") if "(s)" in path.read_text(encoding="utf-8")]
+
+
 def test_languages_fall_back_and_unknown_names_fail() -> None:
     assert load_template("extractive_plan", "zh-hant").name == "extractive_plan.zh"
     assert load_template("extractive_plan", "de").name == "extractive_plan.en"
