@@ -62,7 +62,9 @@ def _put(values: dict[str, Any], path: list[str], text: str) -> None:
         return
     value = json.loads(text)
     if path[:2] == ROLES:
-        _put_role(values["llm"]["roles"], path[2:], value)
+        roles = values["llm"]["roles"]
+        if (roles.get(path[2]) or roles.get("default")) != value:  # else `default` already stands for this model
+            roles[path[2]] = value
         return
     place = values
     for part in path[:-1]:
@@ -71,15 +73,3 @@ def _put(values: dict[str, Any], path: list[str], text: str) -> None:
         place[path[-1]] |= value
     else:
         place[path[-1]] = value
-
-
-def _put_role(roles: dict[str, Any], path: list[str], value: Any) -> None:
-    """A role, unless `default` already stands for just this model; or, as an earlier rampforge wrote it, one key."""
-    if len(path) == 1:
-        if (roles.get(path[0]) or roles.get("default")) != value:
-            roles[path[0]] = value
-        return
-    place = roles
-    for part in path[:-1]:
-        place = place.setdefault(part, {})
-    place[path[-1]] = value

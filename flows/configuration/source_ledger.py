@@ -22,7 +22,7 @@ STAGE = "corpus"
 
 
 def list_source_records(run: RunFolder) -> tuple[SourceRecord, ...]:
-    """The sources on record, in order; none in a run that an earlier rampforge began. Raises StorageError."""
+    """The sources on record, in order; none before they are read. Raises StorageError."""
     path = run.fetch(_locate(run))
     return read_record(path, SourceList, run.location).sources if path.exists() else ()
 

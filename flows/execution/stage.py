@@ -26,7 +26,7 @@ from flows.monitoring.stage_progress import StageProgress
 from flows.monitoring.unread_watch import ParseFailureDetector
 from flows.process.ray_pool import RayPool
 from flows.process.worker_pool import WorkerPool
-from flows.stages.ledger_checks import list_all_settings, list_keys
+from flows.stages.ledger_checks import list_all_settings
 from flows.stages.library_versions import list_versions
 from flows.stages.spec import StageSpec
 from pipeline.errors import RampforgeError
@@ -77,7 +77,7 @@ def enter_stage(session: RunSession, spec: StageSpec) -> StageManifest | None:
     settings = list_all_settings(session.context, spec)
     versions = list_versions(spec.packages(session.context.config))
     digest = digest_manifest(upstream) if upstream else None
-    open_stage(run, spec.name, settings, digest, versions, list_keys(session.context.config))
+    open_stage(run, spec.name, settings, digest, versions, partial=True)
     finished = run.find_manifest(spec.name)
     if finished is not None:
         run.check_sizes(finished)

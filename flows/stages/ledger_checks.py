@@ -38,28 +38,22 @@ def list_all_settings(context: RunContext, spec: StageSpec) -> dict[str, str]:
     return list_settings(context.config, spec) | dict(spec.fingerprint_inputs(context))
 
 
-def list_keys(config: RunConfig) -> dict[str, str]:
-    """Every key of the configuration, flat, with its value as JSON text."""
-    return pick_settings(config, RunConfig.model_fields)
-
-
 def check_stages(context: RunContext, wanted: Collection[str], redone: Collection[str]) -> None:
     """Raise ConfigError or StorageError when a stage that keeps its rows was made under another configuration.
 
     All of them are compared by their keys; then those in `wanted` also by the files, models and engines behind these.
     """
-    known = list_keys(context.config)
     kept = dict(_list_kept(context, redone))
     for name, started in kept.items():
         of_config = {key: value for key, value in started.settings.items() if _is_key(key)}
         keys = started.model_copy(update={"settings": of_config})
-        check_start(context.run, name, keys, list_settings(context.config, STAGES[name]), known)
+        check_start(context.run, name, keys, list_settings(context.config, STAGES[name]), partial=True)
     for name, spec in STAGES.items():
         if not spec.enabled(context.config):
             continue
         if name in kept and name in wanted:
             started = kept[name]
-            check_start(context.run, name, started, list_all_settings(context, spec), known)
+            check_start(context.run, name, started, list_all_settings(context, spec), partial=True)
             if name == CORPUS.name:
                 check_sources(context)
             if spec.upstream:

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from pipeline.storage.jsonl.log import JsonlLog
+from pipeline.storage.jsonl import JsonlLog
 from schemas.rounds import StepSeconds
 
 WORK = ("train", "serve", "validate", "trajectories", "difficulties")
@@ -38,7 +38,7 @@ class StepBook:
 
     def close(self) -> None:
         """Give the file back."""
-        self._log.__exit__()
+        self._log.close()
 
 
 def measure_overhead(seconds: tuple[StepSeconds, ...], judged_by_model: bool) -> float:

@@ -20,7 +20,7 @@ import orjson
 from pipeline.llm.chat_model import ChatReply, ChatRequest, ModelService, RefusedRequestError, ToolCall, UnreadBodyError
 from pipeline.llm.chat_protocol import encode_body
 from pipeline.llm.errors import OWN_REASONS
-from pipeline.storage.jsonl.log import JsonlLog
+from pipeline.storage.jsonl import JsonlLog
 from schemas.live import EndpointLive
 from schemas.record import ID_BYTES
 
@@ -120,14 +120,14 @@ class JournaledChatModel:
     def _open_log(self) -> JsonlLog:
         """The journal, opened by the first request."""
         if self._log is None:
-            self._log = JsonlLog(self._path, _fits)
+            self._log = JsonlLog(self._path)
         return self._log
 
     def _close_log(self) -> None:
         """Give up the journal and its lock. An error's traceback may keep this object, and the shard is tried again."""
         log, self._log = self._log, None
         if log is not None:
-            log.__exit__(None, None, None)
+            log.close()
 
     def load(self) -> tuple[EndpointLive, ...]:
         """What the endpoints behind it are doing."""
@@ -171,21 +171,10 @@ def read_line(line: Mapping[str, Any]) -> ChatReply:
     return ChatReply(**values)
 
 
-def _fits(line: Mapping[str, Any]) -> bool:
-    """Whether a line without a checksum holds a reply or a refusal."""
-    try:
-        read_line(line)
-    except RefusedRequestError:
-        return True
-    except (KeyError, TypeError):
-        return False
-    return True
-
-
 def drop_refusals(folder: Path) -> None:
     """Forget the refusals in all journals of a run, so that they are asked again; replies stay. Raises StorageError."""
     for path in sorted(folder.glob("*/*.jsonl")):
-        with JsonlLog(path, _fits) as log:
+        with JsonlLog(path) as log:
             for key in sorted(key for key in log.keys if key.startswith(REFUSED)):
                 if "refusal" in log.read(key):
                     # What is appended last counts: a journal only grows, also on an object store.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import orjson
 
 from pipeline.storage.files import wrap_os_errors
-from pipeline.storage.jsonl.tail import JsonlTail
+from pipeline.storage.jsonl import JsonlTail
 from pipeline.storage.seals import read_line, seal_line
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class CallUsage(NamedTuple):
     seconds: float
     """From request to reply, waiting and further tries included."""
     endpoint: str = ""
-    """Name of the endpoint that answered; earlier versions did not write it down."""
+    """Name of the endpoint that answered."""
 
 
 class UsageLog:
@@ -63,10 +63,7 @@ class UsageLog:
             if not line.strip():  # a damaged line that was dropped
                 continue
             try:
-                entry = CallUsage(*read_line(line).value)
-                if not all(isinstance(number, int | float) for number in entry[2:7]):
-                    raise TypeError("no entry of these books")
-                yield entry
+                yield CallUsage(*read_line(line))
             except (ValueError, TypeError):
                 log.warning("%s: an entry is damaged and left out", self._tail.path)
 

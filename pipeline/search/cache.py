@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.errors import SearchError
 from pipeline.search.engine import Answer, FoundPassage, PassageSource, SearchRequest, fail_call
-from pipeline.storage.jsonl.shared_log import SharedJsonlLog
+from pipeline.storage.jsonl import SharedJsonlLog
 from schemas.record import content_id
 from schemas.trajectories import Hit, SearchCall, SearchStatus
 
@@ -29,7 +29,7 @@ class SearchCache:
 
     def __init__(self, path: Path, today: Callable[[], str]) -> None:
         """`today`: the date, as it is to be written. Raises StorageError where nothing can be written."""
-        self._log = SharedJsonlLog(path, _fits)
+        self._log = SharedJsonlLog(path)
         self._today = today
 
     def find(self, key: str) -> Answer | None:
@@ -167,15 +167,6 @@ class CachedSearch:
 
     def _key(self, request: SearchRequest, k: int) -> str:
         return content_id(self.fingerprint, k, self._source.identify(request))
-
-
-def _fits(line: dict[str, Any]) -> bool:
-    """Whether a line without a checksum holds an answer or a passage."""
-    if not line["key"].startswith(_key_passage("")):
-        return isinstance(line["query"], str) and all(Hit.model_validate(hit) for hit in line["hits"])
-    return (
-        isinstance(line["title"], str) and isinstance(line["text"], str) and all(len(a) == 2 for a in line["anchors"])
-    )
 
 
 def _key_passage(passage_id: str) -> str:

@@ -7,7 +7,7 @@ owed again, as is that of a damaged line. One line is one JSON object: `{"key", 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,9 +15,7 @@ from typing import Any, Self
 import orjson
 
 from pipeline.stage import Outcome
-from pipeline.storage.jsonl.log import JsonlLog
-from schemas.funnel import FunnelStep
-from schemas.record import Record
+from pipeline.storage.jsonl import JsonlLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +29,9 @@ class JournaledOutcome:
 class Journal:
     """An append-only file of outcomes, addressed by the key of their input."""
 
-    def __init__(self, path: Path, models: Mapping[str, type[Record]]) -> None:
-        """`models`: of every dataset that outcomes may hold rows of."""
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._models = models
-        self._log = JsonlLog(path, self._fits)
+        self._log = JsonlLog(path)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -52,17 +48,6 @@ class Journal:
             line = self._log.read(key)
             yield JournaledOutcome([(dataset, row) for dataset, row in line["rows"]], line["funnel"])
 
-    def _fits(self, line: dict[str, Any]) -> bool:
-        """Whether a line without a checksum holds rows of the datasets, and steps of the funnel."""
-        try:
-            for dataset, row in line["rows"]:
-                self._models[dataset].model_validate(row)
-            for step in line["funnel"]:
-                FunnelStep.model_validate(step)
-        except (ValueError, KeyError, TypeError):
-            return False
-        return True
-
     def clear(self) -> None:
         """Forget everything."""
         self._log.clear()
@@ -75,7 +60,7 @@ class Journal:
         return self
 
     def __exit__(self, *exit: object) -> None:
-        self._log.__exit__(*exit)
+        self._log.close()
 
 
 def encode_outcome(outcome: Outcome) -> bytes:

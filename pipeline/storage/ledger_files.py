@@ -1,7 +1,7 @@
 """The JSON files of a run's ledger, and its run.json: written with a checksum, read with it, as records.
 
-Promises: a file that is cut off, changed or of other types raises a StorageError that names the file and the command
-that mends it; files without a checksum, as earlier versions wrote them, are read.
+Contract: a file that is cut off, changed or of other types raises a StorageError that names the file and the command
+that repairs it.
 """
 
 from __future__ import annotations
@@ -42,15 +42,13 @@ def read_record(path: Path, model: type[T], location: str) -> T:
 
 def decode_record(content: bytes, model: type[T]) -> T:
     """The record in the content of a ledger file. Raises ValueError, whose text says what is wrong."""
-    value, sealed = read_file(content)
+    value = read_file(content)
     try:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
-    if sealed:
-        raise OtherVersionError(f"was written by another version of rampforge ({what})")
-    raise ValueError(f"does not hold what it should ({what})")
+        raise OtherVersionError(f"was written by another version of rampforge ({what})") from None
 
 
 def advise_repair(location: str | Path) -> str:

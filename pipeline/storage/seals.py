@@ -3,14 +3,13 @@
 A line of a log carries a CRC-32 (`"crc"` of an object, a text `"crc:..."` at the end of an array). A file of the
 ledger, which is an object, carries a SHA-256 (`"sha256"`). Each is taken over the bytes before it.
 
-Promises: a sealed text with any other byte than was written raises ValueError; texts without a seal, as earlier
-versions wrote them, are read and reported as unsealed.
+Contract: a text without its seal, or with any other byte than was written, raises ValueError.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 import orjson
@@ -21,37 +20,26 @@ DIGEST = 64
 """Hexadecimal digits of a SHA-256."""
 
 
-class Unsealed(NamedTuple):
-    """A text as read."""
-
-    value: Any
-    """What it says, without the seal."""
-    sealed: bool
-    """Whether a checksum vouches for it."""
-
-
 def seal_line(line: bytes) -> bytes:
     """A line with its seal. `line` is a JSON object or array with at least one member, newline included."""
     body = line[:-2]
     return body + (OBJECT if line.endswith(b"}\n") else ARRAY) % crc32(body)
 
 
-def read_line(line: bytes) -> Unsealed:
-    """What a line says. Raises ValueError for one that is no JSON, or not what was sealed."""
+def read_line(line: bytes) -> Any:
+    """The value of a line, without the seal. Raises ValueError for one that is not JSON, or not what was sealed."""
     value = orjson.loads(line)
     if isinstance(value, dict) and "crc" in value:
         del value["crc"]
-        return _check(line, OBJECT, value)
-    if isinstance(value, list) and value and str(value[-1]).startswith("crc:"):
-        return _check(line, ARRAY, value[:-1])
-    return Unsealed(value, sealed=False)
-
-
-def _check(line: bytes, form: bytes, value: Any) -> Unsealed:
+        form = OBJECT
+    elif isinstance(value, list) and value:
+        form, value = ARRAY, value[:-1]
+    else:
+        raise ValueError("the line has no checksum")
     size = len(form % 0)
     if line[-size:] != form % crc32(memoryview(line)[:-size]):
         raise ValueError("the line is not the one that was written")
-    return Unsealed(value, sealed=True)
+    return value
 
 
 def seal_file(content: bytes) -> bytes:
@@ -60,8 +48,8 @@ def seal_file(content: bytes) -> bytes:
     return b"%b%b%b%b" % (body, FILE, hashlib.sha256(body).hexdigest().encode(), FILE_TAIL)
 
 
-def read_file(content: bytes) -> Unsealed:
-    """What a sealed file says. Raises ValueError for one that holds no JSON object, or not what was sealed."""
+def read_file(content: bytes) -> dict[str, Any]:
+    """The object in a sealed file. Raises ValueError for one that holds no JSON object, or not what was sealed."""
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -69,12 +57,12 @@ def read_file(content: bytes) -> Unsealed:
     if not isinstance(value, dict):
         raise ValueError("holds no JSON object")
     if value.pop("sha256", None) is None:
-        return Unsealed(value, sealed=False)
+        raise ValueError("has no checksum")
     start = -len(FILE_TAIL) - DIGEST
     body, seal = content[: start - len(FILE)], content[start - len(FILE) :]
     if seal != b"%b%b%b" % (FILE, hashlib.sha256(body).hexdigest().encode(), FILE_TAIL):
         raise ValueError("is not what was written: its checksum differs")
-    return Unsealed(value, sealed=True)
+    return value
 
 
 def _describe_broken(content: bytes) -> str:

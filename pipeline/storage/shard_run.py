@@ -60,7 +60,7 @@ def run_shard(plan: ShardPlan, stage: Stage[Item], inputs: Iterable[Item]) -> Sh
     done = plan.run.find_commit(plan.stage, plan.shard)
     if done is not None:
         return done
-    with Journal(plan.run.journal(plan.stage, plan.shard), plan.models) as journal:
+    with Journal(plan.run.journal(plan.stage, plan.shard)) as journal:
         if stage.whole_shard:
             journal.clear()
         order: dict[str, int] = {}

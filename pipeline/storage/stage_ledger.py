@@ -66,7 +66,7 @@ def open_stage(
     settings: Mapping[str, str],
     upstream: str | None,
     versions: Mapping[str, str] | None = None,
-    known: Mapping[str, str] | None = None,
+    partial: bool = False,
 ) -> None:
     """Start or continue a stage. One of which nothing is on record yet is started anew, under the settings given.
 
@@ -76,13 +76,13 @@ def open_stage(
         settings: What decides its rows.
         upstream: Digest of what it is made from.
         versions: Versions of what decides its rows.
-        known: Every key of the configuration, where `settings` hold only those that matter under it.
+        partial: Whether `settings` leave out keys of the configuration that do not matter under the others.
 
     Raises ConfigError when it was started with something else.
     """
     started = run.find_start(stage)
     if started is not None and holds_work(run, stage):
-        check_start(run, stage, started, settings, known)
+        check_start(run, stage, started, settings, partial)
         check_upstream(run, stage, started, upstream)
         return
     start = StageStart(settings=dict(settings), upstream=upstream, versions=dict(versions or {}))
@@ -95,10 +95,10 @@ def check_start(
     stage: str,
     started: StageStart,
     settings: Mapping[str, str],
-    known: Mapping[str, str] | None = None,
+    partial: bool = False,
 ) -> None:
     """Raise ConfigError, naming the keys that differ, when a stage was started with other settings."""
-    differing = find_differences(started, settings, known)
+    differing = find_differences(started, settings, partial)
     if not differing:
         return
     lines = "; ".join(f"{key} was {old}, now {new}" for key, (old, new) in differing.items())
@@ -119,38 +119,29 @@ def check_upstream(run: RunFolder, stage: str, started: StageStart, upstream: st
 
 
 def find_differences(
-    started: StageStart, settings: Mapping[str, str], known: Mapping[str, str] | None = None
+    started: StageStart, settings: Mapping[str, str], partial: bool
 ) -> dict[str, tuple[str | None, str | None]]:
     """What decides a stage's rows and is not what it was started with: before and now.
 
-    With `known`, a key of the configuration that is missing on one side decides nothing under that side's other keys.
+    With `partial`, a key of the configuration that is missing on one side decides nothing under that side's other keys.
     """
     then = started.settings
     keys = sorted({*then, *settings})
     differing = {key: (then.get(key), settings.get(key)) for key in keys if then.get(key) != settings.get(key)}
-    if known is None:
+    if not partial:
         return differing
     of_config = {key for key in differing if key.partition(".")[0] in RunConfig.model_fields}
-    told = {key: differing[key] for key in of_config if _matters(key, started, settings, known)}
-    told = {key: (old, known.get(key, new) if new is None else new) for key, (old, new) in told.items()}
+    told = {key: differing[key] for key in of_config if _matters(key, *differing[key])}
     for key, (old, new) in differing.items():
         # A model or file that comes or goes with a key of the configuration is no news beside it.
-        if key not in of_config and not ((told or not started.versions) and None in (old, new)):
+        if key not in of_config and not (told and None in (old, new)):
             told[key] = old, new
     return dict(sorted(told.items()))
 
 
-def _matters(key: str, started: StageStart, settings: Mapping[str, str], known: Mapping[str, str]) -> bool:
+def _matters(key: str, old: str | None, new: str | None) -> bool:
     """Whether a key of the configuration that differs decided, or decides, anything."""
-    old, new = started.settings.get(key), settings.get(key)
-    if old is not None and new is not None:
-        return True
-    if started.versions:
-        return new is not None and new != _DEFAULTS.get(key)
-    # An earlier rampforge wrote down every key of a section, and roles key by key.
-    if new is None:
-        return key in known and known[key] != old
-    return not key.startswith("llm.roles.") and new != _DEFAULTS.get(key)
+    return new is not None and (old is not None or new != _DEFAULTS.get(key))
 
 
 def close_stage(run: RunFolder, stage: str, shards: Iterable[str], made: Iterable[Path] = ()) -> StageManifest:

@@ -23,6 +23,7 @@ from flows.search_engines.registry import open_engine, read_fingerprint
 from flows.stages.trajectories import open_trajectories
 from pipeline.errors import ConfigError, SearchError
 from pipeline.search.engine import SearchRequest
+from pipeline.storage.ledger_files import encode_record
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.funnel import Reject
@@ -154,7 +155,7 @@ def test_a_simulated_engine_is_served(tmp_path: Path) -> None:
                 "llm": {"roles": {"default": {"model": "m"}}, "endpoints": {"local": {"url": model.url}}},
             }
         )
-        (tmp_path / "run.json").write_text(make_record(config=config.model_dump(mode="json")).model_dump_json())
+        (tmp_path / "run.json").write_bytes(encode_record(make_record(config=config.model_dump(mode="json"))))
         asked = {"queries": ["bridge over the Mara", "harbour"], "topk": 2, "return_scores": True}
         with served(tmp_path) as (_, url):
             for _ in range(2):

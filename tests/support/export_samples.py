@@ -12,6 +12,7 @@ from flows.models.tokenizers import open_masker
 from pipeline.exporting.registry import EXPORTERS
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.storage.files import write_atomically
+from pipeline.storage.ledger_files import encode_record
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from schemas.exports import ExportSettings, Trainer
@@ -57,8 +58,8 @@ def write_run(folder: Path, shards: Sequence[Sequence[Record]], *more: type[Reco
                 files.append(writer.close())
         commits.append(ShardCommit(stage="judgements", shard=name, inputs=0, files=tuple(files), funnel=()))
     manifest = StageManifest(stage="judgements", settings={}, upstream=None, shards=tuple(commits))
-    write_atomically(run.ledger("judgements") / "manifest.json", manifest.model_dump_json().encode())
-    write_atomically(run.root / "run.json", make_record().model_dump_json().encode())
+    write_atomically(run.ledger("judgements") / "manifest.json", encode_record(manifest))
+    write_atomically(run.root / "run.json", encode_record(make_record()))
     return run
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from pipeline.report.report_data import ReportExample
 from pipeline.storage.files import write_atomically
+from pipeline.storage.ledger_files import encode_record
 from schemas.arrow import arrow_schema
 from schemas.funnel import Reject
 from schemas.record import Record
@@ -39,7 +40,7 @@ def make_run(folder: Path, examples: Sequence[ReportExample] | None = None) -> P
         for n in range(9)
     ]
     write_dataset(folder / "rejects" / "part-spans-0000.parquet", rejects)
-    write_atomically(folder / "run.json", make_record().model_dump_json().encode())
+    write_atomically(folder / "run.json", encode_record(make_record()))
     return folder
 
 
@@ -48,7 +49,7 @@ def make_poisoned_run(folder: Path) -> Path:
     examples = [poison_example(example) for example in make_examples(6, TEXT, GOLDS)]
     make_run(folder, examples)
     record = make_record().model_copy(update={"run": POISON, "sources": {POISON: POISON}, "models": {POISON: POISON}})
-    write_atomically(folder / "run.json", record.model_dump_json().encode())
+    write_atomically(folder / "run.json", encode_record(record))
     hostile = Reject(stage=POISON, unit=POISON, input_id=POISON, reason=POISON, detail=POISON)
     write_dataset(folder / "rejects" / "part-spans-0000.parquet", [hostile])
     return folder
@@ -69,7 +70,7 @@ def make_distillation(folder: Path) -> Path:
             for path in (run / dataset).iterdir():
                 name = f"part-r{number:02d}-{path.name.removeprefix('part-')}"
                 (folder / "union" / "round-02" / dataset / name).write_bytes(path.read_bytes())
-    write_atomically(folder / "union" / "round-02" / "run.json", make_record().model_dump_json().encode())
+    write_atomically(folder / "union" / "round-02" / "run.json", encode_record(make_record()))
     for record in records:
         write_dataset(folder / "rounds" / f"part-{record.number:02d}.parquet", [record])
     return folder

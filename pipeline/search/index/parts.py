@@ -89,7 +89,7 @@ def open_part(folder: Path, kind: str) -> dict[str, Any]:
 
 def read_about(folder: Path) -> dict[str, Any]:
     """The description of a part. Raises OSError, and ValueError for one that is damaged."""
-    about: dict[str, Any] = read_file((folder / ABOUT).read_bytes()).value
+    about: dict[str, Any] = read_file((folder / ABOUT).read_bytes())
     return about
 
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePosixPath
 
-import orjson
-
 from pipeline.errors import StorageError
 from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.run_files import RunFiles
@@ -32,10 +30,10 @@ class Expected:
 
     name: str
     part: Part
-    stage: str = ""
+    sha256: str
+    stage: str
     shard: str = ""
     size: int | None = None
-    sha256: str | None = None
 
 
 def verify_files(files: RunFiles, location: str, *, quick: bool, note: Callable[[int], None]) -> Verification:
@@ -91,14 +89,14 @@ def _list_shards(ledger: LedgerReading) -> Iterator[Expected]:
     for commit in ledger.commits:
         for file in commit.files:
             name = f"{file.dataset}/{file.name}"
-            yield Expected(name, Part.SHARD, commit.stage, commit.shard, file.bytes, file.sha256)
+            yield Expected(name, Part.SHARD, file.sha256, commit.stage, commit.shard, file.bytes)
 
 
 def _list_made(ledger: LedgerReading) -> Iterator[Expected]:
     for manifest in ledger.manifests.values():
         for name, digest in manifest.files.items():
             part = Part.INDEX if name.startswith(f"{INDEX}/") else Part.MADE
-            yield Expected(name, part, manifest.stage, sha256=digest)
+            yield Expected(name, part, digest, manifest.stage)
 
 
 def _read_index(files: RunFiles, sizes: dict[str, int], names: set[str]) -> Iterator[Expected | VerificationFinding]:
@@ -109,18 +107,14 @@ def _read_index(files: RunFiles, sizes: dict[str, int], names: set[str]) -> Iter
             continue
         names.add(name)
         try:
-            about, sealed = read_file(files.read(name))
-            lengths, digests = dict(about["files"]), dict(about.get("sha256s", {}))
+            about = read_file(files.read(name))
+            lengths, digests = dict(about["files"]), dict(about["sha256s"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             what = str(error) if isinstance(error, ValueError) else "does not hold what it should"
             yield VerificationFinding(file=name, fault=FileFault.DAMAGED, what=what, part=Part.INDEX, stage=INDEX)
             continue
-        if not sealed:
-            what = "an earlier version wrote it without a checksum"
-            yield VerificationFinding(file=name, fault=FileFault.UNRECORDED, what=what, part=Part.INDEX, stage=INDEX)
-        for file in sorted({*lengths, *digests}):
-            place = str(part.parent / file)
-            yield Expected(place, Part.INDEX, INDEX, size=lengths.get(file), sha256=digests.get(file))
+        for file in sorted(digests):
+            yield Expected(str(part.parent / file), Part.INDEX, digests[file], INDEX, size=lengths.get(file))
 
 
 def _compare(files: RunFiles, sizes: dict[str, int], one: Expected, *, quick: bool) -> VerificationFinding | None:
@@ -136,8 +130,6 @@ def _compare(files: RunFiles, sizes: dict[str, int], one: Expected, *, quick: bo
         return find(FileFault.DAMAGED, f"{size:,} bytes instead of {one.size:,}")
     if quick:
         return None
-    if one.sha256 is None:
-        return find(FileFault.UNRECORDED, "an earlier version recorded its size alone")
     try:
         same = files.digest(one.name) == one.sha256
     except OSError as error:
@@ -147,13 +139,9 @@ def _compare(files: RunFiles, sizes: dict[str, int], one: Expected, *, quick: bo
 
 def _read_log(files: RunFiles, name: str, size: int, note: Callable[[int], None]) -> VerificationFinding | None:
     """Damaged lines of a log. A last line without its end is no damage: its writer is at work, or was killed."""
-    damaged = unsealed = 0
     stage = PurePosixPath(name).parts[1] if name.startswith("journals/") else ""
     try:
-        for line in files.lines(name):
-            kind = judge_line(line)
-            damaged += kind is False
-            unsealed += kind is None
+        damaged = sum(not is_sound(line) for line in files.lines(name))
     except OSError as error:
         what = f"cannot be read: {error.strerror or error}"
         return VerificationFinding(file=name, fault=FileFault.DAMAGED, what=what, part=Part.LOG, stage=stage)
@@ -162,20 +150,15 @@ def _read_log(files: RunFiles, name: str, size: int, note: Callable[[int], None]
     if damaged:
         what = f"{damaged:,} damaged lines, which are left out"
         return VerificationFinding(file=name, fault=FileFault.DAMAGED, what=what, part=Part.LOG, stage=stage)
-    if unsealed:
-        what = f"{unsealed:,} lines of an earlier version, without a checksum"
-        return VerificationFinding(file=name, fault=FileFault.UNRECORDED, what=what, part=Part.LOG, stage=stage)
     return None
 
 
-def judge_line(line: bytes) -> bool | None:
-    """Whether a line of a log is sound; None for one without a checksum that may be."""
+def is_sound(line: bytes) -> bool:
+    """Whether a line of a log is the one that was written."""
     if not line.endswith(b"\n") or not line.strip():
         return True
     try:
-        value, sealed = read_line(line)
-    except (ValueError, orjson.JSONDecodeError):
+        value = read_line(line)
+    except ValueError:
         return False
-    if isinstance(value, dict) and not isinstance(value.get("key"), str):
-        return False
-    return (True if sealed else None) if isinstance(value, dict | list) else False
+    return isinstance(value, list) or isinstance(value.get("key"), str)

@@ -14,7 +14,7 @@ from pipeline.storage.files import write_atomically
 from pipeline.storage.remote.mirror import FILES
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
-from pipeline.storage.verification.files import judge_line
+from pipeline.storage.verification.files import is_sound
 from schemas.config import RunConfig
 from schemas.ledger import RunRecord, StageManifest, StageStart
 from schemas.verification import FileFault, Part, VerificationFinding
@@ -57,7 +57,7 @@ def _mend_log(run: RunFolder, finding: VerificationFinding) -> str:
 
 def _blank(content: bytes) -> bytes:
     lines = content.splitlines(keepends=True)
-    return b"".join(line if judge_line(line) is not False else b" " * (len(line) - 1) + b"\n" for line in lines)
+    return b"".join(line if is_sound(line) else b" " * (len(line) - 1) + b"\n" for line in lines)
 
 
 def _write_record(run: RunFolder, config: RunConfig) -> str:

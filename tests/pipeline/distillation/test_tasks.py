@@ -23,7 +23,7 @@ from schemas.config import MaskingConfig, Selection
 from schemas.evaluations import EvalQuestion
 from schemas.exports import Split
 from schemas.funnel import Reject
-from schemas.ledger import ShardCommit, ShardFile
+from schemas.ledger import ShardCommit, ShardFile, StageStart
 from schemas.passages import Passage
 from schemas.record import Record
 from schemas.rounds import RoundPlan
@@ -170,7 +170,7 @@ def test_a_union_without_a_judged_run_holds_no_shard(tmp_path: Path) -> None:
         ]
         for commit in commits:
             run.commit(commit)
-        (run.ledger("judgements") / "stage.json").write_text('{"settings": {}, "upstream": null}')
+        run.write_record(run.ledger("judgements") / "stage.json", StageStart(settings={}, upstream=None))
         close_stage(run, "judgements", [commit.shard for commit in commits])
     union = RunFolder(tmp_path / "union")
     join_runs([*runs, empty], union, ("judgements", "difficulties"))

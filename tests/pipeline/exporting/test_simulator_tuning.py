@@ -26,6 +26,7 @@ from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.search.engine import FoundPassage
 from pipeline.search.simulated.prompts import SimulationFacts, write_prompt
 from pipeline.storage.files import write_atomically
+from pipeline.storage.ledger_files import encode_record
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from prompts.document_scan import read_documents
@@ -172,7 +173,7 @@ def write_run(root: Path, searches: list[JudgedSearch]) -> RunFolder:
             files.append(writer.close())
     commit = ShardCommit(stage="judgements", shard="00000", inputs=len(searches), files=tuple(files), funnel=())
     manifest = StageManifest(stage="judgements", settings={}, upstream=None, shards=(commit,))
-    write_atomically(run.ledger("judgements") / "manifest.json", manifest.model_dump_json().encode())
+    write_atomically(run.ledger("judgements") / "manifest.json", encode_record(manifest))
     return run
 
 

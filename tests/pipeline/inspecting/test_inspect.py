@@ -22,6 +22,7 @@ from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.reading import read_attempt
 from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.shard_listing import list_shards
+from pipeline.storage.seals import seal_file
 from tests.support.inspect_samples import make_poisoned_run, make_run
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -140,10 +141,10 @@ def test_runs_are_compared(run: Path, tmp_path: Path) -> None:
     assert differing["settings"] == []
     record = json.loads((other / "run.json").read_text())
     record["fingerprints"]["engine"] = "another"
-    (other / "run.json").write_text(json.dumps(record))
+    (other / "run.json").write_bytes(seal_file(json.dumps(record).encode()))
     first = json.loads((run / "run.json").read_text())
     first["fingerprints"]["engine"] = "one"
-    (run / "run.json").write_text(json.dumps(first))
+    (run / "run.json").write_bytes(seal_file(json.dumps(first).encode()))
     assert isinstance(inspect(str(run), "--diff", str(other)).exception, InspectError)
     assert inspect(str(run), "--diff", str(other), "--force").exit_code == 0
 

@@ -25,6 +25,7 @@ from pipeline.inspecting.web import opened_runs
 from pipeline.inspecting.web.app import PageServices, build_app
 from pipeline.judging.calibration import read_labelled
 from pipeline.report.report_data import ReportExample
+from pipeline.storage.seals import seal_file
 from schemas.trajectories import RoleUsage
 from tests.support.inspect_samples import POISON, make_distillation, make_poisoned_run, make_run
 from tests.support.report_samples import make_examples
@@ -227,7 +228,7 @@ def test_rounds_are_drawn_and_lead_to_their_attempts(tmp_path: Path) -> None:
     (tmp_path / "outputs" / "for-trl").mkdir()
     record = json.loads((root / "round-02" / "run.json").read_text())
     digest = record["fingerprints"].setdefault("judgements", "0123456789abcdef")
-    (root / "round-02" / "run.json").write_text(json.dumps(record))
+    (root / "round-02" / "run.json").write_bytes(seal_file(json.dumps(record).encode()))
     (tmp_path / "outputs" / "for-trl" / "README.md").write_text(f"# x\n| fingerprint judgements | {digest} |\n")
     with open_pages(tmp_path / "outputs") as client:
         client.get("/", params={"token": TOKEN})

@@ -15,7 +15,7 @@ from pipeline.llm.budget import Budget, BudgetedChatModel, check_prices
 from pipeline.llm.chat_model import BudgetSpentError, RefusedRequestError
 from pipeline.llm.prices import PriceTable, pin_prices
 from pipeline.llm.usage_log import BusyTime, CallUsage, UsageLog
-from pipeline.storage.jsonl.tail import BLOCK
+from pipeline.storage.jsonl import BLOCK
 from schemas.llm_config import BudgetConfig, LlmConfig, ModelPrice, RoleModelConfig
 from tests.support.scripted_model import ScriptedModel, make_request
 

@@ -21,7 +21,7 @@ from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_cal
 from pipeline.search.queries import make_call
 from pipeline.search.source_hiding import SourceHidingSearch, is_source
 from pipeline.search.sync_adapter import BlockingSearch
-from pipeline.storage.jsonl.shared_log import SharedJsonlLog
+from pipeline.storage.jsonl import SharedJsonlLog
 from pipeline.text.near_copies import cut_triples, is_copy
 from schemas.trajectories import HideMode, Hit, SearchStatus
 from tests.support.passage_samples import draw_passages

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pipeline.storage.journal import Journal
 from pipeline.storage.seals import read_file, read_line, seal_file, seal_line
 from pipeline.storage.shard_run import run_shard
-from tests.pipeline.storage.test_shards import MODELS, TITLES, RedirectStage, make_outcome, plan
+from tests.pipeline.storage.test_shards import TITLES, RedirectStage, make_outcome, plan
 
 
 def write_journal(path: Path) -> list[bytes]:
-    with Journal(path, MODELS) as journal:
+    with Journal(path) as journal:
         for title in TITLES:
             journal.append(make_outcome(title.key))
     return path.read_bytes().splitlines(keepends=True)
@@ -39,7 +39,7 @@ def test_a_flipped_bit_in_a_journal_costs_no_other_line(
         if offset == len(b"".join(lines[: hit + 1])) - 1
         else {TITLES[hit].key}
     )
-    with Journal(path, MODELS) as journal:
+    with Journal(path) as journal:
         lost = {title.key for title in TITLES} - journal.keys
         assert lost <= joined
         kept = [title.key for title in TITLES if title.key in journal.keys]
@@ -77,16 +77,16 @@ def test_damage_between_the_lines_of_a_journal_costs_nothing(tmp_path: Path, dam
 
 @pytest.mark.parametrize("sealed", [True, False])
 @pytest.mark.parametrize("title", ["notatitle\n", 5, None, ["a"]])
-def test_a_journal_line_whose_values_were_changed_is_done_again(tmp_path: Path, title: object, sealed: bool) -> None:
+def test_a_changed_or_unsealed_journal_line_is_done_again(tmp_path: Path, title: object, sealed: bool) -> None:
     path = tmp_path / "journals" / "demo" / "000.jsonl"
     lines = [json.loads(line) for line in write_journal(path)]
-    if sealed or not isinstance(title, str):  # nothing tells a wrong text in a line of an earlier version
-        lines[1]["rows"][0][1]["title"] = title
-    lines = [line if sealed else {key: value for key, value in line.items() if key != "crc"} for line in lines]
+    lines[1]["rows"][0][1]["title"] = title
+    if not sealed:
+        del lines[1]["crc"]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     stage = RedirectStage()
     assert run_shard(plan(tmp_path), stage, TITLES) == run_shard(plan(tmp_path / "whole"), RedirectStage(), TITLES)
-    assert ("b" in stage.worked) == (sealed or not isinstance(title, str))
+    assert "b" in stage.worked
 
 
 @given(
@@ -100,7 +100,7 @@ def test_a_sealed_text_is_read_as_written_or_not_at_all(text: dict[str, object],
     body = json.dumps(value).encode()
     for seal, read in ((seal_line, read_line), (seal_file, read_file)):
         sealed = seal(body + b"\n")
-        assert read(sealed) == (value, True)
+        assert read(sealed) == value
         assert json.loads(sealed).items() > value.items()
         changed = bytearray(sealed)
         changed[at % len(sealed) : at % len(sealed) + 1] = to
@@ -108,4 +108,4 @@ def test_a_sealed_text_is_read_as_written_or_not_at_all(text: dict[str, object],
             found = read(bytes(changed))
         except ValueError:
             continue
-        assert {key: found.value[key] for key in value} == value
+        assert found == value

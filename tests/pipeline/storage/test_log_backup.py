@@ -16,7 +16,7 @@ from flows.configuration.run_context import RunContext
 from flows.configuration.sources import bring_source, find_sources
 from pipeline.corpus.readers.opening import expand_sources
 from pipeline.errors import StorageError
-from pipeline.storage.jsonl.log import JsonlLog
+from pipeline.storage.jsonl import JsonlLog
 from pipeline.storage.remote.log_backup import LogBackup
 from pipeline.storage.remote.mirror import WorkingCopy
 from pipeline.storage.remote.object_store import ObjectStore

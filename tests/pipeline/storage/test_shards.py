@@ -94,14 +94,14 @@ def test_interrupted_shard_ends_with_the_bytes_of_an_uninterrupted_one(tmp_path:
 def test_torn_journal_loses_only_its_last_line(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     root = tmp_path_factory.mktemp("torn")
     path = root / "journal.jsonl"
-    with Journal(path, MODELS) as journal:
+    with Journal(path) as journal:
         for title in TITLES:
             journal.append(make_outcome(title.key))
     lines = path.read_bytes().splitlines(keepends=True)
     torn = path.read_bytes()[:cut]
     path.write_bytes(torn)
     whole = sum(1 for i in range(1, len(lines) + 1) if len(b"".join(lines[:i])) <= len(torn))
-    with Journal(path, MODELS) as journal:
+    with Journal(path) as journal:
         assert journal.keys == {title.key for title in TITLES[:whole]}
         for title in TITLES[whole:]:
             journal.append(make_outcome(title.key))
@@ -155,8 +155,8 @@ def test_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path: Path, monkeyp
 
 
 def test_two_writers_of_one_journal_are_kept_apart(tmp_path: Path) -> None:
-    with Journal(tmp_path / "j.jsonl", MODELS), pytest.raises(StorageError, match="another process"):
-        Journal(tmp_path / "j.jsonl", MODELS)
+    with Journal(tmp_path / "j.jsonl"), pytest.raises(StorageError, match="another process"):
+        Journal(tmp_path / "j.jsonl")
 
 
 def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
