@@ -60,15 +60,15 @@ def judge_all(context: RunContext, labelled: Sequence[LabelledAnswer]) -> list[J
         served = stack.enter_context(serve_models(context.config, context.cache, context.run.root / "logs"))
         if MANAGED in served.llm.endpoints:
             enter_calls(context.run, require_served(served, context.cache, [ROLE]))
-        model = stack.enter_context(open_model(replace(context, config=served), STAGE, "pairs"))
-        judge = LlmJudge(model, config.judging)
+        model = open_model(replace(context, config=served), STAGE, "pairs")
+        judge = LlmJudge(model.model, config.judging)
 
         async def work(item: tuple[int, LabelledAnswer]) -> tuple[int, Judged]:
             return item[0], await judge_labelled(item[1], judge, config.judging)
 
         done: dict[int, Judged] = {}
         limits = config.llm.limits
-        for number, judged in run_concurrently(numbered, work, config.llm.in_flight, model, limits.grace):
+        for number, judged in run_concurrently(numbered, work, config.llm.in_flight, model.services, limits.grace):
             done[number] = judged
             status.update(f"judging: {len(done)} of {len(numbered)}")
     return [done[number] for number, _ in numbered]

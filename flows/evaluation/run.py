@@ -153,9 +153,8 @@ def _work(bench: Bench, settings: EvalSettings, questions: tuple[EvalQuestion, .
     """Answer what is owed."""
     run = bench.context.run
     plan = ShardPlan(run, STAGE, SHARD, (Evaluation,), stage_provenance(run, STAGE))
-    with ExitStack() as stack:
-        stage = open_evaluation(bench, settings, stack)
-        run_shard(plan, _Watched(stage, note or (lambda *_: None), len(questions)), questions)
+    stage = open_evaluation(bench, settings)
+    run_shard(plan, _Watched(stage, note or (lambda *_: None), len(questions)), questions)
 
 
 class _Watched:

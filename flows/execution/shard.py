@@ -20,7 +20,7 @@ from flows.stages.library_versions import list_versions
 from flows.stages.registry import find_spec
 from flows.stages.spec import StageSpec
 from pipeline.corpus.readers.raw_page import RawPage
-from pipeline.llm.concurrent_stage import ConcurrentStage
+from pipeline.llm.async_stage import AsyncStage
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.shard_run import ShardPlan, run_shard
@@ -114,7 +114,7 @@ def run_timed(
     versions = list_versions(spec.packages(context.config))
     plan = ShardPlan(context.run, spec.name, shard, outputs, stage_provenance(context.run, spec.name), versions)
     resumed = 0 if stage.whole_shard else count_lines(context.run.journal(spec.name, shard))
-    asked = stage if isinstance(stage, ConcurrentStage) else None
+    asked = stage if isinstance(stage, AsyncStage) else None
     reporter = ShardHeartbeat(context.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)
     timed = TimedStage(stage, reporter.note)
     with ExitStack() as stack:

@@ -12,18 +12,21 @@ from flows.models.tracing import open_tracing
 from flows.models.usage import open_budget
 from flows.models.weights import name_role_weights
 from flows.process.logs import note_records
+from pipeline.llm.async_stage import AsyncStage
 from pipeline.llm.budget import BudgetedChatModel
 from pipeline.llm.call_journal import JournaledChatModel
-from pipeline.llm.chat_model import ChatRequest, ModelService
-from pipeline.llm.concurrent_stage import ConcurrentStage
+from pipeline.llm.chat_model import ChatModel, ChatRequest, OpenedModel, Service
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.refusals import SettledChatModel
 from pipeline.llm.roles import find_role
 from pipeline.stage import Outcome
 from schemas.llm_config import Unanswered
 
+SEARCHES_IN_FLIGHT = 128
+"""Items under work at once where no language model is asked: enough for searches to come in large batches."""
 
-def open_model(context: RunContext, stage: str, shard: str) -> JournaledChatModel:
+
+def open_model(context: RunContext, stage: str, shard: str) -> OpenedModel:
     """The model that a shard asks. Its calls outlive the stage: made again under other settings, it asks only for what
     is new."""
     config = context.config.llm
@@ -31,7 +34,7 @@ def open_model(context: RunContext, stage: str, shard: str) -> JournaledChatMode
     keys = {name: os.environ[name] for name in sorted(names) if name in os.environ}
     client = OpenAiChatModel(config, keys)
     budget = open_budget(context.run, context.config)
-    paid: ModelService = BudgetedChatModel(client, budget)
+    paid: ChatModel = BudgetedChatModel(client, budget)
     tracing = open_tracing(context)
     if tracing is not None:
         from pipeline.llm.tracing import TracedChatModel, note_try
@@ -41,7 +44,8 @@ def open_model(context: RunContext, stage: str, shard: str) -> JournaledChatMode
     gives_up = config.limits.unanswered is Unanswered.REJECT
     settled = SettledChatModel(paid, budget, lambda role: find_role(config, role).model, gives_up)
     path = context.run.root / "calls" / stage / f"{shard}.jsonl"
-    return JournaledChatModel(settled, path, describe_calls(context, client), client.locate, client.read)
+    journal = JournaledChatModel(settled, path, describe_calls(context, client), client.locate, client.read)
+    return OpenedModel(journal, (journal, client))
 
 
 def describe_calls(context: RunContext, client: OpenAiChatModel) -> Callable[[ChatRequest], dict[str, Any]]:
@@ -55,9 +59,14 @@ def describe_calls(context: RunContext, client: OpenAiChatModel) -> Callable[[Ch
     return describe
 
 
-def make_stage(context: RunContext, model: ModelService, work: Callable[[Any], Awaitable[Outcome]]) -> ConcurrentStage:
-    """A stage of asynchronous work that asks the model."""
+def make_stage(
+    context: RunContext, work: Callable[[Any], Awaitable[Outcome]], model: OpenedModel | None, *services: Service
+) -> AsyncStage:
+    """A stage of asynchronous work; the services, and those of the model that it asks, are closed at its end."""
     tracing = open_tracing(context)
     if tracing is not None:
         work = tracing.trace_items(work)
-    return ConcurrentStage(note_records(work), context.config.llm.in_flight, model, context.config.llm.limits.grace)
+    llm = context.config.llm
+    in_flight = llm.in_flight if model else SEARCHES_IN_FLIGHT
+    used = (*(model.services if model else ()), *services)
+    return AsyncStage(note_records(work), in_flight, used, llm.limits.grace)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pipeline.agents.trajectory_records import SEARCH_FAILED
+from pipeline.agents.trajectory_stage import SEARCH_FAILED
 from pipeline.errors import SearchError
 from pipeline.llm.async_stage import MEND, REFUSED_IN_A_ROW
 from pipeline.llm.chat_model import AllRefusedError

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 
@@ -29,9 +29,6 @@ from pipeline.search.source_hiding import SourceHidingSearch
 from pipeline.search.sync_adapter import BlockingSearch
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind, SearchConfig
-
-if TYPE_CHECKING:
-    from pipeline.search.bm25 import Bm25Engine
 
 PROBE_SECONDS = 10.0
 WEB_HITS = 10
@@ -125,13 +122,6 @@ def needs_index(config: RunConfig) -> bool:
     """Whether an index of the run's own passages is asked for: by the engine, or by the extractive agents, who weigh
     words by how rare they are."""
     return config.search.engine in LOCAL or config.agents.policy == "extractive"
-
-
-def open_term_statistics(context: RunContext) -> Bm25Engine:
-    """The run's own BM25 index, for how rare its terms are. Raises SearchError."""
-    from pipeline.search.bm25 import Bm25Engine
-
-    return Bm25Engine(context.run.fetch_index())
 
 
 def _least_hits(search: SearchConfig) -> int:

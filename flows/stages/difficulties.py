@@ -43,16 +43,13 @@ def read_tried(context: RunContext, shard: str) -> Iterator[Any]:
 
 def open_difficulties(context: RunContext, shard: str) -> Stage[Any]:
     """Tasks to how hard they are."""
+    from flows.models.chat_models import make_stage, open_model
     from pipeline.difficulty.stage import DifficultyStage
-    from pipeline.llm.concurrent_stage import ConcurrentStage
 
     config = context.config
-    if not config.policy.closed_book:
-        return ConcurrentStage(DifficultyStage(config.policy, config.judging, None).work, config.llm.in_flight)
-    from flows.models.chat_models import make_stage, open_model
-
-    model = open_model(context, "difficulties", shard)
-    return make_stage(context, model, DifficultyStage(config.policy, config.judging, model).work)
+    model = open_model(context, "difficulties", shard) if config.policy.closed_book else None
+    stage = DifficultyStage(config.policy, config.judging, model.model if model else None)
+    return make_stage(context, stage.work, model)
 
 
 def read_difficulties(run: RunFolder) -> dict[str, Difficulty]:

@@ -70,7 +70,8 @@ def open_judgements(context: RunContext, shard: str) -> Stage[Any]:
         from pipeline.judging.llm_judge_stage import LlmJudgeStage
 
         model = open_model(context, "judgements", shard)
-        return make_stage(context, model, LlmJudgeStage(context.config.judging, model, context.config.llm.roles).work)
+        stage = LlmJudgeStage(context.config.judging, model.model, context.config.llm.roles)
+        return make_stage(context, stage.work, model)
     return JudgeStage(context.config.judging)
 
 

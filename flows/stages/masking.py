@@ -59,7 +59,8 @@ def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
 
     config, model = context.config, open_model(context, STAGE, shard)
     sampling = Sampling(0.0, config.masking.extractor_tokens, config.agents.parse_retries)
-    return make_stage(context, model, ProposalStage(model, sampling, config.llm.roles, _sample(context, shard)).work)
+    stage = ProposalStage(model.model, sampling, config.llm.roles, _sample(context, shard))
+    return make_stage(context, stage.work, model)
 
 
 def _scorer_roles(config: RunConfig) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.configuration.run_context import RunContext
-from flows.models.policy import POLICY, load_tokenizer, locate_policy, name_weights, plays_policy, policy_facts
+from flows.models.policy import POLICY, plays_policy, policy_facts
 from flows.search_engines.registry import needs_index, read_fingerprint
 from flows.stages.inputs import reading
 from flows.stages.library_versions import is_chinese
@@ -83,48 +83,21 @@ def attempt_packages(config: RunConfig) -> tuple[str, ...]:
 
 
 def open_trajectories(context: RunContext, shard: str) -> Stage[Any]:
-    """Tasks to trajectories."""
-    from flows.search_engines.registry import open_async_engine, open_engine, open_term_statistics
-    from pipeline.agents.extractive.agents import ExtractiveAgents
-    from pipeline.agents.extractive.trajectory_stage import TrajectoryStage
-
-    if plays_policy(context.config):
-        return open_policy(context, shard)
-    if context.config.agents.policy == "agents":
-        from flows.models.chat_models import make_stage, open_model
-        from pipeline.agents.attempt_services import ModelWithEngine
-        from pipeline.agents.trajectory_stage import LlmTrajectoryStage
-        from pipeline.llm.prices import PriceTable
-
-        model, config = open_model(context, "trajectories", shard), context.config
-        engine = open_async_engine(context, shard)
-        price = PriceTable(config.llm.prices).cost
-        stage = LlmTrajectoryStage(engine, model, config.search, config.agents, config.llm.roles, price)
-        return make_stage(context, ModelWithEngine(model, engine), stage.work)
-    terms = open_term_statistics(context)
-    agents = ExtractiveAgents(terms.lang, terms.rarity)
-    return TrajectoryStage(open_engine(context, shard), agents, context.config.search, context.config.agents)
-
-
-def open_policy(context: RunContext, shard: str) -> Stage[Any]:
-    """Tasks to trajectories and their streams."""
+    """Tasks to trajectories, and with a policy to their streams."""
     from flows.models.chat_models import make_stage, open_model
     from flows.search_engines.registry import open_async_engine
-    from pipeline.agents.attempt_services import ModelWithEngine
-    from pipeline.llm.prices import PriceTable
-    from pipeline.rollouts.policy_rollout import PolicySolver
-    from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
+    from flows.stages.solvers import open_asking, open_extractive
+    from pipeline.agents.trajectory_stage import STAGE, TrajectoryStage
 
-    config = context.config
-    where = locate_policy(config, context.cache)
-    tokenizer, digest = load_tokenizer(where)
-    model, engine = open_model(context, "trajectories", shard), open_async_engine(context, shard)
-    role = find_role(config.llm, POLICY)
-    facts = PolicyFacts(role, name_weights(where), digest, engine.fingerprint, config.search.k)
-    solver = PolicySolver(engine, model, tokenizer, config.policy, config.search.k)
-    price = PriceTable(config.llm.prices).cost
-    stage = PolicyTrajectoryStage(solver, config.policy, facts, config.search.hide, config.agents.attempts, price)
-    return make_stage(context, ModelWithEngine(model, engine), stage.work)
+    config, engine = context.config, open_async_engine(context, shard)
+    if config.agents.policy == "extractive":
+        model = None
+        solver = open_extractive(context, engine, context.run.fetch_index())
+    else:
+        model = open_model(context, STAGE, shard)
+        solver = open_asking(context, config.agents.policy, engine, model.model)
+    stage = TrajectoryStage(solver, config.search.hide, config.agents.attempts, PriceTable(config.llm.prices).cost)
+    return make_stage(context, stage.work, model, engine)
 
 
 TRAJECTORIES = StageSpec(

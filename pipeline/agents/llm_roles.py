@@ -1,65 +1,68 @@
 """Planner, rewriter and observer played by a language model (MaskSearch, arXiv 2505.20285, section 2.2).
 
-Promises: one ask gives one typed reply or an error; a role is told what `TrajectoryProgress` holds and nothing else.
+Promises: one call gives one typed reply or an error; a prompt holds what `TrajectoryProgress` holds and nothing else.
 An answer counts as read when the passage it names was shown and holds its words; any other is from memory: dropped,
 or, where the configuration allows it, kept without evidence.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pipeline.agents.llm_prompts import DATED, write_observe, write_plan, write_rewrite
 from pipeline.agents.roles import MIN_QUERIES, NextStep, Observation, PlannedQuestion, Queries, TrajectoryProgress
-from pipeline.llm.chat_model import ChatModel
-from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
+from pipeline.llm.structured_output import Prompt, StructuredOutput, TokenUsage
 from pipeline.search.engine import FoundPassage
 from pipeline.text.normalisation import fold_text, holds_tokens
 from prompts.library import load_template
 from prompts.replies import OBSERVE, PLAN, REWRITE, AnswerItem, ObserveReply, PlanReply, RewriteReply
 from schemas.config import AgentsConfig
+from schemas.renderings import QuestionKind
 from schemas.trajectories import MaskAnswer
 
 ROLES = ("planner", "rewriter", "observer")
 
 
-class LlmRoles:
-    """The three roles, on one chat model; which model answers for which role is the chat model's matter."""
+@dataclass(frozen=True, slots=True)
+class LlmAgents:
+    """The three roles in one attempt; the chat model decides which model plays which."""
 
-    policy = "agents"
+    asker: StructuredOutput
+    """Asks the chat model."""
+    config: AgentsConfig
+    """The configuration's section `agents`."""
+    date: str
+    """The date in the system message; empty for no such message."""
+    usage: TokenUsage
+    """Counts the calls."""
 
-    def __init__(self, model: ChatModel, config: AgentsConfig) -> None:
-        self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
-        self._config = config
-
-    async def plan(self, progress: TrajectoryProgress, date: str, tally: TokenUsage) -> PlannedQuestion:
+    async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         """Say what to seek next. Raises UnreadableReplyError and ModelError, as do the others."""
-        left = self._config.max_turns - len(progress.turns)
-        prompt = _prompt("planner", progress, date, write_plan(progress, left), mask=progress.task.mask_count)
-        return await self._asker.ask(prompt, PLAN, lambda reply: take_plan(reply, progress.task.mask_count), tally)
-
-    async def rewrite(
-        self, progress: TrajectoryProgress, plan: PlannedQuestion, date: str, tally: TokenUsage
-    ) -> Queries:
-        """Turn a plan into queries."""
-        count = self._config.queries_per_turn
-        prompt = _prompt("rewriter", progress, date, write_rewrite(progress, plan, count))
-        return await self._asker.ask(prompt, REWRITE, lambda reply: take_queries(reply, count), tally)
-
-    async def observe(
-        self, progress: TrajectoryProgress, plan: PlannedQuestion, date: str, tally: TokenUsage
-    ) -> Observation:
-        """Conclude from what was shown."""
-        memory = self._config.allow_memory
         masks = progress.task.mask_count
-        prompt = _prompt("observer", progress, date, write_observe(progress, plan, memory), mask=masks, answers=masks)
-        return await self._asker.ask(
-            prompt, OBSERVE, lambda reply: take_observation(reply, progress, allow_memory=memory), tally
+        text = write_plan(progress, self.config.max_turns - len(progress.turns))
+        prompt = self._prompt("planner", progress, text, mask=masks)
+        return await self.asker.ask(prompt, PLAN, lambda reply: take_plan(reply, masks), self.usage)
+
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
+        """Turn a plan into queries."""
+        count = self.config.queries_per_turn
+        prompt = self._prompt("rewriter", progress, write_rewrite(progress, plan, count))
+        return await self.asker.ask(prompt, REWRITE, lambda reply: take_queries(reply, count), self.usage)
+
+    async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
+        """Conclude from what was shown; a question may also be answered from memory."""
+        masks = progress.task.mask_count
+        memory = self.config.allow_memory or progress.task.kind is QuestionKind.QA
+        text = write_observe(progress, plan, memory)
+        prompt = self._prompt("observer", progress, text, mask=masks, answers=masks)
+        return await self.asker.ask(
+            prompt, OBSERVE, lambda reply: take_observation(reply, progress, allow_memory=memory), self.usage
         )
 
-
-def _prompt(role: str, progress: TrajectoryProgress, date: str, text: str, **most: int) -> Prompt:
-    lang = progress.task.lang
-    system = load_template(DATED, lang).fill(date=date) if date else ""
-    return Prompt(role=role, lang=lang, text=text, attempt=progress.attempt, system=system, most=most)
+    def _prompt(self, role: str, progress: TrajectoryProgress, text: str, **most: int) -> Prompt:
+        lang = progress.task.lang
+        system = load_template(DATED, lang).fill(date=self.date) if self.date else ""
+        return Prompt(role=role, lang=lang, text=text, attempt=progress.attempt, system=system, most=most)
 
 
 def take_plan(reply: PlanReply, mask_count: int) -> PlannedQuestion:

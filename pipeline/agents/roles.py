@@ -1,7 +1,7 @@
-"""The three roles of the agents, what each is told, and what each replies (MaskSearch, arXiv 2505.20285, section 2.2).
+"""The three roles of the agents, their inputs and their replies (MaskSearch, arXiv 2505.20285, section 2.2).
 
 The planner turns a task into one sub-question at a time, the rewriter turns that into search queries, the observer
-reads what came back and draws a conclusion. Whoever takes a seat - code or a language model - gets the same types.
+reads what came back and draws a conclusion. Rules and language models play them on the same types.
 
 Promise: no role ever sees a gold span. `OpenTask` is the only form in which a task reaches a role, and it has no field
 that could hold one.
@@ -9,7 +9,6 @@ that could hold one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -17,7 +16,7 @@ from typing import Protocol
 from pipeline.search.engine import FoundPassage
 from schemas.renderings import QuestionKind
 from schemas.tasks import AnswerStyle, MaskTask
-from schemas.trajectories import MaskAnswer, PromptUse, Turn
+from schemas.trajectories import MaskAnswer, Turn
 
 MIN_QUERIES = 3
 
@@ -109,31 +108,17 @@ class Observation:
     """The closing thought, should the trajectory end here."""
 
 
-class Agents(Protocol):
-    """Planner, rewriter and observer. Calls take a batch; a reply depends on its own ask alone."""
+class AgentRoles(Protocol):
+    """Planner, rewriter and observer; a reply depends on its arguments alone."""
 
-    @property
-    def policy(self) -> str:
-        """Name that trajectories carry."""
-        ...
-
-    @property
-    def model(self) -> str:
-        """Name of what plays the roles."""
-        ...
-
-    def prompts(self, lang: str) -> tuple[PromptUse, ...]:
-        """The templates that shape a trajectory in a language."""
-        ...
-
-    def plan(self, asks: Sequence[TrajectoryProgress]) -> list[PlannedQuestion]:
+    async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         """Say what to seek next."""
         ...
 
-    def rewrite(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]], count: int) -> list[Queries]:
-        """Turn each plan into `count` queries."""
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
+        """Turn a plan into queries."""
         ...
 
-    def observe(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]]) -> list[Observation]:
+    async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
         """Conclude from what was shown."""
         ...

@@ -1,93 +1,133 @@
-"""The stage that attempts tasks with language models: one episode an attempt, all of them at once.
+"""The stage that attempts tasks: a trajectory an attempt, and the tokens of those that a policy makes.
 
-Promises: a trajectory depends on its task, the replies, the engine and the settings, never on what ran beside it; an
-attempt that no reply could be read for, or whose request was refused, gives a reject with that reason; a fault of the
-endpoint or a spent budget ends the work and leaves the task owed.
+Promises: a trajectory depends on its task, the replies, the engine and the settings, never on what ran beside it; every
+attempt gives either a trajectory or a reject with a reason code: one whose searches all failed, that no reply could be
+read for, or whose request was refused; a task none of whose attempts passed is itself rejected; ids follow from
+content; a fault of the endpoint or a spent budget ends the work and leaves the task owed.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 
-from pipeline.agents.episode_runner import LlmSeats, play_episode
-from pipeline.agents.llm_prompts import list_prompts
-from pipeline.agents.llm_roles import ROLES, LlmRoles
-from pipeline.agents.trajectory_records import AgentAttempt, Making, build_row, conclude_task, reject_attempt
-from pipeline.llm.chat_model import ChatModel, RefusedRequestError
-from pipeline.llm.gathering import gather_all
-from pipeline.llm.roles import describe_models, name_models
-from pipeline.llm.structured_output import UNREADABLE, Price, TokenUsage
-from pipeline.rendering.task_text import draw_date
-from pipeline.search.engine import AsyncSearchEngine
+from pipeline.agents.roles import open_task
+from pipeline.agents.solving import FailedAttempt, Provenance, Rollout, Solver, TaskAttempt, run_attempt
+from pipeline.llm.event_loop import gather_all
+from pipeline.llm.structured_output import Price, TokenUsage
+from pipeline.search.engine import SearchRequest
 from pipeline.stage import Outcome
-from prompts.replies import UnreadableReplyError
-from schemas.config import AgentsConfig
-from schemas.funnel import Reject
-from schemas.llm_config import RoleModelConfig
-from schemas.search_config import SearchConfig
+from schemas.funnel import FunnelStep, Reject
+from schemas.record import Record, content_id
+from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
-from schemas.trajectories import Trajectory
+from schemas.trajectories import HideMode, RoleUsage, SearchCall, StopReason, Trajectory
+
+STAGE = "trajectories"
+SEARCH_FAILED = "search_failed"
+DETAIL_CHARS = 500
+ROLES_OF_A_TURN = 3
+"""A plan, a rewrite and an observation."""
 
 
-class LlmTrajectoryStage:
+class TrajectoryStage:
     """Attempts each task once for each hide mode and attempt number."""
 
-    whole_shard = False
-
-    def __init__(
-        self,
-        engine: AsyncSearchEngine,
-        model: ChatModel,
-        search: SearchConfig,
-        config: AgentsConfig,
-        models: Mapping[str, RoleModelConfig],
-        price: Price | None = None,
-    ) -> None:
-        """`models`: the configuration's `llm.roles`, part of the ids; `price`: what a call costs."""
-        self._engine = engine
-        self._search = search
-        self._config = config
+    def __init__(self, solver: Solver, hide: Sequence[HideMode], attempts: int, price: Price | None = None) -> None:
+        """`price`: what a call costs."""
+        self._solver = solver
+        self._hide = hide
+        self._attempts = attempts
         self._price = price
-        self._roles = LlmRoles(model, config)
-        self._models = describe_models(models, ROLES)
 
     async def work(self, task: MaskTask) -> Outcome:
         """The outcome of one task; any number of tasks may be under work at once."""
-        config = self._config
-        attempts = [
-            AgentAttempt(task, hide, n, config.max_turns) for hide in self._search.hide for n in range(config.attempts)
-        ]
-        return conclude_task(task, await gather_all(self._attempt(attempt) for attempt in attempts))
+        made = await gather_all(
+            self._attempt(task, hide, number) for hide in self._hide for number in range(self._attempts)
+        )
+        return conclude_task(task, [row for row, _ in made], [stream for _, stream in made if stream is not None])
 
-    async def _attempt(self, attempt: AgentAttempt) -> Trajectory | Reject:
-        # The same day for every hide mode: what is told apart is the search, and equal prompts are one call.
-        date = draw_date(attempt.task.task_id, attempt.number) if self._config.dated else ""
-        making = self._describe(attempt.task.lang, date)
-        tally = TokenUsage()
-        try:
-            seats = LlmSeats(self._roles, date, tally)
-            await play_episode(attempt.episode, seats, self._engine, self._search.k, attempt.requests)
-        except UnreadableReplyError as error:
-            return reject_attempt(attempt, making, UNREADABLE, str(error))
-        except RefusedRequestError as error:
-            return reject_attempt(attempt, making, error.reason, error.what)
-        return build_row(attempt, making, tally.list_usage(self._price))
+    async def _attempt(
+        self, task: MaskTask, hide: HideMode, number: int
+    ) -> tuple[Trajectory | Reject, TokenStream | None]:
+        attempt = TaskAttempt(task.task_id, open_task(task), number, partial(write_requests, task, hide))
+        usage = TokenUsage()
+        rollout = await run_attempt(self._solver, attempt, usage)
+        made_by = self._solver.describe(attempt)
+        trajectory_id = content_id(
+            *(task.task_id, hide, number),
+            *(made_by.policy, made_by.model, made_by.engine, made_by.digests, made_by.sampling),
+        )
+        if isinstance(rollout, FailedAttempt):
+            return _reject("trajectory", trajectory_id, rollout.reason, rollout.detail), None
+        if rollout.stop_reason is StopReason.SEARCH_FAILED:
+            return _reject("trajectory", trajectory_id, SEARCH_FAILED, sum_failures(rollout.failed)), None
+        row = Trajectory(
+            trajectory_id=trajectory_id,
+            task_id=task.task_id,
+            attempt=number,
+            policy=made_by.policy,
+            hide=hide,
+            turns=rollout.turns,
+            answers=rollout.answers,
+            final_think=rollout.think,
+            stop_reason=rollout.stop_reason,
+            usage=usage.list_usage(self._price) or (_count_steps(made_by, rollout),),
+            prompts=made_by.prompts,
+            sampling=made_by.sampling,
+            engine=made_by.engine,
+        )
+        stream = rollout.stream
+        return row, stream and stream.model_copy(update={"trajectory_id": trajectory_id})
 
-    def _describe(self, lang: str, date: str) -> Making:
-        config = self._config
-        settings = {
-            "k": self._search.k,
-            "max_turns": config.max_turns,
-            "queries_per_turn": config.queries_per_turn,
-            "temperature": config.temperature,
-            "max_tokens": config.max_tokens,
-            "parse_retries": config.parse_retries,
-            "allow_memory": config.allow_memory,
-            "models": self._models,
-        }
-        if date:
-            settings["date"] = date
-        names = name_models(self._models)
-        sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-        return Making(self._roles.policy, names, list_prompts(lang, config.dated), sampling, self._engine.fingerprint)
+
+def write_requests(task: MaskTask, hide: HideMode, queries: Iterable[str]) -> list[SearchRequest]:
+    """Search requests for a task, with what of its source the engine must hide."""
+    answers = tuple(span.text for span in task.spans)
+    source = SearchRequest(
+        query="",
+        hide=hide,
+        passage_id=task.passage_id,
+        page_id=task.page_id,
+        title=task.title,
+        text=task.fill(answers),
+        question=task.masked_text,
+        answers=answers,
+    )
+    return [replace(source, query=query) for query in queries]
+
+
+def sum_failures(calls: Sequence[SearchCall]) -> str:
+    """How searches failed, in a line."""
+    return "; ".join(sorted({f"{call.status}: {call.detail}" for call in calls}))
+
+
+def conclude_task(task: MaskTask, made: Sequence[Trajectory | Reject], streams: Sequence[TokenStream] = ()) -> Outcome:
+    """The outcome of a task from the rows of its attempts."""
+    rows: list[Record] = [*made, *streams]
+    reasons = [row.reason for row in made if isinstance(row, Reject)]
+    lost: list[str] = []
+    if len(reasons) == len(made):
+        lost = (reasons or [SEARCH_FAILED])[:1]
+        detail = "no attempt could search" if lost == [SEARCH_FAILED] else "no attempt came to an end"
+        rows.append(_reject("task", task.task_id, lost[0], detail))
+    return Outcome(task.task_id, tuple(rows), (_count("task", 1, lost), _count("trajectory", len(made), reasons)))
+
+
+def _count_steps(made_by: Provenance, rollout: Rollout) -> RoleUsage:
+    """The usage of agents that ask no language model."""
+    calls = ROLES_OF_A_TURN * len(rollout.turns)
+    return RoleUsage(
+        role=made_by.policy, model=made_by.model, calls=calls, prompt_tokens=0, completion_tokens=0, cost=0.0
+    )
+
+
+def _reject(unit: str, input_id: str, reason: str, detail: str) -> Reject:
+    return Reject(stage=STAGE, unit=unit, input_id=input_id, reason=reason, detail=detail[:DETAIL_CHARS])
+
+
+def _count(unit: str, entered: int, reasons: Sequence[str]) -> FunnelStep:
+    passed = entered - len(reasons)
+    return FunnelStep(stage=STAGE, unit=unit, entered=entered, passed=passed, rejected=dict(Counter(reasons)))

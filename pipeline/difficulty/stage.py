@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeline.judging.scoring import read_gold, settle_answer
 from pipeline.llm.chat_model import ChatModel, ChatRequest, Message, RefusedRequestError
-from pipeline.llm.gathering import gather_all
+from pipeline.llm.event_loop import gather_all
 from pipeline.rendering.questions import write_instruction, write_question
 from pipeline.rendering.transcript import ask
 from pipeline.rewards.completions import read_completion

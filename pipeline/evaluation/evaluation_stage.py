@@ -8,23 +8,44 @@ reason and counts as 0; a fault of the endpoint or a spent budget leaves the que
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
+from pipeline.agents.solving import FailedAttempt, Provenance, Rollout, Solver, ask_question, run_attempt
 from pipeline.evaluation.metrics import AnswerScores, score_answer
-from pipeline.evaluation.solving import AnswerAttempt, Manner, OpenQuestion, Solver
 from pipeline.judging.llm_judge import ANSWER_CHARS, LlmJudge, Ruling
-from pipeline.llm.chat_model import RefusedRequestError
-from pipeline.llm.gathering import gather_all
-from pipeline.llm.structured_output import UNREADABLE, Price, TokenUsage
+from pipeline.llm.event_loop import gather_all
+from pipeline.llm.structured_output import Price, TokenUsage
 from pipeline.stage import Outcome
 from prompts.library import load_template
-from prompts.replies import UnreadableReplyError
 from schemas.evaluations import EvalMethod, EvalQuestion, Evaluation
 from schemas.funnel import FunnelStep
 from schemas.judgements import Verdict
 from schemas.record import content_id
+from schemas.trajectories import StopReason
 
 STAGE = "evaluation"
 JUDGE_TEMPLATE = "judge_question"
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer:
+    """How one answer came about."""
+
+    text: str | None
+    """The answer; None for none."""
+    stop: str
+    """`answered`, or the reason code of an attempt that came to no answer."""
+    turns: int = 0
+    """Steps taken."""
+    searches: int = 0
+    """Queries sent."""
+    shown: tuple[str, ...] = ()
+    """Ids of the passages shown, each once, in order."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the attempt came to an answer by itself; one that ran out of turns did not."""
+        return self.stop == StopReason.ANSWERED.value and bool(self.text and self.text.strip())
 
 
 class EvaluationStage:
@@ -34,17 +55,15 @@ class EvaluationStage:
         self,
         method: EvalMethod,
         solver: Solver,
-        engine: str,
         runs: int,
         judge: LlmJudge | None = None,
         judged_by: str = "",
         price: Price | None = None,
     ) -> None:
-        """`engine`: its fingerprint; `judge`: asked about every finished answer; `judged_by`: all that decides what it
-        says, as text; `price`: what a call costs."""
+        """`judge`: asked about every finished answer; `judged_by`: all that decides what it says, as text; `price`:
+        what a call costs."""
         self._method = method
         self._solver = solver
-        self._engine = engine
         self._runs = runs
         self._judge = judge
         self._judged_by = judged_by
@@ -57,64 +76,74 @@ class EvaluationStage:
         return Outcome(question.key, tuple(rows), (step,))
 
     async def _answer(self, question: EvalQuestion, run: int) -> Evaluation:
-        tally = TokenUsage()
-        try:
-            attempt = await self._solver.solve(OpenQuestion(question.lang, question.question), run, tally)
-        except UnreadableReplyError:
-            attempt = AnswerAttempt(None, UNREADABLE)
-        except RefusedRequestError as error:
-            attempt = AnswerAttempt(None, error.reason)
-        ruling = await self._rule(question, attempt, tally)
-        return self._make_row(question, run, attempt, ruling, tally)
+        attempt = ask_question(question.question, question.lang, run)
+        usage = TokenUsage()
+        answer = sum_up(await run_attempt(self._solver, attempt, usage))
+        ruling = await self._rule(question, answer, usage)
+        return self._make_row(question, run, answer, ruling, usage, self._solver.describe(attempt))
 
-    async def _rule(self, question: EvalQuestion, attempt: AnswerAttempt, tally: TokenUsage) -> Ruling | None:
+    async def _rule(self, question: EvalQuestion, answer: FinalAnswer, usage: TokenUsage) -> Ruling | None:
         """The judge's ruling; an unfinished answer is wrong without asking."""
         if self._judge is None:
             return None
-        if not attempt.finished:
-            return Ruling(Verdict.INCORRECT, f"unfinished: {attempt.stop}", ())
-        return await self._judge.rule_prompt(question.lang, write_judge_prompt(question, attempt.answer or ""), tally)
+        if not answer.finished:
+            return Ruling(Verdict.INCORRECT, f"unfinished: {answer.stop}", ())
+        return await self._judge.rule_prompt(question.lang, write_judge_prompt(question, answer.text or ""), usage)
 
     def _make_row(
-        self, question: EvalQuestion, run: int, attempt: AnswerAttempt, ruling: Ruling | None, tally: TokenUsage
+        self,
+        question: EvalQuestion,
+        run: int,
+        answer: FinalAnswer,
+        ruling: Ruling | None,
+        usage: TokenUsage,
+        made_by: Provenance,
     ) -> Evaluation:
-        manner = self._solver.describe(question.lang)
-        scores = score_answer(attempt.answer, question) if attempt.finished else AnswerScores()
+        scores = score_answer(answer.text, question) if answer.finished else AnswerScores()
         wanted = set(question.supporting_ids)
         return Evaluation(
-            evaluation_id=self._identify(question, run, manner),
+            evaluation_id=self._identify(question, run, made_by),
             question_id=question.question_id,
             benchmark=question.dataset,
             lang=question.lang,
             question=question.question,
             golds=question.golds,
             method=self._method,
-            model=manner.model,
+            model=made_by.model,
             run=run,
-            answer=attempt.answer,
-            finished=attempt.finished,
-            stop=attempt.stop,
+            answer=answer.text,
+            finished=answer.finished,
+            stop=answer.stop,
             recall=scores.recall,
             exact=scores.exact,
             substring=scores.substring,
             f1=scores.f1,
             verdict=ruling.verdict if ruling else None,
             verdict_reason=ruling.reason if ruling else None,
-            turns=attempt.turns,
-            searches=attempt.searches,
-            shown=attempt.shown,
-            support=len(wanted.intersection(attempt.shown)) / len(wanted) if wanted and attempt.turns else None,
-            usage=tally.list_usage(self._price),
-            prompts=manner.prompts,
-            sampling=manner.sampling,
-            engine=self._engine,
+            turns=answer.turns,
+            searches=answer.searches,
+            shown=answer.shown,
+            support=len(wanted.intersection(answer.shown)) / len(wanted) if wanted and answer.turns else None,
+            usage=usage.list_usage(self._price),
+            prompts=made_by.prompts,
+            sampling=made_by.sampling,
+            engine=made_by.engine,
         )
 
-    def _identify(self, question: EvalQuestion, run: int, manner: Manner) -> str:
+    def _identify(self, question: EvalQuestion, run: int, made_by: Provenance) -> str:
         asked = (question.question_id, question.lang, question.question, question.golds)
-        digests = [prompt.digest for prompt in manner.prompts]
-        made_by = (self._method, manner.model, digests, manner.sampling, self._engine)
-        return content_id(asked, run, made_by, self._judged_by)
+        decided = (self._method, made_by.model, made_by.digests, made_by.sampling, made_by.engine)
+        return content_id(asked, run, decided, self._judged_by)
+
+
+def sum_up(rollout: Rollout | FailedAttempt) -> FinalAnswer:
+    """The answer of an attempt at a question."""
+    if isinstance(rollout, FailedAttempt):
+        return FinalAnswer(None, rollout.reason)
+    calls = sum(len(turn.calls) for turn in rollout.turns)
+    shown = dict.fromkeys(passage.passage_id for turn in rollout.turns for passage in turn.shown)
+    text = rollout.answers[0].answer if rollout.answers else None
+    return FinalAnswer(text, rollout.stop_reason.value, len(rollout.turns), calls, tuple(shown))
 
 
 def write_judge_prompt(question: EvalQuestion, answer: str) -> str:

@@ -5,17 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pipeline.agents.episode import SHOWABLE
 from pipeline.agents.llm_prompts import write_passages
-from pipeline.evaluation.solving import (
-    ANSWERED,
-    GAVE_UP,
-    SEARCH_FAILED,
-    AnswerAttempt,
-    Manner,
-    OpenQuestion,
-    search_once,
-)
+from pipeline.agents.solving import Provenance, Rollout, TaskAttempt, search_step, show
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import describe_models, name_models
 from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
@@ -25,8 +16,10 @@ from prompts.library import load_template
 from prompts.replies import ANSWER, AnswerReply
 from schemas.config import AgentsConfig
 from schemas.llm_config import RoleModelConfig
+from schemas.trajectories import MaskAnswer, StopReason, Turn
 
 ROLE = "answerer"
+POLICY = "rag"
 TEMPLATES = (ANSWER.template, "shown_passage", "agent_words", "ask_again")
 
 
@@ -48,7 +41,7 @@ class RagSolver:
         self._config = config
         self._models = describe_models(models, (ROLE,))
 
-    def describe(self, lang: str) -> Manner:
+    def describe(self, attempt: TaskAttempt) -> Provenance:
         """The model of the role `answerer`."""
         config = self._config
         settings = {
@@ -59,18 +52,21 @@ class RagSolver:
             "models": self._models,
         }
         sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-        return Manner(name_models(self._models), use_templates(TEMPLATES, lang), sampling)
+        prompts = use_templates(TEMPLATES, attempt.task.lang)
+        return Provenance(POLICY, name_models(self._models), prompts, sampling, self._engine.fingerprint)
 
-    async def solve(self, question: OpenQuestion, run: int, tally: TokenUsage) -> AnswerAttempt:
+    async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
         """Search with the question, show what came back, take the answer."""
-        call = await search_once(self._engine, question.text, self._k)
-        if call.status not in SHOWABLE:
-            return AnswerAttempt(None, SEARCH_FAILED, 1, 1)
-        ids = [hit.passage_id for hit in call.hits]
-        passages = write_passages(await self._engine.read(ids), question.lang)
-        text = load_template(ANSWER.template, question.lang).fill(passages=passages, text=question.text)
-        answer = await self._asker.ask(Prompt(ROLE, question.lang, text, run), ANSWER, _take_answer, tally)
-        return AnswerAttempt(answer, ANSWERED if answer else GAVE_UP, 1, 1, tuple(dict.fromkeys(ids)))
+        question, lang = attempt.task.masked_text, attempt.task.lang
+        calls, passages = await search_step(self._engine, attempt.requests([" ".join(question.split())]), self._k)
+        shown = tuple(map(show, passages or ()))
+        turns = (Turn(think="", calls=calls, shown=shown, conclusion=""),)
+        if passages is None:
+            return Rollout(StopReason.SEARCH_FAILED, turns, (), "", failed=calls)
+        text = load_template(ANSWER.template, lang).fill(passages=write_passages(passages, lang), text=question)
+        answer = await self._asker.ask(Prompt(ROLE, lang, text, attempt.number), ANSWER, _take_answer, usage)
+        stop = StopReason.ANSWERED if answer else StopReason.GAVE_UP
+        return Rollout(stop, turns, (MaskAnswer(mask=0, answer=answer, evidence=None),), "")
 
 
 def _take_answer(reply: AnswerReply) -> str | None:

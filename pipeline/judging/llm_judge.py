@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
-from pipeline.llm.gathering import gather_all
+from pipeline.llm.event_loop import gather_all
 from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
 from pipeline.rendering.task_text import number_masks, use_templates, write_page
 from prompts.library import load_template

@@ -19,7 +19,7 @@ from pipeline.judging.judge_stage import STAGE, JudgedAttempt, JudgeStage, Rejec
 from pipeline.judging.llm_judge import ROLE, JudgeQuestion, LlmJudge, Ruling, list_prompts
 from pipeline.judging.scoring import holds_markup
 from pipeline.llm.chat_model import ChatModel
-from pipeline.llm.gathering import gather_all
+from pipeline.llm.event_loop import gather_all
 from pipeline.llm.roles import describe_models
 from pipeline.llm.structured_output import TokenUsage
 from pipeline.stage import Outcome

@@ -1,4 +1,4 @@
-"""Runs asynchronous work inside a stage, which is synchronous: one event loop in a thread of its own.
+"""Asynchronous work as a stage, which is synchronous: one event loop in a thread of its own.
 
 Promises: never more than `in_flight` items are begun and not yet handed over, so memory does not grow with the number
 of items and a slow consumer slows the work down; results come as they are finished. When the run must stop - an error
@@ -8,21 +8,24 @@ end and be kept, and then the cause is raised.
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import importlib.util
-import queue
-import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar, cast
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, TypeVar, cast
 
-from pipeline.llm.chat_model import AllRefusedError, ModelError, NoReplyError, UnsettledRefusalError
+from pipeline.llm.chat_model import (
+    AllRefusedError,
+    ModelClient,
+    ModelError,
+    NoReplyError,
+    Service,
+    UnsettledRefusalError,
+)
+from pipeline.llm.event_loop import GRACE, LoopThread
+from pipeline.stage import Outcome
+from schemas.live import EndpointLive
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-GRACE = 60.0
 HOPELESS = 100
 """So many items in a row from the start without a reply: the rest would fare no better."""
 ASK_AGAIN = (
@@ -35,27 +38,41 @@ MEND = (
     "mend llm.endpoints, llm.roles or the server: `rampforge resume RUN` asks again; where it is the items' own fault, "
     "`rampforge resume RUN --set llm.limits.unanswered=reject` gives them up as rejects"
 )
-SELDOM = (20_000, 20, 20)
-"""Thresholds of the garbage collector while the loop runs; Python's own are (700, 10, 10)."""
 
 
-class Service(Protocol):
-    """What the work asks: it is told to stop, and closed in the event loop that used it."""
+class AsyncStage:
+    """A stage whose work is asynchronous: many inputs at once, outcomes as they are done."""
 
-    def stop(self) -> None:
-        """Begin nothing new."""
-        ...
+    whole_shard = False
 
-    async def close(self) -> None:
-        """Give up connections."""
-        ...
+    def __init__(
+        self,
+        work: Callable[[Any], Awaitable[Outcome]],
+        in_flight: int,
+        services: Sequence[Service] = (),
+        grace: float = GRACE,
+    ) -> None:
+        """`services`: what the work uses, stopped where they can be and closed at the end."""
+        self._work = work
+        self._in_flight = in_flight
+        self._services = services
+        self._grace = grace
+
+    def run(self, inputs: Iterable[Any]) -> Iterator[Outcome]:
+        """One outcome for each input."""
+        return run_concurrently(inputs, self._work, self._in_flight, self._services, self._grace)
+
+    def load(self) -> tuple[EndpointLive, ...]:
+        """The state of the endpoints that the work asks; callable from any thread."""
+        clients = [service for service in self._services if isinstance(service, ModelClient)]
+        return tuple(endpoint for client in clients for endpoint in client.load())
 
 
 def run_concurrently(
     items: Iterable[Item],
     work: Callable[[Item], Awaitable[Result]],
     in_flight: int,
-    service: Service | None = None,
+    services: Sequence[Service] = (),
     grace: float = GRACE,
 ) -> Iterator[Result]:
     """Yield `work(item)` for each item, in the order in which they end. Raises the first error of the work.
@@ -65,7 +82,7 @@ def run_concurrently(
     all got none. An item that was refused before any was answered is worked on again when the others are done, or when
     `REFUSED_IN_A_ROW` were refused; AllRefusedError is raised when it is refused in the same way.
     """
-    loop_thread: LoopThread[Item, Result] = LoopThread(work, service, grace)
+    loop_thread: LoopThread[Item, Result] = LoopThread(work, services, grace)
     source = ItemSource(items)
     try:
         progress = StageCounts[Item](in_flight)
@@ -154,102 +171,3 @@ class StageCounts(Generic[Item]):
         else:
             raise error
         self.last = error
-
-
-class LoopThread(Generic[Item, Result]):
-    """The event loop and the tasks in it."""
-
-    def __init__(self, work: Callable[[Item], Awaitable[Result]], service: Service | None, grace: float) -> None:
-        self._work = work
-        self._service = service
-        self._grace = grace
-        self._ends: queue.SimpleQueue[tuple[Item, Result | None, BaseException | None]] = queue.SimpleQueue()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="async-stage", daemon=True)
-        self._thread.start()
-
-    def begin(self, item: Item) -> None:
-        """Start the work on an item."""
-        self._loop.call_soon_threadsafe(self._begin_here, item)
-
-    def wait(self) -> tuple[Item, Result | None, BaseException | None]:
-        """The next item whose work ended, with its result or its error."""
-        return self._ends.get()
-
-    def leftovers(self) -> Iterator[Result]:
-        """Results that nobody has taken yet; errors among them are left out."""
-        while not self._ends.empty():
-            _, result, error = self._ends.get()
-            if error is None:
-                yield cast(Result, result)
-
-    def stop(self) -> None:
-        """End the loop: at once when no task is left, else after the grace period at the latest."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-
-    def _begin_here(self, item: Item) -> None:
-        task = self._loop.create_task(self._work_on(item))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _work_on(self, item: Item) -> None:
-        try:
-            self._ends.put((item, await self._work(item), None))
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
-            self._ends.put((item, None, error))
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            with seldom_collected():
-                self._loop.run_forever()
-                self._loop.run_until_complete(self._wind_down())
-        finally:
-            asyncio.set_event_loop(None)
-            self._loop.close()
-
-    async def _wind_down(self) -> None:
-        """Cancel the work; wait for what it had asked for; cancel the rest; close."""
-        if self._service is not None:
-            self._service.stop()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
-        if rest:
-            _, late = await asyncio.wait(rest, timeout=self._grace)
-            for one in late:
-                one.cancel()
-            if late:
-                await asyncio.wait(late)
-        if self._service is not None:
-            await self._service.close()
-
-
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Look for cyclic garbage less often: thousands of live coroutines make each look long, and leave next to none.
-
-    Measured: a fifth of the CPU of a call at 1,000 in flight.
-    """
-    thresholds = gc.get_threshold()
-    gc.set_threshold(*SELDOM)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed: it halves the cost of a call."""
-    if importlib.util.find_spec("uvloop") is None:
-        return asyncio.new_event_loop()
-    import uvloop
-
-    return uvloop.new_event_loop()

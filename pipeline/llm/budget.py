@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.llm.chat_model import BudgetSpentError, ChatReply, ChatRequest, ModelService, RefusedRequestError
+from pipeline.llm.chat_model import BudgetSpentError, ChatModel, ChatReply, ChatRequest, RefusedRequestError
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import find_role
 from pipeline.llm.usage_log import BusyTime, CallUsage, UsageLog
-from schemas.live import EndpointLive
 from schemas.llm_config import BudgetConfig, LlmConfig
 from schemas.spending import RoleSpending
 
@@ -146,7 +145,7 @@ class Budget:
 class BudgetedChatModel:
     """Makes a call only when the budget has room for it, and enters what it cost."""
 
-    def __init__(self, model: ModelService, budget: Budget) -> None:
+    def __init__(self, model: ChatModel, budget: Budget) -> None:
         self._model = model
         self._budget = budget
 
@@ -167,18 +166,6 @@ class BudgetedChatModel:
             raise
         self._budget.spend(request.role, reply, started)
         return reply
-
-    def stop(self) -> None:
-        """Send nothing more: requests that wait are refused, those in flight go on."""
-        self._model.stop()
-
-    async def close(self) -> None:
-        """Give up the connections; the next request opens new ones."""
-        await self._model.close()
-
-    def load(self) -> tuple[EndpointLive, ...]:
-        """What the endpoints behind it are doing."""
-        return self._model.load()
 
 
 def _row(place: tuple[str, str], sums: UsageSums) -> RoleSpending:

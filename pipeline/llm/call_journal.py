@@ -17,11 +17,10 @@ from typing import Any, Self
 
 import orjson
 
-from pipeline.llm.chat_model import ChatReply, ChatRequest, ModelService, RefusedRequestError, ToolCall, UnreadBodyError
+from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError, ToolCall, UnreadBodyError
 from pipeline.llm.chat_protocol import encode_body
 from pipeline.llm.errors import OWN_REASONS
 from pipeline.storage.jsonl import JsonlLog
-from schemas.live import EndpointLive
 from schemas.record import ID_BYTES
 
 REFUSED = "refused-"
@@ -37,7 +36,7 @@ class JournaledChatModel:
 
     def __init__(
         self,
-        model: ModelService,
+        model: ChatModel,
         path: Path,
         describe: Callable[[ChatRequest], Mapping[str, Any]],
         locate: Callable[[str], Sequence[str]] = lambda _: (),
@@ -108,14 +107,9 @@ class JournaledChatModel:
             # Looked at even when nobody waits any more, or asyncio complains that it never was.
             done.exception()
 
-    def stop(self) -> None:
-        """Send nothing more: requests that wait are refused, those in flight go on."""
-        self._model.stop()
-
     async def close(self) -> None:
-        """Give up the journal and the connections; the next request opens both anew."""
+        """Give up the journal; the next request opens it anew."""
         self._close_log()
-        await self._model.close()
 
     def _open_log(self) -> JsonlLog:
         """The journal, opened by the first request."""
@@ -128,10 +122,6 @@ class JournaledChatModel:
         log, self._log = self._log, None
         if log is not None:
             log.close()
-
-    def load(self) -> tuple[EndpointLive, ...]:
-        """What the endpoints behind it are doing."""
-        return self._model.load()
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pipeline.errors import RampforgeError
 from schemas.live import EndpointLive
@@ -94,20 +94,40 @@ class ChatModel(Protocol):
         ...
 
 
-class ModelService(ChatModel, Protocol):
-    """A model with connections behind it, used inside one event loop at a time."""
+class Service(Protocol):
+    """A client, a journal or an engine that asynchronous work uses: closed in the event loop that used it."""
+
+    async def close(self) -> None:
+        """Give up connections and files; the next request opens new ones."""
+        ...
+
+
+@runtime_checkable
+class ModelClient(ChatModel, Service, Protocol):
+    """A chat model with connections to endpoints, used inside one event loop at a time."""
 
     def stop(self) -> None:
         """Send nothing more: requests that wait are refused, those in flight go on."""
         ...
 
-    async def close(self) -> None:
-        """Give up the connections; the next request opens new ones."""
+    def load(self) -> tuple[EndpointLive, ...]:
+        """The state of its endpoints; callable from any thread."""
         ...
 
-    def load(self) -> tuple[EndpointLive, ...]:
-        """What its endpoints are doing, for whoever watches the run; asked from any thread."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class OpenedModel:
+    """A chat model that is ready for use."""
+
+    model: ChatModel
+    """Answers requests."""
+    services: tuple[Service, ...]
+    """To be closed when it is no longer used."""
+
+    async def close(self) -> None:
+        """Close the services."""
+        for service in self.services:
+            await service.close()
 
 
 class ModelError(RampforgeError):

@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from pipeline.llm.budget import Budget
-from pipeline.llm.chat_model import ChatReply, ChatRequest, ModelService, RefusedRequestError, UnsettledRefusalError
+from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError, UnsettledRefusalError
 from pipeline.llm.errors import OWN_REASONS
-from schemas.live import EndpointLive
 
 HOPELESS = 20
 """Requests refused in a row: the fault is in the configuration, not in the items."""
@@ -23,7 +22,7 @@ class SettledChatModel:
     """Passes refusals on when they are the item's own, and raises UnsettledRefusalError for the others."""
 
     def __init__(
-        self, model: ModelService, budget: Budget, name_model: Callable[[str], str], gives_up: bool = False
+        self, model: ChatModel, budget: Budget, name_model: Callable[[str], str], gives_up: bool = False
     ) -> None:
         """`name_model`: the model of a role; `gives_up`: any refusal is the item's, once the model has answered."""
         self._model = model
@@ -52,15 +51,3 @@ class SettledChatModel:
         self._in_a_row[role, error.endpoint] += 1
         hopeless = self._in_a_row[role, error.endpoint] >= HOPELESS
         return not hopeless and self._budget.answers_now(role, model, error.endpoint)
-
-    def stop(self) -> None:
-        """Send nothing more: requests that wait are refused, those in flight go on."""
-        self._model.stop()
-
-    async def close(self) -> None:
-        """Give up the connections; the next request opens new ones."""
-        await self._model.close()
-
-    def load(self) -> tuple[EndpointLive, ...]:
-        """What the endpoints behind it are doing."""
-        return self._model.load()

@@ -19,11 +19,10 @@ from urllib.parse import urlsplit
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 from pipeline.http.errors import HttpStatusError
-from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, ModelService, RefusedRequestError
+from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, Message, RefusedRequestError
 from pipeline.llm.endpoints import Endpoint
 from pipeline.llm.roles import find_role
 from pipeline.storage.shard_run import Keyed
-from schemas.live import EndpointLive
 from schemas.llm_config import LlmConfig, RoleModelConfig
 
 Item = TypeVar("Item", bound=Keyed)
@@ -102,7 +101,7 @@ class CallTracing:
 class TracedChatModel:
     """Makes calls that leave a span. Stands between journal and budget: one call of the one is one of the other."""
 
-    def __init__(self, model: ModelService, config: LlmConfig, tracing: CallTracing) -> None:
+    def __init__(self, model: ChatModel, config: LlmConfig, tracing: CallTracing) -> None:
         self._model = model
         self._config = config
         self._tracing = tracing
@@ -125,18 +124,6 @@ class TracedChatModel:
             if self._tracing.content:
                 span.set_attribute("gen_ai.output.messages", write_reply(reply))
             return reply
-
-    def stop(self) -> None:
-        """Send nothing more: requests that wait are refused, those in flight go on."""
-        self._model.stop()
-
-    async def close(self) -> None:
-        """Give up the connections; the next request opens new ones."""
-        await self._model.close()
-
-    def load(self) -> tuple[EndpointLive, ...]:
-        """What the endpoints behind it are doing."""
-        return self._model.load()
 
 
 def note_try(endpoint: Endpoint, error: Exception | None) -> None:

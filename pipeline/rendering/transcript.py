@@ -8,11 +8,11 @@ failed search has no transcript.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from pipeline.rendering.task_text import number_masks, write_page
 from prompts.library import make_inert
 from schemas.renderings import QuestionKind, RenderedQuestion, ShownDocument, Step, Transcript
-from schemas.tasks import MaskTask
 from schemas.trajectories import SearchStatus, Trajectory, Turn
 
 
@@ -25,7 +25,36 @@ class TranscriptError(ValueError):
         self.detail = detail
 
 
-def ask(task: MaskTask) -> RenderedQuestion:
+class MaskedText(Protocol):
+    """A task, with or without its golds."""
+
+    @property
+    def title(self) -> str:
+        """Title of the page."""
+        ...
+
+    @property
+    def section(self) -> tuple[str, ...]:
+        """Headings above the passage."""
+        ...
+
+    @property
+    def masked_text(self) -> str:
+        """The passage with its masks."""
+        ...
+
+    @property
+    def mask_count(self) -> int:
+        """How many masks there are."""
+        ...
+
+    @property
+    def lang(self) -> str:
+        """Language code."""
+        ...
+
+
+def ask(task: MaskedText) -> RenderedQuestion:
     """A task as a model gets it, with nothing that could tell the gold."""
     text = f"{write_page(task.title, task.section)}\n{number_masks(task.masked_text)}"
     return RenderedQuestion(kind=QuestionKind.RAMP, lang=task.lang, text=text, answers=task.mask_count)

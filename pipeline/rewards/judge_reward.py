@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, list_prompts
-from pipeline.llm.chat_model import EndpointError, ModelError, ModelService
+from pipeline.llm.chat_model import EndpointError, ModelClient, ModelError
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.structured_output import TokenUsage
 from pipeline.rewards.formulas import Assessed, RewardInput
@@ -43,14 +43,14 @@ T = TypeVar("T")
 class JudgeReward:
     """Says of answers whether they are right: True, False, or None where there is no verdict."""
 
-    def __init__(self, endpoint: JudgeEndpoint, open_model: Callable[[], ModelService]) -> None:
+    def __init__(self, endpoint: JudgeEndpoint, open_model: Callable[[], ModelClient]) -> None:
         """`open_model` makes a model of the role `judge`; it is called again when one has broken down for good."""
         self._config = JudgingConfig(
             judge="llm", votes=endpoint.votes, temperature=endpoint.temperature, max_tokens=endpoint.max_tokens
         )
         self._about = endpoint.model_dump(mode="json", include={"model", "votes", "temperature", "max_tokens"})
         self._open_model = open_model
-        self._model: ModelService | None = None
+        self._model: ModelClient | None = None
         self._verdicts: OrderedDict[str, asyncio.Task[bool | None]] = OrderedDict()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="judge-reward", daemon=True)

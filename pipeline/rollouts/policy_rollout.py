@@ -7,80 +7,51 @@ a named reason; a failed search is shown to nobody. Used inside one event loop, 
 from __future__ import annotations
 
 import asyncio
+import json
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, TypeVarTuple
 
-from pipeline.agents.episode import SHOWABLE
+from pipeline.agents.roles import OpenTask
+from pipeline.agents.solving import Provenance, Rollout, TaskAttempt, search_step, show
 from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError
 from pipeline.llm.structured_output import TokenUsage
 from pipeline.rendering.chat_text import ChatText
-from pipeline.rendering.transcript import write_document
+from pipeline.rendering.task_text import use_templates
+from pipeline.rendering.transcript import ask, write_document
 from pipeline.rollouts.search_rollout import TAGGED, Completion, SearchRollouts, Task
 from pipeline.rollouts.stream_parsing import ParsedSearch, StreamReading, read_stream
-from pipeline.search.engine import AsyncSearchEngine, SearchRequest, merge_round_robin
+from pipeline.search.engine import AsyncSearchEngine, SearchRequest
 from pipeline.text.normalisation import fold_text, holds_tokens
+from schemas.llm_config import RoleModelConfig
 from schemas.policies import PolicyConfig, StreamEnd
-from schemas.renderings import RenderedQuestion, SegmentKind
-from schemas.streams import StreamRun
-from schemas.trajectories import MaskAnswer, SearchCall, SearchStatus, ShownPassage, StopReason, Turn
+from schemas.renderings import QuestionKind, RenderedQuestion, SegmentKind
+from schemas.streams import StreamRun, TokenStream
+from schemas.trajectories import MaskAnswer, SearchCall, ShownPassage, Turn
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 ROLE = "policy"
 PROMPT_TOO_LONG = "prompt_too_long"
-
-WriteRequests = Callable[[Sequence[str]], list[SearchRequest]]
-"""Queries as the engine is asked them."""
+TEMPLATES = {
+    QuestionKind.RAMP: ("solve_tagged", "solve_words", "ask_ramp"),
+    QuestionKind.QA: ("solve_tagged", "solve_words", "ask_qa"),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
-    """One attempt that has come to its end."""
+class PolicyFacts:
+    """What identifies a policy in rows and ids, besides its configuration."""
 
-    stop_reason: StopReason
-    """Why it ended."""
-    answers: tuple[str | None, ...]
-    """One for each that is wanted; of a malformed stream, as far as they can be read."""
-    think: str
-    """The last thought."""
-    turns: tuple[Turn, ...]
-    """The searches that were made, with what was thought before them and shown after them."""
-    prompt_ids: tuple[int, ...]
-    """What the model was given."""
-    ids: tuple[int, ...]
-    """What it wrote and was shown."""
-    runs: tuple[StreamRun, ...]
-    """What these tokens are."""
-    text: str
-    """The same as text."""
-    end: StreamEnd
-    """How the stream ended."""
-    fault: str | None
-    """What breaks the format."""
-    failed: tuple[SearchCall, ...] = ()
-    """The searches that ended it, when none of a step could be made."""
-
-    @property
-    def own_tokens(self) -> int:
-        """Tokens that the model wrote."""
-        return sum(run.length for run in self.runs if run.kind is not SegmentKind.OBSERVATION)
-
-    @property
-    def queries(self) -> tuple[str, ...]:
-        """Everything that was searched for, in order."""
-        return tuple(call.query for turn in self.turns for call in turn.calls)
-
-    def mask_answers(self) -> tuple[MaskAnswer, ...]:
-        """The answers as a trajectory has them; evidence is the last passage shown in which an answer stands."""
-        shown = [passage for turn in self.turns for passage in turn.shown]
-        return tuple(
-            MaskAnswer(mask=mask, answer=answer, evidence=_find_evidence(answer, shown))
-            for mask, answer in enumerate(self.answers)
-        )
+    model: RoleModelConfig
+    """`llm.roles.policy`."""
+    weights: str
+    """Fingerprint of the model's files."""
+    tokenizer: str
+    """Digest of its tokenizer."""
 
 
 class _Track:
@@ -95,38 +66,58 @@ class _Track:
         self.failed: tuple[SearchCall, ...] = ()
 
 
-class PolicySolver:
-    """Plays questions."""
+class PolicyRollout:
+    """The solver of a policy: one stream an attempt."""
 
     def __init__(
-        self, engine: AsyncSearchEngine, model: ChatModel, tokenizer: Any, config: PolicyConfig, k: int
+        self,
+        engine: AsyncSearchEngine,
+        model: ChatModel,
+        tokenizer: Any,
+        config: PolicyConfig,
+        k: int,
+        facts: PolicyFacts,
     ) -> None:
         """`k`: passages shown for a step. Raises ChatTemplateError."""
         self._engine = engine
         self._model = model
         self._config = config
         self._k = k
+        self._facts = facts
         self._form = TAGGED[config.rendering]
         self._chat = ChatText(tokenizer)
         self._machine = SearchRollouts(tokenizer, config)
         self._thread = ThreadPoolExecutor(1, "tokenizing")
 
-    async def play(
-        self, question: RenderedQuestion, attempt: int, tally: TokenUsage, requests: WriteRequests | None = None
-    ) -> Play:
-        """One attempt, to its end. `requests`: how queries are asked; plainly, where it is left out.
+    def describe(self, attempt: TaskAttempt) -> Provenance:
+        """The policy and how it is sampled."""
+        facts = self._facts
+        settings = {
+            "k": self._k,
+            "model": facts.model.model_dump(mode="json", exclude_none=True),
+            "weights": facts.weights,
+            "tokenizer": facts.tokenizer,
+            **self._config.drawing,
+        }
+        sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+        prompts = use_templates(TEMPLATES[attempt.task.kind], attempt.task.lang)
+        return Provenance(self._config.name, facts.model.model, prompts, sampling, self._engine.fingerprint)
+
+    async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
+        """One stream, to its end.
 
         Raises ModelError: RefusedRequestError for a prompt that is too long, or that the server will never answer.
         """
+        question = write_question(attempt.task)
         one, track = await self._apart(self._begin, question), _Track()
         while one.end is None:
-            reply = await self._write(one, attempt)
-            tally.add(ROLE, reply)
+            reply = await self._write(one, attempt.number)
+            usage.add(ROLE, reply)
             if queries := self._take(one, reply, track):
-                await self._search(one, track, (requests or plain_requests)(queries), queries)
+                await self._search(one, track, attempt.requests(queries), queries)
         searched = [ParsedSearch(q, d) for q, d in zip(track.queries, one.shown, strict=True)]
         reading = read_stream(self._form, question, track.own, one.text, searched, one.end)
-        return _conclude(one, track, reading)
+        return self._conclude(one, track, reading)
 
     async def _apart(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         """Tokenizing, one text after another in a thread: each attempt asks the model as soon as its own is done.
@@ -172,12 +163,10 @@ class PolicySolver:
     async def _search(
         self, one: Completion, track: _Track, requests: list[SearchRequest], queries: tuple[str, ...]
     ) -> None:
-        calls = tuple(await self._engine.search(requests, self._k))
-        if not any(call.status in SHOWABLE for call in calls):
+        calls, found = await search_step(self._engine, requests, self._k)
+        if found is None:
             one.end, track.failed = StreamEnd.UNSEARCHED, calls
             return
-        hits = merge_round_robin((call.hits for call in calls if call.status is SearchStatus.OK), self._k)
-        found = await self._engine.read([hit.passage_id for hit in hits])
         before, documents = len(one.ids), tuple(write_document(p.title, p.text) for p in found)
         if not await self._apart(self._machine.show, one, documents):
             return
@@ -185,8 +174,8 @@ class PolicySolver:
         track.calls.append(calls)
         track.shown.append(
             tuple(
-                ShownPassage(passage_id=p.passage_id, title=p.title, text=p.text if put == whole else put.text)
-                for p, whole, put in zip(found, documents, one.shown[-1], strict=False)
+                show(passage if put == whole else replace(passage, text=put.text))
+                for passage, whole, put in zip(found, documents, one.shown[-1], strict=False)
             )
         )
         track.runs.append(StreamRun(kind=SegmentKind.OBSERVATION, length=len(one.ids) - before))
@@ -204,29 +193,38 @@ class PolicySolver:
             if length:
                 yield StreamRun(kind=one_kind, length=length)
 
+    def _conclude(self, one: Completion, track: _Track, reading: StreamReading) -> Rollout:
+        turns = tuple(
+            Turn(think=think, calls=calls, shown=shown, conclusion="")
+            for think, calls, shown in zip(reading.thoughts, track.calls, track.shown, strict=False)
+        )
+        stream = TokenStream(
+            trajectory_id="",
+            rendering=self._config.rendering,
+            tokenizer=self._facts.tokenizer,
+            prompt_ids=tuple(one.prompt_ids),
+            ids=tuple(one.ids),
+            runs=tuple(track.runs),
+            text=one.text,
+            end=one.end or StreamEnd.CUT,
+            fault=reading.fault,
+        )
+        answers = _ground(reading.answers, [passage for turn in turns for passage in turn.shown])
+        return Rollout(reading.stop_reason, turns, answers, reading.thoughts[-1], track.failed, stream)
 
-def plain_requests(queries: Sequence[str]) -> list[SearchRequest]:
-    """Queries from which nothing is withheld."""
-    return [SearchRequest(query=query) for query in queries]
+
+def write_question(task: OpenTask) -> RenderedQuestion:
+    """A task or a question as the policy gets it."""
+    if task.kind is QuestionKind.QA:
+        return RenderedQuestion(kind=QuestionKind.QA, lang=task.lang, text=task.masked_text, answers=1)
+    return ask(task)
 
 
-def _conclude(one: Completion, track: _Track, reading: StreamReading) -> Play:
-    turns = tuple(
-        Turn(think=think, calls=calls, shown=shown, conclusion="")
-        for think, calls, shown in zip(reading.thoughts, track.calls, track.shown, strict=False)
-    )
-    return Play(
-        stop_reason=reading.stop_reason,
-        answers=reading.answers,
-        think=reading.thoughts[-1],
-        turns=turns,
-        prompt_ids=tuple(one.prompt_ids),
-        ids=tuple(one.ids),
-        runs=tuple(track.runs),
-        text=one.text,
-        end=one.end or StreamEnd.CUT,
-        fault=reading.fault,
-        failed=track.failed,
+def _ground(answers: Sequence[str | None], shown: Sequence[ShownPassage]) -> tuple[MaskAnswer, ...]:
+    """The answers, each with the last passage shown in which it stands as evidence."""
+    return tuple(
+        MaskAnswer(mask=mask, answer=answer, evidence=_find_evidence(answer, shown))
+        for mask, answer in enumerate(answers)
     )
 
 

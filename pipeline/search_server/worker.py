@@ -13,7 +13,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 
 from pipeline.errors import RampforgeError
-from pipeline.llm.async_stage import new_event_loop
+from pipeline.llm.event_loop import new_event_loop
 from pipeline.search_server.app import RetrievalApp
 from pipeline.search_server.connection import Conversation
 from pipeline.search_server.connection_balancer import Reception

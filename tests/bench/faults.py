@@ -163,10 +163,10 @@ def main(url: str, folder: Path) -> None:
     """The client that is killed: the workload, its journal in the folder, and a line for each item when all is done."""
 
     async def work(item: int) -> tuple[int, bool]:
-        return item, await work_item(item, chat)
+        return item, await work_item(item, chat.model)
 
     with open_client(url, KILLED_IN_FLIGHT, folder) as chat:
-        ends = list(run_concurrently(range(ITEMS), work, KILLED_IN_FLIGHT, chat))
+        ends = list(run_concurrently(range(ITEMS), work, KILLED_IN_FLIGHT, chat.services))
     (folder / "results.txt").write_text("".join(f"{item}\n" for item, done in sorted(ends) if done))
 
 

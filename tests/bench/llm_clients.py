@@ -23,7 +23,7 @@ from pydantic import JsonValue
 from pipeline.llm.async_stage import run_concurrently
 from pipeline.llm.budget import Budget, BudgetedChatModel
 from pipeline.llm.call_journal import JournaledChatModel
-from pipeline.llm.chat_model import ChatModel, ChatRequest, Message, ModelError
+from pipeline.llm.chat_model import ChatModel, ChatRequest, Message, ModelError, OpenedModel
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.prices import PriceTable
 from schemas.llm_config import BudgetConfig, EndpointConfig, LlmConfig, ModelPrice, RoleModelConfig
@@ -39,14 +39,16 @@ def drive_ours(url: str, in_flight: str, items: str) -> Result:
     """Through rampforge's client with journal and budgets."""
     with tempfile.TemporaryDirectory() as folder, open_client(url, int(in_flight), Path(folder)) as chat:
         watch = Stopwatch()
-        done = run_concurrently(range(int(items)), lambda item: work_item(item, chat), int(in_flight), chat)
+        done = run_concurrently(
+            range(int(items)), lambda item: work_item(item, chat.model), int(in_flight), chat.services
+        )
         return watch.read(int(items), sum(done))
 
 
 @contextmanager
 def open_client(
     url: str, in_flight: int, folder: Path, model: str = "mock", extra: dict[str, JsonValue] | None = None
-) -> Iterator[JournaledChatModel]:
+) -> Iterator[OpenedModel]:
     """Our client as a run sets it up: journal, budget with caps, prices; `extra` goes into every request."""
     config = LlmConfig(
         endpoints={"mock": EndpointConfig(url=url, max_in_flight=in_flight)},
@@ -55,8 +57,8 @@ def open_client(
     )
     client = OpenAiChatModel(config, {})
     budget = Budget(NO_CAP_REACHED, PriceTable(config.prices), folder / "books.jsonl", time.monotonic)
-    with JournaledChatModel(BudgetedChatModel(client, budget), folder / "calls.jsonl", client.describe) as chat:
-        yield chat
+    with JournaledChatModel(BudgetedChatModel(client, budget), folder / "calls.jsonl", client.describe) as journal:
+        yield OpenedModel(journal, (journal, client))
     budget.close()
 
 

@@ -18,9 +18,9 @@ import aiohttp
 import orjson
 import uvloop
 
+from pipeline.agents.trajectory_stage import TrajectoryStage
 from pipeline.llm.async_stage import run_concurrently
-from pipeline.rollouts.policy_rollout import PolicySolver
-from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
+from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout
 from pipeline.search.engine import FoundPassage, SearchRequest
 from pipeline.search.queries import make_call
 from schemas.llm_config import RoleModelConfig
@@ -100,12 +100,11 @@ def drive_ours(url: str, load: str, bodies: str) -> dict[str, float]:
     tokenizer, _ = load_model()
     tasks, config = make_tasks(WAVES * int(load)), PolicyConfig(name="teacher-r1", max_completion=2048)
     with tempfile.TemporaryDirectory() as folder, open_client(url, int(load), Path(folder)) as chat:
-        facts = PolicyFacts(RoleModelConfig(model="mock"), "w", "d", "shelf", 3)
-        stage = PolicyTrajectoryStage(
-            PolicySolver(Shelf(), chat, tokenizer, config, 3), config, facts, [HideMode.NONE], 1
-        )
+        facts = PolicyFacts(RoleModelConfig(model="mock"), "w", "d")
+        solver = PolicyRollout(Shelf(), chat.model, tokenizer, config, 3, facts)
+        stage = TrajectoryStage(solver, [HideMode.NONE], 1)
         started, used = time.perf_counter(), time.process_time()
-        outcomes = list(run_concurrently(tasks, stage.work, int(load), chat))
+        outcomes = list(run_concurrently(tasks, stage.work, int(load), chat.services))
         seconds, used = time.perf_counter() - started, time.process_time() - used
     streams = [row for outcome in outcomes for row in outcome.rows if isinstance(row, TokenStream)]
     assert all(stream.fault is None and len(stream.runs) == 3 * TURNS - 1 for stream in streams), "a lost turn"

@@ -82,7 +82,7 @@ def replay_ours(url: str, prompts: list[list[dict[str, str]]]) -> float:
         open_client(url, IN_FLIGHT, Path(folder), MODEL, WHOLE_REPLIES) as chat,
     ):
         started = time.perf_counter()
-        replies = list(run_concurrently(requests, chat.ask, IN_FLIGHT, chat))
+        replies = list(run_concurrently(requests, chat.model.ask, IN_FLIGHT, chat.services))
         return sum(reply.completion_tokens for reply in replies) / (time.perf_counter() - started)
 
 

@@ -28,7 +28,7 @@ def main(url: str, folder: Path, items: int, steps: int) -> None:
                 text = (await journaled.ask(make_request(f"{item} step {step}"))).text
             return f"{item}: {text}"
 
-        results = list(run_concurrently(range(items), work, IN_FLIGHT, journaled))
+        results = list(run_concurrently(range(items), work, IN_FLIGHT, (journaled, model)))
     (folder / "results.txt").write_text("\n".join(results))
 
 

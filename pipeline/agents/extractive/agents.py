@@ -16,16 +16,24 @@ from pipeline.agents.extractive.answer_places import find_listed, gather_places
 from pipeline.agents.extractive.candidates import find_candidates
 from pipeline.agents.extractive.features import AnswerPlace, MaskView, PassageFeatures, mask_views, read_facts
 from pipeline.agents.extractive.labels import load_labels
-from pipeline.agents.extractive.phrasing import AnswerFinding, Wording, list_prompts
+from pipeline.agents.extractive.phrasing import AnswerFinding, Wording
 from pipeline.agents.extractive.queries import build_queries
 from pipeline.agents.extractive.ranking import load_trees, rank_texts
 from pipeline.agents.extractive.restoration import restore_masks
 from pipeline.agents.extractive.scoring import measure_places, share_belief
 from pipeline.agents.extractive.weights import BIAS, WEIGHTS
 from pipeline.agents.extractive.words import make_word_cutter
-from pipeline.agents.roles import NextStep, Observation, OpenTask, PlannedQuestion, Queries, TrajectoryProgress
+from pipeline.agents.roles import (
+    MIN_QUERIES,
+    NextStep,
+    Observation,
+    OpenTask,
+    PlannedQuestion,
+    Queries,
+    TrajectoryProgress,
+)
 from pipeline.search.engine import FoundPassage
-from schemas.trajectories import MaskAnswer, PromptUse
+from schemas.trajectories import MaskAnswer
 
 LEAST_BELIEF = 0.002  # a weak sign is said to be one; below this there is none
 FIRM_BELIEF = 0.5
@@ -37,12 +45,10 @@ LEAST_LABEL = 0.5  # below it a thought does not say what kind of thing is sough
 class ExtractiveAgents:
     """Planner, rewriter and observer by rules, for one language."""
 
-    policy = "extractive"
-    model = "extractive-2"
-
-    def __init__(self, lang: str, rarity: Callable[[str], float]) -> None:
-        """`rarity` gives the inverse document frequency of an index term in the corpus searched."""
+    def __init__(self, lang: str, rarity: Callable[[str], float], queries: int = MIN_QUERIES) -> None:
+        """`rarity` gives the inverse document frequency of an index term in the corpus searched; `queries`: a step."""
         self._lang = lang
+        self._queries = queries
         self._rarity = lru_cache(maxsize=1 << 18)(rarity)
         self._labels = load_labels(lang)
         self._trees = load_trees(lang)
@@ -52,23 +58,8 @@ class ExtractiveAgents:
         self._views = lru_cache(maxsize=REMEMBERED)(self._make_views)
         self._source = lru_cache(maxsize=REMEMBERED)(self._make_source)
 
-    def prompts(self, lang: str) -> tuple[PromptUse, ...]:
-        """The templates that the thoughts are made from."""
-        return list_prompts(lang)
-
-    def plan(self, asks: Sequence[TrajectoryProgress]) -> list[PlannedQuestion]:
+    async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         """Pick the mask to work on and say why."""
-        return [self._plan(ask) for ask in asks]
-
-    def rewrite(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]], count: int) -> list[Queries]:
-        """Turn each plan into `count` queries."""
-        return [self._rewrite(progress, plan, count) for progress, plan in asks]
-
-    def observe(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]]) -> list[Observation]:
-        """Weigh what was shown and decide whether to go on."""
-        return [self._observe(progress, plan) for progress, plan in asks]
-
-    def _plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         unsettled = [answer.mask for answer in progress.answers if answer.answer is None] or [0]
@@ -86,14 +77,16 @@ class ExtractiveAgents:
             lead = wording.say("no_lead")
         return PlannedQuestion(wording.say("next", turn=str(turn + 1), context=context, kind=kind, lead=lead), mask)
 
-    def _rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion, count: int) -> Queries:
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
+        """Turn a plan into queries."""
         task, turn = progress.task, len(progress.turns)
         mask = plan.mask or 0
         finding = self._weigh(progress).get(mask) if turn else None
         lead = finding.answer if finding else ""
-        return Queries(build_queries(self._views(task)[mask], task.title, task.section, turn, lead, count))
+        return Queries(build_queries(self._views(task)[mask], task.title, task.section, turn, lead, self._queries))
 
-    def _observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
+    async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
+        """Weigh what was shown and decide whether to go on."""
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         findings = self._weigh(progress)

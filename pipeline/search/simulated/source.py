@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, ModelService, RefusedRequestError
-from pipeline.llm.gathering import gather_all
+from pipeline.llm.chat_model import ChatReply, ChatRequest, Message, OpenedModel, RefusedRequestError
+from pipeline.llm.event_loop import gather_all
 from pipeline.llm.roles import describe_models
 from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import check_query, make_call
@@ -57,14 +57,14 @@ class SimulatedSource:
         config: SimulatedConfig,
         models: Mapping[str, RoleModelConfig],
         lang: str,
-        open_model: Callable[[], ModelService],
+        open_model: Callable[[], OpenedModel],
     ) -> None:
         """`models`: the configuration's `llm.roles`; `open_model`: makes the model when it is first asked."""
         self._config = config
         self._models = describe_models(models, (ROLE,))
         self._lang = lang
         self._open_model = open_model
-        self._model: ModelService | None = None
+        self._model: OpenedModel | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -118,7 +118,7 @@ class SimulatedSource:
         prompt = write_prompt(config.mode, self._lang, query, config.documents, usefulness, facts)
         for attempt in range(TRIES):
             asked = ChatRequest(ROLE, (Message("user", prompt),), attempt, TEMPERATURE, config.max_tokens)
-            drafts = _take_drafts(await self._model.ask(asked), config.documents)
+            drafts = _take_drafts(await self._model.model.ask(asked), config.documents)
             own = [draft for draft in drafts if not echoes(draft.text, prompt)]
             if own:
                 return own

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.models import chat_models
+from flows.models import usage
 from flows.models.usage import begin_session, find_clock, open_budget
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.run_folder import RunFolder
@@ -126,7 +126,7 @@ def test_a_clock_that_is_set_in_mid_run_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_hours_are_those_that_passed(jump: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     walls, steady = 1_800_000_000.0, 50.0
-    monkeypatch.setattr(chat_models, "time", SimpleNamespace(time=lambda: walls, monotonic=lambda: steady))
+    monkeypatch.setattr(usage, "time", SimpleNamespace(time=lambda: walls, monotonic=lambda: steady))
     run, config = RunFolder(tmp_path), RunConfig.model_validate({"llm": {"budget": {"hours": 0.5}}})
     (tmp_path / "calls").mkdir()
     begin_session(run)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.agents.episode import Episode, EpisodeState
+from pipeline.agents.episode import run_episode
 from pipeline.agents.extractive.agents import ExtractiveAgents
 from pipeline.agents.extractive.answer_places import find_listed
 from pipeline.agents.extractive.restoration import restore_masks
-from pipeline.agents.extractive.trajectory_stage import TrajectoryStage
+from pipeline.agents.extractive.solver import ExtractiveSolver
 from pipeline.agents.roles import (
     NextStep,
     Observation,
@@ -22,14 +24,19 @@ from pipeline.agents.roles import (
     TrajectoryProgress,
     open_task,
 )
-from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
+from pipeline.agents.solving import Rollout, TaskAttempt
+from pipeline.agents.trajectory_stage import TrajectoryStage
+from pipeline.llm.async_stage import AsyncStage
+from pipeline.search.batching import BatchedSearch
+from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest, fail_call
+from pipeline.stage import Outcome
 from prompts.library import make_inert
 from schemas.config import AgentsConfig
 from schemas.funnel import Reject
 from schemas.passages import Passage
 from schemas.search_config import SearchConfig
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSource
-from schemas.trajectories import HideMode, Hit, MaskAnswer, PromptUse, SearchCall, SearchStatus, StopReason, Trajectory
+from schemas.trajectories import HideMode, Hit, MaskAnswer, SearchCall, SearchStatus, StopReason, Trajectory
 from tests.pipeline.search.test_search import open_engine
 from tests.support.passage_samples import make_passage
 
@@ -84,13 +91,23 @@ class ScriptedEngine:
         return [next(p for p in self._found if p.passage_id == i) for i in passage_ids]
 
 
+K = SearchConfig().k
+
+
 def rate_rare(term: str) -> float:
     return 8.0  # every term as rare as in a corpus of thousands of passages
 
 
-def run_stage(engine: object, tasks: Sequence[MaskTask], lang: str = "en", **search: object) -> list[Trajectory]:
-    stage = TrajectoryStage(engine, ExtractiveAgents(lang, rate_rare), SearchConfig(**search), AgentsConfig())  # type: ignore[arg-type]
-    return [row for outcome in stage.run(tasks) for row in outcome.rows if isinstance(row, Trajectory)]
+def work_on(
+    engine: SearchEngine, tasks: Sequence[MaskTask], lang: str = "en", hide: Sequence[HideMode] = (HideMode.PASSAGE,)
+) -> list[Outcome]:
+    solver = ExtractiveSolver(BatchedSearch(engine), ExtractiveAgents(lang, rate_rare), AgentsConfig(), K)
+    return list(AsyncStage(TrajectoryStage(solver, hide, 1).work, in_flight=8).run(tasks))
+
+
+def run_stage(engine: SearchEngine, tasks: Sequence[MaskTask], *more: Any, **others: Any) -> list[Trajectory]:
+    outcomes = work_on(engine, tasks, *more, **others)
+    return [row for outcome in outcomes for row in outcome.rows if isinstance(row, Trajectory)]
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +128,7 @@ def test_visible_source_is_read_off_exactly(tmp_path: Path, passages: list[Passa
 def test_hidden_source_is_never_shown_and_the_fact_is_found_elsewhere(tmp_path: Path, passages: list[Passage]) -> None:
     engine = open_engine(tmp_path, passages)
     task = make_task(BRIDGE, ["Ion Vasile"])
-    stage = TrajectoryStage(engine, ExtractiveAgents("en", rate_rare), SearchConfig(), AgentsConfig())
-    (outcome,) = stage.run([task])
-    (trajectory,) = outcome.rows
+    (trajectory,) = work_on(engine, [task])[0].rows
     assert isinstance(trajectory, Trajectory)
     assert all(shown.passage_id != "p0000" for turn in trajectory.turns for shown in turn.shown)
     assert trajectory.answers[0].answer == "Ion Vasile"
@@ -149,8 +164,7 @@ def test_poisoned_passages_stay_inert_in_everything_the_agents_write() -> None:
 
 def test_all_searches_failing_gives_a_reject_and_no_trajectory() -> None:
     engine = ScriptedEngine([AGAIN], [SearchStatus.TIMEOUT, SearchStatus.ERROR])
-    stage = TrajectoryStage(engine, ExtractiveAgents("en", rate_rare), SearchConfig(), AgentsConfig())
-    (outcome,) = stage.run([make_task(BRIDGE, ["1871"])])
+    (outcome,) = work_on(engine, [make_task(BRIDGE, ["1871"])])
     assert [(row.unit, row.reason) for row in outcome.rows if isinstance(row, Reject)] == [
         ("trajectory", "search_failed"),
         ("task", "search_failed"),
@@ -221,24 +235,24 @@ def test_chinese_works_without_spaces() -> None:
 class ScriptedAgents:
     """Plays the roles from a script of next steps."""
 
-    policy = model = "scripted"
-
-    def __init__(self, steps: Sequence[NextStep | None]) -> None:
+    def __init__(self, steps: Sequence[NextStep | None], masks: int = 1) -> None:
         self._steps = steps
+        self._answers = tuple(MaskAnswer(mask=mask, answer=None, evidence=None) for mask in range(masks))
 
-    def prompts(self, lang: str) -> tuple[PromptUse, ...]:
-        return ()
+    async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
+        return PlannedQuestion("p", 0, give_up=self._steps[len(progress.turns)] is None)
 
-    def plan(self, asks: Sequence[TrajectoryProgress]) -> list[PlannedQuestion]:
-        return [PlannedQuestion("p", 0, give_up=self._steps[len(ask.turns)] is None) for ask in asks]
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
+        return Queries(("a", "b", "c"))
 
-    def rewrite(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]], count: int) -> list[Queries]:
-        return [Queries(tuple("abcdefghij"[:count])) for _ in asks]
+    async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
+        step = self._steps[len(progress.turns)] or NextStep.SEARCH_ON
+        return Observation("c", step, self._answers, "end")
 
-    def observe(self, asks: Sequence[tuple[TrajectoryProgress, PlannedQuestion]]) -> list[Observation]:
-        none = (MaskAnswer(mask=0, answer=None, evidence=None),)
-        steps = [self._steps[len(progress.turns)] or NextStep.SEARCH_ON for progress, _ in asks]
-        return [Observation("c", step, none, "end") for step in steps]
+
+def run_scripted(agents: ScriptedAgents) -> Rollout:
+    attempt = TaskAttempt("t", open_task(make_task(BRIDGE, ["1871"])))
+    return asyncio.run(run_episode(attempt, agents, BatchedSearch(ScriptedEngine([AGAIN])), K, max_turns=5))
 
 
 ON = NextStep.SEARCH_ON
@@ -254,24 +268,15 @@ ON = NextStep.SEARCH_ON
     ],
 )
 def test_every_way_to_end(steps: list[NextStep | None], reason: StopReason, turns: int) -> None:
-    stage = TrajectoryStage(ScriptedEngine([AGAIN]), ScriptedAgents(steps), SearchConfig(), AgentsConfig())
-    (outcome,) = stage.run([make_task(BRIDGE, ["1871"])])
-    (trajectory,) = outcome.rows
-    assert isinstance(trajectory, Trajectory)
-    assert (trajectory.stop_reason, len(trajectory.turns)) == (reason, turns)
+    rollout = run_scripted(ScriptedAgents(steps))
+    assert (rollout.stop_reason, len(rollout.turns)) == (reason, turns)
 
 
-def test_the_loop_refuses_what_it_did_not_ask_for() -> None:
-    episode = Episode(open_task(make_task(BRIDGE, ["1871"])), 0, 5)
-    assert episode.state is EpisodeState.PLAN
-    with pytest.raises(RuntimeError, match="waiting for plan"):
-        episode.take_queries(Queries(("a", "b", "c")))
-    episode.take_plan(PlannedQuestion("p", 0))
+def test_what_roles_owe_is_required() -> None:
     with pytest.raises(ValueError, match="3 different queries"):
         Queries(("a", "a", " "))
-    episode.take_queries(Queries(("a", "b", "c")))
-    assert episode.take_calls([], 5) == []
-    assert episode.stop_reason is StopReason.SEARCH_FAILED
+    with pytest.raises(ValueError, match="one answer a mask"):
+        run_scripted(ScriptedAgents([NextStep.ANSWER], masks=2))
 
 
 @pytest.mark.parametrize("text", [BRIDGE, f"Before. {BRIDGE} After."])

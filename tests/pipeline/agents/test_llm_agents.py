@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.agents.trajectory_stage import LlmTrajectoryStage
+from pipeline.agents.agent_solver import AgentSolver
+from pipeline.agents.trajectory_stage import TrajectoryStage
 from pipeline.errors import RampforgeError
 from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.judging.trajectory_format import find_fault
+from pipeline.llm.async_stage import AsyncStage
 from pipeline.llm.chat_model import BudgetSpentError, ChatRequest, EndpointError, NoReplyError, RefusedRequestError
-from pipeline.llm.concurrent_stage import ConcurrentStage
 from pipeline.search.batching import BatchedSearch
 from pipeline.search.engine import SearchEngine, SearchRequest
 from pipeline.stage import Outcome
@@ -44,10 +45,16 @@ def run_task(
     script: Script, task: MaskTask, engine: SearchEngine | None = None, hide: Sequence[HideMode] = (), **config: object
 ) -> tuple[Outcome, RoleModel]:
     model = RoleModel(script)
-    search = SearchConfig(hide=tuple(hide) or (HideMode.PASSAGE,))
     agents = AgentsConfig.model_validate({"policy": "agents", **config})
-    stage = LlmTrajectoryStage(BatchedSearch(engine or ScriptedEngine([AGAIN, OTHER])), model, search, agents, MODELS)
+    stage = open_stage(engine or ScriptedEngine([AGAIN, OTHER]), model, agents, hide or [HideMode.PASSAGE])
     return asyncio.run(stage.work(task)), model
+
+
+def open_stage(
+    engine: SearchEngine, model: RoleModel, config: AgentsConfig, hide: Sequence[HideMode]
+) -> TrajectoryStage:
+    solver = AgentSolver(BatchedSearch(engine), model, config, SearchConfig().k, MODELS)
+    return TrajectoryStage(solver, hide, config.attempts)
 
 
 def read_one(outcome: Outcome) -> Trajectory:
@@ -264,7 +271,7 @@ def test_same_rows_whatever_runs_beside_and_searches_come_together() -> None:
     config = AgentsConfig(policy="agents", attempts=2, dated=True)
 
     async def run_together() -> list[Outcome]:
-        stage = LlmTrajectoryStage(BatchedSearch(engine), RoleModel(script), SearchConfig(hide=both), config, MODELS)
+        stage = open_stage(engine, RoleModel(script), config, both)
         return list(await asyncio.gather(*(stage.work(task) for task in tasks)))
 
     together = asyncio.run(run_together())
@@ -281,7 +288,7 @@ def test_it_is_a_stage_like_any_other() -> None:
     tasks = [make_task(BRIDGE, ["1871"], f"p{n}", n) for n in range(20)]
     script = by_role(planner=PLAN, rewriter=QUERIES, observer=observe((1, "1871", 1)))
     engine, config = ScriptedEngine([AGAIN]), AgentsConfig(policy="agents")
-    stage = LlmTrajectoryStage(BatchedSearch(engine), RoleModel(script), SearchConfig(), config, MODELS)
-    outcomes = list(ConcurrentStage(stage.work, in_flight=8).run(iter(tasks)))
+    stage = open_stage(engine, RoleModel(script), config, SearchConfig().hide)
+    outcomes = list(AsyncStage(stage.work, in_flight=8).run(iter(tasks)))
     assert sorted(outcome.key for outcome in outcomes) == sorted(task.task_id for task in tasks)
     assert all(read_one(outcome).answers[0].answer == "1871" for outcome in outcomes)

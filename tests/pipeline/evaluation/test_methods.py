@@ -8,30 +8,27 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.evaluation.agent_solver import AgentSolver
-from pipeline.evaluation.evaluation_stage import EvaluationStage
-from pipeline.evaluation.policy_solver import PolicyEvaluator
-from pipeline.evaluation.question_gaps import put_gap
+from pipeline.agents.agent_solver import AgentSolver
+from pipeline.agents.extractive.solver import put_gap
+from pipeline.agents.solving import Provenance, Rollout, TaskAttempt, ask_question
+from pipeline.evaluation.evaluation_stage import EvaluationStage, FinalAnswer, sum_up
 from pipeline.evaluation.rag_solver import RagSolver
-from pipeline.evaluation.solving import AnswerAttempt, OpenQuestion
 from pipeline.llm.structured_output import TokenUsage
-from pipeline.rollouts.policy_rollout import Play, PolicySolver
-from pipeline.rollouts.trajectory_stage import PolicyFacts
+from pipeline.rollouts.policy_rollout import write_question
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from schemas.config import AgentsConfig
 from schemas.evaluations import EvalMethod, EvalQuestion, Evaluation
 from schemas.llm_config import RoleModelConfig
-from schemas.policies import PolicyConfig, StreamEnd
 from schemas.renderings import RenderedQuestion
 from schemas.tasks import MASK
-from schemas.trajectories import Hit, SearchCall, SearchStatus, StopReason
+from schemas.trajectories import Hit, MaskAnswer, SearchCall, SearchStatus, StopReason
 from tests.support.scripted_model import ScriptedModel
 from tests.support.trajectory_samples import make_turn
 
-QUESTION = OpenQuestion("en", "Who is mayor of Tarn?")
+QUESTION = "Who is mayor of Tarn?"
 MODELS = {"default": RoleModelConfig(model="m")}
 GOLD = EvalQuestion(
-    question_id="q", dataset="d", lang="en", question=QUESTION.text, golds=(("Jon Vale",),), supporting_ids=("p1", "p2")
+    question_id="q", dataset="d", lang="en", question=QUESTION, golds=(("Jon Vale",),), supporting_ids=("p1", "p2")
 )
 
 
@@ -59,29 +56,31 @@ class OnePassage:
 
 
 class StubPolicy:
-    """Plays as it is told."""
+    """Ends every attempt in the same way."""
 
     def __init__(self, stop: StopReason, answer: str | None) -> None:
         self.stop, self.answer = stop, answer
         self.asked: list[RenderedQuestion] = []
 
-    async def play(self, question: RenderedQuestion, attempt: int, tally: TokenUsage, requests: Any = None) -> Play:
-        self.asked.append(question)
+    def describe(self, attempt: TaskAttempt) -> Provenance:
+        return Provenance("policy", "m", (), "{}", "one")
+
+    async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
+        self.asked.append(write_question(attempt.task))
         turns = (make_turn([("p2", "Tarn", "Its mayor is Jon Vale.")]),)
-        return Play(self.stop, (self.answer,), "", turns, (), (), (), "", StreamEnd.ANSWERED, None)
+        return Rollout(self.stop, turns, (MaskAnswer(mask=0, answer=self.answer, evidence=None),), "")
 
 
-def solve(solver: Any) -> AnswerAttempt:
-    attempt: AnswerAttempt = asyncio.run(solver.solve(QUESTION, 0, TokenUsage()))
-    return attempt
+def solve(solver: Any) -> FinalAnswer:
+    return sum_up(asyncio.run(solver.solve(ask_question(QUESTION, "en"), TokenUsage())))
 
 
 def test_rag_asks_once_and_shows_what_came_back() -> None:
     engine, model = OnePassage(), ScriptedModel(lambda _: '{"reason": "r", "answer": "Jon Vale"}')
-    assert solve(RagSolver(engine, model, AgentsConfig(), 3, MODELS)) == AnswerAttempt(
+    assert solve(RagSolver(engine, model, AgentsConfig(), 3, MODELS)) == FinalAnswer(
         "Jon Vale", "answered", 1, 1, ("p1",)
     )
-    assert engine.asked == [QUESTION.text]
+    assert engine.asked == [QUESTION]
     (request,) = model.asked
     assert "Its mayor is Jon Vale." in request.messages[-1].text
     assert request.messages[-1].text.count("</passage>") == 1, "a passage cannot close our tag"
@@ -92,7 +91,7 @@ def test_a_search_that_fails_is_no_answer_and_is_shown_to_nobody(kind: Any) -> N
     replies = ['{"think": "t", "mask": 1}', '{"queries": ["a", "b", "c"]}']
     model = ScriptedModel(lambda _: replies.pop(0))
     attempt = solve(kind(OnePassage(broken=True), model, AgentsConfig(), 3, MODELS))
-    assert (attempt.answer, attempt.stop, attempt.finished) == (None, "search_failed", False)
+    assert (attempt.text, attempt.stop, attempt.finished) == (None, "search_failed", False)
     assert not any("down" in message.text for request in model.asked for message in request.messages)
 
 
@@ -103,7 +102,7 @@ def test_agents_may_answer_what_stands_in_no_passage() -> None:
         '{"conclusion": "c", "answers": [{"mask": 1, "answer": "yes", "passage": null}], "next": "answer"}',
     ]
     attempt = solve(AgentSolver(OnePassage(), ScriptedModel(lambda _: replies.pop(0)), AgentsConfig(), 3, MODELS))
-    assert attempt == AnswerAttempt("yes", "answered", 1, 3, ("p1",))
+    assert attempt == FinalAnswer("yes", "answered", 1, 3, ("p1",))
 
 
 @pytest.mark.parametrize(
@@ -117,9 +116,7 @@ def test_agents_may_answer_what_stands_in_no_passage() -> None:
 )
 def test_a_policy_that_breaks_the_format_has_no_answer(stop: StopReason, answer: str | None, finished: bool) -> None:
     policy = StubPolicy(stop, answer)
-    facts = PolicyFacts(MODELS["default"], "w", "t", "one", 3)
-    solver = PolicyEvaluator(cast(PolicySolver, policy), PolicyConfig(), facts)
-    outcome = asyncio.run(EvaluationStage(EvalMethod.POLICY, solver, "one", 2).work(GOLD))
+    outcome = asyncio.run(EvaluationStage(EvalMethod.POLICY, policy, 2).work(GOLD))
     for row in outcome.rows:
         assert isinstance(row, Evaluation)
         assert (row.finished, row.recall, row.stop, row.support) == (finished, float(finished), stop.value, 0.5)

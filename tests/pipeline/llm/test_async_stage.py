@@ -141,7 +141,7 @@ def test_error_stops_the_run_and_closes_what_it_used(error: Exception) -> None:
 
     threads = threading.active_count()
     with pytest.raises(type(error)):
-        list(run_concurrently(range(1000), work, 10, service))
+        list(run_concurrently(range(1000), work, 10, [service]))
     assert (service.stopped, service.closed) == (1, 1)
     assert threading.active_count() == threads
 
@@ -172,12 +172,12 @@ def test_what_is_in_flight_is_given_time_to_end_and_no_more() -> None:
             await asyncio.shield(kept[-1])
 
     with pytest.raises(EndpointError):
-        list(run_concurrently(range(2), work, 2, model))
+        list(run_concurrently(range(2), work, 2, [model]))
     assert (len(model.asked), model.finished) == (1, 1)
     slow = ScriptedModel(seconds=60)
     model = slow
     with pytest.raises(EndpointError):
-        list(run_concurrently(range(2), work, 2, model, grace=0.05))
+        list(run_concurrently(range(2), work, 2, [model], grace=0.05))
     assert (len(slow.asked), slow.finished, slow.closed) == (1, 0, 1)
 
 
@@ -190,7 +190,7 @@ def test_the_end_waits_for_no_look_at_the_servers_queue() -> None:
             LlmConfig(endpoints={"here": endpoint}, roles={"default": RoleModelConfig(model="m")}), {}
         )
         started = time.monotonic()
-        results = list(run_concurrently(range(100), lambda item: model.ask(make_request(f"q{item}")), 4, model))
+        results = list(run_concurrently(range(100), lambda item: model.ask(make_request(f"q{item}")), 4, [model]))
         seconds = time.monotonic() - started
     assert len(results) == 100
     assert seconds < METRICS_TIMEOUT, "it was waited for"

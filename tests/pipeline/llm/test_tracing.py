@@ -62,11 +62,11 @@ def run_stage(folder: Path, server: FaultServer, items: int, trace: object = Tru
     async def work(item: Item) -> Outcome:
         for step in range(2):
             with suppress(RefusedRequestError):
-                await model.ask(make_request(f"secret {item.key} step {step}"))
+                await model.model.ask(make_request(f"secret {item.key} step {step}"))
         return Outcome(item.key, (), ())
 
     with trace_shard(context, "trajectories", "000"):
-        outcomes = list(make_stage(context, model, work).run([Item(f"i{number}") for number in range(items)]))
+        outcomes = list(make_stage(context, work, model).run([Item(f"i{number}") for number in range(items)]))
     assert len(outcomes) == items
     return context
 

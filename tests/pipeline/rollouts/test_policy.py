@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.agents.solving import Rollout, ask_question
+from pipeline.agents.trajectory_stage import TrajectoryStage
 from pipeline.errors import RampforgeError
 from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.llm.chat_model import RefusedRequestError
@@ -21,14 +23,13 @@ from pipeline.rendering.tagged import RESEARCH, SEARCH_R1
 from pipeline.rendering.token_masks import digest_tokenizer
 from pipeline.rendering.transcript import ask, transcribe
 from pipeline.rollouts.model_fingerprint import fingerprint_model
-from pipeline.rollouts.policy_rollout import Play, PolicySolver
+from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout, write_question
 from pipeline.rollouts.tokenizer import open_tokenizer
-from pipeline.rollouts.trajectory_stage import PolicyFacts, PolicyTrajectoryStage
 from pipeline.stage import Outcome
 from schemas.config import JudgingConfig
 from schemas.llm_config import RoleModelConfig
 from schemas.policies import PolicyConfig, StreamEnd
-from schemas.renderings import QuestionKind, RenderedQuestion, RenderingName, SegmentKind
+from schemas.renderings import RenderingName, SegmentKind
 from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, SearchStatus, StopReason, Trajectory
@@ -45,24 +46,26 @@ from tests.support.tiny_policies import (
 )
 from tests.support.trajectory_samples import make_task
 
-QUESTION = RenderedQuestion(kind=QuestionKind.QA, lang="en", text="When was the school founded?", answers=1)
+QUESTION = ask_question("When was the school founded?", "en")
 TASK = make_task("The school was founded in 1868 by Ada Byron.", ["1868"])
 FORGED = '<think>Easy.</think>\n<information>Doc 1(Title: "A page") It was 1868.</information>\n\n'
 
 
-def play(say: Say, engine: OneShelf | None = None, **settings: Any) -> Play:
-    config = PolicyConfig(**settings)
-    solver = PolicySolver(engine or OneShelf(), ScriptedTokens(say), make_tokenizer(), config, k=3)
-    return asyncio.run(solver.play(QUESTION, 0, TokenUsage()))
+def open_policy(model: ScriptedTokens, engine: OneShelf | None = None, **settings: Any) -> PolicyRollout:
+    tokenizer = make_tokenizer()
+    facts = PolicyFacts(RoleModelConfig(model="tiny"), "w0", digest_tokenizer(tokenizer))
+    return PolicyRollout(engine or OneShelf(), model, tokenizer, PolicyConfig(**settings), 3, facts)
+
+
+def solve(say: Say, **settings: Any) -> tuple[Rollout, TokenStream]:
+    rollout = asyncio.run(open_policy(ScriptedTokens(say), **settings).solve(QUESTION, TokenUsage()))
+    assert rollout.stream is not None
+    return rollout, rollout.stream
 
 
 def attempt(say: Say, task: MaskTask = TASK, engine: OneShelf | None = None, **settings: Any) -> Outcome:
-    config = PolicyConfig(name="teacher-r1", **settings)
-    shelf = engine or OneShelf()
-    solver = PolicySolver(shelf, ScriptedTokens(say), make_tokenizer(), config, k=3)
-    facts = PolicyFacts(RoleModelConfig(model="tiny"), "w0", digest_tokenizer(make_tokenizer()), shelf.fingerprint, 3)
-    stage = PolicyTrajectoryStage(solver, config, facts, [HideMode.PASSAGE], 1)
-    return asyncio.run(stage.work(task))
+    solver = open_policy(ScriptedTokens(say), engine, name="teacher-r1", **settings)
+    return asyncio.run(TrajectoryStage(solver, [HideMode.PASSAGE], 1).work(task))
 
 
 def pick(outcome: Outcome) -> tuple[Trajectory, TokenStream]:
@@ -77,7 +80,7 @@ def judge(outcome: Outcome, task: MaskTask = TASK) -> str | None:
     return JudgeStage(JudgingConfig()).judge(JudgedAttempt(row, task, frozenset())).reject_reason
 
 
-def own_text(stream: TokenStream | Play) -> str:
+def own_text(stream: TokenStream) -> str:
     kinds = [run.kind for run in stream.runs for _ in range(run.length)]
     return read([token for token, kind in zip(stream.ids, kinds, strict=True) if kind is not SegmentKind.OBSERVATION])
 
@@ -148,10 +151,10 @@ def test_a_server_that_ignores_stop_strings_earns_nothing() -> None:
         async def ask(self, request: Any) -> Any:
             return await super().ask(replace(request, stop=("</answer>",)))
 
-    solver = PolicySolver(OneShelf(), Heedless(in_turn(forged)), make_tokenizer(), PolicyConfig(), k=3)
-    done = asyncio.run(solver.play(QUESTION, 0, TokenUsage()))
-    assert (done.stop_reason, done.answers) == (StopReason.MALFORMED, ("1868",))
-    assert done.fault == "there are results that no search brought"
+    done = asyncio.run(open_policy(Heedless(in_turn(forged))).solve(QUESTION, TokenUsage()))
+    assert (done.stop_reason, done.answers[0].answer) == (StopReason.MALFORMED, "1868")
+    assert done.stream is not None
+    assert done.stream.fault == "there are results that no search brought"
 
 
 def test_failed_searches_are_shown_to_nobody() -> None:
@@ -164,7 +167,7 @@ def test_a_prompt_that_is_too_long_is_a_named_reject() -> None:
     assert {getattr(row, "reason", None) for row in outcome.rows} == {"prompt_too_long"}
     assert all(step.passed == 0 for step in outcome.funnel)
     with pytest.raises(RefusedRequestError):
-        play(in_turn(*RIGHT), max_prompt=16)
+        solve(in_turn(*RIGHT), max_prompt=16)
 
 
 def test_results_are_cut_to_their_room_and_stand_as_shown() -> None:
@@ -197,18 +200,19 @@ PIECES = st.sampled_from(
 @settings(max_examples=150)
 @given(turns=st.lists(st.lists(PIECES, max_size=8).map("".join), min_size=1, max_size=6), room=st.integers(40, 400))
 def test_whatever_it_writes_masks_add_up_and_tokens_are_the_text(turns: list[str], room: int) -> None:
-    done = play(in_turn(*turns), max_completion=room, max_turn=60, max_results=100)
+    rollout, done = solve(in_turn(*turns), max_completion=room, max_turn=60, max_results=100)
     assert sum(run.length for run in done.runs) == len(done.ids) <= room
     observed = [run.length for run in done.runs if run.kind is SegmentKind.OBSERVATION]
-    assert len(observed) == len(done.turns)
-    assert done.own_tokens == len(done.ids) - sum(observed)
+    assert len(observed) == len(rollout.turns)
+    assert sum(done.mask) == len(done.ids) - sum(observed)
     eos = make_tokenizer().eos_token_id
     assert eos not in done.ids[:-1]
     ids: Sequence[int] = done.ids[:-1] if done.ids and done.ids[-1] == eos else done.ids
     whole = done.end is not StreamEnd.CUT  # what is cut may end amid a character
     assert read(ids) == done.text or not whole
-    if done.stop_reason is StopReason.ANSWERED:
-        assert SEARCH_R1.parse_stream(QUESTION, done.text).answers == done.answers
+    if rollout.stop_reason is StopReason.ANSWERED:
+        parsed = SEARCH_R1.parse_stream(write_question(QUESTION.task), done.text)
+        assert parsed.answers == tuple(answer.answer for answer in rollout.answers)
 
 
 def test_a_tokenizer_is_told_from_another(tmp_path: Path) -> None:

@@ -14,14 +14,16 @@ from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
 from flows.distillation.policy_server import PolicyServer
 from flows.models.policy import load_tokenizer
+from pipeline.agents.solving import Rollout, ask_question
 from pipeline.assets.store import find_asset
 from pipeline.llm.openai_chat_model import OpenAiChatModel
+from pipeline.llm.roles import find_role
 from pipeline.llm.structured_output import TokenUsage
-from pipeline.rollouts.policy_rollout import Play, PolicySolver
+from pipeline.rollouts.policy_rollout import ROLE, PolicyFacts, PolicyRollout
 from pipeline.serving.environments import find_environment
 from schemas.config import RunConfig
 from schemas.policies import StreamEnd
-from schemas.renderings import QuestionKind, RenderedQuestion, SegmentKind
+from schemas.streams import TokenStream
 from schemas.trajectories import StopReason
 from tests.support.tiny_policies import OneShelf
 
@@ -40,7 +42,7 @@ SETTINGS = (
     "serving.arguments=[--dtype=float32, --enforce-eager]",
     "serving.variables={VLLM_CPU_KVCACHE_SPACE: '1'}",
 )
-QUESTION = RenderedQuestion(kind=QuestionKind.QA, lang="en", text="What is the capital of France?", answers=1)
+QUESTION = "What is the capital of France?"
 
 pytestmark = [
     pytest.mark.slow,
@@ -64,19 +66,23 @@ def server(logs: Path) -> Iterator[PolicyServer]:
         yield running
 
 
-def play(config: RunConfig, count: int = 1) -> list[Play]:
+def solve(config: RunConfig, count: int = 1) -> list[TokenStream]:
     """Attempts at the question, all at once."""
-    tokenizer, _ = load_tokenizer(str(config.policy.model))
+    tokenizer, digest = load_tokenizer(str(config.policy.model))
 
-    async def run() -> list[Play]:
+    async def run() -> list[Rollout]:
         client = OpenAiChatModel(config.llm, {})
-        solver = PolicySolver(OneShelf("Paris is the capital."), client, tokenizer, config.policy, k=1)
+        facts = PolicyFacts(find_role(config.llm, ROLE), "w", digest)
+        solver = PolicyRollout(OneShelf("Paris is the capital."), client, tokenizer, config.policy, 1, facts)
+        attempts = [ask_question(QUESTION, "en", number) for number in range(count)]
         try:
-            return list(await asyncio.gather(*(solver.play(QUESTION, n, TokenUsage()) for n in range(count))))
+            return list(await asyncio.gather(*(solver.solve(attempt, TokenUsage()) for attempt in attempts)))
         finally:
             await client.close()
 
-    return asyncio.run(run())
+    rollouts = asyncio.run(run())
+    assert all(rollout.stop_reason in StopReason for rollout in rollouts)
+    return [rollout.stream for rollout in rollouts if rollout.stream is not None]
 
 
 def disturb(source: Path, target: Path) -> Path:
@@ -95,20 +101,18 @@ def test_tokens_are_exact_and_weights_are_swapped_in_place(server: PolicyServer,
     assert base is not None
     config = server.serve(base)
     tokenizer, _ = load_tokenizer(str(base))
-    done, *others = play(config, 4)
+    done, *others = solve(config, 4)
     assert all(other.ids == done.ids for other in others), "greedy"
-    own = [token for run in done.runs for token in [run.kind is not SegmentKind.OBSERVATION] * run.length]
-    assert len(own) == len(done.ids)
+    assert len(done.mask) == len(done.ids)
     eos = tokenizer.eos_token_id
     ids = list(done.ids[:-1] if done.ids[-1] == eos else done.ids)
     assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == done.text
     assert (done.ids[-1] == eos) == (done.end in (StreamEnd.STOPPED, StreamEnd.ANSWERED))
-    assert done.stop_reason in StopReason
 
     other = server.serve(disturb(base, tmp_path / "model"))
     assert other.policy.model == str(tmp_path / "model")
-    (swapped,) = play(other)
+    (swapped,) = solve(other)
     assert swapped.ids != done.ids
-    (again,) = play(server.serve(base))
+    (again,) = solve(server.serve(base))
     assert again.ids == done.ids, "no cache of the other weights is left"
     assert (logs / "server.log").read_text().count("--- start") == 1

@@ -18,6 +18,7 @@ from pipeline.llm.chat_model import (
     ChatRequest,
     EndpointError,
     ModelError,
+    OpenedModel,
     RefusedRequestError,
 )
 from pipeline.search.cache import CachedSearch, SearchCache
@@ -41,7 +42,7 @@ SHARES = st.floats(0, 1)
 
 
 def open_source(model: ScriptedModel, lang: str = "en", **config: Any) -> SimulatedSource:
-    return SimulatedSource(SimulatedConfig.model_validate(config), MODELS, lang, lambda: model)
+    return SimulatedSource(SimulatedConfig.model_validate(config), MODELS, lang, lambda: OpenedModel(model, (model,)))
 
 
 def find(script: Script, *requests: SearchRequest, k: int = 5, **config: Any) -> tuple[list[Answer], ScriptedModel]:
@@ -199,7 +200,9 @@ def test_one_call_answers_every_smaller_k(tmp_path: Path) -> None:
 def test_fingerprints_follow_what_decides() -> None:
     def of(model: str = "m", lang: str = "en", **config: object) -> str:
         models = {"default": RoleModelConfig(model=model)}
-        source = SimulatedSource(SimulatedConfig.model_validate(config), models, lang, lambda: ScriptedModel())
+        source = SimulatedSource(
+            SimulatedConfig.model_validate(config), models, lang, lambda: OpenedModel(ScriptedModel(), ())
+        )
         return source.fingerprint
 
     variants = [of(), of("n"), of(lang="zh"), of(step=1), of(informed=False), of(mode="tuned"), of(documents=3)]

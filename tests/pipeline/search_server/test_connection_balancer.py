@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.llm.async_stage import new_event_loop
+from pipeline.llm.event_loop import new_event_loop
 from pipeline.search_server.connection import Conversation
 from pipeline.search_server.connection_balancer import UNEVEN, Reception
 from pipeline.search_server.http_messages import Request, Response, Send

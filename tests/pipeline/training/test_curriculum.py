@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.llm.chat_model import OpenedModel
 from pipeline.rollouts.search_rollout import SearchStep
 from pipeline.search.engine import SearchRequest
 from pipeline.search.simulated.source import SimulatedSource, noise_share
@@ -25,7 +26,7 @@ QUERIES = [f"query {number}" for number in range(60)]
 
 def draw_at(progress: float) -> list[Any]:
     source = SimulatedSource(
-        CONFIG, {"simulator": RoleModelConfig(model="m")}, "en", lambda: ScriptedModel(lambda _: "")
+        CONFIG, {"simulator": RoleModelConfig(model="m")}, "en", lambda: OpenedModel(ScriptedModel(lambda _: ""), ())
     )
     return [source.identify(SearchRequest(query, progress=progress))[-1] for query in QUERIES]
 
