@@ -62,7 +62,7 @@ class ExportSettings(Frozen):
     """Format of the conversations."""
     tokenizer: str | None = None
     """Name of the model whose tokenizer makes tokens; None where the trainer tokenises."""
-    where: TaskSelection = TaskSelection.ACCEPTED
+    tasks: TaskSelection = TaskSelection.ACCEPTED
     """Tasks that become prompts."""
     order: RowOrder = RowOrder.MIXED
     """Order of the rows."""
@@ -72,7 +72,7 @@ class ExportSettings(Frozen):
     """Maximum rows made from one page."""
     max_per_kind: int | None = Field(default=None, ge=1)
     """Maximum rows with a mask of one kind; a row counts for each kind it masks."""
-    memorised: float | None = Field(default=None, ge=0, le=1)
+    max_closed_book: float | None = Field(default=None, ge=0, le=1)
     """Maximum share of correct closed-book attempts; tasks above it are left out. None keeps them all."""
     learnable: bool = False
     """Make prompts only of tasks that are solved sometimes, neither always nor never."""

@@ -1,4 +1,4 @@
-"""The command line: `rampforge`. Every error is one line that says what is wrong, and the next command."""
+"""Entry point of the command line, `rampforge`. Every error is one line with the cause, then the next command."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "Turn Wikipedia into corpora that teach language models to search.\n\n"
-        "The whole job on a sample, with no key, no GPU and no server:\n\n"
+        "Turn Wikipedia into training data that teaches language models to search.\n\n"
+        "Run the whole pipeline on a sample, without API key, GPU or server:\n\n"
         "    rampforge assets get demo\n\n"
         "    rampforge run --config demo --name demo\n\n"
-        "A run lives in outputs/NAME: Parquet shards, run.json, report.html. It may be stopped at any moment and "
-        "continued with `rampforge resume outputs/NAME`; nothing finished is done again."
+        "A run is the folder outputs/NAME: Parquet shards, run.json, report.html. It can be interrupted at any time "
+        "and resumed with `rampforge resume outputs/NAME`; finished work is not repeated."
     ),
 )
 app.add_typer(assets_app, name="assets")
@@ -76,20 +76,20 @@ app.command("eval")(evaluate_benchmark)
 console = Console(stderr=True)
 
 Sources = Annotated[
-    list[str] | None, typer.Argument(help="Dumps, Parquet or jsonl files, folders; else corpus.sources.")
+    list[str] | None, typer.Argument(help="Dumps, Parquet or JSON Lines files, folders; default: corpus.sources.")
 ]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder, e.g. outputs/demo, or its URL.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, e.g. outputs/demo, or its URL.")]
 
 
 @app.callback()
 def main_options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log of Prefect.")] = False,
     log_format: Annotated[
-        LogFormat, typer.Option(envvar=LOG_FORMAT, help="How standard error is written: for people, or as JSON lines.")
+        LogFormat, typer.Option(envvar=LOG_FORMAT, help="Format of standard error: text for people, or JSON lines.")
     ] = LogFormat.TEXT,
 ) -> None:
-    """Settle what holds for every command."""
-    os.environ[LOG_FORMAT] = log_format  # for the processes we start, too
+    """Apply the options common to all commands."""
+    os.environ[LOG_FORMAT] = log_format  # inherited by subprocesses
     listen_to_ourselves(logging.INFO if debug or log_format is LogFormat.JSON else logging.WARNING)
     settle_prefect(debug)
 
@@ -100,25 +100,25 @@ def run(
     config: Config = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; default: the config's name.")] = None,
     out: Annotated[
-        str, typer.Option(help="Folder that runs land in, or a URL such as s3://BUCKET/outputs.")
+        str, typer.Option(help="Parent folder of the run, or a URL such as s3://BUCKET/outputs.")
     ] = "outputs",
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop at so many tasks.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of tasks (masking.limit).")] = None,
     overrides: Overrides = None,
     redo: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Throw away this stage and all after it first.")
+        str | None, typer.Option(metavar="STAGE", help="Discard this stage and all later ones first.")
     ] = None,
     engine: EngineName = None,
     ray_address: RayAddress = None,
     other_version: OtherVersion = False,
 ) -> None:
-    """Do the whole job: pages, passages, tasks, trajectories, judgements, report.
+    """Run the whole pipeline: pages, passages, tasks, trajectories, judgements, report.
 
-    A run that exists already is continued, if its configuration is the same.
+    An existing run is resumed, provided that its configuration is the same.
     """
     placing = place_work(engine, ray_address)
     settings = load_config(config, [*(overrides or []), *_shorthands(sources, limit), *placing])
     if not settings.corpus.sources:
-        raise ConfigError("no sources: nothing to read pages from", "rampforge run DUMP.xml.bz2, or --config demo")
+        raise ConfigError("no sources: corpus.sources is empty", "rampforge run DUMP.xml.bz2, or --config demo")
     folder = join_location(out, name or (Path(config).stem if config else "run"))
     _do_stages(folder, settings, redo=redo, other_version=other_version)
 
@@ -131,9 +131,9 @@ def resume(
     ray_address: RayAddress = None,
     other_version: OtherVersion = False,
 ) -> None:
-    """Go on with a run that was stopped, under its own configuration.
+    """Resume an interrupted run with its own configuration.
 
-    `--set` changes what decides no row, such as llm.budget.money.
+    `--set` may change settings that do not affect rows, such as llm.budget.money.
     """
     changes = [*(overrides or []), *place_work(engine, ray_address)]
     _do_stages(folder, load_config(None, changes, _config_of(folder)), other_version=other_version)
@@ -141,12 +141,12 @@ def resume(
 
 @app.command("config")
 def show_config(config: Config = None, overrides: Overrides = None) -> None:
-    """Print a configuration, every key with its meaning: redirect it to a file and edit that."""
+    """Print a configuration with the meaning of every key, as a file to edit and pass to --config."""
     sys.stdout.write(write_yaml(load_config(config, overrides or [])))
 
 
 def _shorthands(sources: list[str] | None, limit: int | None) -> list[str]:
-    """Options that stand for a `--set`."""
+    """Return the `--set` values that other options abbreviate."""
     shorthands = [f"corpus.sources={json.dumps(sources, ensure_ascii=False)}"] if sources else []
     return shorthands + ([f"masking.limit={limit}"] if limit else [])
 
@@ -164,7 +164,7 @@ def _do_stages(
     redo: str | None = None,
     other_version: bool = False,
 ) -> None:
-    """Bring stages of a run to their end, all of them unless some are named; say what came of it."""
+    """Finish stages of a run, all of them by default, and print a summary."""
     console.print(f"starting {folder} ...", highlight=False, markup=False, soft_wrap=True)  # imports take seconds
     from flows.cli.run_summary import print_summary
     from flows.execution.run import start_job
@@ -178,13 +178,13 @@ def _run_stages(
     folder: str, stages: tuple[str, ...], config: str | None, overrides: list[str], other_version: bool
 ) -> None:
     base = _config_of(folder) if open_run(folder, cache_folder()).find_record() else None
-    # A report is a picture of what lies there now, so it is always drawn anew.
+    # A report shows the current state of the run, so it is always drawn anew.
     redo = "report" if stages == ("report",) else None
     _do_stages(folder, load_config(config, overrides, base), stages, redo, other_version)
 
 
 def _add_stage_command(name: str, stages: tuple[str, ...], summary: str) -> None:
-    """A command that runs some stages over the shards that lie in a run folder."""
+    """Add a command that runs some stages over the shards of a run."""
 
     def command(
         folder: RunArgument, config: Config = None, overrides: Overrides = None, other_version: OtherVersion = False
@@ -203,27 +203,27 @@ def corpus(
     overrides: Overrides = None,
     other_version: OtherVersion = False,
 ) -> None:
-    """Read the sources into clean documents (documents/, redirects/)."""
+    """Read the sources into cleaned documents (documents/, redirects/)."""
     _run_stages(folder, ("corpus",), config, [*(overrides or []), *_shorthands(sources, None)], other_version)
 
 
-_add_stage_command("passages", ("cut", "dedup"), "Cut documents into passages and drop near-duplicates (passages/).")
 _add_stage_command(
-    "mask", ("proposals", "spans", "tasks"), "Find what can be hidden and make RAMP tasks (spans/, tasks/)."
+    "passages", ("cut", "dedup"), "Chunk documents into passages and remove near-duplicates (passages/)."
 )
+_add_stage_command("mask", ("proposals", "spans", "tasks"), "Find maskable spans and make RAMP tasks (spans/, tasks/).")
 _add_stage_command("index", ("index",), "Build the search index over the passages (index/).")
-_add_stage_command("trajectories", ("trajectories",), "Let the agents attempt every task (trajectories/).")
+_add_stage_command("trajectories", ("trajectories",), "Attempt every task with the agents (trajectories/).")
 _add_stage_command("judge", ("judgements",), "Judge every trajectory (judgements/).")
-_add_stage_command("report", ("report",), "Draw report.html from what lies in the run folder.")
+_add_stage_command("report", ("report",), "Write report.html from the current content of the run.")
 
 
 def main() -> None:
-    """Run the command line; turn errors into one line, the next command, and exit code 1. SIGTERM is like Ctrl-C."""
+    """Run the command line. Errors become one line, the next command, and exit code 1; SIGTERM acts like Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(standalone_mode=True)
     except KeyboardInterrupt:
-        console.print("stopped; finished records are kept: `rampforge resume RUN` goes on")
+        console.print("stopped; finished records are kept: resume with `rampforge resume RUN`")
         sys.exit(130)
     except Exception as error:
         if "--debug" in sys.argv:
@@ -238,4 +238,4 @@ def main() -> None:
 def _explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, RampforgeError):
         return error.what, error.fix
-    return f"{type(error).__name__}: {error}", "this is a fault of rampforge: `rampforge --debug ...` shows where"
+    return f"{type(error).__name__}: {error}", "this is a bug in rampforge: `rampforge --debug ...` shows the traceback"

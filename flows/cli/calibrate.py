@@ -1,4 +1,4 @@
-"""`rampforge calibrate`: how far the judge of a configuration can be trusted, before it decides over a corpus."""
+"""Command `rampforge calibrate`: reliability of a configured judge, measured on labelled answers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def calibrate(
     config: Config = None,
     overrides: Overrides = None,
     pairs: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own labelled answers, JSON Lines; default: ours.")
+        Path | None, typer.Option(metavar="FILE", help="Labelled answers, JSON Lines; default: the built-in set.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that the calls are kept in.")] = Path("outputs/calibration"),
+    out: Annotated[Path, typer.Option(help="Folder for the journal of calls.")] = Path("outputs/calibration"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Let the judge of a configuration judge answers whose verdict is known, and say whether it can be trusted."""
+    """Measure the agreement of the configured judge with labelled answers, and print whether it is reliable enough."""
     from flows.evaluation.judge_calibration import describe, judge_all, print_tables
     from pipeline.judging.calibration import PACKAGED, read_labelled
     from pipeline.judging.calibration_advice import assess_judge

@@ -1,4 +1,4 @@
-"""`rampforge deploy`: the weekly, nightly and other jobs, scheduled on a Prefect server."""
+"""Command `rampforge deploy`: scheduled jobs on a Prefect server."""
 
 from __future__ import annotations
 
@@ -13,22 +13,18 @@ from flows.configuration.run_config import load_config
 
 
 def deploy(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Deployments, by name; all of them if none is named.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of deployments; default: all.")] = None,
     config: Config = None,
     overrides: Overrides = None,
-    pool: Annotated[str, typer.Option(help="Work pool; made if it is not there.")] = "rampforge",
-    kind: Annotated[
-        str, typer.Option("--type", help="Kind of a pool that has to be made: process, kubernetes ...")
-    ] = "process",
-    limit: Annotated[int | None, typer.Option(min=1, help="Flow runs at once in the pool.")] = None,
-    out: Annotated[str | None, typer.Option(help="Folder that runs land in, as workers see it.")] = None,
-    paused: Annotated[bool, typer.Option("--paused", help="Leave the schedules off for now.")] = False,
+    pool: Annotated[str, typer.Option(help="Work pool; created if it does not exist.")] = "rampforge",
+    kind: Annotated[str, typer.Option("--type", help="Type of a pool to create: process, kubernetes ...")] = "process",
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum concurrent flow runs in the pool.")] = None,
+    out: Annotated[str | None, typer.Option(help="Parent folder of the runs, as seen by the workers.")] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Create the schedules inactive.")] = False,
 ) -> None:
-    """Schedule the jobs on the Prefect server that PREFECT_API_URL names.
+    """Create scheduled deployments on the Prefect server at PREFECT_API_URL.
 
-    The sections of --config become the parameters of the deployments; each run may change them in Prefect's form.
+    The sections of --config become the parameters of the deployments; each run may change them in the form of Prefect.
     Afterwards start a worker on each machine: prefect worker start --pool rampforge
     """
     from flows.deployments.deployer import Target

@@ -1,4 +1,4 @@
-"""What the laboratory may be cut to: a preset each."""
+"""Sizes of the laboratory, each with a preset."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class LabSize(StrEnum):
-    """Its sizes."""
+    """Size of the laboratory."""
 
     GPU = "gpu"
     """One H100: under 25 minutes."""

@@ -1,4 +1,4 @@
-"""`rampforge doctor`: is everything there that a configuration needs, and if not, what mends it."""
+"""Command `rampforge doctor`: check that everything a configuration needs is available."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ COLOURS = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
 def doctor(
     config: Config = None,
     overrides: Overrides = None,
-    out: Annotated[Path, typer.Option(help="Folder that runs land in.")] = Path("outputs"),
+    out: Annotated[Path, typer.Option(help="Parent folder of the runs.")] = Path("outputs"),
 ) -> None:
-    """Check what a configuration needs: sources, models, servers, keys, room; exit code 1 when a run would fail."""
+    """Check that everything a configuration needs is available: sources, models, servers, keys, disk space.
+
+    Exit code 1 if a run would fail.
+    """
     from flows.checks.machine import check_machine
     from flows.checks.start import check_inputs, check_played, check_serving
     from flows.stages.registry import STAGES, list_roles
@@ -43,12 +46,12 @@ def doctor(
 
 
 def draw_findings(findings: Sequence[Finding]) -> Table:
-    """The findings as a person reads them."""
+    """Draw the findings as a table."""
     table = Table()
-    for column in ("", "what", "found", "to mend it"):
+    for column in ("", "what", "found", "fix"):
         table.add_column(column, overflow="fold")
     for finding in findings:
         state = Text(finding.state.value, style=COLOURS[finding.state])
-        # Text, not markup: what a server says may hold brackets.
+        # Text, not markup: a server's message may contain brackets.
         table.add_row(state, Text(finding.subject), Text(finding.detail), Text(finding.fix))
     return table

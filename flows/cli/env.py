@@ -1,4 +1,4 @@
-"""`rampforge env`: the environments that servers and trainers live in."""
+"""Command `rampforge env`: Python environments of model servers and trainers."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from pipeline.serving.environments import (
     find_environment,
 )
 
-env_app = typer.Typer(no_args_is_help=True, help="Python environments for servers and trainers: list, build, check.")
+env_app = typer.Typer(no_args_is_help=True, help="Manage the Python environments of model servers and trainers.")
 
 
 @env_app.command("list")
 def list_environments(
-    check: Annotated[bool, typer.Option("--check", help="Import each one's main module: takes a while.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Import the main package of each (slow).")] = False,
 ) -> None:
-    """Show every environment and whether it is built."""
+    """List all environments, and whether they are built."""
     table = Table(title=f"Environments (in {environments_folder()})")
-    for column in ("name", "what it is for", "main package", "built"):
+    for column in ("name", "purpose", "main package", "built"):
         table.add_column(column)
     for name in list_recipes():
         recipe = read_recipe(name)
@@ -38,11 +38,11 @@ def list_environments(
 
 
 def describe_state(recipe: Recipe, check: bool) -> str:
-    """Whether an environment is built, and with `check` whether it works, in a few words."""
+    """Describe whether an environment is built and, with `check`, whether it works."""
     environment = find_environment(recipe, environments_folder())
     if environment is None:
         there = (environments_folder() / recipe.name).exists()
-        return "no (unfinished, or of an older recipe)" if there else "no"
+        return "no (unfinished, or built from an older recipe)" if there else "no"
     if not check:
         return "yes"
     try:
@@ -54,10 +54,10 @@ def describe_state(recipe: Recipe, check: bool) -> str:
 @env_app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(list_recipes())}.")],
-    again: Annotated[bool, typer.Option("--again", help="Throw away the one that is there.")] = False,
-    python: Annotated[str | None, typer.Option(help="The interpreter to build it with; default: ours.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Discard the existing environment.")] = False,
+    python: Annotated[str | None, typer.Option(help="Python interpreter; default: the one running rampforge.")] = None,
 ) -> None:
-    """Build an environment from our list of requirements; one that is built already is left as it is."""
+    """Build an environment from its requirements; an existing one is left unchanged."""
     console = Console(stderr=True)
     recipe = read_recipe(name)
     if again:

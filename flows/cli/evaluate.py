@@ -1,4 +1,4 @@
-"""`rampforge eval`: answer the questions of a benchmark by one method, or compare evaluations that are done."""
+"""Command `rampforge eval`: evaluate a method on a benchmark, or compare finished evaluations."""
 
 from __future__ import annotations
 
@@ -23,31 +23,29 @@ STOPPED = 130
 
 
 Folders = Annotated[
-    list[Path] | None, typer.Argument(metavar="[EVALUATION]...", help="With --compare: folders of evaluations.")
+    list[Path] | None, typer.Argument(metavar="[EVALUATION]...", help="Folders of evaluations, for --compare.")
 ]
 Questions = Annotated[
     str | None,
     typer.Option(
         "--benchmark",
         "-b",
-        help="A file of questions, or hotpotqa, musique, 2wikimultihopqa, bamboogle, fanoutqa, freshqa.",
+        help="File of questions, or hotpotqa, musique, 2wikimultihopqa, bamboogle, fanoutqa, freshqa.",
     ),
 ]
-Method = Annotated[EvalMethod, typer.Option("--method", "-m", help="How questions are answered.")]
-Index = Annotated[
-    Path | None, typer.Option(metavar="RUN", help="Search the index of this run, or of another evaluation.")
-]
+Method = Annotated[EvalMethod, typer.Option("--method", "-m", help="Method of answering.")]
+Index = Annotated[Path | None, typer.Option(metavar="RUN", help="Run or evaluation whose index is searched.")]
 Corpus = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Build an index from objects with id, title and text.")
+    Path | None, typer.Option(metavar="FILE", help="Passages to index: JSON objects with id, title and text.")
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the evaluation; default: BENCHMARK-METHOD.")]
-Out = Annotated[Path, typer.Option(help="Folder that evaluations land in.")]
-Runs = Annotated[int, typer.Option(min=1, help="Times each question is answered.")]
-Sample = Annotated[int | None, typer.Option(min=1, help="Ask so many questions, drawn evenly.")]
-Seed = Annotated[int, typer.Option(help="Decides the draw.")]
-Judge = Annotated[bool, typer.Option("--judge", help="Ask the model of the role `judge` too.")]
-Compare = Annotated[bool, typer.Option("--compare", help="Hold evaluations against the first one named.")]
-Force = Annotated[bool, typer.Option("--force", help="Compare what was found or asked differently.")]
+Out = Annotated[Path, typer.Option(help="Parent folder of the evaluation.")]
+Runs = Annotated[int, typer.Option(min=1, help="Answers to each question.")]
+Sample = Annotated[int | None, typer.Option(min=1, help="Number of questions to draw, evenly.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draw.")]
+Judge = Annotated[bool, typer.Option("--judge", help="Also judge answers with the model of the role `judge`.")]
+Compare = Annotated[bool, typer.Option("--compare", help="Compare evaluations with the first one named.")]
+Force = Annotated[bool, typer.Option("--force", help="Compare even if the index or settings differ.")]
 
 
 def evaluate_benchmark(
@@ -67,11 +65,11 @@ def evaluate_benchmark(
     compare: Compare = False,
     force: Force = False,
 ) -> None:
-    """Answer the questions of a benchmark and measure the answers; the same command goes on after an interruption.
+    """Evaluate a method on a benchmark; the same command resumes after an interruption.
 
-    An answer is measured by token recall, exact match, substring match and F1 beside each other, by our rules and by
-    the official ones of HotpotQA, Search-R1 and FanOutQA, and by a judging model with --judge. Whatever comes to no
-    answer counts as 0. Figures carry 95% bootstrap intervals.
+    The metrics are token recall, exact match, substring match and F1, by the rules of rampforge and by the official
+    ones of HotpotQA, Search-R1 and FanOutQA, and with --judge the verdict of a model. A question without an answer
+    counts as 0. All means have 95% bootstrap intervals.
 
         rampforge eval -b hotpotqa.json -m rag-pe --index outputs/wiki -s llm.roles.default.model=...
 
@@ -85,7 +83,10 @@ def evaluate_benchmark(
         _print_comparison(folders or [], force)
         return
     if benchmark is None or folders:
-        raise ConfigError("nothing to evaluate on", "rampforge eval --benchmark FILE, or --compare FOLDER FOLDER")
+        raise ConfigError(
+            "neither a benchmark nor evaluations to compare",
+            "rampforge eval --benchmark FILE, or --compare FOLDER FOLDER",
+        )
     cache = cache_folder()
     path = find_benchmark(benchmark, cache / "benchmarks")
     settings = _load_settings(config, overrides or [], index)
@@ -98,7 +99,7 @@ def evaluate_benchmark(
 
 
 def _load_settings(config: str | None, overrides: list[str], index: Path | None) -> RunConfig:
-    """The configuration named, else that of the run whose index is searched."""
+    """Return the configuration given, else that of the run whose index is searched."""
     from flows.configuration.run_config import load_config
     from pipeline.storage.run_folder import RunFolder
     from schemas.config import RunConfig
@@ -111,13 +112,13 @@ def _print_comparison(folders: list[Path], force: bool) -> None:
     from flows.evaluation.run import compare_evaluations
 
     if len(folders) < 2:
-        raise ConfigError("--compare needs two evaluations or more", "rampforge eval --compare BEFORE AFTER")
+        raise ConfigError("--compare needs at least two evaluations", "rampforge eval --compare BEFORE AFTER")
     table, page = compare_evaluations(folders, force)
     _print_tables(table, str(page))
 
 
 def _print_tables(markdown: str, where: str) -> None:
-    """Drawn on a terminal; elsewhere the Markdown itself, to be pasted."""
+    """Print tables on a terminal, and Markdown elsewhere."""
     console = Console()
     if console.is_terminal:
         console.print(Markdown(markdown))
@@ -128,7 +129,7 @@ def _print_tables(markdown: str, where: str) -> None:
 
 @contextmanager
 def _show_progress(folder: Path) -> Iterator[Note]:
-    """How far it is. Whoever stops it by Ctrl-C is told what became of it."""
+    """Show a progress bar. On Ctrl-C, print how to resume."""
     from flows.monitoring.eval_progress import show_questions
 
     console = Console(stderr=True)
@@ -136,6 +137,6 @@ def _show_progress(folder: Path) -> Iterator[Note]:
         with show_questions(console) as note:
             yield note
     except KeyboardInterrupt:
-        line = f"stopped; finished answers and calls are kept in {folder}: the same command goes on"
+        line = f"stopped; finished answers and calls are kept in {folder}: the same command resumes"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(STOPPED) from None

@@ -1,4 +1,4 @@
-"""`rampforge export`: the files of a trainer from a judged run."""
+"""Command `rampforge export`: training files of a judged run."""
 
 from __future__ import annotations
 
@@ -22,57 +22,69 @@ if TYPE_CHECKING:
     from flows.exporting.dataset import Exported
 
 Tokenizer = Annotated[
-    str | None, typer.Option(metavar="MODEL", help="Count tokens with it; TRL and axolotl get tokens and labels.")
+    str | None,
+    typer.Option(
+        metavar="MODEL", help="Model whose tokenizer counts tokens; for TRL and axolotl, write tokens and labels."
+    ),
 ]
-Where = Annotated[
-    TaskSelection, typer.Option(help="Prompts from solved tasks, or from all; demonstrations are always accepted ones.")
+Tasks = Annotated[
+    TaskSelection,
+    typer.Option(
+        help="Tasks that become prompts: solved ones, or all. Demonstrations are always accepted trajectories."
+    ),
 ]
 Observations = Annotated[
-    bool, typer.Option("--train-observations", help="Loss on search results too, on purpose (with --tokenizer).")
+    bool, typer.Option("--train-observations", help="Also compute the loss on search results (with --tokenizer).")
 ]
-Memorised = Annotated[
+MaxClosedBook = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Leave out tasks of whose closed-book attempts more were right than this share."),
+    typer.Option(min=0, max=1, help="Maximum share of correct closed-book attempts; leave out tasks above it."),
 ]
-Learnable = Annotated[bool, typer.Option("--learnable", help="Prompts only from tasks that were solved sometimes.")]
+Learnable = Annotated[bool, typer.Option("--learnable", help="Make prompts only of tasks that are solved sometimes.")]
 Benchmarks = Annotated[
     list[str] | None,
-    typer.Option("--decontaminate", metavar="FILE", help="Leave out what overlaps these questions, too."),
+    typer.Option("--decontaminate", metavar="FILE", help="Also leave out examples that overlap these questions."),
 ]
-Screened = Annotated[
-    bool, typer.Option("--screen/--no-screen", help="Leave out what overlaps the benchmarks that the run names.")
+DecontaminateRun = Annotated[
+    bool,
+    typer.Option(
+        "--decontaminate-run/--no-decontaminate-run",
+        help="Leave out examples that overlap the benchmarks in the run's configuration.",
+    ),
 ]
 
-Push = Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="A dataset on the Hub to upload to.")]
-Private = Annotated[bool, typer.Option("--private/--public", help="What the dataset becomes on the Hub.")]
-DryRun = Annotated[bool, typer.Option("--dry-run/--no-dry-run", help="Only say what --push would upload.")]
+Push = Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="Dataset on the Hub to upload to.")]
+Private = Annotated[bool, typer.Option("--private/--public", help="Visibility of the dataset on the Hub.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run/--no-dry-run", help="Print what --push would upload, without uploading.")
+]
 
 
 def export(
-    folder: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, judged, or its URL.")],
-    to: Annotated[Trainer, typer.Option(help="The trainer that is to read it.")],
-    rendering: Annotated[RenderingName | None, typer.Option(help="Format; default: the trainer's usual one.")] = None,
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder or URL of a judged run.")],
+    to: Annotated[Trainer, typer.Option(help="Trainer to write files for.")],
+    rendering: Annotated[RenderingName | None, typer.Option(help="Format; default: that of the trainer.")] = None,
     tokenizer: Tokenizer = None,
     out: Annotated[str | None, typer.Option(help="Folder or URL; default: RUN/exports/TRAINER.")] = None,
-    split: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the pages set apart for validation.")] = 0.02,
+    split: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the pages held out for validation.")] = 0.02,
     order: Annotated[
-        RowOrder, typer.Option(help="Shuffled, or few masks before many and easy before hard.")
+        RowOrder, typer.Option(help="Order of the rows: shuffled, or from few masks to many and from easy to hard.")
     ] = RowOrder.MIXED,
-    max_per_page: Annotated[int | None, typer.Option(min=1, help="Rows from one page at most.")] = None,
-    max_per_kind: Annotated[int | None, typer.Option(min=1, help="Rows with a mask of one kind at most.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Leave out what is longer (with --tokenizer).")] = None,
-    where: Where = TaskSelection.ACCEPTED,
-    memorised: Memorised = None,
+    max_per_page: Annotated[int | None, typer.Option(min=1, help="Maximum rows from one page.")] = None,
+    max_per_kind: Annotated[int | None, typer.Option(min=1, help="Maximum rows with a mask of one kind.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Leave out longer rows (with --tokenizer).")] = None,
+    tasks: Tasks = TaskSelection.ACCEPTED,
+    max_closed_book: MaxClosedBook = None,
     learnable: Learnable = False,
     train_observations: Observations = False,
     decontaminate: Benchmarks = None,
-    screened: Screened = True,
-    seed: Annotated[int, typer.Option(help="Decides the shuffle.")] = 0,
+    decontaminate_run: DecontaminateRun = True,
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 0,
     push: Push = None,
     private: Private = True,
     dry_run: DryRun = True,
 ) -> None:
-    """Write what a trainer reads: its files, its own configuration, a dataset card, and what was left out and why."""
+    """Write training files, the trainer's own configuration, a dataset card, and the rejects with their reasons."""
     from flows.exporting.dataset import export_dataset
     from flows.exporting.decontamination import open_run_screen
     from flows.exporting.hub import upload_folder
@@ -84,13 +96,13 @@ def export(
         trainer=to,
         rendering=exporter.choose_rendering(rendering, tokenizer is not None),
         tokenizer=None if tokenizer is None else Path(tokenizer).name if Path(tokenizer).is_dir() else tokenizer,
-        where=where,
+        tasks=tasks,
         order=order,
         split=split,
         max_per_page=max_per_page,
         max_per_kind=max_per_kind,
         max_tokens=max_tokens,
-        memorised=memorised,
+        max_closed_book=max_closed_book,
         learnable=learnable,
         train_observations=train_observations,
         seed=seed,
@@ -100,7 +112,7 @@ def export(
     target, console = out or join_location(folder, f"exports/{to}"), Console()
     with put_when_done(target, cache_folder()) as place:
         run = RunFolder(fetch_whole_run(folder))
-        screen = open_run_screen(run, cache_folder(), decontaminate or []) if screened else None
+        screen = open_run_screen(run, cache_folder(), decontaminate or []) if decontaminate_run else None
         done = export_dataset(run, place, settings, exporter, masker, screen)
         print_export(done, settings, console, target)
         if push:
@@ -108,7 +120,7 @@ def export(
 
 
 def print_export(done: Exported, settings: ExportSettings, console: Console, target: str) -> None:
-    """Say what was written, where to, and what was left out."""
+    """Print what was written, where, and what was left out."""
     title = f"{settings.trainer}, {settings.rendering}: in = out + left out"
     table = Table("", "trajectories", "rows", "left out", title=title)
     for step in done.funnel:
@@ -119,6 +131,6 @@ def print_export(done: Exported, settings: ExportSettings, console: Console, tar
         console.print(f"  {file}: {rows:,} rows", highlight=False, soft_wrap=True)
     console.print(f"{target}: {', '.join((*done.configs, 'README.md'))}", highlight=False, soft_wrap=True)
     if not any(step.stage == DECONTAMINATION for step in done.funnel):
-        console.print("[yellow]checked against no benchmark: --decontaminate FILE names its questions[/]")
+        console.print("[yellow]not decontaminated: give the questions of a benchmark with --decontaminate FILE[/]")
     if settings.split and not any("validation" in file for file in done.files):
-        console.print("[yellow]no page fell into validation: raise --split[/]")
+        console.print("[yellow]the validation split is empty: raise --split[/]")

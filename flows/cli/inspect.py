@@ -1,4 +1,4 @@
-"""`rampforge inspect`: look at a run, a dataset or a shard, in the terminal or in a browser."""
+"""Command `rampforge inspect`: view of a run, a dataset or a shard, in the terminal or in a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS = 20
 
 
 class InspectQuestion(NamedTuple):
-    """What the options ask for."""
+    """Query given by the options."""
 
     row: str | None
     where: str | None
@@ -35,40 +35,37 @@ class InspectQuestion(NamedTuple):
 
 def inspect(
     path: Annotated[
-        str, typer.Argument(metavar="PATH", help="A run's folder, a dataset's folder or a shard, or its s3:// address.")
+        str, typer.Argument(metavar="PATH", help="Folder of a run or a dataset, a shard, or an s3:// URL of one.")
     ],
-    row: Annotated[str | None, typer.Option(metavar="ID", help="Show every row with this id, whole.")] = None,
+    row: Annotated[str | None, typer.Option(metavar="ID", help="Show all fields of the rows with this id.")] = None,
     where: Annotated[
-        str | None, typer.Option(metavar="SQL", help="Show rows for which this holds, e.g. \"hide = 'passage'\".")
+        str | None, typer.Option(metavar="SQL", help="Show rows that match this condition, e.g. \"hide = 'passage'\".")
     ] = None,
-    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show so many rows, drawn by --seed.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of rows to draw with --seed.")] = None,
     dataset: Annotated[
-        str | None,
-        typer.Option(help="Which dataset; default: `attempts`, the trajectories joined with their verdicts."),
+        str | None, typer.Option(help="Dataset; default: `attempts`, the trajectories joined with their verdicts.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many rows at most.")] = ROWS,
-    seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
-    diff: Annotated[str | None, typer.Option(metavar="RUN_B", help="Show what differs from this run.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Compare runs that searched with different engines.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows.")] = ROWS,
+    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    diff: Annotated[str | None, typer.Option(metavar="RUN_B", help="Show differences from this run.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare even if the engines differ.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
-    web: Annotated[
-        bool, typer.Option("--web", help="Open a page for the browser instead; PATH may hold runs.")
-    ] = False,
+    web: Annotated[bool, typer.Option("--web", help="Serve pages for the browser; PATH may hold runs.")] = False,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one. Default: 8377, or the next free."),
+        typer.Option(min=0, max=65535, help="Port; 0 for any free one. Default: 8377, or the next free one."),
     ] = None,
     tokenizer: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="For the page: show which tokens of this model are trained.")
+        str | None, typer.Option(metavar="MODEL", help="For --web: model whose tokens to show.")
     ] = None,
 ) -> None:
-    """Look at a run, a dataset or a shard: sums, or the rows that you ask for. Data are read, never changed.
+    """Show the totals or rows of a run, a dataset or a shard. Data are never changed.
 
     Conditions are SQL (DuckDB): --where "accepted AND masks = 2", --dataset tasks --where "title LIKE 'A%'".
     """
     if sum(option is not None for option in (row, diff, where if sample is None else sample)) > 1:
-        raise ConfigError("--row, --diff and --where ask for different things", "name one of them")
+        raise ConfigError("--row, --diff and --where exclude each other", "use one of them")
     from pipeline.inspecting.locations import open_location
 
     place = open_location(path)
@@ -95,7 +92,7 @@ def inspect(
 
 
 def _look(listing: ShardListing, asked: InspectQuestion) -> tuple[Any, Sequence[TextTable]]:
-    """What was found, as plain values and as tables."""
+    """Return the result as plain values and as tables."""
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
 
     database = ReadonlyDatabase(listing)
@@ -147,7 +144,7 @@ def _find_row(database: ReadonlyDatabase, key: str) -> tuple[Any, Sequence[TextT
 
     found = find_rows(database, key)
     if not found:
-        raise InspectError(f"no row has the id {key}", "--where finds rows by what stands in them")
+        raise InspectError(f"no row with the id {key}", "find rows by their content with --where")
     return [asdict(one) for one in found], [row_table(one.dataset, one.row) for one in found]
 
 
@@ -175,7 +172,7 @@ def _choose_dataset(database: ReadonlyDatabase) -> str:
     if len(names) == 1:
         return names[0]
     if not has_attempts(database):
-        raise ConfigError("which dataset? There are several", f"--dataset {' | '.join(names)}")
+        raise ConfigError("several datasets match: name one", f"--dataset {' | '.join(names)}")
     return ATTEMPTS
 
 

@@ -1,4 +1,4 @@
-"""Draws tables of text on a terminal."""
+"""Tables of text on a terminal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.text import Text
 from pipeline.inspecting.text_tables import TextTable, make_harmless
 
 PLAIN_WIDTH = 220
-"""Columns without a terminal: nothing is folded sooner."""
+"""Width without a terminal, beyond which cells are folded."""
 
 
 def print_grids(grids: Sequence[TextTable]) -> None:
-    """Print tables, one under the other."""
+    """Print tables, one below the other."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=PLAIN_WIDTH)
@@ -31,4 +31,4 @@ def print_grids(grids: Sequence[TextTable]) -> None:
             table.add_row(*(Text(make_harmless(cell)) for cell in row))
         console.print(table)
     if not grids:
-        console.print("nothing here")
+        console.print("no rows")

@@ -1,5 +1,5 @@
-"""Serves the pages of `rampforge inspect --web` on the loopback, and gives them what they cannot know: the time, the
-job under way, a tokenizer.
+"""Server of the pages of `rampforge inspect --web` on the loopback address, with the time, the state of the run and a
+tokenizer.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from pipeline.storage.run_folder import RunFolder
 HOST = "127.0.0.1"
 GRACE = 2
 PORT, PORTS = 8377, 50
-"""The usual port, and how many from it on are tried where it is taken."""
+"""Default port, and the number of consecutive ports that are tried when it is in use."""
 
 
 def serve_pages(place: DataLocation, port: int | None, tokenizer: str | None) -> None:
-    """Serve until Ctrl-C at a port; at the first free one from the usual on where none is named.
+    """Serve until Ctrl-C, by default at the first free port from the usual one on.
 
-    Raises ConfigError for a port, AssetError for a tokenizer, InspectError for a place.
+    Raises ConfigError for a port, AssetError for a tokenizer, InspectError for a path.
     """
     console = Console(stderr=True)
-    listener = _listen(port)  # before a run is opened: that takes a thread, which must not outlive a refusal
+    listener = _listen(port)  # before a run is opened: that starts a thread, which must not outlive an error
     token = secrets.token_urlsafe(24)
     around = PageServices(
         clock=time.monotonic,
@@ -49,17 +49,17 @@ def serve_pages(place: DataLocation, port: int | None, tokenizer: str | None) ->
     )
     app = build_app(place, token, around)
     console.print(f"http://{HOST}:{listener.getsockname()[1]}/?token={token}", soft_wrap=True, highlight=False)
-    console.print("opens the pages in a browser on this machine; Ctrl-C ends it")
+    console.print("open it in a browser on this machine; stop with Ctrl-C")
     config = uvicorn.Config(
         app, lifespan="off", ws="none", log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=GRACE,
     )  # fmt: skip
-    with suppress(KeyboardInterrupt):  # uvicorn raises again, when it is done, the signal that ended it
+    with suppress(KeyboardInterrupt):  # uvicorn re-raises the signal that stopped it
         uvicorn.Server(config).run(sockets=[listener])
 
 
 def read_job(run: Path) -> LiveView:
-    """What a run is doing, as its files show it."""
+    """Return the state of a run from its files."""
     folder, now = RunFolder(run), time.time()
     state, stage = read_state(folder, now), find_stage(folder, now)
     if stage is None:
@@ -68,7 +68,7 @@ def read_job(run: Path) -> LiveView:
 
 
 def _listen(port: int | None) -> socket.socket:
-    """A socket that listens, so that a browser may come as soon as the address is printed. Raises ConfigError."""
+    """Return a listening socket, so that a browser can connect as soon as the URL is printed. Raises ConfigError."""
     if port is not None:
         return _listen_at(port)
     for usual in range(PORT, PORT + PORTS):
@@ -85,7 +85,7 @@ def _listen_at(port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        raise ConfigError(f"port {port} cannot be had: {error.strerror}", "--port 0 takes a free one") from None
+        raise ConfigError(f"cannot bind port {port}: {error.strerror}", "use --port 0 for any free port") from None
     return listener
 
 

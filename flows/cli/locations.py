@@ -1,4 +1,4 @@
-"""Runs and files that commands are given by URL, as folders of this machine."""
+"""Local copies of runs and files that commands are given by URL."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from schemas.locations import is_url
 
 
 def fetch_run(location: str, *datasets: str, index: bool = False) -> Path:
-    """The folder of a run, or a copy of one that lies on a store: its record and books, and the datasets named (all of
-    them when none is), its index if that is asked for."""
+    """Return the folder of a run, or a copy of one on a store: its record and logs, the datasets named (all if none is
+    named), and its index if requested."""
     run = open_run(location, cache_folder())
     if run.mirror is not None:
         from flows.stages.registry import STAGES, list_models
@@ -34,12 +34,12 @@ def fetch_run(location: str, *datasets: str, index: bool = False) -> Path:
 
 
 def fetch_whole_run(location: str) -> Path:
-    """The folder of a run with all its datasets."""
+    """Return the folder of a run with all its datasets."""
     return fetch_run(location)
 
 
 def fetch_measured(location: str) -> Path:
-    """A run with its attempts and the books of its calls; or a file."""
+    """Return a run with its attempts and its usage log, or a file."""
     if not is_url(location):
         return Path(location)
     run = open_run(location, cache_folder())
@@ -49,7 +49,7 @@ def fetch_measured(location: str) -> Path:
 
 
 def fetch_index(location: str) -> Path:
-    """The folder of a run with its index, or of a bare index."""
+    """Return the folder of a run with its index, or of a bare index."""
     if not is_url(location):
         return Path(location)
     if ObjectStore(location).identify("run.json") is None:
@@ -58,7 +58,7 @@ def fetch_index(location: str) -> Path:
 
 
 def fetch_data(location: str) -> Path:
-    """A run with all its datasets, or any folder or file."""
+    """Return a run with all its datasets, or any folder or file."""
     if not is_url(location):
         return Path(location)
     if ObjectStore(location).identify("run.json") is not None:
@@ -70,5 +70,5 @@ def fetch_data(location: str) -> Path:
 
 
 JudgedRun = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's folder, judged, or its URL.", parser=fetch_whole_run)
+    Path, typer.Argument(metavar="RUN", help="Folder or URL of a judged run.", parser=fetch_whole_run)
 ]

@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.config import Engine
 
 Config = Annotated[
     str | None,
-    typer.Option("--config", "-c", help=f"A YAML file, or one of ours by name: {', '.join(list_presets())}."),
+    typer.Option("--config", "-c", help=f"A YAML file, or a preset: {', '.join(list_presets())}."),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -20,23 +20,23 @@ Overrides = Annotated[
 
 EngineName = Annotated[
     Engine | None,
-    typer.Option("--engine", help="Where shards are worked on: this machine, or a Ray cluster (execution.engine)."),
+    typer.Option("--engine", help="Executor of shards: this machine, or a Ray cluster (execution.engine)."),
 ]
 RayAddress = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="Head of the Ray cluster, or auto; without it Ray is started here."),
+    typer.Option(metavar="HOST:PORT", help="Head of the Ray cluster, or auto; default: start Ray on this machine."),
 ]
 
 OtherVersion = Annotated[
     bool,
     typer.Option(
-        "--other-version", help="Go on with a run that another version of rampforge, or of a library it uses, began."
+        "--other-version", help="Resume a run that was started with another version of rampforge or of its libraries."
     ),
 ]
 
 
 def place_work(engine: Engine | None, ray_address: str | None) -> list[str]:
-    """The `--set` that these two options stand for. An address alone asks for Ray."""
+    """Return the `--set` values of these two options. An address alone implies Ray."""
     if ray_address is not None:
         return [f"execution.engine={engine or Engine.RAY}", f"execution.ray_address={ray_address}"]
     return [f"execution.engine={engine}"] if engine else []

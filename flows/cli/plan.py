@@ -1,6 +1,4 @@
-"""`rampforge plan`: what a configuration will cost, before anything is spent; and what one was said to cost beside what
-it did.
-"""
+"""Command `rampforge plan`: estimated cost of a configuration, and comparison of a plan with the actual cost."""
 
 from __future__ import annotations
 
@@ -22,55 +20,55 @@ from schemas.plan import CostPlan, PlanComparison
 from schemas.scale_plan import MachineFleet, ScalePlan
 
 PLAIN_WIDTH = 220
-"""Columns without a terminal: nothing is folded."""
+"""Width without a terminal; nothing is folded."""
 
 Measured = Annotated[
     Path | None,
     typer.Option(
         "--from",
         metavar="RUN",
-        help="Use what was measured in this run (or saved by --save-means).",
+        help="Use the means of this run, or those saved with --save-means.",
         parser=fetch_measured,
     ),
 ]
 Compared = Annotated[
     Path | None,
-    typer.Option(
-        metavar="RUN", help="Show what the plan of this run said beside what happened.", parser=fetch_measured
-    ),
+    typer.Option(metavar="RUN", help="Compare the plan of this run with the actual cost.", parser=fetch_measured),
 ]
 
 
 def plan(
     config: Config = None,
     overrides: Overrides = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Plan for so many tasks.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Number of tasks to plan for.")] = None,
     measured: Measured = None,
     compare: Compared = None,
-    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs that serve the models, for GPU-hours.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="Number of GPUs that serve the models, to compute GPU-hours.")
+    ] = None,
     tokens_per_second: Annotated[
-        float | None, typer.Option(min=0.001, help="Tokens, sent and received, that they do in a second together.")
+        float | None, typer.Option(min=0.001, help="Total throughput in tokens, sent and received.")
     ] = None,
     scale: Annotated[
         str | None,
-        typer.Option(metavar="WIKI", help="Plan for a whole wiki, at the rates of --from: enwiki, or a YAML file."),
+        typer.Option(metavar="WIKI", help="Wiki to plan for, at the rates of --from: enwiki, or a YAML file."),
     ] = None,
-    trajectories: Annotated[int, typer.Option(min=1, help="With --scale: attempts wanted.")] = 10_000_000,
-    machines: Annotated[int, typer.Option(min=1, help="With --scale: machines.")] = 1,
-    cores: Annotated[int, typer.Option(min=1, help="With --scale: CPU cores of each.")] = 64,
+    trajectories: Annotated[int, typer.Option(min=1, help="With --scale: number of attempts.")] = 10_000_000,
+    machines: Annotated[int, typer.Option(min=1, help="With --scale: number of machines.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="With --scale: CPU cores per machine.")] = 64,
     machine_price: Annotated[
-        float | None, typer.Option(min=0, help="With --scale: money for an hour of one machine.")
+        float | None, typer.Option(min=0, help="With --scale: price of a machine per hour.")
     ] = None,
     save_means: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the means that were used: --from takes the file.")
+        Path | None, typer.Option(metavar="FILE", help="Write the means used to this file, for --from.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what a run will need: calls, tokens, money, GPU-hours and hours, by role. Nothing is spent.
+    """Estimate the calls, tokens, money, GPU-hours and hours of a run, by role, without spending anything.
 
     For a whole wiki: `rampforge plan --scale enwiki --from outputs/demo --machines 4 --cores 64`.
 
-    The right way: `rampforge run --limit 50 --name pilot`, then `rampforge plan --from outputs/pilot --limit 100000`.
+    Recommended: `rampforge run --limit 50 --name pilot`, then `rampforge plan --from outputs/pilot --limit 100000`.
     """
     from flows.execution.plan import PlanQuestion, answer, answer_scale, look_back, write_means
 
@@ -78,7 +76,7 @@ def plan(
     workers = os.cpu_count() or 1
     question = PlanQuestion(measured, gpus, tokens_per_second, cache_folder(), workers)
     if compare and (config or words):
-        raise ConfigError("--compare takes the run's own configuration", "leave out --config, --set and --limit")
+        raise ConfigError("--compare uses the run's own configuration", "leave out --config, --set and --limit")
     if scale:
         base = question.find_config() if config is None else None
         fleet = MachineFleet(machines=machines, cores=cores, price=machine_price)

@@ -1,4 +1,4 @@
-"""Plans as a person reads them: tables on a terminal, plain columns elsewhere."""
+"""Tables of a plan: drawn on a terminal, plain columns elsewhere."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SCALES = ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 
 
 def draw_plan(plan: CostPlan, terminal: bool) -> Iterator[RenderableType]:
-    """Everything that a plan says."""
+    """Print a plan."""
     yield from _draw_head(plan)
     if len(plan.roles) > 1:
         yield _draw_roles(plan, terminal)
     for name, hours in (
         (f"at {plan.tokens_per_second or 0:,.0f} tokens a second", plan.hours_at_pace),
-        (f"with {plan.in_flight:,} calls always under way, none slower for it", plan.hours_at_full_flight),
+        (f"with {plan.in_flight:,} concurrent calls at the same latency", plan.hours_at_full_flight),
     ):
         if hours is not None:
             yield Text(f"hours {name}: {write_range(hours)}")
     if plan.gpus and plan.tokens_per_second:
-        yield Text(f"GPU-hours: {plan.gpus} GPUs do those {plan.tokens_per_second:,.0f} tokens a second together")
+        yield Text(f"GPU-hours: {plan.gpus} GPUs deliver {plan.tokens_per_second:,.0f} tokens a second together")
     for cap in plan.caps:
         yield _draw_cap(cap)
     for note in plan.notes:
@@ -40,12 +40,12 @@ def _draw_head(plan: CostPlan) -> Iterator[Text]:
     yield Text(f"{work.tasks:,} tasks ({work.known_from})")
     yield Text(f"{work.attempts:,} attempts of {write_range(work.turns)} turns")
     if work.passages:
-        yield Text(f"{work.passages:,} passages put to the extractor")
+        yield Text(f"{work.passages:,} passages sent to the extractor")
     yield Text(f"means: {plan.means}", style="" if plan.measured else "yellow")
 
 
 def make_table(title: str, terminal: bool) -> Table:
-    """A table for a terminal, or plain columns."""
+    """Return a table for a terminal, or one of plain columns."""
     return Table(title=title, title_justify="left", box=box.HEAVY_HEAD if terminal else None)
 
 
@@ -58,25 +58,25 @@ def _draw_roles(plan: CostPlan, terminal: bool) -> Table:
     for role in plan.roles:
         cells = (role.calls, role.prompt_tokens, role.completion_tokens, role.money, role.gpu_hours)
         style = "bold" if role.role == ALL else ""
-        # Text, not markup: a model's name may hold brackets.
+        # Text, not markup: a model's name may contain brackets.
         table.add_row(Text(role.role), Text(role.model), *(write_range(cell) for cell in cells), style=style)
     return table
 
 
 def _draw_cap(cap: CapCheck) -> Text:
-    planned = write_range(cap.planned) if cap.planned else "not known"
+    planned = write_range(cap.planned) if cap.planned else "unknown"
     reaches = f", reaches {cap.reaches:.0%} of the tasks" if cap.reaches is not None and cap.reaches < 1 else ""
     text = f"cap llm.budget.{cap.cap}={write_number(cap.limit)}: {cap.verdict} (planned {planned}{reaches})"
     return Text(text, style=COLOURS.get(cap.verdict, "yellow"))
 
 
 def draw_comparison(plan: CostPlan, rows: Sequence[PlanComparison], terminal: bool) -> Iterator[RenderableType]:
-    """What a plan said beside what happened."""
+    """Print the comparison of a plan with the actual cost."""
     yield from _draw_head(plan)
-    table = make_table("planned beside spent", terminal)
+    table = make_table("planned and actual", terminal)
     for column in ("role", ""):
         table.add_column(column)
-    for column in ("planned: mean (low to high)", "spent", "spent / mean", "in the range"):
+    for column in ("planned: mean (low to high)", "spent", "actual / mean", "in the range"):
         table.add_column(column, justify="right")
     for row in rows:
         ratio, inside = "-", "-"
@@ -96,7 +96,7 @@ def draw_comparison(plan: CostPlan, rows: Sequence[PlanComparison], terminal: bo
 
 
 def write_range(value: Range | None) -> str:
-    """A range on one line; `-` where it is not known."""
+    """Write a range on one line; `-` if unknown."""
     if value is None:
         return "-"
     mean, low, high = (write_number(number) for number in (value.mean, value.low, value.high))
@@ -104,7 +104,7 @@ def write_range(value: Range | None) -> str:
 
 
 def write_number(value: float) -> str:
-    """A number with three figures or so."""
+    """Write a number with about three digits."""
     for least, unit, letter in SCALES:
         if value >= least:
             return f"{value / unit:,.{1 if value < 100 * unit else 0}f}{letter}"

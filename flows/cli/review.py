@@ -1,4 +1,4 @@
-"""`rampforge review`: what people said of a run's attempts, as a labelled set for `rampforge calibrate`."""
+"""Command `rampforge review`: reviews of a run's attempts as a labelled set for `rampforge calibrate`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rich.console import Console
 from pipeline.errors import ConfigError
 from schemas.labelled_answers import LabelledAnswer
 
-review_app = typer.Typer(no_args_is_help=True, help="What you said of attempts in `rampforge inspect --web`.")
+review_app = typer.Typer(no_args_is_help=True, help="Use the reviews made in `rampforge inspect --web`.")
 
 
 @review_app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder, e.g. outputs/demo.")],
-    out: Annotated[Path, typer.Option(help="The file to write, JSON Lines.")] = Path("reviewed.jsonl"),
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, e.g. outputs/demo.")],
+    out: Annotated[Path, typer.Option(help="File to write, JSON Lines.")] = Path("reviewed.jsonl"),
 ) -> None:
-    """Write reviewed answers as labelled ones: `rampforge calibrate --pairs FILE` takes them.
+    """Write reviewed answers as labelled answers for `rampforge calibrate --pairs FILE`.
 
     Each answer of an attempt marked good is labelled correct. Of one marked bad, the only answer is labelled incorrect,
     or those that the note names: "mask 2: the wrong year".
@@ -29,13 +29,13 @@ def export(
 
     labelled = list(read_labels(run))
     if not labelled:
-        raise ConfigError(f"{run}: no review labels an answer", f"rampforge inspect --web {run}, and mark attempts")
+        raise ConfigError(f"{run}: no reviewed answers", f"rampforge inspect --web {run}, and mark attempts")
     write_atomically(out, "".join(f"{one.model_dump_json()}\n" for one in labelled).encode())
     Console(stderr=True).print(f"{len(labelled)} labelled answers in {out}", soft_wrap=True, highlight=False)
 
 
 def read_labels(run: Path) -> Iterator[LabelledAnswer]:
-    """The answers that a run's reviews label, in the order of the reviews. Raises InspectError."""
+    """Return the answers labelled by the reviews of a run, in order. Raises InspectError."""
     from pipeline.inspecting.attempts_table import open_attempts
     from pipeline.inspecting.reading import read_attempt
     from pipeline.inspecting.reviews import ReviewBook, label_answers

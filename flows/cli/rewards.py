@@ -1,4 +1,4 @@
-"""`rampforge rewards`: whether the rewards can be gamed."""
+"""Command `rampforge rewards`: resistance of the rewards to gaming."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rich.table import Table
 from pipeline.errors import RampforgeError
 
 rewards_app = typer.Typer(
-    no_args_is_help=True, help="Rewards for RL: `flows/trainer_rewards.py` is what trainers import."
+    no_args_is_help=True, help="Check the rewards for RL, which trainers import from `flows/trainer_rewards.py`."
 )
 
 
 @rewards_app.callback()
 def about_rewards() -> None:
-    """Rewards for RL."""
+    """Check the rewards for RL."""
 
 
 @rewards_app.command()
 def check(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
-    """Try to game every reward with the adversarial set: a table of what each pays; fails where one pays anything."""
+    """Try to game every reward with the adversarial set, and fail if one succeeds."""
     from pipeline.rewards.adversarial import Paid, attack_rewards, list_attacks
     from schemas.rewards import RewardName
 
@@ -47,9 +47,9 @@ def check(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
             table.add_row(about[0], about[2], about[1], *(f"{value:g}" for value in rewards.values()), style=style)
         Console().print(table)
         count = sum(map(len, entries.values()))
-        Console().print(f"{len(entries)} ways to game, {count} completions: {len(entries) - len(leaks)} stopped")
+        Console().print(f"{len(entries)} attacks, {count} completions: {len(entries) - len(leaks)} stopped")
     if leaks:
         raise RampforgeError(
             f"{len(leaks)} completions of the adversarial set are not stopped, first: {leaks[0][2]}",
-            "this is a fault of rampforge: see pipeline/rewards/gaming.py",
+            "this is a bug in rampforge: see pipeline/rewards/gaming.py",
         )

@@ -1,4 +1,4 @@
-"""What a finished session tells on the terminal: the funnel, who was accepted, where to look."""
+"""Summary of a finished session on the terminal: the funnel, accepted trajectories, and where to continue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.spending import RunSpending
 
 
 def print_summary(run: RunFolder, console: Console) -> None:
-    """Print what lies in a run folder."""
+    """Print the summary of a run."""
     console.print(_draw_funnel(run))
     if comparisons := compare_steps(collect_funnel(run)):
         console.print(_draw_comparisons(comparisons))
@@ -30,7 +30,7 @@ def print_summary(run: RunFolder, console: Console) -> None:
     if run.report.exists():
         console.print(f"report: [bold]{run.location}/{run.report.name}[/]", highlight=False, soft_wrap=True)
     if run.find_manifest("trajectories"):
-        line = f"every attempt, in a browser: [bold]rampforge inspect --web {run.location}[/]"
+        line = f"all attempts, in a browser: [bold]rampforge inspect --web {run.location}[/]"
         console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -48,7 +48,7 @@ def _draw_funnel(run: RunFolder) -> Table:
 
 
 def _draw_comparisons(comparisons: Sequence[AgreementRow]) -> Table:
-    table = Table("compared", title="where two ways lead to the same")
+    table = Table("compared", title="comparisons")
     for column in ("cases", "agree", "share"):
         table.add_column(column, justify="right")
     table.add_column("the others")
@@ -83,8 +83,12 @@ def _draw_acceptance(run: RunFolder) -> Table:
 
 
 def _draw_spending(spending: RunSpending) -> Table:
-    """What the language models consumed; for each accepted trajectory where there is one, else in all."""
-    unit = f"each of {spending.accepted:,} accepted" if spending.per_accepted else "in all, none accepted yet"
+    """Return a table of the consumption of the language models, per accepted trajectory if there is
+    one, else in total.
+    """
+    unit = (
+        f"per trajectory of {spending.accepted:,} accepted" if spending.per_accepted else "in total, none accepted yet"
+    )
     table = Table("role", title=f"calls to language models: {unit}")
     for column in ("calls", "tokens sent", "tokens received", "seconds of calls", "cost"):
         table.add_column(column, justify="right")
@@ -94,6 +98,6 @@ def _draw_spending(spending: RunSpending) -> Table:
     total = sum(role.calls for role in spending.roles)
     cost = sum(role.cost for role in spending.roles)
     unpriced = f"; no price is known for {', '.join(spending.unpriced)}" if spending.unpriced else ""
-    # Text, not markup: a model's name may hold brackets.
+    # Text, not markup: a model's name may contain brackets.
     table.caption = Text(f"{total:,} calls in {spending.busy_seconds:,.0f} s, cost {cost:,.2f}{unpriced}")
     return table

@@ -1,4 +1,4 @@
-"""The plan for a whole wiki as a person reads it."""
+"""Tables of a scale plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.scale_plan import ScalePlan
 
 
 def draw_scale(plan: ScalePlan, terminal: bool) -> Iterator[RenderableType]:
-    """Everything that the plan says."""
+    """Print a scale plan."""
     wiki, fleet = plan.wiki, plan.fleet
     yield Text(f"{wiki.name}: {wiki.articles:,} articles, {write_number(wiki.words)} words ({wiki.source})")
     yield Text(

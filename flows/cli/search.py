@@ -1,4 +1,4 @@
-"""`rampforge search`: serve an index to trainers, and ask an engine by hand."""
+"""Command `rampforge search`: serving of an index to trainers, and manual queries."""
 
 from __future__ import annotations
 
@@ -28,54 +28,54 @@ from schemas.config import RunConfig
 from schemas.search_config import EngineKind
 from schemas.trajectories import SearchCall, SearchStatus
 
-search_app = typer.Typer(no_args_is_help=True, help="Serve a search index, or ask a search engine by hand.")
+search_app = typer.Typer(no_args_is_help=True, help="Serve a search index, or query a search engine.")
 search_app.command("simulation-data")(simulation_data)
 QUERY_CHARS = 200
 WORD = re.compile(r"\w+")
 BATCHED = 32
-"""Queries that an engine with a neural encoder is given together."""
+"""Queries per batch of an engine with a neural encoder."""
 
-Engine = Annotated[EngineKind | None, typer.Option(help="Another engine than the run's own.")]
+Engine = Annotated[EngineKind | None, typer.Option(help="Search engine; default: that of the run.")]
 
 
 @search_app.command()
 def serve(
     folder: Annotated[
-        Path,
-        typer.Argument(metavar="RUN_OR_INDEX", help="A run's folder, or an index; or a URL.", parser=fetch_index),
+        Path, typer.Argument(metavar="RUN_OR_INDEX", help="Run or index, a path or a URL.", parser=fetch_index)
     ],
-    host: Annotated[str, typer.Option(help="Address; any but the loopback needs --token-env.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
-    queue: Annotated[int, typer.Option(min=1, help="Queries that may wait in one worker; more are sent away.")] = 4096,
-    k: Annotated[int | None, typer.Option(min=1, max=100, help="Documents for a query that names no number.")] = None,
-    token_env: Annotated[str | None, typer.Option(help="NAME of the variable that holds the token to ask for.")] = None,
+    host: Annotated[str, typer.Option(help="Address to bind; any but the loopback needs --token-env.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free one.")] = 8000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default: one per core.")] = None,
+    queue: Annotated[int, typer.Option(min=1, help="Maximum queued queries per worker.")] = 4096,
+    k: Annotated[int | None, typer.Option(min=1, max=100, help="Default number of documents per query.")] = None,
+    token_env: Annotated[
+        str | None, typer.Option(help="NAME of the environment variable with the token that clients must send.")
+    ] = None,
     engine: Engine = None,
 ) -> None:
-    """Serve an index as Search-R1's and ZeroSearch's retrievers do: POST /retrieve. /docs shows the protocol.
+    """Serve an index with the protocols of Search-R1 and ZeroSearch, at POST /retrieve. See /docs for the protocol.
 
-    An engine that is asked over the network or made up (http, web, simulated) is served too, by one process.
-    With --token-env, clients send `Authorization: Bearer TOKEN`, or, where all they know is a URL, have the token in
-    it: http://HOST:PORT/t/TOKEN/retrieve.
+    Remote and simulated engines (http, web, simulated) are served by a single process. With --token-env, clients send
+    `Authorization: Bearer TOKEN`; clients that accept only a URL use http://HOST:PORT/t/TOKEN/retrieve.
     """
     from flows.search_engines.registry import LOCAL, open_engine, open_local_engine
     from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
     from pipeline.search_server.supervisor import SearchServer
 
     if host not in LOOPBACK_HOSTS and token_env is None:
-        what = f"{host} can be reached from elsewhere: a token is needed"
+        what = f"{host} is reachable from other machines: a token is required"
         raise ConfigError(what, "export NAME=..., then --token-env NAME")
     token = _read_token(token_env)
     index, config = locate_index(folder, engine)
     kind, cores = config.search.engine, os.cpu_count() or 1
     console = Console(stderr=True)
     console.print(describe_memory(index), soft_wrap=True)
-    # Workers that each took every core for one batch would slow each other down.
+    # Workers that each use every core for one batch would slow each other down.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // (workers or cores))))
     if kind in LOCAL:
         opening = partial(open_local_engine, index, config, cache_folder())
     else:
-        workers = 1  # what it was told is kept in files that have one writer
+        workers = 1  # its answers are cached in files with a single writer
         opening = partial(open_engine, RunContext(RunFolder(folder), config, cache_folder()), "served")
     settings = ServerSettings(
         open_engine=opening,
@@ -94,26 +94,26 @@ def serve(
         if server.ready:
             url = f"http://{host}:{server.port}"
             console.print(f"{kind} over {index} at {url}, {settings.workers} workers", soft_wrap=True)
-            console.print("POST /retrieve, GET /healthz /metrics /docs; Ctrl-C ends it")
+            console.print("POST /retrieve, GET /healthz /metrics /docs; stop with Ctrl-C")
             if token_env:
-                console.print(f"for clients that know only a URL: {url}/t/${token_env}/retrieve", soft_wrap=True)
+                console.print(f"for clients that accept only a URL: {url}/t/${token_env}/retrieve", soft_wrap=True)
         server.watch()
 
 
 @search_app.command()
 def query(
-    queries: Annotated[list[str], typer.Argument(metavar="QUERY...", help="What to search for.")],
+    queries: Annotated[list[str], typer.Argument(metavar="QUERY...", help="Queries.")],
     index: Annotated[
         Path,
         typer.Option(
-            "--index", "-i", metavar="RUN_OR_INDEX", help="A run's folder, or an index; or a URL.", parser=fetch_index
+            "--index", "-i", metavar="RUN_OR_INDEX", help="Run or index, a path or a URL.", parser=fetch_index
         ),
     ],
-    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages for each query.")] = 5,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, max=100, help="Passages per query.")] = 5,
     engine: Engine = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a query.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per query.")] = False,
 ) -> None:
-    """Search an index, or whatever engine a run is configured for, and show what comes back."""
+    """Search an index, or with the configured engine of a run, and print the results."""
     from pipeline.search.engine import SearchRequest
 
     searcher = open_searcher(index, engine)
@@ -129,12 +129,12 @@ def query(
 
 
 def locate_index(folder: Path, engine: EngineKind | None) -> tuple[Path, RunConfig]:
-    """Where the index of a run is, or of a bare index folder, and the configuration to open it with.
+    """Return the index of a run, or a bare index folder, with the configuration to open it with.
 
-    Raises ConfigError where there is no such folder.
+    Raises ConfigError if no such folder.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: there is no such folder", "name a run, such as outputs/demo, or an index")
+        raise ConfigError(f"{folder}: no such folder", "name a run, such as outputs/demo, or an index")
     record = RunFolder(folder).find_record()
     config = RunConfig.model_validate(record.config) if record else RunConfig()
     if engine is not None:
@@ -143,7 +143,7 @@ def locate_index(folder: Path, engine: EngineKind | None) -> tuple[Path, RunConf
 
 
 def describe_memory(index: Path) -> str:
-    """What serving an index takes, said before it is opened."""
+    """Describe the memory needed to serve an index."""
     from flows.checks.machine import GIB, read_free_memory
 
     mapped = sum(file.stat().st_size for file in index.rglob("*") if file.is_file())
@@ -151,7 +151,7 @@ def describe_memory(index: Path) -> str:
 
 
 def open_searcher(folder: Path, engine: EngineKind | None) -> SearchEngine:
-    """The engine of a run, or over a bare index folder. Raises SearchError."""
+    """Open the engine of a run, or one over a bare index folder. Raises SearchError."""
     from flows.search_engines.registry import LOCAL, open_engine, open_local_engine
 
     index, config = locate_index(folder, engine)
@@ -161,7 +161,7 @@ def open_searcher(folder: Path, engine: EngineKind | None) -> SearchEngine:
 
 
 def describe_call(call: SearchCall, passages: Sequence[FoundPassage]) -> dict[str, Any]:
-    """A call as JSON: how it ended, and the passages found."""
+    """Return a call as JSON: its status, and the passages found."""
     hits = [
         {"passage_id": hit.passage_id, "score": hit.score, "title": passage.title, "text": passage.text}
         for hit, passage in zip(call.hits, passages, strict=True)
@@ -170,7 +170,7 @@ def describe_call(call: SearchCall, passages: Sequence[FoundPassage]) -> dict[st
 
 
 def show_call(console: Console, call: SearchCall, passages: Sequence[FoundPassage]) -> None:
-    """A call as a person reads it, the words of the query marked."""
+    """Print a call, with the words of the query highlighted."""
     heading = Text.assemble((call.query[:QUERY_CHARS], "bold"), f"  {call.status}, {len(call.hits)} passages")
     console.print(heading if call.detail is None else heading.append(f": {call.detail}", "red"))
     words = sorted(set(WORD.findall(call.query.casefold())) - STOPWORDS_EN)

@@ -1,4 +1,4 @@
-"""`rampforge show-mask`: which tokens are trained, in colours."""
+"""Command `rampforge show-mask`: coloured view of the tokens that are trained on."""
 
 from __future__ import annotations
 
@@ -28,30 +28,34 @@ COLOURS = {
     SegmentKind.OBSERVATION: "black on yellow",
     SegmentKind.PROMPT: "black on red",
 }
-"""Of trained tokens; the colours that every terminal has."""
+"""Colours of trained tokens, limited to those that every terminal has."""
 
 
 class MaskFaultError(RampforgeError):
-    """A row must not be trained on."""
+    """Row that must not be trained on."""
 
 
 def show_mask(
     place: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN_OR_FILE", help="A judged run, or a Parquet file of tokens; or a URL.", parser=fetch_data
+            metavar="RUN_OR_FILE", help="Judged run, or Parquet file of tokens; a path or a URL.", parser=fetch_data
         ),
     ],
-    tokenizer: Annotated[str, typer.Option(metavar="MODEL", help="The model to be trained: asset, folder, hub name.")],
-    rendering: Annotated[RenderingName, typer.Option(help="Format, for a run.")] = RenderingName.SEARCH_R1,
-    row: Annotated[str | None, typer.Option(help="A trajectory's id; default: the first rows.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows to show.")] = 1,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page as well.")] = None,
+    tokenizer: Annotated[
+        str, typer.Option(metavar="MODEL", help="Model to be trained: an asset, a folder or a hub name.")
+    ],
+    rendering: Annotated[
+        RenderingName, typer.Option(help="Format of the conversations, for a run.")
+    ] = RenderingName.SEARCH_R1,
+    row: Annotated[str | None, typer.Option(help="Id of a trajectory; default: the first rows.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 1,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write an HTML page.")] = None,
     train_observations: Annotated[
-        bool, typer.Option("--train-observations", help="Loss on search results too, on purpose.")
+        bool, typer.Option("--train-observations", help="Also compute the loss on search results.")
     ] = False,
 ) -> None:
-    """Colour the tokens that carry loss. Fails for a row with loss on search results, or without any loss."""
+    """Colour the tokens that carry loss. Exit code 1 for a row with loss on search results, or without any loss."""
     from flows.models.tokenizers import open_masker
 
     masker = open_masker(tokenizer, train_observations)
@@ -62,7 +66,9 @@ def show_mask(
         views.append(view_row(name, tokens, masker.tokenizer))
         print_view(views[-1], console)
     if not views:
-        raise ConfigError(f"{place} has no row {row or 'to show'}", f"rampforge report {place} shows what is accepted")
+        raise ConfigError(
+            f"{place} has no row {row or 'to show'}", f"rampforge report {place} shows the accepted trajectories"
+        )
     if html:
         title = f"{place.name}: {rendering if place.is_dir() else 'exported tokens'}, {tokenizer}"
         write_atomically(html, build_page(views, title).encode())
@@ -72,36 +78,40 @@ def show_mask(
 def read_run(
     folder: Path, row: str | None, rendering: RenderingName, masker: TokenMasker
 ) -> Iterator[tuple[str, TokenRow]]:
-    """The accepted trajectories of a run as tokens. Raises MaskFaultError for one that must not be trained on."""
+    """Return the accepted trajectories of a run as tokens. Raises MaskFaultError for one that must
+    not be trained on.
+    """
     from flows.exporting.dataset import read_examples
     from pipeline.exporting.samples import render_example
 
     for example in read_examples(RunFolder(folder)):
         if example.trajectory_id == row and example.fault:
             raise MaskFaultError(
-                f"{row} is no demonstration: {example.fault} {example.fault_detail}", "take another row"
+                f"{row} is not a demonstration: {example.fault} {example.fault_detail}", "use another row"
             )
         if example.fault or row not in (None, example.trajectory_id):
             continue
         (tokens,) = masker.try_encode([render_example(example, rendering)])
         if isinstance(tokens, MaskError):
-            raise MaskFaultError(f"{example.trajectory_id}: {tokens}", "take another row or another rendering")
+            raise MaskFaultError(f"{example.trajectory_id}: {tokens}", "use another row or another rendering")
         yield name_row(example), tokens
 
 
 def read_file(path: Path, row: str | None, masker: TokenMasker) -> Iterator[tuple[str, TokenRow]]:
-    """Exported rows as the trainer will see them. Raises MaskFaultError, ConfigError."""
+    """Return exported rows as seen by the trainer. Raises MaskFaultError, ConfigError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise ConfigError(f"{path}: no run's folder and no Parquet file ({error})", "name one of both") from error
+        raise ConfigError(
+            f"{path}: neither a run nor a Parquet file ({error})", "name a run or a Parquet file"
+        ) from error
     columns = ["id", "input_ids", "labels", "token_spans"]
     if missing := sorted(set(columns) - set(file.schema_arrow.names)):
         raise ConfigError(
-            f"{path} has no column {missing[0]}: its rows are no tokens",
+            f"{path} has no column {missing[0]}: it does not contain tokens",
             "show the run itself, or export with --to trl --tokenizer MODEL",
         )
     for batch in file.iter_batches(64, columns=columns):
@@ -114,13 +124,13 @@ def read_file(path: Path, row: str | None, masker: TokenMasker) -> Iterator[tupl
                 raise MaskFaultError(f"{values['id']}: {error}", "export again") from error
             if fault := find_fault(tokens.runs, masker.train_on):
                 raise MaskFaultError(
-                    f"{values['id']}: {fault}", "export again, or --train-observations when that is meant"
+                    f"{values['id']}: {fault}", "export again, or use --train-observations if that is intended"
                 )
             yield values["id"], tokens
 
 
 def name_row(example: TrainingExample) -> str:
-    """What a row is called."""
+    """Return the title of a row."""
     return f"{example.trajectory_id}: {example.title}"
 
 
@@ -129,7 +139,7 @@ def print_view(view: MaskPage, console: Console) -> None:
     console.print(Text(view.name, style="bold"))
     text = Text()
     for number, cell in enumerate(view.cells):
-        edge = " underline" if number % 2 else ""  # so that single tokens can be told apart
+        edge = " underline" if number % 2 else ""  # to distinguish adjacent tokens
         text.append(cell.text, COLOURS[cell.kind] + edge if cell.trained else "dim")
     console.print(text, soft_wrap=True)
     legend = Text()
@@ -141,6 +151,6 @@ def print_view(view: MaskPage, console: Console) -> None:
     console.print(f"{view.trained:,} of {view.tokens:,} tokens carry loss", highlight=False)
     if view.whole is not None:
         console.print(
-            f"in one go the text would be other tokens from number {view.whole:,} on: train on these, not on the text",
+            f"tokenising the whole text differs from token {view.whole:,} on: train on these tokens, not on the text",
             highlight=False,
         )

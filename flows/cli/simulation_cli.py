@@ -1,4 +1,4 @@
-"""`rampforge search simulation-data`: what tunes a language model to play the search engine, from a judged run."""
+"""Command `rampforge search simulation-data`: simulation-tuning data from a judged run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ def simulation_data(
     folder: JudgedRun,
     out: Annotated[Path, typer.Option(help="Folder for train.parquet, validation.parquet and rejects.parquet.")],
     informed: Annotated[
-        bool, typer.Option("--informed/--query-only", help="Put the masked text and the gold into the prompts.")
+        bool, typer.Option("--informed/--query-only", help="Include the masked text and the gold in the prompts.")
     ] = True,
-    validation: Annotated[float, typer.Option(min=0, max=0.5, help="Share of the pages set apart.")] = 0.05,
-    balance: Annotated[bool, typer.Option("--balance/--all", help="As many useful examples as noisy ones.")] = True,
+    validation: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share of the pages held out for validation.")
+    ] = 0.05,
+    balance: Annotated[bool, typer.Option("--balance/--all", help="Balance useful and noisy examples.")] = True,
 ) -> None:
-    """Turn a run's searches into data that tunes a simulated search engine: chat rows, labelled useful or noisy."""
+    """Turn the searches of a run into training data for a simulated search engine: chat rows,
+    labelled useful or noisy.
+    """
     from flows.exporting.simulation_data import export_simulation
     from pipeline.exporting.simulator_tuning import SimulatorExportSettings
 
@@ -37,5 +41,5 @@ def simulation_data(
     for key, count in sorted(rows.items()):
         console.print(f"  {key}: {count:,}", highlight=False)
     if not step.passed:
-        console.print("[yellow]nothing is left: --all keeps what has no counterpart[/]")
+        console.print("[yellow]nothing is left: use --all to keep examples without a counterpart[/]")
     console.print(f"{out}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`rampforge train`: supervised fine-tuning, reinforcement learning, and what to look at before either."""
+"""Command `rampforge train`: supervised fine-tuning, reinforcement learning, and checks before either."""
 
 from __future__ import annotations
 
@@ -15,37 +15,45 @@ from schemas.renderings import RenderingName
 from schemas.rewards import RewardName
 from schemas.training import Advantage, Backend, Tuning
 
-train_app = typer.Typer(no_args_is_help=True, help="Fine-tune a model on a judged run, or train it with search.")
+train_app = typer.Typer(
+    no_args_is_help=True, help="Fine-tune a model on a judged run, or train it with reinforcement learning and search."
+)
 
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A judged run, or an export of one for TRL; or a URL.", parser=fetch_data)
+    Path, typer.Argument(metavar="DATA", help="Judged run, or its export for TRL; a path or a URL.", parser=fetch_data)
 ]
 Learnable = Annotated[
-    bool, typer.Option("--learnable", help="Only tasks that were solved sometimes (a run with difficulties/).")
+    bool, typer.Option("--learnable", help="Use only tasks that are solved sometimes (needs difficulties/).")
 ]
-Base = Annotated[str, typer.Option("--model", "-m", help="The model to start from: an asset, a folder or a hub name.")]
+Base = Annotated[str, typer.Option("--model", "-m", help="Base model: an asset, a folder or a hub name.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for checkpoints, log, result and the final model.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps; default: as the epochs give.")]
-Batch = Annotated[int, typer.Option(min=1, help="Rows that one process takes at once.")]
-Accumulate = Annotated[int, typer.Option(min=1, help="Batches in one step.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps; default: those of --epochs.")]
+Batch = Annotated[int, typer.Option(min=1, help="Rows per process in one batch.")]
+Accumulate = Annotated[int, typer.Option(min=1, help="Gradient accumulation: batches per optimiser step.")]
 Rate = Annotated[float, typer.Option("--lr", help="Peak learning rate.")]
-Tune = Annotated[Tuning, typer.Option("--tuning", help="All weights, or an adapter that is merged in at the end.")]
+Tune = Annotated[
+    Tuning, typer.Option("--tuning", help="Train all weights, or an adapter that is merged in at the end.")
+]
 Rank = Annotated[int, typer.Option("--lora-rank", min=1, help="Rank of the adapter.")]
-Precision = Annotated[bool | None, typer.Option("--bf16/--no-bf16", help="Default: on GPUs that can.")]
+Precision = Annotated[
+    bool | None, typer.Option("--bf16/--no-bf16", help="Train in bfloat16; default: on GPUs that support it.")
+]
 Recompute = Annotated[bool, typer.Option("--checkpointing", help="Recompute activations: less memory, more time.")]
-Save = Annotated[int, typer.Option("--save-every", min=1, help="Steps between checkpoints.")]
-Graded = Annotated[bool, typer.Option("--curriculum", help="Easy rows first, by mask count and difficulty.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything drawn.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier training left in the folder.")]
-Gpus = Annotated[int | None, typer.Option(min=0, help="GPUs of each machine; default: all, 0: the CPU.")]
+Save = Annotated[int, typer.Option("--save-every", min=1, help="Optimiser steps between checkpoints.")]
+Graded = Annotated[
+    bool, typer.Option("--curriculum", help="Order rows from easy to hard, by mask count and difficulty.")
+]
+Seed = Annotated[int, typer.Option(help="Random seed.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Discard an earlier training in the folder.")]
+Gpus = Annotated[int | None, typer.Option(min=0, help="GPUs per machine; default: all, 0: the CPU.")]
 Nodes = Annotated[int, typer.Option(min=1, help="Machines.")]
-NodeRank = Annotated[int, typer.Option("--rank", min=0, help="Which machine this is, from 0.")]
-Address = Annotated[str, typer.Option(help="The machine of rank 0.")]
-Port = Annotated[int, typer.Option(help="Where the machines meet.")]
-Template = Annotated[str | None, typer.Option(help="Write a job script (slurm or ray) beside it and do no training.")]
-Render = Annotated[RenderingName, typer.Option(help="Format of the conversations, where DATA is a run.")]
+NodeRank = Annotated[int, typer.Option("--rank", min=0, help="Rank of this machine, from 0.")]
+Address = Annotated[str, typer.Option(help="Address of the machine of rank 0.")]
+Port = Annotated[int, typer.Option(help="Rendezvous port.")]
+Template = Annotated[str | None, typer.Option(help="Write a job script (slurm or ray) instead of training.")]
+Render = Annotated[RenderingName, typer.Option(help="Format of the conversations, if DATA is a run.")]
 Retriever = Annotated[str, typer.Option("--search", help="URL of the search server: `rampforge search serve RUN`.")]
-SearchKey = Annotated[str | None, typer.Option(help="NAME of the variable that holds the server's token.")]
+SearchKey = Annotated[str | None, typer.Option(help="NAME of the environment variable with the server's token.")]
 
 
 @train_app.command("sft")
@@ -54,7 +62,7 @@ def sft(
     model: Base,
     out: Out,
     steps: Steps = None,
-    epochs: Annotated[float, typer.Option(help="Passes over the rows, where --steps is not given.")] = 1.0,
+    epochs: Annotated[float, typer.Option(help="Passes over the rows, unless --steps is given.")] = 1.0,
     batch: Batch = 8,
     accumulate: Accumulate = 1,
     lr: Rate = 1e-5,
@@ -62,8 +70,10 @@ def sft(
     lora_rank: Rank = 16,
     bf16: Precision = None,
     checkpointing: Recompute = False,
-    max_length: Annotated[int, typer.Option(min=16, help="Longest row in tokens; longer ones are left out.")] = 4096,
-    packing: Annotated[bool, typer.Option("--packing", help="Several rows in a sequence (flash attention).")] = False,
+    max_length: Annotated[int, typer.Option(min=16, help="Maximum tokens of a row; longer rows are left out.")] = 4096,
+    packing: Annotated[
+        bool, typer.Option("--packing", help="Pack several rows into one sequence (needs flash attention).")
+    ] = False,
     curriculum: Graded = False,
     save_every: Save = 50,
     seed: Seed = 0,
@@ -76,7 +86,7 @@ def sft(
     port: Port = 29500,
     template: Template = None,
 ) -> None:
-    """Fine-tune on what the judge accepted; the same command goes on after an interruption."""
+    """Fine-tune on accepted trajectories; the same command resumes an interrupted training."""
     from flows.training.run import Launch, run_sft
 
     launch = Launch(data, model, out, rendering, fresh, template, gpus, nodes, rank, address, port)
@@ -97,32 +107,32 @@ def rl(
     model: Base,
     out: Out,
     search: Retriever,
-    backend: Annotated[
-        Backend, typer.Option(help="trl: one node, here and now; verl: files for a cluster.")
-    ] = Backend.TRL,
-    advantage: Annotated[Advantage, typer.Option(help="verl's estimator.")] = Advantage.GRPO,
+    backend: Annotated[Backend, typer.Option(help="trl: train here; verl: write files for a cluster.")] = Backend.TRL,
+    advantage: Annotated[Advantage, typer.Option(help="Advantage estimator of verl.")] = Advantage.GRPO,
     steps: Steps = None,
-    epochs: Annotated[float, typer.Option(help="Passes over the tasks, where --steps is not given.")] = 1.0,
+    epochs: Annotated[float, typer.Option(help="Passes over the tasks, unless --steps is given.")] = 1.0,
     batch: Batch = 8,
     accumulate: Accumulate = 1,
     group: Annotated[int, typer.Option(min=2, help="Completions of one prompt.")] = 8,
-    turns: Annotated[int, typer.Option(min=1, help="Searches in one completion at most.")] = 4,
-    max_completion: Annotated[int, typer.Option(min=16, help="Longest completion in tokens, results counted.")] = 1024,
-    max_turn: Annotated[int, typer.Option(min=8, help="Longest stretch between searches, in tokens.")] = 256,
-    max_results: Annotated[int, typer.Option(min=16, help="Longest results of one search, in tokens.")] = 512,
-    k: Annotated[int, typer.Option("--k", min=1, max=100, help="Passages shown for a search.")] = 3,
+    turns: Annotated[int, typer.Option(min=1, help="Maximum searches in one completion.")] = 4,
+    max_completion: Annotated[
+        int, typer.Option(min=16, help="Maximum tokens of a completion, results included.")
+    ] = 1024,
+    max_turn: Annotated[int, typer.Option(min=8, help="Maximum tokens between two searches.")] = 256,
+    max_results: Annotated[int, typer.Option(min=16, help="Maximum tokens of the results of one search.")] = 512,
+    k: Annotated[int, typer.Option("--k", min=1, max=100, help="Passages shown per search.")] = 3,
     search_key: SearchKey = None,
     simulated_steps: Annotated[int | None, typer.Option(min=1, help="Steps of ZeroSearch's noise curriculum.")] = None,
-    temperature: Annotated[float, typer.Option(help="Of sampling.")] = 1.0,
-    reward: Annotated[RewardName, typer.Option(help="What is paid.")] = RewardName.F1,
-    format_credit: Annotated[float, typer.Option(min=0, max=1, help="What a kept format is worth alone.")] = 0.1,
-    resample: Annotated[int, typer.Option(min=0, help="Rounds of dynamic sampling in one step.")] = 2,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature.")] = 1.0,
+    reward: Annotated[RewardName, typer.Option(help="Reward function.")] = RewardName.F1,
+    format_credit: Annotated[float, typer.Option(min=0, max=1, help="Reward for correct format alone.")] = 0.1,
+    resample: Annotated[int, typer.Option(min=0, help="Rounds of dynamic sampling per optimiser step.")] = 2,
     lr: Rate = 1e-6,
     tuning: Tune = Tuning.FULL,
     lora_rank: Rank = 16,
     bf16: Precision = None,
     checkpointing: Recompute = False,
-    max_prompt: Annotated[int, typer.Option(min=16, help="Longest prompt in tokens; longer ones are left out.")] = 2048,
+    max_prompt: Annotated[int, typer.Option(min=16, help="Maximum tokens of a prompt.")] = 2048,
     curriculum: Graded = False,
     learnable: Learnable = False,
     save_every: Save = 50,
@@ -132,7 +142,7 @@ def rl(
     gpus: Gpus = None,
     nodes: Nodes = 1,
 ) -> None:
-    """Train with search and reward (DAPO); the same command goes on after an interruption."""
+    """Train with search and reward (DAPO); the same command resumes an interrupted training."""
     from flows.training.run import Launch, run_rl
 
     launch = Launch(data, model, out, rendering, fresh, None, gpus, nodes, learnable=learnable)
@@ -157,15 +167,15 @@ def rl(
 def preflight(
     out: Out,
     model: Base,
-    search: Annotated[str | None, typer.Option(help="URL of the search server; for RL.")] = None,
-    backend: Annotated[Backend, typer.Option(help="Whose environment is needed.")] = Backend.TRL,
+    search: Annotated[str | None, typer.Option(help="URL of the search server, for RL.")] = None,
+    backend: Annotated[Backend, typer.Option(help="Framework whose environment is checked.")] = Backend.TRL,
     gpus: Gpus = None,
     nodes: Nodes = 1,
     rank: NodeRank = 0,
     address: Address = "127.0.0.1",
     port: Port = 29500,
 ) -> None:
-    """Look at this machine before training: environment, GPUs, port, shared folder, search server, disk."""
+    """Check this machine before training: environment, GPUs, port, shared folder, search server, disk space."""
     from flows.checks.training import check_training
     from schemas.training import Layout
 

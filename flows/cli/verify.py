@@ -1,4 +1,4 @@
-"""`rampforge verify`: whether every file of a run is as it was written, and what makes again those that are not."""
+"""Command `rampforge verify`: integrity of a run's files, and their repair."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from pipeline.storage.run_folder import RunFolder
 from schemas.verification import Verification, VerificationFinding
 
 SHOWN = 50
-"""Findings printed for people; `--json` has them all."""
+"""Findings printed for people; `--json` prints all."""
 COLOURS = {True: "yellow", False: "red"}
 
 
 def verify(
-    folder: Annotated[str, typer.Argument(metavar="RUN", help="The run's folder, or its URL.")],
-    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes alone.")] = False,
+    folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, or its URL.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Compare sizes only.")] = False,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also compare schemas, ids between datasets, assets and whole sources.")
+        bool, typer.Option("--deep", help="Also check schemas, ids across datasets, assets and whole sources.")
     ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Discard what is damaged and make it again, as `resume` does.")
+        bool, typer.Option("--repair", help="Discard damaged files and make them again, as `resume` does.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object with every finding.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with all findings.")] = False,
 ) -> None:
-    """Compare every shard, index file, ledger file and journal of a run with its checksum. Exit code 1: damage.
+    """Compare every shard, index file, ledger file and journal of a run with its checksum. Exit code 1 on damage.
 
-    Nothing is changed without --repair. Files that no ledger names are listed and left alone.
+    Nothing is changed without --repair. Files in no ledger are listed and left unchanged.
 
         rampforge verify outputs/demo
 
@@ -48,7 +48,7 @@ def verify(
     from pipeline.storage.remote.open_run import open_run
 
     if quick and deep:
-        raise ConfigError("--quick and --deep exclude each other", "leave one out")
+        raise ConfigError("--quick and --deep are mutually exclusive", "use one of them")
     run = open_run(folder, cache_folder())
     found = look(run, quick=quick, deep=deep)
     if repair and not found.sound:
@@ -66,7 +66,7 @@ def verify(
 
 
 def look(run: RunFolder, *, quick: bool, deep: bool) -> Verification:
-    """What is not as it was written. Raises StorageError where there is no run."""
+    """Return the deviations from what was written. Raises StorageError if there is no run."""
     from pipeline.storage.run_files import open_files
     from pipeline.storage.verification.files import verify_files
 
@@ -83,8 +83,8 @@ def look(run: RunFolder, *, quick: bool, deep: bool) -> Verification:
 
 @contextmanager
 def show_bytes(console: Console, total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many bytes have been compared, as they are noted inside the block."""
-    from flows.monitoring.progress import PlainLines  # with it comes Prefect: seconds that every command would pay
+    """Show the number of bytes compared during the block."""
+    from flows.monitoring.progress import PlainLines  # imports Prefect, which takes seconds
 
     done, lock = 0, Lock()
     lines = PlainLines(console)
@@ -104,11 +104,11 @@ def show_bytes(console: Console, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def show(found: Verification, console: Console) -> None:
-    """Print what was found, as a person reads it."""
+    """Print the findings."""
     for finding in found.findings[:SHOWN]:
         _show_one(finding, console)
     if len(found.findings) > SHOWN:
-        console.print(f"... and {len(found.findings) - SHOWN:,} more: --json lists them all", highlight=False)
+        console.print(f"... and {len(found.findings) - SHOWN:,} more: use --json for all", highlight=False)
     harmful = sum(not finding.harmless for finding in found.findings)
     verdict = Text.assemble(("sound", "bold green")) if found.sound else Text(f"{harmful:,} faults", "bold red")
     head = f"{found.run}: {found.files:,} files, {found.bytes:,} bytes: "

@@ -57,7 +57,7 @@ class ExampleIndex:
         self._hashes = {name: array("Q") for name in ("page", "question", "transcript", "draw")}
         self._places = array("q")
         self._unsolved, self._difficulties = array("d"), array("d")
-        self._learnable = Learnable(settings.memorised, settings.learnable)
+        self._learnable = Learnable(settings.max_closed_book, settings.learnable)
         self._unlearnable = array("B")
         self._masks, self._kinds = array("B"), array("B")
         self._fit, self._accepted, self._apart = array("B"), array("B"), array("B")
@@ -96,7 +96,7 @@ class ExampleIndex:
         """Decide on every example. Duplicates and caps are settled in the order of the shuffle, whatever the order."""
         settings, codes = self._settings, np.zeros(len(self), np.uint8)
         drawn = np.lexsort((_view(self._hashes["transcript"]), _view(self._hashes["draw"])))
-        if purpose is Purpose.SFT or settings.where is TaskSelection.ACCEPTED:
+        if purpose is Purpose.SFT or settings.tasks is TaskSelection.ACCEPTED:
             fit = _view(self._fit if purpose is Purpose.SFT else self._accepted)
             codes[fit == 0] = REASONS.index(UNFIT)
         unlearnable = _view(self._unlearnable)

@@ -107,9 +107,10 @@ class Exporter:
             raise ConfigError(
                 f"{self.trainer} makes the loss mask itself, and keeps it off results", "--to trl, or --to axolotl"
             )
-        if settings.where is TaskSelection.ALL and all(
+        if settings.tasks is TaskSelection.ALL and all(
             table.purpose is Purpose.SFT for table in self.build_tables(settings.rendering, False)
         ):
             raise ConfigError(
-                f"{self.trainer} takes demonstrations, and those are of accepted trajectories", "--where accepted"
+                f"{self.trainer} needs demonstrations, which are made from accepted trajectories only",
+                "--tasks accepted",
             )

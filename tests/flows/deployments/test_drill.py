@@ -147,7 +147,7 @@ def photograph(drill: Drill, run: str) -> None:
         wait_for_text(page, "stage-judgements")
         page.photograph(drill.folder / "artifacts.png", height=1100)
         page.open(pages + form, 1400, 1600)
-        wait_for_text(page, "Where pages come from")
+        wait_for_text(page, "Sources of pages")
         page.photograph(drill.folder / "form.png", height=1600)
 
 

@@ -47,7 +47,7 @@ def test_a_role_is_asked_for_where_a_model_is_served(distill: dict[str, Any], wa
 
 @pytest.mark.parametrize(
     ("values", "said"),
-    [({"batch": 6, "group": 4}, "a multiple of the group"), ({"reward": RewardName.JUDGE}, "no judge can be named")],
+    [({"batch": 6, "group": 4}, "a multiple of the group"), ({"reward": RewardName.JUDGE}, "the reward `judge`")],
 )
 def test_reinforcement_that_no_trainer_takes_is_refused(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):

@@ -158,10 +158,10 @@ def test_a_curriculum_is_kept_by_the_trainer(run: RunFolder, tmp_path: Path) -> 
 
 
 def test_prompts_may_be_of_every_task_but_demonstrations_may_not(run: RunFolder, tmp_path: Path) -> None:
-    done = export_sample(run, tmp_path, Trainer.VERL_RL, where=TaskSelection.ALL)
+    done = export_sample(run, tmp_path, Trainer.VERL_RL, tasks=TaskSelection.ALL)
     assert sum(done.files.values()) == 24
     with pytest.raises(ConfigError, match="demonstrations"):
-        export_sample(run, tmp_path, Trainer.OPENRLHF, where=TaskSelection.ALL)
+        export_sample(run, tmp_path, Trainer.OPENRLHF, tasks=TaskSelection.ALL)
 
 
 @pytest.mark.assets

@@ -124,7 +124,7 @@ def test_prompts_are_one_a_task_and_may_be_of_tasks_that_nobody_solved() -> None
     reasons, rows = choose(examples, make_settings(), Purpose.RL)
     assert rows == ["trajectory 0"]
     assert Counter(reasons.values()) == {"": 1, UNFIT: 3}
-    reasons, rows = choose(examples, make_settings(where=TaskSelection.ALL), Purpose.RL)
+    reasons, rows = choose(examples, make_settings(tasks=TaskSelection.ALL), Purpose.RL)
     assert Counter(reasons.values()) == {"": 2, DUPLICATE: 2}
 
 

@@ -106,10 +106,10 @@ def test_observations_carry_loss_only_on_purpose(run: RunFolder) -> None:
 
 
 def test_prompts_are_chosen_by_measured_difficulty(run: RunFolder) -> None:
-    order: dict[str, Any] = {"order": RowOrder.CURRICULUM, "where": TaskSelection.ALL}
+    order: dict[str, Any] = {"order": RowOrder.CURRICULUM, "tasks": TaskSelection.ALL}
     assert [row["task_id"] for row in export(run, "rl", **order)] == ["t1", "t2", "t0", "t3"]
     assert {row["task_id"] for row in export(run, "rl", learnable=True, **order)} == {"t0", "t2", "t3"}
-    assert {row["task_id"] for row in export(run, "rl", learnable=True, memorised=0.5)} == {"t0", "t3"}
-    assert {row["task_id"] for row in export(run, memorised=0.5)} == {"t0", "t1", "t3"}
+    assert {row["task_id"] for row in export(run, "rl", learnable=True, max_closed_book=0.5)} == {"t0", "t3"}
+    assert {row["task_id"] for row in export(run, max_closed_book=0.5)} == {"t0", "t1", "t3"}
     rejects = pq.read_table(run.root / "export" / "rejects.parquet").to_pylist()
     assert {row["reason"] for row in rejects} == {"memorised"}
