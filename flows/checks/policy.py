@@ -13,7 +13,7 @@ import httpx
 
 from flows.checks.endpoints import WAIT_SECONDS, RefusedKeyError, UnlistedError, read_cards
 from flows.models.credentials import read_key
-from flows.models.policy import POLICY, load_tokenizer, locate_policy
+from flows.models.policy import load_tokenizer, locate_policy
 from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED
 from pipeline.errors import ConfigError
@@ -23,6 +23,7 @@ from pipeline.llm.roles import find_role
 from pipeline.rollouts.model_fingerprint import fingerprint_model
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig
+from schemas.roles import Role
 
 PROBE = "<think>1868, “Łódź” 北京?</think>\n<search>a\nb</search>"
 
@@ -35,7 +36,7 @@ def refuse_wrong_model(config: RunConfig, cache: Path) -> None:
     """
     where = locate_policy(config, cache)
     tokenizer, _ = load_tokenizer(where)
-    for name in find_hosts(config, POLICY):
+    for name in find_hosts(config, Role.POLICY):
         if (endpoint := config.llm.endpoints.get(name)) is None:
             continue  # our own server, not yet up
         key = read_key(name, endpoint)
@@ -53,7 +54,7 @@ def refuse_wrong_model(config: RunConfig, cache: Path) -> None:
 
 
 def _compare_card(config: RunConfig, host: str, cards: list[dict[str, Any]], where: str) -> None:
-    model, policy = find_role(config.llm, POLICY).model, config.policy
+    model, policy = find_role(config.llm, Role.POLICY).model, config.policy
     card = next((card for card in cards if card["id"] == model), None)
     if card is None:
         listed = ", ".join(sorted(str(card["id"]) for card in cards))
@@ -91,7 +92,7 @@ def _compare_tokens(config: RunConfig, host: str, endpoint: EndpointConfig, key:
     """Where the server tokenises, as vLLM (`prompt`) and llama.cpp (`content`) do: as the tokenizer at hand."""
     base = endpoint.url.rstrip("/").removesuffix("/v1")
     headers: Mapping[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
-    model = find_role(config.llm, POLICY).model
+    model = find_role(config.llm, Role.POLICY).model
     text = PROBE + str(tokenizer.eos_token)
     asked = {"model": model, "prompt": text, "content": text, "add_special_tokens": False, "add_special": False}
     try:

@@ -19,7 +19,6 @@ from flows.checks.endpoints import suggest_base
 from flows.checks.findings import State
 from flows.checks.role_requests import shorten, write_request
 from flows.models.credentials import read_key
-from flows.models.policy import POLICY
 from pipeline.errors import RampforgeError
 from pipeline.http.errors import ThrottledError
 from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError
@@ -29,6 +28,7 @@ from pipeline.llm.roles import find_role
 from pipeline.llm.usage_log import CallUsage
 from schemas.config import RunConfig
 from schemas.llm_config import LimitsConfig, LlmConfig
+from schemas.roles import Role
 
 PROBE_SECONDS = 30.0
 LIMITS = LimitsConfig(deadline=PROBE_SECONDS, tries=4, max_wait=2.0, give_up=PROBE_SECONDS)
@@ -139,7 +139,7 @@ async def _explain_refusal(
         return ProbeResult(
             State.FAIL, f"{said}: the server refuses the key", "put the right key into the variable that `key` names"
         )
-    if pair.role == POLICY:
+    if pair.role == Role.POLICY:
         return ProbeResult(
             State.FAIL,
             f"{said}: the server takes no requests for token ids, so masks could not be exact",

@@ -8,29 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flows.models.policy import CLOSED_BOOK, POLICY
-from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
-from pipeline.evaluation.rag_solver import ROLE as ANSWERER
-from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.llm.chat_model import ChatRequest, Message
 from pipeline.llm.chat_protocol import make_body
 from pipeline.llm.roles import find_role
-from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
-from pipeline.search.simulated.source import ROLE as SIMULATOR
 from pipeline.search.simulated.source import TEMPERATURE as SIMULATOR_TEMPERATURE
 from prompts.replies import ANSWER, EXTRACT, OBSERVE, PLAN, REWRITE, ReplyContract
 from prompts.replies import JUDGE as VERDICT
 from schemas.config import RunConfig
 from schemas.llm_config import RoleModelConfig
+from schemas.roles import AGENT_ROLES, Role
 
 PLANNER, REWRITER, OBSERVER = AGENT_ROLES
 CONTRACTS: dict[str, ReplyContract[Any]] = {
     PLANNER: PLAN,
     REWRITER: REWRITE,
     OBSERVER: OBSERVE,
-    EXTRACTOR: EXTRACT,
-    JUDGE: VERDICT,
-    ANSWERER: ANSWER,
+    Role.EXTRACTOR: EXTRACT,
+    Role.JUDGE: VERDICT,
+    Role.ANSWERER: ANSWER,
 }
 """The replies of the roles that are asked for JSON."""
 CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -42,14 +37,14 @@ TOKENS = (1, 2, 3)
 
 def write_request(config: RunConfig, role: str) -> ChatRequest:
     """A request as the role would send it, with a short prompt."""
-    if role == POLICY:
+    if role == Role.POLICY:
         policy = config.policy
         return ChatRequest(
             role, (), temperature=policy.temperature, top_p=policy.top_p, max_tokens=policy.max_turn, prompt_ids=TOKENS
         )
     temperature, longest = _SAMPLING.get(role, _sample_agents)(config)
     contract = CONTRACTS.get(role)
-    top_p = config.policy.top_p if role == CLOSED_BOOK else None
+    top_p = config.policy.top_p if role == Role.CLOSED_BOOK else None
     schema = contract.schema if contract else None
     return ChatRequest(role, WORDS, temperature=temperature, max_tokens=longest, top_p=top_p, schema=schema)
 
@@ -59,10 +54,10 @@ def _sample_agents(config: RunConfig) -> tuple[float, int]:
 
 
 _SAMPLING: dict[str, Callable[[RunConfig], tuple[float, int]]] = {
-    EXTRACTOR: lambda config: (0.0, config.masking.extractor_tokens),
-    JUDGE: lambda config: (config.judging.temperature, config.judging.max_tokens),
-    SIMULATOR: lambda config: (SIMULATOR_TEMPERATURE, config.search.simulated.max_tokens),
-    CLOSED_BOOK: lambda config: (config.policy.temperature, config.policy.max_turn),
+    Role.EXTRACTOR: lambda config: (0.0, config.masking.extractor_tokens),
+    Role.JUDGE: lambda config: (config.judging.temperature, config.judging.max_tokens),
+    Role.SIMULATOR: lambda config: (SIMULATOR_TEMPERATURE, config.search.simulated.max_tokens),
+    Role.CLOSED_BOOK: lambda config: (config.policy.temperature, config.policy.max_turn),
 }
 """Temperature and longest reply where `llm.roles` does not say."""
 

@@ -17,13 +17,14 @@ from flows.checks.findings import FOLLOWS, Finding, State, look_at
 from flows.checks.role_probes import Pair, ProbeResult, ask_all
 from flows.checks.role_requests import count_longest
 from flows.models.roles import check_roles, find_hosts
-from flows.models.serving import MANAGED, SCORER, open_served_scorer
+from flows.models.serving import MANAGED, open_served_scorer
 from pipeline.errors import ConfigError
 from pipeline.llm.roles import find_role
 from pipeline.llm.usage_log import CallUsage
 from pipeline.masking.perplexity import SpanContext
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig, LimitsConfig
+from schemas.roles import Role
 
 PROMPT_ROOM = 512
 """Tokens that prompts take at least."""
@@ -45,13 +46,13 @@ def check_servers(config: RunConfig, cache: Path, roles: Sequence[str], *, every
     hosts = {role: tuple(host for host in find_hosts(config, role) if host in config.llm.endpoints) for role in roles}
     names = config.llm.endpoints if everyone else {host for found in hosts.values() for host in found}
     listings = _list_all({name: config.llm.endpoints[name] for name in sorted(names)})
-    chat = [role for role in roles if role != SCORER and _is_played(config, role)]
+    chat = [role for role in roles if role != Role.SCORER and _is_played(config, role)]
     pairs = [Pair(role, host) for role in chat for host in hosts[role] if not _is_out(listings[host])]
     verdicts = ask_all(config, pairs)
     played = {name: {role for role in chat if name in hosts[role]} for name in listings}
     findings = [_judge_endpoint(name, listings[name], config, verdicts, played[name]) for name in listings]
-    findings += [_judge_role(config, role, listings, verdicts) for role in roles if role != SCORER]
-    if SCORER in roles and MANAGED not in set(find_hosts(config, SCORER)) - set(hosts[SCORER]):
+    findings += [_judge_role(config, role, listings, verdicts) for role in roles if role != Role.SCORER]
+    if Role.SCORER in roles and MANAGED not in set(find_hosts(config, Role.SCORER)) - set(hosts[Role.SCORER]):
         findings.append(look_at("prompt_logprobs", lambda: _probe_scorer(config, cache)))
     entries = [verdict.entry for verdict in verdicts.values() if verdict.entry is not None]
     return RoleReport(tuple(findings), tuple(entries))

@@ -17,7 +17,6 @@ from flows.checks.roles import RoleReport, check_servers
 from flows.configuration.environments import open_environment
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
-from flows.models.policy import POLICY
 from flows.models.roles import find_hosts, needs_server
 from flows.models.serving import MANAGED
 from flows.search_engines.registry import LOCAL, SOURCES
@@ -28,6 +27,7 @@ from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.usage_log import CallUsage
 from schemas.config import RunConfig
+from schemas.roles import Role
 from schemas.search_config import EngineKind
 from schemas.serving_config import ServingMode
 
@@ -83,7 +83,7 @@ def check_played(config: RunConfig, cache: Path, roles: Sequence[str], *, everyo
     """The servers of some roles, or `everyone` that is named; a trained model's server must serve just that model."""
     report = check_servers(config, cache, roles, everyone=everyone)
     failed = any(finding.state is State.FAIL for finding in report.findings)
-    if failed or POLICY not in roles or not set(find_hosts(config, POLICY)) & set(config.llm.endpoints):
+    if failed or Role.POLICY not in roles or not set(find_hosts(config, Role.POLICY)) & set(config.llm.endpoints):
         return report
     served = look_at("served policy", lambda: _say_right(lambda: refuse_wrong_model(config, cache)))
     return RoleReport((*report.findings, served), report.entries)

@@ -19,7 +19,7 @@ import httpx
 from flows.checks.endpoints import UnlistedError, read_cards
 from flows.checks.policy import refuse_wrong_model
 from flows.models.credentials import read_key
-from flows.models.policy import POLICY, load_tokenizer
+from flows.models.policy import load_tokenizer
 from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED, build_spec
 from pipeline.errors import ConfigError
@@ -30,6 +30,7 @@ from pipeline.rollouts.model_fingerprint import fingerprint_model
 from pipeline.serving.managed_server import ManagedServer
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig
+from schemas.roles import Role
 from schemas.serving_config import ServingMode
 
 DEV_MODE = {"VLLM_SERVER_DEV_MODE": "1"}
@@ -72,7 +73,7 @@ class PolicyServer:
         alive = self._server is not None and self._server.failure is None
         if self._server is None or not alive or digest != self._tokenizer or not self._server.swap(str(checkpoint)):
             self.stop()
-            named = {"model": str(checkpoint), "name": find_role(config.llm, POLICY).model}
+            named = {"model": str(checkpoint), "name": find_role(config.llm, Role.POLICY).model}
             variables = {**DEV_MODE, **serving.variables}
             spec = build_spec(serving.model_copy(update={**named, "variables": variables}), self._cache)
             server = ManagedServer(spec, self._logs)
@@ -85,8 +86,8 @@ class PolicyServer:
 
     def _tell_others(self, config: RunConfig, checkpoint: Path) -> None:
         """Make a server that others run take the model, and wait until it lists it."""
-        hook, name = config.policy.reload, find_role(config.llm, POLICY).model
-        hosts = [host for host in find_hosts(config, POLICY) if host in config.llm.endpoints]
+        hook, name = config.policy.reload, find_role(config.llm, Role.POLICY).model
+        hosts = [host for host in find_hosts(config, Role.POLICY) if host in config.llm.endpoints]
         if not hosts:
             raise ConfigError(
                 "no endpoint serves the role policy", "name one in llm.endpoints, or set serving.mode=managed"

@@ -24,13 +24,14 @@ from flows.models.usage import begin_session, enter_calls
 from flows.stages.registry import settle_prices
 from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_agreement, score_verdicts
 from pipeline.judging.calibration_advice import Assessment
-from pipeline.judging.llm_judge import ROLE, LlmJudge
+from pipeline.judging.llm_judge import LlmJudge
 from pipeline.llm.async_stage import run_concurrently
 from pipeline.llm.roles import find_role
 from pipeline.report.text_pieces import show_controls
 from schemas.config import RunConfig
 from schemas.judgements import Verdict
 from schemas.labelled_answers import LabelledAnswer
+from schemas.roles import Role
 
 STAGE = "calibration"
 SHOWN = 12
@@ -48,8 +49,8 @@ def judge_all(context: RunContext, labelled: Sequence[LabelledAnswer]) -> list[J
     Raises ConfigError, EndpointError, BudgetSpentError.
     """
     config = context.config
-    check_roles(config, [ROLE])
-    asked = require_roles(config, context.cache, [ROLE])
+    check_roles(config, [Role.JUDGE])
+    asked = require_roles(config, context.cache, [Role.JUDGE])
     context = replace(context, config=settle_prices(config, ["judgements"]))
     numbered = list(enumerate(labelled))
     with ExitStack() as stack:
@@ -59,7 +60,7 @@ def judge_all(context: RunContext, labelled: Sequence[LabelledAnswer]) -> list[J
         status = stack.enter_context(Console(stderr=True).status("starting"))
         served = stack.enter_context(serve_models(context.config, context.cache, context.run.root / "logs"))
         if MANAGED in served.llm.endpoints:
-            enter_calls(context.run, require_served(served, context.cache, [ROLE]))
+            enter_calls(context.run, require_served(served, context.cache, [Role.JUDGE]))
         model = open_model(replace(context, config=served), STAGE, "pairs")
         judge = LlmJudge(model.model, config.judging)
 
@@ -102,7 +103,7 @@ def describe(config: RunConfig, judged: Sequence[Judged], assessment: Assessment
 
 def name_model(config: RunConfig) -> str:
     """The model that judges."""
-    return find_role(config.llm, ROLE).model
+    return find_role(config.llm, Role.JUDGE).model
 
 
 def count_categories(judged: Sequence[Judged]) -> dict[str, Counter[str]]:

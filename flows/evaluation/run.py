@@ -21,7 +21,7 @@ from flows.configuration.provenance import rampforge_version, stage_provenance
 from flows.configuration.run_context import RunContext
 from flows.evaluation.index import prepare_bench, write_rejects
 from flows.evaluation.solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
-from flows.models.policy import POLICY, policy_facts
+from flows.models.policy import policy_facts
 from flows.models.roles import check_roles, needs_server
 from flows.models.serving import serve_models
 from flows.models.usage import begin_session, enter_calls
@@ -44,6 +44,7 @@ from pipeline.storage.shards import read_rows
 from pipeline.storage.stage_ledger import close_stage, open_stage, pick_settings
 from schemas.config import RunConfig
 from schemas.evaluations import EvalMethod, EvalQuestion, EvalSettings, Evaluation, EvaluationResult
+from schemas.roles import Role
 
 RESULTS, TABLE, PAGE, COMPARISON = "results.json", "results.md", "results.html", "comparison.html"
 Note = Callable[[int, int], None]
@@ -85,7 +86,7 @@ def evaluate(
         prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in roles))
         config = config.model_copy(update={"llm": config.llm.model_copy(update={"prices": prices})})
         if settings.method is EvalMethod.POLICY:
-            config = config.model_copy(update={"agents": config.agents.model_copy(update={"policy": POLICY})})
+            config = config.model_copy(update={"agents": config.agents.model_copy(update={"policy": Role.POLICY})})
         owed = run.find_commit(STAGE, SHARD) is None
         asked = require_roles(config, cache, roles) if owed else ()
         bench = prepare_bench(RunContext(run, config, cache), settings.method, index, corpus)

@@ -9,14 +9,10 @@ from pathlib import Path
 
 from flows.configuration.run_context import RunContext
 from flows.models.chat_models import make_stage, open_model
-from flows.models.policy import POLICY
 from flows.search_engines.registry import LOCAL, open_async_engine, open_local_engine
 from flows.stages.solvers import open_asking, open_extractive
-from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
 from pipeline.agents.solving import Solver
 from pipeline.evaluation.evaluation_stage import STAGE, EvaluationStage
-from pipeline.evaluation.rag_solver import ROLE as ANSWERER
-from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.judging.llm_judge import LlmJudge
 from pipeline.llm.async_stage import AsyncStage
 from pipeline.llm.chat_model import OpenedModel
@@ -24,19 +20,19 @@ from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import describe_models
 from pipeline.search.batching import BatchedSearch
 from pipeline.search.engine import AsyncSearchEngine
-from pipeline.search.simulated.source import ROLE as SIMULATOR
 from schemas.config import RunConfig
 from schemas.evaluations import EvalMethod, EvalSettings
 from schemas.record import content_id
 from schemas.renderings import QuestionKind
+from schemas.roles import AGENT_ROLES, Role
 from schemas.search_config import EngineKind
 from schemas.trajectories import PromptUse
 
 SHARD = "0"
 METHOD_ROLES = {
-    EvalMethod.RAG_PE: (ANSWERER,),
+    EvalMethod.RAG_PE: (Role.ANSWERER,),
     EvalMethod.AGENT_PE: AGENT_ROLES,
-    EvalMethod.POLICY: (POLICY,),
+    EvalMethod.POLICY: (Role.POLICY,),
     EvalMethod.EXTRACTIVE: (),
 }
 """The roles that language models play in each method."""
@@ -54,8 +50,8 @@ class Bench:
 
 def list_eval_roles(settings: EvalSettings, config: RunConfig) -> tuple[str, ...]:
     """The roles that language models play in an evaluation."""
-    judge = (JUDGE,) if settings.judge else ()
-    simulator = (SIMULATOR,) if config.search.engine is EngineKind.SIMULATED else ()
+    judge = (Role.JUDGE,) if settings.judge else ()
+    simulator = (Role.SIMULATOR,) if config.search.engine is EngineKind.SIMULATED else ()
     return (*METHOD_ROLES[settings.method], *judge, *simulator)
 
 
@@ -110,14 +106,14 @@ def open_evaluation(bench: Bench, settings: EvalSettings) -> AsyncStage:
 
 def _describe_judge(config: RunConfig) -> str:
     judging = config.judging.model_dump(mode="json", include={"votes", "temperature", "max_tokens"})
-    return json.dumps([judging, describe_models(config.llm.roles, (JUDGE,))], sort_keys=True)
+    return json.dumps([judging, describe_models(config.llm.roles, (Role.JUDGE,))], sort_keys=True)
 
 
 def _open_solver(bench: Bench, method: EvalMethod, engine: AsyncSearchEngine, model: OpenedModel | None) -> Solver:
     if method is EvalMethod.EXTRACTIVE or model is None:
         return open_extractive(bench.context, engine, bench.index)
     if method is not EvalMethod.RAG_PE:
-        return open_asking(bench.context, POLICY if method is EvalMethod.POLICY else "agents", engine, model.model)
+        return open_asking(bench.context, Role.POLICY if method is EvalMethod.POLICY else "agents", engine, model.model)
     from pipeline.evaluation.rag_solver import RagSolver
 
     config = bench.context.config

@@ -14,13 +14,10 @@ from pipeline.errors import ConfigError
 from pipeline.rollouts.model_fingerprint import fingerprint_model
 from schemas.config import RunConfig
 
-POLICY, CLOSED_BOOK = "policy", "closed_book"
-"""Roles: the model that attempts tasks with searching, and the one that is asked without."""
-
 
 def plays_policy(config: RunConfig) -> bool:
     """Whether a trained model attempts the tasks."""
-    return config.agents.policy == POLICY
+    return config.agents.policy == "policy"
 
 
 def locate_policy(config: RunConfig, cache: Path) -> str:

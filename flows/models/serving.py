@@ -16,13 +16,12 @@ from pipeline.serving.environments import clean_variables
 from pipeline.serving.managed_server import ManagedServer, ServerSpec
 from schemas.config import RunConfig
 from schemas.llm_config import EndpointConfig, LimitsConfig
+from schemas.roles import Role
 from schemas.serving_config import ServingConfig, ServingMode
 
 if TYPE_CHECKING:
     from pipeline.masking.served_scorer import ServedScorer
 
-SCORER = "scorer"
-"""The role in `llm.roles` that moves perplexity to a server when it is named there; `default` does not stand for it."""
 MANAGED = "managed"
 """What the endpoint of our own server is called among `llm.endpoints`."""
 
@@ -71,7 +70,7 @@ def build_spec(serving: ServingConfig, cache: Path) -> ServerSpec:
 
 def names_served_scorer(config: RunConfig) -> bool:
     """Whether spans are scored by a server."""
-    return SCORER in config.llm.roles and config.masking.scorer is not None
+    return Role.SCORER in config.llm.roles and config.masking.scorer is not None
 
 
 def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | None = None) -> ServedScorer:
@@ -82,12 +81,14 @@ def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | No
     """
     from pipeline.masking.served_scorer import ServedScorer, load_tokenizer  # with it comes torch: two seconds
 
-    role = config.llm.roles.get(SCORER)
+    role = config.llm.roles.get(Role.SCORER)
     if role is None or config.masking.scorer is None:
         raise ConfigError(
             "no served scorer is named", "set llm.roles.scorer.model, and masking.scorer to the same model"
         )
-    hosts = [endpoint for endpoint in config.llm.endpoints.values() if not endpoint.roles or SCORER in endpoint.roles]
+    hosts = [
+        endpoint for endpoint in config.llm.endpoints.values() if not endpoint.roles or Role.SCORER in endpoint.roles
+    ]
     if not hosts:
         raise ConfigError("llm.roles names a scorer and no endpoint serves it", "name one in llm.endpoints")
     tokenizer = load_tokenizer(str(resolve_model(config.masking.scorer, cache)))

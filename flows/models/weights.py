@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.models.policy import POLICY, locate_policy, name_weights, plays_policy
+from flows.models.policy import locate_policy, name_weights, plays_policy
 from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED
 from pipeline.assets.store import resolve_model
 from pipeline.errors import RampforgeError
 from pipeline.llm.roles import find_role
 from schemas.config import RunConfig
+from schemas.roles import Role
 
 REVISIONS = ("--revision", "--code-revision", "--quantization", "--lora-modules")
 """Arguments of a server that exchange the weights behind a name."""
@@ -32,7 +33,7 @@ def name_role_weights(config: RunConfig, cache: Path, role: str) -> str | None:
 
 def _find_weights(config: RunConfig, cache: Path, role: str, model: str) -> str | None:
     serving = config.serving
-    if role == POLICY and plays_policy(config):
+    if role == Role.POLICY and plays_policy(config):
         return name_weights(locate_policy(config, cache))
     if MANAGED in find_hosts(config, role) and serving.model and model == (serving.name or serving.model):
         weights = name_weights(str(resolve_model(serving.model, cache)))

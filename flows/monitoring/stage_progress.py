@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from flows.configuration.run_context import RunContext
-from flows.models.serving import SCORER
 from flows.models.usage import open_budget
 from flows.monitoring.live_files import read_live, read_shards
 from flows.stages.spec import StageSpec
 from schemas.ledger import ShardCommit
 from schemas.live import CallsLive, EndpointLive, ShardLive, StageLive
+from schemas.roles import Role
 
 WINDOW_SECONDS = 30.0
 """Speed is measured over so long."""
@@ -81,7 +81,7 @@ class StageProgress:
         self._finished: set[str] = set()
         self._settled = ProgressSums()
         self._lock = threading.Lock()
-        asks = any(role != SCORER for role in spec.roles(context.config))
+        asks = any(role != Role.SCORER for role in spec.roles(context.config))
         self._budget = open_budget(context.run, context.config) if asks else None
         self._before = replace(self._read_books(ProgressSums()), at=time.monotonic())
         self._samples = deque([self._before])

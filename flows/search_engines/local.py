@@ -16,6 +16,7 @@ from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
+from schemas.roles import Role
 from schemas.search_config import EngineKind
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ENDPOINT = "endpoint:"
-EMBEDDER = "embedder"
-"""Role of the servers that are asked for embeddings."""
 VECTOR_ENGINES = (EngineKind.DENSE, EngineKind.HYBRID)
 
 
@@ -130,11 +129,11 @@ def _open_endpoint(config: RunConfig) -> TextEncoder:
     from pipeline.search.remote.service import SearchService
 
     dense, known = config.search.dense, config.llm.endpoints
-    named = [name for name, endpoint in known.items() if EMBEDDER in endpoint.roles]
+    named = [name for name, endpoint in known.items() if Role.EMBEDDER in endpoint.roles]
     names = named or [name for name, endpoint in known.items() if not endpoint.roles]
     if not names:
         raise ConfigError(
-            f"no endpoint serves the encoder {dense.encoder}", f"give one in llm.endpoints the role {EMBEDDER}"
+            f"no endpoint serves the encoder {dense.encoder}", f"give one in llm.endpoints the role {Role.EMBEDDER}"
         )
     endpoint = known[names[0]]
     key = read_key(names[0], endpoint)

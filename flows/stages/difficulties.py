@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flows.configuration.run_context import RunContext
-from flows.models.policy import CLOSED_BOOK
 from flows.stages.inputs import read_dataset
 from flows.stages.judgements import judging_packages
 from flows.stages.spec import StageSpec
@@ -17,12 +16,13 @@ from pipeline.storage.stage_ledger import digest_manifest
 from schemas.config import RunConfig
 from schemas.difficulties import Difficulty
 from schemas.judgements import Judgement
+from schemas.roles import Role
 from schemas.tasks import MaskTask
 
 
 def _closed_roles(config: RunConfig) -> tuple[str, ...]:
     """The role of the model that is asked without searching."""
-    return (CLOSED_BOOK,) if config.policy.closed_book else ()
+    return (Role.CLOSED_BOOK,) if config.policy.closed_book else ()
 
 
 def _judgement_fingerprints(context: RunContext) -> Mapping[str, str]:

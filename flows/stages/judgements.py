@@ -12,18 +12,18 @@ from flows.stages.inputs import read_dataset
 from flows.stages.library_versions import OPENCC, is_chinese
 from flows.stages.spec import StageSpec
 from pipeline.judging.judge_stage import RULE_KEYS
-from pipeline.judging.llm_judge import ROLE as JUDGE
 from pipeline.stage import Stage
 from pipeline.storage.shards import reading_boundary
 from schemas.config import RunConfig
 from schemas.judgements import Judgement
 from schemas.passages import Passage
+from schemas.roles import Role
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
 
 def _judge_roles(config: RunConfig) -> tuple[str, ...]:
-    return (JUDGE,) if config.judging.judge == "llm" else ()
+    return (Role.JUDGE,) if config.judging.judge == "llm" else ()
 
 
 def judging_keys(config: RunConfig) -> tuple[str, ...]:

@@ -7,18 +7,18 @@ from typing import Any
 
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_models, find_revision
-from flows.models.serving import SCORER, names_served_scorer
+from flows.models.serving import names_served_scorer, open_served_scorer
 from flows.stages.inputs import read_dataset, reading, share_limit
 from flows.stages.library_versions import MODELS, OPENCC
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
 from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
-from pipeline.masking.proposal_stage import ROLE as EXTRACTOR
 from pipeline.stage import Stage
 from pipeline.storage.stage_ledger import digest_manifest
 from schemas.config import RunConfig, Selection
 from schemas.documents import Redirect
 from schemas.passages import Passage
+from schemas.roles import Role
 from schemas.tasks import MaskTask, Proposals, SpanSet
 
 
@@ -64,7 +64,7 @@ def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
 
 
 def _scorer_roles(config: RunConfig) -> tuple[str, ...]:
-    return (SCORER,) if names_served_scorer(config) else ()
+    return (Role.SCORER,) if names_served_scorer(config) else ()
 
 
 def is_banded(config: RunConfig) -> bool:
@@ -125,14 +125,13 @@ def _open_ner(context: RunContext) -> Any:
 
 def _open_scorer(context: RunContext) -> Any:
     """The language model behind the perplexities, named with its revision."""
-    from flows.models.serving import names_served_scorer, open_served_scorer
-    from pipeline.masking.causal_scorer import load_scorer
-
     name = context.config.masking.scorer
     if name is None:
         return None
     if names_served_scorer(context.config):
         return open_served_scorer(context.config, context.cache)
+    from pipeline.masking.causal_scorer import load_scorer  # with it comes torch: three seconds
+
     path = str(resolve_model(name, context.cache))
     return load_scorer(path, context.config.masking.device, f"{name} {find_revision(context, name)}")
 
@@ -173,7 +172,7 @@ PROPOSALS = StageSpec(
     read=reading(Passage),
     open=open_proposals,
     enabled=_asks_extractor,
-    roles=lambda _: (EXTRACTOR,),
+    roles=lambda _: (Role.EXTRACTOR,),
 )
 
 

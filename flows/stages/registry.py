@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flows.models.serving import SCORER
 from flows.stages.corpus import CORPUS
 from flows.stages.difficulties import DIFFICULTIES
 from flows.stages.judgements import JUDGEMENTS
@@ -19,6 +18,7 @@ from pipeline.llm.prices import pin_prices
 from pipeline.llm.roles import find_role
 from schemas.config import RunConfig
 from schemas.record import Record
+from schemas.roles import Role
 
 _WRITING = (CORPUS, CUT, DEDUP, PROPOSALS, SPANS, TASKS, INDEX, TRAJECTORIES, JUDGEMENTS, DIFFICULTIES)
 REPORT = specify_report(_WRITING)
@@ -43,7 +43,7 @@ def list_roles(config: RunConfig, specs: Iterable[StageSpec]) -> tuple[str, ...]
 
 def list_chat_roles(config: RunConfig, stages: Iterable[str] = STAGES) -> tuple[str, ...]:
     """The roles that some stages ask for text, and so are counted and paid for, in the order of the stages."""
-    return tuple(role for role in list_roles(config, (STAGES[name] for name in stages)) if role != SCORER)
+    return tuple(role for role in list_roles(config, (STAGES[name] for name in stages)) if role != Role.SCORER)
 
 
 def settle_prices(config: RunConfig, stages: Iterable[str]) -> RunConfig:

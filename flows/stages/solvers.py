@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.run_context import RunContext
-from flows.models.policy import POLICY, load_tokenizer, locate_policy, name_weights
+from flows.models.policy import load_tokenizer, locate_policy, name_weights
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import find_role
 from pipeline.search.engine import AsyncSearchEngine
+from schemas.roles import Role
 
 if TYPE_CHECKING:
     from pipeline.agents.solving import Solver
@@ -29,12 +30,12 @@ def open_extractive(context: RunContext, engine: AsyncSearchEngine, index: Path)
 def open_asking(context: RunContext, policy: str, engine: AsyncSearchEngine, model: ChatModel) -> Solver:
     """The solver of a policy that asks a language model: `agents` or `policy`. Raises ConfigError, AssetError."""
     config = context.config
-    if policy == POLICY:
+    if policy == Role.POLICY:
         from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout
 
         where = locate_policy(config, context.cache)
         tokenizer, digest = load_tokenizer(where)
-        facts = PolicyFacts(find_role(config.llm, POLICY), name_weights(where), digest)
+        facts = PolicyFacts(find_role(config.llm, Role.POLICY), name_weights(where), digest)
         return PolicyRollout(engine, model, tokenizer, config.policy, config.search.k, facts)
     from pipeline.agents.agent_solver import AgentSolver
 

@@ -6,18 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.configuration.run_context import RunContext
-from flows.models.policy import POLICY, plays_policy, policy_facts
+from flows.models.policy import plays_policy, policy_facts
 from flows.search_engines.registry import needs_index, read_fingerprint
 from flows.stages.inputs import reading
 from flows.stages.library_versions import is_chinese
 from flows.stages.search_index import TERM_KEYS, index_packages
 from flows.stages.spec import StageSpec
-from pipeline.agents.llm_roles import ROLES as AGENT_ROLES
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import find_role
-from pipeline.search.simulated.source import ROLE as SIMULATOR
 from pipeline.stage import Stage
 from schemas.config import RunConfig
+from schemas.roles import AGENT_ROLES, Role
 from schemas.search_config import EngineKind
 from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
@@ -34,13 +33,13 @@ ENGINE_KEYS = {
 
 
 def _agent_roles(config: RunConfig) -> tuple[str, ...]:
-    return {"agents": AGENT_ROLES, POLICY: (POLICY,)}.get(config.agents.policy, ())
+    return {"agents": AGENT_ROLES, Role.POLICY: (Role.POLICY,)}.get(config.agents.policy, ())
 
 
 def _attempt_roles(config: RunConfig) -> tuple[str, ...]:
     """Of the agents, and of the language model that plays the search engine."""
     simulated = config.search.engine is EngineKind.SIMULATED
-    return (*_agent_roles(config), *((SIMULATOR,) if simulated else ()))
+    return (*_agent_roles(config), *((Role.SIMULATOR,) if simulated else ()))
 
 
 def _engine_fingerprints(context: RunContext) -> Mapping[str, str]:

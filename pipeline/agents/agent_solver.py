@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pipeline.agents.episode import run_episode
 from pipeline.agents.llm_prompts import list_prompts
-from pipeline.agents.llm_roles import ROLES, LlmAgents
+from pipeline.agents.llm_roles import LlmAgents
 from pipeline.agents.solving import Provenance, Rollout, TaskAttempt
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import describe_models, name_models
@@ -20,6 +20,7 @@ from pipeline.search.engine import AsyncSearchEngine
 from schemas.config import AgentsConfig
 from schemas.llm_config import RoleModelConfig
 from schemas.renderings import QuestionKind
+from schemas.roles import AGENT_ROLES
 
 POLICY = "agents"
 
@@ -40,7 +41,7 @@ class AgentSolver:
         self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
         self._config = config
         self._k = k
-        self._models = describe_models(models, ROLES)
+        self._models = describe_models(models, AGENT_ROLES)
 
     def describe(self, attempt: TaskAttempt) -> Provenance:
         """The models of the three roles."""

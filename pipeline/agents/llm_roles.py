@@ -20,8 +20,6 @@ from schemas.config import AgentsConfig
 from schemas.renderings import QuestionKind
 from schemas.trajectories import MaskAnswer
 
-ROLES = ("planner", "rewriter", "observer")
-
 
 @dataclass(frozen=True, slots=True)
 class LlmAgents:

@@ -25,10 +25,10 @@ from schemas.funnel import FunnelStep
 from schemas.judgements import Judgement, Verdict
 from schemas.policies import PolicyConfig
 from schemas.renderings import RenderingName
+from schemas.roles import Role
 from schemas.tasks import MaskTask
 
 STAGE = "difficulties"
-ROLE = "closed_book"
 JUDGED = (Verdict.CORRECT, Verdict.INCORRECT)
 """Verdicts that say something of the task."""
 
@@ -84,7 +84,7 @@ class DifficultyStage:
         try:
             reply = await self._model.ask(
                 ChatRequest(
-                    ROLE,
+                    Role.CLOSED_BOOK,
                     (Message("user", text),),
                     number,
                     temperature=config.temperature,

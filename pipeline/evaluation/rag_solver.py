@@ -16,9 +16,9 @@ from prompts.library import load_template
 from prompts.replies import ANSWER, AnswerReply
 from schemas.config import AgentsConfig
 from schemas.llm_config import RoleModelConfig
+from schemas.roles import Role
 from schemas.trajectories import MaskAnswer, StopReason, Turn
 
-ROLE = "answerer"
 POLICY = "rag"
 TEMPLATES = (ANSWER.template, "shown_passage", "agent_words", "ask_again")
 
@@ -39,7 +39,7 @@ class RagSolver:
         self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
         self._k = k
         self._config = config
-        self._models = describe_models(models, (ROLE,))
+        self._models = describe_models(models, (Role.ANSWERER,))
 
     def describe(self, attempt: TaskAttempt) -> Provenance:
         """The model of the role `answerer`."""
@@ -64,7 +64,7 @@ class RagSolver:
         if passages is None:
             return Rollout(StopReason.SEARCH_FAILED, turns, (), "", failed=calls)
         text = load_template(ANSWER.template, lang).fill(passages=write_passages(passages, lang), text=question)
-        answer = await self._asker.ask(Prompt(ROLE, lang, text, attempt.number), ANSWER, _take_answer, usage)
+        answer = await self._asker.ask(Prompt(Role.ANSWERER, lang, text, attempt.number), ANSWER, _take_answer, usage)
         stop = StopReason.ANSWERED if answer else StopReason.GAVE_UP
         return Rollout(stop, turns, (MaskAnswer(mask=0, answer=answer, evidence=None),), "")
 

@@ -20,9 +20,9 @@ from prompts.library import load_template
 from prompts.replies import JUDGE, JudgeReply, UnreadableReplyError
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
+from schemas.roles import Role
 from schemas.trajectories import PromptUse
 
-ROLE = "judge"
 ANSWER_CHARS = 2000
 """A longer answer is cut before it is judged; the rules have long called it wrong."""
 REASON_CHARS = 300
@@ -80,7 +80,7 @@ class LlmJudge:
         return count_votes(said)
 
     async def _vote(self, lang: str, text: str, number: int, tally: TokenUsage) -> tuple[Verdict, str]:
-        prompt = Prompt(role=ROLE, lang=lang, text=text, attempt=number)
+        prompt = Prompt(role=Role.JUDGE, lang=lang, text=text, attempt=number)
         try:
             return await self._asker.ask(prompt, JUDGE, _take_vote, tally)
         except UnreadableReplyError as error:

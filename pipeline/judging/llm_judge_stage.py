@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 
 from pipeline.judging.judge_stage import STAGE, JudgedAttempt, JudgeStage, RejectReason, conclude, read_answers
-from pipeline.judging.llm_judge import ROLE, JudgeQuestion, LlmJudge, Ruling, list_prompts
+from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, Ruling, list_prompts
 from pipeline.judging.scoring import holds_markup
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.event_loop import gather_all
@@ -29,6 +29,7 @@ from schemas.funnel import FunnelStep
 from schemas.judgements import Judgement, MaskScore, Verdict
 from schemas.llm_config import RoleModelConfig
 from schemas.record import content_id
+from schemas.roles import Role
 from schemas.tasks import MaskTask, Span, SpanKind
 
 AUDITED, UNSETTLED = "audited_trajectory", "unsettled_trajectory"
@@ -54,7 +55,7 @@ class LlmJudgeStage:
         self._config = config
         self._rules = JudgeStage(config)
         self._judge = LlmJudge(model, config)
-        self._model = describe_models(models, (ROLE,)).get(ROLE, {})
+        self._model = describe_models(models, (Role.JUDGE,)).get(Role.JUDGE, {})
 
     async def work(self, attempt: JudgedAttempt) -> Outcome:
         """The outcome of one attempt. Raises the ModelError that leaves it owed."""
@@ -67,7 +68,7 @@ class LlmJudgeStage:
         rulings = await gather_all(self._judge.rule(make_question(attempt, mask), tally) for mask in masks)
         opinion = min((ruling.verdict for ruling in rulings), key=WORST.index)
         if ruled.verdict is not Verdict.CORRECT:
-            names = sorted({model for _, model in tally.sums}) or [str(self._model.get("model", ROLE))]
+            names = sorted({model for _, model in tally.sums}) or [str(self._model.get("model", Role.JUDGE))]
             judgement = self._overrule(attempt, judgement, dict(zip(masks, rulings, strict=True)), ", ".join(names))
         return conclude(judgement, _compare(ruled.verdict, opinion))
 
@@ -75,7 +76,7 @@ class LlmJudgeStage:
         config = self._config
         digests = [prompt.digest for prompt in list_prompts(attempt.task.lang)]
         return content_id(
-            ruled.judgement_id, ROLE, self._model, digests, config.votes, config.temperature, config.max_tokens
+            ruled.judgement_id, Role.JUDGE, self._model, digests, config.votes, config.temperature, config.max_tokens
         )
 
     def _choose_masks(self, attempt: JudgedAttempt, ruled: Judgement) -> list[int]:

@@ -22,10 +22,10 @@ from schemas.funnel import FunnelStep, Reject
 from schemas.llm_config import RoleModelConfig
 from schemas.passages import Passage
 from schemas.record import Record, content_id
+from schemas.roles import Role
 from schemas.tasks import Proposals, SpanKind
 
 STAGE = "proposals"
-ROLE = "extractor"
 NOT_VERBATIM = "not_verbatim"
 TEMPLATES = ("extract_spans", "ask_again")
 DETAIL_CHARS = 300
@@ -45,7 +45,7 @@ class ProposalStage:
     ) -> None:
         """`models`: the configuration's `llm.roles`; `sampled`: ids of the passages to look at, None for all."""
         self._asker = StructuredOutput(model, sampling)
-        self._model = str(describe_models(models, (ROLE,)).get(ROLE, {}).get("model", ""))
+        self._model = str(describe_models(models, (Role.EXTRACTOR,)).get(Role.EXTRACTOR, {}).get("model", ""))
         self._sampled = sampled
 
     async def work(self, passage: Passage) -> Outcome:
@@ -54,7 +54,7 @@ class ProposalStage:
             return _reject_passage(passage, NOT_SAMPLED, passage.title)
         if reason := check_passage(passage.text):
             return _reject_passage(passage, reason, passage.title)
-        prompt = Prompt(role=ROLE, lang=passage.lang, text=write_extract(passage))
+        prompt = Prompt(role=Role.EXTRACTOR, lang=passage.lang, text=write_extract(passage))
         tally = TokenUsage()
         try:
             said = await self._asker.ask(prompt, EXTRACT, _read_said, tally)

@@ -28,13 +28,13 @@ from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.llm_config import RoleModelConfig
 from schemas.policies import PolicyConfig, StreamEnd
 from schemas.renderings import QuestionKind, RenderedQuestion, SegmentKind
+from schemas.roles import Role
 from schemas.streams import StreamRun, TokenStream
 from schemas.trajectories import MaskAnswer, SearchCall, ShownPassage, Turn
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-ROLE = "policy"
 PROMPT_TOO_LONG = "prompt_too_long"
 TEMPLATES = {
     QuestionKind.RAMP: ("solve_tagged", "solve_words", "ask_ramp"),
@@ -112,7 +112,7 @@ class PolicyRollout:
         one, track = await self._apart(self._begin, question), _Track()
         while one.end is None:
             reply = await self._write(one, attempt.number)
-            usage.add(ROLE, reply)
+            usage.add(Role.POLICY, reply)
             if queries := self._take(one, reply, track):
                 await self._search(one, track, attempt.requests(queries), queries)
         searched = [ParsedSearch(q, d) for q, d in zip(track.queries, one.shown, strict=True)]
@@ -140,7 +140,7 @@ class PolicyRollout:
         config = self._config
         return await self._model.ask(
             ChatRequest(
-                ROLE,
+                Role.POLICY,
                 (),
                 attempt,
                 temperature=config.temperature,

@@ -20,10 +20,10 @@ from pipeline.text.near_copies import cut_triples
 from prompts.document_scan import Draft, read_documents
 from schemas.llm_config import RoleModelConfig
 from schemas.record import content_id
+from schemas.roles import Role
 from schemas.search_config import SimulatedConfig
 from schemas.trajectories import Hit, Usefulness
 
-ROLE = "simulator"
 TEMPERATURE = 0.7
 """Unless `llm.roles` says otherwise: at 0 a reply without documents would come again."""
 TRIES = 3
@@ -61,7 +61,7 @@ class SimulatedSource:
     ) -> None:
         """`models`: the configuration's `llm.roles`; `open_model`: makes the model when it is first asked."""
         self._config = config
-        self._models = describe_models(models, (ROLE,))
+        self._models = describe_models(models, (Role.SIMULATOR,))
         self._lang = lang
         self._open_model = open_model
         self._model: OpenedModel | None = None
@@ -117,7 +117,7 @@ class SimulatedSource:
         facts = SimulationFacts(request.question, request.answers) if config.informed and request.answers else None
         prompt = write_prompt(config.mode, self._lang, query, config.documents, usefulness, facts)
         for attempt in range(TRIES):
-            asked = ChatRequest(ROLE, (Message("user", prompt),), attempt, TEMPERATURE, config.max_tokens)
+            asked = ChatRequest(Role.SIMULATOR, (Message("user", prompt),), attempt, TEMPERATURE, config.max_tokens)
             drafts = _take_drafts(await self._model.model.ask(asked), config.documents)
             own = [draft for draft in drafts if not echoes(draft.text, prompt)]
             if own:

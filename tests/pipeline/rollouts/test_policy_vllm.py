@@ -19,10 +19,11 @@ from pipeline.assets.store import find_asset
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.roles import find_role
 from pipeline.llm.structured_output import TokenUsage
-from pipeline.rollouts.policy_rollout import ROLE, PolicyFacts, PolicyRollout
+from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout
 from pipeline.serving.environments import find_environment
 from schemas.config import RunConfig
 from schemas.policies import StreamEnd
+from schemas.roles import Role
 from schemas.streams import TokenStream
 from schemas.trajectories import StopReason
 from tests.support.tiny_policies import OneShelf
@@ -72,7 +73,7 @@ def solve(config: RunConfig, count: int = 1) -> list[TokenStream]:
 
     async def run() -> list[Rollout]:
         client = OpenAiChatModel(config.llm, {})
-        facts = PolicyFacts(find_role(config.llm, ROLE), "w", digest)
+        facts = PolicyFacts(find_role(config.llm, Role.POLICY), "w", digest)
         solver = PolicyRollout(OneShelf("Paris is the capital."), client, tokenizer, config.policy, 1, facts)
         attempts = [ask_question(QUESTION, "en", number) for number in range(count)]
         try:
