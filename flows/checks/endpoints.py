@@ -1,6 +1,6 @@
-"""What the model servers of a configuration say of themselves: keys, addresses, the models that they list.
+"""Model listings of the configured model servers: keys, addresses, models.
 
-Contract: a key is sent to its own server and shown nowhere; only the names of variables are.
+Guarantees: a key is sent to its own server only and never shown; only the names of variables are.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from schemas.llm_config import EndpointConfig
 WAIT_SECONDS = 10.0
 SHOWN_MODELS = 5
 WINDOW_KEYS = ("max_model_len", "context_length", "n_ctx", "max_context_length")
-"""What servers call the room for prompt and reply together."""
+"""Names that servers give to the context window (prompt and reply together)."""
 
 
 class RefusedKeyError(EndpointError):
-    """The server is there and does not take the key."""
+    """The server rejects the API key."""
 
 
 class UnlistedError(EndpointError):
-    """The server is there and gives no list of its models; it may answer all the same."""
+    """The server has no list of its models; it may answer requests nevertheless."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelListing:
-    """What a server says of its models."""
+    """Models that a server lists."""
 
     cards: tuple[Mapping[str, Any], ...] = ()
-    """One a model, each with its `id`; none where it lists none."""
+    """One entry per model, each with its `id`; empty where it lists none."""
     fault: EndpointError | None = None
-    """Why there is no list."""
+    """Reason for having no list."""
     silent: bool = False
-    """The server cannot be reached at all."""
+    """Whether the server cannot be reached at all."""
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names, sorted."""
+        """Return the names, sorted."""
         return tuple(sorted(str(card["id"]) for card in self.cards))
 
     def find_window(self, model: str) -> int | None:
-        """Tokens that a model takes, prompt and reply together, as far as its server says."""
+        """Return the context window of a model (prompt and reply together), if the server gives it."""
         card = next((card for card in self.cards if card["id"] == model), None)
         if card is None:
             return None
@@ -61,7 +61,9 @@ class ModelListing:
 
 
 def list_models(name: str, endpoint: EndpointConfig) -> ModelListing:
-    """Ask a server for its models; what goes wrong is in the answer. Raises ConfigError for a key that is not set."""
+    """Request the list of models of a server; errors are part of the result. Raises ConfigError for a key that is not
+    set.
+    """
     try:
         return ModelListing(tuple(read_cards(endpoint, read_key(name, endpoint))))
     except (UnlistedError, RefusedKeyError) as error:
@@ -71,15 +73,15 @@ def list_models(name: str, endpoint: EndpointConfig) -> ModelListing:
 
 
 def join_url(url: str, path: str) -> str:
-    """A path below the base URL of a server, whose query, if it has one, stays at the end."""
+    """Join a path to the base URL of a server, keeping its query at the end."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path}"))
 
 
 def read_cards(endpoint: EndpointConfig, key: str) -> list[dict[str, Any]]:
-    """What a server says of the models that it lists, each with its `id`.
+    """Return the entries of the models that a server lists, each with its `id`.
 
-    Raises UnlistedError where it has no list, RefusedKeyError, and EndpointError where it does not answer.
+    Raises UnlistedError if it has no list, RefusedKeyError, and EndpointError if it does not answer.
     """
     url = endpoint.url
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -89,13 +91,14 @@ def read_cards(endpoint: EndpointConfig, key: str) -> list[dict[str, Any]]:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise EndpointError(*explain_silence(url, error, endpoint.proxy)) from None
     if reply.status_code in (401, 403):
-        fix = "put the right key into the variable that `key` names"
-        raise RefusedKeyError(f"{url} refuses the key (HTTP {reply.status_code})", fix)
+        fix = "set the variable named by `key` to a valid key"
+        raise RefusedKeyError(f"{url} rejects the API key (HTTP {reply.status_code})", fix)
     if reply.status_code == httpx.codes.BAD_REQUEST and "HTTPS" in reply.text and speaks_tls(url):
         raise EndpointError(*ask_for_tls(url))
     if not reply.is_success:
         raise UnlistedError(
-            f"{url} lists no models (HTTP {reply.status_code}: {read_detail(reply.content)})", "see the server's log"
+            f"{url} does not list models (HTTP {reply.status_code}: {read_detail(reply.content)})",
+            "see the server's log",
         )
     return _read_list(url, reply)
 
@@ -104,18 +107,16 @@ def _read_list(url: str, reply: httpx.Response) -> list[dict[str, Any]]:
     try:
         said = reply.json()
     except ValueError:
-        raise UnlistedError(
-            f"{url} lists no models: it answers with something that is not JSON", "mend its url"
-        ) from None
-    cards = said.get("data") if isinstance(said, dict) else said  # some list them bare
+        raise UnlistedError(f"{url} does not list models: its answer is not JSON", "correct its url") from None
+    cards = said.get("data") if isinstance(said, dict) else said  # some return a bare list
     found = [card for card in cards if isinstance(card, dict) and "id" in card] if isinstance(cards, list) else []
     if not found:
-        raise UnlistedError(f"{url} answers, and lists no models")
+        raise UnlistedError(f"{url} answers, but does not list models")
     return found
 
 
 def suggest_base(endpoint: EndpointConfig, key: str) -> str | None:
-    """The base URL that lists models where the one at hand does not: with /v1 at its end, or without a method."""
+    """Return the base URL that lists models where the given one does not: with /v1 appended, or without a method."""
     with suppress(EndpointError):
         read_cards(endpoint, key)
         return None
@@ -132,6 +133,6 @@ def suggest_base(endpoint: EndpointConfig, key: str) -> str | None:
 
 
 def show_models(models: tuple[str, ...]) -> str:
-    """The first names of a list."""
+    """Return the first names of a list."""
     more = len(models) - SHOWN_MODELS
     return ", ".join(models[:SHOWN_MODELS]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""What is found when a configuration is checked: one line a thing looked at, and how to mend it."""
+"""Findings of a configuration check: one line per item, with its fix."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 GET_ASSET = "rampforge assets get "
 BUNDLE = "demo"
 FOLLOWS = "see the endpoints"
-"""What mends a finding that follows from others."""
+"""Fix of a finding that follows from others."""
 
 
 class State(StrEnum):
-    """How it stands."""
+    """Result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -28,28 +28,28 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at."""
+    """Finding about one item."""
 
     subject: str
     state: State
     detail: str
-    """What was found."""
+    """Details of the finding."""
     fix: str = ""
-    """The next command, or what to change."""
+    """Next command, or the change to make."""
 
 
 def look_at(subject: str, look: Callable[[], str]) -> Finding:
-    """Run a check: what it returns is the detail, what it raises is the failure."""
+    """Run a check: its return value is the detail, its exception the failure."""
     try:
         return Finding(subject, State.OK, look())
     except RampforgeError as error:
         return Finding(subject, State.FAIL, error.what, error.fix)
-    except Exception as error:  # whatever it is, the other checks go on
+    except Exception as error:  # whatever it is, the other checks continue
         return Finding(subject, State.FAIL, f"{type(error).__name__}: {error}", "`rampforge --debug run` shows where")
 
 
 def require(findings: Iterable[Finding], kind: type[RampforgeError] = ConfigError) -> None:
-    """Raise an error of a kind that names every failure, with all that mends them; log the warnings."""
+    """Raise an error of a kind that names every failure with all fixes; log the warnings."""
     seen = list(findings)
     failed = [finding for finding in seen if finding.state is State.FAIL]
     failed = [finding for finding in failed if finding.fix != FOLLOWS] or failed
@@ -66,7 +66,7 @@ def require(findings: Iterable[Finding], kind: type[RampforgeError] = ConfigErro
 
 
 def join_fixes(failed: Sequence[Finding]) -> str:
-    """What mends everything, where that is a matter of commands; else where to look."""
+    """Return the fix of everything, where that consists of commands; otherwise where to look."""
     fixes = list(dict.fromkeys(finding.fix for finding in failed if finding.fix))
     assets = [
         fix.removeprefix(GET_ASSET) for fix in fixes if fix.startswith(GET_ASSET) and " " not in fix[len(GET_ASSET) :]
@@ -76,4 +76,4 @@ def join_fixes(failed: Sequence[Finding]) -> str:
     else:
         gets = [GET_ASSET + asset for asset in assets]
     others = len(fixes) > len(assets)
-    return "; ".join(gets) + ("; then mend the others: " * bool(gets) + "`rampforge doctor` shows them again") * others
+    return "; ".join(gets) + ("; then fix the others: " * bool(gets) + "`rampforge doctor` shows them again") * others

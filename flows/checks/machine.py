@@ -1,4 +1,4 @@
-"""Checks of this machine: models load, environments work, room on disk and in memory, Prefect's server."""
+"""Checks of this machine: loading of models, environments, disk space, memory, Prefect's server."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ from schemas.serving_config import ServingMode
 GIB = 1024**3
 DISK_WARN, DISK_FAIL = 5 * GIB, GIB // 2
 WORKER_MEMORY = GIB
-"""What a worker takes, spaCy and a small model in it."""
+"""Memory of a worker, with spaCy and a small model."""
 
 
 def check_machine(context: RunContext) -> Iterator[Finding]:
-    """What takes longer than a run waits for, or concerns no run alone: models are loaded, environments opened."""
+    """Return the checks that take longer than a run should wait for, or concern no single run: load models, open
+    environments.
+    """
     yield from _load_models(context)
     yield _check_memory(context)
     yield _check_prefect()
@@ -36,7 +38,7 @@ def check_machine(context: RunContext) -> Iterator[Finding]:
 
 
 def _load_models(context: RunContext) -> Iterator[Finding]:
-    """Models that are on this machine: whether they load."""
+    """Check that the models on this machine can be loaded."""
     masking = context.config.masking
     if masking.ner not in (None, JIEBA) and _is_here(context, str(masking.ner)):
         yield look_at("names, loaded", lambda: _load_ner(context, str(masking.ner)))
@@ -58,7 +60,9 @@ def _load_ner(context: RunContext, name: str) -> str:
 
 
 def _load_scorer(context: RunContext, name: str) -> str:
-    """Load the tokeniser, and unless a server scores, the model's configuration; the weights would take long."""
+    """Load the tokenizer, and unless a server scores, the model's configuration; loading the
+    weights would take long.
+    """
     from transformers import AutoConfig
 
     from pipeline.masking.served_scorer import load_tokenizer
@@ -66,7 +70,7 @@ def _load_scorer(context: RunContext, name: str) -> str:
     path = str(resolve_model(name, context.cache))
     load_tokenizer(path)
     if names_served_scorer(context.config):
-        return "its tokeniser loads; a server scores"
+        return "its tokenizer loads; a server scores"
     try:
         kind = AutoConfig.from_pretrained(path).model_type
     except (OSError, ValueError) as error:
@@ -75,12 +79,12 @@ def _load_scorer(context: RunContext, name: str) -> str:
 
 
 def check_disk(folder: Path) -> Finding:
-    """Room where the run lands."""
+    """Check the disk space of the run's folder."""
     there = folder.absolute()
     while not there.exists():
         there = there.parent
     if not os.access(there, os.W_OK):
-        return Finding("disk", State.FAIL, f"{there} cannot be written", "choose another folder with --out")
+        return Finding("disk", State.FAIL, f"{there} is not writable", "choose another folder with --out")
     free = shutil.disk_usage(there).free
     state = State.FAIL if free < DISK_FAIL else State.WARN if free < DISK_WARN else State.OK
     return Finding("disk", state, f"{free / GIB:.1f} GiB free at {there}", "" if state is State.OK else "make room")
@@ -97,12 +101,12 @@ def _check_memory(context: RunContext) -> Finding:
 
 
 def read_free_memory() -> int:
-    """Bytes that programs can have without swapping."""
+    """Return the memory that programs can use without swapping."""
     if sys.platform == "linux":
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # all there is: macOS does not tell what is free
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # total memory: macOS does not report what is free
 
 
 def _check_prefect() -> Finding:
@@ -122,4 +126,4 @@ def _check_serving(context: RunContext) -> Iterator[Finding]:
         yield look_at(f"{name}, imported", lambda: check_environment(open_environment(name), os.environ))
     if name == "vllm" and shutil.which("nvidia-smi") is None:
         fix = "on a machine without GPU: serving.environment=vllm-cpu"
-        yield Finding("GPU", State.WARN, "nvidia-smi is not there", fix)
+        yield Finding("GPU", State.WARN, "nvidia-smi is not installed", fix)

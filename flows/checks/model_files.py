@@ -1,7 +1,7 @@
-"""Whether the models that a configuration names can be had, without loading any: in the cache, in a folder, installed,
-or on the hub.
+"""Availability of the models in a configuration, without loading any: in the cache, in a folder, installed, or on the
+hub.
 
-Contract: cheap; a model on the hub costs one short request, and none when it is cached.
+Guarantees: cheap; a model on the hub costs one short request, and none when it is cached.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from schemas.search_config import EngineKind
 HUB = "https://huggingface.co"
 HUB_SECONDS = 5.0
 DESCRIPTION = "config.json"
-"""The file that every model on the hub has."""
+"""File that every model on the hub has."""
 TOKENIZER = "tokenizer_config.json"
 NO_SCORER = "masking.scorer=null with masking.selection=random"
 
 
 def check_models(context: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[Finding]:
-    """The models that some stages load."""
+    """Check the models that some stages load."""
     names, config = {spec.name for spec in specs}, context.config
     if "spans" in names:
         if (ner := config.masking.ner) not in (None, JIEBA):
@@ -55,11 +55,13 @@ def check_models(context: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[
 
 
 def find_pipeline(context: RunContext, name: str) -> str:
-    """Where a spaCy pipeline is. Raises AssetError."""
+    """Return the location of a spaCy pipeline. Raises AssetError."""
     where = resolve_model(name, context.cache)
     if isinstance(where, Path):
         if not (where / "config.cfg").is_file():
-            raise AssetError(f"{where} is no spaCy pipeline: it holds no config.cfg", "set masking.ner to another")
+            raise AssetError(
+                f"{where} is not a spaCy pipeline: it has no config.cfg", "set masking.ner to another pipeline"
+            )
         return find_revision(context, name)
     if not name.isidentifier() or find_spec(name) is None:
         raise AssetError(
@@ -70,17 +72,20 @@ def find_pipeline(context: RunContext, name: str) -> str:
 
 
 def find_model(context: RunContext, name: str, fix: str, needs: str = DESCRIPTION) -> str:
-    """Where a model is; `fix`: what to do where it is nowhere; `needs`: a file of its folder. Raises AssetError."""
+    """Return the location of a model.
+
+    `fix`: what to do if it is not found; `needs`: a required file of its folder. Raises AssetError.
+    """
     where = resolve_model(name, context.cache)
     if isinstance(where, str):
         return find_on_hub(where, fix)
     if not (where / needs).is_file():
-        raise AssetError(f"{where} is no model folder: it holds no {needs}", fix)
+        raise AssetError(f"{where} is not a model folder: it has no {needs}", fix)
     return find_revision(context, name)
 
 
 def find_on_hub(name: str, fix: str) -> str:
-    """Whether the hub's cache on this machine, or the hub itself, has a model. Raises AssetError."""
+    """Check that the hub's cache on this machine, or the hub itself, has a model. Raises AssetError."""
     from huggingface_hub import constants, get_token, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -88,7 +93,7 @@ def find_on_hub(name: str, fix: str) -> str:
         if isinstance(try_to_load_from_cache(name, DESCRIPTION), str):
             return "in the hub's cache on this machine"
     except HFValidationError as error:
-        raise AssetError(f"{name} is no name of a model: {error}", fix) from None
+        raise AssetError(f"{name} is not a valid model name: {error}", fix) from None
     base = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
     if constants.HF_HUB_OFFLINE:
         raise AssetError(f"the model {name} is not in the hub's cache, and HF_HUB_OFFLINE is set", fix)
@@ -98,10 +103,12 @@ def find_on_hub(name: str, fix: str) -> str:
         with open_client(base, timeout=HUB_SECONDS) as client:
             status = client.head(f"{base}/{name}/resolve/main/{DESCRIPTION}", headers=headers).status_code
     except httpx.HTTPError as error:
-        what = f"the model {name} is no asset, no folder and not cached, and {base} does not answer"
+        what = f"the model {name} is not an asset, not a folder and not cached, and {base} does not answer"
         raise AssetError(f"{what} ({type(error).__name__})", fix) from None
     if status >= httpx.codes.BAD_REQUEST:
-        raise AssetError(f"the model {name} is no asset and no folder, and {base} has none (HTTP {status})", fix)
+        raise AssetError(
+            f"the model {name} is not an asset and not a folder, and is not on {base} (HTTP {status})", fix
+        )
     return f"will be downloaded from {base}"
 
 

@@ -1,6 +1,6 @@
-"""Checks, before a trained model attempts anything, that the server serves just this model.
+"""Checks that the policy server serves exactly the configured model, before any attempt.
 
-A server that came up with another model would fill a round with rows of a model that nobody trained.
+A server with another model would fill a round with rows of a model that was not trained.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ PROBE = "<think>1868, “Łódź” 北京?</think>\n<search>a\nb</search>"
 
 
 def refuse_wrong_model(config: RunConfig, cache: Path) -> None:
-    """Ask every server of the role `policy` what it serves.
+    """Check what every server of the role `policy` serves.
 
-    Raises EndpointError for another model, another folder, another tokenizer, or too short a context; what a server
-    does not tell cannot be compared, and one that does not answer may be up by the time it is needed.
+    Raises EndpointError for another model, another folder, another tokenizer, or too short a context; values that a
+    server does not give cannot be compared, and a server that does not answer may be up by the time it is needed.
     """
     where = locate_policy(config, cache)
     tokenizer, _ = load_tokenizer(where)
     for name in find_hosts(config, Role.POLICY):
         if (endpoint := config.llm.endpoints.get(name)) is None:
-            continue  # our own server, not yet up
+            continue  # the managed server, not yet started
         key = read_key(name, endpoint)
         try:
             cards = read_cards(endpoint, key)
@@ -59,27 +59,27 @@ def _compare_card(config: RunConfig, host: str, cards: list[dict[str, Any]], whe
     if card is None:
         listed = ", ".join(sorted(str(card["id"]) for card in cards))
         raise EndpointError(
-            f"{host} came up with the wrong model: it serves {listed}, and llm.roles.policy asks for {model}",
-            f"start it with `--served-model-name {model} --model {where}`, or mend llm.roles.policy.model",
+            f"{host} serves a different model: {listed} instead of {model}, the model of llm.roles.policy",
+            f"start it with `--served-model-name {model} --model {where}`, or correct llm.roles.policy.model",
         )
     root = Path(str(card.get("root") or ""))
-    # A server whose weights were exchanged goes on naming the folder that it was started with.
+    # A server whose weights were replaced still lists the folder that it was started with.
     stays = host == MANAGED or policy.reload is not None
     if not stays and root.is_absolute() and root.is_dir() and not _is_same(root, Path(where)):
         raise EndpointError(
-            f"{host} came up with the wrong model: it serves {root} as {model}, and policy.model is {where}",
-            "start it again with that folder, or set policy.reload to where it can be told to change",
+            f"{host} serves a different model: {root} as {model}, but policy.model is {where}",
+            "restart it with that folder, or set policy.reload to its URL for changing the model",
         )
     room, needed = card.get("max_model_len"), policy.max_prompt + policy.max_completion
     if isinstance(room, int) and room < needed:
         raise EndpointError(
-            f"{host} takes {room} tokens, and policy.max_prompt and policy.max_completion add up to {needed}",
+            f"{host} has a context of {room} tokens; policy.max_prompt and policy.max_completion add up to {needed}",
             f"lower them, or start it with --max-model-len {needed}",
         )
 
 
 def _is_same(served: Path, wanted: Path) -> bool:
-    """Whether two folders hold one model: the same folder, or another with the same files."""
+    """Return whether two folders contain the same model: the same folder, or one with the same files."""
     if served.resolve() == wanted.resolve():
         return True
     try:
@@ -89,7 +89,9 @@ def _is_same(served: Path, wanted: Path) -> bool:
 
 
 def _compare_tokens(config: RunConfig, host: str, endpoint: EndpointConfig, key: str, tokenizer: Any) -> None:
-    """Where the server tokenises, as vLLM (`prompt`) and llama.cpp (`content`) do: as the tokenizer at hand."""
+    """Compare the tokens of the server, where it has an endpoint as in vLLM (`prompt`) and llama.cpp (`content`), with
+    those of the tokenizer at hand.
+    """
     base = endpoint.url.rstrip("/").removesuffix("/v1")
     headers: Mapping[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
     model = find_role(config.llm, Role.POLICY).model
@@ -101,14 +103,14 @@ def _compare_tokens(config: RunConfig, host: str, endpoint: EndpointConfig, key:
         said = reply.json()["tokens"] if reply.is_success else None
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return
-    # No tokens for a text that has some: the server took the request for another one.
+    # No tokens for a text that has some: the server misread the request.
     if said and said != tokenizer(text, add_special_tokens=False)["input_ids"]:
         raise EndpointError(
-            f"{host} has another tokenizer than {locate_name(config)}: its {model} is not the model that was asked for",
-            "serve the folder that policy.model names",
+            f"{host} has another tokenizer than {locate_name(config)}: its {model} is a different model",
+            "serve the folder of policy.model",
         )
 
 
 def locate_name(config: RunConfig) -> str:
-    """What the configuration calls the model."""
+    """Return the name of the model in the configuration."""
     return config.policy.model or config.serving.model or "policy.model"

@@ -1,7 +1,7 @@
-"""One token asked of a model server for each role that it plays: what a run would meet there, for next to nothing.
+"""Probes of model servers: one token for each role, to find before a run, at almost no cost, what it would meet.
 
-Contract: the request is the role's own (see `role_requests`); faults that may pass are met with a few tries; a server
-that is there but busy is a warning, whatever else would stop a run is a failure that names its cause.
+Guarantees: the request is the role's own (see `role_requests`); transient errors are retried a few times; a server that
+is up but busy is a warning, and any other obstacle a failure that names its cause.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ REFUSED_KEY = re.compile(
     r"|api[ _-]?key.{0,20}(expired|missing|invalid)|authentication error|unauthori[sz]ed",
     re.IGNORECASE,
 )
-"""How servers that answer 400 say that they do not take the key."""
+"""Messages by which servers that answer 400 reject the API key."""
 NO_ROOM = re.compile(r"output limit|max_tokens.{0,30}too (small|low)|minimum value", re.IGNORECASE)
-"""One token is too few for some models that think: they are there, and took the request."""
-SCHEMA_NOTE = "it enforces no JSON schemas: replies are parsed leniently"
+"""One token is too few for some reasoning models: they are up, and accepted the request."""
+SCHEMA_NOTE = "it does not enforce JSON schemas: replies are parsed leniently"
 
 
 class Pair(NamedTuple):
-    """A role at a server."""
+    """Role and server."""
 
     role: str
     host: str
@@ -52,17 +52,17 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What became of a request."""
+    """Result of a probe."""
 
     state: State
     detail: str
     fix: str = ""
     entry: CallUsage | None = None
-    """For the books, where tokens were spent."""
+    """Entry of the usage log, if tokens were spent."""
 
 
 def ask_all(config: RunConfig, pairs: Sequence[Pair]) -> dict[Pair, ProbeResult]:
-    """Ask every role at every server, all at once."""
+    """Probe every role at every server concurrently."""
 
     async def gather() -> list[ProbeResult]:
         return await asyncio.gather(*(_ask(config, pair) for pair in pairs))
@@ -87,7 +87,7 @@ async def _ask(config: RunConfig, pair: Pair) -> ProbeResult:
 
 
 async def _ask_once(config: RunConfig, pair: Pair, structured: bool = True) -> tuple[ChatReply, str]:
-    """The reply, and what is to be said of it. Raises RampforgeError, TimeoutError."""
+    """Return the reply and a remark. Raises RampforgeError, TimeoutError."""
     role = shorten(find_role(config.llm, pair.role))
     role = role.model_copy(update={"structured": role.structured and structured})
     endpoint = config.llm.endpoints[pair.host].model_copy(update={"roles": (), "metrics": False})
@@ -120,11 +120,9 @@ async def _explain(config: RunConfig, pair: Pair, error: Exception) -> ProbeResu
         base = await asyncio.to_thread(suggest_base, endpoint, read_key(pair.host, endpoint))
         if base:
             fix = f"set llm.endpoints.{pair.host}.url={base}"
-            return ProbeResult(
-                State.FAIL, f"{pair.host}: nothing answers requests below {endpoint.url} (HTTP 404)", fix
-            )
+            return ProbeResult(State.FAIL, f"{pair.host}: no API at {endpoint.url} (HTTP 404)", fix)
     if isinstance(error, NoReplyError):
-        fix = f"see that llm.endpoints.{pair.host}.url is the base of an API that speaks OpenAI's protocol"
+        fix = f"check that llm.endpoints.{pair.host}.url is the base URL of an OpenAI-compatible API"
         return ProbeResult(State.FAIL, f"{pair.host}: {error.what}", error.fix or fix)
     return ProbeResult(State.FAIL, error.what, error.fix)
 
@@ -132,17 +130,17 @@ async def _explain(config: RunConfig, pair: Pair, error: Exception) -> ProbeResu
 async def _explain_refusal(
     config: RunConfig, pair: Pair, error: RefusedRequestError | RefusedParameterError
 ) -> ProbeResult:
-    """Which part of a request it is that a server refuses for good."""
+    """Return the part of a request that a server rejects permanently."""
     said, role = error.what, find_role(config.llm, pair.role)
     extra = f"llm.roles.{pair.role}.extra"
     if REFUSED_KEY.search(said):
         return ProbeResult(
-            State.FAIL, f"{said}: the server refuses the key", "put the right key into the variable that `key` names"
+            State.FAIL, f"{said}: the server rejects the API key", "set the variable named by `key` to a valid key"
         )
     if pair.role == Role.POLICY:
         return ProbeResult(
             State.FAIL,
-            f"{said}: the server takes no requests for token ids, so masks could not be exact",
+            f"{said}: the server does not return token ids, so loss masks would not be exact",
             "serve the model with vLLM: set serving.mode=managed, or start `vllm serve` elsewhere",
         )
     if "max_completion_tokens" in said and "max_completion_tokens" not in role.extra:
@@ -157,5 +155,5 @@ async def _explain_refusal(
             pass
         else:
             fix = f"set llm.roles.{pair.role}.structured=false: replies are then parsed leniently"
-            return ProbeResult(State.FAIL, f"{said}: the server refuses the JSON schema", fix)
-    return ProbeResult(State.FAIL, said, f"mend llm.roles.{pair.role}")
+            return ProbeResult(State.FAIL, f"{said}: the server rejects the JSON schema", fix)
+    return ProbeResult(State.FAIL, said, f"correct llm.roles.{pair.role}")

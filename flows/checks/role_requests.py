@@ -1,6 +1,6 @@
-"""What each role of a language model is asked for, in the smallest form: the body that the work would send, one token.
+"""Minimal requests of each role: the body of the role's own requests, with one token.
 
-Contract: temperature, parameter names, schema and stop strings are those of the role's own requests.
+Guarantees: temperature, parameter names, schema and stop strings are those of the role's own requests.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ CONTRACTS: dict[str, ReplyContract[Any]] = {
     Role.JUDGE: VERDICT,
     Role.ANSWERER: ANSWER,
 }
-"""The replies of the roles that are asked for JSON."""
+"""Reply contracts of the roles that reply with JSON."""
 CAPS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
-"""What servers call the longest reply."""
+"""Names that servers give to the maximum length of a reply."""
 WORDS = (Message("user", "Answer with one word: OK."),)
 TOKENS = (1, 2, 3)
-"""A prompt for models that are asked by tokens; every vocabulary has these."""
+"""Prompt for models that take tokens; every vocabulary has these."""
 
 
 def write_request(config: RunConfig, role: str) -> ChatRequest:
-    """A request as the role would send it, with a short prompt."""
+    """Write a request as the role would send it, with a short prompt."""
     if role == Role.POLICY:
         policy = config.policy
         return ChatRequest(
@@ -59,16 +59,16 @@ _SAMPLING: dict[str, Callable[[RunConfig], tuple[float, int]]] = {
     Role.SIMULATOR: lambda config: (SIMULATOR_TEMPERATURE, config.search.simulated.max_tokens),
     Role.CLOSED_BOOK: lambda config: (config.policy.temperature, config.policy.max_turn),
 }
-"""Temperature and longest reply where `llm.roles` does not say."""
+"""Temperature and maximum length of a reply where `llm.roles` does not set them."""
 
 
 def shorten(model: RoleModelConfig) -> RoleModelConfig:
-    """The same model, asked for one token under whatever name its server takes the cap."""
+    """Return the same model, limited to one token under the name that its server uses for the limit."""
     extra = {name: 1 if name in CAPS and isinstance(value, int) else value for name, value in model.extra.items()}
     return model.model_copy(update={"max_tokens": 1, "extra": extra})
 
 
 def count_longest(config: RunConfig, role: str) -> int:
-    """Tokens of the longest reply that the role asks for; 0 where the server decides."""
+    """Return the tokens of the longest reply of the role; 0 where the server decides."""
     body = make_body(find_role(config.llm, role), write_request(config, role))
     return max((value for name in CAPS if isinstance(value := body.get(name), int)), default=0)

@@ -1,7 +1,7 @@
-"""Whether the servers of a configuration answer for the roles that its stages ask: for `doctor` and before a run alike.
+"""Checks that the model servers answer for the roles of the stages, shared by `doctor` and runs.
 
-Contract: every server is asked for its list of models and for one token of each role; all that is wrong is told at
-once; what the tokens cost is handed over for the books.
+Guarantees: every server is asked for its list of models and for one token per role; all errors are reported at once;
+the cost of the tokens is returned for the usage log.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from schemas.llm_config import EndpointConfig, LimitsConfig
 from schemas.roles import Role
 
 PROMPT_ROOM = 512
-"""Tokens that prompts take at least."""
+"""Minimum tokens of a prompt."""
 SCORER_SECONDS = 60.0
 SCORED = SpanContext("Paris", "Paris is the capital of France.", ((24, 30),))
 
 
 @dataclass(frozen=True, slots=True)
 class RoleReport:
-    """What was found of the servers."""
+    """Findings about the servers."""
 
     findings: tuple[Finding, ...] = ()
     entries: tuple[CallUsage, ...] = ()
-    """What the tokens cost, for the books of the run."""
+    """Cost of the tokens, for the usage log of the run."""
 
 
 def check_servers(config: RunConfig, cache: Path, roles: Sequence[str], *, everyone: bool = False) -> RoleReport:
-    """Ask the servers that play some roles, or `everyone` that the configuration names."""
+    """Check the servers of some roles or, with `everyone`, all configured servers."""
     hosts = {role: tuple(host for host in find_hosts(config, role) if host in config.llm.endpoints) for role in roles}
     names = config.llm.endpoints if everyone else {host for found in hosts.values() for host in found}
     listings = _list_all({name: config.llm.endpoints[name] for name in sorted(names)})
@@ -74,7 +74,7 @@ def _is_played(config: RunConfig, role: str) -> bool:
 
 
 def _is_out(listing: ModelListing | ConfigError) -> bool:
-    """Whether nothing need be asked there."""
+    """Return whether the server needs no probe because it is down."""
     return isinstance(listing, ConfigError) or listing.silent
 
 
@@ -85,7 +85,7 @@ def _judge_endpoint(
     verdicts: Mapping[Pair, ProbeResult],
     needed: Set[str],
 ) -> Finding:
-    """How a server stands; `needed`: the roles that it is to play."""
+    """Return the finding about a server; `needed`: the roles that it must serve."""
     subject, url = f"endpoint {name}", config.llm.endpoints[name].url
     if isinstance(listing, ConfigError):
         return Finding(subject, State.FAIL, listing.what, listing.fix)
@@ -119,7 +119,7 @@ def _judge_role(
     ours = config.serving.name or config.serving.model
     if later and model != ours:
         return Finding(
-            subject, State.FAIL, f"{later[0]} serves no model {model}, but {ours}", f"set llm.roles.{role}.model"
+            subject, State.FAIL, f"{later[0]} does not serve {model}, but {ours}", f"set llm.roles.{role}.model"
         )
     if not asked and not later:
         return Finding(subject, State.FAIL, f"none of its servers answers ({', '.join(hosts)})", FOLLOWS)
@@ -137,7 +137,7 @@ def _judge_role(
 def _list_doubts(
     config: RunConfig, role: str, asked: Mapping[str, ProbeResult], listings: Mapping[str, ModelListing | ConfigError]
 ) -> Iterator[ProbeResult]:
-    """What the lists of models say against a role."""
+    """Return the contradictions between the lists of models and a role."""
     model = find_role(config.llm, role).model
     for host, verdict in asked.items():
         listing = listings[host]
@@ -145,14 +145,16 @@ def _list_doubts(
             continue
         listed = any(fnmatchcase(model, name) for name in listing.models)
         if not listed and verdict.state is State.FAIL:
-            detail = f"{host} serves no model {model}, but {show_models(listing.models)} ({verdict.detail})"
+            detail = f"{host} does not serve {model}, but {show_models(listing.models)} ({verdict.detail})"
             yield ProbeResult(State.FAIL, detail, f"set llm.roles.{role}.model")
         elif not listed:
-            detail = f"{host} answers to the model {model} and does not list it, but {show_models(listing.models)}"
-            yield ProbeResult(State.WARN, detail, f"see that llm.roles.{role}.model is the one that you mean")
+            detail = (
+                f"{host} answers for the model {model} but does not list it; it lists {show_models(listing.models)}"
+            )
+            yield ProbeResult(State.WARN, detail, f"check llm.roles.{role}.model")
         window, longest = listing.find_window(model), count_longest(config, role)
         if window is not None and window - longest < PROMPT_ROOM:
-            detail = f"{host} takes {window} tokens for prompt and reply, and the role asks for replies of {longest}"
+            detail = f"{host} has a context of {window} tokens, but the role requests replies of {longest}"
             state = State.FAIL if longest >= window else State.WARN
             yield ProbeResult(
                 state, detail, f"set llm.roles.{role}.max_tokens to at most {max(1, window - 2 * PROMPT_ROOM)}"

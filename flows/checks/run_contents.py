@@ -1,4 +1,4 @@
-"""What `rampforge verify --deep` compares besides checksums: rows, assets and sources."""
+"""Checks of `rampforge verify --deep` besides checksums: rows, assets and sources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEDGER = (Part.COMMIT, Part.MANIFEST, Part.START, Part.RECORD)
 
 
 def list_deep_findings(run: RunFolder, found: Verification) -> list[VerificationFinding]:
-    """What is wrong with the rows, assets and sources of a run whose files have been compared."""
+    """Return the defects in the rows, assets and sources of a run whose files have been compared."""
     broken = {finding.part for finding in found.findings if not finding.harmless}
     findings: list[VerificationFinding] = [] if broken & set(LEDGER) else list(verify_rows(run, list_models()))
     if Part.RECORD in broken:
@@ -33,7 +33,7 @@ def list_deep_findings(run: RunFolder, found: Verification) -> list[Verification
 
 
 def compare_sources(context: RunContext) -> Iterator[VerificationFinding]:
-    """The sources that are not here as they were read. Those on a store or a hub are left out."""
+    """Return the sources that differ from what was read. Those on a store or a hub are skipped."""
     known = {record.name: record for record in list_source_records(context.run)}
     fix = "put the file back as it was; `--redo corpus` reads it anew"
     try:
@@ -54,7 +54,7 @@ def compare_sources(context: RunContext) -> Iterator[VerificationFinding]:
 
 
 def check_assets(config: RunConfig) -> Iterator[VerificationFinding]:
-    """The assets that a configuration names and that are not as they were fetched."""
+    """Return the configured assets that differ from what was fetched."""
     sources = [source.removeprefix(ASSET) for source in config.corpus.sources if source.startswith(ASSET)]
     models = [config.masking.ner, config.masking.scorer, config.search.dense.encoder, config.search.hybrid.reranker]
     for name in dict.fromkeys([*sources, *(model for model in models if model)]):

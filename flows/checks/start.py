@@ -1,7 +1,7 @@
-"""What must be there before a run reads its first page, and what `rampforge doctor` shows: the same checks.
+"""Checks before a run reads its first page, shared with `rampforge doctor`.
 
-Contract: cheap, no model is loaded; only what stages still to be done need is looked at; everything that is missing is
-told at once; nothing is written.
+Guarantees: cheap, no model is loaded; only the requirements of unfinished stages are checked; everything that is
+missing is reported at once; nothing is written.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from schemas.serving_config import ServingMode
 
 
 def require_start(context: RunContext, specs: Sequence[StageSpec]) -> tuple[CallUsage, ...]:
-    """Refuse to start stages whose sources, models, servers or disk are not there; what asking the servers cost.
+    """Check the sources, models, servers and disk of stages before they start; return the cost of the probes.
 
-    Raises ConfigError that names all that is missing.
+    Raises ConfigError that names everything that is missing.
     """
     if not specs:
         return ()
@@ -47,7 +47,7 @@ def require_start(context: RunContext, specs: Sequence[StageSpec]) -> tuple[Call
 
 
 def check_inputs(context: RunContext, specs: Sequence[StageSpec]) -> Iterator[Finding]:
-    """Sources, models, search service and disk, as far as some stages need them."""
+    """Check the sources, models, search service and disk that some stages need."""
     names = {spec.name for spec in specs}
     if "corpus" in names:
         yield check_sources(context)
@@ -59,7 +59,7 @@ def check_inputs(context: RunContext, specs: Sequence[StageSpec]) -> Iterator[Fi
 
 
 def check_serving(context: RunContext) -> Iterator[Finding]:
-    """The environment and the model of a server of our own, where the configuration asks for one."""
+    """Check the environment and the model of the managed server, if one is configured."""
     serving = context.config.serving
     if serving.mode is ServingMode.MANAGED:
         name = serving.environment
@@ -68,7 +68,7 @@ def check_serving(context: RunContext) -> Iterator[Finding]:
 
 
 def check_sources(context: RunContext) -> Finding:
-    """Every source, and how it is written."""
+    """Check that every source exists, and its format."""
     if not context.config.corpus.sources:
         return Finding("sources", State.WARN, "none named", "name them to `rampforge run`, or set corpus.sources")
     return look_at("sources", lambda: _describe_sources(context))
@@ -80,7 +80,9 @@ def _describe_sources(context: RunContext) -> str:
 
 
 def check_played(config: RunConfig, cache: Path, roles: Sequence[str], *, everyone: bool = False) -> RoleReport:
-    """The servers of some roles, or `everyone` that is named; a trained model's server must serve just that model."""
+    """Check the servers of some roles or, with `everyone`, all configured ones; a policy server must serve exactly the
+    configured model.
+    """
     report = check_servers(config, cache, roles, everyone=everyone)
     failed = any(finding.state is State.FAIL for finding in report.findings)
     if failed or Role.POLICY not in roles or not set(find_hosts(config, Role.POLICY)) & set(config.llm.endpoints):
@@ -90,9 +92,9 @@ def check_played(config: RunConfig, cache: Path, roles: Sequence[str], *, everyo
 
 
 def require_roles(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[CallUsage, ...]:
-    """Refuse to start work that asks some roles when their servers do not play them; what asking them cost.
+    """Check the servers of some roles before work that needs them; return the cost of the probes.
 
-    Raises EndpointError that names all that is wrong.
+    Raises EndpointError that names all errors.
     """
     report = check_played(config, cache, roles)
     require(report.findings, EndpointError)
@@ -100,7 +102,7 @@ def require_roles(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple
 
 
 def require_served(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[CallUsage, ...]:
-    """Refuse to ask a server of our own, now that it is up, for roles that it does not play; what asking it cost.
+    """Check the managed server, now that it is up, for its roles; return the cost of the probes.
 
     Raises EndpointError.
     """

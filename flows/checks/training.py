@@ -1,4 +1,4 @@
-"""Looks at one machine before it trains: run it on every node of a cluster, each with its own rank."""
+"""Checks of one machine before training: run them on every node of a cluster, each with its own rank."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from schemas.training import Backend, Layout
 
 WAIT_SECONDS = 10.0
 CHECKPOINTS = 3
-"""Kept at the worst moment: two whole ones and the one being written."""
+"""Maximum number of checkpoints on disk: two complete ones and the one being written."""
 STATE_FACTOR = 8
-"""Bytes of a checkpoint for a parameter of two bytes: float32 weights and AdamW's two moments, and some."""
+"""Bytes of a checkpoint per parameter of two bytes: float32 weights, the two moments of AdamW, and a margin."""
 UNKNOWN_MODEL = 2 * GIB
 
 
 def check_training(
     out: Path, model: str, layout: Layout, backend: Backend = Backend.TRL, search: str | None = None
 ) -> Iterator[Finding]:
-    """Everything that a training needs of this machine."""
+    """Return everything that a training needs of this machine."""
     yield look_at(f"environment {backend}", lambda: _check_environment(str(backend)))
     yield _check_gpus(layout)
     yield look_at("model", lambda: str(resolve_model(model, cache_folder())))
@@ -47,9 +47,10 @@ def check_training(
 
 
 def require_training(out: Path, model: str, layout: Layout, backend: Backend, search: str | None) -> None:
-    """Stop before anything starts: on several machines after looking at everything, on one at the search server.
+    """Check the machine before training: everything when there are several machines, only the search server when there
+    is one.
 
-    Raises TrainingError with what failed.
+    Raises TrainingError with the failures.
     """
     if layout.nodes > 1:
         findings = list(check_training(out, model, layout, backend, search))
@@ -62,7 +63,7 @@ def require_training(out: Path, model: str, layout: Layout, backend: Backend, se
 
 
 def count_gpus() -> int:
-    """GPUs of this machine that programs may use, as the driver tells; 0 without one."""
+    """Return the number of GPUs available on this machine, as given by the driver; 0 without one."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([name for name in visible.split(",") if name.strip() and name.strip() != "-1"])
@@ -70,7 +71,7 @@ def count_gpus() -> int:
 
 
 def list_gpus() -> list[str]:
-    """Names and free memory of the GPUs, one a line."""
+    """Return the names and free memory of the GPUs, one per line."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -91,9 +92,9 @@ def _check_gpus(layout: Layout) -> Finding:
     there, found = list_gpus(), count_gpus()
     wanted = layout.gpus
     if wanted == 0:
-        return Finding("GPUs", State.OK, "none is wanted")
+        return Finding("GPUs", State.OK, "not needed")
     if wanted is not None and found < wanted:
-        return Finding("GPUs", State.FAIL, f"{found} are there, {wanted} are wanted", "set --gpus lower")
+        return Finding("GPUs", State.FAIL, f"{found} available, {wanted} required", "set --gpus lower")
     if not found:
         state = State.FAIL if layout.nodes > 1 else State.WARN
         return Finding("GPUs", state, "none: one process trains on the CPU, slowly", "fine for a small model; --gpus 0")
@@ -101,20 +102,20 @@ def _check_gpus(layout: Layout) -> Finding:
 
 
 def _check_port(layout: Layout) -> Finding:
-    """The head's port is free on the head; the others reach the head's machine by its name."""
+    """Check that the head's port is free on the head, and that the others resolve its address."""
     if layout.rank == 0:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("", layout.port))
             except OSError as error:
-                detail = f"{layout.port} is taken ({error.strerror})"
-                return Finding("port", State.FAIL, detail, "set --port to another one, on every machine")
+                detail = f"{layout.port} is in use ({error.strerror})"
+                return Finding("port", State.FAIL, detail, "set --port to another port, on every machine")
         return Finding("port", State.OK, f"{layout.port} is free")
     try:
         address = socket.getaddrinfo(layout.address, layout.port, type=socket.SOCK_STREAM)[0][4][0]
     except OSError as error:
-        return Finding("port", State.FAIL, f"{layout.address} has no address: {error.strerror}", "set --address")
+        return Finding("port", State.FAIL, f"{layout.address} cannot be resolved: {error.strerror}", "set --address")
     if str(address).startswith("127.") or address == "::1":
         detail = f"{layout.address} is this machine itself, not the head"
         return Finding("port", State.FAIL, detail, "set --address to the head's name")
@@ -122,7 +123,7 @@ def _check_port(layout: Layout) -> Finding:
 
 
 def _check_folder(out: Path, layout: Layout) -> Finding:
-    """The folder can be written, and on several machines each finds the marks of the others."""
+    """Check that the folder is writable and, with several machines, that each sees the marker files of the others."""
     marks = out / "preflight"
     mine = marks / f"{layout.rank}-{socket.gethostname()}"
     try:
@@ -130,19 +131,19 @@ def _check_folder(out: Path, layout: Layout) -> Finding:
         mine.write_text(uuid.uuid4().hex, "utf-8")
         seen = sorted(path.name for path in marks.iterdir())
     except OSError as error:
-        return Finding("folder", State.FAIL, f"{out} cannot be written ({error.strerror})", "name another --out")
+        return Finding("folder", State.FAIL, f"{out} is not writable ({error.strerror})", "use another --out")
     if layout.nodes == 1:
-        return Finding("folder", State.OK, f"{out} can be written")
+        return Finding("folder", State.OK, f"{out} is writable")
     others = {name.partition("-")[0] for name in seen}
     missing = [str(rank) for rank in range(layout.nodes) if str(rank) not in others]
     if missing:
-        detail = f"marks of machines {', '.join(missing)} are not in {marks} yet"
+        detail = f"marker files of the machines {', '.join(missing)} are not in {marks} yet"
         return Finding("folder", State.WARN, detail, "run preflight there too, then here again: is the folder shared?")
     return Finding("folder", State.OK, f"{out} is shared by {layout.nodes} machines")
 
 
 def _check_room(out: Path, model: str) -> Finding:
-    """Room for the checkpoints that lie there at the worst moment."""
+    """Check the disk space for the maximum number of checkpoints."""
     weights = _measure_weights(model)
     need = CHECKPOINTS * STATE_FACTOR * (weights or UNKNOWN_MODEL)
     free = shutil.disk_usage(out if out.exists() else out.absolute().parent).free
@@ -156,7 +157,7 @@ def _check_room(out: Path, model: str) -> Finding:
 
 
 def _measure_weights(model: str) -> int | None:
-    """Bytes of the weights at two a parameter; None when they are not here."""
+    """Return the size of the weights in bytes at two per parameter; None when they are not on this machine."""
     try:
         place = resolve_model(model, cache_folder())
     except AssetError:
@@ -166,7 +167,7 @@ def _measure_weights(model: str) -> int | None:
 
 
 def _ask_server(url: str) -> str:
-    """What a search server finds for a query. Raises SearchError."""
+    """Check what a search server returns for a query. Raises SearchError."""
     base = url.rstrip("/").removesuffix("/retrieve")
     fix = "start it: rampforge search serve RUN --host ADDRESS, reachable from this machine"
     body = {"queries": ["a test of the search server"], "topk": 1, "return_scores": True}
@@ -176,7 +177,7 @@ def _ask_server(url: str) -> str:
     except httpx.HTTPError as error:
         raise SearchError(f"no search server answers at {base}: {error}", fix) from None
     if reply.status_code == httpx.codes.UNAUTHORIZED:
-        return f"{base} answers, and asks for a token (--search-key)"
+        return f"{base} answers, but requires a token (--search-key)"
     if reply.status_code != httpx.codes.OK:
         raise SearchError(f"{base}/retrieve answers HTTP {reply.status_code}", fix)
     return f"{base} answers in {reply.elapsed.total_seconds() * 1000:.0f} ms"

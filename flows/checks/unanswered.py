@@ -1,4 +1,4 @@
-"""Why a server that speaks HTTP did not answer, in words that name the cause, and what mends it."""
+"""Causes of unanswered HTTP requests, with their fixes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pipeline.errors import RampforgeError
 from pipeline.http.proxies import find_proxy
 
 TLS_SECONDS = 5.0
-START = "start the server, or mend its url"
+START = "start the server, or correct its url"
 
 
 def explain_silence(url: str, error: Exception, proxy: str | None = None) -> tuple[str, str]:
-    """What is wrong, and what to do; `proxy`: the one that the configuration names for this server."""
+    """Return the cause and the fix; `proxy`: the one configured for this server."""
     if isinstance(error, RampforgeError):
         return error.what, error.fix
     causes = list(_list_causes(error))
     host = urlsplit(url).hostname or url
     through = find_proxy(url, proxy)
     if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return f"{url} is no address of a server ({error})", "mend its url"
+        return f"{url} is not a valid server URL ({error})", "correct its url"
     if through and isinstance(error, httpx.ProxyError | httpx.ConnectError | httpx.ConnectTimeout):
         place = urlsplit(through)
-        way = f"the proxy {place.hostname}:{place.port or 80} does not lead there ({error})"
-        fix = f"mend the proxy (the endpoint's `proxy`, or HTTPS_PROXY), or add {host} to NO_PROXY"
+        way = f"the proxy {place.hostname}:{place.port or 80} cannot reach it ({error})"
+        fix = f"correct the proxy (the endpoint's `proxy`, or HTTPS_PROXY), or add {host} to NO_PROXY"
         return f"{url} does not answer: {way}", fix
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -39,21 +39,21 @@ def explain_silence(url: str, error: Exception, proxy: str | None = None) -> tup
             fix = f"write {_switch_scheme(url, 'http')}"
             return f"{url} does not answer: the server does not speak TLS there ({said})", fix
         if isinstance(cause, socket.gaierror):
-            return f"{url} does not answer: the host name {host} is not known", "mend its url"
+            return f"{url} does not answer: unknown host name {host}", "correct its url"
         if isinstance(cause, ConnectionRefusedError):
-            return f"{url} does not answer: nothing listens there", START
+            return f"{url} does not answer: connection refused", START
     if url.startswith("http://") and not isinstance(error, httpx.TimeoutException) and speaks_tls(url):
         return ask_for_tls(url)
     return f"{url} does not answer ({type(error).__name__})", START
 
 
 def ask_for_tls(url: str) -> tuple[str, str]:
-    """What is wrong with an address that begins with http, and what to do."""
+    """Return the cause and the fix of an address that should use https."""
     return f"{url} does not answer: the server speaks TLS there", f"write {_switch_scheme(url, 'https')}"
 
 
 def speaks_tls(url: str) -> bool:
-    """Whether a server takes a TLS handshake at the address of a URL."""
+    """Return whether a server accepts a TLS handshake at the address of a URL."""
     parts = urlsplit(url)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: only the handshake counts
@@ -72,7 +72,7 @@ def _switch_scheme(url: str, scheme: str) -> str:
 
 
 def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came from."""
+    """Return an error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

@@ -1,7 +1,8 @@
-"""Reads the sources and cuts their pages into shards of documents: one Prefect task a source, one process a shard.
+"""Corpus stage: reads the sources and divides their pages into shards of documents, with a Prefect task per source and
+a process per shard.
 
 A source can only be read from its start, but reading is some twenty times faster than cleaning: on resume the pages of
-finished shards are skipped unread. At most two shards of raw pages a worker are in memory.
+finished shards are skipped. At most two shards of raw pages per worker are in memory.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ from schemas.ledger import ShardCommit, StageManifest
 PIECES_AHEAD = 2
 """Shards of raw pages read ahead for each worker."""
 PIECE_CHARS = 1 << 26
-"""Characters of raw pages after which a shard ends, however few pages these are: it is held in memory."""
+"""Characters of raw pages after which a shard ends, whatever the number of pages, because it is held in memory."""
 
 
 def run_corpus(session: RunSession) -> StageManifest:
-    """Bring the first stage to its end and return its manifest."""
+    """Run the first stage and return its manifest."""
     finished = enter_stage(session, CORPUS)
     run = session.context.run
     write_source_records(run, check_sources(session.context))
@@ -74,7 +75,7 @@ def read_source(session: RunSession, number: int, sources: Sequence[str], gauge:
         local = bring_source(context, source)
         digest = open_digest(local, sources)
         read = open_source(local, context.config.corpus, digest)
-        if "/" in name:  # another source has this file name
+        if "/" in name:  # another source has the same file name
             read = name_pages(read, name)
         pieces = cut_pieces(read, context.config.corpus.pages_per_shard)
         for piece, pages in enumerate(pieces):
@@ -103,7 +104,7 @@ def read_source(session: RunSession, number: int, sources: Sequence[str], gauge:
 def _collect(
     under_way: set[Future[ShardReport]], reports: list[ShardReport], gauge: StageProgress
 ) -> set[Future[ShardReport]]:
-    """Wait until at least one shard is done; note those that are."""
+    """Wait until at least one shard is done, and record those that are."""
     finished = wait(under_way, return_when=FIRST_COMPLETED).done
     for future in finished:
         report = future.result()
@@ -113,12 +114,14 @@ def _collect(
 
 
 def name_pages(pages: Iterator[RawPage], name: str) -> Iterator[RawPage]:
-    """Pages that bear the name of their source in this run."""
+    """Add the name of the source in this run to its pages."""
     return (replace(page, source=name) for page in pages)
 
 
 def cut_pieces(pages: Iterator[RawPage], size: int) -> Iterator[list[RawPage]]:
-    """Lists of `size` pages, shorter where their text comes to `PIECE_CHARS`; the last may be shorter too."""
+    """Divide pages into lists of `size`, shorter where their text reaches `PIECE_CHARS`; the last
+    may be shorter too.
+    """
     piece: list[RawPage] = []
     chars = 0
     for page in pages:
@@ -132,7 +135,7 @@ def cut_pieces(pages: Iterator[RawPage], size: int) -> Iterator[list[RawPage]]:
 
 
 def refuse_nothing(run: RunFolder, commits: Sequence[ShardCommit]) -> None:
-    """Raise SourceError where no page became a document, with the reasons and one page's own words."""
+    """Raise SourceError if no page became a document, with the reasons and an example."""
     steps = sum_funnel(step for commit in commits for step in commit.funnel)
     step = next((step for step in steps if step.unit == CORPUS.unit), None)
     if step is None or step.passed:
@@ -144,5 +147,5 @@ def refuse_nothing(run: RunFolder, commits: Sequence[ShardCommit]) -> None:
     detail = next(row.detail for row in rejects if row.reason == reason)
     raise SourceError(
         f"no page became a document: {reason}, {count:,} of {step.entered:,}, such as {detail}",
-        f"`rampforge inspect {run.location}` shows the rejects; mend the sources or corpus.*, then add --redo corpus",
+        f"`rampforge inspect {run.location}` shows the rejects; fix the sources or corpus.*, then add --redo corpus",
     )

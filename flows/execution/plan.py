@@ -1,4 +1,4 @@
-"""Gathers what a plan is made from: means of a run or those that come with rampforge, sizes of sources, machines."""
+"""Inputs of a plan: the means of a run or the built-in ones, sizes of sources, machines."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ SIZES = files("pipeline.planning") / "wiki_sizes.yaml"
 
 @dataclass(frozen=True, slots=True)
 class PlanQuestion:
-    """What a plan is asked for with, besides the configuration."""
+    """Options of a plan, besides the configuration."""
 
     measured: Path | None
-    """A run folder or a file of means; None for the means that come with rampforge."""
+    """Run folder or file of means; None for the built-in means."""
     gpus: int | None
-    """GPUs behind the endpoints, as the user says."""
+    """GPUs behind the endpoints, as given by the user."""
     tokens_per_second: float | None
-    """What they do together, as the user says."""
+    """Total throughput, as given by the user."""
     cache: Path
     """Folder of the assets."""
     cores: int
-    """Processes where the configuration names none."""
+    """Number of processes where the configuration does not set it."""
 
     def find_config(self) -> RunConfig | None:
-        """The configuration of the run that the means are taken from, where there is one."""
+        """Return the configuration of the run that the means are taken from, if there is one."""
         return read_config(self.measured) if self.measured and self.measured.is_dir() else None
 
 
 def answer(question: PlanQuestion, config: RunConfig) -> CostPlan:
-    """The plan of a configuration. Raises RampforgeError."""
+    """Plan a configuration. Raises RampforgeError."""
     means = find_means(question)
     roles = list_chat_roles(config)
     workload = plan_workload(config, means, _measure_sources(question, config))
@@ -65,7 +65,7 @@ def answer(question: PlanQuestion, config: RunConfig) -> CostPlan:
 
 
 def look_back(question: PlanQuestion, root: Path) -> tuple[CostPlan, tuple[PlanComparison, ...]]:
-    """What the plan for a run's configuration and tasks says, and that beside what the run has spent."""
+    """Plan a run's configuration and tasks, and compare the plan with its actual cost."""
     run = RunFolder(root)
     config = read_config(root)
     tasks = find_step(collect_funnel(run), "trajectories", "task")
@@ -78,13 +78,13 @@ def look_back(question: PlanQuestion, root: Path) -> tuple[CostPlan, tuple[PlanC
 
 
 def answer_scale(question: PlanQuestion, config: RunConfig, scale: str, wanted: int, fleet: MachineFleet) -> ScalePlan:
-    """What `wanted` attempts over a whole wiki would take, at the rates of the run that was measured.
+    """Plan `wanted` attempts over a whole wiki, at the rates of a measured run.
 
     Raises RampforgeError.
     """
     if question.measured is None or not question.measured.is_dir():
         raise ConfigError(
-            "--scale goes by what a run of yours has measured", "rampforge plan --scale enwiki --from outputs/demo"
+            "--scale needs the measured rates of a run", "rampforge plan --scale enwiki --from outputs/demo"
         )
     run = RunFolder(question.measured)
     record = run.record().model_copy(update={"funnel": collect_funnel(run)})
@@ -98,7 +98,7 @@ def answer_scale(question: PlanQuestion, config: RunConfig, scale: str, wanted: 
 
 
 def _read_size(scale: str) -> WikiSize:
-    """The size of a wiki that comes with rampforge, or of one that a YAML file tells."""
+    """Return the size of a built-in wiki, or of one described by a YAML file."""
     try:
         known = yaml.safe_load(SIZES.read_text("utf-8"))
         if scale in known:
@@ -107,18 +107,18 @@ def _read_size(scale: str) -> WikiSize:
     except (OSError, UnicodeDecodeError, TypeError, yaml.YAMLError, ValidationError) as error:
         problem = " ".join(str(error).split())[:300]
         raise ConfigError(
-            f"--scale {scale}: no wiki of that name is known, and it is no file of a size: {problem}",
-            f"take {', '.join(known)}, or a YAML file with articles, words, dump_bytes and source",
+            f"--scale {scale}: neither a known wiki nor a file with the size of one: {problem}",
+            f"use {', '.join(known)}, or a YAML file with articles, words, dump_bytes and source",
         ) from None
 
 
 def read_config(root: Path) -> RunConfig:
-    """The configuration that a run was made under. Raises StorageError for a folder that is no run."""
+    """Return the configuration that a run was made with. Raises StorageError for a folder that is not a run."""
     return recall_config(RunFolder(root))
 
 
 def find_means(question: PlanQuestion) -> Means:
-    """Means measured in a run, or read from a file. Raises RampforgeError."""
+    """Return means measured in a run, or read from a file. Raises RampforgeError."""
     if question.measured is None:
         return _read_means(SHIPPED)
     if not question.measured.is_dir():
@@ -141,19 +141,21 @@ def _read_means(path: Path | Traversable) -> Means:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         problem = " ".join(str(error).split())[:300]
         raise ConfigError(
-            f"{path}: no run, and no means either: {problem}",
-            "`--from` takes a run's folder, or what --save-means wrote",
+            f"{path}: neither a run nor a file of means: {problem}",
+            "`--from` needs a run's folder, or a file written by --save-means",
         ) from None
 
 
 def write_means(question: PlanQuestion, path: Path) -> None:
-    """Save the means that a plan used."""
+    """Save the means of a plan."""
     values = find_means(question).model_dump(mode="json", exclude_none=True)
     write_atomically(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 
 
 def _measure_sources(question: PlanQuestion, config: RunConfig) -> int | None:
-    """Size of the sources, where nothing else tells the number of tasks; None for those that are no files."""
+    """Return the size of the sources, where nothing else gives the number of tasks; None for sources that are not
+    files.
+    """
     if config.masking.limit is not None or not config.corpus.sources:
         return None
     paths = [Path(source) for source in find_sources(RunContext(RunFolder(Path()), config, question.cache))]

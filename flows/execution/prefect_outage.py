@@ -1,7 +1,7 @@
-"""Leads a run under the Prefect server that is named, or without it when it is away, and tells it later.
+"""Run under the configured Prefect server; if it is down, run without it and report afterwards.
 
-Promises: a server that is down at the start, or goes down in mid-run, or has lost its database, does not stop the work;
-what it missed is in the run's folder until it has been told.
+Guarantees: a server that is down at the start, goes down during the run, or has lost its database does not stop the
+work; missed reports stay in the run's folder until they are delivered.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ log = logging.getLogger(__name__)
 
 
 class MissedEnd(Frozen):
-    """What a server has missed."""
+    """Session end that a server has missed."""
 
     server: str
-    """The server."""
+    """URL of the server."""
     at: str
-    """When the session ended, ISO 8601 in UTC."""
+    """Time of the end, ISO 8601 in UTC."""
     fault: str = ""
-    """Why it failed; empty for a session that did what it was to do."""
+    """Cause of failure; empty for a successful session."""
 
 
 def run_with_fallback(context: RunContext, lead: Callable[[], object]) -> None:
-    """Call `lead`, which runs the flow, under the server that is named if it answers, else under one of our own.
+    """Call `lead`, which runs the flow, under the configured server if it answers, else under a temporary one.
 
-    Raises whatever our own work raises.
+    Raises the errors of the work itself.
     """
     server = name_server()
     if server is None:
         with temporary_api() as url:
             if _lead_under(url, lead):
                 return
-        _say("Prefect's temporary API is gone: the run goes on under another; what is finished is kept")
+        _say("Prefect's temporary API is gone: the run continues under another; finished work is kept")
         with temporary_api():
             lead()
         return
@@ -56,14 +56,16 @@ def run_with_fallback(context: RunContext, lead: Callable[[], object]) -> None:
         _report_missed(context)
         if _lead_under(server, lead):
             return
-        _say(f"Prefect's server at {server} is gone: the run goes on without it; what is finished is kept")
+        _say(f"Prefect's server at {server} is gone: the run continues without it; finished work is kept")
     else:
-        _say(f"Prefect's server at {server} does not answer: the run is led without it")
+        _say(f"Prefect's server at {server} does not answer: the run continues without it")
     _lead_alone(context, server, lead)
 
 
 def _lead_under(server: str, lead: Callable[[], object]) -> bool:
-    """Lead the run; False when it broke off because the server is away, or was for longer than Prefect asks again."""
+    """Run the flow; return False when it was interrupted because the server was unavailable for longer than Prefect
+    retries.
+    """
     try:
         lead()
     except RampforgeError:
@@ -71,7 +73,7 @@ def _lead_under(server: str, lead: Callable[[], object]) -> bool:
     except Exception as error:
         if not isinstance(error, httpx.HTTPError) and answers(server):
             raise
-        log.info("the flow broke off with %s: %s", type(error).__name__, error)
+        log.info("the flow was interrupted by %s: %s", type(error).__name__, error)
         dismiss_events(0)
         return False
     return True
@@ -93,11 +95,13 @@ def _lead_alone(context: RunContext, server: str, lead: Callable[[], object]) ->
             if answers(server):
                 _report_missed(context)
             else:
-                _say(f"{server} is told when the run is next started: `rampforge resume {context.run.location}`")
+                _say(
+                    f"{server} gets the report when the run is started again: `rampforge resume {context.run.location}`"
+                )
 
 
 def _report_missed(context: RunContext) -> None:
-    """Tell the server what it has missed of this run, if it has missed anything."""
+    """Send the server the reports of this run that it has missed."""
     path = context.run.root / "logs" / "unreported.json"
     try:
         missed = MissedEnd.model_validate_json(path.read_bytes())
@@ -110,13 +114,13 @@ def _report_missed(context: RunContext) -> None:
     def told_late() -> State[None]:
         publish_run(context)
         if missed.fault:
-            return Failed(message=f"ended at {missed.at}, while this server was away: {missed.fault}")
-        return Completed(message=f"ended at {missed.at}, while this server was away")
+            return Failed(message=f"ended at {missed.at}, while this server was unavailable: {missed.fault}")
+        return Completed(message=f"ended at {missed.at}, while this server was unavailable")
 
     try:
         told_late(return_state=True)
-    except Exception as error:  # whatever Prefect raises: it stays for the next time
-        log.info("Prefect did not take what it had missed: %s: %s", type(error).__name__, error)
+    except Exception as error:  # whatever Prefect raises: the report is kept for the next time
+        log.info("Prefect rejected the missed report: %s: %s", type(error).__name__, error)
         return
     path.unlink(missing_ok=True)
 

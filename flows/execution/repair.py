@@ -1,4 +1,6 @@
-"""Mends a run that `rampforge verify` found damaged: discards what is damaged, and makes it again as `resume` does."""
+"""Repair of a run that `rampforge verify` found damaged: discards damaged files, and makes them
+again as `resume` does.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,9 @@ from schemas.verification import Part, Verification
 
 
 def repair_and_resume(run: RunFolder, found: Verification, owner: str) -> Iterator[str]:
-    """Make a run whole again; what is done, a line each. Only stages that had been begun are brought to their end.
+    """Repair a run; yield a line for each action. Only stages that were started are finished.
 
-    Where a stage comes out otherwise than before, those that were made from it are made again too. Raises
-    RampforgeError.
+    If a stage has other results than before, the stages made from it are made again too. Raises RampforgeError.
     """
     begun = _list_begun(run, found)
     forgotten = any(one.part is Part.RECORD and not one.harmless for one in found.findings)
@@ -31,20 +32,20 @@ def repair_and_resume(run: RunFolder, found: Verification, owner: str) -> Iterat
         stopped = None
         try:
             start_job(run.location, config, cache_folder(), owed)
-            yield f"{run.location}: made again what was discarded of {', '.join(owed)}"
+            yield f"{run.location}: made again the discarded parts of {', '.join(owed)}"
         except StorageError as error:
-            stopped = error  # unless it is that a stage has other bytes now
+            stopped = error  # except when a stage has other bytes now
         with run.locked(owner):
             outdated = _list_outdated(run, begun)
             for stage in outdated:
                 discard_stage(run, stage)
-                yield f"discarded stage {stage}: what it was made from has other bytes now"
+                yield f"discarded stage {stage}: its inputs have other bytes now"
         if stopped and not outdated:
             raise stopped
 
 
 def _list_outdated(run: RunFolder, stages: Iterable[str]) -> list[str]:
-    """Those of some stages that were made from what no finished stage holds, and what is not to be made again."""
+    """Return the stages whose inputs are in no finished stage and are not being made again."""
     digests = _read_digests(run)
     starts = {stage: run.find_start(stage) for stage in stages}
     upstream = {stage: find_spec(stage).upstream for stage in stages}
@@ -56,13 +57,13 @@ def _list_outdated(run: RunFolder, stages: Iterable[str]) -> list[str]:
 
 
 def _list_begun(run: RunFolder, found: Verification) -> list[str]:
-    """The stages that have been begun, in the order of the job."""
+    """Return the started stages, in the order of the pipeline."""
     damaged = {finding.stage for finding in found.findings}
     return [stage for stage in STAGES if stage in damaged or stage in run.stages()]
 
 
 def _read_digests(run: RunFolder) -> dict[str, str]:
-    """The digest of each finished stage whose manifest can be read."""
+    """Return the digest of each finished stage whose manifest is readable."""
     digests = {}
     for stage in run.stages():
         try:

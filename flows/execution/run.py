@@ -1,4 +1,4 @@
-"""The whole job as a Prefect flow: which stages in which order, the run's record, and what Prefect is shown of it."""
+"""The whole pipeline as a Prefect flow: the order of the stages, the run's record, and its Prefect artifacts."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def run_stages(
     other_version: bool = False,
     asked: Sequence[CallUsage] | None = None,
 ) -> str:
-    """Bring the named stages of a run to their end, in order; returns the run's location.
+    """Run the named stages, in order, and return the run's location.
 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder or URL, `cache` the folder of the assets;
-    `redo` is a stage that is discarded first, with all after it; `other_version`: go on with what other versions of
-    rampforge, or of the packages that decide rows, have begun; `asked`: see `run_stages_here`.
+    `redo` is a stage to discard first, with all later ones; `other_version`: resume what other versions of rampforge,
+    or of the packages that affect rows, have started; `asked`: see `run_stages_here`.
     """
     settings = RunConfig.model_validate(config)
     context = RunContext(open_run(root, Path(cache), settings.store), settings, Path(cache))
@@ -86,10 +86,10 @@ def run_stages_here(
     other_version: bool = False,
     asked: Sequence[CallUsage] | None = None,
 ) -> None:
-    """Bring the named stages to their end, inside a flow of Prefect's.
+    """Run the named stages inside a flow of Prefect.
 
-    `asked`: the calls of a check of what the stages need, made just before; None has it made here. Raises
-    RampforgeError. What is refused before the work begins has changed nothing in the run's folder.
+    `asked`: the calls of a check of the stages' requirements made just before; None makes the check here. Raises
+    RampforgeError. An error before the work begins leaves the run's folder unchanged.
     """
     with ExitStack() as stack:
         stack.enter_context(context.run.locked(f"process {os.getpid()} on {socket.gethostname()}", abort_session))
@@ -107,13 +107,15 @@ def run_stages_here(
         accept_other_versions(context.run, others)
         if list_chat_roles(context.config, wanted):
             begin_session(context.run)
-        stack.callback(clear_live, context.run)  # what the last calls of a stopped run have told
+        stack.callback(clear_live, context.run)  # live files of a stopped run
         pool = stack.enter_context(WorkerPool(served.execution.workers, served.llm.limits.grace))
         cluster = stack.enter_context(RayPool(served.execution)) if served.execution.engine is Engine.RAY else None
         if cluster:
             cluster.check_nodes(None if context.run.mirror else context.run.root)
         session = RunSession(replace(context, config=served), pool, ProgressBoard(watch=watch), cluster)
-        write_record(context, session.timings)  # the context as configured: where our own server listens is no setting
+        write_record(
+            context, session.timings
+        )  # the context as configured: the address of the managed server is not a setting
         for name in wanted:
             before = len(session.timings)
             run_corpus(session) if name == CORPUS.name else run_stage(session, find_spec(name))
@@ -125,8 +127,11 @@ def run_stages_here(
 def check_ledgers(
     context: RunContext, stages: Sequence[str], redo: str | None, other_version: bool
 ) -> tuple[list[str], list[StageSpec], dict[str, StageStart]]:
-    """Hold stages against what the ledgers of a run say: the names of those that the configuration asks for, those of
-    them that are still to be done, and what other versions have begun. Raises RampforgeError."""
+    """Check stages against the ledgers of a run.
+
+    Returns the names of the requested stages, the unfinished ones among them, and those started with other versions.
+    Raises RampforgeError.
+    """
     wanted = [name for name in stages if find_spec(name).enabled(context.config)]
     redone = list_redone(redo) if redo else []
     check_stages(context, wanted, redone)
@@ -138,7 +143,9 @@ def check_ledgers(
 
 
 def settle_config(config: RunConfig, stages: Sequence[str]) -> RunConfig:
-    """The configuration as a session over these stages needs it. Raises RampforgeError for what a user can mend."""
+    """Return the configuration with prices and tracing resolved for this session. Raises RampforgeError for user
+    errors.
+    """
     check_tracing(config.llm.trace, os.environ)
     return settle_prices(config, stages)
 
@@ -153,9 +160,9 @@ def start_job(
 ) -> None:
     """Run the flow in this process. `root`: the run's folder, or its URL; the rest as in `run_stages`.
 
-    Raises RampforgeError for anything a user can mend.
+    Raises RampforgeError for any user error.
     """
-    refuse_secrets(str(root))  # before Prefect is told of it
+    refuse_secrets(str(root))  # before Prefect is involved
     if redo:
         list_redone(redo)
     workers = count_workers(config.execution)
@@ -180,7 +187,7 @@ def start_job(
 
 
 def count_workers(execution: ExecutionConfig) -> int:
-    """Shards that can be under work at once: as many threads wait for them. Raises ConfigError."""
+    """Return the number of shards in progress at once, each with a waiting thread. Raises ConfigError."""
     if execution.engine is Engine.RAY:
         return RayPool(execution).workers
     return execution.workers or os.cpu_count() or 1
@@ -188,7 +195,7 @@ def count_workers(execution: ExecutionConfig) -> int:
 
 @contextmanager
 def say_how_to_go_on(root: str | Path) -> Iterator[None]:
-    """Name the run in what a stopped or failed session says of how it goes on: below here nobody knows its name."""
+    """Add the run's name to the message of a stopped or failed session: lower layers do not have it."""
     try:
         yield
     except RampforgeError as error:
@@ -196,19 +203,19 @@ def say_how_to_go_on(root: str | Path) -> Iterator[None]:
         error.args = RampforgeError(error.what, error.fix).args
         raise
     except KeyboardInterrupt:
-        line = f"stopped; finished records and calls are kept: `rampforge resume {root}` goes on"
+        line = f"stopped; finished records and calls are kept: resume with `rampforge resume {root}`"
         Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)
         raise
 
 
 def abort_session(reason: str) -> None:
-    """End the session as Ctrl-C does: the run is no longer ours. Called from a thread."""
+    """End the session as Ctrl-C does, because the lease on the run is lost. Called from a thread."""
     log.error("%s", reason)
     os.kill(os.getpid(), signal.SIGINT)
 
 
 def list_redone(stage: str) -> list[str]:
-    """A stage and all after it, in the order of the job. Raises StorageError for a name that is no stage."""
+    """Return a stage and all later ones, in the order of the pipeline. Raises StorageError for an unknown name."""
     names = list(STAGES)
     if stage not in names:
         raise StorageError(f"--redo {stage}: no such stage", f"the stages are {', '.join(names)}")
@@ -216,7 +223,7 @@ def list_redone(stage: str) -> list[str]:
 
 
 def discard_stages(run: RunFolder, stage: str) -> None:
-    """Discard a stage and all after it, and every refusal: it is asked again. To be called with the run held."""
+    """Discard a stage, all later ones, and every rejection, so that it is requested again. The run must be held."""
     for name in reversed(list_redone(stage)):
         discard_stage(run, name)
     drop_refusals(run.root / "calls")

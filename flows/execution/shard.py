@@ -1,4 +1,4 @@
-"""What a worker process does: one shard of one stage. Plain values in, the shard's commit out."""
+"""Work of a worker process: one shard of one stage. Takes plain values, returns the shard's commit."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """A finished shard, and how much of the time went into the stage's own functions."""
+    """Finished shard, with the time spent in the stage's own functions."""
 
     commit: ShardCommit
     work_seconds: float
 
 
 class TimedStage:
-    """A stage whose own time is measured: reading inputs and writing outcomes is not counted."""
+    """Stage whose own time is measured, without reading inputs and writing outcomes."""
 
     def __init__(self, stage: Stage[Any], note: Callable[[Outcome], None]) -> None:
-        """`note` is told of each outcome that has been put away."""
+        """`note` is called with each outcome after it was stored."""
         self._stage = stage
         self._note = note
         self._outcomes: Iterator[Outcome] = iter(())
@@ -50,7 +50,7 @@ class TimedStage:
         self.seconds = 0.0
 
     def run(self, inputs: Iterable[Any]) -> Iterator[Outcome]:
-        """The stage's outcomes, unchanged."""
+        """Return the stage's outcomes, unchanged."""
         self._outcomes = iter(self._stage.run(self._unclocked(inputs)))
         while True:
             started = time.perf_counter()
@@ -62,7 +62,7 @@ class TimedStage:
             self._note(outcome)
 
     def close(self) -> None:
-        """End the stage where it stands; one that asks language models waits for the calls in flight."""
+        """Stop the stage where it is; a stage with language models waits for the calls in flight."""
         if isinstance(self._outcomes, Generator):
             self._outcomes.close()
 
@@ -78,7 +78,7 @@ class TimedStage:
 
 
 def prepare_stage(stage: str, run: str, config: RunConfig, cache: Path) -> float:
-    """Do a stage's work that comes before its shards; the seconds it took."""
+    """Do a stage's work that precedes its shards; return the seconds it took."""
     spec = find_spec(stage)
     started = time.perf_counter()
     if spec.prepare is not None:
@@ -88,7 +88,7 @@ def prepare_stage(stage: str, run: str, config: RunConfig, cache: Path) -> float
 
 
 def work_shard(stage: str, run: str, shard: str, config: RunConfig, cache: Path) -> ShardReport:
-    """Bring one shard of a stage to its end."""
+    """Run one shard of a stage."""
     context = RunContext(open_run(run, cache, config.store), config, cache)
     spec = find_spec(stage)
     if spec.open is None or spec.read is None:
@@ -98,7 +98,7 @@ def work_shard(stage: str, run: str, shard: str, config: RunConfig, cache: Path)
 
 
 def clean_pages(run: str, shard: str, config: RunConfig, cache: Path, pages: list[RawPage]) -> ShardReport:
-    """Make one shard of documents from pages that were read elsewhere."""
+    """Make one shard of documents from pages that were read in another process."""
     from pipeline.corpus.document_stage import DocumentStage
 
     context = RunContext(open_run(run, cache, config.store), config, cache)
@@ -109,7 +109,7 @@ def clean_pages(run: str, shard: str, config: RunConfig, cache: Path, pages: lis
 def run_timed(
     spec: StageSpec, context: RunContext, shard: str, stage: Stage[Any], inputs: Iterable[Any]
 ) -> ShardReport:
-    """Run a stage that is open over inputs that are at hand."""
+    """Run an open stage over inputs in memory."""
     outputs = (*spec.outputs, *(spec.optional_outputs if spec.writes_optional(context.config) else ()))
     versions = list_versions(spec.packages(context.config))
     plan = ShardPlan(context.run, spec.name, shard, outputs, stage_provenance(context.run, spec.name), versions)

@@ -1,8 +1,8 @@
-"""Runs stages under Prefect: a task is one shard, or a slice of them where a stage has more than a person would look
-through; names in, commits out, Prefect's own caching off.
+"""Stages under Prefect: a task is one shard, or a slice of shards where a stage has too many for a person to read;
+names in, commits out, Prefect's caching off.
 
-Prefect's results are no ledger: what is finished is read from the run folder, so a stage may be started again at any
-time and does only what is owed. The work itself happens in the processes of a pool; Prefect's threads only wait.
+Prefect's results are not a ledger: the finished work is read from the run folder, so that a stage can be started again
+at any time and does only the remaining work. The work runs in the processes of a pool; Prefect's threads only wait.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 RETRY_SECONDS = 2
 MOST_TASKS = 100
-"""Tasks that Prefect is given for one stage: each costs it and its API more than an empty shard costs us."""
+"""Maximum Prefect tasks of one stage: each costs Prefect and its API more than an empty shard costs a worker."""
 
 
 @dataclass(slots=True)
@@ -50,28 +50,28 @@ class RunSession:
     pool: WorkerPool
     board: ProgressBoard
     cluster: RayPool | None = None
-    """Where shards are worked on that call no language model, when not here."""
+    """Cluster for the shards that call no language model; None for this machine."""
     timings: list[StageTiming] = field(default_factory=list)
 
     @property
     def stopping(self) -> bool:
-        """Whether the session is being ended."""
+        """Return whether the session is being stopped."""
         return self.pool.stopping or (self.cluster is not None and self.cluster.stopping)
 
     def submit(self, spec: StageSpec, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have the work on a shard of a stage done where it belongs."""
+        """Submit the work on a shard to its executor."""
         if self.cluster is None or spec.roles(self.context.config):
             return self.pool.submit(work, *args, **kwargs)
         gpus = self.context.config.execution.shard_gpus.get(spec.name, 0.0)
         return self.cluster.submit(gpus, work, *args, **kwargs)
 
     def room(self, spec: StageSpec) -> int:
-        """Shards of a stage that can be under work at once."""
+        """Return how many shards of a stage can be in progress at once."""
         return self.pool.workers if self.cluster is None or spec.roles(self.context.config) else self.cluster.workers
 
 
 def enter_stage(session: RunSession, spec: StageSpec) -> StageManifest | None:
-    """Open a stage's ledger, refusing a changed configuration; its manifest when it is already finished."""
+    """Open the stage ledger; refuse a changed configuration. Returns the manifest of a finished stage."""
     run = session.context.run
     upstream = run.manifest(spec.upstream) if spec.upstream else None
     settings = list_all_settings(session.context, spec)
@@ -85,7 +85,7 @@ def enter_stage(session: RunSession, spec: StageSpec) -> StageManifest | None:
 
 
 def run_stage(session: RunSession, spec: StageSpec) -> StageManifest:
-    """Bring a stage to its end and return its manifest."""
+    """Run a stage and return its manifest."""
     finished = enter_stage(session, spec)
     if finished is not None:
         return finished
@@ -108,7 +108,7 @@ def run_stage(session: RunSession, spec: StageSpec) -> StageManifest:
 
 
 def prepare(session: RunSession, spec: StageSpec) -> float:
-    """Do the work that comes before the shards, as a Prefect task; returns the seconds it took."""
+    """Do the work that precedes the shards, as a Prefect task; return the seconds it took."""
     context = session.context
 
     @task(name=f"{spec.name}-prepare", cache_policy=NO_CACHE, **retry_options(session))
@@ -122,7 +122,7 @@ def prepare(session: RunSession, spec: StageSpec) -> float:
 
 
 def work_shards(session: RunSession, spec: StageSpec, shards: Iterable[str], gauge: StageProgress) -> list[ShardReport]:
-    """Run all shards as Prefect tasks; when one fails the others still finish, then its error is raised."""
+    """Run all shards as Prefect tasks; if one fails, the others finish before its error is raised."""
     earlier = {commit.shard: commit for commit in session.context.run.commits(spec.name)}
     done = {shard: earlier.get(shard) for shard in shards}
     reports = [ShardReport(commit, 0.0) for commit in done.values() if commit]
@@ -140,21 +140,21 @@ def work_shards(session: RunSession, spec: StageSpec, shards: Iterable[str], gau
     futures = [work_slice.submit(part) for part in parts]
     wait(futures)
     again = [number for number, part in enumerate(parts) if part.refused and refusals.answered]
-    for number in again:  # other shards have shown since that the server answers: these refusals are the items' own
+    for number in again:  # other shards have been answered since, so these rejections are due to the items
         futures[number] = work_slice.submit(parts[number])
     wait(futures)
     return reports + [report for future in futures for report in future.result()]
 
 
 def cut_slices(shards: Sequence[str]) -> Iterator[Sequence[str]]:
-    """At most `MOST_TASKS` slices, in order and as even as can be."""
+    """Divide into at most `MOST_TASKS` slices, in order and as even as possible."""
     size = -(-len(shards) // MOST_TASKS)
     for start in range(0, len(shards), size or 1):
         yield shards[start : start + size]
 
 
 class ShardSlice:
-    """Shards of a stage that Prefect sees as one task."""
+    """Shards of a stage that form one Prefect task."""
 
     def __init__(
         self,
@@ -169,21 +169,21 @@ class ShardSlice:
         self._session, self._spec, self._gauge, self._watch = session, spec, gauge, watch
         self._refusals = refusals or RefusalWatch(answered=False)
         self.refused = False
-        """Whether nothing but refusals of a whole shard is in the way."""
+        """Whether only rejections of whole shards remain."""
         self._owed = list(shards)
         self._reports: list[ShardReport] = []
 
     def work(self) -> list[ShardReport]:
-        """Bring to their end those that are not; called again, it does what is left.
+        """Finish the remaining shards; may be called again.
 
-        Raises the error of a shard, and sooner one that may pass than one that a user must mend.
+        Raises a shard's error, transient ones first.
         """
         self._refusals.check()
         errors: list[Exception] = []
         for future in as_completed([self._submit(shard) for shard in self._owed]):
             try:
                 self._enter(future.result())
-            except Exception as error:  # raised below, when the other shards have ended
+            except Exception as error:  # raised below, after the other shards have ended
                 errors.append(error)
         self.refused = bool(errors) and all(isinstance(error, AllRefusedError) for error in errors)
         if errors:
@@ -206,7 +206,7 @@ class ShardSlice:
 
 
 def retry_options(session: RunSession) -> dict[str, Any]:
-    """How a failed task is tried again: not when the fault is one a retry cannot mend."""
+    """Return the retry options of a task: no retry for an error that a retry cannot fix."""
     return {
         "retries": session.context.config.execution.retries,
         "retry_delay_seconds": RETRY_SECONDS,
@@ -219,12 +219,12 @@ def _may_pass_next_time(_task: Any, _run: Any, state: Any) -> bool:
         state.result()
     except RampforgeError:
         return False
-    except Exception:  # a worker that died, a passing fault of the machine
+    except Exception:  # a worker that died, or a transient error of the machine
         return True
     return False
 
 
 def note_timing(session: RunSession, stage: str, started: float, work: float, inputs: int) -> None:
-    """Remember how long a stage took in this session."""
+    """Record the duration of a stage in this session."""
     seconds = time.monotonic() - started
     session.timings.append(StageTiming(stage=stage, seconds=seconds, work_seconds=work, inputs=inputs))

@@ -1,4 +1,4 @@
-"""Shows how far an evaluation is: a bar on a terminal, elsewhere a plain line every ten seconds."""
+"""Progress of an evaluation: a bar on a terminal, a plain line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def show_questions(console: Console) -> Iterator[Note]:
-    """Show the questions that are answered, as they are told of inside the block."""
+    """Show the number of answered questions, as reported inside the block."""
     if not console.is_terminal:
         lines = PlainLines(console)
         yield lambda done, total: lines.tell(lambda: f"{done}/{total} questions answered")

@@ -1,7 +1,7 @@
-"""Reads and writes the small files that a run under way tells of itself in.
+"""Reader and writer of the live files, the small status files of a run in progress.
 
-Promises: a reader sees a whole record or none; nothing that goes wrong here ever stops the work. They are not synced to
-the disk: after a power cut they are worth nothing.
+Guarantees: a reader sees a whole record or none; an error here never stops the work. The files are not synced to the
+disk, so they are worthless after a power failure.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LiveRecord = TypeVar("LiveRecord", ShardLive, StageLive)
 
 
 def write_live(path: Path, record: ShardLive | StageLive) -> None:
-    """Put a record in place of the one before."""
+    """Replace the previous record."""
     temporary = temporary_name(path)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def write_live(path: Path, record: ShardLive | StageLive) -> None:
 
 
 def read_live(path: Path, model: type[LiveRecord]) -> LiveRecord | None:
-    """The record at a path; None where there is none, or one of another version."""
+    """Return the record at a path; None where there is none, or one of another version."""
     try:
         return model.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -40,25 +40,25 @@ def read_live(path: Path, model: type[LiveRecord]) -> LiveRecord | None:
 
 
 def read_shards(run: RunFolder, stage: str) -> list[ShardLive]:
-    """The shards of a stage that are under work, in order of their names."""
+    """Return the shards of a stage that are in progress, ordered by name."""
     records = (read_live(path, ShardLive) for path in sorted(run.live_shard(stage, "x").parent.glob("[!.]*.json")))
     return [record for record in records if record is not None]
 
 
 def find_stage(run: RunFolder, now: float) -> StageLive | None:
-    """The stage that is under work at a time, in seconds since 1970; None where no process is at work."""
+    """Return the stage in progress at a time, in seconds since 1970; None where no process works."""
     records = [read_live(path, StageLive) for path in sorted(run.live_stage("x").parent.glob("[!.]*.json"))]
     fresh = [record for record in records if record is not None and not record.is_stale(now)]
     return max(fresh, key=lambda record: record.at, default=None)
 
 
 def clear_live(run: RunFolder) -> None:
-    """Remove everything: what lies there is of a stage that has ended, or of a process that died."""
+    """Remove all live files: they belong to a stage that has ended, or to a process that died."""
     shutil.rmtree(run.live_stage("x").parent, ignore_errors=True)
 
 
 def is_held(run: RunFolder) -> bool:
-    """Whether a process works on the run now."""
+    """Return whether a process holds the run now."""
     try:
         with (run.root / LOCK).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -70,7 +70,7 @@ def is_held(run: RunFolder) -> bool:
 
 
 def read_state(run: RunFolder, now: float) -> RunState:
-    """What a run is doing at a time, in seconds since 1970."""
+    """Return the state of a run at a time, in seconds since 1970."""
     if find_stage(run, now) is not None:
         return RunState.RUNNING
     started, finished = (list((run.root / "ledger").glob(f"*/{name}.json")) for name in ("stage", "manifest"))

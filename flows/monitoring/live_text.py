@@ -1,4 +1,4 @@
-"""Says in one line how far a stage is: the same words on a terminal, in a log and beside Prefect's bar."""
+"""One-line descriptions of a stage's progress, the same on a terminal, in a log and beside the bar of Prefect."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from schemas.live import CallsLive, StageLive
 
 
 def name_many(unit: str) -> str:
-    """The plural of a unit."""
+    """Return the plural of a unit."""
     return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
 
 
 def describe_stage(live: StageLive) -> str:
-    """How far, how fast, how long still, and what the language models do."""
+    """Describe count, speed, remaining time, and the state of the language models."""
     parts = [f"{describe_count(live)}, {live.rate:,.1f}/s", *describe_rest(live)]
     return f"{live.stage}: {'; '.join(parts)}"
 
 
 def describe_count(live: StageLive) -> str:
-    """How many are done."""
+    """Describe how many inputs are done."""
     of = f"/{live.total:,}" if live.total is not None else ""
     return f"{live.done:,}{of} {name_many(live.unit)}"
 
 
 def describe_rest(live: StageLive) -> list[str]:
-    """What there is besides count and speed."""
+    """Describe everything besides count and speed."""
     parts = []
     if live.seconds_left:
         parts.append(f"about {describe_seconds(live.seconds_left)} left")
     if live.accepted_share is not None:
-        # Only a verdict accepts; what other stages let through is just passed on.
+        # Only verdicts accept; items of other stages are merely passed on.
         word = "accepted" if live.stage == "judgements" else "passed on"
         parts.append(f"{live.accepted_share:.0%} {word}, {live.accepted_share * live.rate:,.1f}/s")
     return parts + (describe_calls(live.calls) if live.calls else [])
 
 
 def describe_calls(calls: CallsLive) -> list[str]:
-    """What the language models do, and what it costs."""
+    """Describe the calls to language models, and their cost."""
     waiting = f", {calls.waiting:,} waiting" if calls.waiting else ""
     cost = f"cost {describe_money(calls.cost)}"
     if calls.cost_cap is not None:
@@ -51,7 +51,7 @@ def describe_calls(calls: CallsLive) -> list[str]:
 
 
 def describe_end(live: StageLive) -> str:
-    """What a stage that has ended did in this session; the name of the stage is left out."""
+    """Describe what an ended stage did in this session, without the name of the stage."""
     rate = live.done_now / live.seconds if live.seconds else 0.0
     line = f"{live.done:>9,} {name_many(live.unit):<13}{live.seconds:>8.1f} s {rate:>10,.1f}/s"
     if live.calls is None:
@@ -62,12 +62,12 @@ def describe_end(live: StageLive) -> str:
 
 
 def describe_money(amount: float) -> str:
-    """An amount, with more digits where it is small."""
+    """Write an amount, with more digits when it is small."""
     return f"{amount:,.2f}" if amount >= 1 or not amount else f"{amount:.4f}"
 
 
 def describe_seconds(seconds: float) -> str:
-    """A duration as a person says it."""
+    """Write a duration for people."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 2 * 3600:

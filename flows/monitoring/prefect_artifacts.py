@@ -1,6 +1,6 @@
-"""What Prefect is shown of a run: a bar for each stage while it runs, a table when it has ended, the funnel at last.
+"""Prefect artifacts of a run: a bar for each stage in progress, a table for each finished one, the funnel at the end.
 
-Promises: nothing here stops the work when Prefect's API is away, nor holds it up for long when it hangs.
+Guarantees: an unavailable API of Prefect never stops the work, and a hanging one delays it only briefly.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ log = logging.getLogger(__name__)
 
 UPDATE_SECONDS = 10.0
 PATIENCE_SECONDS = 5.0
-"""How long the end of a stage waits for Prefect to take the last word of its bar."""
+"""Maximum wait at the end of a stage for Prefect to accept the final state of its bar."""
 HANGING_SECONDS = 20.0
-"""How long we wait for Prefect to take a table or a link."""
+"""Maximum wait for Prefect to accept a table or a link."""
 
 
 class ProgressArtifact:
-    """Prefect's bar for one stage, kept up by a thread of its own while the block runs."""
+    """Progress bar of one stage in Prefect, updated by its own thread while the block runs."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._latest: StageLive | None = None
-        self._id: Any = None  # Prefect types it as what an asynchronous caller gets, too
+        self._id: Any = None  # typed by Prefect as the result for asynchronous callers, too
         self._stop = threading.Event()
-        copied = copy_context()  # where Prefect keeps which flow run this is
+        copied = copy_context()  # Prefect keeps the id of the flow run in a context variable
         self._thread = threading.Thread(target=copied.run, args=(self._publish_on,), daemon=True)
 
     def show(self, live: StageLive) -> None:
-        """What is to be shown next."""
+        """Set the state to show next."""
         self._latest = live
 
     def _publish_on(self) -> None:
@@ -78,12 +78,12 @@ class ProgressArtifact:
 
 
 def measure_percent(live: StageLive) -> float:
-    """How much is done, 0 to 100; 0 as long as the total is unknown."""
+    """Return the share done, 0 to 100; 0 while the total is unknown."""
     return min(100.0, 100.0 * live.done / live.total) if live.total else 0.0
 
 
 def publish_stage(live: StageLive, manifest: StageManifest) -> None:
-    """Show what a stage has done: counts and, where it asked language models, calls, tokens and cost."""
+    """Publish what a stage has done: counts and, if it called language models, calls, tokens and cost."""
     steps = drop_comparisons(sum_funnel(step for shard in manifest.shards for step in shard.funnel))
     row: dict[str, Any] = {
         "stage": live.stage,
@@ -106,7 +106,7 @@ def publish_stage(live: StageLive, manifest: StageManifest) -> None:
 
 
 def publish_run(context: RunContext) -> None:
-    """Show the funnel and the way to the report."""
+    """Publish the funnel and a link to the report."""
     funnel = [show_step(step) for step in drop_comparisons(collect_funnel(context.run))]
     attempt(lambda: create_table_artifact(table=funnel, key="funnel", description="In = out + rejected"))
     remote = context.run.mirror is not None
@@ -119,7 +119,9 @@ def publish_run(context: RunContext) -> None:
 
 
 def locate_report(context: RunContext) -> str:
-    """Where a browser, or whoever may read the store, finds the report; empty before there is one."""
+    """Return the URL of the report for a browser, or for a client with access to the store; empty
+    before there is one.
+    """
     if not context.run.report.exists():
         return ""
     if served := context.config.watch.reports_url:
@@ -132,7 +134,7 @@ def locate_report(context: RunContext) -> str:
 
 
 def show_step(step: FunnelStep) -> dict[str, Any]:
-    """A row of the funnel as a person reads it."""
+    """Write a row of the funnel."""
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items(), key=lambda r: -r[1]))
     return {
         "stage": step.stage,
@@ -145,14 +147,14 @@ def show_step(step: FunnelStep) -> dict[str, Any]:
 
 
 class Outbox:
-    """Hands artifacts to Prefect, each from a thread: one that it does not take, as when its database is locked, is
-    waited for once, and nobody waits behind it."""
+    """Publisher of artifacts, each from its own thread: an artifact that Prefect does not accept, for example while its
+    database is locked, is waited for once and blocks no other."""
 
     def __init__(self) -> None:
         self._hanging: threading.Thread | None = None
 
     def hand_over(self, publish: Callable[[], object]) -> None:
-        """Publish, and wait a while until that is done."""
+        """Publish, and wait briefly until that is done."""
         thread = threading.Thread(target=copy_context().run, args=(_try, publish), daemon=True)
         thread.start()
         if self._hanging is not None and self._hanging.is_alive():
@@ -165,18 +167,18 @@ OUTBOX = Outbox()
 
 
 def attempt(publish: Callable[[], object]) -> None:
-    """Publish if Prefect's API takes it in time."""
+    """Publish if the API of Prefect accepts it in time."""
     OUTBOX.hand_over(publish)
 
 
 def _try(publish: Callable[[], object]) -> None:
-    """Publish now, however long it takes. We look for the API first: Prefect's client waits long for one that is
+    """Publish now, without a time limit. The API is probed first, because Prefect's client waits long for one that is
     gone."""
     server = name_server()
     if server is not None and not answers(server):
-        log.info("Prefect's server is away: an artifact is left out")
+        log.info("Prefect's server does not answer: an artifact is skipped")
         return
     try:
         publish()
-    except Exception as error:  # whatever it is, it is not worth a run
-        log.info("Prefect did not take an artifact: %s: %s", type(error).__name__, error)
+    except Exception as error:  # no error here may stop a run
+        log.info("Prefect rejected an artifact: %s: %s", type(error).__name__, error)

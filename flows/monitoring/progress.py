@@ -1,7 +1,7 @@
-"""Shows how far a stage is, from what its workers and the books tell.
+"""Progress of a stage, from the reports of its workers and the usage log.
 
-On a terminal a bar, and under it what the language models do; elsewhere a plain line every ten seconds. The same goes
-into `live/<stage>.json`, for whoever else watches, and beside Prefect's bar. A stall is told once, and its end.
+Shown as a bar with the state of the language models on a terminal, and as a plain line every ten seconds elsewhere;
+also written to `live/<stage>.json` and to the bar of Prefect. A stall is reported once, and so is its end.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ PLAIN_LINE_SECONDS = 10.0
 
 
 class View(AbstractContextManager["View"], Protocol):
-    """Where the state of a stage is shown while the block runs."""
+    """Display of a stage's state while the block runs."""
 
     def show(self, live: StageLive) -> None:
-        """Show it, or leave it for now."""
+        """Show the state, or skip this update."""
         ...
 
 
 class PlainLines:
-    """A line now and then, where there is no terminal."""
+    """Periodic lines, where there is no terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._next = time.monotonic() + PLAIN_LINE_SECONDS
 
     def tell(self, write: Callable[[], str]) -> None:
-        """Print a line when it is time for one."""
+        """Print a line if one is due."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PLAIN_LINE_SECONDS
@@ -57,24 +57,24 @@ class PlainLines:
 
 
 class PlainView:
-    """A line about the stage now and then."""
+    """Periodic line about the stage."""
 
     def __init__(self, console: Console) -> None:
         self._lines = PlainLines(console)
 
     def show(self, live: StageLive) -> None:
-        """Print a line when it is time for one."""
+        """Print a line if one is due."""
         self._lines.tell(lambda: describe_stage(live))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """There is nothing to take away."""
+        """Do nothing: there is nothing to clean up."""
 
 
 class TerminalView:
-    """A bar, and a line under it."""
+    """Bar with a line below it."""
 
     def __init__(self, console: Console, spec: StageSpec, total: int | None) -> None:
         columns = (
@@ -90,7 +90,7 @@ class TerminalView:
         self._live = Live(Group(self._progress, self._below), console=console, transient=True, refresh_per_second=4)
 
     def show(self, live: StageLive) -> None:
-        """Draw it."""
+        """Draw the state."""
         self._progress.update(self._bar, completed=live.done, rate=live.rate)
         self._below.plain = "; ".join(describe_rest(live))
 
@@ -103,10 +103,10 @@ class TerminalView:
 
 
 class ProgressBoard:
-    """Where stages show how far they are."""
+    """Progress display of all stages."""
 
     def __init__(self, console: Console | None = None, watch: RunEvents | None = None) -> None:
-        """`watch`: who else is told."""
+        """`watch`: further observers."""
         self.console = console or Console(stderr=True)
         self._told = watch
 
@@ -168,7 +168,7 @@ class ProgressBoard:
                     self._told.note(live)
 
     def _list_stalls(self, watch: StallDetector, live: StageLive, gauge: StageProgress) -> Iterator[str]:
-        """What is worth a line; whoever watches is told of a stall, not of its end."""
+        """Return the lines to print; observers are notified of a stall, not of its end."""
         before = watch.stalls
         for line in watch.note(time.monotonic(), live.done, gauge.endpoints):
             if self._told and watch.stalls > before:
@@ -177,16 +177,16 @@ class ProgressBoard:
             yield line
 
     def _tell_break(self, live: StageLive, error: BaseException, context: RunContext) -> None:
-        """Say where a stage stands that did not come to its end, and what is still being done."""
+        """Print the state of a stage that did not finish, and the work still in progress."""
         failed = isinstance(error, Exception) and not isinstance(error, StoppedError | BudgetSpentError)
         told = f"{'failed' if failed else 'stopped'} {describe_stage(live)}"
         self.console.print(told, highlight=False, markup=False, soft_wrap=True)
         in_flight = live.calls.in_flight if live.calls else 0
-        if not isinstance(error, Exception) and in_flight:  # Ctrl-C, or Prefect's own word for SIGTERM
+        if not isinstance(error, Exception) and in_flight:  # Ctrl-C, or Prefect's exception for SIGTERM
             grace = context.config.llm.limits.grace
             self.console.print(
                 f"finishing about {in_flight:,} calls in flight and keeping their replies, for at most {grace:.0f} s; "
-                "Ctrl-C again leaves them",
+                "Ctrl-C again abandons them",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -1,6 +1,6 @@
-"""The figures of a run under way, for Prometheus: on a port of the process that leads it, or in a file.
+"""Prometheus metrics of a run in progress: on a port of the coordinator, or in a file.
 
-They are what `live/<stage>.json` tells; a stage that has ended keeps its last figures as long as the process lives.
+They are those of `live/<stage>.json`; an ended stage keeps its last values as long as the process lives.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ T = TypeVar("T")
 Kind = type[GaugeMetricFamily] | type[CounterMetricFamily]
 Gauge, Counter = GaugeMetricFamily, CounterMetricFamily
 Row = tuple[Kind, str, str, Callable[[T], float | None]]
-"""A metric: its kind, name, meaning, and where its value stands."""
+"""Metric: its type, name, description, and value."""
 OF_STAGES: tuple[Row[StageLive], ...] = (
-    (Counter, "rows", "Inputs done, over all sessions.", lambda live: live.done),
-    (Gauge, "rows_expected", "Inputs there are, where that is known.", lambda live: live.total),
-    (Gauge, "rows_per_second", "Inputs done a second, lately.", lambda live: live.rate),
+    (Counter, "rows", "Inputs completed, over all sessions.", lambda live: live.done),
+    (Gauge, "rows_expected", "Number of inputs, if known.", lambda live: live.total),
+    (Gauge, "rows_per_second", "Inputs completed per second, recently.", lambda live: live.rate),
     (Gauge, "passed_ratio", "Share of the inputs that passed.", lambda live: live.accepted_share),
-    (Gauge, "shards_under_way", "Shards under work.", lambda live: live.shards),
-    (Gauge, "seconds_left", "About how long the rest will take.", lambda live: live.seconds_left),
-    (Gauge, "told_timestamp_seconds", "When this was measured, since 1970.", lambda live: live.at),
+    (Gauge, "shards_under_way", "Shards in progress.", lambda live: live.shards),
+    (Gauge, "seconds_left", "Estimated time for the rest.", lambda live: live.seconds_left),
+    (Gauge, "told_timestamp_seconds", "Time of the measurement, since 1970.", lambda live: live.at),
 )
 OF_CALLS: tuple[Row[CallsLive], ...] = (
     (Counter, "calls", "Replies of language models, in this session.", lambda calls: calls.answered),
     (Counter, "prompt_tokens", "Tokens sent, in this session.", lambda calls: calls.prompt_tokens),
     (Counter, "completion_tokens", "Tokens received, in this session.", lambda calls: calls.completion_tokens),
     (Counter, "stage_cost", "Cost of the stage, in this session.", lambda calls: calls.stage_cost),
-    (Gauge, "calls_per_second", "Replies a second, lately.", lambda calls: calls.rate),
+    (Gauge, "calls_per_second", "Replies per second, recently.", lambda calls: calls.rate),
     (Gauge, "calls_in_flight", "Requests not yet answered.", lambda calls: calls.in_flight),
-    (Gauge, "calls_waiting", "Requests in line for an endpoint.", lambda calls: calls.waiting),
-    (Gauge, "failed_tries_ratio", "Share of the tries that came to nothing.", lambda calls: calls.fault_share),
+    (Gauge, "calls_waiting", "Requests queued for an endpoint.", lambda calls: calls.waiting),
+    (Gauge, "failed_tries_ratio", "Share of failed tries.", lambda calls: calls.fault_share),
     (Gauge, "run_cost", "Cost of the run, over all sessions.", lambda calls: calls.cost),
-    (Gauge, "run_cost_cap", "The cap on it.", lambda calls: calls.cost_cap),
-    (Gauge, "endpoints_stalled", "Endpoints from which nothing comes.", lambda calls: len(calls.stalled)),
+    (Gauge, "run_cost_cap", "Cap on the cost.", lambda calls: calls.cost_cap),
+    (Gauge, "endpoints_stalled", "Stalled endpoints.", lambda calls: len(calls.stalled)),
 )
 
 
 class RunMetrics(Collector):
-    """Remembers the latest word on each stage; asked from any thread."""
+    """Latest state of each stage; readable from any thread."""
 
     def __init__(self, run: str) -> None:
         self._run = run
@@ -67,31 +67,31 @@ class RunMetrics(Collector):
         self._funnel: tuple[FunnelStep, ...] = ()
 
     def note(self, live: StageLive) -> None:
-        """How far a stage is."""
+        """Record the state of a stage."""
         with self._lock:
             self._stages[live.stage] = live
 
     def note_stall(self, stage: str) -> None:
-        """A stage, or an endpoint that it asks, has gone silent."""
+        """Record that a stage, or an endpoint it calls, has stalled."""
         with self._lock:
             self._stalls[stage] = self._stalls.get(stage, 0) + 1
 
     def note_funnel(self, funnel: tuple[FunnelStep, ...]) -> None:
-        """The sums of the stages that are finished."""
+        """Record the totals of the finished stages."""
         with self._lock:
             self._funnel = funnel
 
     def collect(self) -> Iterator[Metric]:
-        """Everything, as Prometheus asks for it."""
+        """Return all metrics, as called by Prometheus."""
         with self._lock:
             stages, stalls, funnel = dict(self._stages), dict(self._stalls), self._funnel
         yield from self._tell(OF_STAGES, stages)
         yield from self._tell(OF_CALLS, {name: live.calls for name, live in stages.items() if live.calls})
-        stalled = Counter(f"{PREFIX}_stalls", "Times that nothing came any more.", labels=STAGE)
+        stalled = Counter(f"{PREFIX}_stalls", "Stalls of the stage.", labels=STAGE)
         for stage in stages:
             stalled.add_metric((self._run, stage), stalls.get(stage, 0))
         yield stalled
-        meaning = "Dropped by the stages that are finished, by reason."
+        meaning = "Items dropped by the finished stages, by reason."
         rejected = Gauge(f"{PREFIX}_rejected", meaning, labels=(*STAGE, "unit", "reason"))
         for step in funnel:
             for reason, count in sorted(step.rejected.items()):
@@ -99,7 +99,7 @@ class RunMetrics(Collector):
         yield rejected
 
     def _tell(self, table: Iterable[Row[T]], found: Mapping[str, T]) -> Iterator[Metric]:
-        """The metrics of a table, for each stage that has a figure for them."""
+        """Return the metrics of a table, for each stage with a value."""
         for kind, name, meaning, read in table:
             metric = kind(f"{PREFIX}_{name}", meaning, labels=STAGE)
             for stage, live in found.items():
@@ -110,7 +110,7 @@ class RunMetrics(Collector):
 
 @contextmanager
 def expose_metrics(metrics: RunMetrics, config: WatchConfig) -> Iterator[None]:
-    """Answer Prometheus, or keep the file up, while the block runs. Raises ConfigError for a port that is taken."""
+    """Serve the metrics, or keep the file updated, while the block runs. Raises ConfigError for a port in use."""
     registry = CollectorRegistry()
     registry.register(metrics)
     stop = threading.Event()
@@ -122,7 +122,7 @@ def expose_metrics(metrics: RunMetrics, config: WatchConfig) -> Iterator[None]:
         except OSError as error:
             place = f"{config.metrics_host}:{config.metrics_port}"
             raise ConfigError(
-                f"watch.metrics_port: cannot listen at {place} ({error.strerror})", "set another one, or null"
+                f"watch.metrics_port: cannot listen at {place} ({error.strerror})", "set another port, or null"
             ) from None
     if config.metrics_file:
         writer.start()
@@ -138,7 +138,7 @@ def expose_metrics(metrics: RunMetrics, config: WatchConfig) -> Iterator[None]:
 
 
 def _write_on(file: str | None, registry: CollectorRegistry, stop: threading.Event) -> None:
-    """Write the file now and then, and once more at the end."""
+    """Write the file periodically, and once more at the end."""
     path = Path(file or "")
     while True:
         last = stop.wait(FILE_SECONDS)

@@ -1,7 +1,8 @@
-"""Ends a stage in which every request was refused: that is the fault of the configuration, and nothing is recorded.
+"""Detector of stages in which every request was rejected: that is an error of the configuration, and nothing is
+recorded.
 
-Promises: shards that are refused whole are given up only once another one was answered; a stage that is left with
-nothing but refusals is thrown away, so that all of it is asked again when the configuration is mended.
+Guarantees: shards that were rejected whole are recorded only after another one was answered; a stage left with nothing
+but rejections is discarded, so that all of it is requested again with a corrected configuration.
 """
 
 from __future__ import annotations
@@ -20,30 +21,32 @@ from pipeline.storage.stage_ledger import discard_stage
 from schemas.funnel import Reject
 
 ATTEMPTS = "trajectories"
-"""The stage that searches."""
-MEND_SEARCH = "see that the service of search.engine answers, then `rampforge resume RUN`"
+"""Stage that searches."""
+MEND_SEARCH = "check that the service of search.engine answers, then `rampforge resume RUN`"
 
 
 class RefusalWatch:
-    """The shards of one session that were refused whole, until one is answered; noted from several threads."""
+    """Shards of one session that were rejected whole, until one is answered; updated from several threads."""
 
     def __init__(self, answered: bool) -> None:
         self.answered = answered
-        """Whether any shard of the stage that has items has come to its end."""
+        """Whether any shard of the stage that has items has finished."""
         self._errors: list[AllRefusedError] = []
 
     def note(self, errors: Iterable[Exception]) -> None:
-        """Take in the errors of shards."""
+        """Record the errors of shards."""
         self._errors += [error for error in errors if isinstance(error, AllRefusedError)]
 
     def check(self) -> None:
-        """Raise the last refusal once so many shards were refused whole and none was answered: none need be begun."""
+        """Raise the last rejection once this many shards were rejected whole and none was answered: no further one is
+        started.
+        """
         if not self.answered and len(self._errors) >= REFUSED_IN_A_ROW:
             raise self._errors[-1]
 
 
 def refuse_all_refused(run: RunFolder, stage: str) -> None:
-    """Throw away a stage of which a server refused every item, or no search was answered.
+    """Discard a stage of which a server rejected every item, or no search was answered.
 
     Raises AllRefusedError, SearchError.
     """
@@ -62,7 +65,7 @@ def refuse_all_refused(run: RunFolder, stage: str) -> None:
 
 
 def _list_details(run: RunFolder, stage: str) -> Iterator[str]:
-    """What the rejects of a stage say of failed searches."""
+    """Return the details of failed searches in the rejects of a stage."""
     for commit in run.commits(stage):
         for row in read_rows(run.part(Reject.dataset, commit.shard, stage), Reject):
             if row.unit != "task" and row.reason == SEARCH_FAILED and row.detail:

@@ -1,4 +1,4 @@
-"""Everyone who is told how a run goes, besides the terminal and Prefect: a webhook, and Prometheus."""
+"""Observers of a run besides the terminal and Prefect: a webhook, and Prometheus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.live import StageLive
 
 
 class RunEvents:
-    """Passes on what becomes known of one run; asked to from several threads."""
+    """Distributor of the events of one run; called from several threads."""
 
     def __init__(self, context: RunContext, notifier: Notifier | None) -> None:
         self.metrics = RunMetrics(context.run.name)
@@ -24,17 +24,17 @@ class RunEvents:
         self._stage = ""
 
     def note(self, live: StageLive) -> None:
-        """How far a stage is."""
+        """Record the state of a stage."""
         self._stage = live.stage
         self.metrics.note(live)
 
     def note_stall(self, stage: str, line: str) -> None:
-        """Nothing comes any more."""
+        """The stage stalled."""
         self.metrics.note_stall(stage)
         self._tell(Event.STALLED, what=line)
 
     def note_stage_end(self) -> None:
-        """A stage is finished, and its sums are known."""
+        """A stage is finished, and its totals are known."""
         self.metrics.note_funnel(collect_funnel(self._context.run))
 
     def note_end(self, error: BaseException | None) -> None:
@@ -47,7 +47,7 @@ class RunEvents:
             self._tell(Event.FAILED, what=error.what, fix=error.fix)
         elif isinstance(error, Exception):
             self._tell(Event.FAILED, what=f"{type(error).__name__}: {error}")
-        else:  # Ctrl-C, or Prefect's way of saying that the flow run is cancelled
+        else:  # Ctrl-C, or Prefect's exception for a cancelled flow run
             self._tell(Event.STOPPED, fix=f"rampforge resume {self._context.run.location}")
 
     def _tell(self, event: Event, **facts: str | float | None) -> None:
@@ -58,7 +58,7 @@ class RunEvents:
 
 @contextmanager
 def watch_run(context: RunContext) -> Iterator[RunEvents]:
-    """Tell everyone of a session while the block runs. Raises ConfigError for a port or a URL that is no good."""
+    """Notify all observers of a session while the block runs. Raises ConfigError for an unusable port or URL."""
     notifier = open_notifier(context.config, os.environ)
     watch = RunEvents(context, notifier)
     with ExitStack() as stack:
@@ -76,7 +76,7 @@ def watch_run(context: RunContext) -> Iterator[RunEvents]:
 
 @contextmanager
 def watch_start(context: RunContext) -> Iterator[None]:
-    """Pass on a refusal inside the block: a run that is refused before its work begins has failed too."""
+    """Report an error inside the block: a run that is refused before its work begins has failed, too."""
     try:
         yield
     except RampforgeError as error:
@@ -87,12 +87,12 @@ def watch_start(context: RunContext) -> Iterator[None]:
 
 
 def open_notifier(config: RunConfig, environment: Mapping[str, str]) -> Notifier | None:
-    """Whoever is to be told, if the environment names one. Raises ConfigError for what is no URL."""
+    """Open the notifier, if the environment names one. Raises ConfigError for an invalid URL."""
     name = config.watch.webhook
     url = environment.get(name)
     if not url:
         return None
     if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"the variable {name} holds no URL", f"export {name}=https://... or unset it")
+        raise ConfigError(f"the variable {name} does not contain a URL", f"export {name}=https://... or unset it")
     named = (endpoint.key for endpoint in config.llm.endpoints.values())
     return Notifier(url, [url, *(environment[key] for key in named if key and key in environment)])

@@ -1,7 +1,7 @@
-"""Tells how far a worker is with its shard, once a second, from a thread of its own.
+"""Heartbeat of a shard: the progress of a worker, written once a second from a separate thread.
 
-Promises: the work itself only counts; a worker that is deep in C code or in an event loop that hangs still tells what
-it knows, or shows by the age of its record that it cannot.
+Guarantees: the work itself only counts; a worker that is deep in C code or in a hanging event loop still reports, or is
+recognised by the age of its record.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Load = Callable[[], tuple[EndpointLive, ...]]
 
 
 class ShardHeartbeat:
-    """Counts the outcomes of one shard and writes them down while the block runs."""
+    """Count the outcomes of one shard, and write them while the block runs."""
 
     def __init__(self, run: RunFolder, stage: str, shard: str, unit: str, resumed: int, load: Load | None) -> None:
-        """`unit`: the kind of step whose passes count as accepted; `load`: what the language models are doing."""
+        """`unit`: the kind of step whose passes count as accepted; `load`: state of the language models."""
         self._path = run.live_shard(stage, shard)
         self._stage, self._shard, self._unit, self._resumed = stage, shard, unit, resumed
         self._load = load
@@ -44,7 +44,7 @@ class ShardHeartbeat:
                 self._accepted = (self._accepted or 0) + step.passed
 
     def describe(self) -> ShardLive:
-        """The record as it stands."""
+        """Return the current record."""
         return ShardLive(
             stage=self._stage,
             shard=self._shard,
@@ -66,14 +66,14 @@ class ShardHeartbeat:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The last record stays until the one who leads the run has seen what became of the shard."""
+        """Keep the last record until the coordinator has read the shard's result."""
         self._stop.set()
         self._thread.join()
         write_live(self._path, self.describe())
 
 
 def count_lines(path: Path) -> int:
-    """Whole lines of a journal; 0 where there is none."""
+    """Return the number of complete lines of a journal; 0 where there is none."""
     try:
         with path.open("rb") as file:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

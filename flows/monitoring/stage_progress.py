@@ -1,7 +1,7 @@
-"""Adds up what the processes at work on a stage tell, and what the books say, into one record: `StageLive`.
+"""Totals of a stage in progress (`StageLive`), from the reports of its processes and the usage log.
 
-Promises: an input counts once, whether its shard is finished or under way, and the count never goes back; what earlier
-sessions did counts as done, never as speed.
+Guarantees: an input counts once, whether its shard is finished or in progress, and the count never decreases; inputs of
+earlier sessions count as done, but not towards the speed.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from schemas.live import CallsLive, EndpointLive, ShardLive, StageLive
 from schemas.roles import Role
 
 WINDOW_SECONDS = 30.0
-"""Speed is measured over so long."""
+"""Window over which speed is measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressSums:
-    """What has been counted up to some moment."""
+    """Totals at one moment."""
 
     at: float = 0.0
     done: int = 0
     done_now: int = 0
     told: int = 0
-    """Inputs done of which it is known how many were accepted."""
+    """Inputs done of which the number of accepted ones is known."""
     accepted: int = 0
     answered: int = 0
     faults: int = 0
@@ -42,7 +42,7 @@ class ProgressSums:
     cost: float = 0.0
 
     def add_shard(self, shard: ShardLive) -> ProgressSums:
-        """With a shard under work."""
+        """Add a shard in progress."""
         told = 0 if shard.accepted is None else shard.done
         added = replace(
             self,
@@ -54,13 +54,13 @@ class ProgressSums:
         return added.add_calls(shard)
 
     def add_calls(self, shard: ShardLive) -> ProgressSums:
-        """With the calls of a shard."""
+        """Add the calls of a shard."""
         answered = sum(endpoint.answered for endpoint in shard.endpoints)
         faults = sum(endpoint.faults for endpoint in shard.endpoints)
         return replace(self, answered=self.answered + answered, faults=self.faults + faults)
 
     def add_commit(self, commit: ShardCommit, unit: str, now: int) -> ProgressSums:
-        """With a finished shard, of which so many inputs were done in this session."""
+        """Add a finished shard, with the number of its inputs done in this session."""
         passed = [step.passed for step in commit.funnel if step.unit == unit]
         return replace(
             self,
@@ -72,11 +72,11 @@ class ProgressSums:
 
 
 class StageProgress:
-    """How far one stage is. Shards are entered from any thread; one thread reads."""
+    """Progress of one stage. Shards are added from any thread; one thread reads."""
 
     def __init__(self, context: RunContext, spec: StageSpec, total: int | None) -> None:
         self.endpoints: tuple[EndpointLive, ...] = ()
-        """The endpoints by now, each over all processes."""
+        """Current endpoints, each over all processes."""
         self._context, self._stage, self._unit, self._total = context, spec.name, spec.unit, total
         self._finished: set[str] = set()
         self._settled = ProgressSums()
@@ -86,16 +86,16 @@ class StageProgress:
         self._before = replace(self._read_books(ProgressSums()), at=time.monotonic())
         self._samples = deque([self._before])
         self.latest = self.read()
-        """What was read last."""
+        """Latest reading."""
 
     def enter_earlier(self, commit: ShardCommit) -> None:
-        """A shard that earlier sessions finished."""
+        """Add a shard finished in an earlier session."""
         with self._lock:
             self._finished.add(commit.shard)
             self._settled = self._settled.add_commit(commit, self._unit, 0)
 
     def enter(self, commit: ShardCommit) -> None:
-        """A shard that has just been finished."""
+        """Add a shard that has just finished."""
         path = self._context.run.live_shard(self._stage, commit.shard)
         last = read_live(path, ShardLive)
         with self._lock:
@@ -106,12 +106,12 @@ class StageProgress:
         path.unlink(missing_ok=True)
 
     def enter_whole(self, inputs: int) -> None:
-        """A stage without shards is through."""
+        """Record that a stage without shards is complete."""
         with self._lock:
             self._settled = replace(self._settled, done=inputs, done_now=inputs)
 
     def read(self) -> StageLive:
-        """The stage as it stands."""
+        """Return the current state of the stage."""
         shards = read_shards(self._context.run, self._stage)
         with self._lock:
             sums = self._settled
@@ -127,7 +127,7 @@ class StageProgress:
         return self.latest
 
     def _read_books(self, sums: ProgressSums) -> ProgressSums:
-        """With what the books of the run say."""
+        """Add the values of the run's usage log."""
         if self._budget is None:
             return sums
         usage = self._budget.usage()
@@ -179,14 +179,14 @@ class StageProgress:
         )
 
     def _rate(self, sums: ProgressSums, name: str) -> float:
-        """How fast a count has grown over the window."""
+        """Return the rate of a count over the window."""
         first = self._samples[0]
         seconds = sums.at - first.at
         return max(0.0, getattr(sums, name) - getattr(first, name)) / seconds if seconds > 0 else 0.0
 
 
 def add_up(endpoints: Iterable[EndpointLive]) -> tuple[EndpointLive, ...]:
-    """Each endpoint over all processes that use it."""
+    """Return each endpoint over all processes that use it."""
     sums: dict[str, EndpointLive] = {}
     for one in endpoints:
         other = sums.get(one.name)

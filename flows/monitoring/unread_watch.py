@@ -1,6 +1,6 @@
-"""Warns when nothing that a model says can be read, however the run is cut into shards.
+"""Detector of unreadable replies: warns when no reply can be parsed, however the run is divided into shards.
 
-Inside a shard the log warns after the first hundred replies; shards of a few items each never get so far.
+Inside a shard the log warns after the first hundred replies; shards of a few items never reach that number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class ParseFailureDetector:
-    """Adds up over the shards of one session what could be read and what could not."""
+    """Total of readable and unreadable replies over the shards of one session."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -26,7 +26,7 @@ class ParseFailureDetector:
         self._warned = False
 
     def note(self, commit: ShardCommit) -> None:
-        """Take in a finished shard; warns once, when `ALARM` items in all were unread and none was read."""
+        """Add a finished shard; warn once, when `ALARM` items in total were unreadable and none was readable."""
         with self._lock:
             for step in commit.funnel:
                 unread, read = self._sums.get(step.unit, (0, 0))
@@ -36,7 +36,7 @@ class ParseFailureDetector:
                 if unread >= ALARM and not read and not self._warned:
                     self._warned = True
                     log.warning(
-                        "%s: no reply could be read for any of the first %d items; rejects/ quotes them, and "
+                        "%s: no reply could be parsed for any of the first %d items; rejects/ quotes them, and "
                         "`rampforge doctor` checks the models",
                         self._stage,
                         unread,
@@ -44,6 +44,6 @@ class ParseFailureDetector:
 
 
 def count_unread(step: FunnelStep) -> tuple[int, int]:
-    """How many things of a step were lost because no reply could be read, and for how many one was."""
+    """Return the items of a step that were lost to unreadable replies, and those with a readable one."""
     unread = step.rejected.get(UNREADABLE, 0) + step.rejected.get(UNREAD_OPINION, 0)
     return unread, step.entered - unread if step.compares else step.passed

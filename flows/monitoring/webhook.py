@@ -1,7 +1,7 @@
-"""Tells a webhook how a run goes: it finished, failed, was stopped, or stalls.
+"""Webhook notifications of a run: finished, failed, stopped or stalled.
 
-Promises: no secret leaves (not the URL, not a key, not a password inside a URL); a receiver that is away or slow costs
-a few seconds at the end, and never a run.
+Guarantees: no secret is sent (not the URL, not a key, not a password inside a URL); an unavailable or slow receiver
+costs a few seconds at the end, and never a run.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 TRIES = 3
 TRY_SECONDS = 5.0
 LAST_WORD_SECONDS = 10.0
-"""How long the end of a run waits for its last word to be heard."""
+"""Maximum wait at the end of a run for its last notification to be delivered."""
 PASSWORD = re.compile(r"(://)[^/\s@]+@")
 
 
 class Event(StrEnum):
-    """What is told."""
+    """Kind of event."""
 
     FINISHED = "finished"
     FAILED = "failed"
@@ -40,10 +40,10 @@ class Event(StrEnum):
 
 
 class Notifier:
-    """Posts events to one URL, in their order, from a thread of its own."""
+    """Poster of events to one URL, in order, from its own thread."""
 
     def __init__(self, url: str, secrets: Collection[str] = ()) -> None:
-        """`secrets`: what must not be in anything told."""
+        """`secrets`: texts that must not appear in a notification."""
         self._url = url
         self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
         self._poster = ThreadPoolExecutor(1, thread_name_prefix="notifier")
@@ -51,13 +51,13 @@ class Notifier:
         self._last: Future[None] | None = None
 
     def tell(self, event: Event, facts: dict[str, str | float | None]) -> None:
-        """Have an event posted: its facts, with time and host."""
+        """Queue an event with its facts, time and host."""
         known = {key: self._clean(value) if isinstance(value, str) else value for key, value in facts.items()}
         body = {"event": event.value, "at": stamp(time.time()), "host": socket.gethostname(), **known}
         self._last = self._poster.submit(self._post, body)
 
     def close(self) -> None:
-        """Wait a little until all is heard."""
+        """Wait briefly until all events are delivered."""
         if self._last is not None:
             wait([self._last], LAST_WORD_SECONDS)
         self._closing.set()
@@ -69,7 +69,7 @@ class Notifier:
                 with open_client(self._url, timeout=TRY_SECONDS) as client:
                     client.post(self._url, json=body).raise_for_status()
             except (httpx.HTTPError, httpx.InvalidURL, ConfigError) as error:
-                log.warning("the webhook did not take the event %s: %s", body["event"], type(error).__name__)
+                log.warning("the webhook rejected the event %s: %s", body["event"], type(error).__name__)
             else:
                 return
             if self._closing.wait(2.0**number):

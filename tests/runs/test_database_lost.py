@@ -82,7 +82,7 @@ def test_an_api_that_dies_in_mid_run_costs_no_call_and_no_row(
         for child in psutil.Process(process.pid).children(recursive=True):
             if "uvicorn" in child.cmdline():
                 child.kill()
-        check_finished(process, model, "Prefect's temporary API is gone: the run goes on under another")
+        check_finished(process, model, "Prefect's temporary API is gone")
         check_bytes(tmp_path, words, prefect_server)
 
 
@@ -102,6 +102,6 @@ def test_a_postgresql_that_stops_under_the_server_costs_no_call_and_no_row(
             wait_until("Prefect server", PrefectApi(url).is_up)
             process = start(alone | {"PREFECT_API_URL": url}, *words)
             wait_for_calls(model, process, answered=6)
-        check_finished(process, model, "is gone: the run goes on without it")  # it is up, without a database
+        check_finished(process, model, "is gone: the run continues without it")  # it is up, without a database
         assert (tmp_path / "run" / "logs" / "unreported.json").exists()
         check_bytes(tmp_path, words, prefect_server)

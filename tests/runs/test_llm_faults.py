@@ -55,7 +55,7 @@ def select(run: Path, query: str) -> list[tuple[Any, ...]]:
     ("cut", "said"),
     [
         ([], "none of the first 100 replies could be read"),
-        (["corpus.pages_per_shard=11", "agents.attempts=3"], "no reply could be read for any of the first"),
+        (["corpus.pages_per_shard=11", "agents.attempts=3"], "no reply could be parsed for any of the first"),
     ],
 )
 def test_rubbish_is_named_warned_of_and_comes_to_an_end(

@@ -58,7 +58,7 @@ def test_ctrl_c_keeps_what_is_in_flight(prefect_server: Mapping[str, str], tmp_p
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 130, output
-        assert f"`rampforge resume {run}` goes on" in output
+        assert f"`rampforge resume {run}`" in output
         assert "Traceback" not in output
         asked = sum(server.asked.values())
         assert sum(server.answered.values()) == asked == count_calls(run) > 12
@@ -78,7 +78,7 @@ def test_a_server_that_hangs_does_not_hold_ctrl_c_up(prefect_server: Mapping[str
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "goes on" in output
+    assert "rampforge resume" in output
 
 
 def test_a_stage_without_models_stops_at_once(prefect_server: Mapping[str, str], tmp_path: Path) -> None:

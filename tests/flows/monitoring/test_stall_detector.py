@@ -32,10 +32,10 @@ def test_a_stall_is_told_once_and_so_is_its_end() -> None:
     watch = StallDetector("trajectories", 0.0)
     said = [line for tick in range(100) for line in watch.note(tick, 0, [make_endpoint(7, faults=3)])]
     assert said == [
-        "trajectories: no reply from here for 21 s (4 in flight, 0 waiting, 2.0 s is usual); last fault: TimeoutError"
+        "trajectories: no reply from here for 21 s (4 in flight, 0 waiting, 2.0 s is usual); last error: TimeoutError"
     ]
     assert list(watch.stalled) == ["here"]
-    assert list(watch.note(100, 0, [make_endpoint(8)])) == ["trajectories: here answers again, after 100 s"]
+    assert list(watch.note(100, 0, [make_endpoint(8)])) == ["trajectories: here answers again after 100 s"]
     assert list(watch.stalled) == []
     assert list(watch.note(101, 0, [make_endpoint(9)])) == []
 
@@ -59,7 +59,7 @@ def test_a_stage_without_models_is_watched_too() -> None:
     ticks = range(int(STAGE_STALL) * 3)
     said = [line for tick in ticks for line in watch.note(tick, 5, [])]
     assert said == ["cut: nothing finished for 121 s"]
-    assert list(watch.note(400, 6, [])) == ["cut: goes on after 400 s"]
+    assert list(watch.note(400, 6, [])) == ["cut: continues after 400 s"]
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=200))

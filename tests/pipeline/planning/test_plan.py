@@ -174,7 +174,7 @@ def test_saved_means_are_read_back_and_other_files_are_refused(measured: Means, 
     saved.write_text(measured.model_dump_json())
     assert find_means(PlanQuestion(saved, None, None, Path(), 2)) == measured
     saved.write_text("planner: 3")
-    with pytest.raises(ConfigError, match="no means"):
+    with pytest.raises(ConfigError, match="means"):
         find_means(PlanQuestion(saved, None, None, Path(), 2))
 
 
