@@ -71,7 +71,7 @@ def test_tls_and_its_absence_are_told_apart(tmp_path: Path, monkeypatch: pytest.
 
 def test_other_silences_name_their_cause() -> None:
     assert "connection refused" in ask_for_list(DEAD)[0]
-    assert "no-such-host.invalid is not known" in ask_for_list("http://no-such-host.invalid/v1")[0]
+    assert "unknown host name no-such-host.invalid" in ask_for_list("http://no-such-host.invalid/v1")[0]
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
