@@ -46,9 +46,10 @@ def open_configured_judge(options: Mapping[str, Any] | None = None) -> AnswerJud
 
 @lru_cache(maxsize=8)  # one thread, one set of connections and one memory of verdicts a process
 def _open_once(endpoint: JudgeEndpoint) -> JudgeReward:
+    from flows.models.credentials import read_keys
     from pipeline.rewards.judge_reward import open_judge
 
-    return open_judge(endpoint, os.environ)
+    return open_judge(endpoint, read_keys([endpoint.key]))
 
 
 format_reward = make_trl_reward(RewardName.FORMAT)

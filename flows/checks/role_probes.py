@@ -7,7 +7,6 @@ is up but busy is a warning, and any other obstacle a failure that names its cau
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from typing import NamedTuple
 from flows.checks.endpoints import suggest_base
 from flows.checks.findings import State
 from flows.checks.role_requests import shorten, write_request
-from flows.models.credentials import read_key
+from flows.models.credentials import read_endpoint_keys, read_key
 from pipeline.errors import RampforgeError
 from pipeline.http.errors import ThrottledError
 from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError
@@ -92,7 +91,7 @@ async def _ask_once(config: RunConfig, pair: Pair, structured: bool = True) -> t
     role = role.model_copy(update={"structured": role.structured and structured})
     endpoint = config.llm.endpoints[pair.host].model_copy(update={"roles": (), "metrics": False})
     llm = LlmConfig(roles={pair.role: role}, endpoints={pair.host: endpoint}, limits=LIMITS)
-    model = OpenAiChatModel(llm, os.environ)
+    model = OpenAiChatModel(llm, read_endpoint_keys([endpoint]))
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             reply = await model.ask(write_request(config, pair.role))

@@ -58,6 +58,7 @@ def serve(
     Remote and simulated engines (http, web, simulated) are served by a single process. With --token-env, clients send
     `Authorization: Bearer TOKEN`; clients that accept only a URL use http://HOST:PORT/t/TOKEN/retrieve.
     """
+    from flows.models.credentials import read_token
     from flows.search_engines.registry import LOCAL, open_engine, open_local_engine
     from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
     from pipeline.search_server.supervisor import SearchServer
@@ -65,7 +66,7 @@ def serve(
     if host not in LOOPBACK_HOSTS and token_env is None:
         what = f"{host} is reachable from other machines: a token is required"
         raise ConfigError(what, "export NAME=..., then --token-env NAME")
-    token = _read_token(token_env)
+    token = read_token(token_env, "--token-env")
     index, config = locate_index(folder, engine)
     kind, cores = config.search.engine, os.cpu_count() or 1
     console = Console(stderr=True)
@@ -180,11 +181,3 @@ def show_call(console: Console, call: SearchCall, passages: Sequence[FoundPassag
         text.highlight_regex(marked, "bold yellow")
         title = Text.assemble(f"{rank}. ", (passage.title, "bold"), f"  {hit.score:.2f}  ", (hit.passage_id, "dim"))
         console.print(Panel(text, title=title, title_align="left", border_style="dim"))
-
-
-def _read_token(name: str | None) -> str | None:
-    if name is None:
-        return None
-    if not os.environ.get(name):
-        raise ConfigError(f"--token-env names {name}, which is not set", f"export {name}=...")
-    return os.environ[name]

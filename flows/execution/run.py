@@ -20,6 +20,7 @@ from flows.checks.start import require_served, require_start
 from flows.configuration.run_context import RunContext
 from flows.execution.corpus_stage import run_corpus
 from flows.execution.prefect_outage import run_with_fallback
+from flows.execution.shard import RESOURCES
 from flows.execution.stage import RunSession, run_stage
 from flows.models.roles import needs_server
 from flows.models.serving import serve_models
@@ -74,7 +75,7 @@ def run_stages(
     or of the packages that affect rows, have started; `asked`: see `run_stages_here`.
     """
     settings = RunConfig.model_validate(config)
-    context = RunContext(open_run(root, Path(cache), settings.store), settings, Path(cache))
+    context = RunContext(open_run(root, Path(cache), settings.store), settings, Path(cache), RESOURCES)
     run_stages_here(context, stages, redo, other_version, asked)
     return root
 
@@ -169,7 +170,7 @@ def start_job(
     config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
-    context = RunContext(open_run(root, cache, config.store), config, cache)
+    context = RunContext(open_run(root, cache, config.store), config, cache, RESOURCES)
     words = (
         name_run(str(root)),
         str(root),

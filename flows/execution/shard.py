@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.configuration.provenance import stage_provenance
-from flows.configuration.run_context import RunContext
+from flows.configuration.run_context import ProcessResources, RunContext
 from flows.models.tracing import trace_shard
 from flows.monitoring.shard_heartbeat import ShardHeartbeat, count_lines
 from flows.process.interruption import INTERRUPTION
@@ -77,19 +77,27 @@ class TimedStage:
             yield item
 
 
+RESOURCES = ProcessResources()
+"""Those of this process."""
+
+
+def _open_context(run: str, config: RunConfig, cache: Path) -> RunContext:
+    return RunContext(open_run(run, cache, config.store), config, cache, RESOURCES)
+
+
 def prepare_stage(stage: str, run: str, config: RunConfig, cache: Path) -> float:
     """Do a stage's work that precedes its shards; return the seconds it took."""
     spec = find_spec(stage)
     started = time.perf_counter()
     if spec.prepare is not None:
         with INTERRUPTION.at_work():
-            spec.prepare(RunContext(open_run(run, cache, config.store), config, cache))
+            spec.prepare(_open_context(run, config, cache))
     return time.perf_counter() - started
 
 
 def work_shard(stage: str, run: str, shard: str, config: RunConfig, cache: Path) -> ShardReport:
     """Run one shard of a stage."""
-    context = RunContext(open_run(run, cache, config.store), config, cache)
+    context = _open_context(run, config, cache)
     spec = find_spec(stage)
     if spec.open is None or spec.read is None:
         raise TypeError(f"stage {stage} has no shards")
@@ -101,7 +109,7 @@ def clean_pages(run: str, shard: str, config: RunConfig, cache: Path, pages: lis
     """Make one shard of documents from pages that were read in another process."""
     from pipeline.corpus.document_stage import DocumentStage
 
-    context = RunContext(open_run(run, cache, config.store), config, cache)
+    context = _open_context(run, config, cache)
     with INTERRUPTION.at_work():
         return run_timed(find_spec("corpus"), context, shard, DocumentStage(config.corpus), pages)
 

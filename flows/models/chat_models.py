@@ -1,13 +1,13 @@
-"""Builds the language model of a shard: clients, budget and call journal. The one place that reads keys."""
+"""Builds the language model of a shard: client, budget and call journal."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from typing import Any
 
 from flows.configuration.run_context import RunContext
+from flows.models.credentials import read_endpoint_keys
 from flows.models.tracing import open_tracing
 from flows.models.usage import open_budget
 from flows.models.weights import name_role_weights
@@ -30,10 +30,8 @@ def open_model(context: RunContext, stage: str, shard: str) -> OpenedModel:
     """The model that a shard asks. Its calls outlive the stage: made again under other settings, it asks only for what
     is new."""
     config = context.config.llm
-    names = {endpoint.key for endpoint in config.endpoints.values() if endpoint.key}
-    keys = {name: os.environ[name] for name in sorted(names) if name in os.environ}
-    client = OpenAiChatModel(config, keys)
-    budget = open_budget(context.run, context.config)
+    client = OpenAiChatModel(config, read_endpoint_keys(config.endpoints.values()))
+    budget = open_budget(context)
     paid: ChatModel = BudgetedChatModel(client, budget)
     tracing = open_tracing(context)
     if tracing is not None:

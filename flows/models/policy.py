@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,18 @@ def locate_policy(config: RunConfig, cache: Path) -> str:
     return str(resolve_model(name, cache))
 
 
-@lru_cache(maxsize=2)  # a process opens the stage for every shard anew
 def load_tokenizer(where: str) -> tuple[Any, str]:
     """A model's tokenizer and its digest. Raises ConfigError, ChatTemplateError."""
     from pipeline.rendering.token_masks import digest_tokenizer
-    from pipeline.rollouts.tokenizer import open_tokenizer
+    from pipeline.rollouts import tokenizer as tokenizers
 
-    tokenizer = open_tokenizer(where)
+    tokenizer = tokenizers.open_tokenizer(where)
     return tokenizer, digest_tokenizer(tokenizer)
+
+
+def open_tokenizer(context: RunContext, where: str) -> tuple[Any, str]:
+    """The same, loaded once a process."""
+    return context.resources.keep("tokenizer", where, lambda: load_tokenizer(where))
 
 
 def policy_facts(context: RunContext) -> Mapping[str, str]:
@@ -48,7 +51,7 @@ def policy_facts(context: RunContext) -> Mapping[str, str]:
     where = locate_policy(context.config, context.cache)
     settings = {"name": context.config.policy.name, **context.config.policy.drawing}
     keys = {f"policy.{key}": json.dumps(value) for key, value in settings.items()}
-    return {**keys, "policy weights": name_weights(where), "policy tokenizer": load_tokenizer(where)[1]}
+    return {**keys, "policy weights": name_weights(where), "policy tokenizer": open_tokenizer(context, where)[1]}
 
 
 def name_weights(where: str) -> str:

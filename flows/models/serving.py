@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.environments import open_environment
+from flows.models.credentials import read_key
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
@@ -86,12 +87,11 @@ def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | No
         raise ConfigError(
             "no served scorer is named", "set llm.roles.scorer.model, and masking.scorer to the same model"
         )
-    hosts = [
-        endpoint for endpoint in config.llm.endpoints.values() if not endpoint.roles or Role.SCORER in endpoint.roles
-    ]
+    known = config.llm.endpoints.items()
+    hosts = [(name, endpoint) for name, endpoint in known if not endpoint.roles or Role.SCORER in endpoint.roles]
     if not hosts:
         raise ConfigError("llm.roles names a scorer and no endpoint serves it", "name one in llm.endpoints")
     tokenizer = load_tokenizer(str(resolve_model(config.masking.scorer, cache)))
-    key = os.environ.get(hosts[0].key, "") if hosts[0].key else ""
-    name = f"{role.model} (served)"
-    return ServedScorer(hosts[0].url, role.model, tokenizer, name, key, limits or config.llm.limits, hosts[0].proxy)
+    host, endpoint = hosts[0]
+    key, name = read_key(host, endpoint), f"{role.model} (served)"
+    return ServedScorer(endpoint.url, role.model, tokenizer, name, key, limits or config.llm.limits, endpoint.proxy)

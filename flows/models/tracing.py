@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from flows.configuration.provenance import rampforge_version
@@ -65,7 +64,7 @@ def open_tracing(context: RunContext) -> CallTracing | None:
     if not trace:
         return None
     check_tracing(trace, os.environ)
-    return _open_once(context.run.name, trace == "content")[0]
+    return _open_sender(context)[0]
 
 
 @contextmanager
@@ -85,11 +84,16 @@ def trace_shard(context: RunContext, stage: str, shard: str) -> Iterator[None]:
 def send_trace(context: RunContext) -> None:
     """Send what is still here."""
     if context.config.llm.trace:
-        _open_once(context.run.name, context.config.llm.trace == "content")[1].force_flush()
+        _open_sender(context)[1].force_flush()
 
 
-@lru_cache(maxsize=1)  # one sender a process, kept as long as the process
-def _open_once(run: str, content: bool) -> tuple[CallTracing, Any]:
+def _open_sender(context: RunContext) -> tuple[CallTracing, Any]:
+    """The sender of this process, kept as long as the process."""
+    key = (context.run.name, context.config.llm.trace == "content")
+    return context.resources.keep("tracer", key, lambda: _make_sender(*key))
+
+
+def _make_sender(run: str, content: bool) -> tuple[CallTracing, Any]:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider

@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
+from flows.configuration.run_context import RunContext
 from pipeline.llm.budget import Budget
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.usage_log import CallUsage, UsageLog
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
-from schemas.config import RunConfig
-from schemas.llm_config import LlmConfig
 
 
 def locate_books(run: RunFolder) -> Path:
@@ -64,12 +62,12 @@ def enter_calls(run: RunFolder, calls: Iterable[CallUsage]) -> None:
         books.close()
 
 
-def open_budget(run: RunFolder, config: RunConfig) -> Budget:
-    """The books of a run, with the caps of its configuration: one for all that a process does in a session."""
-    return _open_once(run.root.resolve(), config.llm.model_dump_json(), find_clock(run))
+def open_budget(context: RunContext) -> Budget:
+    """The usage log of a run, with the caps of its configuration: one for all that a process does in a session."""
+    llm, path, clock = context.config.llm, locate_books(context.run), find_clock(context.run)
+    session = clock or SessionClock(time.time(), time.monotonic())
 
+    def open_log() -> Budget:
+        return Budget(llm.budget, PriceTable(llm.prices), path, session, session.began)
 
-@lru_cache(maxsize=1)  # the books of a long run are read once a process, not once a shard
-def _open_once(root: Path, llm: str, clock: SessionClock | None) -> Budget:
-    config, clock = LlmConfig.model_validate_json(llm), clock or SessionClock(time.time(), time.monotonic())
-    return Budget(config.budget, PriceTable(config.prices), locate_books(RunFolder(root)), clock, clock.began)
+    return context.resources.keep("usage", (path.resolve(), llm.budget, llm.prices, clock), open_log)

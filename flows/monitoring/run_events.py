@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from flows.configuration.run_context import RunContext
+from flows.models.credentials import read_endpoint_keys, read_keys
 from flows.monitoring.prometheus import RunMetrics, expose_metrics
 from flows.monitoring.webhook import Event, Notifier
 from flows.stages.run_record import collect_funnel, collect_spending
@@ -40,7 +40,7 @@ class RunEvents:
     def note_end(self, error: BaseException | None) -> None:
         """The session is over."""
         if error is None:
-            spending = collect_spending(self._context.run, self._context.config, collect_funnel(self._context.run))
+            spending = collect_spending(self._context, collect_funnel(self._context.run))
             cost = round(sum(role.cost for role in spending.roles), 4) if spending else 0.0
             self._tell(Event.FINISHED, cost=cost, accepted=spending.accepted if spending else None)
         elif isinstance(error, RampforgeError):
@@ -59,7 +59,7 @@ class RunEvents:
 @contextmanager
 def watch_run(context: RunContext) -> Iterator[RunEvents]:
     """Notify all observers of a session while the block runs. Raises ConfigError for an unusable port or URL."""
-    notifier = open_notifier(context.config, os.environ)
+    notifier = open_notifier(context.config)
     watch = RunEvents(context, notifier)
     with ExitStack() as stack:
         if notifier is not None:
@@ -80,19 +80,18 @@ def watch_start(context: RunContext) -> Iterator[None]:
     try:
         yield
     except RampforgeError as error:
-        if (notifier := open_notifier(context.config, os.environ)) is not None:
+        if (notifier := open_notifier(context.config)) is not None:
             RunEvents(context, notifier).note_end(error)
             notifier.close()
         raise
 
 
-def open_notifier(config: RunConfig, environment: Mapping[str, str]) -> Notifier | None:
+def open_notifier(config: RunConfig) -> Notifier | None:
     """Open the notifier, if the environment names one. Raises ConfigError for an invalid URL."""
     name = config.watch.webhook
-    url = environment.get(name)
+    url = read_keys([name]).get(name)
     if not url:
         return None
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"the variable {name} does not contain a URL", f"export {name}=https://... or unset it")
-    named = (endpoint.key for endpoint in config.llm.endpoints.values())
-    return Notifier(url, [url, *(environment[key] for key in named if key and key in environment)])
+    return Notifier(url, [url, *read_endpoint_keys(config.llm.endpoints.values()).values()])

@@ -82,7 +82,7 @@ class StageProgress:
         self._settled = ProgressSums()
         self._lock = threading.Lock()
         asks = any(role != Role.SCORER for role in spec.roles(context.config))
-        self._budget = open_budget(context.run, context.config) if asks else None
+        self._budget = open_budget(context) if asks else None
         self._before = replace(self._read_books(ProgressSums()), at=time.monotonic())
         self._samples = deque([self._before])
         self.latest = self.read()

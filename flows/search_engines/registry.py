@@ -6,7 +6,6 @@ makes its passages up). What all of them share - caching, withholding, waiting -
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Any
 import httpx
 
 from flows.configuration.run_context import RunContext
-from flows.models.credentials import read_token
+from flows.models.credentials import read_keys, read_token
 from flows.search_engines.local import check_opening, open_dense, open_hybrid
 from pipeline.errors import ConfigError, SearchError
 from pipeline.http.proxies import open_client
@@ -52,7 +51,7 @@ def _open_web(context: RunContext, _: str) -> PassageSource:
 
     config = context.config
     name = name_key(config.search.web.provider, config.search_service)
-    key = os.environ.get(name, "").strip() if name else None
+    key = read_keys([name]).get(name, "").strip() if name else None
     return WebSource(config.search.web, config.search_service, config.corpus.lang, key)
 
 

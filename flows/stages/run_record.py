@@ -15,7 +15,6 @@ from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.stage_ledger import digest_manifest
 from prompts.library import digest_templates
-from schemas.config import RunConfig
 from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord, StageTiming
 from schemas.spending import RunSpending
@@ -30,11 +29,11 @@ def collect_funnel(run: RunFolder) -> tuple[FunnelStep, ...]:
     return sum_funnel(step for manifest in manifests if manifest for shard in manifest.shards for step in shard.funnel)
 
 
-def collect_spending(run: RunFolder, config: RunConfig, funnel: Iterable[FunnelStep]) -> RunSpending | None:
+def collect_spending(context: RunContext, funnel: Iterable[FunnelStep]) -> RunSpending | None:
     """What the calls of a run have cost so far, and what that is for each accepted trajectory; None before any call."""
-    if not locate_books(run).exists():
+    if not locate_books(context.run).exists():
         return None
-    budget = open_budget(run, config)
+    budget = open_budget(context)
     return sum_spending(budget.usage(), budget.busy_seconds, budget.prices, count_accepted(funnel))
 
 
@@ -64,7 +63,7 @@ def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunReco
     earlier = context.run.find_record()
     manifests = {stage: context.run.find_manifest(stage) for stage in STAGES}
     funnel = collect_funnel(context.run)
-    spending = collect_spending(context.run, context.config, funnel)
+    spending = collect_spending(context, funnel)
     record = RunRecord(
         run=context.run.name,
         version=rampforge_version(),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.run_context import RunContext
-from flows.models.policy import load_tokenizer, locate_policy, name_weights
+from flows.models.policy import locate_policy, name_weights, open_tokenizer
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import find_role
 from pipeline.search.engine import AsyncSearchEngine
@@ -34,7 +34,7 @@ def open_asking(context: RunContext, policy: str, engine: AsyncSearchEngine, mod
         from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout
 
         where = locate_policy(config, context.cache)
-        tokenizer, digest = load_tokenizer(where)
+        tokenizer, digest = open_tokenizer(context, where)
         facts = PolicyFacts(find_role(config.llm, Role.POLICY), name_weights(where), digest)
         return PolicyRollout(engine, model, tokenizer, config.policy, config.search.k, facts)
     from pipeline.agents.agent_solver import AgentSolver

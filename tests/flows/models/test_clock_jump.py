@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from flows.configuration.run_context import RunContext
 from flows.models import usage
 from flows.models.usage import begin_session, find_clock, open_budget
 from pipeline.llm.chat_model import BudgetSpentError
@@ -130,7 +131,7 @@ def test_hours_are_those_that_passed(jump: int, tmp_path: Path, monkeypatch: pyt
     run, config = RunFolder(tmp_path), RunConfig.model_validate({"llm": {"budget": {"hours": 0.5}}})
     (tmp_path / "calls").mkdir()
     begin_session(run)
-    budget = open_budget(run, config)
+    budget = open_budget(RunContext(run, config, tmp_path))
     walls += jump
     steady += HOUR / 2 - 1
     budget.reserve()

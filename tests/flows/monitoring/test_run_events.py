@@ -156,10 +156,12 @@ def test_a_webhook_that_refuses_or_hangs_costs_seconds(caplog: pytest.LogCapture
     assert "secret-path" not in caplog.text
 
 
-def test_a_variable_that_holds_no_url_is_refused_without_showing_it() -> None:
-    assert open_notifier(RunConfig(), {}) is None
+def test_a_variable_that_holds_no_url_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAMPFORGE_WEBHOOK", raising=False)
+    assert open_notifier(RunConfig()) is None
+    monkeypatch.setenv("RAMPFORGE_WEBHOOK", "hooks.example/T0/secret")
     with pytest.raises(ConfigError) as raised:
-        open_notifier(RunConfig(), {"RAMPFORGE_WEBHOOK": "hooks.example/T0/secret"})
+        open_notifier(RunConfig())
     assert "secret" not in str(raised.value)
 
 

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,14 +37,6 @@ KEY = "sk-0123456789abcdef"
 class Item:
     def __init__(self, key: str) -> None:
         self.key = key
-
-
-@pytest.fixture(autouse=True)
-def _fresh_sender() -> Any:
-    """A sender is kept as long as its process; each test has its own."""
-    trace_export._open_once.cache_clear()
-    yield
-    trace_export._open_once.cache_clear()
 
 
 def run_stage(folder: Path, server: FaultServer, items: int, trace: object = True, **limits: float) -> RunContext:
