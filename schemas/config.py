@@ -24,6 +24,22 @@ from schemas.tasks import AnswerStyle
 from schemas.watch_config import WatchConfig
 
 
+class StageName(StrEnum):
+    """Stages of a run, in order."""
+
+    CORPUS = "corpus"
+    CHUNK = "chunk"
+    DEDUP = "dedup"
+    PROPOSALS = "proposals"
+    SPANS = "spans"
+    TASKS = "tasks"
+    INDEX = "index"
+    TRAJECTORIES = "trajectories"
+    JUDGEMENTS = "judgements"
+    DIFFICULTIES = "difficulties"
+    REPORT = "report"
+
+
 class SourceFormat(StrEnum):
     """Format of the sources that pages are read from."""
 
@@ -203,7 +219,7 @@ class ExecutionConfig(Frozen):
     """HOST:PORT of the head of the cluster, or auto for the cluster this machine belongs to; null starts one here."""
     shard_cpus: float = Field(default=1.0, gt=0)
     """CPUs that a shard reserves on Ray."""
-    shard_gpus: dict[str, float] = Field(default_factory=dict)
+    shard_gpus: dict[StageName, float] = Field(default_factory=dict)
     """GPUs that a shard of a stage reserves on Ray, such as `{spans: 0.5}`; other stages reserve none."""
     workers: int = Field(default=0, ge=0)
     """Worker processes; 0 means one a core. On Ray: shards in progress at once; 0 means as many as fit."""

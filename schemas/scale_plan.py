@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field
 
 from schemas.plan import CostPlan
 from schemas.record import Frozen
+
+
+class ScaleUnit(StrEnum):
+    """Unit that the work of a stage scales with."""
+
+    WORDS = "words"
+    """Words of prose."""
+    PASSAGES = "passages looked at"
+    """Passages that spans are sought in."""
+    ATTEMPTS = "attempts"
 
 
 class WikiSize(Frozen):
@@ -44,8 +56,8 @@ class StageNeed(Frozen):
 
     stage: str
     """The stage."""
-    unit: str
-    """Unit that its work scales with: words, passages examined, or attempts."""
+    unit: ScaleUnit
+    """Unit that its work scales with."""
     units: float
     """Number of these units."""
     core_hours: float

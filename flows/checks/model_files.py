@@ -23,6 +23,7 @@ from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
 from pipeline.http.proxies import open_client
+from schemas.config import StageName
 from schemas.search_config import EngineKind
 
 HUB = "https://huggingface.co"
@@ -36,16 +37,16 @@ NO_SCORER = "masking.scorer=null with masking.selection=random"
 def check_models(context: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[Finding]:
     """Check the models that some stages load."""
     names, config = {spec.name for spec in specs}, context.config
-    if "spans" in names:
+    if StageName.SPANS in names:
         if (ner := config.masking.ner) not in (None, JIEBA):
             yield look_at(f"names: {ner}", lambda: find_pipeline(context, str(ner)))
         if (scorer := config.masking.scorer) is not None:
             fix = f"set masking.scorer to another model, or {NO_SCORER}"
             needs = TOKENIZER if names_served_scorer(config) else DESCRIPTION
             yield look_at(f"perplexity: {scorer}", lambda: find_model(context, str(scorer), fix, needs))
-    if names & {"index", "trajectories"} and config.search.engine in VECTOR_ENGINES:
+    if names & {StageName.INDEX, StageName.TRAJECTORIES} and config.search.engine in VECTOR_ENGINES:
         yield look_at(f"encoder: {config.search.dense.encoder}", lambda: _find_encoder(context))
-    if "trajectories" in names:
+    if StageName.TRAJECTORIES in names:
         reranker = config.search.hybrid.reranker if config.search.engine is EngineKind.HYBRID else None
         if reranker is not None:
             fix = "set search.hybrid.reranker to another model or to null"

@@ -26,7 +26,7 @@ from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.usage_log import CallUsage
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.roles import Role
 from schemas.search_config import EngineKind
 from schemas.serving_config import ServingMode
@@ -49,11 +49,11 @@ def require_start(context: RunContext, specs: Sequence[StageSpec]) -> tuple[Call
 def check_inputs(context: RunContext, specs: Sequence[StageSpec]) -> Iterator[Finding]:
     """Check the sources, models, search service and disk that some stages need."""
     names = {spec.name for spec in specs}
-    if "corpus" in names:
+    if StageName.CORPUS in names:
         yield check_sources(context)
     yield from check_models(context, tuple(specs))
     engine = context.config.search.engine
-    if "trajectories" in names and engine not in LOCAL and engine is not EngineKind.SIMULATED:
+    if StageName.TRAJECTORIES in names and engine not in LOCAL and engine is not EngineKind.SIMULATED:
         yield look_at(f"search {engine}", lambda: _open_source(context))
     yield check_disk(context.run.root)
 

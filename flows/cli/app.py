@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -37,9 +38,11 @@ from flows.configuration.run_config import load_config, write_yaml
 from flows.prefect_api.settings import settle_prefect
 from flows.process.logs import VARIABLE as LOG_FORMAT
 from flows.process.logs import LogFormat, listen_to_ourselves
+from flows.stages.registry import STAGES, list_commands
+from flows.stages.spec import StageSpec
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.storage.remote.open_run import join_location, open_run
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -160,7 +163,7 @@ def _config_of(folder: str) -> RunConfig:
 def _do_stages(
     folder: str,
     settings: RunConfig,
-    stages: tuple[str, ...] | None = None,
+    stages: Sequence[StageName] | None = None,
     redo: str | None = None,
     other_version: bool = False,
 ) -> None:
@@ -168,30 +171,29 @@ def _do_stages(
     console.print(f"starting {folder} ...", highlight=False, markup=False, soft_wrap=True)  # imports take seconds
     from flows.cli.run_summary import print_summary
     from flows.execution.run import start_job
-    from flows.stages.registry import STAGES
 
     start_job(folder, settings, cache_folder(), list(stages or STAGES), redo, other_version)
     print_summary(open_run(folder, cache_folder()), console)
 
 
 def _run_stages(
-    folder: str, stages: tuple[str, ...], config: str | None, overrides: list[str], other_version: bool
+    folder: str, stages: list[StageName], config: str | None, overrides: list[str], other_version: bool
 ) -> None:
     base = _config_of(folder) if open_run(folder, cache_folder()).find_record() else None
     # A report shows the current state of the run, so it is always drawn anew.
-    redo = "report" if stages == ("report",) else None
+    redo = StageName.REPORT if stages == [StageName.REPORT] else None
     _do_stages(folder, load_config(config, overrides, base), stages, redo, other_version)
 
 
-def _add_stage_command(name: str, stages: tuple[str, ...], summary: str) -> None:
+def _add_stage_command(name: str, specs: Sequence[StageSpec]) -> None:
     """Add a command that runs some stages over the shards of a run."""
 
     def command(
         folder: RunArgument, config: Config = None, overrides: Overrides = None, other_version: OtherVersion = False
     ) -> None:
-        _run_stages(folder, stages, config, overrides or [], other_version)
+        _run_stages(folder, [spec.name for spec in specs], config, overrides or [], other_version)
 
-    command.__doc__ = summary
+    command.__doc__ = " ".join(spec.summary for spec in specs)
     app.command(name)(command)
 
 
@@ -204,17 +206,12 @@ def corpus(
     other_version: OtherVersion = False,
 ) -> None:
     """Read the sources into cleaned documents (documents/, redirects/)."""
-    _run_stages(folder, ("corpus",), config, [*(overrides or []), *_shorthands(sources, None)], other_version)
+    _run_stages(folder, [StageName.CORPUS], config, [*(overrides or []), *_shorthands(sources, None)], other_version)
 
 
-_add_stage_command(
-    "passages", ("cut", "dedup"), "Chunk documents into passages and remove near-duplicates (passages/)."
-)
-_add_stage_command("mask", ("proposals", "spans", "tasks"), "Find maskable spans and make RAMP tasks (spans/, tasks/).")
-_add_stage_command("index", ("index",), "Build the search index over the passages (index/).")
-_add_stage_command("trajectories", ("trajectories",), "Attempt every task with the agents (trajectories/).")
-_add_stage_command("judge", ("judgements",), "Judge every trajectory (judgements/).")
-_add_stage_command("report", ("report",), "Write report.html from the current content of the run.")
+for _name, _specs in list_commands().items():
+    if _name != StageName.CORPUS:
+        _add_stage_command(_name, _specs)
 
 
 def main() -> None:

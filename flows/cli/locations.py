@@ -12,6 +12,7 @@ from pipeline.storage.remote.log_backup import LogBackup
 from pipeline.storage.remote.object_store import ObjectStore
 from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.remote.transfer import copy_folder, copy_object
+from schemas.config import StageName
 from schemas.locations import is_url
 
 
@@ -45,7 +46,7 @@ def fetch_measured(location: str) -> Path:
     run = open_run(location, cache_folder())
     if run.mirror is not None:
         LogBackup(run.mirror).restore(trusted=True)
-    return fetch_run(location, "trajectories")
+    return fetch_run(location, StageName.TRAJECTORIES)
 
 
 def fetch_index(location: str) -> Path:

@@ -15,6 +15,7 @@ from pipeline.report.collecting import collect_report
 from pipeline.report.handed_over import warn_of_gold
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import reading_boundary
+from schemas.config import StageName
 from schemas.spending import RunSpending
 
 
@@ -23,13 +24,13 @@ def print_summary(run: RunFolder, console: Console) -> None:
     console.print(_draw_funnel(run))
     if comparisons := compare_steps(collect_funnel(run)):
         console.print(_draw_comparisons(comparisons))
-    if run.find_manifest("judgements"):
+    if run.find_manifest(StageName.JUDGEMENTS):
         console.print(_draw_acceptance(run))
     if (record := run.find_record()) and record.spending and record.spending.roles:
         console.print(_draw_spending(record.spending))
     if run.report.exists():
         console.print(f"report: [bold]{run.location}/{run.report.name}[/]", highlight=False, soft_wrap=True)
-    if run.find_manifest("trajectories"):
+    if run.find_manifest(StageName.TRAJECTORIES):
         line = f"all attempts, in a browser: [bold]rampforge inspect --web {run.location}[/]"
         console.print(line, highlight=False, soft_wrap=True)
 

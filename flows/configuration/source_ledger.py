@@ -16,9 +16,8 @@ from pipeline.corpus.readers.source_digests import SourceDigest, hash_source, li
 from pipeline.errors import SourceError
 from pipeline.storage.ledger_files import read_record
 from pipeline.storage.run_folder import RunFolder
+from schemas.config import StageName
 from schemas.ledger import SourceList, SourceRecord
-
-STAGE = "corpus"
 
 
 def list_source_records(run: RunFolder) -> tuple[SourceRecord, ...]:
@@ -98,7 +97,7 @@ def describe_sources(run: RunFolder) -> dict[str, str]:
 
 
 def _locate(run: RunFolder) -> Path:
-    return run.ledger(STAGE) / "sources.json"
+    return run.ledger(StageName.CORPUS) / "sources.json"
 
 
 def _list_apart(sources: Sequence[str]) -> list[Path]:

@@ -36,6 +36,7 @@ from schemas.config import (
     MaskingConfig,
     PassagesConfig,
     RunConfig,
+    StageName,
 )
 from schemas.distill_config import DistillConfig
 from schemas.evaluations import EvalMethod, EvalSettings, EvaluationResult
@@ -125,7 +126,7 @@ def evaluation(
     """
     if not benchmark:
         raise ConfigError("benchmark is empty: no questions to answer", "name a file of questions in the form")
-    cache, newest = cache_folder(), find_newest(out, run, "index")
+    cache, newest = cache_folder(), find_newest(out, run, StageName.INDEX)
     sections = {"policy": policy, "search_service": search_service, "llm": llm, "serving": serving}
     folder = Path(out) / "evaluations" / name_flow_run()
     config = recall_config(newest).model_copy(update=sections)

@@ -24,7 +24,7 @@ from flows.configuration.run_context import RunContext
 from flows.deployments.run_names import find_newest, name_run
 from flows.execution.run import run_stages_here, settle_config
 from flows.monitoring.prefect_artifacts import locate_report
-from flows.stages.registry import STAGES
+from flows.stages.registry import STAGES, list_from
 from pipeline.errors import ConfigError, RunHeldError, StorageError
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.remote.open_run import join_location, open_run
@@ -37,6 +37,7 @@ from schemas.config import (
     PassagesConfig,
     ReportConfig,
     RunConfig,
+    StageName,
 )
 from schemas.llm_config import LlmConfig
 from schemas.policies import PolicyConfig
@@ -57,9 +58,8 @@ STOP_SECONDS = 20.0
 """Grace for calls in flight: a worker of Prefect's kills 30 seconds after it has asked a flow to end."""
 HELD_SECONDS, HELD_POLL_SECONDS = 4 * 3600.0, 15.0
 """How long a flow run waits for another process to let go of the run, and how often it looks."""
-TRAJECTORIES = "trajectories"
-CORPUS_STAGES = tuple(STAGES)[: tuple(STAGES).index(TRAJECTORIES)]
-TRAJECTORY_STAGES = tuple(STAGES)[tuple(STAGES).index(TRAJECTORIES) :]
+TRAJECTORY_STAGES = list_from(StageName.TRAJECTORIES)
+CORPUS_STAGES = [name for name in STAGES if name not in TRAJECTORY_STAGES]
 
 USUAL = RunConfig()
 
@@ -134,7 +134,7 @@ def nightly_trajectories(
         out: Folder that runs land in; all workers must see it.
         llm: Language models behind the roles; llm.budget.hours is how long a night is.
     """
-    newest = find_newest(out, run, "tasks")
+    newest = find_newest(out, run, StageName.TASKS)
     sections = {
         "agents": agents,
         "policy": policy,

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.stages.registry import STAGES, find_spec, list_roles
+from flows.stages.registry import find_spec, list_roles, list_round_stages
+from flows.stages.spec import RoundPart
 from schemas.config import RunConfig
 from schemas.llm_config import RoleModelConfig
+from schemas.roles import Role
 from schemas.serving_config import ServingMode
 
-POLICY = "policy"
-"""The role of a trained model that attempts tasks."""
-TAUGHT = (POLICY, "closed_book")
+POLICY = Role.POLICY.value
+TAUGHT = (POLICY, Role.CLOSED_BOOK.value)
 """The roles that a teacher plays."""
 UNTRAINED, STUDENT = "untrained", "student"
 """What the base model and the student are called where they attempt what is held out."""
-SHARED = (*(name for name in STAGES if list(STAGES).index(name) < list(STAGES).index("tasks")), "index")
+SHARED = list_round_stages(RoundPart.SHARED)
 """The stages that all rounds share."""
+ATTEMPTED = list_round_stages(RoundPart.ROUND)
+"""The stages that each round and each validation adds to those."""
+TAUGHT_STAGES = list_round_stages(RoundPart.ROUND, RoundPart.TAUGHT)
+"""The stages that a round adds whose tasks a teacher attempts."""
 
 
 def name_teacher(number: int) -> str:

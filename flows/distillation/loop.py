@@ -11,13 +11,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flows.distillation.configs import SHARED, STUDENT, locate_base
+from flows.distillation.configs import ATTEMPTED, SHARED, STUDENT, locate_base
 from flows.distillation.plan import find_lacks
 from flows.distillation.rounds import run_round
 from flows.distillation.session import BEFORE, DistillationSession, say_again
 from flows.distillation.training import train_student
-from flows.distillation.validation import ATTEMPTED, adopt_plan, validate
+from flows.distillation.validation import adopt_plan, validate
 from flows.prefect_api.ephemeral_server import local_api
+from flows.stages.registry import find_spec
 from flows.stages.round_tasks import locate_plan
 from pipeline.distillation.adoption import adopt_stages
 from pipeline.distillation.folders import DistillFolder
@@ -26,7 +27,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import pick_settings
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.rounds import RoundRecord, ValidationFigures
 
 FREE = ("execution", "serving", "search_service", "report", "llm", "distill.stop", "distill.rounds", "distill.student")
@@ -117,10 +118,11 @@ def prepare_base(session: DistillationSession, adopted: Path | None) -> None:
     """Make what all rounds share, or take it over from a run, together with what that run has attempted."""
     base = session.folder.base
     if adopted is None:
-        session.run_stages(BEFORE, base, session.config, _list_shared(session.config))
+        shared = [stage for stage in SHARED if find_spec(stage).enabled(session.config)]
+        session.run_stages(BEFORE, base, session.config, shared)
         return
     source, first = RunFolder(adopted), session.folder.round(0)
-    if source.find_manifest("judgements") is None:
+    if source.find_manifest(StageName.JUDGEMENTS) is None:
         raise StorageError(f"{adopted} is not judged, so it cannot be round 0", f"rampforge resume {adopted}")
     for run, stages in ((base, SHARED), (first, (*SHARED, *ATTEMPTED))):
         adopt_stages(source, run, [stage for stage in stages if source.find_manifest(stage)])
@@ -129,12 +131,6 @@ def prepare_base(session: DistillationSession, adopted: Path | None) -> None:
             run.write_record(run.root / "run.json", record)
     if locate_plan(source).exists():
         adopt_plan(source, first)
-
-
-def _list_shared(config: RunConfig) -> Sequence[str]:
-    from flows.stages.registry import find_spec
-
-    return [stage for stage in SHARED if find_spec(stage).enabled(config)]
 
 
 def validate_student(session: DistillationSession, last: int, student: Path) -> ValidationFigures | None:

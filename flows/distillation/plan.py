@@ -11,7 +11,7 @@ from rich.table import Table
 
 from flows.checks.findings import State
 from flows.configuration.environments import open_environment
-from flows.distillation.configs import configure_round, configure_teacher, name_teacher
+from flows.distillation.configs import ATTEMPTED, configure_round, configure_teacher, name_teacher
 from flows.distillation.training import is_trained
 from flows.models.roles import check_roles
 from flows.stages.registry import find_spec, list_roles
@@ -50,7 +50,7 @@ def describe_state(folder: DistillFolder, number: int) -> str:
     if len(folder.records()) > number:
         return "done"
     run = folder.round(number)
-    done = [stage for stage in ("tasks", "trajectories", "judgements") if run.find_manifest(stage)]
+    done: list[str] = [stage for stage in ATTEMPTED if run.find_manifest(stage)]
     if number and is_trained(folder.teacher(number)):
         done.insert(1 if done else 0, "training")
     return f"begun: {', '.join(done)} done" if done else "owed"
@@ -95,7 +95,7 @@ def find_lacks(config: RunConfig) -> Iterator[RampforgeError]:
     looks: list[Callable[[], object]] = [partial(open_environment, name) for name in names]
     if served:
         taught = configure_round(configure_teacher(config), 1, 1)
-        roles = list_roles(taught, [find_spec("trajectories"), find_spec("judgements")])
+        roles = list_roles(taught, map(find_spec, ATTEMPTED))
         looks.append(partial(check_roles, taught, roles))
     if held.questions is not None:
         looks.append(partial(read_benchmark, Path(held.questions)))

@@ -8,10 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.distillation.configs import UNTRAINED, configure_round, locate_base, name_teacher
+from flows.distillation.configs import (
+    ATTEMPTED,
+    TAUGHT_STAGES,
+    UNTRAINED,
+    configure_round,
+    locate_base,
+    name_teacher,
+)
 from flows.distillation.session import OWN, DistillationSession
 from flows.distillation.training import name_start, train_teacher
-from flows.distillation.validation import ATTEMPTED, holds_out, share_stages, validate
+from flows.distillation.validation import holds_out, share_stages, validate
+from flows.stages.registry import find_spec
 from flows.stages.round_tasks import write_plan
 from pipeline.distillation.diversity import gauge_run
 from pipeline.distillation.joining import digest_runs
@@ -19,6 +27,7 @@ from pipeline.distillation.measuring import count_round
 from pipeline.distillation.steps import measure_overhead
 from pipeline.distillation.stopping import find_best, find_stop, measure_regression
 from pipeline.storage.run_folder import RunFolder
+from schemas.config import StageName
 from schemas.distill_config import OnRegression
 from schemas.record import content_id
 from schemas.rounds import RoundRecord, TeacherTraining, ValidationFigures
@@ -52,7 +61,7 @@ def run_round(session: DistillationSession, number: int, records: Sequence[Round
 
 def plan_tasks(session: DistillationSession, number: int, run: RunFolder) -> bool:
     """Take over what all rounds share, and say which tasks are to be made of it; whether there are any."""
-    if (made := run.find_manifest("tasks")) is not None:
+    if (made := run.find_manifest(StageName.TASKS)) is not None:
         return made.rows(MaskTask.dataset) > 0
     config = session.config.distill
     with session.step(number, OWN):
@@ -84,12 +93,12 @@ def _teach(session: DistillationSession, number: int, records: Sequence[RoundRec
 def attempt_tasks(session: DistillationSession, number: int, run: RunFolder, teacher: int) -> None:
     """Have the tasks made, attempted by the teacher of a round or by the agents, and judged."""
     config = configure_round(session.config, number, teacher)
-    stages = (*ATTEMPTED, "difficulties") if teacher else ATTEMPTED
+    stages = TAUGHT_STAGES if teacher else ATTEMPTED
     if all(run.find_manifest(stage) for stage in stages):
         return
     if teacher:
         config = session.serve(number, session.folder.teacher(teacher).model, config)
-    session.run_stages(number, run, config, (*stages, "report"))
+    session.run_stages(number, run, config, [*stages, StageName.REPORT])
 
 
 def _conclude(
@@ -101,7 +110,9 @@ def _conclude(
         counts, gauge = count_round(run), gauge_run(run)
         before = gauge_run(folder.round(number - 1)).words if number else None
     inputs = digest_runs([folder.round(earlier) for earlier in range(number)])
-    spent, seconds, made = run.find_record(), session.book.sum_round(number), run.find_manifest("tasks")
+    played = configure_round(config, number, taught.attempting)
+    asking = [name for name in TAUGHT_STAGES if name is StageName.TRAJECTORIES or find_spec(name).roles(played)]
+    spent, seconds, made = run.find_record(), session.book.sum_round(number), run.find_manifest(StageName.TASKS)
     record = RoundRecord(
         round_id=content_id(number, inputs, digest_runs([run])),
         number=number,
@@ -118,7 +129,7 @@ def _conclude(
         validation=taught.validation,
         regression=taught.regression,
         seconds=seconds,
-        overhead=measure_overhead(seconds, config.judging.judge == "llm"),
+        overhead=measure_overhead(seconds, asking),
         tokens=spent.tokens if spent else 0,
         cost=spent.cost if spent else 0.0,
         stop=None,

@@ -17,12 +17,14 @@ from flows.distillation.configs import configure_teacher, leave_server
 from flows.distillation.policy_server import PolicyServer
 from flows.execution.run import start_job
 from flows.stages.ledger_checks import OTHER_VERSION
+from flows.stages.registry import find_spec
 from pipeline.distillation.folders import DistillFolder
-from pipeline.distillation.steps import JUDGED, WORK, StepBook
+from pipeline.distillation.steps import StepBook
 from pipeline.errors import RampforgeError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.ledger import StageTiming
+from schemas.scale_plan import ScaleUnit
 
 OWN = "other"
 """Time that belongs to no step of its own."""
@@ -93,7 +95,8 @@ class DistillationSession:
                 raise DistillError(*explain_failure(number, step or stages[-1], error)) from error
             finally:
                 for timing in _read_timings(run)[len(before) :]:
-                    name = step if step and timing.stage in (*WORK, JUDGED) else timing.stage
+                    attempting = find_spec(timing.stage).scales_with is ScaleUnit.ATTEMPTS
+                    name = step if step and attempting else timing.stage
                     self.book.note(number, name, timing.seconds)
                     self._inner += timing.seconds
 

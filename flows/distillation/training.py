@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from flows.distillation.configs import locate_base
+from flows.distillation.configs import TAUGHT_STAGES, locate_base
 from flows.distillation.session import DistillationSession
 from flows.stages.difficulties import read_difficulties
 from flows.training.run import Launch, run_rl, run_sft
@@ -29,8 +29,6 @@ from schemas.rounds import RoundRecord, TeacherTraining
 from schemas.training import TrainingResult
 from schemas.trajectories import HideMode
 
-JOINED = ("tasks", "trajectories", "judgements", "difficulties")
-"""Stages whose shards a union takes over."""
 SEARCH_SECONDS = 120.0
 
 
@@ -40,7 +38,7 @@ def train_teacher(session: DistillationSession, number: int, records: Sequence[R
     if not is_trained(folder):
         union = session.folder.union(number)
         with session.step(number, "join"):
-            join_runs([session.folder.round(earlier) for earlier in range(number)], union, JOINED)
+            join_runs([session.folder.round(earlier) for earlier in range(number)], union, TAUGHT_STAGES)
         session.stop_serving()
         with session.step(number, "train"):
             tune(session, union, locate_start(session, records), folder.root, session.config.distill.sft)
@@ -84,7 +82,7 @@ def train_student(session: DistillationSession, records: Sequence[RoundRecord]) 
     base = Path(resolve_model(config.student.base or config.base, session.cache))
     if not is_trained(tuned):
         with session.step(last, "student"):
-            join_runs([session.folder.round(record.number) for record in records], union, JOINED)
+            join_runs([session.folder.round(record.number) for record in records], union, TAUGHT_STAGES)
             session.stop_serving()
             tune(session, union, base, tuned.root, config.student.sft)
     if not config.student.rl.steps or is_trained(trained):
@@ -92,7 +90,7 @@ def train_student(session: DistillationSession, records: Sequence[RoundRecord]) 
     taught = [record.number for record in records if record.checkpoint] or [record.number for record in records]
     tried = RunFolder(out / "union-rl")
     with session.step(last, "student"):
-        join_runs([session.folder.round(number) for number in taught], tried, JOINED)
+        join_runs([session.folder.round(number) for number in taught], tried, TAUGHT_STAGES)
         rates = [difficulty.pass_rate for difficulty in read_difficulties(tried).values()]
     if rates and not any(rate is not None and 0 < rate < 1 for rate in rates):
         session.tell(f"no reinforcement learning: of {len(rates)} tasks none was solved sometimes, but not always")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.distillation.configs import SHARED, configure_validation
+from flows.distillation.configs import ATTEMPTED, SHARED, configure_validation
 from flows.distillation.session import BEFORE, OWN, DistillationSession
 from flows.stages.round_tasks import locate_plan, write_plan
 from pipeline.distillation.adoption import adopt_stages, link_tree
 from pipeline.distillation.measuring import measure_validation
 from pipeline.storage.run_folder import RunFolder
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.evaluations import EvalMethod, EvalSettings, MetricName
 from schemas.rounds import RoundPlan, ValidationFigures
 
-ATTEMPTED = ("tasks", "trajectories", "judgements")
-"""The stages that a round adds to those that all share."""
 STEP = "validate"
 
 
@@ -70,7 +68,7 @@ def hold_out(session: DistillationSession, run: RunFolder) -> RoundPlan:
     if not locate_plan(session.folder.validation).exists():
         share_stages(session.folder.base, session.folder.validation)
         # A run that was taken over as round 0 may have met some of these spans.
-        earlier = [first] if first.find_manifest("tasks") else []
+        earlier = [first] if first.find_manifest(StageName.TASKS) else []
         write_plan(session.folder.validation, BEFORE, held.tasks, held.mask_counts, held.share, earlier)
     return adopt_plan(session.folder.validation, run)
 

@@ -16,11 +16,11 @@ from pipeline.evaluation.corpus_files import read_passages
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from pipeline.storage.stage_ledger import close_stage, open_stage, pick_settings
+from schemas.config import StageName
 from schemas.evaluations import EvalMethod
 from schemas.funnel import Reject
 from schemas.passages import Passage
 
-INDEX = "index"
 DECIDES = ("search.engine", "search.k1", "search.b", "search.tokenizer", "corpus.lang")
 
 
@@ -42,16 +42,16 @@ def _build_index(context: RunContext, corpus: Path) -> None:
     """Index the passages of a file, once."""
     run, config = context.run, context.config
     source = {"corpus": fingerprint_source(str(corpus)), **index_facts(context)}
-    open_stage(run, INDEX, pick_settings(config, DECIDES) | source, None)
-    if run.find_manifest(INDEX) is None:
+    open_stage(run, StageName.INDEX, pick_settings(config, DECIDES) | source, None)
+    if run.find_manifest(StageName.INDEX) is None:
         build_parts(context, [_write_passages(run, corpus, config.corpus.lang)])
-        close_stage(run, INDEX, [])
+        close_stage(run, StageName.INDEX, [])
 
 
 def _write_passages(run: RunFolder, corpus: Path, lang: str) -> Path:
     """The passages of a corpus as a shard; returns its path."""
     rejects: list[Reject] = []
-    shard = run.shard(Passage.dataset, SHARD, INDEX)
+    shard = run.shard(Passage.dataset, SHARD, StageName.INDEX)
     with ShardWriter(shard.parent, shard.name, Passage, _provenance(CORPUS_STAGE)) as writer:
         for row in read_passages(corpus, lang):
             if isinstance(row, Reject):

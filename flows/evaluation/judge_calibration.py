@@ -28,7 +28,7 @@ from pipeline.judging.llm_judge import LlmJudge
 from pipeline.llm.async_stage import run_concurrently
 from pipeline.llm.roles import find_role
 from pipeline.report.text_pieces import show_controls
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.judgements import Verdict
 from schemas.labelled_answers import LabelledAnswer
 from schemas.roles import Role
@@ -51,7 +51,7 @@ def judge_all(context: RunContext, labelled: Sequence[LabelledAnswer]) -> list[J
     config = context.config
     check_roles(config, [Role.JUDGE])
     asked = require_roles(config, context.cache, [Role.JUDGE])
-    context = replace(context, config=settle_prices(config, ["judgements"]))
+    context = replace(context, config=settle_prices(config, [StageName.JUDGEMENTS]))
     numbered = list(enumerate(labelled))
     with ExitStack() as stack:
         stack.enter_context(context.run.locked())

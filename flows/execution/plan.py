@@ -14,18 +14,18 @@ from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
 from flows.models.usage import locate_books
-from flows.stages.registry import STAGES, list_chat_roles
+from flows.stages.registry import STAGES, list_chat_roles, list_scaled_stages
 from flows.stages.run_record import collect_funnel
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import UsageLog
 from pipeline.planning.comparing import compare
 from pipeline.planning.estimate import Machines, estimate
 from pipeline.planning.measuring import find_step, measure_run
-from pipeline.planning.scaling import GROWS_WITH, add_models, scale_up
+from pipeline.planning.scaling import add_models, scale_up
 from pipeline.planning.workload import plan_workload
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.ledger import RunRecord
 from schemas.plan import CostPlan, Means, PlanComparison
 from schemas.scale_plan import MachineFleet, ScalePlan, WikiSize
@@ -68,7 +68,7 @@ def look_back(question: PlanQuestion, root: Path) -> tuple[CostPlan, tuple[PlanC
     """Plan a run's configuration and tasks, and compare the plan with its actual cost."""
     run = RunFolder(root)
     config = read_config(root)
-    tasks = find_step(collect_funnel(run), "trajectories", "task")
+    tasks = find_step(collect_funnel(run), StageName.TRAJECTORIES, "task")
     if tasks is None:
         raise ConfigError(f"{root}: the stage trajectories is not finished", f"rampforge resume {root}")
     masking = config.masking.model_copy(update={"limit": tasks.entered})
@@ -88,9 +88,9 @@ def answer_scale(question: PlanQuestion, config: RunConfig, scale: str, wanted: 
         )
     run = RunFolder(question.measured)
     record = run.record().model_copy(update={"funnel": collect_funnel(run)})
-    plan = scale_up(run, record, _read_size(scale), wanted, fleet)
-    wanted_stages = {name: spec for name, spec in STAGES.items() if name in GROWS_WITH and spec.enabled(config)}
-    asking = [name for name, spec in wanted_stages.items() if spec.roles(config)]
+    scaled = list_scaled_stages()
+    plan = scale_up(run, record, _read_size(scale), wanted, fleet, scaled)
+    asking = [name for name in scaled if STAGES[name].enabled(config) and STAGES[name].roles(config)]
     if not asking:
         return plan
     masking = config.masking.model_copy(update={"limit": plan.tasks})

@@ -47,13 +47,12 @@ def repair_and_resume(run: RunFolder, found: Verification, owner: str) -> Iterat
 def _list_outdated(run: RunFolder, stages: Iterable[str]) -> list[str]:
     """Return the stages whose inputs are in no finished stage and are not being made again."""
     digests = _read_digests(run)
-    starts = {stage: run.find_start(stage) for stage in stages}
-    upstream = {stage: find_spec(stage).upstream for stage in stages}
-    return [
-        stage
-        for stage, start in starts.items()
-        if start and upstream[stage] in digests and start.upstream != digests[upstream[stage] or ""]
-    ]
+    outdated = []
+    for stage in stages:
+        start, inputs = run.find_start(stage), find_spec(stage).inputs
+        if start and inputs and inputs[0] in digests and start.upstream != digests[inputs[0]]:
+            outdated.append(stage)
+    return outdated
 
 
 def _list_begun(run: RunFolder, found: Verification) -> list[str]:

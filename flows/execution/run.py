@@ -39,10 +39,10 @@ from flows.stages.ledger_checks import (
     find_other_versions,
     refuse_other_versions,
 )
-from flows.stages.registry import STAGES, find_spec, list_chat_roles, list_roles, settle_prices
+from flows.stages.registry import find_spec, list_chat_roles, list_from, list_roles, settle_prices
 from flows.stages.run_record import write_record
 from flows.stages.spec import StageSpec
-from pipeline.errors import RampforgeError, StorageError
+from pipeline.errors import RampforgeError
 from pipeline.llm.call_journal import drop_refusals
 from pipeline.llm.usage_log import CallUsage
 from pipeline.storage.remote.object_store import refuse_secrets
@@ -134,7 +134,7 @@ def check_ledgers(
     Raises RampforgeError.
     """
     wanted = [name for name in stages if find_spec(name).enabled(context.config)]
-    redone = list_redone(redo) if redo else []
+    redone = list_from(redo) if redo else []
     check_stages(context, wanted, redone)
     others = find_other_versions(context, wanted, redone)
     if not other_version:
@@ -165,7 +165,7 @@ def start_job(
     """
     refuse_secrets(str(root))  # before Prefect is involved
     if redo:
-        list_redone(redo)
+        list_from(redo)
     workers = count_workers(config.execution)
     config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
@@ -215,16 +215,8 @@ def abort_session(reason: str) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-def list_redone(stage: str) -> list[str]:
-    """Return a stage and all later ones, in the order of the pipeline. Raises StorageError for an unknown name."""
-    names = list(STAGES)
-    if stage not in names:
-        raise StorageError(f"--redo {stage}: no such stage", f"the stages are {', '.join(names)}")
-    return names[names.index(stage) :]
-
-
 def discard_stages(run: RunFolder, stage: str) -> None:
     """Discard a stage, all later ones, and every rejection, so that it is requested again. The run must be held."""
-    for name in reversed(list_redone(stage)):
+    for name in reversed(list_from(stage)):
         discard_stage(run, name)
     drop_refusals(run.root / "calls")

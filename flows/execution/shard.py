@@ -24,7 +24,7 @@ from pipeline.llm.async_stage import AsyncStage
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.shard_run import ShardPlan, run_shard
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.ledger import ShardCommit
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def clean_pages(run: str, shard: str, config: RunConfig, cache: Path, pages: lis
 
     context = _open_context(run, config, cache)
     with INTERRUPTION.at_work():
-        return run_timed(find_spec("corpus"), context, shard, DocumentStage(config.corpus), pages)
+        return run_timed(find_spec(StageName.CORPUS), context, shard, DocumentStage(config.corpus), pages)
 
 
 def run_timed(

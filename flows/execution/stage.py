@@ -73,7 +73,7 @@ class RunSession:
 def enter_stage(session: RunSession, spec: StageSpec) -> StageManifest | None:
     """Open the stage ledger; refuse a changed configuration. Returns the manifest of a finished stage."""
     run = session.context.run
-    upstream = run.manifest(spec.upstream) if spec.upstream else None
+    upstream = run.manifest(spec.inputs[0]) if spec.inputs else None
     settings = list_all_settings(session.context, spec)
     versions = list_versions(spec.packages(session.context.config))
     digest = digest_manifest(upstream) if upstream else None
@@ -90,9 +90,9 @@ def run_stage(session: RunSession, spec: StageSpec) -> StageManifest:
     if finished is not None:
         return finished
     run = session.context.run
-    upstream = run.manifest(spec.upstream or "")
+    upstream = run.manifest(spec.inputs[0])
     shards = [shard.shard for shard in upstream.shards] if spec.open else []
-    total = upstream.rows(spec.inputs.dataset) if spec.inputs else 0
+    total = upstream.rows(spec.counted.dataset) if spec.counted else 0
     started = time.monotonic()
     with session.board.stage(session.context, spec, total) as gauge:
         work = prepare(session, spec) if spec.prepare else 0.0

@@ -27,6 +27,7 @@ from pipeline.rendering.token_masks import MaskError, TokenMasker
 from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
+from schemas.config import StageName
 from schemas.difficulties import Difficulty
 from schemas.exports import ExportSettings, Purpose, Split, TrainingExample
 from schemas.funnel import FunnelStep, Reject
@@ -66,7 +67,7 @@ def export_dataset(
     `screen`: the questions of benchmarks; what overlaps them is left out. Raises ConfigError when the run is not judged
     or nothing is left, StorageError.
     """
-    if run.find_manifest("judgements") is None:
+    if run.find_manifest(StageName.JUDGEMENTS) is None:
         raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
     with ExitStack() as stack:
         with wrap_os_errors(out):
@@ -90,7 +91,7 @@ def read_examples(
     run: RunFolder, admits: Callable[[MaskTask, Trajectory], bool] = lambda *_: True
 ) -> Iterator[TrainingExample]:
     """Every judged trajectory of a run that is admitted, joined with its task, shard by shard."""
-    for shard in run.manifest("judgements").shards:
+    for shard in run.manifest(StageName.JUDGEMENTS).shards:
         name = shard.shard
         tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
         judged = {row.trajectory_id: row for row in read_rows(run.part(Judgement.dataset, name, ""), Judgement)}

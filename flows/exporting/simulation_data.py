@@ -26,6 +26,7 @@ from pipeline.search.index.passage_store import PassageStore
 from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
+from schemas.config import StageName
 from schemas.exports import Split
 from schemas.funnel import FunnelStep, Reject
 from schemas.judgements import Judgement
@@ -44,7 +45,7 @@ def export_simulation(
 
     The run is read twice, so that no more than ids is held in memory. Raises StorageError, ConfigError.
     """
-    if run.find_manifest("judgements") is None:
+    if run.find_manifest(StageName.JUDGEMENTS) is None:
         raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
     found = (
         (name, example) for name, example in read_searches(run, settings) if isinstance(example, SimulationExample)
@@ -61,7 +62,7 @@ def read_searches(
 ) -> Iterator[tuple[str, SimulationExample | Reject]]:
     """Every search of a run, in order, with its example or why it gives none."""
     find = _open_texts(run)
-    for shard in run.manifest("judgements").shards:
+    for shard in run.manifest(StageName.JUDGEMENTS).shards:
         name = shard.shard
         tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
         judgements = read_rows(run.part(Judgement.dataset, name, ""), Judgement)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schemas.config import StageName
 from schemas.live import CallsLive, StageLive
 
 
@@ -29,7 +30,7 @@ def describe_rest(live: StageLive) -> list[str]:
         parts.append(f"about {describe_seconds(live.seconds_left)} left")
     if live.accepted_share is not None:
         # Only verdicts accept; items of other stages are merely passed on.
-        word = "accepted" if live.stage == "judgements" else "passed on"
+        word = "accepted" if live.stage == StageName.JUDGEMENTS else "passed on"
         parts.append(f"{live.accepted_share:.0%} {word}, {live.accepted_share * live.rate:,.1f}/s")
     return parts + (describe_calls(live.calls) if live.calls else [])
 

@@ -18,10 +18,9 @@ from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.shards import read_rows
 from pipeline.storage.stage_ledger import discard_stage
+from schemas.config import StageName
 from schemas.funnel import Reject
 
-ATTEMPTS = "trajectories"
-"""Stage that searches."""
 MEND_SEARCH = "check that the service of search.engine answers, then `rampforge resume RUN`"
 
 
@@ -51,7 +50,7 @@ def refuse_all_refused(run: RunFolder, stage: str) -> None:
     Raises AllRefusedError, SearchError.
     """
     steps = sum_funnel(step for commit in run.commits(stage) for step in commit.funnel)
-    lost = REFUSALS | ({SEARCH_FAILED} if stage == ATTEMPTS else set())
+    lost = REFUSALS | ({SEARCH_FAILED} if stage == StageName.TRAJECTORIES else set())
     whole = [step for step in steps if step.entered and set(step.rejected) <= lost]
     if not whole or any(step.passed for step in steps):
         return

@@ -8,9 +8,10 @@ from flows.configuration.provenance import fingerprint_sources
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
 from flows.stages.library_versions import OPENCC, is_chinese
-from flows.stages.spec import StageSpec
-from schemas.config import CorpusConfig, RunConfig
+from flows.stages.spec import RoundPart, StageSpec
+from schemas.config import CorpusConfig, RunConfig, StageName
 from schemas.documents import Document, Redirect
+from schemas.scale_plan import ScaleUnit
 
 
 def _source_fingerprints(context: RunContext) -> Mapping[str, str]:
@@ -30,11 +31,14 @@ def reading_packages(config: RunConfig) -> tuple[str, ...]:
 
 
 CORPUS = StageSpec(
-    "corpus",
-    upstream=None,
+    StageName.CORPUS,
+    "Read the sources into cleaned documents (documents/, redirects/).",
+    inputs=(),
     unit="page",
+    scales_with=ScaleUnit.WORDS,
     config_keys=corpus_keys,
     outputs=(Document, Redirect),
     fingerprint_inputs=_source_fingerprints,
     packages=reading_packages,
+    part_of_round=RoundPart.SHARED,
 )

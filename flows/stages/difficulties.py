@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from flows.configuration.run_context import RunContext
 from flows.stages.inputs import read_dataset
 from flows.stages.judgements import judging_packages
-from flows.stages.spec import StageSpec
+from flows.stages.spec import RoundPart, StageSpec
 from pipeline.stage import Stage
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
-from pipeline.storage.stage_ledger import digest_manifest
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.difficulties import Difficulty
 from schemas.judgements import Judgement
 from schemas.roles import Role
@@ -23,11 +22,6 @@ from schemas.tasks import MaskTask
 def _closed_roles(config: RunConfig) -> tuple[str, ...]:
     """The role of the model that is asked without searching."""
     return (Role.CLOSED_BOOK,) if config.policy.closed_book else ()
-
-
-def _judgement_fingerprints(context: RunContext) -> Mapping[str, str]:
-    """The judgements that are counted."""
-    return {"judgements": digest_manifest(context.run.manifest("judgements"))}
 
 
 def read_tried(context: RunContext, shard: str) -> Iterator[Any]:
@@ -47,7 +41,7 @@ def open_difficulties(context: RunContext, shard: str) -> Stage[Any]:
     from pipeline.difficulty.stage import DifficultyStage
 
     config = context.config
-    model = open_model(context, "difficulties", shard) if config.policy.closed_book else None
+    model = open_model(context, StageName.DIFFICULTIES, shard) if config.policy.closed_book else None
     stage = DifficultyStage(config.policy, config.judging, model.model if model else None)
     return make_stage(context, stage.work, model)
 
@@ -69,16 +63,18 @@ def difficulty_keys(config: RunConfig) -> tuple[str, ...]:
 
 
 DIFFICULTIES = StageSpec(
-    "difficulties",
-    upstream="tasks",
+    StageName.DIFFICULTIES,
+    "Measure how often each task is solved, with policy.difficulties or policy.closed_book (difficulties/).",
+    inputs=(StageName.TASKS, StageName.JUDGEMENTS),
     unit="task",
+    scales_with=None,
     config_keys=difficulty_keys,
     packages=lambda config: judging_packages(config) if config.policy.closed_book else (),
-    inputs=MaskTask,
+    counted=MaskTask,
     outputs=(Difficulty,),
     read=read_tried,
     open=open_difficulties,
-    fingerprint_inputs=_judgement_fingerprints,
     enabled=lambda config: config.policy.measures,
     roles=_closed_roles,
+    part_of_round=RoundPart.TAUGHT,
 )

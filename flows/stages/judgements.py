@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 from flows.configuration.run_context import RunContext
 from flows.stages.inputs import read_dataset
 from flows.stages.library_versions import OPENCC, is_chinese
-from flows.stages.spec import StageSpec
-from pipeline.judging.judge_stage import RULE_KEYS
+from flows.stages.spec import RoundPart, StageSpec
 from pipeline.stage import Stage
 from pipeline.storage.shards import reading_boundary
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.judgements import Judgement
 from schemas.passages import Passage
 from schemas.roles import Role
+from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
@@ -28,6 +28,8 @@ def _judge_roles(config: RunConfig) -> tuple[str, ...]:
 
 def judging_keys(config: RunConfig) -> tuple[str, ...]:
     """What decides which attempts are accepted."""
+    from pipeline.judging.judge_stage import RULE_KEYS
+
     if config.judging.judge == "llm":
         return ("judging",)
     return ("judging.judge", *(f"judging.{key}" for key in sorted(RULE_KEYS)))
@@ -52,7 +54,7 @@ def read_attempts(context: RunContext, shard: str) -> Iterator[Any]:
 def _group_by_page(context: RunContext, shard: str) -> dict[str, frozenset[str]]:
     """The ids of the passages of each page. A page is never divided between shards."""
     columns = ["document_id", "passage_id"]
-    path = context.run.part(Passage.dataset, shard, "dedup")
+    path = context.run.part(Passage.dataset, shard, StageName.DEDUP)
     with reading_boundary(path):
         table = pq.read_table(path, columns=columns)
     pages: dict[str, set[str]] = {}
@@ -69,21 +71,25 @@ def open_judgements(context: RunContext, shard: str) -> Stage[Any]:
         from flows.models.chat_models import make_stage, open_model
         from pipeline.judging.llm_judge_stage import LlmJudgeStage
 
-        model = open_model(context, "judgements", shard)
+        model = open_model(context, StageName.JUDGEMENTS, shard)
         stage = LlmJudgeStage(context.config.judging, model.model, context.config.llm.roles)
         return make_stage(context, stage.work, model)
     return JudgeStage(context.config.judging)
 
 
 JUDGEMENTS = StageSpec(
-    "judgements",
-    upstream="trajectories",
+    StageName.JUDGEMENTS,
+    "Judge every trajectory (judgements/).",
+    inputs=(StageName.TRAJECTORIES,),
     unit="trajectory",
+    scales_with=ScaleUnit.ATTEMPTS,
     config_keys=judging_keys,
     packages=judging_packages,
-    inputs=Trajectory,
+    counted=Trajectory,
     outputs=(Judgement,),
     read=read_attempts,
     open=open_judgements,
     roles=_judge_roles,
+    part_of_round=RoundPart.ROUND,
+    command="judge",
 )

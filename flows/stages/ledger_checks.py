@@ -10,15 +10,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import check_sources
-from flows.stages.corpus import CORPUS
 from flows.stages.library_versions import list_versions
-from flows.stages.registry import REPORT, STAGES
+from flows.stages.registry import STAGES, find_spec
 from flows.stages.spec import StageSpec
 from pipeline.errors import ConfigError
 from pipeline.llm.roles import find_role
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import check_start, check_upstream, digest_manifest, holds_work, pick_settings
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.ledger import StageStart
 
 OTHER_VERSION = "--other-version"
@@ -35,7 +34,15 @@ def list_settings(config: RunConfig, spec: StageSpec) -> dict[str, str]:
 
 def list_all_settings(context: RunContext, spec: StageSpec) -> dict[str, str]:
     """All that decides a stage's rows, besides its inputs. Raises RampforgeError for what is missing."""
-    return list_settings(context.config, spec) | dict(spec.fingerprint_inputs(context))
+    return list_settings(context.config, spec) | dict(spec.fingerprint_inputs(context)) | _digest_inputs(context, spec)
+
+
+def _digest_inputs(context: RunContext, spec: StageSpec) -> dict[str, str]:
+    """The digests of the datasets that a stage reads beside those of its first input. Raises StorageError for an input
+    that is not finished."""
+    others = [find_spec(name) for name in spec.inputs[1:]]
+    manifests = {other: context.run.manifest(other.name) for other in others if other.enabled(context.config)}
+    return {other.name.value: digest_manifest(manifest) for other, manifest in manifests.items() if other.outputs}
 
 
 def check_stages(context: RunContext, wanted: Collection[str], redone: Collection[str]) -> None:
@@ -54,15 +61,15 @@ def check_stages(context: RunContext, wanted: Collection[str], redone: Collectio
         if name in kept and name in wanted:
             started = kept[name]
             check_start(context.run, name, started, list_all_settings(context, spec), partial=True)
-            if name == CORPUS.name:
+            if name is StageName.CORPUS:
                 check_sources(context)
-            if spec.upstream:
-                check_upstream(context.run, name, started, digest_manifest(context.run.manifest(spec.upstream)))
+            if spec.inputs:
+                check_upstream(context.run, name, started, digest_manifest(context.run.manifest(spec.inputs[0])))
         if name in redone or context.run.find_manifest(name) is None:
             return  # what later stages are made with can be read only when this one is finished
 
 
-def _list_kept(context: RunContext, redone: Collection[str]) -> Iterator[tuple[str, StageStart]]:
+def _list_kept(context: RunContext, redone: Collection[str]) -> Iterator[tuple[StageName, StageStart]]:
     """The stages that have rows, or outcomes of inputs, which are kept; with what each was started with."""
     for name, spec in STAGES.items():
         if name not in redone and spec.enabled(context.config) and holds_work(context.run, name):
@@ -75,12 +82,12 @@ def _is_key(name: str) -> bool:
 
 def find_other_versions(context: RunContext, wanted: Sequence[str], redone: Collection[str]) -> dict[str, StageStart]:
     """The stages that keep rows of other versions than are installed, when more rows are to be made in this run."""
-    enabled = [name for name in wanted if STAGES[name].enabled(context.config)]
+    enabled = [name for name in wanted if find_spec(name).enabled(context.config)]
     owed = [name for name in enabled if name in redone or context.run.find_manifest(name) is None]
-    if set(owed) <= {REPORT.name}:
+    if set(owed) <= {StageName.REPORT}:
         return {}
     kept = _list_kept(context, redone)
-    return {name: started for name, started in kept if name != REPORT.name and _compare_versions(started)}
+    return {name: started for name, started in kept if name != StageName.REPORT and _compare_versions(started)}
 
 
 def refuse_other_versions(run: RunFolder, stages: Mapping[str, StageStart]) -> None:

@@ -7,18 +7,18 @@ from typing import Any
 
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_models, find_revision
-from flows.models.serving import names_served_scorer, open_served_scorer
+from flows.models.serving import names_served_scorer
 from flows.stages.inputs import read_dataset, reading, share_limit
 from flows.stages.library_versions import MODELS, OPENCC
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
-from flows.stages.spec import StageSpec
+from flows.stages.spec import RoundPart, StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.stage import Stage
-from pipeline.storage.stage_ledger import digest_manifest
-from schemas.config import RunConfig, Selection
+from schemas.config import RunConfig, Selection, StageName
 from schemas.documents import Redirect
 from schemas.passages import Passage
 from schemas.roles import Role
+from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask, Proposals, SpanSet
 
 
@@ -38,7 +38,7 @@ def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
 
     config = context.config.masking
     wanted = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
-    quota = share_limit(context, "dedup", Passage, shard, wanted)
+    quota = share_limit(context, StageName.DEDUP, Passage, shard, wanted)
     return (
         sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed)
         if quota is not None
@@ -55,9 +55,9 @@ def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
     """Passages to what a language model would hide in them."""
     from flows.models.chat_models import make_stage, open_model
     from pipeline.llm.structured_output import Sampling
-    from pipeline.masking.proposal_stage import STAGE, ProposalStage
+    from pipeline.masking.proposal_stage import ProposalStage
 
-    config, model = context.config, open_model(context, STAGE, shard)
+    config, model = context.config, open_model(context, StageName.PROPOSALS, shard)
     sampling = Sampling(0.0, config.masking.extractor_tokens, config.agents.parse_retries)
     stage = ProposalStage(model.model, sampling, config.llm.roles, _sample(context, shard))
     return make_stage(context, stage.work, model)
@@ -84,10 +84,8 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
 
 
 def _span_fingerprints(context: RunContext) -> Mapping[str, str]:
-    asked = _asks_extractor(context.config)
-    proposed = {"proposals": digest_manifest(context.run.manifest("proposals"))} if asked else {}
     band = {"perplexity band": "used" if is_banded(context.config) else "unused"}
-    return band | proposed | {f"model {name}": revision for name, revision in find_models(context).items()}
+    return band | {f"model {name}": revision for name, revision in find_models(context).items()}
 
 
 def span_packages(config: RunConfig) -> tuple[str, ...]:
@@ -125,13 +123,14 @@ def _open_ner(context: RunContext) -> Any:
 
 def _open_scorer(context: RunContext) -> Any:
     """The language model behind the perplexities, named with its revision."""
+    from flows.models.serving import names_served_scorer, open_served_scorer
+    from pipeline.masking.causal_scorer import load_scorer
+
     name = context.config.masking.scorer
     if name is None:
         return None
     if names_served_scorer(context.config):
         return open_served_scorer(context.config, context.cache)
-    from pipeline.masking.causal_scorer import load_scorer  # with it comes torch: three seconds
-
     path = str(resolve_model(name, context.cache))
     return load_scorer(path, context.config.masking.device, f"{name} {find_revision(context, name)}")
 
@@ -158,47 +157,59 @@ def open_tasks(context: RunContext, shard: str) -> Stage[Any]:
 
     if plan := find_plan(context.run):
         return open_fresh(context, shard, plan)
-    quota = share_limit(context, "spans", SpanSet, shard, context.config.masking.limit)
+    quota = share_limit(context, StageName.SPANS, SpanSet, shard, context.config.masking.limit)
     return TaskStage(context.config.masking, context.config.seed, quota=quota)
 
 
 PROPOSALS = StageSpec(
-    "proposals",
-    upstream="dedup",
+    StageName.PROPOSALS,
+    "Ask a language model for maskable spans, with masking.extractor (proposals/).",
+    inputs=(StageName.DEDUP,),
     unit="passage",
+    scales_with=ScaleUnit.PASSAGES,
     config_keys=proposal_keys,
-    inputs=Passage,
+    counted=Passage,
     outputs=(Proposals,),
     read=reading(Passage),
     open=open_proposals,
     enabled=_asks_extractor,
     roles=lambda _: (Role.EXTRACTOR,),
+    part_of_round=RoundPart.SHARED,
+    command="mask",
 )
 
 
 SPANS = StageSpec(
-    "spans",
-    upstream="dedup",
+    StageName.SPANS,
+    "Find maskable spans (spans/).",
+    inputs=(StageName.DEDUP, StageName.PROPOSALS),
     unit="passage",
+    scales_with=ScaleUnit.PASSAGES,
     config_keys=span_keys,
     packages=span_packages,
-    inputs=Passage,
+    counted=Passage,
     outputs=(SpanSet,),
     read=reading(Passage),
     open=open_spans,
     fingerprint_inputs=_span_fingerprints,
     roles=_scorer_roles,
+    part_of_round=RoundPart.SHARED,
+    command="mask",
 )
 
 
 TASKS = StageSpec(
-    "tasks",
-    upstream="spans",
+    StageName.TASKS,
+    "Make RAMP tasks (tasks/).",
+    inputs=(StageName.SPANS,),
     unit="passage",
+    scales_with=ScaleUnit.PASSAGES,
     config_keys=task_keys,
-    inputs=SpanSet,
+    counted=SpanSet,
     outputs=(MaskTask,),
     read=read_spanned,
     open=open_tasks,
     fingerprint_inputs=round_facts,
+    part_of_round=RoundPart.ROUND,
+    command="mask",
 )

@@ -8,25 +8,27 @@ from typing import Any
 
 from flows.configuration.run_context import RunContext
 from flows.stages.inputs import list_files, reading
-from flows.stages.spec import StageSpec
+from flows.stages.spec import RoundPart, StageSpec
 from pipeline.stage import Stage
 from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import reading_boundary
+from schemas.config import StageName
 from schemas.documents import Document
 from schemas.passages import Chunk, Passage
+from schemas.scale_plan import ScaleUnit
 
 
-def open_cut(context: RunContext, _: str) -> Stage[Any]:
+def open_chunks(context: RunContext, _: str) -> Stage[Any]:
     """Documents to chunks."""
-    from pipeline.passages.stages import CutStage
+    from pipeline.passages.stages import ChunkStage
 
-    return CutStage(context.config.passages)
+    return ChunkStage(context.config.passages)
 
 
 def locate_duplicates(run: RunFolder) -> Path:
     """The list of near-duplicates, made once for all shards."""
-    return run.ledger("dedup") / "duplicates.parquet"
+    return run.ledger(StageName.DEDUP) / "duplicates.parquet"
 
 
 def find_near_duplicates(context: RunContext) -> None:
@@ -40,7 +42,7 @@ def find_near_duplicates(context: RunContext) -> None:
         reading,
         tempfile.TemporaryDirectory(dir=context.run.root, prefix=".duplicates-") as scratch,
     ):
-        chunks = list_files(context, "cut", Chunk)
+        chunks = list_files(context, StageName.CHUNK, Chunk)
         find_duplicates(chunks, context.config.passages.duplicate_similarity, target, Path(scratch))
     context.run.publish(target)
 
@@ -50,32 +52,38 @@ def open_dedup(context: RunContext, shard: str) -> Stage[Any]:
     from pipeline.passages.duplicates import read_duplicates
     from pipeline.passages.stages import DeduplicateStage
 
-    name = context.run.shard(Chunk.dataset, shard, "cut").name
+    name = context.run.shard(Chunk.dataset, shard, StageName.CHUNK).name
     return DeduplicateStage(read_duplicates(context.run.fetch(locate_duplicates(context.run)), name))
 
 
-CUT = StageSpec(
-    "cut",
-    upstream="corpus",
+CHUNK = StageSpec(
+    StageName.CHUNK,
+    "Cut documents into chunks (chunks/).",
+    inputs=(StageName.CORPUS,),
     unit="document",
+    scales_with=ScaleUnit.WORDS,
     config_keys=lambda _: ("passages",),
     packages=lambda _: ("datasketch",),
-    inputs=Document,
+    counted=Document,
     outputs=(Chunk,),
     read=reading(Document),
-    open=open_cut,
+    open=open_chunks,
+    part_of_round=RoundPart.SHARED,
 )
 
 
 DEDUP = StageSpec(
-    "dedup",
-    upstream="cut",
+    StageName.DEDUP,
+    "Remove near-duplicate chunks; the others are the passages (passages/).",
+    inputs=(StageName.CHUNK,),
     unit="passage",
+    scales_with=ScaleUnit.WORDS,
     config_keys=lambda _: ("passages.duplicate_similarity",),
-    inputs=Chunk,
+    counted=Chunk,
     outputs=(Passage,),
     read=reading(Chunk),
     open=open_dedup,
     prepare=find_near_duplicates,
     made=lambda run: (locate_duplicates(run),),
+    part_of_round=RoundPart.SHARED,
 )

@@ -8,21 +8,23 @@ from flows.stages.corpus import CORPUS
 from flows.stages.difficulties import DIFFICULTIES
 from flows.stages.judgements import JUDGEMENTS
 from flows.stages.masking import PROPOSALS, SPANS, TASKS
-from flows.stages.passages import CUT, DEDUP
+from flows.stages.passages import CHUNK, DEDUP
 from flows.stages.report import specify_report
 from flows.stages.search_index import INDEX
-from flows.stages.spec import StageSpec, list_datasets
+from flows.stages.spec import RoundPart, StageSpec, list_datasets
 from flows.stages.trajectories import TRAJECTORIES
+from pipeline.errors import StorageError
 from pipeline.llm.budget import check_prices
 from pipeline.llm.prices import pin_prices
 from pipeline.llm.roles import find_role
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.record import Record
 from schemas.roles import Role
+from schemas.scale_plan import ScaleUnit
 
-_WRITING = (CORPUS, CUT, DEDUP, PROPOSALS, SPANS, TASKS, INDEX, TRAJECTORIES, JUDGEMENTS, DIFFICULTIES)
-REPORT = specify_report(_WRITING)
-STAGES: dict[str, StageSpec] = {spec.name: spec for spec in (*_WRITING, REPORT)}
+WRITING = (CORPUS, CHUNK, DEDUP, PROPOSALS, SPANS, TASKS, INDEX, TRAJECTORIES, JUDGEMENTS, DIFFICULTIES)
+REPORT = specify_report(WRITING)
+STAGES: dict[StageName, StageSpec] = {spec.name: spec for spec in (*WRITING, REPORT)}
 """Every stage, by name, in the order of the job."""
 
 
@@ -33,7 +35,33 @@ def list_models() -> dict[str, type[Record]]:
 
 def find_spec(name: str) -> StageSpec:
     """The stage of that name."""
-    return STAGES[name]
+    return STAGES[StageName(name)]
+
+
+def list_from(name: str) -> list[StageName]:
+    """A stage and all after it, in the order of the job. Raises StorageError for the name of no stage."""
+    names = list(STAGES)
+    if name not in names:
+        raise StorageError(f"{name} is not a stage", f"the stages are {', '.join(names)}")
+    return names[names.index(StageName(name)) :]
+
+
+def list_round_stages(*parts: RoundPart) -> list[StageName]:
+    """The stages that have some part in self-distillation, in the order of the job."""
+    return [name for name, spec in STAGES.items() if spec.part_of_round in parts]
+
+
+def list_scaled_stages() -> dict[StageName, ScaleUnit]:
+    """The stages that a plan for a whole wiki names, and what the work of each scales with."""
+    return {name: spec.scales_with for name, spec in STAGES.items() if spec.scales_with}
+
+
+def list_commands() -> dict[str, list[StageSpec]]:
+    """The stages that each command runs, by its name, in the order of the job."""
+    commands: dict[str, list[StageSpec]] = {}
+    for spec in STAGES.values():
+        commands.setdefault(spec.command or spec.name, []).append(spec)
+    return commands
 
 
 def list_roles(config: RunConfig, specs: Iterable[StageSpec]) -> tuple[str, ...]:
@@ -43,7 +71,7 @@ def list_roles(config: RunConfig, specs: Iterable[StageSpec]) -> tuple[str, ...]
 
 def list_chat_roles(config: RunConfig, stages: Iterable[str] = STAGES) -> tuple[str, ...]:
     """The roles that some stages ask for text, and so are counted and paid for, in the order of the stages."""
-    return tuple(role for role in list_roles(config, (STAGES[name] for name in stages)) if role != Role.SCORER)
+    return tuple(role for role in list_roles(config, map(find_spec, stages)) if role != Role.SCORER)
 
 
 def settle_prices(config: RunConfig, stages: Iterable[str]) -> RunConfig:

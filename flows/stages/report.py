@@ -7,6 +7,7 @@ from collections.abc import Collection
 from flows.configuration.run_context import RunContext
 from flows.stages.spec import StageSpec, list_datasets
 from pipeline.storage.shards import reading_boundary
+from schemas.config import StageName
 from schemas.judgements import Judgement
 
 
@@ -23,11 +24,13 @@ def specify_report(reported: Collection[StageSpec]) -> StageSpec:
         context.run.write(context.run.report, build_report(data).encode())
 
     return StageSpec(
-        "report",
-        upstream="judgements",
+        StageName.REPORT,
+        "Write report.html from the current content of the run.",
+        inputs=(StageName.JUDGEMENTS,),
         unit="judgement",
+        scales_with=None,
         config_keys=lambda _: ("report",),
-        inputs=Judgement,
+        counted=Judgement,
         prepare=draw_report,
         made=lambda run: (run.report,),
     )

@@ -14,6 +14,7 @@ from flows.stages.inputs import share_out
 from pipeline.stage import Stage
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
+from schemas.config import StageName
 from schemas.exports import Split
 from schemas.passages import Passage
 from schemas.record import content_id
@@ -56,11 +57,11 @@ def write_plan(
     used = locate_used(run)
     digest = write_used(earlier, used)
     split = Split.VALIDATION if number < 0 else Split.TRAIN
-    shards = [commit.shard for commit in run.manifest("spans").shards]
+    shards = [commit.shard for commit in run.manifest(StageName.SPANS).shards]
     able = [
         count_capacity(
-            run.part(SpanSet.dataset, shard, "spans"),
-            run.part(Passage.dataset, shard, "dedup"),
+            run.part(SpanSet.dataset, shard, StageName.SPANS),
+            run.part(Passage.dataset, shard, StageName.DEDUP),
             used,
             split,
             share,
@@ -89,7 +90,7 @@ def open_fresh(context: RunContext, shard: str, plan: RoundPlan) -> Stage[Any]:
     from pipeline.distillation.screening import ScreenedTasks
     from pipeline.masking.task_stage import TaskStage
 
-    used = read_used(locate_used(context.run), context.run.part(Passage.dataset, shard, "dedup"))
+    used = read_used(locate_used(context.run), context.run.part(Passage.dataset, shard, StageName.DEDUP))
     # Another draw each round: otherwise the same passages would come first again and again.
     seed = int(content_id("round", context.config.seed, plan.number)[:8], 16)
     stage = FreshTasks(TaskStage(context.config.masking, seed, quota=plan.shares.get(shard, 0)), plan, used)

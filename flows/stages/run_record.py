@@ -15,6 +15,7 @@ from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.stage_ledger import digest_manifest
 from prompts.library import digest_templates
+from schemas.config import StageName
 from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord, StageTiming
 from schemas.spending import RunSpending
@@ -39,7 +40,7 @@ def collect_spending(context: RunContext, funnel: Iterable[FunnelStep]) -> RunSp
 
 def name_engine(run: RunFolder) -> dict[str, str]:
     """The fingerprint of the engine that the trajectories were made with, once they are."""
-    manifest = run.find_manifest("trajectories")
+    manifest = run.find_manifest(StageName.TRAJECTORIES)
     return {ENGINE: manifest.settings[ENGINE]} if manifest and ENGINE in manifest.settings else {}
 
 

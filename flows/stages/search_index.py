@@ -7,11 +7,12 @@ from flows.search_engines.local import ENDPOINT, VECTOR_ENGINES, index_facts
 from flows.search_engines.registry import LOCAL, needs_index
 from flows.stages.inputs import list_files
 from flows.stages.library_versions import MODELS
-from flows.stages.spec import StageSpec
+from flows.stages.spec import RoundPart, StageSpec
 from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.shards import reading_boundary
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.passages import Passage
+from schemas.scale_plan import ScaleUnit
 
 TERM_KEYS = ("search.k1", "search.b", "search.tokenizer")
 TOKENIZERS = {"english": ("PyStemmer",), "jieba": ("jieba",)}
@@ -38,19 +39,22 @@ def build_index(context: RunContext) -> None:
     from flows.search_engines.local import build_parts
 
     with wrap_os_errors(context.run.index), reading_boundary(context.run.dataset(Passage.dataset)):
-        build_parts(context, list_files(context, "dedup", Passage))
+        build_parts(context, list_files(context, StageName.DEDUP, Passage))
     context.run.publish(context.run.index)
 
 
 INDEX = StageSpec(
-    "index",
-    upstream="dedup",
+    StageName.INDEX,
+    "Build the search index over the passages (index/).",
+    inputs=(StageName.DEDUP,),
     unit="passage",
+    scales_with=ScaleUnit.WORDS,
     config_keys=index_keys,
     packages=index_packages,
-    inputs=Passage,
+    counted=Passage,
     prepare=build_index,
     made=lambda run: tuple(sorted(run.index.glob("[!.]*/about.json"))),
     fingerprint_inputs=index_facts,
     enabled=needs_index,
+    part_of_round=RoundPart.SHARED,
 )

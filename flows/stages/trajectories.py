@@ -11,12 +11,13 @@ from flows.search_engines.registry import needs_index, read_fingerprint
 from flows.stages.inputs import reading
 from flows.stages.library_versions import is_chinese
 from flows.stages.search_index import TERM_KEYS, index_packages
-from flows.stages.spec import StageSpec
+from flows.stages.spec import RoundPart, StageSpec
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import find_role
 from pipeline.stage import Stage
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.roles import AGENT_ROLES, Role
+from schemas.scale_plan import ScaleUnit
 from schemas.search_config import EngineKind
 from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
@@ -42,12 +43,6 @@ def _attempt_roles(config: RunConfig) -> tuple[str, ...]:
     return (*_agent_roles(config), *((Role.SIMULATOR,) if simulated else ()))
 
 
-def _engine_fingerprints(context: RunContext) -> Mapping[str, str]:
-    if needs_index(context.config):
-        context.run.manifest("index")
-    return {"engine": read_fingerprint(context)}
-
-
 def _price_fingerprints(context: RunContext) -> Mapping[str, str]:
     """Trajectories carry what they cost."""
     table = PriceTable(context.config.llm.prices)
@@ -56,7 +51,7 @@ def _price_fingerprints(context: RunContext) -> Mapping[str, str]:
 
 
 def _attempt_fingerprints(context: RunContext) -> Mapping[str, str]:
-    return {**_engine_fingerprints(context), **_price_fingerprints(context), **policy_facts(context)}
+    return {"engine": read_fingerprint(context), **_price_fingerprints(context), **policy_facts(context)}
 
 
 def attempt_keys(config: RunConfig) -> tuple[str, ...]:
@@ -86,26 +81,28 @@ def open_trajectories(context: RunContext, shard: str) -> Stage[Any]:
     from flows.models.chat_models import make_stage, open_model
     from flows.search_engines.registry import open_async_engine
     from flows.stages.solvers import open_asking, open_extractive
-    from pipeline.agents.trajectory_stage import STAGE, TrajectoryStage
+    from pipeline.agents.trajectory_stage import TrajectoryStage
 
     config, engine = context.config, open_async_engine(context, shard)
     if config.agents.policy == "extractive":
         model = None
         solver = open_extractive(context, engine, context.run.fetch_index())
     else:
-        model = open_model(context, STAGE, shard)
+        model = open_model(context, StageName.TRAJECTORIES, shard)
         solver = open_asking(context, config.agents.policy, engine, model.model)
     stage = TrajectoryStage(solver, config.search.hide, config.agents.attempts, PriceTable(config.llm.prices).cost)
     return make_stage(context, stage.work, model, engine)
 
 
 TRAJECTORIES = StageSpec(
-    "trajectories",
-    upstream="tasks",
+    StageName.TRAJECTORIES,
+    "Attempt every task with the agents (trajectories/).",
+    inputs=(StageName.TASKS, StageName.INDEX),
     unit="task",
+    scales_with=ScaleUnit.ATTEMPTS,
     config_keys=attempt_keys,
     packages=attempt_packages,
-    inputs=MaskTask,
+    counted=MaskTask,
     outputs=(Trajectory,),
     read=reading(MaskTask),
     open=open_trajectories,
@@ -113,4 +110,5 @@ TRAJECTORIES = StageSpec(
     roles=_attempt_roles,
     optional_outputs=(TokenStream,),
     writes_optional=plays_policy,
+    part_of_round=RoundPart.ROUND,
 )

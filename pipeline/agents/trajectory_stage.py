@@ -19,13 +19,13 @@ from pipeline.llm.event_loop import gather_all
 from pipeline.llm.structured_output import Price, TokenUsage
 from pipeline.search.engine import SearchRequest
 from pipeline.stage import Outcome
+from schemas.config import StageName
 from schemas.funnel import FunnelStep, Reject
 from schemas.record import Record, content_id
 from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, RoleUsage, SearchCall, StopReason, Trajectory
 
-STAGE = "trajectories"
 SEARCH_FAILED = "search_failed"
 DETAIL_CHARS = 500
 ROLES_OF_A_TURN = 3
@@ -125,9 +125,13 @@ def _count_steps(made_by: Provenance, rollout: Rollout) -> RoleUsage:
 
 
 def _reject(unit: str, input_id: str, reason: str, detail: str) -> Reject:
-    return Reject(stage=STAGE, unit=unit, input_id=input_id, reason=reason, detail=detail[:DETAIL_CHARS])
+    return Reject(
+        stage=StageName.TRAJECTORIES, unit=unit, input_id=input_id, reason=reason, detail=detail[:DETAIL_CHARS]
+    )
 
 
 def _count(unit: str, entered: int, reasons: Sequence[str]) -> FunnelStep:
     passed = entered - len(reasons)
-    return FunnelStep(stage=STAGE, unit=unit, entered=entered, passed=passed, rejected=dict(Counter(reasons)))
+    return FunnelStep(
+        stage=StageName.TRAJECTORIES, unit=unit, entered=entered, passed=passed, rejected=dict(Counter(reasons))
+    )

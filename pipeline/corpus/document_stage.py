@@ -12,12 +12,11 @@ from pipeline.corpus.wikitext.marks import SPACE, SPACE_RUN, scrub
 from pipeline.corpus.wikitext.sections import CleanPage
 from pipeline.stage import Outcome
 from pipeline.text.chinese_conversion import simplify
-from schemas.config import CorpusConfig
+from schemas.config import CorpusConfig, StageName
 from schemas.documents import Document, Redirect, Section
 from schemas.funnel import FunnelStep, Reject
 from schemas.record import Record, content_id
 
-STAGE = "corpus"
 UNIT = "page"
 STUB_CHARS = 200
 """A page of a wiki with less text is a stub that holds nothing to ask for."""
@@ -48,9 +47,9 @@ def make_outcome(page: RawPage, config: CorpusConfig) -> Outcome:
     if reason in ("", "redirect", "too_short"):
         rows += _find_redirects(page, config)
     if document is None:
-        rows.append(Reject(stage=STAGE, unit=UNIT, input_id=page.key, reason=reason, detail=scrub(detail)))
+        rows.append(Reject(stage=StageName.CORPUS, unit=UNIT, input_id=page.key, reason=reason, detail=scrub(detail)))
     rejected = {} if document is not None else {reason: 1}
-    step = FunnelStep(stage=STAGE, unit=UNIT, entered=1, passed=1 - len(rejected), rejected=rejected)
+    step = FunnelStep(stage=StageName.CORPUS, unit=UNIT, entered=1, passed=1 - len(rejected), rejected=rejected)
     return Outcome(key=page.key, rows=tuple(rows), funnel=(step,))
 
 

@@ -19,7 +19,7 @@ from pipeline.rendering.transcript import ask
 from pipeline.rewards.completions import read_completion
 from pipeline.stage import Outcome
 from pipeline.text.normalisation import fold_text
-from schemas.config import JudgingConfig
+from schemas.config import JudgingConfig, StageName
 from schemas.difficulties import Difficulty
 from schemas.funnel import FunnelStep
 from schemas.judgements import Judgement, Verdict
@@ -28,7 +28,6 @@ from schemas.renderings import RenderingName
 from schemas.roles import Role
 from schemas.tasks import MaskTask
 
-STAGE = "difficulties"
 JUDGED = (Verdict.CORRECT, Verdict.INCORRECT)
 """Verdicts that say something of the task."""
 
@@ -71,7 +70,7 @@ class DifficultyStage:
             closed=len(closed),
             known=sum(closed),
         )
-        step = FunnelStep(stage=STAGE, unit="task", entered=1, passed=1, rejected={})
+        step = FunnelStep(stage=StageName.DIFFICULTIES, unit="task", entered=1, passed=1, rejected={})
         return Outcome(tried.key, (row,), (step,))
 
     async def _recall(self, task: MaskTask, number: int) -> bool | None:

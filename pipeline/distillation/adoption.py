@@ -13,9 +13,8 @@ from pathlib import Path
 
 from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
+from schemas.config import StageName
 
-INDEX = "index"
-"""The one stage whose work is no dataset."""
 MANIFEST = "manifest.json"
 
 
@@ -28,7 +27,7 @@ def adopt_stages(source: RunFolder, target: RunFolder, stages: Iterable[str]) ->
         for commit in manifest.shards:
             for file in commit.files:
                 link_file(source.dataset(file.dataset) / file.name, target.dataset(file.dataset) / file.name)
-        if stage == INDEX:
+        if stage == StageName.INDEX:
             link_tree(source.index, target.index)
         link_tree(source.ledger(stage), target.ledger(stage), last=MANIFEST)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
 from pipeline.text.normalisation import fold_text
+from schemas.config import StageName
 from schemas.judgements import Judgement
 from schemas.record import content_id
 from schemas.rounds import DiversityFigures, NamedCount
@@ -101,7 +102,7 @@ class DiversityGauge:
 def gauge_run(run: RunFolder) -> DiversityGauge:
     """Take in every judged attempt of a run; one that is not judged has none."""
     gauge = DiversityGauge()
-    if run.find_manifest("judgements") is None:
+    if run.find_manifest(StageName.JUDGEMENTS) is None:
         return gauge
     for trajectory, judgement, task in read_judged(run):
         gauge.add(trajectory, judgement.accepted, [span.kind for span in task.spans])
@@ -110,7 +111,7 @@ def gauge_run(run: RunFolder) -> DiversityGauge:
 
 def read_judged(run: RunFolder) -> Iterator[tuple[Trajectory, Judgement, MaskTask]]:
     """Every judged attempt of a run with its judgement and its task, a shard at a time."""
-    for shard in run.manifest("judgements").shards:
+    for shard in run.manifest(StageName.JUDGEMENTS).shards:
         name = shard.shard
         tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
         judged = {row.trajectory_id: row for row in read_rows(run.part(Judgement.dataset, name, ""), Judgement)}

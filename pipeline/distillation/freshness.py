@@ -21,12 +21,12 @@ from pipeline.stage import Outcome, Stage
 from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
+from schemas.config import StageName
 from schemas.exports import Split
 from schemas.funnel import FunnelStep, Reject
 from schemas.rounds import RoundPlan
 from schemas.tasks import MaskTask
 
-STAGE = "tasks"
 SET_APART, USED_UP = "set_apart", "used_up"
 SCHEMA = pa.schema([("passage_id", pa.string()), ("start", pa.int64()), ("end", pa.int64())])
 
@@ -63,8 +63,8 @@ class FreshTasks:
 
 
 def _reject(item: SpannedPassage, reason: str, detail: str) -> Outcome:
-    row = Reject(stage=STAGE, unit="passage", input_id=item.key, reason=reason, detail=detail)
-    step = FunnelStep(stage=STAGE, unit="passage", entered=1, passed=0, rejected={reason: 1})
+    row = Reject(stage=StageName.TASKS, unit="passage", input_id=item.key, reason=reason, detail=detail)
+    step = FunnelStep(stage=StageName.TASKS, unit="passage", entered=1, passed=0, rejected={reason: 1})
     return Outcome(item.key, (row,), (step,))
 
 

@@ -13,9 +13,8 @@ from pipeline.distillation.adoption import link_file
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.stage_ledger import digest_manifest
+from schemas.config import StageName
 from schemas.ledger import RunRecord, ShardCommit, StageManifest, StageStart
-
-JUDGEMENTS = "judgements"
 
 
 def join_runs(runs: Sequence[RunFolder], target: RunFolder, stages: Sequence[str]) -> None:
@@ -34,7 +33,7 @@ def join_runs(runs: Sequence[RunFolder], target: RunFolder, stages: Sequence[str
     target.write_record(target.root / "run.json", _write_record(record, target.name, runs))
 
 
-def digest_runs(runs: Iterable[RunFolder], stage: str = JUDGEMENTS) -> tuple[str, ...]:
+def digest_runs(runs: Iterable[RunFolder], stage: str = StageName.JUDGEMENTS) -> tuple[str, ...]:
     """What each of some runs made in a stage; nothing of a run that has not done it."""
     found = (run.find_manifest(stage) for run in runs)
     return tuple(digest_manifest(manifest) for manifest in found if manifest)

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.distillation.diversity import list_counts
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
+from schemas.config import StageName
 from schemas.judgements import Judgement, Verdict
 from schemas.rounds import MaskAcceptance, NamedCount, ValidationFigures
 
@@ -31,13 +32,13 @@ class RoundCounts:
 
 def count_round(run: RunFolder) -> RoundCounts:
     """Count a run; one that is not judged has no attempts."""
-    if run.find_manifest("judgements") is None:
+    if run.find_manifest(StageName.JUDGEMENTS) is None:
         return RoundCounts()
     attempts: Counter[int] = Counter()
     accepted: Counter[int] = Counter()
     reasons = count_unfinished(run)
     unfinished, correct = reasons.total(), 0
-    for shard in run.manifest("judgements").shards:
+    for shard in run.manifest(StageName.JUDGEMENTS).shards:
         for row in read_rows(run.part(Judgement.dataset, shard.shard, ""), Judgement):
             masks = len(row.scores)
             attempts[masks] += 1
@@ -59,7 +60,7 @@ def count_round(run: RunFolder) -> RoundCounts:
 def count_unfinished(run: RunFolder) -> Counter[str]:
     """Attempts that never became a trajectory, or that nobody could judge, by reason."""
     reasons: Counter[str] = Counter()
-    for shard in run.manifest("trajectories").shards:
+    for shard in run.manifest(StageName.TRAJECTORIES).shards:
         for step in shard.funnel:
             if step.unit == "trajectory" and not step.compares:
                 reasons.update(step.rejected)
@@ -70,7 +71,7 @@ def measure_validation(run: RunFolder) -> ValidationFigures:
     """Means over all attempts of a judged run; those that never came to an end count 0."""
     rows = 0
     recall = exact = f1 = 0.0
-    for shard in run.manifest("judgements").shards:
+    for shard in run.manifest(StageName.JUDGEMENTS).shards:
         for row in read_rows(run.part(Judgement.dataset, shard.shard, ""), Judgement):
             rows, recall, exact, f1 = rows + 1, recall + row.recall, exact + row.exact, f1 + row.f1
     asked = rows + count_unfinished(run).total()

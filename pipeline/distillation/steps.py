@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 from pipeline.storage.jsonl import JsonlLog
 from schemas.rounds import StepSeconds
 
-WORK = ("train", "serve", "validate", "trajectories", "difficulties")
-"""Steps that are language models, training and search; all others are the loop's own."""
-JUDGED = "judgements"
-"""Work too, where the judge is a language model."""
+WORK = ("train", "serve", "validate")
+"""Steps outside the stages that are training or language models."""
 
 
 class StepBook:
@@ -41,8 +40,8 @@ class StepBook:
         self._log.close()
 
 
-def measure_overhead(seconds: tuple[StepSeconds, ...], judged_by_model: bool) -> float:
-    """Share of the time that went into neither language models nor training nor search."""
-    work = (*WORK, JUDGED) if judged_by_model else WORK
+def measure_overhead(seconds: tuple[StepSeconds, ...], stages: Collection[str]) -> float:
+    """Share of the time that went into neither language models nor training nor search. `stages`: those that ask
+    models or search."""
     whole = sum(step.seconds for step in seconds)
-    return sum(step.seconds for step in seconds if step.step not in work) / whole if whole else 0.0
+    return sum(step.seconds for step in seconds if step.step not in (*WORK, *stages)) / whole if whole else 0.0

@@ -18,7 +18,7 @@ from pipeline.judging.scoring import GoldForm, read_gold, score_answer, settle_a
 from pipeline.judging.trajectory_format import FormatFault, find_fault
 from pipeline.stage import Outcome
 from pipeline.text.normalisation import fold_text, holds_tokens
-from schemas.config import JudgingConfig
+from schemas.config import JudgingConfig, StageName
 from schemas.funnel import FunnelStep, Reject
 from schemas.judgements import Judgement, MaskScore, Verdict
 from schemas.record import content_id
@@ -30,7 +30,6 @@ RULES_VERSION = 1
 """Raised when a rule changes its verdict on anything, so that judgements get new ids."""
 RULE_KEYS = {"min_fuzzy", "min_recall", "require_seen"}
 """Settings that the rules go by."""
-STAGE = "judgements"
 REMEMBERED_PASSAGES = 8192
 
 
@@ -216,13 +215,15 @@ def conclude(judgement: Judgement, *more: FunnelStep) -> Outcome:
     if judgement.reject_reason is not None:
         rejected[judgement.reject_reason] = 1
         rows += (_reject(judgement),)
-    step = FunnelStep(stage=STAGE, unit="trajectory", entered=1, passed=int(judgement.accepted), rejected=rejected)
+    step = FunnelStep(
+        stage=StageName.JUDGEMENTS, unit="trajectory", entered=1, passed=int(judgement.accepted), rejected=rejected
+    )
     return Outcome(key=judgement.trajectory_id, rows=rows, funnel=(step, *more))
 
 
 def _reject(judgement: Judgement) -> Reject:
     return Reject(
-        stage=STAGE,
+        stage=StageName.JUDGEMENTS,
         unit="trajectory",
         input_id=judgement.trajectory_id,
         reason=judgement.reject_reason or "",

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pipeline.judging.judge_stage import STAGE, JudgedAttempt, JudgeStage, RejectReason, conclude, read_answers
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage, RejectReason, conclude, read_answers
 from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, Ruling, list_prompts
 from pipeline.judging.scoring import holds_markup
 from pipeline.llm.chat_model import ChatModel
@@ -24,7 +24,7 @@ from pipeline.llm.roles import describe_models
 from pipeline.llm.structured_output import TokenUsage
 from pipeline.stage import Outcome
 from pipeline.text.normalisation import fold_text
-from schemas.config import JudgingConfig
+from schemas.config import JudgingConfig, StageName
 from schemas.funnel import FunnelStep
 from schemas.judgements import Judgement, MaskScore, Verdict
 from schemas.llm_config import RoleModelConfig
@@ -157,4 +157,6 @@ def _compare(ruled: Verdict, opinion: Verdict) -> FunnelStep:
     unit = AUDITED if ruled is Verdict.CORRECT else UNSETTLED
     agree = ruled is opinion
     rejected: dict[str, int] = {} if agree else {f"model_says_{opinion.value}": 1}
-    return FunnelStep(stage=STAGE, unit=unit, entered=1, passed=int(agree), rejected=rejected, compares=True)
+    return FunnelStep(
+        stage=StageName.JUDGEMENTS, unit=unit, entered=1, passed=int(agree), rejected=rejected, compares=True
+    )

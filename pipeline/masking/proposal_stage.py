@@ -18,6 +18,7 @@ from pipeline.rendering.task_text import use_templates, write_page
 from pipeline.stage import Outcome
 from prompts.library import load_template
 from prompts.replies import EXTRACT, ExtractReply, UnreadableReplyError
+from schemas.config import StageName
 from schemas.funnel import FunnelStep, Reject
 from schemas.llm_config import RoleModelConfig
 from schemas.passages import Passage
@@ -25,7 +26,6 @@ from schemas.record import Record, content_id
 from schemas.roles import Role
 from schemas.tasks import Proposals, SpanKind
 
-STAGE = "proposals"
 NOT_VERBATIM = "not_verbatim"
 TEMPLATES = ("extract_spans", "ask_again")
 DETAIL_CHARS = 300
@@ -85,14 +85,22 @@ def _read_said(reply: ExtractReply) -> list[tuple[str, SpanKind]]:
 
 
 def _reject_passage(passage: Passage, reason: str, detail: str) -> Outcome:
-    row = Reject(stage=STAGE, unit="passage", input_id=passage.passage_id, reason=reason, detail=detail[:DETAIL_CHARS])
+    row = Reject(
+        stage=StageName.PROPOSALS,
+        unit="passage",
+        input_id=passage.passage_id,
+        reason=reason,
+        detail=detail[:DETAIL_CHARS],
+    )
     return Outcome(passage.passage_id, (row,), (_count("passage", 0, {reason: 1}),))
 
 
 def _reject_span(passage: Passage, words: str) -> Reject:
     """A stretch that is not in the passage has no offsets: its words stand in its id instead."""
     input_id = f"{passage.passage_id}:{content_id(words)}"
-    return Reject(stage=STAGE, unit="span", input_id=input_id, reason=NOT_VERBATIM, detail=words[:DETAIL_CHARS])
+    return Reject(
+        stage=StageName.PROPOSALS, unit="span", input_id=input_id, reason=NOT_VERBATIM, detail=words[:DETAIL_CHARS]
+    )
 
 
 def _count_spans(passed: int, missing: int) -> FunnelStep:
@@ -101,4 +109,4 @@ def _count_spans(passed: int, missing: int) -> FunnelStep:
 
 def _count(unit: str, passed: int, rejected: dict[str, int]) -> FunnelStep:
     entered = passed + sum(rejected.values())
-    return FunnelStep(stage=STAGE, unit=unit, entered=entered, passed=passed, rejected=rejected)
+    return FunnelStep(stage=StageName.PROPOSALS, unit=unit, entered=entered, passed=passed, rejected=rejected)

@@ -22,7 +22,7 @@ from pipeline.masking.proposals import BOTH, compare_proposals, read_proposals
 from pipeline.masking.rules import split_rule_spans
 from pipeline.masking.words import Roots
 from pipeline.stage import Outcome
-from schemas.config import MaskingConfig, Selection
+from schemas.config import MaskingConfig, Selection, StageName
 from schemas.funnel import FunnelStep, Reject
 from schemas.passages import Passage
 from schemas.record import Record
@@ -31,7 +31,6 @@ from schemas.tasks import Proposals, Span, SpanKind, SpanSet, SpanSource
 if TYPE_CHECKING:
     from spacy.language import Language
 
-STAGE = "spans"
 BATCH = 32
 """Passages worked on together; a killed run loses at most so many."""
 
@@ -52,7 +51,7 @@ class _Draft:
         start, end = candidate.start, candidate.end
         said = f"{self.passage.text[start:end]} ({candidate.label}){detail}".replace("\n", " ")
         input_id = f"{self.passage.passage_id}:{start}-{end}"
-        self.rejects.append(Reject(stage=STAGE, unit="span", input_id=input_id, reason=reason, detail=said))
+        self.rejects.append(Reject(stage=StageName.SPANS, unit="span", input_id=input_id, reason=reason, detail=said))
 
 
 class SpanStage:
@@ -228,7 +227,9 @@ def _build_span(candidate: SpanCandidate, text: str, aliases: tuple[str, ...], p
 
 
 def _reject_passage(passage: Passage, reason: str) -> Outcome:
-    reject = Reject(stage=STAGE, unit="passage", input_id=passage.passage_id, reason=reason, detail=passage.title)
+    reject = Reject(
+        stage=StageName.SPANS, unit="passage", input_id=passage.passage_id, reason=reason, detail=passage.title
+    )
     return Outcome(passage.passage_id, (reject,), (_count("passage", 0, Counter({reason: 1})),))
 
 
@@ -239,4 +240,6 @@ def _count_found(kind: SpanKind, sums: Counter[str]) -> FunnelStep:
 
 
 def _count(unit: str, passed: int, rejected: Counter[str]) -> FunnelStep:
-    return FunnelStep(stage=STAGE, unit=unit, entered=passed + rejected.total(), passed=passed, rejected=dict(rejected))
+    return FunnelStep(
+        stage=StageName.SPANS, unit=unit, entered=passed + rejected.total(), passed=passed, rejected=dict(rejected)
+    )

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 
 from pipeline.masking.balance import assign_counts, balance_counts
 from pipeline.stage import Outcome
-from schemas.config import MaskingConfig, Selection
+from schemas.config import MaskingConfig, Selection, StageName
 from schemas.funnel import FunnelStep, Reject
 from schemas.passages import Passage
 from schemas.record import Record, content_id
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet
 
-STAGE = "tasks"
 OVER_LIMIT = "over_limit"
 TOO_FEW_SPANS = "too_few_spans"
 
@@ -92,13 +91,13 @@ class TaskStage:
 
     def _finish(self, item: SpannedPassage, groups: Sequence[Sequence[Span]], tasks: Sequence[MaskTask]) -> Outcome:
         if tasks:
-            step = FunnelStep(stage=STAGE, unit="passage", entered=1, passed=1, rejected={})
+            step = FunnelStep(stage=StageName.TASKS, unit="passage", entered=1, passed=1, rejected={})
             return Outcome(item.key, tuple(tasks), (step,))
         able = max((len(group) for group in groups), default=0)
         reason = OVER_LIMIT if able >= min(self._config.mask_counts) else TOO_FEW_SPANS
         detail = f"{item.passage.title}: {able} spans can be hidden together"
-        row: Record = Reject(stage=STAGE, unit="passage", input_id=item.key, reason=reason, detail=detail)
-        step = FunnelStep(stage=STAGE, unit="passage", entered=1, passed=0, rejected={reason: 1})
+        row: Record = Reject(stage=StageName.TASKS, unit="passage", input_id=item.key, reason=reason, detail=detail)
+        step = FunnelStep(stage=StageName.TASKS, unit="passage", entered=1, passed=0, rejected={reason: 1})
         return Outcome(item.key, (row,), (step,))
 
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 from pipeline.passages.counting import count_tokens
 from pipeline.passages.sentences import find_sentences
-from schemas.config import PassagesConfig
+from schemas.config import PassagesConfig, StageName
 from schemas.documents import Document, Link, Section
 from schemas.funnel import Reject
 from schemas.passages import Passage
 from schemas.record import content_id
 
-STAGE = "cut"
 OVERFLOW = 1.25  # how far beyond the budget a passage may grow by taking in a remainder
 SHOWN = 80  # characters of a rejected text shown in its reject row
 
@@ -118,7 +117,7 @@ def _make_passage(document: Document, section: Section, piece: SentencePiece, st
 def _make_reject(document: Document, piece: SentencePiece) -> Reject:
     shown = " ".join(document.text[piece.start : piece.end][:SHOWN].split())
     return Reject(
-        stage=STAGE,
+        stage=StageName.CHUNK,
         unit="passage",
         input_id=content_id(document.document_id, piece.start, piece.end),
         reason="too_short",

@@ -1,4 +1,4 @@
-"""The two stages that turn pages into passages: cut, and drop near-duplicates.
+"""The two stages that turn pages into passages: cut into chunks, and drop near-duplicates.
 
 Between them stands `find_duplicates`, over the chunks of every shard: whether a passage is a near-duplicate is the one
 question in this project that no shard can answer alone.
@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from pipeline.passages.chunking import STAGE, Cut, cut_document
+from pipeline.passages.chunking import Cut, cut_document
 from pipeline.passages.duplicates import Duplicate
 from pipeline.passages.signatures import sign_texts
 from pipeline.stage import Outcome
-from schemas.config import PassagesConfig
+from schemas.config import PassagesConfig, StageName
 from schemas.documents import Document
 from schemas.funnel import FunnelStep, Reject
 from schemas.passages import Chunk
 from schemas.record import Record
 
-DEDUPLICATE = "dedup"
 
-
-class CutStage:
+class ChunkStage:
     """Documents in, chunks out: passages with the signatures that near-duplicates are found by."""
 
     whole_shard = False
@@ -61,7 +59,9 @@ class DeduplicateStage:
             duplicate = self._duplicates.get(chunk.passage_id)
             row = chunk.passage if duplicate is None else _reject_duplicate(chunk, duplicate)
             rejected = {} if duplicate is None else {"near_duplicate": 1}
-            step = FunnelStep(stage=DEDUPLICATE, unit="passage", entered=1, passed=1 - len(rejected), rejected=rejected)
+            step = FunnelStep(
+                stage=StageName.DEDUP, unit="passage", entered=1, passed=1 - len(rejected), rejected=rejected
+            )
             yield Outcome(chunk.passage_id, (row,), (step,))
 
 
@@ -69,17 +69,23 @@ def _count_cut(cut: Cut) -> tuple[FunnelStep, FunnelStep]:
     passed = len(cut.passages)
     reasons = Counter(reject.reason for reject in cut.rejects)
     page = FunnelStep(
-        stage=STAGE, unit="document", entered=1, passed=int(passed > 0), rejected={} if passed else {"no_passage": 1}
+        stage=StageName.CHUNK,
+        unit="document",
+        entered=1,
+        passed=int(passed > 0),
+        rejected={} if passed else {"no_passage": 1},
     )
     passages = FunnelStep(
-        stage=STAGE, unit="passage", entered=passed + reasons.total(), passed=passed, rejected=dict(reasons)
+        stage=StageName.CHUNK, unit="passage", entered=passed + reasons.total(), passed=passed, rejected=dict(reasons)
     )
     return page, passages
 
 
 def _reject_page(document: Document) -> Reject:
     detail = f"{document.title}: no piece of it is long enough for a passage"
-    return Reject(stage=STAGE, unit="document", input_id=document.document_id, reason="no_passage", detail=detail)
+    return Reject(
+        stage=StageName.CHUNK, unit="document", input_id=document.document_id, reason="no_passage", detail=detail
+    )
 
 
 def _reject_duplicate(chunk: Chunk, duplicate: Duplicate) -> Reject:
@@ -87,4 +93,6 @@ def _reject_duplicate(chunk: Chunk, duplicate: Duplicate) -> Reject:
         detail = f"{chunk.passage.title}: an earlier shard holds the same passage"
     else:
         detail = f"{chunk.passage.title}: similarity {duplicate.similarity:.2f} to passage {duplicate.duplicate_of}"
-    return Reject(stage=DEDUPLICATE, unit="passage", input_id=chunk.passage_id, reason="near_duplicate", detail=detail)
+    return Reject(
+        stage=StageName.DEDUP, unit="passage", input_id=chunk.passage_id, reason="near_duplicate", detail=detail
+    )

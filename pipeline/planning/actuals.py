@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pipeline.llm.prices import PriceTable
+from schemas.config import StageName
 from schemas.funnel import FunnelStep
 from schemas.spending import RoleShare, RoleSpending, RunSpending
 
@@ -13,7 +14,7 @@ ALL = "all"
 
 def count_accepted(funnel: Iterable[FunnelStep]) -> int | None:
     """Trajectories that the judge let pass; None before the judging is done."""
-    judged = (step.passed for step in funnel if (step.stage, step.unit) == ("judgements", "trajectory"))
+    judged = (step.passed for step in funnel if (step.stage, step.unit) == (StageName.JUDGEMENTS, "trajectory"))
     return next(judged, None)
 
 

@@ -17,16 +17,15 @@ import duckdb
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import BusyTime, CallUsage
 from pipeline.planning.spread import Spread, around
-from schemas.config import RunConfig
+from schemas.config import RunConfig, StageName
 from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord
 from schemas.plan import Means, RoleMeans, Speed, TurnCounts, Yield
+from schemas.roles import AGENT_ROLES, Role
 from schemas.trajectories import HideMode, StopReason
 
-AGENTS = ("planner", "rewriter", "observer")
-EXTRACTOR, JUDGE = "extractor", "judge"
 TURN, ATTEMPT, PASSAGE = "turn", "attempt", "passage"
-UNITS = dict.fromkeys(AGENTS, TURN) | {JUDGE: ATTEMPT, EXTRACTOR: PASSAGE}
+UNITS: dict[str, str] = {**dict.fromkeys(AGENT_ROLES, TURN), Role.JUDGE: ATTEMPT, Role.EXTRACTOR: PASSAGE}
 """What the calls of a role are counted by."""
 NOT_SAMPLED, OVER_LIMIT = "not_sampled", "over_limit"
 
@@ -113,14 +112,14 @@ def _measure_role(name: str, role: str, spread: CallSpreads, units: float) -> Ro
 
 def _count_units(funnel: Sequence[FunnelStep], role: str, turns: Sequence[TurnCounts], votes: int) -> float:
     """How many turns, attempts (times votes) or passages the calls of a role were made for; 0 when unfinished."""
-    attempts = find_step(funnel, "trajectories", "trajectory")
-    if role == EXTRACTOR:
-        asked = find_step(funnel, "proposals", "passage")
+    attempts = find_step(funnel, StageName.TRAJECTORIES, "trajectory")
+    if role == Role.EXTRACTOR:
+        asked = find_step(funnel, StageName.PROPOSALS, "passage")
         return asked.entered - asked.rejected.get(NOT_SAMPLED, 0) if asked else 0
     if attempts is None:
         return 0
-    if role == JUDGE:
-        return attempts.entered * votes if find_step(funnel, "judgements", "trajectory") else 0
+    if role == Role.JUDGE:
+        return attempts.entered * votes if find_step(funnel, StageName.JUDGEMENTS, "trajectory") else 0
     # An attempt that gave no row is taken to have been as long as the others.
     finished = sum(sum(cell.attempts) for cell in turns)
     steps = sum(number * count for cell in turns for number, count in enumerate(cell.attempts))
@@ -157,8 +156,11 @@ def count_turns(shards: Sequence[Path]) -> tuple[TurnCounts, ...]:
 
 def _measure_yield(record: RunRecord) -> Yield | None:
     sizes = [_BYTES.match(fingerprint) for fingerprint in record.sources.values()]
-    passages = find_step(record.funnel, "dedup", "passage")
-    looked, made = find_step(record.funnel, "spans", "passage"), find_step(record.funnel, "tasks", "passage")
+    passages = find_step(record.funnel, StageName.DEDUP, "passage")
+    looked, made = (
+        find_step(record.funnel, StageName.SPANS, "passage"),
+        find_step(record.funnel, StageName.TASKS, "passage"),
+    )
     if passages is None or looked is None or made is None or not all(sizes):
         return None
     seen = looked.entered - looked.rejected.get(NOT_SAMPLED, 0)

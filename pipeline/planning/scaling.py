@@ -6,7 +6,7 @@ was made of may have longer pages than the wiki has on average, so pages are nev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,25 +17,12 @@ from pipeline.planning.measuring import NOT_SAMPLED, find_step
 from pipeline.search.index.memory import estimate_sizes
 from pipeline.search.index.passages import BLOCK_ROWS
 from pipeline.storage.run_folder import RunFolder
+from schemas.config import StageName
 from schemas.documents import Document
 from schemas.ledger import RunRecord
 from schemas.plan import CostPlan
-from schemas.scale_plan import MachineFleet, ScalePlan, StageNeed, WikiSize
+from schemas.scale_plan import MachineFleet, ScalePlan, ScaleUnit, StageNeed, WikiSize
 
-WORDS, PASSAGES, ATTEMPTS = "words", "passages looked at", "attempts"
-GROWS_WITH = {
-    "corpus": WORDS,
-    "cut": WORDS,
-    "dedup": WORDS,
-    "proposals": PASSAGES,
-    "spans": PASSAGES,
-    "tasks": PASSAGES,
-    "index": WORDS,
-    "trajectories": ATTEMPTS,
-    "judgements": ATTEMPTS,
-}
-ON_ONE_MACHINE = ("index",)
-"""Stages that are not spread over machines."""
 READING = 20
 """Cores that one reader of a dump keeps busy with cleaning: more do not make the stage `corpus` any faster."""
 _WORDS = "SELECT coalesce(sum(len(text) - len(replace(text, ' ', '')) + 1), 0)::BIGINT, count(*) FROM read_parquet($1)"
@@ -53,19 +40,35 @@ class Amounts:
     tasks: float
     attempts: float
 
-    def of(self, unit: str) -> float:
+    def of(self, unit: ScaleUnit) -> float:
         """The amount of a unit."""
-        return {WORDS: self.words, PASSAGES: self.looked_at, ATTEMPTS: self.attempts}[unit]
+        return {
+            ScaleUnit.WORDS: self.words,
+            ScaleUnit.PASSAGES: self.looked_at,
+            ScaleUnit.ATTEMPTS: self.attempts,
+        }[unit]
 
 
-def scale_up(run: RunFolder, record: RunRecord, wiki: WikiSize, wanted: int, fleet: MachineFleet) -> ScalePlan:
+def scale_up(
+    run: RunFolder,
+    record: RunRecord,
+    wiki: WikiSize,
+    wanted: int,
+    fleet: MachineFleet,
+    scaled: Mapping[StageName, ScaleUnit],
+) -> ScalePlan:
     """What `wanted` attempts over a whole wiki would take, at the rates of a finished run.
 
-    Raises ConfigError when the run is not finished, or too small to say anything.
+    `scaled`: the stages, and what the work of each scales with. Raises ConfigError when the run is not finished, or too
+    small to say anything.
     """
     seen = measure_amounts(run, record)
     whole = multiply(seen, wiki, wanted)
-    stages = [scale_stage(run, record, stage, seen, whole, fleet) for stage in GROWS_WITH if run.find_manifest(stage)]
+    stages = [
+        scale_stage(run, record, stage, unit, seen, whole, fleet)
+        for stage, unit in scaled.items()
+        if run.find_manifest(stage)
+    ]
     return ScalePlan(
         wiki=wiki,
         measured=str(run.root),
@@ -95,9 +98,9 @@ def add_models(plan: ScalePlan, models: CostPlan, stages: Sequence[str]) -> Scal
 
 def measure_amounts(run: RunFolder, record: RunRecord) -> Amounts:
     """What a run was made of. Raises ConfigError for one whose tasks were never attempted."""
-    passages, looked = (find_step(record.funnel, stage, "passage") for stage in ("dedup", "spans"))
-    tasks = find_step(record.funnel, "trajectories", "task")
-    attempts = find_step(record.funnel, "trajectories", "trajectory")
+    passages, looked = (find_step(record.funnel, stage, "passage") for stage in (StageName.DEDUP, StageName.SPANS))
+    tasks = find_step(record.funnel, StageName.TRAJECTORIES, "task")
+    attempts = find_step(record.funnel, StageName.TRAJECTORIES, "trajectory")
     if not (passages and looked and tasks and attempts and attempts.entered):
         raise ConfigError(f"{run.root}: nothing was attempted in this run", f"rampforge resume {run.root}")
     shards = [str(path) for path in run.files(Document.dataset)]
@@ -124,18 +127,23 @@ def multiply(seen: Amounts, wiki: WikiSize, wanted: int) -> Amounts:
 
 
 def scale_stage(
-    run: RunFolder, record: RunRecord, stage: str, seen: Amounts, whole: Amounts, fleet: MachineFleet
+    run: RunFolder,
+    record: RunRecord,
+    stage: StageName,
+    unit: ScaleUnit,
+    seen: Amounts,
+    whole: Amounts,
+    fleet: MachineFleet,
 ) -> StageNeed:
     """What one stage would take."""
-    unit = GROWS_WITH[stage]
     factor = whole.of(unit) / seen.of(unit)
     work = sum(timing.work_seconds for timing in record.timings if timing.stage == stage)
     written = sum(file.bytes for shard in run.manifest(stage).shards for file in shard.files)
-    if stage == "index":
+    core_hours, cores = work * factor / 3600, fleet.all_cores
+    if stage is StageName.INDEX:  # built on one machine
         written = sum(path.stat().st_size for path in run.index.rglob("*") if path.is_file())
-    core_hours = work * factor / 3600
-    cores = fleet.cores if stage in ON_ONE_MACHINE else fleet.all_cores
-    if stage == "corpus":
+        cores = fleet.cores
+    if stage is StageName.CORPUS:
         cores = min(cores, READING)
     return StageNeed(
         stage=stage,
@@ -148,7 +156,7 @@ def scale_stage(
 
 
 def _index_memory(run: RunFolder, seen: Amounts, whole: Amounts, fleet: MachineFleet) -> float | None:
-    if not run.find_manifest("index"):
+    if not run.find_manifest(StageName.INDEX):
         return None
     rows = round(whole.passages)
     text = _measure_text(run.files("passages")) * whole.words / seen.words

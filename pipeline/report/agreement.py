@@ -9,16 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.charts.funnel import name_several
+from schemas.config import StageName
 from schemas.funnel import FunnelStep
 from schemas.tasks import SpanKind
 
-TOPICS = {
+TOPICS: dict[tuple[str, str], str] = {
     **{
-        ("spans", kind.value): f"{name_several(kind.value)} found by the model, and by recogniser, links, rules"
+        (StageName.SPANS, kind.value): f"{name_several(kind.value)} found by the model, and by recogniser, links, rules"
         for kind in SpanKind
     },
-    ("judgements", "audited_trajectory"): "right by the rules: does the model say so too?",
-    ("judgements", "unsettled_trajectory"): "not settled by the rules: does the model find no right answer either?",
+    (StageName.JUDGEMENTS, "audited_trajectory"): "right by the rules: does the model say so too?",
+    (StageName.JUDGEMENTS, "unsettled_trajectory"): "not settled by rules: does the model find no right answer either?",
 }
 """What is compared, in words, by stage and unit."""
 READERS = {

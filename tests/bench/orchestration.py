@@ -38,7 +38,7 @@ from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.stage_ledger import close_stage, open_stage, pick_settings
-from schemas.config import CorpusConfig, Engine, ExecutionConfig, MaskingConfig, RunConfig, Selection
+from schemas.config import CorpusConfig, Engine, ExecutionConfig, MaskingConfig, RunConfig, Selection, StageName
 from schemas.documents import Document, Redirect
 from schemas.ledger import ShardCommit
 from tests.bench.figures import Figure
@@ -178,11 +178,11 @@ def time_empty(engine: Engine, shards: int) -> float:
         make_documents(few, config, name_shards(WORKERS))
         make_documents(many, config, name_shards(shards))
         with local_api():
-            start_job(few, config, Path(folder), ["cut"])
+            start_job(few, config, Path(folder), [StageName.CHUNK])
             started = time.perf_counter()
-            start_job(many, config, Path(folder), ["cut"])
+            start_job(many, config, Path(folder), [StageName.CHUNK])
             seconds = time.perf_counter() - started
-        assert len(RunFolder(many).manifest("cut").shards) == shards
+        assert len(RunFolder(many).manifest("chunk").shards) == shards
     return seconds
 
 
@@ -191,11 +191,11 @@ def time_pool(engine: Engine, shards: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         config, run, names = settle(Path(folder), engine), Path(folder) / "run", name_shards(shards)
         make_documents(run, config, names)
-        open_stage(RunFolder(run), "cut", list_settings(config, find_spec("cut")), None)
+        open_stage(RunFolder(run), "chunk", list_settings(config, find_spec("chunk")), None)
         context = multiprocessing.get_context("spawn")
         started = time.perf_counter()
         with ProcessPoolExecutor(WORKERS, context) as pool:
-            work = partial(work_shard, "cut", str(run), config=config, cache=Path(folder))
+            work = partial(work_shard, "chunk", str(run), config=config, cache=Path(folder))
             assert len(list(pool.map(work, names))) == shards
         return time.perf_counter() - started
 

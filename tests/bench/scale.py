@@ -176,7 +176,7 @@ def run_bare(root: Path, config: RunConfig, cache: Path) -> dict[str, float]:
             if not spec.enabled(config):
                 continue
             started = time.perf_counter()
-            upstream = context.run.manifest(spec.upstream) if spec.upstream else None
+            upstream = context.run.manifest(spec.inputs[0]) if spec.inputs else None
             settings = list_all_settings(context, spec)
             open_stage(context.run, name, settings, digest_manifest(upstream) if upstream else None)
             if spec.prepare:

@@ -85,7 +85,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "description of the index deleted": ("index/bm25/about.json", Path.unlink),
     "description of the index cut": ("index/passages/about.json", cut),
     "manifest cut": ("ledger/tasks/manifest.json", cut),
-    "manifest empty": ("ledger/cut/manifest.json", fill(b"")),
+    "manifest empty": ("ledger/chunk/manifest.json", fill(b"")),
     "manifest NULs": ("ledger/judgements/manifest.json", fill(b"\0", 4096)),
     "manifest of other types": ("ledger/dedup/manifest.json", retype),
     "manifest of other values": ("ledger/spans/manifest.json", change_digit),
@@ -95,7 +95,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "commit deleted": (f"ledger/trajectories/shards/{S}.json", Path.unlink),
     "start cut": ("ledger/corpus/stage.json", cut),
     "start NULs": ("ledger/trajectories/stage.json", fill(b"\0", 300)),
-    "start of other values": ("ledger/cut/stage.json", change_digit),
+    "start of other values": ("ledger/chunk/stage.json", change_digit),
     "run.json cut": ("run.json", cut),
     "run.json deleted": ("run.json", Path.unlink),
     "run.json a bit": ("run.json", flip),
@@ -182,7 +182,7 @@ def test_other_commands_name_the_file_and_the_way_out(
     run = tmp_path / "whole"
     shutil.copytree(finished, run)
     damage(run / name)
-    redone = "judgements" if name.startswith("tasks") else "cut"
+    redone = "judgements" if name.startswith("tasks") else "chunk"
     dump = str(finished.parent / "towns.xml.bz2")
     words = {
         "resume": ["resume", str(run)],

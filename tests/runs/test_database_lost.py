@@ -62,7 +62,7 @@ def test_a_database_in_prefects_home_is_left_alone(tmp_path: Path, alone: dict[s
     there.write_bytes(b"no database " * 1000)
     dump = str(write_dump(tmp_path / "towns.xml.bz2", towns=6))
     words = ["run", dump, "--out", str(tmp_path), "--name", "run", *SETTINGS]
-    for code, output in (rampforge(alone, *words), rampforge(alone, *words, "--redo", "cut")):
+    for code, output in (rampforge(alone, *words), rampforge(alone, *words, "--redo", "chunk")):
         assert code == 0, output
         assert "Prefect" not in output
         assert "Traceback" not in output

@@ -15,14 +15,17 @@ import duckdb
 import httpx
 import pytest
 
+from flows.stages import registry
+from flows.stages.registry import list_scaled_stages
 from pipeline.planning.scaling import measure_amounts, scale_up
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
+from schemas.config import RunConfig
 from schemas.scale_plan import MachineFleet, WikiSize
 from tests.support.command_line import rampforge, start
 from tests.support.sample_dump import write_dump
 
-STAGES = ("corpus", "cut", "dedup", "spans", "tasks", "index", "trajectories", "judgements", "report")
+STAGES = [spec.name.value for spec in registry.STAGES.values() if spec.enabled(RunConfig())]
 # No model: the job of every stage is done, in seconds.
 LIGHT = "masking.ner=null masking.scorer=null masking.selection=random corpus.pages_per_shard=25 execution.workers=2"
 SETTINGS = [part for setting in LIGHT.split() for part in ("--set", setting)]
@@ -69,8 +72,8 @@ def test_funnel_of_every_stage_meets_the_next(whole_run: Path) -> None:
     steps = {(step.stage, step.unit): step for step in run.record().funnel}
     assert steps["corpus", "page"].entered == 132
     assert steps["corpus", "page"].rejected["redirect"] == 60
-    assert steps["cut", "document"].entered == steps["corpus", "page"].passed
-    assert steps["dedup", "passage"].entered == steps["cut", "passage"].passed
+    assert steps["chunk", "document"].entered == steps["corpus", "page"].passed
+    assert steps["dedup", "passage"].entered == steps["chunk", "passage"].passed
     assert steps["spans", "passage"].entered == steps["dedup", "passage"].passed
     assert steps["tasks", "passage"].entered == steps["spans", "passage"].passed
     assert steps["judgements", "trajectory"].entered == run.manifest("trajectories").rows("trajectories")
@@ -148,7 +151,7 @@ def test_a_plan_for_the_size_of_the_run_itself_says_what_it_took(whole_run: Path
     record = run.record()
     seen = measure_amounts(run, record)
     own = WikiSize(name="own", articles=72, words=int(seen.words), dump_bytes=1, source="this test")
-    plan = scale_up(run, record, own, int(seen.attempts), MachineFleet(cores=2))
+    plan = scale_up(run, record, own, int(seen.attempts), MachineFleet(cores=2), list_scaled_stages())
     steps = {(step.stage, step.unit): step for step in record.funnel}
     assert plan.tasks == steps["trajectories", "task"].entered
     assert plan.passages == steps["dedup", "passage"].passed
@@ -175,12 +178,13 @@ def test_a_plan_for_twice_the_words_takes_twice_the_cutting_and_no_more_attempts
                 WikiSize(name="w", articles=1, words=words * times, dump_bytes=1, source="-"),
                 500,
                 MachineFleet(machines=times, cores=2),
+                list_scaled_stages(),
             ).stages
         }
         for times in (1, 2)
     )
-    assert twice["cut"].core_hours == pytest.approx(2 * once["cut"].core_hours)
-    assert twice["cut"].hours == pytest.approx(once["cut"].hours)
+    assert twice["chunk"].core_hours == pytest.approx(2 * once["chunk"].core_hours)
+    assert twice["chunk"].hours == pytest.approx(once["chunk"].hours)
     assert twice["index"].hours == pytest.approx(2 * (once["index"].hours or 0)), "one machine builds it"
     assert twice["trajectories"].core_hours == pytest.approx(once["trajectories"].core_hours)
 

@@ -18,6 +18,7 @@ from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.web.opened_runs import RunShelf
 from pipeline.inspecting.web.rendering import PageRenderer, link, pick
 from pipeline.report.agreement import compare_steps, drop_comparisons
+from schemas.config import StageName
 from schemas.ledger import RunRecord
 from schemas.live import RunState
 
@@ -127,7 +128,7 @@ class RunViews:
 
 def _link_rejects(run: str, stage: str, reason: str, judged: bool) -> str:
     """Where the rows that a reason took are shown."""
-    if stage == "judgements" and judged:
+    if stage == StageName.JUDGEMENTS and judged:
         return f"/{quote(run, safe='')}/attempts?reason={quote(reason, safe='')}"
     where = " AND ".join(
         f"{column} = '{value.replace(chr(39), chr(39) * 2)}'"

@@ -18,6 +18,7 @@ from pipeline.storage.files import sync_folder, write_atomically
 from pipeline.storage.hashing import hash_files
 from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.seals import read_file, seal_file
+from schemas.config import StageName
 
 FIX = "make it again: `rampforge run ... --redo index`"
 INDEX_VERSION = 2
@@ -98,7 +99,7 @@ def advise_rebuild(index: Path) -> str:
     if index.name != "index":
         return FIX
     run = index.parent
-    missing = not (run / "ledger" / "index" / "manifest.json").exists()
+    missing = not (run / "ledger" / StageName.INDEX / "manifest.json").exists()
     return f"`rampforge index {run}` builds it" if missing else advise_repair(run)
 
 

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from pipeline.storage.remote.mirror import FILES
 from pipeline.storage.verification.ledger import LedgerReading
+from schemas.config import StageName
 from schemas.verification import FileFault, Part, VerificationFinding
 
 INDEX, ABOUT, PLAN = "index", "about.json", "plan.json"
@@ -52,7 +53,7 @@ class _Lost:
             path = PurePosixPath(one.file)
             if path.name in (ABOUT, "manifest.json"):
                 self._folders[path.parent] = one.file
-            if one.part is Part.MANIFEST and one.stage == "report":
+            if one.part is Part.MANIFEST and one.stage == StageName.REPORT:
                 self._files[REPORT] = one.file
             if one.part is Part.COMMIT and (one.stage, one.shard) not in ledger.found:
                 self._shards[f"part-{one.shard}.parquet"] = one.file

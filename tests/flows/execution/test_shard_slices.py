@@ -46,9 +46,9 @@ def context(tmp_path: Any) -> RunContext:
 
 
 def make_slice(shop: Shop, shards: list[str]) -> ShardSlice:
-    spec = find_spec("cut")
+    spec = find_spec("chunk")
     gauge = StageProgress(shop.context, spec, None)
-    return ShardSlice(cast(RunSession, shop), spec, shards, gauge, ParseFailureDetector("cut"))
+    return ShardSlice(cast(RunSession, shop), spec, shards, gauge, ParseFailureDetector("chunk"))
 
 
 @given(st.lists(st.text(), max_size=1_000))

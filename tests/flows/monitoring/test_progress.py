@@ -47,11 +47,13 @@ def make_place(folder: Path, **changes: object) -> RunContext:
 
 def make_step(passed: int, rejected: int, unit: str = "document") -> FunnelStep:
     lost = {"too_short": rejected} if rejected else {}
-    return FunnelStep(stage="cut", unit=unit, entered=passed + rejected, passed=passed, rejected=lost)
+    return FunnelStep(stage="chunk", unit=unit, entered=passed + rejected, passed=passed, rejected=lost)
 
 
 def make_commit(shard: str, inputs: int, passed: int) -> ShardCommit:
-    return ShardCommit(stage="cut", shard=shard, inputs=inputs, files=(), funnel=(make_step(passed, inputs - passed),))
+    return ShardCommit(
+        stage="chunk", shard=shard, inputs=inputs, files=(), funnel=(make_step(passed, inputs - passed),)
+    )
 
 
 def tell_shard(context: RunContext, done: int, resumed: int = 0, shard: str = "000", answered: int = 0) -> None:
@@ -59,7 +61,7 @@ def tell_shard(context: RunContext, done: int, resumed: int = 0, shard: str = "0
         name="here", in_flight=3, limit=8, waiting=1, answered=answered, faults=1, usual_seconds=0.5, last_fault="500"
     )
     record = ShardLive(
-        stage="cut",
+        stage="chunk",
         shard=shard,
         pid=1,
         at=0.0,
@@ -68,12 +70,12 @@ def tell_shard(context: RunContext, done: int, resumed: int = 0, shard: str = "0
         accepted=done // 2,
         endpoints=(endpoint,) if answered else (),
     )
-    write_live(context.run.live_shard("cut", shard), record)
+    write_live(context.run.live_shard("chunk", shard), record)
 
 
 def test_a_shard_counts_once_while_it_runs_and_when_it_is_finished(tmp_path: Path) -> None:
     context = make_place(tmp_path)
-    gauge = StageProgress(context, find_spec("cut"), 30)
+    gauge = StageProgress(context, find_spec("chunk"), 30)
     assert gauge.read().done == 0
     gauge.enter_earlier(make_commit("old", 10, 10))
     tell_shard(context, done=4, resumed=2)
@@ -85,13 +87,13 @@ def test_a_shard_counts_once_while_it_runs_and_when_it_is_finished(tmp_path: Pat
     assert (live.done, live.done_now, live.shards) == (30, 18, 0)
     assert live.accepted_share == 0.5
     assert live.seconds_left == 0
-    assert read_shards(context.run, "cut") == []
+    assert read_shards(context.run, "chunk") == []
     tell_shard(context, done=20)  # a last word that comes too late
     assert gauge.read().done == 30
 
 
 def test_work_of_earlier_sessions_is_no_speed(tmp_path: Path) -> None:
-    gauge = StageProgress(make_place(tmp_path), find_spec("cut"), 1000)
+    gauge = StageProgress(make_place(tmp_path), find_spec("chunk"), 1000)
     gauge.enter_earlier(make_commit("old", 999, 999))
     live = gauge.read()
     assert live.rate == 0
@@ -104,12 +106,12 @@ def test_reporter_counts_and_leaves_its_last_word(tmp_path: Path) -> None:
     assert count_lines(journal) == 0
     journal.write_text("{}\n{}\n{torn")
     assert count_lines(journal) == 2
-    with ShardHeartbeat(context.run, "cut", "000", "document", 2, None) as reporter:
-        (first,) = read_shards(context.run, "cut")
+    with ShardHeartbeat(context.run, "chunk", "000", "document", 2, None) as reporter:
+        (first,) = read_shards(context.run, "chunk")
         assert (first.resumed, first.done, first.accepted) == (2, 0, None)
         reporter.note(Outcome("a", (), (make_step(1, 0), make_step(7, 2, "passage"))))
         reporter.note(Outcome("b", (), (make_step(0, 1),)))
-    (last,) = read_shards(context.run, "cut")
+    (last,) = read_shards(context.run, "chunk")
     assert (last.done, last.accepted) == (2, 1)
     clear_live(context.run)
     assert not (context.run.root / "live").exists()
@@ -117,23 +119,23 @@ def test_reporter_counts_and_leaves_its_last_word(tmp_path: Path) -> None:
 
 def test_what_a_killed_run_left_is_known_by_its_age(tmp_path: Path) -> None:
     context = make_place(tmp_path)
-    live = StageProgress(context, find_spec("cut"), 30).read()
-    path = context.run.live_stage("cut")
+    live = StageProgress(context, find_spec("chunk"), 30).read()
+    path = context.run.live_stage("chunk")
     write_live(path, live)
     assert find_stage(context.run, live.at + 1) == live
     assert find_stage(context.run, live.at + STALE_SECONDS + 1) is None
     path.write_text('{"run": "torn')
     assert read_live(path, StageLive) is None
-    with ProgressBoard(Console(file=io.StringIO())).stage(context, find_spec("cut"), 1):
-        assert read_shards(context.run, "cut") == [], "the next session begins with nothing"
+    with ProgressBoard(Console(file=io.StringIO())).stage(context, find_spec("chunk"), 1):
+        assert read_shards(context.run, "chunk") == [], "the next session begins with nothing"
 
 
 def test_unwritable_folder_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "live").write_text("a file where a folder should be")
     context = make_place(tmp_path)
-    with ShardHeartbeat(context.run, "cut", "000", "document", 0, None):
-        assert read_shards(context.run, "cut") == []
+    with ShardHeartbeat(context.run, "chunk", "000", "document", 0, None):
+        assert read_shards(context.run, "chunk") == []
 
 
 @pytest.mark.parametrize(
@@ -149,9 +151,9 @@ def test_unwritable_folder_stops_nothing(tmp_path: Path) -> None:
 def test_a_stage_that_broke_off_says_whether_it_failed(error: BaseException, told: str, tmp_path: Path) -> None:
     printed = io.StringIO()
     board = ProgressBoard(Console(file=printed))
-    with pytest.raises(type(error)), board.stage(make_place(tmp_path), find_spec("cut"), 1):
+    with pytest.raises(type(error)), board.stage(make_place(tmp_path), find_spec("chunk"), 1):
         raise error
-    assert printed.getvalue().startswith(f"{told} cut")
+    assert printed.getvalue().startswith(f"{told} chunk")
 
 
 def test_plain_lines_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,14 +161,14 @@ def test_plain_lines_without_a_terminal(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.01)
     context = make_place(tmp_path)
     printed = io.StringIO()
-    with ProgressBoard(Console(file=printed, width=40)).stage(context, find_spec("cut"), 8) as gauge:
+    with ProgressBoard(Console(file=printed, width=40)).stage(context, find_spec("chunk"), 8) as gauge:
         gauge.enter(make_commit("000", 4, 3))
         threading.Event().wait(0.3)
         assert find_stage(context.run, gauge.latest.at) is not None
         gauge.enter(make_commit("001", 4, 4))
     lines = printed.getvalue().splitlines()
-    assert any(line.startswith("cut: 4/8 documents, ") and "75% passed on" in line for line in lines)
-    assert "done cut" in lines[-1]
+    assert any(line.startswith("chunk: 4/8 documents, ") and "75% passed on" in line for line in lines)
+    assert "done chunk" in lines[-1]
     assert "8 documents" in lines[-1]
     assert "\r" not in printed.getvalue()
     assert "\x1b" not in printed.getvalue()
@@ -204,5 +206,5 @@ def test_one_line_holds_what_there_is_to_know(tmp_path: Path) -> None:
 
 def test_prefect_away_stops_nothing(tmp_path: Path) -> None:
     """The fixture above refuses everything."""
-    with ProgressBoard(Console(file=io.StringIO())).stage(make_place(tmp_path), find_spec("cut"), 1):
+    with ProgressBoard(Console(file=io.StringIO())).stage(make_place(tmp_path), find_spec("chunk"), 1):
         pass

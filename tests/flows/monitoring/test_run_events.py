@@ -79,7 +79,7 @@ def test_prometheus_is_told_of_rows_calls_cost_stalls_and_rejects(tmp_path: Path
     metrics, file = RunMetrics("r"), tmp_path / "new" / "rampforge.prom"
     metrics.note(LIVE)
     metrics.note_stall("trajectories")
-    metrics.note_funnel((FunnelStep(stage="cut", unit="document", entered=9, passed=7, rejected={"too_short": 2}),))
+    metrics.note_funnel((FunnelStep(stage="chunk", unit="document", entered=9, passed=7, rejected={"too_short": 2}),))
     with expose_metrics(metrics, WatchConfig(metrics_port=port, metrics_file=str(file))):
         told = read_metrics(httpx.get(f"http://127.0.0.1:{port}/metrics").text)
         with (
@@ -95,7 +95,7 @@ def test_prometheus_is_told_of_rows_calls_cost_stalls_and_rejects(tmp_path: Path
     assert told["rampforge_run_cost trajectories"] == 0.5
     assert told["rampforge_stalls_total trajectories"] == 1
     assert told["rampforge_endpoints_stalled trajectories"] == 1
-    assert told["rampforge_rejected cut too_short"] == 2
+    assert told["rampforge_rejected chunk too_short"] == 2
     assert "rampforge_run_cost_cap trajectories" not in told, "there is no cap"
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/metrics")

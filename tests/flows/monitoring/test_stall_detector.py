@@ -55,11 +55,11 @@ def test_an_idle_endpoint_is_not_stalled_but_one_that_only_fails_is() -> None:
 
 
 def test_a_stage_without_models_is_watched_too() -> None:
-    watch = StallDetector("cut", 0.0)
+    watch = StallDetector("chunk", 0.0)
     ticks = range(int(STAGE_STALL) * 3)
     said = [line for tick in ticks for line in watch.note(tick, 5, [])]
-    assert said == ["cut: nothing finished for 121 s"]
-    assert list(watch.note(400, 6, [])) == ["cut: continues after 400 s"]
+    assert said == ["chunk: nothing finished for 121 s"]
+    assert list(watch.note(400, 6, [])) == ["chunk: continues after 400 s"]
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=200))

@@ -17,11 +17,11 @@ from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_config import load_config
 from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import compare_source, list_source_records
-from flows.execution.run import list_redone, run_stages_here, say_how_to_go_on
+from flows.execution.run import run_stages_here, say_how_to_go_on
 from flows.stages import ledger_checks as stage_checks
 from flows.stages import library_versions as deciding_packages
 from flows.stages.ledger_checks import check_stages, find_other_versions, list_settings
-from flows.stages.registry import STAGES
+from flows.stages.registry import STAGES, find_spec, list_from
 from pipeline.errors import ConfigError, RampforgeError, StorageError
 from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.run_folder import RunFolder
@@ -86,7 +86,7 @@ def hash_files(folder: Path) -> dict[str, str]:
     [
         (["masking.min_chars=3"], None, "stage spans .*: masking.min_chars was 2, now 3"),
         (["judging.min_fuzzy=0.5"], None, "stage judgements .*: judging.min_fuzzy was 0.9, now 0.5"),
-        (["passages.max_tokens=64"], "tasks", "stage cut .*: passages.max_tokens was 128, now 64"),
+        (["passages.max_tokens=64"], "tasks", "stage chunk .*: passages.max_tokens was 128, now 64"),
         (["agents.policy=agents"], "trajectories", "no model plays the role planner"),
         (["judging.judge=llm"], "judgements", "no model plays the role judge"),
         (["search.engine=http"], None, 'stage trajectories .*: search.engine was "bm25", now "http"'),
@@ -158,14 +158,14 @@ def test_keys_that_decide_nothing_bind_no_run(run: Path) -> None:
     context = RunContext(RunFolder(run), config, run.parent)
     check_stages(context, list(STAGES), [])
     judged = load_config(None, ["judging.judge=llm"], config)
-    check_stages(replace(context, config=judged), list(STAGES), list_redone("judgements"))
+    check_stages(replace(context, config=judged), list(STAGES), list_from("judgements"))
     with pytest.raises(ConfigError, match=r"judging.judge was"):
         check_stages(replace(context, config=judged), list(STAGES), [])
 
 
 def test_the_model_that_plays_a_role_binds_the_stage_it_plays_in() -> None:
     def settings(*changes: str) -> dict[str, str]:
-        return list_settings(load_config(None, changes), STAGES["judgements"])
+        return list_settings(load_config(None, changes), find_spec("judgements"))
 
     judge = ("judging.judge=llm", "llm.roles.judge.model=a")
     assert settings(*judge) == settings(*judge, "llm.roles.planner.model=b")

@@ -14,6 +14,7 @@ from pipeline.distillation.diversity import BLOCK, DistinctBlocks, DiversityGaug
 from pipeline.distillation.rounds_page import build_page
 from pipeline.distillation.steps import StepBook, measure_overhead
 from pipeline.distillation.stopping import find_best, find_stop, measure_regression
+from schemas.config import StageName
 from schemas.distill_config import DistillConfig, OnRegression, StopConfig
 from schemas.rounds import MaskAcceptance, NamedCount, RoundRecord, StepSeconds, TeacherTraining, ValidationFigures
 from schemas.tasks import MaskTask
@@ -171,9 +172,9 @@ def test_seconds_are_summed_over_sessions(tmp_path: Any) -> None:
         book.note(number, step, spent)
     seconds = book.sum_round(1)
     assert [(step.step, step.seconds) for step in seconds] == [("train", 75.0), ("other", 5.0), ("judgements", 20.0)]
-    assert measure_overhead(seconds, judged_by_model=False) == pytest.approx(0.25)
-    assert measure_overhead(seconds, judged_by_model=True) == pytest.approx(0.05)
-    assert measure_overhead((), judged_by_model=True) == 0
+    assert measure_overhead(seconds, [StageName.TRAJECTORIES]) == pytest.approx(0.25)
+    assert measure_overhead(seconds, [StageName.TRAJECTORIES, StageName.JUDGEMENTS]) == pytest.approx(0.05)
+    assert measure_overhead((), []) == 0
     book.close()
 
 

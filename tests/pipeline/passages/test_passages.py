@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.passages.chunking import OVERFLOW, cut_document
 from pipeline.passages.counting import count_tokens
 from pipeline.passages.sentences import find_sentences
-from pipeline.passages.stages import CutStage
+from pipeline.passages.stages import ChunkStage
 from schemas.config import PassagesConfig
 from schemas.documents import Document, Link, Section
 from schemas.passages import Chunk
@@ -74,7 +74,7 @@ def test_no_token_is_lost_but_those_rejected(sections: list[str], config: Passag
 @given(st.lists(SECTION, min_size=1, max_size=4))
 def test_the_funnel_counts_what_the_rows_hold(sections: list[str]) -> None:
     document = make_document(*sections)
-    (outcome,) = CutStage(PassagesConfig()).run([document])
+    (outcome,) = ChunkStage(PassagesConfig()).run([document])
     chunks = [row for row in outcome.rows if isinstance(row, Chunk)]
     rejects = [row for row in outcome.rows if not isinstance(row, Chunk)]
     page, passages = outcome.funnel
@@ -119,6 +119,6 @@ def test_links_keep_their_text_and_stay_inside() -> None:
 
 
 def test_a_page_without_a_passage_is_a_reject() -> None:
-    (outcome,) = CutStage(PassagesConfig()).run([make_document("Too short.", "")])
+    (outcome,) = ChunkStage(PassagesConfig()).run([make_document("Too short.", "")])
     assert [row.reason for row in outcome.rows if hasattr(row, "reason")] == ["too_short", "no_passage"]
     assert outcome.funnel[0].rejected == {"no_passage": 1}
