@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -85,17 +84,13 @@ def export(
     dry_run: DryRun = True,
 ) -> None:
     """Write training files, the trainer's own configuration, a dataset card, and the rejects with their reasons."""
-    from flows.exporting.dataset import export_dataset
-    from flows.exporting.decontamination import open_run_screen
     from flows.exporting.hub import upload_folder
-    from flows.models.tokenizers import open_masker
-    from pipeline.exporting.registry import EXPORTERS
+    from flows.exporting.job import choose_settings, export_run
 
-    exporter = EXPORTERS[to]
-    settings = ExportSettings(
-        trainer=to,
-        rendering=exporter.choose_rendering(rendering, tokenizer is not None),
-        tokenizer=None if tokenizer is None else Path(tokenizer).name if Path(tokenizer).is_dir() else tokenizer,
+    settings = choose_settings(
+        to,
+        rendering,
+        tokenizer,
         tasks=tasks,
         order=order,
         split=split,
@@ -107,13 +102,10 @@ def export(
         train_observations=train_observations,
         seed=seed,
     )
-    exporter.check(settings)
-    masker = open_masker(tokenizer, train_observations) if tokenizer else None
     target, console = out or join_location(folder, f"exports/{to}"), Console()
     with put_when_done(target, cache_folder()) as place:
         run = RunFolder(fetch_whole_run(folder))
-        screen = open_run_screen(run, cache_folder(), decontaminate or []) if decontaminate_run else None
-        done = export_dataset(run, place, settings, exporter, masker, screen)
+        done = export_run(run, place, settings, tokenizer, decontaminate or [], decontaminate_run)
         print_export(done, settings, console, target)
         if push:
             upload_folder(done.folder, push, private=private, dry_run=dry_run, console=console)

@@ -18,12 +18,9 @@ from rich.text import Text
 
 from flows.cli.locations import fetch_index
 from flows.cli.simulation_cli import simulation_data
-from flows.configuration.cache import cache_folder
-from flows.configuration.run_context import RunContext
 from pipeline.errors import ConfigError
-from pipeline.search.engine import FoundPassage, SearchEngine
+from pipeline.search.engine import FoundPassage
 from pipeline.search.tokens import STOPWORDS_EN
-from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind
 from schemas.trajectories import SearchCall, SearchStatus
@@ -59,7 +56,8 @@ def serve(
     `Authorization: Bearer TOKEN`; clients that accept only a URL use http://HOST:PORT/t/TOKEN/retrieve.
     """
     from flows.models.credentials import read_token
-    from flows.search_engines.registry import LOCAL, open_engine, open_local_engine
+    from flows.search_engines.by_hand import open_searcher
+    from flows.search_engines.registry import LOCAL
     from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
     from pipeline.search_server.supervisor import SearchServer
 
@@ -67,19 +65,16 @@ def serve(
         what = f"{host} is reachable from other machines: a token is required"
         raise ConfigError(what, "export NAME=..., then --token-env NAME")
     token = read_token(token_env, "--token-env")
-    index, config = locate_index(folder, engine)
+    index, config = _locate(folder, engine)
     kind, cores = config.search.engine, os.cpu_count() or 1
     console = Console(stderr=True)
     console.print(describe_memory(index), soft_wrap=True)
     # Workers that each use every core for one batch would slow each other down.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // (workers or cores))))
-    if kind in LOCAL:
-        opening = partial(open_local_engine, index, config, cache_folder())
-    else:
+    if kind not in LOCAL:
         workers = 1  # its answers are cached in files with a single writer
-        opening = partial(open_engine, RunContext(RunFolder(folder), config, cache_folder()), "served")
     settings = ServerSettings(
-        open_engine=opening,
+        open_engine=partial(open_searcher, folder, index, config, "served"),
         host=host,
         port=port,
         workers=workers or cores,
@@ -115,9 +110,10 @@ def query(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per query.")] = False,
 ) -> None:
     """Search an index, or with the configured engine of a run, and print the results."""
+    from flows.search_engines.by_hand import open_searcher
     from pipeline.search.engine import SearchRequest
 
-    searcher = open_searcher(index, engine)
+    searcher = open_searcher(index, *_locate(index, engine))
     calls = searcher.search([SearchRequest(query) for query in queries], k)
     for call in calls:
         passages = searcher.read([hit.passage_id for hit in call.hits])
@@ -129,18 +125,13 @@ def query(
         raise typer.Exit(1)
 
 
-def locate_index(folder: Path, engine: EngineKind | None) -> tuple[Path, RunConfig]:
-    """Return the index of a run, or a bare index folder, with the configuration to open it with.
+def _locate(folder: Path, engine: EngineKind | None) -> tuple[Path, RunConfig]:
+    from flows.search_engines.by_hand import locate_index
 
-    Raises ConfigError if no such folder.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder", "name a run, such as outputs/demo, or an index")
-    record = RunFolder(folder).find_record()
-    config = RunConfig.model_validate(record.config) if record else RunConfig()
+    index, config = locate_index(folder)
     if engine is not None:
         config = config.model_copy(update={"search": config.search.model_copy(update={"engine": engine})})
-    return (RunFolder(folder).index if record else folder), config
+    return index, config
 
 
 def describe_memory(index: Path) -> str:
@@ -149,16 +140,6 @@ def describe_memory(index: Path) -> str:
 
     mapped = sum(file.stat().st_size for file in index.rglob("*") if file.is_file())
     return f"{mapped / GIB:.2f} GiB of index, mapped and shared by the workers; {read_free_memory() / GIB:.1f} GiB free"
-
-
-def open_searcher(folder: Path, engine: EngineKind | None) -> SearchEngine:
-    """Open the engine of a run, or one over a bare index folder. Raises SearchError."""
-    from flows.search_engines.registry import LOCAL, open_engine, open_local_engine
-
-    index, config = locate_index(folder, engine)
-    if config.search.engine in LOCAL:
-        return open_local_engine(index, config, cache_folder())
-    return open_engine(RunContext(RunFolder(folder), config, cache_folder()), "by-hand")
 
 
 def describe_call(call: SearchCall, passages: Sequence[FoundPassage]) -> dict[str, Any]:

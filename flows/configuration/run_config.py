@@ -9,7 +9,6 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -45,7 +44,7 @@ def load_config(source: str | None, overrides: Iterable[str] = (), base: RunConf
     return _build(values)
 
 
-def make_config(source: ConfigSource, settings: Mapping[str, Any] = MappingProxyType({})) -> RunConfig:
+def make_config(source: ConfigSource, settings: Mapping[str, Any] | None = None) -> RunConfig:
     """The configuration of a program in Python: a preset or file, plain values or a RunConfig, with settings on top.
 
     `settings`: values by key, such as `{"masking.limit": 20}`; a mapping joins the section of that name. Raises
@@ -55,7 +54,7 @@ def make_config(source: ConfigSource, settings: Mapping[str, Any] = MappingProxy
         values = _read_yaml(str(source))
     else:
         values = _make_plain({} if source is None else source)
-    for name, value in _make_plain(settings).items():
+    for name, value in _make_plain(settings or {}).items():
         *sections, key = name.split(".")
         place = _find_section(values, sections, name)
         merge = isinstance(value, dict) and isinstance(place.get(key), dict)
@@ -66,7 +65,7 @@ def make_config(source: ConfigSource, settings: Mapping[str, Any] = MappingProxy
 def _make_plain(values: Mapping[str, Any] | RunConfig) -> dict[str, Any]:
     """A copy without records, paths and enums."""
     try:
-        plain = to_jsonable_python(values, inf_nan_mode="constants")
+        plain = to_jsonable_python(dict(values) if isinstance(values, Mapping) else values, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError) as error:
         raise ConfigError(f"config: {' '.join(str(error).split())}", FIX) from None
     if not isinstance(plain, dict):

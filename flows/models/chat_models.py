@@ -20,7 +20,7 @@ from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.refusals import SettledChatModel
 from pipeline.llm.roles import find_role
 from pipeline.stage import Outcome
-from schemas.llm_config import Unanswered
+from schemas.llm_config import LlmConfig, Unanswered
 
 SEARCHES_IN_FLIGHT = 128
 """Items under work at once where no language model is asked: enough for searches to come in large batches."""
@@ -30,7 +30,7 @@ def open_model(context: RunContext, stage: str, shard: str) -> OpenedModel:
     """The model that a shard asks. Its calls outlive the stage: made again under other settings, it asks only for what
     is new."""
     config = context.config.llm
-    client = OpenAiChatModel(config, read_endpoint_keys(config.endpoints.values()))
+    client = open_client(config)
     budget = open_budget(context)
     paid: ChatModel = BudgetedChatModel(client, budget)
     tracing = open_tracing(context)
@@ -44,6 +44,11 @@ def open_model(context: RunContext, stage: str, shard: str) -> OpenedModel:
     path = context.run.root / "calls" / stage / f"{shard}.jsonl"
     journal = JournaledChatModel(settled, path, describe_calls(context, client), client.locate, client.read)
     return OpenedModel(journal, (journal, client))
+
+
+def open_client(config: LlmConfig) -> OpenAiChatModel:
+    """The bare client of the endpoints, with their keys. Raises ConfigError."""
+    return OpenAiChatModel(config, read_endpoint_keys(config.endpoints.values()))
 
 
 def describe_calls(context: RunContext, client: OpenAiChatModel) -> Callable[[ChatRequest], dict[str, Any]]:

@@ -1,10 +1,4 @@
-"""A run in a notebook: its sums, its attempts as a list of cards, any query as rows.
-
-from pipeline.inspecting.notebook import open_run
-
-run = open_run("outputs/demo")
-run.attempts("accepted AND hide = 'passage'")[0]
-"""
+"""A run in a notebook: its sums, its attempts as a list of cards, any query as rows."""
 
 from __future__ import annotations
 
@@ -52,8 +46,3 @@ class RunReader:
         """What a notebook shows."""
         grids: Iterator[TextTable] = (grid for grid in summary_tables(self.summary()) if grid.title != "schema")
         return open_environment("pipeline.inspecting").get_template("summary.html").render(grids=grids)
-
-
-def open_run(path: str | Path) -> RunReader:
-    """Open a run's folder, a dataset's folder or a shard, by path or address. Raises InspectError, StorageError."""
-    return RunReader(path)

@@ -27,7 +27,7 @@ from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
 from schemas.labelled_answers import LabelledAnswer
-from schemas.tasks import Span, SpanSource
+from schemas.tasks import Span, SpanKind, SpanSource
 
 PACKAGED = Path(__file__).with_name("calibration_pairs.jsonl")
 
@@ -178,18 +178,23 @@ def make_question(labelled: LabelledAnswer) -> JudgeQuestion:
 
 def apply_rules(labelled: LabelledAnswer, config: JudgingConfig) -> Ruled:
     """The verdict of the rules, and whether it stands; no passage being shown."""
+    return rule_answer(labelled.answer, (labelled.gold, *labelled.aliases), labelled.kind, config)
+
+
+def rule_answer(answer: str, golds: Sequence[str], kind: SpanKind, config: JudgingConfig) -> Ruled:
+    """The same for an answer and its golds, the first of which is the text itself."""
     span = Span(
         start=0,
-        end=len(labelled.gold),
-        text=labelled.gold,
-        kind=labelled.kind,
-        label=labelled.kind.value,
+        end=len(golds[0]),
+        text=golds[0],
+        kind=kind,
+        label=kind.value,
         source=SpanSource.RULE,
         target=None,
-        aliases=labelled.aliases,
+        aliases=tuple(golds[1:]),
         perplexity=None,
     )
-    answer = labelled.answer.strip()
+    answer = answer.strip()
     if settle_answer(answer, fold_text(answer), read_gold(span), config, lambda _: False):
         return Ruled(Verdict.CORRECT, settled=True)
     return Ruled(Verdict.INCORRECT, settled=is_plainly_wrong(answer, span))

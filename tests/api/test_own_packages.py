@@ -12,21 +12,13 @@ import pytest
 
 from rampforge.own_packages import PACKAGES, ROOT
 from tests.support.places import REPOSITORY
+from tests.support.user_scripts import API, run_script
 
-API = REPOSITORY / "flows" / "python-api"
 SCRIPT = f"""
 import rampforge
 for name in {sorted(PACKAGES)}:
     print(__import__(name).__file__)
 """
-
-
-def run_script(folder: Path, *options: str, path: tuple[Path, ...] = (REPOSITORY, API)) -> tuple[int, str]:
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
-    ended = subprocess.run([sys.executable, *options, script], env=environment, capture_output=True, text=True)
-    return ended.returncode, ended.stdout or ended.stderr
 
 
 def list_own_files() -> list[str]:
@@ -41,17 +33,17 @@ def test_the_packages_lie_in_the_checkout() -> None:
 def test_a_package_of_that_name_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()
-    code, output = run_script(tmp_path)
+    code, output = run_script(tmp_path, SCRIPT)
     assert code == 1
     assert "ImportError" in output
     assert str(tmp_path / name) in output
-    code, output = run_script(tmp_path, "-P")
+    code, output = run_script(tmp_path, SCRIPT, options=["-P"])
     assert (code, output.splitlines()) == (0, list_own_files())
 
 
 def test_a_module_of_that_name_is_named(tmp_path: Path) -> None:
     (tmp_path / "pipeline.py").touch()
-    code, output = run_script(tmp_path)
+    code, output = run_script(tmp_path, SCRIPT)
     assert code == 1
     assert str(tmp_path / "pipeline.py") in output
 
@@ -61,7 +53,7 @@ def test_plain_folders_of_those_names_do_no_harm(tmp_path: Path, path: tuple[Pat
     for name in PACKAGES:
         (tmp_path / name).mkdir()
         (tmp_path / name / "notes.txt").touch()
-    code, output = run_script(tmp_path, path=path)
+    code, output = run_script(tmp_path, SCRIPT, path=path)
     assert (code, output.splitlines()) == (0, list_own_files())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.inspecting.notebook import open_run
+from pipeline.inspecting.notebook import RunReader
 from pipeline.report.notebook import TrajectoryCard
 from tests.support.inspect_samples import POISON, make_poisoned_run, make_run
 from tests.support.places import REPOSITORY
@@ -46,7 +46,7 @@ def test_the_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_card_cannot_leave_its_frame(tmp_path: Path) -> None:
-    run = open_run(make_poisoned_run(tmp_path / "run"))
+    run = RunReader(make_poisoned_run(tmp_path / "run"))
     card = run["try001"]
     html = card._repr_html_()
     assert html.startswith('<iframe sandbox="" ')
