@@ -17,6 +17,7 @@ from hypothesis import settings
 
 from flows.configuration.cache import cache_folder
 from pipeline.assets.store import find_asset
+from tests.support.command_line import serve_commands
 from tests.support.places import SHARED
 
 # A busy machine is slow, not wrong: no test is judged by the clock.
@@ -78,6 +79,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping
                 if reply.status == 200:
                     break
             time.sleep(0.2)
-        yield environment | {"PREFECT_API_URL": api}
+        served = environment | {"PREFECT_API_URL": api}
+        with serve_commands(served, home):
+            yield served
         server.terminate()
         server.wait(timeout=30)

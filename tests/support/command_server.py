@@ -1,0 +1,86 @@
+"""Server of command lines: a process that has imported rampforge and Prefect, and forks for every command.
+
+A command behaves as in a fresh process - its own arguments, folder, output, signals, exit code, worker processes - and
+skips the seconds that imports take. `python -m tests.support.command_server SOCKET` serves until it is terminated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+ROOM = 1 << 20
+"""Bytes of one request."""
+
+
+def serve(path: str) -> None:
+    """Fork for every connection; returns in the children, ready to run their command, and never in the server."""
+    import_all()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+        assert threading.active_count() == 1, "a fork would lose the threads"
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:  # waits for the command and reports its end, while the server accepts the next one
+                listener.close()
+                if run_one(connection):
+                    return
+            connection.close()
+            reap()
+
+
+def run_one(connection: socket.socket) -> bool:
+    """Fork again for the command itself: True in its process; the other one reports the exit code and ends."""
+    content, files, _, _ = socket.recv_fds(connection, ROOM, 1)
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        become(json.loads(content), files[0])
+        return True
+    os.close(files[0])
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    connection.send(str(code).encode())
+    os._exit(0)
+
+
+def become(request: Mapping[str, Any], output: int) -> None:
+    """Take on what a fresh process would have been started with."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = ["rampforge", *request["words"]]
+
+
+def reap() -> None:
+    """Collect the reporters that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def import_all() -> None:
+    """Import what `rampforge run` imports."""
+    from flows.prefect_api.settings import settle_prefect
+
+    settle_prefect(debug=False)
+    import flows.execution.run  # noqa: F401 - for its imports
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
+    from flows.cli.app import main
+
+    main()
