@@ -5,7 +5,7 @@ verl: `reward.custom_reward_function.path=.../flows/trainer_rewards.py` and `.na
 and the judge's server, stand in `+reward.custom_reward_function.reward_kwargs.reward=f1`, `.judge_url=...`.
 
 Beside the standard library it needs pydantic, rapidfuzz and, from the first Chinese character on that a question, a
-result or a policy holds, opencc-python-reimplemented; the judge also aiohttp, httptools, orjson and tenacity.
+result or a policy holds, opencc-python-reimplemented; the judge also openai[aiohttp], orjson and tenacity.
 
 The judge's server may be named in the environment, which workers of a trainer inherit: RAMPFORGE_JUDGE_URL,
 RAMPFORGE_JUDGE_MODEL, and RAMPFORGE_JUDGE_KEY for the NAME of the variable that holds its key.

@@ -5,19 +5,19 @@ Guarantees: a key is sent to its own server only and never shown; only the names
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
-
 from flows.checks.unanswered import ask_for_tls, explain_silence, speaks_tls
 from flows.models.credentials import read_key
-from pipeline.http.errors import read_detail
-from pipeline.http.proxies import open_client
+from pipeline.errors import ConfigError
+from pipeline.http.errors import HttpStatusError
 from pipeline.llm.chat_model import EndpointError
+from pipeline.llm.client import fetch, open_client
 from schemas.llm_config import EndpointConfig
 
 WAIT_SECONDS = 10.0
@@ -84,28 +84,24 @@ def read_cards(endpoint: EndpointConfig, key: str) -> list[dict[str, Any]]:
     Raises UnlistedError if it has no list, RefusedKeyError, and EndpointError if it does not answer.
     """
     url = endpoint.url
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with open_client(url, endpoint.proxy, timeout=WAIT_SECONDS) as client:
-            reply = client.get(join_url(url, "models"), headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        with open_client(url, key, endpoint.proxy, WAIT_SECONDS) as client:
+            content = fetch(client, "/models")
+    except HttpStatusError as error:
+        if error.status in (401, 403):
+            fix = "set the variable named by `key` to a valid key"
+            raise RefusedKeyError(f"{url} rejects the API key (HTTP {error.status})", fix) from None
+        if error.status == 400 and "HTTPS" in error.detail and speaks_tls(url):
+            raise EndpointError(*ask_for_tls(url)) from None
+        raise UnlistedError(f"{url} does not list models ({error})", "see the server's log") from None
+    except (ConnectionError, ConfigError) as error:
         raise EndpointError(*explain_silence(url, error, endpoint.proxy)) from None
-    if reply.status_code in (401, 403):
-        fix = "set the variable named by `key` to a valid key"
-        raise RefusedKeyError(f"{url} rejects the API key (HTTP {reply.status_code})", fix)
-    if reply.status_code == httpx.codes.BAD_REQUEST and "HTTPS" in reply.text and speaks_tls(url):
-        raise EndpointError(*ask_for_tls(url))
-    if not reply.is_success:
-        raise UnlistedError(
-            f"{url} does not list models (HTTP {reply.status_code}: {read_detail(reply.content)})",
-            "see the server's log",
-        )
-    return _read_list(url, reply)
+    return _read_list(url, content)
 
 
-def _read_list(url: str, reply: httpx.Response) -> list[dict[str, Any]]:
+def _read_list(url: str, content: bytes) -> list[dict[str, Any]]:
     try:
-        said = reply.json()
+        said = json.loads(content)
     except ValueError:
         raise UnlistedError(f"{url} does not list models: its answer is not JSON", "correct its url") from None
     cards = said.get("data") if isinstance(said, dict) else said  # some return a bare list

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
+import httpx2
 
 from pipeline.errors import RampforgeError
 from pipeline.http.proxies import find_proxy
@@ -23,9 +23,8 @@ def explain_silence(url: str, error: Exception, proxy: str | None = None) -> tup
     causes = list(_list_causes(error))
     host = urlsplit(url).hostname or url
     through = find_proxy(url, proxy)
-    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return f"{url} is not a valid server URL ({error})", "correct its url"
-    if through and isinstance(error, httpx.ProxyError | httpx.ConnectError | httpx.ConnectTimeout):
+    fault = next((cause for cause in causes if isinstance(cause, httpx2.HTTPError)), error)
+    if through and isinstance(fault, httpx2.ProxyError | httpx2.ConnectError | httpx2.ConnectTimeout):
         place = urlsplit(through)
         way = f"the proxy {place.hostname}:{place.port or 80} cannot reach it ({error})"
         fix = f"correct the proxy (the endpoint's `proxy`, or HTTPS_PROXY), or add {host} to NO_PROXY"
@@ -42,9 +41,9 @@ def explain_silence(url: str, error: Exception, proxy: str | None = None) -> tup
             return f"{url} does not answer: unknown host name {host}", "correct its url"
         if isinstance(cause, ConnectionRefusedError):
             return f"{url} does not answer: connection refused", START
-    if url.startswith("http://") and not isinstance(error, httpx.TimeoutException) and speaks_tls(url):
+    if url.startswith("http://") and not isinstance(fault, httpx2.TimeoutException) and speaks_tls(url):
         return ask_for_tls(url)
-    return f"{url} does not answer ({type(error).__name__})", START
+    return f"{url} does not answer ({type(fault).__name__})", START
 
 
 def ask_for_tls(url: str) -> tuple[str, str]:

@@ -125,6 +125,7 @@ def _name_model(name: str, config: RunConfig, cache: Path) -> str:
 
 def _open_endpoint(config: RunConfig) -> TextEncoder:
     from flows.models.credentials import read_key
+    from pipeline.llm.client import open_async_client
     from pipeline.search.remote.embeddings import EndpointEncoder
     from pipeline.search.remote.service import SearchService
 
@@ -137,6 +138,6 @@ def _open_endpoint(config: RunConfig) -> TextEncoder:
         )
     endpoint = known[names[0]]
     key = read_key(names[0], endpoint)
-    service = SearchService(f"endpoint {names[0]}", config.search_service, proxy=endpoint.proxy)
-    model = dense.encoder.removeprefix(ENDPOINT)
-    return EndpointEncoder(service, endpoint.url, model, key, dense.max_tokens, dense.batch)
+    service = SearchService(f"endpoint {names[0]}", config.search_service)
+    client = open_async_client(endpoint.url, key, endpoint.proxy, config.search_service.in_flight)
+    return EndpointEncoder(service, client, dense.encoder.removeprefix(ENDPOINT), dense.max_tokens, dense.batch)

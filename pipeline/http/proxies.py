@@ -26,9 +26,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def find_proxy(url: str, named: str | None = None) -> str | None:
     """The proxy for a URL, None for a direct connection; `named`: what the configuration says.
 
-    Raises ConfigError for a SOCKS proxy.
+    Raises ConfigError for a SOCKS proxy, and for a URL that is none.
     """
-    proxy = named or _find_in_environment(url)
+    try:
+        proxy = named or _find_in_environment(url)
+    except ValueError as error:
+        raise ConfigError(f"{url} is not a valid server URL ({error})", "correct its url") from None
     if proxy is None:
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"

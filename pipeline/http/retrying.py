@@ -40,8 +40,8 @@ def retrying(
 
     `label`: what is tried, for the log; `on`: errors that may pass, `unless` this holds of one; `tries`: at most so
     many; `seconds`: no try begins later than this after the first; `throttled_seconds`: 429s do not count as tries, and
-    are given up after so many seconds; `pause`, `longest_pause`: upper bounds of the first pause, which doubles with
-    each try, and of all of them (0: none).
+    are given up so many seconds after the first failure; `pause`, `longest_pause`: upper bounds of the first pause,
+    which doubles with each try, and of all of them (0: none).
     """
     policy = _Policy(label, tries, seconds, throttled_seconds, pause, longest_pause)
     return kind(
@@ -63,13 +63,16 @@ class _Policy:
     longest_pause: float
     failures: int = 0
     """Tries that count."""
+    first_failed_at: float | None = None
 
     def stop(self, state: tenacity.RetryCallState) -> bool:
-        waited = state.seconds_since_start or 0.0
+        now = state.outcome_timestamp or state.start_time
+        if self.first_failed_at is None:
+            self.first_failed_at = now
         if self.throttled_seconds is not None and isinstance(_find_error(state), ThrottledError):
-            return waited > self.throttled_seconds
+            return now - self.first_failed_at > self.throttled_seconds
         self.failures += 1
-        return self.failures == self.tries or waited + state.upcoming_sleep >= self.seconds
+        return self.failures == self.tries or now - state.start_time + state.upcoming_sleep >= self.seconds
 
     def wait(self, state: tenacity.RetryCallState) -> float:
         error = _find_error(state)

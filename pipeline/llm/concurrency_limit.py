@@ -7,8 +7,6 @@ come in, in seconds from any origin.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 THROTTLE_MEMORY = 256
 """Requests over which the share of 429s is averaged."""
 THROTTLE_TOLERANCE = 0.15
@@ -22,28 +20,15 @@ CREEP_UP = 0.02
 SMALLEST_WINDOW = 32
 SATURATED_SHARE = 0.5
 """A window teaches about the limit only when the limit was reached in so much of it."""
-PROBE_EVERY = 8
-PROBE_DOWN, KEEP_DOWN = 0.85, 0.95
-"""Going this far down is kept when it leaves at least so much of the best throughput."""
-PROBE_UP, KEEP_UP = 1.2, 1.04
-BEST_DECAY = 0.98
 QUEUE_SHARE = 0.1
 """A queue at the server up to this share of the limit keeps it busy; more of it only waits."""
-
-
-class Probe(StrEnum):
-    """What the limit is being tried at."""
-
-    NONE = "none"
-    DOWN = "down"
-    UP = "up"
 
 
 class ConcurrencyLimit:
     """The number of requests that an endpoint is given at once.
 
-    Additive increase, multiplicative decrease on a lasting share of 429s. For servers that never send one: the queue
-    they report, or else small steps down and up in turn, kept when throughput (tokens a second) speaks for it.
+    Additive increase, multiplicative decrease on a lasting share of 429s; for servers that never send one, the queue
+    that they report.
     """
 
     def __init__(self, maximum: int, adaptive: bool = True) -> None:
@@ -55,14 +40,7 @@ class ConcurrencyLimit:
         self._ceiling = float(maximum)
         self._share = 0.0
         self._slowed_at = float("-inf")
-        self._probe = Probe.NONE
-        self._next_probe = Probe.DOWN
-        self._steady_windows = 0
-        self._settling = False
-        self._before_probe = 0.0
-        self._best = 0.0
-        self._window_start: float | None = None
-        self._count = self._saturated = self._tokens = 0
+        self._count = self._saturated = 0
 
     @property
     def limit(self) -> int:
@@ -79,47 +57,27 @@ class ConcurrencyLimit:
         self._limit = max(1.0, self._limit * SLOW_DOWN)
         self._slowed_at = now
         self._share = THROTTLE_RESET
-        self._probe = Probe.NONE
-        self._open_window(now)
+        self._count = self._saturated = 0
 
-    def note_reply(self, now: float, tokens: int, saturated: bool) -> bool:
+    def note_reply(self, saturated: bool) -> bool:
         """A reply came back. True when a window of requests is over: the time to ask a server for its queue."""
         self._share -= self._share / THROTTLE_MEMORY
-        if self._window_start is None:
-            self._open_window(now)
         self._count += 1
         self._saturated += saturated
-        self._tokens += tokens + 1
         if self._count < max(SMALLEST_WINDOW, 2 * self.limit):
             return False
-        if self._adaptive:
-            self._close_window(now)
-        self._open_window(now)
+        if self._adaptive and self._saturated >= SATURATED_SHARE * self._count:
+            self._adjust()
+        self._count = self._saturated = 0
         return True
 
-    def _open_window(self, now: float) -> None:
-        self._window_start = now
-        self._count = self._saturated = self._tokens = 0
-
-    def _close_window(self, now: float) -> None:
-        if self._saturated < SATURATED_SHARE * self._count:
-            return
-        rate = self._tokens / max(now - (self._window_start or 0.0), 1e-6)
+    def _adjust(self) -> None:
         if self.queue is not None:
             self._follow_queue(self.queue)
-        elif self._settling:
-            self._settling = False
-        elif self._probe is not Probe.NONE:
-            self._judge_probe(rate)
         elif self._limit < self._ceiling:
             self._limit = min(self._ceiling, self._limit + max(1.0, SPEED_UP * self._limit))
         else:
-            self._best = max(self._best * BEST_DECAY, rate)
-            self._steady_windows += 1
-            if self._slowed_at > float("-inf"):
-                self._raise_ceiling()
-            elif self._steady_windows >= PROBE_EVERY:
-                self._begin_probe()
+            self._raise_ceiling()
 
     def _raise_ceiling(self) -> None:
         """An endpoint that answers with 429s shows its knee by them: creep up until it does."""
@@ -132,29 +90,6 @@ class ConcurrencyLimit:
             self._limit = max(1.0, self._limit - (queue - spare) / 2)
         elif queue == 0:
             self._limit = min(float(self.maximum), self._limit + max(1.0, SPEED_UP * self._limit))
-
-    def _begin_probe(self) -> None:
-        self._steady_windows = 0
-        self._before_probe = self._limit
-        self._probe = self._next_probe
-        factor = PROBE_DOWN if self._probe is Probe.DOWN else PROBE_UP
-        target = min(float(self.maximum), max(1.0, self._limit * factor))
-        self._next_probe = Probe.UP if self._probe is Probe.DOWN else Probe.DOWN
-        if int(target) == int(self._limit):
-            self._probe = Probe.NONE
-            return
-        self._limit = self._ceiling = target
-        self._settling = True
-
-    def _judge_probe(self, rate: float) -> None:
-        keep = KEEP_DOWN if self._probe is Probe.DOWN else KEEP_UP
-        if rate >= keep * self._best:
-            self._next_probe = self._probe
-            self._steady_windows = PROBE_EVERY // 2
-        else:
-            self._limit = self._ceiling = self._before_probe
-            self._settling = True
-        self._probe = Probe.NONE
 
 
 class AdaptiveTimeout:

@@ -9,15 +9,16 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from urllib.parse import urlsplit
+
+import openai
 
 from pipeline.errors import ConfigError
 from pipeline.http.circuit_breaker import CircuitBreaker
-from pipeline.http.errors import make_status_error
+from pipeline.http.errors import HttpStatusError
 from pipeline.http.proxies import find_proxy
+from pipeline.llm.client import open_async_client, request
 from pipeline.llm.concurrency_limit import AdaptiveTimeout, ConcurrencyLimit
 from pipeline.llm.deadlines import Deadlines
-from pipeline.llm.transport import Transport, open_transport
 from schemas.live import EndpointLive
 from schemas.llm_config import EndpointConfig, LimitsConfig
 
@@ -51,18 +52,11 @@ class Endpoint:
         """Whether JSON schemas are sent to it; false from its first refusal on."""
         self.last_fault = ""
         self._limits = limits
-        parts = urlsplit(config.url)
-        base = parts.path.rstrip("/")
-        query = f"?{parts.query}" if parts.query else ""
-        self._chat, self._completions = f"{base}/chat/completions{query}", f"{base}/completions{query}"
-        self._metrics = base.removesuffix("/v1") + "/metrics"
-        self._headers = {"content-type": "application/json"}
-        if config.key is not None:
-            self._headers["authorization"] = f"Bearer {keys[config.key]}"
-        self._proxy = find_proxy(config.url, config.proxy)
+        self._key = keys[config.key] if config.key is not None else ""
+        find_proxy(config.url, config.proxy)  # one that cannot be used is an error at once
         self._patience: dict[str, AdaptiveTimeout] = {}
         self._deadlines = Deadlines()
-        self._transport: Transport | None = None
+        self._client: openai.AsyncOpenAI | None = None
         self._metrics_task: asyncio.Task[None] | None = None
 
     def serves(self, role: str) -> bool:
@@ -100,13 +94,13 @@ class Endpoint:
         if abandoned:
             self.breaker.abandon()
 
-    def note_reply(self, role: str, seconds: float, tokens: int, now: float) -> None:
+    def note_reply(self, role: str, seconds: float) -> None:
         """A reply came."""
         self.answered += 1
         self.breaker.note_answer()
         self.patience(role).note(seconds)
         # The slot of the request that has just ended still counts.
-        window_over = self.flow.note_reply(now, tokens, self.in_flight >= self.flow.limit)
+        window_over = self.flow.note_reply(self.in_flight >= self.flow.limit)
         if window_over and self.config.metrics and self._metrics_task is None:
             self._metrics_task = asyncio.ensure_future(self._read_queue())
             self._metrics_task.add_done_callback(self._forget_look)
@@ -116,25 +110,23 @@ class Endpoint:
 
         Raises HttpStatusError, ConnectionError, and TimeoutError when the role's patience is at its end.
         """
-        request = self._connect().request("POST", self._completions if tokens else self._chat, body)
-        reply = await self._deadlines.wait_for(request, self.patience(role), hangs)
-        if not 200 <= reply.status < 300:
-            raise make_status_error(reply.status, reply.content, reply.headers)
-        return reply.content
+        reply = request(self._connect(), "/completions" if tokens else "/chat/completions", body)
+        return await self._deadlines.wait_for(reply, self.patience(role), hangs)
 
-    def _connect(self) -> Transport:
-        if self._transport is None:
-            self._transport = open_transport(self.config.url, self._headers, self._proxy)
-        return self._transport
+    def _connect(self) -> openai.AsyncOpenAI:
+        if self._client is None:
+            # One more than there are requests, to ask for the queue.
+            self._client = open_async_client(self.config.url, self._key, self.config.proxy, self.flow.maximum + 1)
+        return self._client
 
     async def _read_queue(self) -> None:
         """Ask the server how many requests wait there. Silence leaves the limit to other signs."""
         content = b""
-        with suppress(ConnectionError, TimeoutError):
+        client = self._connect()
+        place = client.base_url.copy_with(path=client.base_url.path.rstrip("/").removesuffix("/v1") + "/metrics")
+        with suppress(ConnectionError, TimeoutError, HttpStatusError):
             async with asyncio.timeout(METRICS_TIMEOUT):
-                reply = await self._connect().request("GET", self._metrics)
-            if reply.status == 200:
-                content = reply.content
+                content = await request(client, str(place))
         waiting = QUEUE_GAUGES.findall(content)
         self.flow.queue = int(sum(map(float, waiting))) if waiting else None
 
@@ -149,6 +141,6 @@ class Endpoint:
     async def close(self) -> None:
         """Give up the connections."""
         self.stop()
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.close()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()

@@ -150,11 +150,11 @@ class OpenAiChatModel:
             reply = replace(_read(answer, call), endpoint=endpoint.name)
         except RefusedRequestError as error:
             if error.reply is not None:
-                endpoint.note_reply(role, now - started, error.reply.completion_tokens, now)
+                endpoint.note_reply(role, now - started)
                 said = replace(error.reply, endpoint=endpoint.name)
                 raise RefusedRequestError(error.reason, error.what, said, endpoint.name) from None
             raise
-        endpoint.note_reply(role, now - started, reply.completion_tokens, now)
+        endpoint.note_reply(role, now - started)
         if self.note_try is not None:
             self.note_try(endpoint, None)
         return reply

@@ -10,19 +10,20 @@ such prompts anyway.) A passing fault costs nothing; a server that is silent too
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import httpx
 import tenacity
 
 from pipeline.errors import AssetError
-from pipeline.http.proxies import open_client
+from pipeline.http.errors import HttpStatusError, ThrottledError, UnavailableError
 from pipeline.http.retrying import retrying
 from pipeline.llm.chat_model import EndpointError
+from pipeline.llm.client import fetch, open_client
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_tokens import encode_contexts
 from pipeline.masking.span_trees import TreeRow, plant_rows
@@ -42,8 +43,8 @@ ANSWER_TOKENS = 1
 DEFAULT_LIMITS = LimitsConfig()
 
 
-class PassingFaultError(Exception):
-    """A reply that may be another one the next time."""
+FAULTS = (ConnectionError, ThrottledError, UnavailableError, json.JSONDecodeError)
+"""What may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,8 @@ class ServedScorer:
         self._model = model
         self._tokenizer = tokenizer
         self._limits = limits
-        self._client = open_client(
-            url,
-            proxy,
-            base_url=url.rstrip("/"),
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=limits.deadline,
-            limits=httpx.Limits(max_connections=REQUESTS),
-        )
+        self._url = url
+        self._client = open_client(url, key, proxy, limits.deadline)
         self._context = self._read_context()
 
     def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
@@ -123,9 +118,9 @@ class ServedScorer:
             "temperature": 0,
             "prompt_logprobs": 0,
         }
-        choices = self._send("POST", "/completions", body)["choices"]
+        choices = self._send("/completions", body)["choices"]
         if len(choices) != len(prompts):
-            raise EndpointError(f"{self._client.base_url}: {len(choices)} replies to {len(prompts)} prompts")
+            raise EndpointError(f"{self._url}: {len(choices)} replies to {len(prompts)} prompts")
         ordered = sorted(choices, key=lambda choice: int(choice["index"]))
         return [self._read_score(prompt, choice) for prompt, choice in zip(prompts, ordered, strict=True)]
 
@@ -133,7 +128,7 @@ class ServedScorer:
         told = choice.get("prompt_logprobs")
         if not told or len(told) != len(prompt.ids):
             raise EndpointError(
-                f"{self._client.base_url}: the server gives no prompt_logprobs", "use a vLLM server, or a local scorer"
+                f"{self._url}: the server gives no prompt_logprobs", "use a vLLM server, or a local scorer"
             )
         at = len(prompt.ids) - prompt.span
         losses = [-told[at + i][str(token)]["logprob"] for i, token in enumerate(prompt.ids[at:])]
@@ -141,48 +136,36 @@ class ServedScorer:
 
     def _read_context(self) -> int:
         """The longest prompt and reply together, in tokens, as the server says."""
-        listed = self._send("GET", "/models", give_up=self._limits.give_up / 10).get("data") or []
+        listed = self._send("/models", give_up=self._limits.give_up / 10).get("data") or []
         served = {model["id"]: model for model in listed if isinstance(model, dict) and "id" in model}
         if served and self._model not in served:
             raise EndpointError(
-                f"{self._client.base_url}: no model {self._model} is served here, but {', '.join(sorted(served))}",
+                f"{self._url}: no model {self._model} is served here, but {', '.join(sorted(served))}",
                 "set llm.roles.scorer.model to one of them",
             )
         length: int = served.get(self._model, {}).get("max_model_len") or self._tokenizer.model_max_length
         return length
 
-    def _send(
-        self, method: str, path: str, body: dict[str, Any] | None = None, give_up: float | None = None
-    ) -> dict[str, Any]:
+    def _send(self, path: str, body: dict[str, Any] | None = None, give_up: float | None = None) -> dict[str, Any]:
+        def send_once() -> dict[str, Any]:
+            values: dict[str, Any] = json.loads(fetch(self._client, path, body))
+            return values
+
         retry = retrying(
             tenacity.Retrying,
             f"scorer {self._model}",
-            (httpx.TransportError, PassingFaultError),
+            FAULTS,
             seconds=give_up or self._limits.give_up,
             longest_pause=self._limits.max_wait,
         )
         try:
-            reply: dict[str, Any] = retry(self._send_once, method, path, body)
-        except (httpx.TransportError, PassingFaultError) as error:
-            what = f"{self._client.base_url}: no answer ({type(error).__name__}: {error})"
+            return retry(send_once)
+        except FAULTS as error:
+            what = f"{self._url}: no answer ({type(error).__name__}: {error})"
             raise EndpointError(what, "see that the server is up: rampforge doctor") from error
-        return reply
-
-    def _send_once(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        response = self._client.request(method, path, json=body)
-        if response.status_code in (408, 425, 429) or response.status_code >= 500:
-            raise PassingFaultError(f"HTTP {response.status_code}")
-        if response.is_error:
-            said = " ".join(response.text.split())[:200]
-            raise EndpointError(
-                f"{self._client.base_url}: the server refuses to score (HTTP {response.status_code}: {said})",
-                "see what it serves: rampforge doctor",
-            )
-        try:
-            values: dict[str, Any] = response.json()
-        except ValueError:
-            raise PassingFaultError("a reply that is not JSON") from None
-        return values
+        except HttpStatusError as error:
+            what = f"{self._url}: the server refuses to score ({error})"
+            raise EndpointError(what, "see what it serves: rampforge doctor") from error
 
     def close(self) -> None:
         """Give up the connections."""

@@ -11,6 +11,7 @@ running loop: TRL calls rewards from the trainer's thread, verl from a pool or f
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import re
 import threading
@@ -62,6 +63,7 @@ class JudgeReward:
 
     def close(self) -> None:
         """Give up the connections and the thread."""
+        atexit.unregister(self.close)
         if self._thread.is_alive():
             self._submit(self._close_model()).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -71,6 +73,7 @@ class JudgeReward:
         with self._started:
             if not self._thread.is_alive():
                 self._thread.start()
+                atexit.register(self.close)  # trainers close nothing
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _judge_all(self, items: Sequence[tuple[RewardInput, Assessed]]) -> list[tuple[bool | None, ...]]:

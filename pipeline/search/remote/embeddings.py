@@ -13,34 +13,35 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import openai
 
 from pipeline.errors import SearchError
+from pipeline.llm.client import request
 from pipeline.search.encoder import Prompts
-from pipeline.search.remote.service import (
-    FailedCallError,
-    HttpRequest,
-    SearchService,
-    ServiceReply,
-    UnreadableSearchReplyError,
-)
+from pipeline.search.remote.service import FailedCallError, SearchService, UnreadableSearchReplyError
 
 T = TypeVar("T")
 CHARS_A_TOKEN = 4
 """The server cuts by tokens that are not known here: text is cut after this many characters for each."""
+MOST_BYTES = 1 << 28
+"""Of a reply: a batch of 512 vectors of 16,384 numbers has fewer."""
 
 
 class EndpointEncoder:
     """Encodes on a server. May be called from any thread, inside or outside an event loop."""
 
-    def __init__(self, service: SearchService, url: str, model: str, key: str, max_tokens: int, batch: int) -> None:
-        """`url`: the server's base, such as http://127.0.0.1:8000/v1; `batch`: texts of a request. Raises SearchError
-        when the server does not answer."""
+    def __init__(
+        self, service: SearchService, client: openai.AsyncOpenAI, model: str, max_tokens: int, batch: int
+    ) -> None:
+        """`service`: the limits of the server that the client leads to; `batch`: texts of a request.
+
+        Raises SearchError when the server does not answer.
+        """
         self.identity = f"endpoint:{model} tokens={max_tokens}"
         self.prompts = Prompts()
         self._service = service
-        self._url = f"{url.rstrip('/')}/embeddings"
+        self._client = client
         self._model = model
-        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._max_chars = max_tokens * CHARS_A_TOKEN
         self._batch = batch
         self._loop = asyncio.new_event_loop()
@@ -77,15 +78,18 @@ class EndpointEncoder:
         # An empty text is refused by most servers.
         inputs = [text[: self._max_chars] or " " for text in texts]
         body = json.dumps({"model": self._model, "input": inputs, "encoding_format": "float"}).encode()
-        request = HttpRequest("POST", self._url, body=body, headers=self._headers)
-        return await self._service.call(request, lambda reply: self._read(reply, len(inputs)))
 
-    def _read(self, reply: ServiceReply, count: int) -> np.ndarray:
+        async def exchange() -> np.ndarray:
+            return self._read(await request(self._client, "/embeddings", body, MOST_BYTES), len(inputs))
+
+        return await self._service.repeat(exchange)
+
+    def _read(self, content: bytes, count: int) -> np.ndarray:
         try:
-            rows = sorted(json.loads(reply.content)["data"], key=lambda row: row["index"])
+            rows = sorted(json.loads(content)["data"], key=lambda row: row["index"])
             vectors = np.asarray([row["embedding"] for row in rows], np.float32)
         except (ValueError, KeyError, TypeError) as error:
-            raise UnreadableSearchReplyError(f"a reply without embeddings: {reply.content[:100]!r}") from error
+            raise UnreadableSearchReplyError(f"a reply without embeddings: {content[:100]!r}") from error
         lengths = np.linalg.norm(vectors, axis=-1, keepdims=True) if vectors.ndim == 2 else np.zeros(1)
         if vectors.ndim != 2 or len(vectors) != count or not (np.isfinite(lengths).all() and lengths.all()):
             raise UnreadableSearchReplyError(f"embeddings of shape {vectors.shape} for {count} texts")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -87,15 +87,13 @@ class SearchService:
         config: SearchServiceConfig,
         is_quota: Callable[[HttpStatusError], bool] | None = None,
         secret: str = "",
-        proxy: str | None = None,
     ) -> None:
         """`name`: what messages call it; `is_quota`: whether a refusal means that nothing is left to spend; `secret`:
-        the key, so that a server that repeats it puts it nowhere; `proxy`: one that the configuration names."""
+        the key, so that a server that repeats it puts it nowhere."""
         self.name = name
         self._config = config
         self._is_quota = is_quota or says_unpaid
         self._secret = secret.encode()
-        self._proxy = proxy
         self._breaker = CircuitBreaker(config.give_up)
         self._slots = asyncio.Semaphore(config.in_flight)
         self._next_start = float("-inf")
@@ -104,7 +102,15 @@ class SearchService:
         self.last_fault = ""
 
     async def call(self, request: HttpRequest, read: Callable[[ServiceReply], T]) -> T:
-        """What `read` makes of the reply. Raises FailedCallError; `read` raises UnreadableReplyError."""
+        """What `read` makes of the reply. Raises FailedCallError; `read` raises UnreadableSearchReplyError."""
+
+        async def exchange() -> T:
+            return read(await self._send(request))
+
+        return await self.repeat(exchange)
+
+    async def repeat(self, exchange: Callable[[], Awaitable[T]]) -> T:
+        """What an exchange with the service brings, tried again after what may pass. Raises FailedCallError."""
         async with self._slots:
             await self._take_turn()
             time = asyncio.get_running_loop().time
@@ -118,7 +124,7 @@ class SearchService:
                 tried += 1
                 remaining = deadline - time()
                 # A hung try must leave time for another.
-                return await self._try_once(request, read, remaining / (1 if tried == self._config.tries else 2))
+                return await self._try_once(exchange, remaining / (1 if tried == self._config.tries else 2))
 
             retry = retrying(
                 tenacity.AsyncRetrying,
@@ -151,7 +157,7 @@ class SearchService:
         self._next_start = start + 1 / self._config.per_second
         await asyncio.sleep(start - now)
 
-    async def _try_once(self, request: HttpRequest, read: Callable[[ServiceReply], T], seconds: float) -> T:
+    async def _try_once(self, exchange: Callable[[], Awaitable[T]], seconds: float) -> T:
         time = asyncio.get_running_loop().time
         started = time()
         if self._spent is not None:
@@ -161,7 +167,7 @@ class SearchService:
         self._breaker.start()
         try:
             async with asyncio.timeout(seconds):
-                reply = read(await self._send(request))
+                reply = await exchange()
         except FAULTS as error:
             self._note_fault(error, started)
             raise
@@ -179,7 +185,7 @@ class SearchService:
             params=request.params or None,
             data=request.body,
             headers=request.headers,
-            proxy=find_proxy(request.url, self._proxy),
+            proxy=find_proxy(request.url),
             allow_redirects=False,  # a redirect would carry the key elsewhere
         ) as response:
             content = await response.read()
@@ -225,4 +231,6 @@ def describe_fault(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection: {error.os_error.strerror or error.os_error}"
+    if isinstance(error, ConnectionError) and not isinstance(error, aiohttp.ClientError):
+        return str(error)  # of `pipeline.llm.client`, which has no key in its words
     return f"connection lost: {type(error).__name__}"

@@ -11,13 +11,13 @@ import orjson
 import pytest
 
 from pipeline.http.errors import HttpStatusError, RefusalError, ThrottledError, UnavailableError
-from pipeline.llm import openai_chat_model, transport
+from pipeline.llm import client, openai_chat_model
 from pipeline.llm.call_journal import write_reply
 from pipeline.llm.chat_model import EndpointError, ModelError, RefusedRequestError, UnreadBodyError
 from pipeline.llm.chat_protocol import BYTES_PER_TOKEN, MalformedReplyError, read_reply
+from pipeline.llm.client import OversizedReplyError, open_async_client, request
 from pipeline.llm.completions_protocol import NoTokensError, read_completion_reply
 from pipeline.llm.openai_chat_model import OpenAiChatModel
-from pipeline.llm.transport import OversizedReplyError, open_transport
 from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig
 from tests.support.scripted_http import Said, ScriptedHttp
 from tests.support.scripted_model import make_request
@@ -207,19 +207,17 @@ def test_a_reply_that_reading_breaks_on_is_handed_over_as_it_came(monkeypatch: p
 
 @pytest.mark.parametrize("proxied", [False, True])
 def test_a_reply_is_read_up_to_a_size_and_no_further(proxied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MOST_BYTES", 1 << 16)
+    monkeypatch.setattr(client, "MOST_BYTES", 1 << 16)
 
     async def get(url: str, proxy: str | None) -> int:
-        way = open_transport("http://127.0.0.1:1" if proxy else url, {}, proxy)
-        try:
-            return len((await way.request("GET", "/")).content)
-        finally:
-            await way.close()
+        async with open_async_client("http://127.0.0.1:1" if proxy else url, "", proxy, 1) as way:
+            return len(await request(way, "/"))
 
-    size = 1000
-    with ScriptedHttp(lambda request, body, number: Said(200, b"x" * size)) as server:
+    answer = Said(200, b"x" * 1000)
+    with ScriptedHttp(lambda request, body, number: answer) as server:
         words = ("", server.url) if proxied else (server.url, None)
-        assert asyncio.run(get(*words)) == size
-        size = 1 << 20
-        with pytest.raises(OversizedReplyError):
-            asyncio.run(get(*words))
+        assert asyncio.run(get(*words)) == 1000
+        for status in (200, 400):
+            answer = Said(status, b"x" * (1 << 20))
+            with pytest.raises(OversizedReplyError):
+                asyncio.run(get(*words))

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from pipeline.errors import AssetError, SearchError
+from pipeline.llm.client import open_async_client
 from pipeline.search.dense import DenseEngine
 from pipeline.search.encoder import Prompts, choose_prompts, load_encoder
 from pipeline.search.engine import SearchRequest
@@ -192,7 +193,7 @@ def server() -> Iterator[tuple[str, type[EmbeddingServer]]]:
 
 def open_endpoint(url: str, tries: int = 4) -> EndpointEncoder:
     service = SearchService("embeddings", SearchServiceConfig(tries=tries, deadline=20))
-    return EndpointEncoder(service, url, "tiny", "secret", 16, 8)
+    return EndpointEncoder(service, open_async_client(url, "secret", None, 32), "tiny", 16, 8)
 
 
 def test_an_endpoint_gives_the_same_vectors_in_order(server: tuple[str, type[EmbeddingServer]]) -> None:
