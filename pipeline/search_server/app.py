@@ -1,15 +1,14 @@
-"""The retrieval server, as one worker runs it: what it answers to a request, over an engine.
+"""The retrieval server as one worker runs it: an ASGI application over an engine.
 
-    POST /retrieve       Search-R1's request and response, SkyRL's or ZeroSearch's (questions.py)
-    GET  /healthz        that it is up, and which engine it serves; also /health
-    GET  /metrics        counts of all workers, in Prometheus's text format
-    GET  /openapi.json   the protocol; /docs shows it to people
+    POST /retrieve       Search-R1's request and response, SkyRL's or ZeroSearch's (requests.py)
+    everything else      pages.py
 
-Every path may be written with surplus slashes, and after `/t/TOKEN` by clients that know nothing but a URL.
+Every path may be written with surplus slashes, and after `/t/TOKEN` by clients that can be given nothing but a URL.
 
 Promises: a request that is wrong is answered with what is wrong with it, as JSON, and a query that is wrong costs only
-itself; a request that finds the line full is turned away at once with 503 and the seconds to wait; no document is made
-up for a search that failed; the token is compared in constant time, and no path that may hold it is logged or repeated.
+itself; no body is read before the token is checked, nor more of one than is allowed; a request that finds the queue
+full is turned away at once with 503 and the seconds to wait; no document is made up for a search that failed; the token
+is compared in constant time, and no path that may hold it is logged.
 """
 
 from __future__ import annotations
@@ -18,17 +17,20 @@ import asyncio
 import hmac
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
-import orjson
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from pipeline.search.engine import SearchEngine
 from pipeline.search.remote.retrieve_protocol import ENGINE_HEADER
-from pipeline.search_server.http_messages import Request, RequestError, Response, Send
-from pipeline.search_server.metrics import CODES, Counters
-from pipeline.search_server.openapi import draw_page, write_openapi
+from pipeline.search_server.metrics import Metrics
+from pipeline.search_server.pages import HEALTH, JSON, make_pages, write_error
 from pipeline.search_server.query_queue import Found, QueryQueue, QueueFullError
 from pipeline.search_server.requests import QueryRequest, read_question
 from pipeline.search_server.responses import ReplyWriter
@@ -37,131 +39,152 @@ from schemas.trajectories import SearchCall, SearchStatus
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER = b"1"
-TEXT, PAGE = b"text/plain; version=0.0.4; charset=utf-8", b"text/html; charset=utf-8"
-FAULTS = (SearchStatus.TIMEOUT, SearchStatus.ERROR)
-
-HEALTH = ("/healthz", "/health")
+RETRY_AFTER = "1"
+FAILED = (SearchStatus.TIMEOUT, SearchStatus.ERROR)
+RETRIEVE = "/retrieve"
 TOKEN_PREFIX = re.compile(r"/+t/([^/]+)(/.*)?", re.DOTALL)
 """A token within a path."""
 
-Handler = Callable[[Request, Send], Response | None]
-"""Gives the answer, or none yet: then it is sent later."""
+
+class EarlyRefusalError(HTTPException):
+    """A request that is refused before its body has come to its end."""
 
 
 class RetrievalApp:
     """Answers requests by an engine."""
 
-    def __init__(self, engine: SearchEngine, settings: ServerSettings, counters: Counters) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: SearchEngine, settings: ServerSettings, metrics: Metrics, registry: CollectorRegistry
+    ) -> None:
+        """`registry`: what /metrics shows."""
         self._settings = settings
-        self._counters = counters
+        self._metrics = metrics
         self._queue = QueryQueue(engine, settings.queue, settings.gather)
         self._replies = ReplyWriter(engine)
         self._token = settings.token.encode() if settings.token else None
-        self._headers = {ENGINE_HEADER.encode(): engine.fingerprint.encode()}
-        self._routes: dict[str, tuple[str, Handler]] = {
-            "/retrieve": ("POST", self._retrieve),
-            **dict.fromkeys(HEALTH, ("GET", self._tell_health)),
-            "/metrics": ("GET", self._tell_counts),
-            "/openapi.json": ("GET", self._tell_protocol),
-            "/docs": ("GET", self._show_protocol),
-        }
+        self._headers = {ENGINE_HEADER: engine.fingerprint}
+        self._pages = make_pages(settings, engine.fingerprint, registry)
 
-    def answer(self, request: Request, send: Send) -> None:
-        """Send the answer to one request: at once, or when it is found."""
-        self._counters.add("in flight")
+    @property
+    def waiting(self) -> int:
+        """Queries that wait for a search."""
+        return self._queue.waiting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def count_and_send(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in self._metrics.requests:
+                self._metrics.requests[message["status"]].inc()
+            await send(message)
+
         try:
-            response = self._choose(request)(request, send)
+            path = self._authorize(scope)
+            searches = path == RETRIEVE and scope["method"] == "POST"
+            response = await self._retrieve(scope, receive) if searches else None
+        except ClientDisconnect:
+            return
+        except EarlyRefusalError as error:
+            await send_early(write_error(error), receive, count_and_send)
+            return
         except Exception as error:
             response = self._explain(error)
         if response is not None:
-            self._finish(response, send)
-
-    def _finish(self, response: Response, send: Send) -> None:
-        self._counters.add("in flight", -1.0)
-        self._counters.put("waiting", self._queue.waiting)
-        if response.status in CODES:
-            self._counters.add(f"code {response.status}")
-        send(response)
+            await response(scope, receive, count_and_send)
+        else:
+            # uvicorn leaves out the body of a reply to HEAD by itself.
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            await self._pages({**scope, "path": path, "method": method}, receive, count_and_send)
 
     def _explain(self, error: Exception) -> Response:
-        if isinstance(error, RequestError):
-            return error.response
         if isinstance(error, QueueFullError):
-            what = f"{self._queue.waiting} queries wait already; try again"
-            return RequestError(503, what, {b"retry-after": RETRY_AFTER}).response
-        log.error("a search request failed", exc_info=error)
-        return RequestError(500, "the search failed; the server's log says why").response
+            what = f"{self.waiting} queries wait already; try again"
+            error = HTTPException(503, what, {"retry-after": RETRY_AFTER})
+        elif not isinstance(error, HTTPException):
+            log.error("a search request failed", exc_info=error)
+            error = HTTPException(500, "the search failed; the server's log says why")
+        return write_error(error)
 
-    def _choose(self, request: Request) -> Handler:
-        path, method, token = request.path, request.method, None
-        if path not in self._routes:
-            path, token = read_path(path)
-        if path not in self._routes:
-            raise RequestError(404, "nothing is at this path; see /docs")
-        allowed, handler = self._routes[path]
-        if method != allowed and (method, allowed) != ("HEAD", "GET"):
-            raise RequestError(405, f"{path} takes {allowed}", {b"allow": allowed.encode()})
+    def _authorize(self, scope: Scope) -> str:
+        """The path, without a token. Raises HTTPException where the token is missing or wrong."""
+        path, token = read_path(scope["raw_path"].decode("latin-1"))
         if self._token and path not in HEALTH:
-            self._check_token(self._token, token, request.headers.get(b"authorization", b""))
-        return handler
+            shown = dict(scope["headers"]).get(b"authorization", b"") if token is None else b"Bearer " + token
+            if not hmac.compare_digest(shown, b"Bearer " + self._token):
+                what = "a token is needed: `Authorization: Bearer TOKEN`, or /t/TOKEN before the path"
+                raise EarlyRefusalError(401, what, {"www-authenticate": "Bearer"})
+        return path
 
-    def _check_token(self, wanted: bytes, in_path: bytes | None, header: bytes) -> None:
-        shown = header if in_path is None else b"Bearer " + in_path
-        if not hmac.compare_digest(shown, b"Bearer " + wanted):
-            what = "a token is needed: `Authorization: Bearer TOKEN`, or /t/TOKEN before the path"
-            raise RequestError(401, what, {b"www-authenticate": b"Bearer"})
+    async def _retrieve(self, scope: Scope, receive: Receive) -> Response:
+        body = await read_body(scope, receive, self._settings.max_body)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        request = read_question(body)
+        queued: asyncio.Future[list[SearchCall]] = loop.create_future()
+        calls = self._queue.search(request.searches, request.k or self._settings.k, partial(settle, queued))
+        response = self._write_reply(request, await queued if calls is None else calls)
+        self._metrics.seconds.observe(loop.time() - started)
+        return response
 
-    def _retrieve(self, request: Request, send: Send) -> Response | None:
-        started = asyncio.get_running_loop().time()
-        asked = read_question(request.body)
-        tell = partial(self._retrieve_later, asked, started, send)
-        calls = self._queue.search(asked.searches, asked.k or self._settings.k, tell)
-        return None if calls is None else self._write_reply(asked, started, calls)
-
-    def _retrieve_later(self, asked: QueryRequest, started: float, send: Send, found: Found) -> None:
-        try:
-            if isinstance(found, Exception):
-                raise found
-            response = self._write_reply(asked, started, found)
-        except Exception as error:
-            response = self._explain(error)
-        self._finish(response, send)
-
-    def _write_reply(self, asked: QueryRequest, started: float, found: Sequence[SearchCall]) -> Response:
-        """The reply. Raises RequestError for a failed search, where the reply has no place to tell of it."""
+    def _write_reply(self, request: QueryRequest, found: Sequence[SearchCall]) -> Response:
+        """The reply. Raises HTTPException for a failed search that the reply has no place for."""
         for call in found:
-            self._counters.add(f"status {call.status}")
-            self._counters.add("documents", len(call.hits))
-        self._counters.add("status refused", len(asked.refused))
-        calls = asked.place(found)
-        failed = [(i, c.detail) for i, c in enumerate(calls) if c.status in FAULTS and i not in asked.refused]
-        if failed and not asked.details:
-            raise RequestError(502, f"the search of {len(failed)} queries failed; query {failed[0][0]}: {failed[0][1]}")
-        if asked.bare:
+            self._metrics.queries[call.status].inc()
+            self._metrics.documents.inc(len(call.hits))
+        if request.refused:
+            self._metrics.queries["refused"].inc(len(request.refused))
+        calls = request.place(found)
+        failed = [(i, c.detail) for i, c in enumerate(calls) if c.status in FAILED and i not in request.refused]
+        if failed and not request.details:
+            what = f"the search of {len(failed)} queries failed; query {failed[0][0]}: {failed[0][1]}"
+            raise HTTPException(502, what)
+        if request.bare:
             body = self._replies.write_zerosearch(calls[0])
         else:
-            body = self._replies.write_result(calls, asked.scores, asked.details, asked.list_errors())
-        self._counters.time(asyncio.get_running_loop().time() - started)
-        return Response(200, body, headers=self._headers)
+            body = self._replies.write_result(calls, request.scores, request.details, request.list_errors())
+        return Response(body, headers=self._headers, media_type=JSON)
 
-    def _tell_health(self, request: Request, send: Send) -> Response:
-        return Response(200, orjson.dumps({"status": "ok", "engine": self._engine.fingerprint}))
 
-    def _tell_counts(self, request: Request, send: Send) -> Response:
-        return Response(200, self._counters.write().encode(), TEXT)
-
-    def _tell_protocol(self, request: Request, send: Send) -> Response:
-        return Response(200, write_openapi(self._settings))
-
-    def _show_protocol(self, request: Request, send: Send) -> Response:
-        return Response(200, draw_page(self._settings).encode(), PAGE)
+def settle(queued: asyncio.Future[list[SearchCall]], found: Found) -> None:
+    """Hand over what was found, unless nobody waits for it any more."""
+    if not queued.done():
+        if isinstance(found, Exception):
+            queued.set_exception(found)
+        else:
+            queued.set_result(found)
 
 
 def read_path(path: str) -> tuple[str, bytes | None]:
     """A path without surplus slashes, and the token that stood before it."""
+    if path == RETRIEVE:
+        return path, None
     prefix = TOKEN_PREFIX.fullmatch(path)
     token = unquote_to_bytes(prefix[1]) if prefix else None
-    rest = (prefix[2] or "") if prefix else path
+    rest = unquote((prefix[2] or "") if prefix else path)
     return "/" + "/".join(filter(None, rest.split("/"))), token
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The body of a request. Raises HTTPException where it is longer than `most` bytes, ClientDisconnect."""
+    promised = int(dict(scope["headers"]).get(b"content-length", b"0"))
+    body, more = bytearray(), True
+    while True:
+        if max(promised, len(body)) > most:
+            raise (EarlyRefusalError if more else HTTPException)(413, f"the request is longer than {most:,} bytes")
+        if not more:
+            return bytes(body)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message["body"]
+        more = message["more_body"]
+
+
+async def send_early(response: Response, receive: Receive, send: Send) -> None:
+    """Answer a request whose body is still coming, then discard the body: if the connection were closed before, it
+    would be reset, and the client might not see the reply."""
+    await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    while (await receive()).get("more_body", False):
+        pass
+    await send({"type": "http.response.body"})

@@ -2,7 +2,7 @@
 
 Contract: a field that is not known is ignored, as those servers do; a count of 0 or null is the server's default. A
 query that cannot be searched for is refused by itself, with the reason, and the rest of its batch is searched. A
-request that is wrong as a whole raises RequestError.
+request that is wrong as a whole raises HTTPException.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Annotated, Any, NoReturn
 
 import orjson
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from starlette.exceptions import HTTPException
 
 from pipeline.search.engine import SearchRequest, fail_call
 from pipeline.search.queries import MAX_QUERY_CHARS
 from pipeline.search.remote.retrieve_protocol import MAX_K
-from pipeline.search_server.http_messages import RequestError
 from schemas.trajectories import HideMode, SearchCall, SearchStatus
 
 MAX_QUERIES = 8192
@@ -96,17 +96,19 @@ class QueryRequest:
 
 
 def read_question(body: bytes) -> QueryRequest:
-    """What is asked. Raises RequestError with what is wrong with it."""
+    """What is asked. Raises HTTPException with what is wrong with it."""
     asked = _parse(body)
     known = asked if isinstance(asked, dict) else {}
     single = known.get("queries") is None
     if single == (known.get("query") is None):
-        raise RequestError(422, "the body is an object with `queries` (Search-R1), or with `query` (ZeroSearch, SkyRL)")
+        raise HTTPException(
+            422, "the body is an object with `queries` (Search-R1), or with `query` (ZeroSearch, SkyRL)"
+        )
     bare = single and not SEARCH_R1_FIELDS & known.keys()
     request = _validate({**known, "queries": [known["query"]]} if single else known)
     refused = {place: call for place, query in enumerate(request.queries) if (call := _refuse(query)) is not None}
     if bare and refused and refused[0].status is SearchStatus.ERROR:
-        raise RequestError(422, str(refused[0].detail))  # a bare list has no place for it
+        raise HTTPException(422, str(refused[0].detail))  # a bare list has no place for it
     return QueryRequest(
         _read_searches(request, refused), refused, request.topk, request.return_scores, request.details, bare
     )
@@ -123,7 +125,7 @@ def _parse(body: bytes) -> Any:
             return json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         pass
-    raise RequestError(400, f"the body is not JSON: {fault}")
+    raise HTTPException(400, f"the body is not JSON: {fault}")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -137,7 +139,7 @@ def _validate(asked: dict[str, Any]) -> RetrieveRequest:
         faults = error.errors(include_url=False, include_input=False)
         where = ".".join(map(str, faults[0]["loc"]))
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise RequestError(422, f"{where}: {faults[0]['msg']}{more}") from None
+        raise HTTPException(422, f"{where}: {faults[0]['msg']}{more}") from None
 
 
 def _refuse(query: Any) -> SearchCall | None:
@@ -154,7 +156,7 @@ def _refuse(query: Any) -> SearchCall | None:
 def _read_searches(asked: RetrieveRequest, refused: Mapping[int, SearchCall]) -> tuple[SearchRequest, ...]:
     exclude = asked.exclude or [None] * len(asked.queries)
     if len(exclude) != len(asked.queries):
-        raise RequestError(422, f"{len(asked.queries)} queries but {len(exclude)} in `exclude`")
+        raise HTTPException(422, f"{len(asked.queries)} queries but {len(exclude)} in `exclude`")
     pairs = enumerate(zip(asked.queries, exclude, strict=True))
     return tuple(_read_search(*pair, asked.progress) for place, pair in pairs if place not in refused)
 

@@ -32,3 +32,5 @@ class ServerSettings:
     """What clients must show, if anything."""
     max_body: int = 32 << 20
     """Bytes of the largest request."""
+    hang_seconds: float = 30.0
+    """How long a worker may do nothing but search before it is replaced: longer than the longest single search."""

@@ -1,86 +1,169 @@
-"""One worker process: opens the engine and answers at its socket until it is told to stop or its parent is gone."""
+"""One worker process: opens the engine, and serves the connections that the supervisor hands over.
+
+It ends on SIGTERM or SIGINT, when the requests under way are answered, and when the supervisor is gone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-import signal
 import socket
-from collections.abc import Sequence
+import time
+from contextlib import suppress
+from ctypes import Structure, c_double, c_uint64
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
+
+import uvicorn
+from prometheus_client import CollectorRegistry
 
 from pipeline.errors import RampforgeError
-from pipeline.llm.event_loop import new_event_loop
 from pipeline.search_server.app import RetrievalApp
-from pipeline.search_server.connection import Conversation
-from pipeline.search_server.connection_balancer import Reception
-from pipeline.search_server.metrics import Counters
+from pipeline.search_server.http_connection import HttpConnection
+from pipeline.search_server.metrics import Metrics, share_metrics
 from pipeline.search_server.settings import ServerSettings
-from pipeline.search_server.socket_queue import Inbox
+from pipeline.search_server.socket_queue import receive_socket
 
 GRACE = 10
 """Seconds that requests under way have to end when the worker is told to stop."""
-LOOK_SECONDS = 1.0
-"""Between two looks at silent clients."""
-POLL_SECONDS = 0.02
+KEEP_ALIVE = 75
+"""Seconds an idle connection is kept: longer than clients keep theirs, so that none is closed under a request."""
+AT_ONCE = 64
+"""Connections that are received before what is under way gets its turn."""
+REST_SECONDS = 1.0
+"""How long none is received where the process may open no more files."""
 READY = "ready"
 
 
+class WorkerState(Structure):
+    """What a worker tells the supervisor, in shared memory."""
+
+    _fields_ = (("closed", c_uint64), ("heartbeat", c_double))
+    closed: int
+    """Connections that have ended."""
+    heartbeat: float
+    """When its event loop last had a turn, by the monotonic clock."""
+
+
 @dataclass(frozen=True, slots=True)
-class Doors:
-    """By which connections come to a worker."""
+class WorkerSockets:
+    """What joins a worker to the supervisor."""
 
-    listener: socket.socket
-    inboxes: Sequence[Inbox]
-    """Those of all workers."""
+    queue: socket.socket
+    """Connections come by it; its end is the supervisor's."""
+    pipe: Connection
+    """Where the worker says that it is ready, or why it cannot start."""
+    state: WorkerState
+    metrics: Path
+    """The folder of the metrics of all workers."""
+    row: int
+    """The number of this worker."""
+    restarted: bool
+    """Whether it takes the place of one that died."""
 
 
-def run_worker(settings: ServerSettings, doors: Doors, counters: Counters, parent: Connection) -> None:
-    """Work until the end. What stops it from starting is told to the parent in words."""
+class WorkerServer(uvicorn.Server):
+    """uvicorn's server, with connections from a queue instead of a listening socket."""
+
+    def __init__(self, config: uvicorn.Config, sockets: WorkerSockets, app: RetrievalApp, metrics: Metrics) -> None:
+        super().__init__(config)
+        self._sockets = sockets
+        self._app = app
+        self._metrics = metrics
+        self._opening: set[asyncio.Task[object]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Receive connections from now on."""
+        await super().startup(sockets=[])
+        self._watch()
+        self._sockets.state.heartbeat = time.monotonic()
+        self._sockets.pipe.send(READY)
+
+    async def on_tick(self, counter: int) -> bool:
+        """What is done ten times a second."""
+        self._sockets.state.heartbeat = time.monotonic()
+        self._metrics.connections.set(len(self.server_state.connections))
+        self._metrics.in_flight.set(len(self.server_state.tasks))
+        self._metrics.waiting.set(self._app.waiting)
+        if counter % 10 == 0:
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, HttpConnection):
+                    connection.on_second()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Receive no more, and end what is under way."""
+        asyncio.get_running_loop().remove_reader(self._sockets.queue.fileno())
+        await super().shutdown(sockets)
+
+    def _watch(self) -> None:
+        asyncio.get_running_loop().add_reader(self._sockets.queue.fileno(), self._receive)
+
+    def _receive(self) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(AT_ONCE):
+            try:
+                connection = receive_socket(self._sockets.queue)
+            except BlockingIOError:
+                return
+            except OSError:
+                loop.remove_reader(self._sockets.queue.fileno())
+                loop.call_later(REST_SECONDS, self._watch)
+                return
+            if connection is None:
+                self.should_exit = True
+                loop.remove_reader(self._sockets.queue.fileno())
+                return
+            self._open(loop, connection)
+
+    def _open(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        make = partial(HttpConnection, self.config, self.server_state, {}, loop, self._count_closed)
+        task: asyncio.Task[object] = loop.create_task(loop.connect_accepted_socket(make, connection))
+        self._opening.add(task)
+        task.add_done_callback(self._settle)
+
+    def _settle(self, task: asyncio.Task[object]) -> None:
+        self._opening.discard(task)
+        if task.cancelled() or task.exception():  # a client that has gone already is not a fault
+            self._count_closed()
+
+    def _count_closed(self) -> None:
+        self._sockets.state.closed += 1
+
+
+def run_worker(settings: ServerSettings, sockets: WorkerSockets) -> None:
+    """Work until the end. What stops the worker from starting is sent to the supervisor in words."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    registry, metrics = share_metrics(sockets.metrics, sockets.row), Metrics(CollectorRegistry())
+    metrics.restarts.inc(sockets.restarted)
     try:
         engine = settings.open_engine()
     except RampforgeError as error:
-        parent.send((error.what, error.fix))
+        sockets.pipe.send((error.what, error.fix))
         return
-    app = RetrievalApp(engine, settings, counters)
-    counters.begin()
+    metrics.workers.set(1)
+    app = RetrievalApp(engine, settings, metrics, registry)
+    config = uvicorn.Config(
+        app,
+        http=HttpConnection,
+        interface="asgi3",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.ERROR,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+    )
     # What is loaded now stays: collecting must not walk over it in the middle of a request.
     gc.collect()
     gc.freeze()
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(app, settings.max_body, doors, counters, parent))
-
-
-async def _serve(app: RetrievalApp, most_body: int, doors: Doors, counters: Counters, parent: Connection) -> None:
-    """Serve; tell the parent when requests are heard, and stop when it is gone or a signal says so."""
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    talk = partial(Conversation, app.answer, most_body)
-    reception = Reception(doors.listener, doors.inboxes, counters, talk)
-    reception.open()
-    loop.add_reader(parent.fileno(), stopping.set)  # it never writes: what can be read is its end
-    parent.send(READY)
-    while not await _wait_for(stopping, LOOK_SECONDS):
-        for client in reception.clients:
-            client.look(loop.time())
-    loop.remove_reader(parent.fileno())
-    reception.close()
-    doors.listener.close()
-    for client in reception.clients:
-        client.finish()
-    ends = loop.time() + GRACE
-    while reception.clients and loop.time() < ends:
-        await asyncio.sleep(POLL_SECONDS)
-
-
-async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        return await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return False
+    with suppress(KeyboardInterrupt):  # uvicorn raises again, when it is done, the signal that ended it
+        WorkerServer(config, sockets, app, metrics).run()

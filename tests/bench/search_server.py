@@ -39,7 +39,7 @@ from tests.bench.figures import Figure
 from tests.bench.question_corpus import read_questions, write_shared_corpus
 from tests.bench.search_load import Load, finish_load, start_load
 from tests.bench.wakefulness import staying_awake
-from tests.support.search_samples import serving
+from tests.support.search_samples import serving, wait_until_ready
 
 CLIENTS = 64
 WORKERS = 2
@@ -193,8 +193,9 @@ def survive(index: Path, queries: list[str], seconds: float) -> list[Figure]:
     with serving(settings) as server:
         load = start_load(Load(server.port, queries, seconds, CLIENTS, KILL_RATE))
         time.sleep(seconds / 2)
-        os.kill(server.places[0].pid or 0, signal.SIGKILL)
+        os.kill(server.workers[0].pid or 0, signal.SIGKILL)
         figures = finish_load(load)
+        wait_until_ready(server)
         text = httpx.get(f"http://127.0.0.1:{server.port}/metrics", trust_env=False).text
         restarted = "rampforge_search_worker_restarts_total 1" in text
     note = f"{seconds:g} s, {KILL_RATE:g} requests a second, one of {WORKERS} workers killed -9"

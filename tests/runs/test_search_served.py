@@ -189,11 +189,11 @@ def test_query_shows_what_comes_back(run: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["serve", "INDEX", "--host", "0.0.0.0"], "a token is needed"),  # noqa: S104 - refused
+        (["serve", "INDEX", "--host", "0.0.0.0"], "--token-env NAME"),  # noqa: S104 - refused
         (["serve", "INDEX", "--host", "0.0.0.0", "--token-env", "NO_SUCH_TOKEN"], "NO_SUCH_TOKEN"),  # noqa: S104
         (["serve", "INDEX", "--host", "203.0.113.7", "--token-env", "PATH"], "cannot listen"),
-        (["serve", "NOWHERE"], "NOWHERE: there is no such folder"),
-        (["query", "x", "--index", "NOWHERE"], "NOWHERE: there is no such folder"),
+        (["serve", "NOWHERE"], "NOWHERE"),
+        (["query", "x", "--index", "NOWHERE"], "NOWHERE"),
         (["query", "x", "--index", "BARE"], "rampforge index BARE"),
         (["query", "x", "--index", "INDEX", "--engine", "http"], "search_service.url"),
     ],

@@ -73,6 +73,14 @@ def serving(settings: ServerSettings) -> Iterator[SearchServer]:
             watching.join()
 
 
+def wait_until_ready(server: SearchServer) -> None:
+    """Until every worker answers, also one that takes the place of another."""
+    deadline = time.monotonic() + 60
+    while not server.ready:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def serve_index(index: Path, workers: int = 1) -> ServerSettings:
     """Settings to serve an index."""
     return ServerSettings(open_engine=partial(open_index, index), workers=workers)

@@ -1,19 +1,21 @@
-"""What the search server's worker makes of a search that fails."""
+"""What the search server's worker answers: searches that fail, tokens, bodies."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 from collections.abc import Sequence
+from typing import Any
 
+import httpx
 import pytest
+from prometheus_client import CollectorRegistry
+from starlette.types import Message
 
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from pipeline.search.queries import make_call
 from pipeline.search_server.app import RetrievalApp
-from pipeline.search_server.http_messages import Request, Response
-from pipeline.search_server.metrics import Counters, share_memory
+from pipeline.search_server.metrics import Metrics
 from pipeline.search_server.settings import ServerSettings
 from schemas.trajectories import SearchCall
 
@@ -32,22 +34,80 @@ class FaultyEngine:
         return []
 
 
+def make_app(registry: CollectorRegistry, **settings: Any) -> RetrievalApp:
+    settings = {"open_engine": FaultyEngine, **settings}
+    return RetrievalApp(FaultyEngine(), ServerSettings(**settings), Metrics(registry), registry)
+
+
+async def post(app: RetrievalApp, content: bytes, path: str = "/retrieve") -> httpx.Response:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://h") as client:
+        return await client.post(path, content=content)
+
+
 def test_a_search_that_fails_makes_no_documents(caplog: pytest.LogCaptureFixture) -> None:
     """Searched on the spot, as a single query is, or in line."""
 
-    async def run() -> list[Response]:
-        counters = Counters(share_memory(multiprocessing.get_context("spawn"), 1), 0)
-        app = RetrievalApp(FaultyEngine(), ServerSettings(open_engine=FaultyEngine), counters)
-        sent: list[Response] = []
-        for asked in (["break"], ["a", "break"], ["fail"], ["a", "fail"], ["a"], ["a", "b"]):
-            app.answer(Request("POST", "/retrieve", {}, json.dumps({"queries": asked}).encode()), sent.append)
-            for _ in range(20):
-                await asyncio.sleep(0)
-        assert counters.total("in flight") == counters.total("waiting") == 0
-        return sent
+    async def run() -> list[httpx.Response]:
+        app = make_app(CollectorRegistry())
+        asked = (["break"], ["a", "break"], ["fail"], ["a", "fail"], ["a"], ["a", "b"])
+        replies = [await post(app, json.dumps({"queries": queries}).encode()) for queries in asked]
+        assert app.waiting == 0
+        return replies
 
     replies = asyncio.run(run())
-    assert [reply.status for reply in replies] == [500, 500, 502, 502, 200, 200]
-    assert b"query 1: gone" in replies[3].body
-    assert b"broken" not in replies[0].body + replies[1].body
+    assert [reply.status_code for reply in replies] == [500, 500, 502, 502, 200, 200]
+    assert "query 1: gone" in replies[3].json()["error"]
+    assert b"broken" not in replies[0].content + replies[1].content
     assert caplog.text.count("RuntimeError: broken") == 2
+
+
+def test_requests_are_counted() -> None:
+    async def run() -> None:
+        app = make_app(registry)
+        for content in (b'{"queries": ["a", ""]}', b"[", b'{"queries": ["fail"]}'):
+            await post(app, content)
+        await post(app, b"", "/nowhere")
+
+    registry = CollectorRegistry()
+    asyncio.run(run())
+    codes = {
+        code: registry.get_sample_value("rampforge_search_requests_total", {"code": code})
+        for code in ("200", "400", "404", "502")
+    }
+    assert codes == {"200": 1, "400": 1, "404": 1, "502": 1}
+    assert registry.get_sample_value("rampforge_search_queries_total", {"status": "refused"}) == 1
+    assert registry.get_sample_value("rampforge_search_request_seconds_count") == 1
+
+
+async def stream(app: RetrievalApp, path: str, pieces: int) -> tuple[int, int]:
+    """Post a body in pieces of 25 bytes; the status, and how many pieces were read before it."""
+    sent: list[Message] = []
+    read = 0
+
+    async def receive() -> Message:
+        nonlocal read
+        read += not sent
+        pieces_left.pop()
+        return {"type": "http.request", "body": b"x" * 25, "more_body": bool(pieces_left)}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    pieces_left = [*range(pieces)]
+    await app({"type": "http", "method": "POST", "raw_path": path.encode(), "path": path, "headers": []}, receive, send)
+    return sent[0]["status"], read
+
+
+@pytest.mark.parametrize(("path", "settings", "status"), [
+    ("/retrieve", {"token": "open"}, 401),
+    ("/t/shut/retrieve", {"token": "open"}, 401),
+    ("/nowhere", {}, 404),
+    ("/healthz", {"token": "open"}, 405),
+])  # fmt: skip
+def test_no_body_is_read_that_is_not_wanted(path: str, settings: dict[str, Any], status: int) -> None:
+    assert asyncio.run(stream(make_app(CollectorRegistry(), **settings), path, 1000)) == (status, 0)
+
+
+@pytest.mark.parametrize(("pieces", "status", "read"), [(4, 400, 4), (5, 413, 5), (1000, 413, 5)])
+def test_no_more_of_a_body_is_read_than_is_allowed(pieces: int, status: int, read: int) -> None:
+    assert asyncio.run(stream(make_app(CollectorRegistry(), max_body=100), "/retrieve", pieces)) == (status, read)

@@ -8,7 +8,11 @@ import signal
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +21,13 @@ import pytest
 
 from pipeline.errors import SearchError
 from pipeline.search.bm25 import Bm25Engine
+from pipeline.search_server.connection_balancer import SILENT_SECONDS
 from pipeline.search_server.settings import ServerSettings
-from pipeline.search_server.supervisor import SearchServer, SearchServerError
+from pipeline.search_server.supervisor import SearchServer
+from pipeline.search_server.worker_process import SearchServerError
 from tests.bench.search_server import survive
 from tests.support.passage_samples import draw_passages
-from tests.support.search_samples import CLIENT, SlowEngine, post, serve_index, serving, write_index
+from tests.support.search_samples import CLIENT, SlowEngine, post, serve_index, serving, wait_until_ready, write_index
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +53,22 @@ def test_paths_and_methods(url: str) -> None:
             assert client.get(f"{str(client.base_url).rstrip('/')}{path}").json()["status"] == "ok"
         for path in ("/retrieve/", "//retrieve", "//retrieve//", "/t/any/retrieve"):
             assert client.post(f"{url}{path}", json={"queries": []}).json() == {"result": []}
-        assert "<script" not in client.get("/docs").text
+
+
+def test_the_protocol_is_documented(url: str) -> None:
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        assert '"openapi.json"' in client.get("/docs").text.replace("'", '"')
         document = client.get("/openapi.json").json()
-    assert document["openapi"] == "3.1.0"
+    assert document["openapi"].startswith("3.1")
+    assert list(document["paths"]) == ["/retrieve", "/healthz", "/metrics"]
     fields = document["components"]["schemas"]["RetrieveRequest"]["properties"]
     assert {"queries", "topk", "return_scores"} <= set(fields)
+    retrieve = document["paths"]["/retrieve"]["post"]
+    assert set(retrieve["responses"]) == {"200", "400", "401", "413", "422", "502", "503"}
+    (content,) = retrieve["requestBody"]["content"].values()
+    assert set(content["examples"]) == set(retrieve["responses"]["200"]["content"]["application/json"]["examples"])
+    for example in content["examples"].values():
+        assert post(url, example["value"]).status_code == 200
 
 
 def test_a_body_too_long_is_not_read(url: str) -> None:
@@ -59,6 +76,10 @@ def test_a_body_too_long_is_not_read(url: str) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"POST /retrieve HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n{")
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
+    with pytest.raises(urllib.error.HTTPError) as raised:  # it sends everything before it reads anything
+        urllib.request.urlopen(f"{url}/retrieve", b"x" * (33 << 20), timeout=30)
+    assert raised.value.code == 413
+    assert "longer than" in json.load(raised.value)["error"]
 
 
 def test_clients_that_go_away_harm_nobody(url: str) -> None:
@@ -141,21 +162,62 @@ def test_a_token_is_asked_for(index: Path) -> None:
 def test_a_killed_worker_is_replaced_and_repeating_loses_nothing(index: Path) -> None:
     with serving(serve_index(index, workers=2)) as server:
         url = f"http://127.0.0.1:{server.port}"
-        pids = {place.pid for place in server.places}
-        os.kill(server.places[0].pid or 0, signal.SIGKILL)
+        pids = {worker.pid for worker in server.workers}
+        os.kill(server.workers[0].pid or 0, signal.SIGKILL)
         for _ in range(50):
             try:
                 reply = post(url, {"queries": ["stone"]})
             except httpx.TransportError:
                 reply = post(url, {"queries": ["stone"]})
             assert reply.status_code == 200
-        deadline = time.monotonic() + 30
-        while not server.ready and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert len({place.pid for place in server.places} - pids) == 1
+        wait_until_ready(server)
+        assert len({worker.pid for worker in server.workers} - pids) == 1
         text = httpx.get(f"{url}/metrics", trust_env=False).text
         assert "rampforge_search_worker_restarts_total 1" in text
         assert "rampforge_search_workers 2" in text
+
+
+def test_a_worker_that_hangs_is_replaced_and_given_nobody(index: Path) -> None:
+    with serving(replace(serve_index(index, workers=2), hang_seconds=3.0)) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        stopped = server.workers[0].pid or 0
+        os.kill(stopped, signal.SIGSTOP)
+        time.sleep(SILENT_SECONDS + 0.5)
+        assert all(post(url, {"queries": ["stone"]}).status_code == 200 for _ in range(20))
+        deadline = time.monotonic() + 30
+        while server.workers[0].pid in (stopped, None) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        wait_until_ready(server)
+        assert stopped not in {worker.pid for worker in server.workers}
+
+
+def test_connections_that_a_dead_worker_had_not_taken_are_answered(index: Path) -> None:
+    with serving(serve_index(index)) as server, ExitStack() as stack:
+        pid = server.workers[0].pid or 0
+        os.kill(pid, signal.SIGSTOP)
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60)) for _ in range(5)
+        ]
+        deadline = time.monotonic() + 10
+        while server.workers[0].connections < len(clients) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for client in clients:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n")
+        os.kill(pid, signal.SIGKILL)
+        assert all(client.recv(100).startswith(b"HTTP/1.1 200") for client in clients)
+
+
+def test_a_request_under_way_is_answered_before_the_server_stops() -> None:
+    replies: list[int] = []
+    with serving(ServerSettings(open_engine=partial(SlowEngine, 1.0))) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        asking = threading.Thread(target=lambda: replies.append(post(url, {"queries": ["x", "y"]}).status_code))
+        asking.start()
+        time.sleep(0.5)
+    asking.join()
+    assert replies == [200]
+    with pytest.raises(httpx.ConnectError):
+        post(url, {})
 
 
 def test_a_steady_load_outlives_a_kill(index: Path) -> None:

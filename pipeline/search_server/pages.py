@@ -1,0 +1,127 @@
+"""What the server answers beside searches, and the description of the whole protocol: a FastAPI application.
+
+    GET /healthz         that it is up, and which engine it serves; also /health
+    GET /metrics         counts of all workers, in Prometheus's text format
+    GET /openapi.json    the protocol; /docs shows it, by scripts that the reader's browser gets from a public server
+
+POST /retrieve is described here and answered in app.py: FastAPI's own work for a request takes longer than a search.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from fastapi import Body, Depends, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from pipeline.search_server.requests import RetrieveRequest
+from pipeline.search_server.settings import ServerSettings
+
+JSON = "application/json"
+HEALTH = ("/healthz", "/health")
+DOCUMENT = {"id": "...", "contents": '"Eiffel Tower"\n...'}
+EXAMPLES: dict[str, tuple[Any, Any]] = {
+    "Search-R1": (
+        {"queries": ["Who designed the Eiffel Tower?"], "topk": 3, "return_scores": True},
+        {"result": [[{"document": DOCUMENT, "score": 11.5}]]},
+    ),
+    "Search-R1, one of its queries wrong": (
+        {"queries": ["Who designed the Eiffel Tower?", 7], "topk": 3},
+        {"result": [[DOCUMENT], []], "errors": [None, "a query is text, ..."]},
+    ),
+    "SkyRL": (
+        {"query": "Who designed the Eiffel Tower?", "topk": 3, "return_scores": True},
+        {"result": [[{"document": DOCUMENT, "score": 11.5}]]},
+    ),
+    "ZeroSearch": (
+        {"query": "Who designed the Eiffel Tower?", "top_k": 5},
+        [{"id": "...", "title": "Eiffel Tower", "text": "...", "score": 11.5}],
+    ),
+}
+"""How each protocol asks, and what it gets."""
+FAULTS = {
+    400: "The body is not JSON.",
+    401: "The token is missing or wrong: `Authorization: Bearer TOKEN`, or in the path, as /t/TOKEN/retrieve.",
+    413: "The body is too long.",
+    422: "A field is missing or out of bounds; `error` names it. Unknown fields are ignored. A query that is wrong by "
+    "itself (no text, empty, too long, half of a surrogate pair) has no documents and a reason in `errors`, and the "
+    "rest of its batch is answered.",
+    502: "The engine could not search for a query.",
+    503: "Too many queries wait: come back after `Retry-After` seconds.",
+}
+REPLIES = {name: {"value": reply} for name, (_, reply) in EXAMPLES.items()}
+
+
+class Fault(BaseModel):
+    """The body of every reply that is not 200."""
+
+    error: str
+
+
+class Health(BaseModel):
+    """The body of GET /healthz."""
+
+    status: str
+    engine: str
+    """The fingerprint of the engine."""
+
+
+def make_pages(settings: ServerSettings, fingerprint: str, registry: CollectorRegistry) -> FastAPI:
+    """The application."""
+    pages = FastAPI(
+        title="rampforge search",
+        version="1",
+        description=f"{settings.k} documents by default.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={HTTPException: _explain},
+    )
+    guarded = [Depends(HTTPBearer(auto_error=False))] if settings.token else []
+    faults: dict[int | str, dict[str, Any]] = {
+        code: {"description": text, "model": Fault} for code, text in FAULTS.items()
+    }
+    found = {"description": "Found.", "content": {JSON: {"examples": REPLIES}}}
+
+    @pages.post("/retrieve", dependencies=guarded, responses=faults | {200: found})
+    async def retrieve(
+        request: Annotated[
+            RetrieveRequest, Body(openapi_examples={name: {"value": asked} for name, (asked, _) in EXAMPLES.items()})
+        ],
+    ) -> Any:
+        """Search. Documents come best first; a query that nothing is found for has none."""
+        raise NotImplementedError
+
+    @pages.get("/health", include_in_schema=False)
+    @pages.get("/healthz")
+    async def health() -> Health:
+        """That a worker answers, and the fingerprint of the engine it serves. Needs no token. /health too."""
+        return Health(status="ok", engine=fingerprint)
+
+    @pages.get("/metrics", dependencies=guarded, response_class=Response)
+    async def metrics() -> Response:
+        """Counts of all workers, for Prometheus."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    @pages.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return get_swagger_ui_html(openapi_url="openapi.json", title=pages.title)
+
+    return pages
+
+
+def write_error(error: HTTPException) -> Response:
+    """The reply to a request that is turned away."""
+    return Response(orjson.dumps({"error": error.detail}), error.status_code, error.headers, JSON)
+
+
+async def _explain(request: Request, error: HTTPException) -> Response:
+    return write_error(error)
