@@ -14,7 +14,7 @@ from pipeline.agents.extractive.candidates import find_candidates
 from pipeline.agents.extractive.answer_places import gather_places
 from pipeline.agents.extractive.labels import load_labels
 from pipeline.agents.extractive.scoring import measure_places
-from pipeline.agents.extractive.features import Source, mask_views
+from pipeline.agents.extractive.features import PassageFeatures, mask_views
 from pipeline.agents.extractive.words import make_word_cutter
 
 things = "stone river tower bridge harbour market castle valley forest meadow island garden temple palace".split()
@@ -22,7 +22,7 @@ hidden = f"The {' '.join(things[:7])} of [mask] and {' '.join(things[7:])} were 
 shown = f"The {' '.join(things[:9])} of Harl and {' '.join(things[4:])} in Merton were built in 1822."
 cut = make_word_cutter("en")
 (view,) = mask_views(hidden, cut, "Town", lambda term: 1.0 + sum(map(ord, term)) / 997)
-source = Source("p", "Other", cut(shown), tuple(find_candidates(shown, "en")), frozenset())
+source = PassageFeatures("p", "Other", cut(shown), tuple(find_candidates(shown, "en")), frozenset())
 values = measure_places(view, gather_places(view, [source], "Town"), [], load_labels("en"), "Town")
 assert len(values)
 print(values.tobytes().hex())

@@ -26,6 +26,9 @@ from tests.support.command_line import rampforge, start
 from tests.support.sample_dump import write_dump
 
 STAGES = [spec.name.value for spec in registry.STAGES.values() if spec.enabled(RunConfig())]
+KILLED = ("chunk", "index", "trajectories")
+"""A stage of shards, one without, and one that searches: all run under the same runner, whose kills at every input
+tests/pipeline/storage covers. The other stages are killed by the slow tests."""
 # No model: the job of every stage is done, in seconds.
 LIGHT = "masking.ner=null masking.scorer=null masking.selection=random corpus.pages_per_shard=25 execution.workers=2"
 SETTINGS = [part for setting in LIGHT.split() for part in ("--set", setting)]
@@ -107,7 +110,9 @@ def test_prefect_shows_the_funnel_and_the_way_to_the_report(whole_run: Path, pre
     assert "000-00000" in {task["name"] for task in tasks}, "a task is one shard"
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage", [stage if stage in KILLED else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES]
+)
 def test_killed_and_resumed_run_equals_an_uninterrupted_one(
     stage: str, prefect_server: Mapping[str, str], dump: Path, whole_run: Path, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from prefect.events import emit_event
 from prefect.events.clients import AssertingEventsClient
 from prefect.events.worker import EventsWorker
 
-from flows import local_api
+from flows.prefect_api import ephemeral_server
 
 @asynccontextmanager
 async def never_left(worker, whole=EventsWorker._lifespan):
@@ -26,8 +26,8 @@ async def never_left(worker, whole=EventsWorker._lifespan):
 EventsWorker.set_client_override(AssertingEventsClient)
 if STUCK:
     EventsWorker._lifespan = never_left
-    local_api.DISMISS_SECONDS = 0.5
-with local_api.temporary_api():
+    ephemeral_server.DISMISS_SECONDS = 0.5
+with ephemeral_server.temporary_api():
     for number in range(20):
         emit_event(event="told", resource={"prefect.resource.id": f"rampforge.{number}"})
 print(sum(event.event == "told" for event in AssertingEventsClient.last.events))
