@@ -18,7 +18,8 @@ from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.policy import locate_policy, plays_policy
 from flows.models.serving import names_served_scorer
-from flows.search_engines.local import ENDPOINT, VECTOR_ENGINES, open_encoder
+from flows.search_engines.local import ENDPOINT, VECTORS, open_encoder
+from flows.search_engines.registry import find_engine
 from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
@@ -44,7 +45,7 @@ def check_models(context: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[
             fix = f"set masking.scorer to another model, or {NO_SCORER}"
             needs = TOKENIZER if names_served_scorer(config) else DESCRIPTION
             yield look_at(f"perplexity: {scorer}", lambda: find_model(context, str(scorer), fix, needs))
-    if names & {StageName.INDEX, StageName.TRAJECTORIES} and config.search.engine in VECTOR_ENGINES:
+    if names & {StageName.INDEX, StageName.TRAJECTORIES} and VECTORS in find_engine(config).index_parts:
         yield look_at(f"encoder: {config.search.dense.encoder}", lambda: _find_encoder(context))
     if StageName.TRAJECTORIES in names:
         reranker = config.search.hybrid.reranker if config.search.engine is EngineKind.HYBRID else None

@@ -19,7 +19,7 @@ from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
 from flows.models.roles import find_hosts, needs_server
 from flows.models.serving import MANAGED
-from flows.search_engines.registry import LOCAL, SOURCES
+from flows.search_engines.registry import find_engine, read_fingerprint
 from flows.stages.registry import list_roles
 from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
@@ -28,7 +28,6 @@ from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.usage_log import CallUsage
 from schemas.config import RunConfig, StageName
 from schemas.roles import Role
-from schemas.search_config import EngineKind
 from schemas.serving_config import ServingMode
 
 
@@ -52,9 +51,9 @@ def check_inputs(context: RunContext, specs: Sequence[StageSpec]) -> Iterator[Fi
     if StageName.CORPUS in names:
         yield check_sources(context)
     yield from check_models(context, tuple(specs))
-    engine = context.config.search.engine
-    if StageName.TRAJECTORIES in names and engine not in LOCAL and engine is not EngineKind.SIMULATED:
-        yield look_at(f"search {engine}", lambda: _open_source(context))
+    engine = find_engine(context.config)
+    if StageName.TRAJECTORIES in names and engine.open_source and not engine.roles:
+        yield look_at(f"search {engine.kind}", lambda: _open_source(context))
     yield check_disk(context.run.root)
 
 
@@ -118,5 +117,5 @@ def _say_right(check: Callable[[], None]) -> str:
 
 
 def _open_source(context: RunContext) -> str:
-    SOURCES[context.config.search.engine](context, "")
+    read_fingerprint(context)
     return context.config.search_service.url or str(context.config.search.web.provider)

@@ -29,10 +29,6 @@ search_app = typer.Typer(no_args_is_help=True, help="Serve a search index, or qu
 search_app.command("simulation-data")(simulation_data)
 QUERY_CHARS = 200
 WORD = re.compile(r"\w+")
-BATCHED = 32
-"""Queries per batch of an engine with a neural encoder."""
-HANG_SECONDS = 600.0
-"""Limit on one search of an engine that asks an encoder, a server or a model; a longer one counts as a hung worker."""
 
 Engine = Annotated[EngineKind | None, typer.Option(help="Search engine; default: that of the run.")]
 
@@ -59,7 +55,7 @@ def serve(
     """
     from flows.models.credentials import read_token
     from flows.search_engines.by_hand import open_searcher
-    from flows.search_engines.registry import LOCAL
+    from flows.search_engines.registry import ENGINES
     from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
     from pipeline.search_server.supervisor import SearchServer
 
@@ -73,7 +69,7 @@ def serve(
     console.print(describe_memory(index), soft_wrap=True)
     # Workers that each use every core for one batch would slow each other down.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // (workers or cores))))
-    if kind not in LOCAL:
+    if ENGINES[kind].open_source:
         workers = 1  # its answers are cached in files with a single writer
     settings = ServerSettings(
         open_engine=partial(open_searcher, folder, index, config, "served"),
@@ -81,8 +77,8 @@ def serve(
         port=port,
         workers=workers or cores,
         queue=queue,
-        gather=1 if kind is EngineKind.BM25 else BATCHED,
-        hang_seconds=30.0 if kind is EngineKind.BM25 else HANG_SECONDS,
+        gather=ENGINES[kind].batch,
+        hang_seconds=ENGINES[kind].hang_seconds,
         k=k or config.search.k,
         token=token,
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 from flows.configuration.provenance import fingerprint_source, rampforge_version
 from flows.configuration.run_context import RunContext
 from flows.evaluation.solvers import SHARD, Bench
-from flows.search_engines.local import build_parts, index_facts
-from flows.search_engines.registry import LOCAL
+from flows.search_engines.local import TERMS, build_parts
+from flows.search_engines.registry import TERM_KEYS, find_engine, fingerprint_index
 from pipeline.errors import ConfigError
 from pipeline.evaluation.corpus_files import STAGE as CORPUS_STAGE
 from pipeline.evaluation.corpus_files import read_passages
@@ -21,7 +21,7 @@ from schemas.evaluations import EvalMethod
 from schemas.funnel import Reject
 from schemas.passages import Passage
 
-DECIDES = ("search.engine", "search.k1", "search.b", "search.tokenizer", "corpus.lang")
+CONFIG_KEYS = ("search.engine", *TERM_KEYS, "corpus.lang")
 
 
 def prepare_bench(context: RunContext, method: EvalMethod, index: Path | None, corpus: Path | None) -> Bench:
@@ -31,8 +31,8 @@ def prepare_bench(context: RunContext, method: EvalMethod, index: Path | None, c
         _build_index(context, corpus)
     elif index is not None:
         folder = RunFolder(index).index if RunFolder(index).index.is_dir() else index
-    needed = context.config.search.engine in LOCAL or method is EvalMethod.EXTRACTIVE
-    if needed and not (folder / "bm25").is_dir():
+    needed = find_engine(context.config).index_parts or method is EvalMethod.EXTRACTIVE
+    if needed and not (folder / TERMS.name).is_dir():
         fix = "give --index RUN or --corpus FILE, or an engine that has its own: --set search.engine=http, web"
         raise ConfigError(f"there is no index to search in {folder}", fix)
     return Bench(context, folder)
@@ -41,10 +41,10 @@ def prepare_bench(context: RunContext, method: EvalMethod, index: Path | None, c
 def _build_index(context: RunContext, corpus: Path) -> None:
     """Index the passages of a file, once."""
     run, config = context.run, context.config
-    source = {"corpus": fingerprint_source(str(corpus)), **index_facts(context)}
-    open_stage(run, StageName.INDEX, pick_settings(config, DECIDES) | source, None)
+    source = {"corpus": fingerprint_source(str(corpus)), **fingerprint_index(context)}
+    open_stage(run, StageName.INDEX, pick_settings(config, CONFIG_KEYS) | source, None)
     if run.find_manifest(StageName.INDEX) is None:
-        build_parts(context, [_write_passages(run, corpus, config.corpus.lang)])
+        build_parts(context, [_write_passages(run, corpus, config.corpus.lang)], find_engine(config).index_parts)
         close_stage(run, StageName.INDEX, [])
 
 

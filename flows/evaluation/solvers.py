@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.configuration.run_context import RunContext
 from flows.models.chat_models import make_stage, open_model
-from flows.search_engines.registry import LOCAL, open_async_engine, open_local_engine
+from flows.search_engines.registry import find_engine, open_async_engine, open_local_engine
 from flows.stages.solvers import open_asking, open_extractive
 from pipeline.agents.solving import Solver
 from pipeline.evaluation.evaluation_stage import STAGE, EvaluationStage
@@ -25,7 +25,6 @@ from schemas.evaluations import EvalMethod, EvalSettings
 from schemas.record import content_id
 from schemas.renderings import QuestionKind
 from schemas.roles import AGENT_ROLES, Role
-from schemas.search_config import EngineKind
 from schemas.trajectories import PromptUse
 
 SHARD = "0"
@@ -51,8 +50,7 @@ class Bench:
 def list_eval_roles(settings: EvalSettings, config: RunConfig) -> tuple[str, ...]:
     """The roles that language models play in an evaluation."""
     judge = (Role.JUDGE,) if settings.judge else ()
-    simulator = (Role.SIMULATOR,) if config.search.engine is EngineKind.SIMULATED else ()
-    return (*METHOD_ROLES[settings.method], *judge, *simulator)
+    return (*METHOD_ROLES[settings.method], *judge, *find_engine(config).roles)
 
 
 def digest_prompts(settings: EvalSettings, config: RunConfig, langs: Iterable[str]) -> str:
@@ -82,7 +80,7 @@ def digest_prompts(settings: EvalSettings, config: RunConfig, langs: Iterable[st
 def open_bench_engine(bench: Bench) -> AsyncSearchEngine:
     """The engine that the configuration names. Raises SearchError, ConfigError."""
     context = bench.context
-    if context.config.search.engine in LOCAL:
+    if find_engine(context.config).open:
         return BatchedSearch(open_local_engine(bench.index, context.config, context.cache))
     return open_async_engine(context, SHARD)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.configuration.cache import cache_folder
 from flows.configuration.run_context import RunContext
-from flows.search_engines.registry import LOCAL, open_engine, open_local_engine
+from flows.search_engines.registry import find_engine, open_engine, open_local_engine
 from pipeline.errors import ConfigError
 from pipeline.search.engine import SearchEngine
 from pipeline.storage.run_folder import RunFolder
@@ -30,6 +30,6 @@ def open_searcher(folder: Path, index: Path, config: RunConfig, shard: str = "by
 
     Raises SearchError, ConfigError.
     """
-    if config.search.engine in LOCAL:
+    if find_engine(config).open:
         return open_local_engine(index, config, cache_folder())
     return open_engine(RunContext(RunFolder(folder), config, cache_folder()), shard)

@@ -1,10 +1,9 @@
-"""Builds and opens the engines that search an index of ours by vectors: the one place where encoders and rerankers are
-made.
-"""
+"""Builds and opens the engines that search an index of ours: the one place where encoders and rerankers are made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,25 +16,36 @@ from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.roles import Role
-from schemas.search_config import EngineKind
 
 if TYPE_CHECKING:
     from pipeline.search.dense import DenseEngine
     from pipeline.search.encoder import TextEncoder
+    from pipeline.search.engine import SearchEngine
     from pipeline.search.hybrid import HybridEngine
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 ENDPOINT = "endpoint:"
-VECTOR_ENGINES = (EngineKind.DENSE, EngineKind.HYBRID)
 
 
-def build_parts(context: RunContext, shards: Sequence[Path]) -> None:
-    """Build what the configured engine searches, in the run's index folder: terms always, vectors where wanted."""
+@dataclass(frozen=True, slots=True)
+class IndexPart:
+    """A part of an index, besides the passages; the terms are built with these."""
+
+    name: str
+    build: Callable[[RunContext, int], None] | None = None
+    """Builds it over so many passages."""
+    fingerprint_inputs: Callable[[RunContext], Mapping[str, str]] = lambda _: {}
+    """What it depends on, besides the passages."""
+    packages: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
+    """Packages that its content and its hits depend on."""
+
+
+def build_parts(context: RunContext, shards: Sequence[Path], parts: Iterable[IndexPart]) -> None:
+    """Build an index in the run's index folder: passages and terms always, and the other parts that an engine needs."""
     from pipeline.search import bm25
-    from pipeline.search.index import dense as dense_build
-    from pipeline.search.index.memory import check_needs, estimate_build, estimate_dense
+    from pipeline.search.index.memory import check_needs, estimate_build
     from pipeline.search.index.passages import BLOCK_ROWS
 
     index, config = context.run.index, context.config
@@ -50,20 +60,29 @@ def build_parts(context: RunContext, shards: Sequence[Path]) -> None:
             return (future.result() for future in running)
 
         about = bm25.build_index(shards, index, config.search, config.corpus.lang, run_blocks)
-    if config.search.engine in VECTOR_ENGINES:
-        encoder = open_encoder(config, context.cache)
-        needs = estimate_dense(about["passages"], encoder.dimension, config.search.dense.index)
-        check_needs("building the vectors", needs, context.run.root, _count_memory(config))
-        dense_build.build_dense(index, config.search.dense, encoder)
+    for part in parts:
+        if part.build:
+            part.build(context, about["passages"])
 
 
-def check_opening(index: Path, config: RunConfig) -> None:
+def _build_vectors(context: RunContext, passages: int) -> None:
+    from pipeline.search.index import dense as dense_build
+    from pipeline.search.index.memory import check_needs, estimate_dense
+
+    config = context.config
+    encoder = open_encoder(config, context.cache)
+    needs = estimate_dense(passages, encoder.dimension, config.search.dense.index)
+    check_needs("building the vectors", needs, context.run.root, _count_memory(config))
+    dense_build.build_dense(context.run.index, config.search.dense, encoder)
+
+
+def check_opening(index: Path, config: RunConfig, parts: Iterable[IndexPart]) -> None:
     """Say what searching an index takes. Raises SearchError when the machine has less, or there is no index."""
     from pipeline.search.index.memory import check_needs, estimate_open
     from pipeline.search.index.parts import measure_part, open_part
 
-    kinds = {EngineKind.DENSE: ("dense",), EngineKind.HYBRID: ("bm25", "dense")}.get(config.search.engine, ("bm25",))
-    mapped = sum(measure_part(index / kind, kind) for kind in ("passages", *kinds))
+    names = ("passages", *(part.name for part in parts))
+    mapped = sum(measure_part(index / name, name) for name in names)
     passages = open_part(index / "passages", "passages")["passages"]
     check_needs(f"searching {passages:,} passages", estimate_open(passages, mapped), limit=_count_memory(config))
 
@@ -73,14 +92,27 @@ def _count_memory(config: RunConfig) -> int | None:
     return None if said is None else int(said * 1e9)
 
 
-def index_facts(context: RunContext) -> Mapping[str, str]:
-    """What decides the vectors of an index, besides the passages."""
+def _fingerprint_vectors(context: RunContext) -> Mapping[str, str]:
     dense = context.config.search.dense
-    if context.config.search.engine not in VECTOR_ENGINES:
-        return {}
     keys = {"encoder", "pooling", "max_tokens", "passage_prefix", "index"}
     revision = dense.encoder if dense.encoder.startswith(ENDPOINT) else find_revision(context, dense.encoder)
     return {"encoder": revision, "search.dense": dense.model_dump_json(include=keys)}
+
+
+def _list_vector_packages(config: RunConfig) -> tuple[str, ...]:
+    served = config.search.dense.encoder.startswith(ENDPOINT)
+    return ("faiss-cpu", *(() if served else ("torch", "transformers")))
+
+
+TERMS = IndexPart("bm25")
+VECTORS = IndexPart("dense", _build_vectors, _fingerprint_vectors, _list_vector_packages)
+
+
+def open_bm25(index: Path, config: RunConfig, cache: Path) -> SearchEngine:
+    """BM25 over an index. Raises SearchError."""
+    from pipeline.search.bm25 import Bm25Engine
+
+    return Bm25Engine(index)
 
 
 def open_dense(index: Path, config: RunConfig, cache: Path) -> DenseEngine:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from flows.configuration.run_context import RunContext
-from flows.search_engines.local import ENDPOINT, VECTOR_ENGINES, index_facts
-from flows.search_engines.registry import LOCAL, needs_index
+from flows.search_engines.local import build_parts
+from flows.search_engines.registry import TERM_KEYS, find_engine, fingerprint_index, needs_index
 from flows.stages.inputs import list_files
-from flows.stages.library_versions import MODELS
 from flows.stages.spec import RoundPart, StageSpec
 from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.shards import reading_boundary
@@ -14,14 +13,13 @@ from schemas.config import RunConfig, StageName
 from schemas.passages import Passage
 from schemas.scale_plan import ScaleUnit
 
-TERM_KEYS = ("search.k1", "search.b", "search.tokenizer")
 TOKENIZERS = {"english": ("PyStemmer",), "jieba": ("jieba",)}
 """Packages of the tokenizers of BM25."""
 
 
 def index_keys(config: RunConfig) -> tuple[str, ...]:
     """What decides an index, besides its vectors."""
-    return (*TERM_KEYS, *(("search.engine",) if config.search.engine in LOCAL else ()))
+    return (*TERM_KEYS, *(("search.engine",) if find_engine(config).index_parts else ()))
 
 
 def index_packages(config: RunConfig) -> tuple[str, ...]:
@@ -29,17 +27,14 @@ def index_packages(config: RunConfig) -> tuple[str, ...]:
     from pipeline.search.tokens import choose_tokenizer
 
     found = TOKENIZERS.get(choose_tokenizer(config.search.tokenizer, config.corpus.lang), ())
-    if config.search.engine not in VECTOR_ENGINES:
-        return found
-    return (*found, "faiss-cpu", *(() if config.search.dense.encoder.startswith(ENDPOINT) else MODELS))
+    return (*found, *(package for part in find_engine(config).index_parts for package in part.packages(config)))
 
 
 def build_index(context: RunContext) -> None:
     """Index the passages of all shards."""
-    from flows.search_engines.local import build_parts
-
     with wrap_os_errors(context.run.index), reading_boundary(context.run.dataset(Passage.dataset)):
-        build_parts(context, list_files(context, StageName.DEDUP, Passage))
+        files = list_files(context, StageName.DEDUP, Passage)
+        build_parts(context, files, find_engine(context.config).index_parts)
     context.run.publish(context.run.index)
 
 
@@ -54,7 +49,7 @@ INDEX = StageSpec(
     counted=Passage,
     prepare=build_index,
     made=lambda run: tuple(sorted(run.index.glob("[!.]*/about.json"))),
-    fingerprint_inputs=index_facts,
+    fingerprint_inputs=fingerprint_index,
     enabled=needs_index,
     part_of_round=RoundPart.SHARED,
 )

@@ -7,10 +7,10 @@ from typing import Any
 
 from flows.configuration.run_context import RunContext
 from flows.models.policy import plays_policy, policy_facts
-from flows.search_engines.registry import needs_index, read_fingerprint
+from flows.search_engines.registry import TERM_KEYS, find_engine, needs_index, read_fingerprint
 from flows.stages.inputs import reading
 from flows.stages.library_versions import is_chinese
-from flows.stages.search_index import TERM_KEYS, index_packages
+from flows.stages.search_index import index_packages
 from flows.stages.spec import RoundPart, StageSpec
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import find_role
@@ -18,19 +18,9 @@ from pipeline.stage import Stage
 from schemas.config import RunConfig, StageName
 from schemas.roles import AGENT_ROLES, Role
 from schemas.scale_plan import ScaleUnit
-from schemas.search_config import EngineKind
 from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
-
-ENGINE_KEYS = {
-    EngineKind.DENSE: ("search.dense",),
-    EngineKind.HYBRID: ("search.dense", "search.hybrid"),
-    EngineKind.HTTP: ("search.protocol",),
-    EngineKind.WEB: ("search.web",),
-    EngineKind.SIMULATED: ("search.simulated",),
-}
-"""What one engine goes by and the others do not."""
 
 
 def _agent_roles(config: RunConfig) -> tuple[str, ...]:
@@ -38,9 +28,7 @@ def _agent_roles(config: RunConfig) -> tuple[str, ...]:
 
 
 def _attempt_roles(config: RunConfig) -> tuple[str, ...]:
-    """Of the agents, and of the language model that plays the search engine."""
-    simulated = config.search.engine is EngineKind.SIMULATED
-    return (*_agent_roles(config), *((Role.SIMULATOR,) if simulated else ()))
+    return (*_agent_roles(config), *find_engine(config).roles)
 
 
 def _price_fingerprints(context: RunContext) -> Mapping[str, str]:
@@ -57,7 +45,7 @@ def _attempt_fingerprints(context: RunContext) -> Mapping[str, str]:
 def attempt_keys(config: RunConfig) -> tuple[str, ...]:
     """What decides how tasks are attempted."""
     search = ["search.engine", "search.k", "search.hide", "search.hide_copies"]
-    search += ENGINE_KEYS.get(config.search.engine, ())
+    search += find_engine(config).config_keys
     search += TERM_KEYS if needs_index(config) else ()
     if config.agents.policy == "agents":
         return (*search, "agents")

@@ -110,6 +110,11 @@ class PassageSource(Protocol):
         """Hash of the kind of engine, its settings and what is known of its corpus."""
         ...
 
+    @property
+    def hides(self) -> bool:
+        """Whether it hides the sources of a request by itself."""
+        ...
+
     def identify(self, request: SearchRequest) -> list[str | int | None]:
         """What of a request, besides k, decides the answer: two that agree in it are one."""
         ...

@@ -26,6 +26,8 @@ VERSION = 1
 class WebSource:
     """Finds pages by a service. Used inside one event loop at a time."""
 
+    hides = False
+
     def __init__(self, config: WebConfig, service: SearchServiceConfig, lang: str, key: str | None) -> None:
         """`key`: the value of the variable that `name_key` names. Raises ConfigError for what is missing."""
         self._adapter = ADAPTERS[config.provider]

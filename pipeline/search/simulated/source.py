@@ -52,6 +52,8 @@ ECHO = 0.5
 class SimulatedSource:
     """Asks a chat model for documents. Used inside one event loop at a time."""
 
+    hides = False
+
     def __init__(
         self,
         config: SimulatedConfig,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.checks.endpoints import list_models
-from flows.search_engines.registry import probe_server
+from flows.search_engines.remote import probe_server
 from pipeline.errors import ConfigError
 from pipeline.http.proxies import exempt_loopback, find_proxy, open_client
 from pipeline.llm.chat_model import ChatRequest, Message

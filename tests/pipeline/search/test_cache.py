@@ -32,6 +32,7 @@ class Shelf:
     """A PassageSource over a list of passages: everything is found for everything, in order."""
 
     fingerprint = "shelf"
+    hides = False
 
     def __init__(self, passages: Sequence[FoundPassage], failing: bool = False) -> None:
         self.passages = passages
