@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from pipeline.rewards.judge_reward import JudgeReward
 
 FORMAT_CREDIT = 0.2
-"""What a kept format is worth in verl, which takes one number; TRL weighs functions instead (`reward_weights`)."""
+"""Reward for correct format in verl, which accepts a single number; TRL weights functions instead
+(`reward_weights`)."""
 
 
 def open_configured_judge(options: Mapping[str, Any] | None = None) -> AnswerJudge:
-    """The judge of `judge_url`, `judge_model`, `judge_key`, `judge_votes`, ... or else of the environment.
+    """Open the judge of `judge_url`, `judge_model`, `judge_key`, `judge_votes`, ... or else of the environment.
 
-    Raises ConfigError when neither names a server and a model.
+    Raises ConfigError if neither gives a server and a model.
     """
     given = {name.removeprefix("judge_"): value for name, value in (options or {}).items()}
     for name in ("url", "model", "key"):
@@ -44,7 +45,7 @@ def open_configured_judge(options: Mapping[str, Any] | None = None) -> AnswerJud
     return _open_once(JudgeEndpoint.model_validate(given))
 
 
-@lru_cache(maxsize=8)  # one thread, one set of connections and one memory of verdicts a process
+@lru_cache(maxsize=8)  # one thread, one set of connections and one cache of verdicts per process
 def _open_once(endpoint: JudgeEndpoint) -> JudgeReward:
     from flows.models.credentials import read_keys
     from pipeline.rewards.judge_reward import open_judge
@@ -75,16 +76,16 @@ def compute_score(
     overlong_buffer: int = 512,
     **options: Any,
 ) -> dict[str, float]:
-    """verl's reward of one completion: `score`, `acc`, `fmt`, `gamed`, `valid`.
+    """Return verl's reward of one completion: `score`, `acc`, `fmt`, `gamed`, `valid`.
 
-    With `overlong_most`, DAPO's penalty on the model's own tokens joins the score. It reads `own_tokens`, which an
-    agent loop puts into its `extra_fields`, as it does `observations`. verl 0.9.1 hands these over under its reward
-    manager `naive`, not under `dapo`. `options` named `judge_...` say where the judge is; others are passed over.
+    With `overlong_most`, DAPO's penalty on the model's own tokens is added to the score. It reads `own_tokens`, which
+    an agent loop puts into its `extra_fields`, as it does `observations`. verl 0.9.1 passes these on under its reward
+    manager `naive`, not under `dapo`. `options` named `judge_...` configure the judge; others are ignored.
 
-    Raises ConfigError for a row without golds, an unknown reward or a judge that is nowhere named.
+    Raises ConfigError for a row without golds, an unknown reward or a missing judge.
     """
     if reward not in list(RewardName):
-        raise ConfigError(f"there is no reward {reward}", f"take one of {', '.join(RewardName)}")
+        raise ConfigError(f"no reward {reward}", f"use one of {', '.join(RewardName)}")
     judging = {name: value for name, value in options.items() if name.startswith("judge_")}
     judge = partial(open_configured_judge, judging)
     scored = score_for_verl(RewardName(reward), solution_str, ground_truth, extra_info, judge, format_credit)

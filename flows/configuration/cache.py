@@ -1,4 +1,4 @@
-"""The folder of the assets."""
+"""Cache folder of the assets."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from pipeline.assets.store import locate_cache
 
 
 def cache_folder() -> Path:
-    """Where assets are kept: `$RAMPFORGE_CACHE`, or the user's cache folder."""
+    """Return the cache folder: `$RAMPFORGE_CACHE`, or the cache folder of the user."""
     return locate_cache() / "assets"

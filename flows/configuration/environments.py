@@ -1,4 +1,4 @@
-"""The recipes of the environments that servers and trainers live in, and where those are kept."""
+"""Recipes of the environments of servers and trainers, and their location."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ RECIPES = files("flows") / "environments"
 
 
 def environments_folder() -> Path:
-    """Where environments are kept: beside the assets."""
+    """Return the folder of the environments, beside the assets."""
     return cache_folder().parent / "envs"
 
 
 def list_recipes() -> list[str]:
-    """Names of the environments that can be built."""
+    """Return the names of the environments."""
     return sorted(entry.name.removesuffix(".yaml") for entry in RECIPES.iterdir() if entry.name.endswith(".yaml"))
 
 
 def read_recipe(name: str) -> Recipe:
-    """The recipe of an environment. Raises ConfigError for a name that has none."""
+    """Read the recipe of an environment. Raises ConfigError for an unknown name."""
     if name not in list_recipes():
-        raise ConfigError(f"there is no environment {name}", f"the environments are {', '.join(list_recipes())}")
+        raise ConfigError(f"no environment {name}", f"the environments are {', '.join(list_recipes())}")
     values = yaml.safe_load((RECIPES / f"{name}.yaml").read_text("utf-8"))
     return Recipe(
         name=name,
@@ -41,7 +41,9 @@ def read_recipe(name: str) -> Recipe:
 
 
 def open_environment(name: str) -> PythonEnvironment:
-    """An environment that is built. Raises ConfigError for a name without a recipe, else EnvironmentBuildError."""
+    """Open an existing environment. Raises ConfigError for an unknown name, EnvironmentBuildError
+    if it is not built.
+    """
     environment = find_environment(read_recipe(name), environments_folder())
     if environment is None:
         raise EnvironmentBuildError(f"the environment {name} is not built", f"rampforge env create {name}")

@@ -1,6 +1,6 @@
-"""Checks that the values of a configuration are what JSON and 64 bits can hold.
+"""Check that the values of a configuration fit JSON and 64 bits.
 
-Promises: the time is bounded whatever YAML a user writes; the first value that does not fit is named by its key.
+Guarantees: bounded time for any YAML; the first value that does not fit is reported by its key.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from datetime import date, datetime
 from typing import Any
 
 MOST_VALUES = 100_000
-"""YAML's aliases can stand for exponentially many."""
+"""Maximum number of values, because aliases in YAML can expand exponentially."""
 MOST_LEVELS = 100
 LEAST, MOST = -(1 << 63), (1 << 63) - 1
 SHOWN = 40
 
 
 class NotPlainError(ValueError):
-    """A value that no configuration can hold; the message names its key."""
+    """A value that a configuration cannot contain; the message names its key."""
 
 
 def check_plain(values: Any) -> None:
-    """Raise NotPlainError for keys that are no text, numbers beyond 64 bits, circles and all that JSON cannot say."""
+    """Raise NotPlainError for keys that are not text, numbers beyond 64 bits, cycles and values that JSON lacks."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), values)]
     count = 0
     while waiting:
@@ -52,12 +52,12 @@ def _list_inner(name: str, value: dict[Any, Any] | list[Any] | tuple[Any, ...]) 
 
 
 def _find_fault(value: object) -> str:
-    """Why no configuration can hold a single value; empty when it can."""
+    """Return the reason why a configuration cannot contain a value; empty if it can."""
     match value:
         case None | bool() | date() | datetime():
             return ""
         case int():
-            return "" if LEAST <= value <= MOST else "the number does not fit into 64 bits"
+            return "" if LEAST <= value <= MOST else "the number does not fit in 64 bits"
         case float():
             return "" if math.isfinite(value) else f"{value} is not a finite number"
         case str():
@@ -66,7 +66,7 @@ def _find_fault(value: object) -> str:
             except UnicodeEncodeError:
                 return "text with half a character (a lone surrogate)"
             return ""
-    return f"{_show(value)} ({type(value).__name__}) is nothing that a configuration holds"
+    return f"{_show(value)} ({type(value).__name__}) is not a value of a configuration"
 
 
 def _show(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Where rows come from: versions, source fingerprints, and the facts written into every shard's metadata."""
+"""Provenance of rows: versions, source fingerprints, and the facts in every shard's metadata."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ ROW_DECIDING_PACKAGES = (
     "torch",
     "transformers",
 )
-"""Packages whose version may change a row."""
+"""Packages whose version may affect a row."""
 
 EDGE_BYTES = 1 << 20
-"""Bytes hashed at either end of a source file: a dump of all of Wikipedia is too large to read twice."""
+"""Bytes hashed at either end of a source file, since a dump of all of Wikipedia is too large to read twice."""
 
 
 @cache
 def rampforge_version() -> str:
-    """The installed version."""
+    """Return the installed version."""
     try:
         return version("rampforge")
     except PackageNotFoundError:
@@ -45,13 +45,13 @@ def rampforge_version() -> str:
 
 @cache
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that decide rows; they are looked up once, as is the checkout's revision below."""
+    """Return the versions of the packages that affect rows; looked up once, as is the revision below."""
     return {name: version(name) for name in ROW_DECIDING_PACKAGES}
 
 
 @cache
 def git_revision() -> str | None:
-    """Revision of the checkout this runs from, with `+` when files differ from it; None outside a checkout."""
+    """Return the revision of the checkout, with `+` for modified files; None outside a checkout."""
     here = Path(__file__).parent
     git = ["git", "-C", str(here)]
     try:
@@ -63,14 +63,14 @@ def git_revision() -> str | None:
 
 
 def fingerprint_sources(sources: Iterable[str]) -> dict[str, str]:
-    """For each source its size and a hash of its edges, by the name that `name_sources` gives it."""
+    """Return the size of each source and a hash of its first and last bytes, by the name given by `name_sources`."""
     found = list(sources)
     return {name: fingerprint_source(source) for name, source in zip(name_sources(found), found, strict=True)}
 
 
 def name_sources(sources: Sequence[str]) -> list[str]:
-    """A name for each source: that of its file, so that a moved file is the same; after as many of its folders as tell
-    it from others of that name."""
+    """Name each source by its file, so that moving a file does not change it, preceded by as many folders as
+    distinguish it from others."""
     paths = [source.rstrip("/").split("/") for source in sources]
     lengths = [1] * len(paths)
     for length in range(1, max(map(len, paths), default=0)):
@@ -84,9 +84,9 @@ def name_sources(sources: Sequence[str]) -> list[str]:
 
 
 def fingerprint_source(source: str) -> str:
-    """Size and hash of the edges of one file; of a folder, of the names and sizes of its files.
+    """Return size and hash of the first and last bytes of a file; for a folder, of the names and sizes of its files.
 
-    A source that is no file (a dataset on the hub) is named only. Raises SourceError for a file that cannot be read.
+    For a source that is not a file (a dataset on the hub), return its name. Raises SourceError for an unreadable file.
     """
     if is_url(source):
         return _fingerprint_object(source)
@@ -108,7 +108,7 @@ def fingerprint_source(source: str) -> str:
 
 
 def _fingerprint_object(url: str) -> str:
-    """The same of a file on a store, without bringing it here."""
+    """Return the same for a file on a store, without copying it."""
     folder, _, name = url.rpartition("/")
     store = ObjectStore(folder)
     size = store.measure(name)
@@ -118,7 +118,9 @@ def _fingerprint_object(url: str) -> str:
 
 
 def stage_provenance(run: RunFolder, stage: str) -> dict[str, str]:
-    """The facts about a stage that go into its files: no time, no path, nothing that differs between equal runs."""
+    """Return the facts about a stage that are written into its files: no time, no path, nothing that differs between
+    equal runs.
+    """
     started = run.start(stage)
     return {
         "stage": stage,

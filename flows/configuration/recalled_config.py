@@ -1,7 +1,7 @@
-"""The configuration that a run was made under, as its ledgers have it.
+"""Configuration that a run was made with, restored from its ledgers.
 
-run.json holds the whole configuration; for a key that decided rows which are there, the ledger of their stage is the
-proof, whatever run.json says.
+run.json contains the whole configuration; for a key that affected existing rows, the ledger of their stage takes
+precedence.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ROLES = ["llm", "roles"]
 
 
 def recall_config(run: RunFolder) -> RunConfig:
-    """The configuration that continues a run. Raises StorageError where there is no run, ConfigError where what it
-    holds is no configuration of this version."""
+    """Return the configuration to resume a run with. Raises StorageError if there is no run, ConfigError if its
+    configuration does not fit this version."""
     holding = (stage for stage in run.stages() if holds_work(run, stage))
     return _build(run, run.record().config, (run.start(stage).settings for stage in holding))
 
 
 def recover_config(run: RunFolder) -> RunConfig:
-    """The configuration of a run without run.json: what ledgers and shards still say of it, and the defaults.
+    """Return the configuration of a run without run.json: the values in ledgers and shards, and the defaults.
 
-    Raises ConfigError where that is no configuration of this version.
+    Raises ConfigError if it does not fit this version.
     """
     settings = read_shard_settings(run.root)
     for stage in run.stages():
@@ -52,18 +52,20 @@ def _build(run: RunFolder, base: Mapping[str, Any], settings: Iterable[Mapping[s
     try:
         return RunConfig.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        what = f"{run.location}: its configuration is not one of this version: {explain_faults(error)}"
-        raise ConfigError(what, "use the rampforge that made it, or start a new run") from None
+        what = f"{run.location}: its configuration does not fit this version: {explain_faults(error)}"
+        raise ConfigError(what, "use the version of rampforge that made it, or start a new run") from None
 
 
 def _put(values: dict[str, Any], path: list[str], text: str) -> None:
-    """Set one key to what a ledger says; what is no key of the configuration (a file's fingerprint) is left out."""
+    """Set one key to its value in a ledger; entries that are not keys of the configuration (a file's fingerprint) are
+    skipped.
+    """
     if path[0] not in values or (len(path) == 1 and isinstance(values[path[0]], dict)):
         return
     value = json.loads(text)
     if path[:2] == ROLES:
         roles = values["llm"]["roles"]
-        if (roles.get(path[2]) or roles.get("default")) != value:  # else `default` already stands for this model
+        if (roles.get(path[2]) or roles.get("default")) != value:  # otherwise `default` is already this model
             roles[path[2]] = value
         return
     place = values

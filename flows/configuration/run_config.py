@@ -1,6 +1,7 @@
-"""Builds the configuration of a run: a YAML file (ours by name, or yours by path), then `--set section.key=value`.
+"""Loader of the configuration of a run: a YAML file (a preset by name, or any file by path), then `--set
+section.key=value`.
 
-Secrets are never part of it: they are read from the environment where a client is built, and go nowhere else.
+Secrets are never part of it: they are read from the environment where a client is created, and passed nowhere else.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.errors import ConfigError
 from schemas.config import RunConfig
 
 ConfigSource = str | Path | Mapping[str, Any] | RunConfig | None
-"""A preset's name or a file, plain values, a configuration; None for the defaults."""
+"""Name of a preset or a file, plain values, a configuration; None for the defaults."""
 PRESETS = files("flows") / "presets"
 SHOWN = 100
 """Characters of a `--set` that a message quotes."""
@@ -29,12 +30,12 @@ FIX = "`rampforge config` prints every key with its meaning"
 
 
 def list_presets() -> list[str]:
-    """Names that `--config` takes besides paths."""
+    """Return the names that `--config` accepts besides paths."""
     return sorted(entry.name.removesuffix(".yaml") for entry in PRESETS.iterdir() if entry.name.endswith(".yaml"))
 
 
 def load_config(source: str | None, overrides: Iterable[str] = (), base: RunConfig | None = None) -> RunConfig:
-    """Read a preset or a file (or start from `base`), apply the overrides, check everything.
+    """Read a preset or a file (or start from `base`), apply the overrides, and validate everything.
 
     Raises ConfigError naming every key that is unknown or out of bounds.
     """
@@ -47,8 +48,8 @@ def load_config(source: str | None, overrides: Iterable[str] = (), base: RunConf
 def make_config(source: ConfigSource, settings: Mapping[str, Any] | None = None) -> RunConfig:
     """The configuration of a program in Python: a preset or file, plain values or a RunConfig, with settings on top.
 
-    `settings`: values by key, such as `{"masking.limit": 20}`; a mapping joins the section of that name. Raises
-    ConfigError as `load_config` does.
+    `settings`: values by key, such as `{"masking.limit": 20}`; a mapping is merged into the section of that name.
+    Raises ConfigError as `load_config` does.
     """
     if isinstance(source, str | Path):
         values = _read_yaml(str(source))
@@ -63,7 +64,7 @@ def make_config(source: ConfigSource, settings: Mapping[str, Any] | None = None)
 
 
 def _make_plain(values: Mapping[str, Any] | RunConfig) -> dict[str, Any]:
-    """A copy without records, paths and enums."""
+    """Return a copy without records, paths and enums."""
     try:
         plain = to_jsonable_python(dict(values) if isinstance(values, Mapping) else values, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError) as error:
@@ -74,7 +75,7 @@ def _make_plain(values: Mapping[str, Any] | RunConfig) -> dict[str, Any]:
 
 
 def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The values of both mappings, those of the other first, sections merged in turn."""
+    """Merge two mappings, section by section; values of the second take precedence."""
     both = one | other
     for key in one.keys() & other.keys():
         if isinstance(one[key], dict) and isinstance(other[key], dict):
@@ -85,9 +86,9 @@ def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def _build(values: dict[str, Any]) -> RunConfig:
     try:
         check_plain(values)
-        # YAML reads 2026-01-01 as a date and the like: through JSON every value is judged by the field it is for.
+        # YAML reads 2026-01-01 as a date, for example: through JSON every value is validated by its own field.
         config = RunConfig.model_validate_json(orjson.dumps(values, default=str))
-        check_plain(config.model_dump())  # a number may also be written as text
+        check_plain(config.model_dump())  # a number may also be given as text
     except ValidationError as error:
         raise ConfigError(explain_faults(error), FIX) from None
     except NotPlainError as error:
@@ -101,9 +102,7 @@ def _read_yaml(source: str) -> dict[str, Any]:
         text = preset.read_text() if preset.is_file() else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         names = ", ".join(list_presets())
-        raise ConfigError(
-            f"config {source}: cannot be read ({error})", f"name a YAML file, or one of: {names}"
-        ) from None
+        raise ConfigError(f"config {source}: not readable ({error})", f"use a YAML file, or one of: {names}") from None
     values = _parse_yaml(text, lambda reason: ConfigError(f"config {source}: not YAML: {reason}"))
     if not isinstance(values, dict | None):
         raise ConfigError(f"config {source}: must be a mapping of sections", "`rampforge config` prints an example")
@@ -111,11 +110,11 @@ def _read_yaml(source: str) -> dict[str, Any]:
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one `section.key=value`; the value is YAML, so lists and null can be written."""
+    """Apply one `section.key=value`; the value is YAML, which allows lists and null."""
     name, equals, text = override.partition("=")
     override = override if len(override) <= SHOWN else f"{override[:SHOWN]}..."
     if not equals:
-        raise ConfigError(f"--set {override}: no value", "write --set section.key=value")
+        raise ConfigError(f"--set {override}: no value", "use --set section.key=value")
     *sections, key = name.strip().split(".")
     place = _find_section(values, sections, f"--set {override}")
     fix = "quote it: --set 'section.key=\"text\"'"
@@ -139,13 +138,13 @@ def _parse_yaml(text: str, refuse: Callable[[str], ConfigError]) -> Any:
     except yaml.YAMLError as error:
         raise refuse(" ".join(str(error).split())) from None
     except ValueError:
-        raise refuse("it holds a day that no calendar has, or a number of more than 4,300 digits") from None
+        raise refuse("it contains an invalid date, or a number of more than 4,300 digits") from None
     except RecursionError:
         raise refuse("values are nested too deeply") from None
 
 
 def explain_faults(error: ValidationError) -> str:
-    """All that is wrong with a configuration, in one line."""
+    """Describe all errors of a configuration in one line."""
     return " ".join("; ".join(_explain_fault(fault) for fault in error.errors()).split())
 
 
@@ -164,7 +163,7 @@ def _explain_fault(fault: ErrorDetails) -> str:
 
 
 def _suggest(name: str) -> str:
-    """The key that was meant: the one whose last part is just that, else the one that is written most like it."""
+    """Return the key that was probably meant: one with the same last part, else the most similar one."""
     keys = list(describe_keys(RunConfig))
     leaves = [key for key in keys if key.rpartition(".")[2] == name]
     close = leaves or difflib.get_close_matches(name, keys, n=1)
@@ -172,7 +171,7 @@ def _suggest(name: str) -> str:
 
 
 def describe_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
-    """Every key of a configuration with the sentence that explains it."""
+    """Return every key of a configuration with its description."""
     keys: dict[str, str] = {}
     for name, info in model.model_fields.items():
         annotation = info.annotation
@@ -183,7 +182,7 @@ def describe_keys(model: type[BaseModel], prefix: str = "") -> dict[str, str]:
 
 
 def write_yaml(config: RunConfig) -> str:
-    """The configuration as YAML, each key explained by a comment above it."""
+    """Write the configuration as YAML, with the description of each key as a comment above it."""
     return "\n".join(_write_section(config, describe_keys(RunConfig), "")) + "\n"
 
 
@@ -195,5 +194,5 @@ def _write_section(section: BaseModel, descriptions: dict[str, str], prefix: str
         if isinstance(inner, BaseModel):
             yield f"{indent}{key}:"
             yield from _write_section(inner, descriptions, f"{prefix}{key}.")
-        else:  # JSON is YAML, and shows text, lists and null for what they are
+        else:  # JSON is valid YAML, and distinguishes text, lists and null
             yield f"{indent}{key}: {orjson.dumps(value).decode()}"

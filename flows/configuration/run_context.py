@@ -29,7 +29,7 @@ class ProcessResources:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Where a shard is worked on, and under which configuration."""
+    """Folder and configuration that a shard is worked on with."""
 
     run: RunFolder
     config: RunConfig

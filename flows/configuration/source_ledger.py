@@ -1,7 +1,8 @@
-"""What a run knows of its sources: size, time and edges from the start, the hash of the whole once it has been read.
+"""Ledger of a run's sources: size, time and first and last bytes from the start, the hash of the whole content once it
+has been read.
 
-A run that is continued compares size, time and edges. Only where nothing but the time differs - the file was copied or
-touched, or changed in its middle - is a source read once more, to hold its hash against the one on record.
+A resumed run compares size, time and first and last bytes. Only if nothing but the time differs (the file was copied or
+touched, or changed in its middle) is a source read again to compare its hash.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from schemas.ledger import SourceList, SourceRecord
 
 
 def list_source_records(run: RunFolder) -> tuple[SourceRecord, ...]:
-    """The sources on record, in order; none before they are read. Raises StorageError."""
+    """Return the recorded sources, in order; none before they are read. Raises StorageError."""
     path = run.fetch(_locate(run))
     return read_record(path, SourceList, run.location).sources if path.exists() else ()
 
 
 def look_at_sources(sources: Sequence[str]) -> tuple[SourceRecord, ...]:
-    """The sources as they are now, unread. Raises SourceError, StorageError."""
+    """Return the current state of the sources, unread. Raises SourceError, StorageError."""
     edges = fingerprint_sources(sources)
     return tuple(
         SourceRecord(name=name, edges=told, modified=_find_time(source))
@@ -36,7 +37,9 @@ def look_at_sources(sources: Sequence[str]) -> tuple[SourceRecord, ...]:
 
 
 def check_sources(context: RunContext) -> tuple[SourceRecord, ...]:
-    """The sources as they are now, with the hashes on record. Raises SourceError for one that has changed since."""
+    """Return the current state of the sources, with the recorded hashes. Raises SourceError for one that has changed
+    since.
+    """
     sources = find_sources(context)
     known = {record.name: record for record in list_source_records(context.run)}
     checked = []
@@ -51,21 +54,21 @@ def check_sources(context: RunContext) -> tuple[SourceRecord, ...]:
 
 
 def write_source_records(run: RunFolder, records: Sequence[SourceRecord]) -> None:
-    """Put the sources on record, unless just these are."""
+    """Record the sources, unless they are recorded already."""
     if tuple(records) != list_source_records(run):
         run.write_record(_locate(run), SourceList(sources=tuple(records)))
 
 
 def open_digest(source: str, sources: Sequence[str]) -> SourceDigest | None:
-    """What hashes a source while it is read; None for one that is no file or folder of this machine."""
+    """Return a hasher for a source that is being read; None if it is not a file or folder on this machine."""
     path = Path(source)
     return SourceDigest(path, _list_apart(sources)) if path.exists() else None
 
 
 def note_digest(run: RunFolder, number: int, source: str, sha256: str) -> None:
-    """Put the hash of a source that has been read to its end on record.
+    """Record the hash of a source that has been read to its end.
 
-    Raises SourceError when it was read before, in part or whole, and was another then.
+    Raises SourceError if it was read before, in part or whole, with other content.
     """
     records = list(list_source_records(run))
     if records[number].sha256 not in (None, sha256):
@@ -75,21 +78,22 @@ def note_digest(run: RunFolder, number: int, source: str, sha256: str) -> None:
 
 
 def compare_source(record: SourceRecord, source: str, sources: Sequence[str]) -> str:
-    """What differs between a source on record and the one of that name here, whose whole is read; empty if nothing.
+    """Describe the differences between a recorded source and the one of that name here, read completely; empty if there
+    are none.
 
-    `source`: its path on this machine; `sources`: all of the run, as `find_sources` gives them. Raises SourceError.
+    `source`: its path on this machine; `sources`: all of the run, as returned by `find_sources`. Raises SourceError.
     """
     if record.sha256 is None:
         (edges,) = fingerprint_sources([source]).values()
         return "" if edges == record.edges else f"its size or edges differ: {record.edges}, now {edges}"
     found = _hash(source, sources)
     if found is None:
-        return "it is not there"
+        return "it does not exist"
     return "" if found == record.sha256 else f"its content differs: sha256 {record.sha256}, now {found}"
 
 
 def describe_sources(run: RunFolder) -> dict[str, str]:
-    """For run.json: what each source is known by."""
+    """Return the identity of each source, for run.json."""
     return {
         record.name: f"{record.edges.partition(',')[0]}, sha256 {record.sha256}" if record.sha256 else record.edges
         for record in list_source_records(run)
@@ -116,6 +120,6 @@ def _find_time(source: str) -> int | None:
 
 def _changed(run: RunFolder, source: str) -> SourceError:
     return SourceError(
-        f"{run.location}: the source {source} was changed after reading it had begun",
-        "put the file back as it was; or `--redo corpus` reads it anew, and `--name OTHER` starts a new run",
+        f"{run.location}: the source {source} changed after it was first read",
+        "restore the file; or use `--redo corpus` to read it again, or `--name OTHER` to start a new run",
     )

@@ -1,4 +1,4 @@
-"""Finds the files and models that a configuration names: assets in the cache, the rest where the user says."""
+"""Resolution of the files and models in a configuration: assets in the cache, everything else at the given path."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from schemas.locations import is_url
 
 ASSET = "asset:"
 JIEBA = "jieba"
-"""Value of `masking.ner` that asks for no model: jieba carries its dictionary with it."""
+"""Value of `masking.ner` that needs no model: jieba includes its dictionary."""
 
 
 def find_sources(context: RunContext) -> list[str]:
-    """Every file or dataset that pages are read from.
+    """Return every file or dataset that pages are read from.
 
-    Raises AssetError for what is not there, SourceError for that and for files of no known format.
+    Raises AssetError for a missing asset, SourceError for a missing or unrecognised file.
     """
     corpus = context.config.corpus
     resolved = tuple(_resolve_source(context, source) for source in corpus.sources)
@@ -28,7 +28,7 @@ def find_sources(context: RunContext) -> list[str]:
 
 
 def bring_source(context: RunContext, source: str) -> str:
-    """One of the sources as something that can be read here: what lies on a store is copied first."""
+    """Return a readable local path of a source; an object on a store is copied first."""
     return str(copy_object(source, context.cache)) if is_url(source) else source
 
 
@@ -43,13 +43,13 @@ def _resolve_source(context: RunContext, source: str) -> str:
 
 
 def find_models(context: RunContext) -> dict[str, str]:
-    """Name and revision of each model that the configuration names."""
+    """Return name and revision of each model in the configuration."""
     names = (context.config.masking.ner, context.config.masking.scorer)
     return {name: find_revision(context, name) for name in names if name not in (None, JIEBA)}
 
 
 def find_revision(context: RunContext, name: str) -> str:
-    """The revision of an asset; of any other model, the path or name it is loaded from."""
+    """Return the revision of an asset; for any other model, the path or name it is loaded from."""
     path = resolve_model(name, context.cache)
     revision = None if isinstance(path, str) else asset_revision(path)
     return revision or str(path)

@@ -1,7 +1,7 @@
-"""What the Prefect server does by itself about runs that die.
+"""Automations of the Prefect server for runs that die.
 
-A flow run tells every thirty seconds that it lives. When three of these are missing, its worker is gone and the run is
-marked as crashed; a flow run of ours that crashed after it had begun is scheduled again, for any worker.
+A flow run sends a heartbeat every thirty seconds. When three are missing, its worker is gone and the run is marked as
+crashed; a flow run of rampforge that crashed after it had started is scheduled again, for any worker.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore
 
 TAG = "rampforge"
-"""Every deployment of ours carries it; automations touch no other runs."""
+"""Tag of all deployments of rampforge; automations affect no other runs."""
 SILENCE = timedelta(seconds=90)
 LONGEST_RUN = timedelta(days=60)
-"""A run that crashes later than this after its start is left to people. (Prefect forgets it at once when this is 0.)"""
+"""Maximum age of a run at a crash for it to be restarted. (With 0 Prefect would forget it at once.)"""
 HEARTBEAT = "prefect.flow-run.heartbeat"
 ENDS = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
 def list_automations() -> Sequence[AutomationCore]:
-    """What the server is to do by itself."""
+    """Return the automations."""
     ours = {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"}
     about = {
         "match": ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"}),
@@ -43,16 +43,16 @@ def list_automations() -> Sequence[AutomationCore]:
         threshold=1,
         **about,
     )
-    dead = f"No sign of life for {SILENCE.seconds} seconds: its worker is gone. Another one goes on with it."
-    again = "Its process died. It is started again in the folder it had, and does only what is owed."
+    dead = f"No heartbeat for {SILENCE.seconds} seconds: its worker is gone. Another worker resumes it."
+    again = "Its process died. It is started again in the same folder, and does only the remaining work."
     return (
         AutomationCore(
-            name="rampforge: a run that shows no sign of life has crashed",
+            name="rampforge: a run without heartbeat has crashed",
             trigger=silent,
             actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=dead)],
         ),
         AutomationCore(
-            name="rampforge: a run that crashed is started again",
+            name="rampforge: restart a crashed run",
             trigger=crashed,
             actions=[ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", message=again)],
         ),
@@ -60,7 +60,7 @@ def list_automations() -> Sequence[AutomationCore]:
 
 
 def settle_automations(client: SyncPrefectClient) -> None:
-    """Put them on the server, in place of those of an earlier deployment."""
+    """Create the automations on the server, replacing those of an earlier deployment."""
     for automation in list_automations():
         for earlier in client.read_automations_by_name(automation.name):
             client.delete_automation(earlier.id)

@@ -1,7 +1,7 @@
-"""Puts our deployments on a Prefect server: work pool, deployments with their forms and schedules, automations.
+"""Deployment to a Prefect server: work pool, deployments with their forms and schedules, automations.
 
-`prefect.yaml` beside this module is what is deployed; nothing here knows a deployment by name. Promises: done again, it
-changes what differs and doubles nothing.
+`prefect.yaml` beside this module defines the deployments; no code refers to one by name. Guarantees: repeating it
+changes what differs and duplicates nothing.
 """
 
 from __future__ import annotations
@@ -25,48 +25,46 @@ from schemas.config import RunConfig
 
 DEPLOYMENTS = files("flows.deployments") / "prefect.yaml"
 PROCESS = "process"
-"""The kind of work pool whose workers start flows as processes beside themselves."""
+"""Type of work pool whose workers start flows as local processes."""
 ANSWER_SECONDS = 10.0
 DEPLOY_SECONDS = 300.0
 
 
 class DeploymentError(RampforgeError):
-    """Prefect did not take a deployment."""
+    """Prefect rejected a deployment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where deployments go, and what their runs work with."""
+    """Destination of deployments, and the environment of their runs."""
 
     pool: str = "rampforge"
     """The work pool."""
     kind: str = PROCESS
-    """Its kind, where it has to be made."""
+    """Type of the pool, if it has to be created."""
     limit: int | None = None
-    """Flow runs that may be under way in the pool; None: as many as workers take."""
+    """Maximum concurrent flow runs in the pool; None: no limit."""
     out: str | None = None
-    """Folder that runs land in; None: as prefect.yaml says."""
+    """Parent folder of the runs; None: as in prefect.yaml."""
     folder: Path = Path()
-    """Where workers of the kind `process` start flows: relative paths are read from here."""
+    """Working folder of workers of type `process`, to which relative paths refer."""
     paused: bool = False
-    """Leave the schedules off."""
+    """Create the schedules inactive."""
 
 
 def list_deployments() -> list[str]:
-    """Names of the deployments there are."""
+    """Return the names of the deployments."""
     return [entry["name"] for entry in _read_deployments()["deployments"]]
 
 
 def deploy(target: Target, config: RunConfig | None, only: Collection[str] = ()) -> list[str]:
-    """Put deployments on the server that PREFECT_API_URL names; returns their full names.
+    """Create deployments on the server at PREFECT_API_URL; return their full names.
 
-    Raises ConfigError when there is no server, or for a name that is no deployment; DeploymentError otherwise.
+    Raises ConfigError if there is no server, or for an unknown name; DeploymentError otherwise.
     """
     _require_server()
     if unknown := set(only) - set(list_deployments()):
-        raise ConfigError(
-            f"there is no deployment {min(unknown)}", f"the deployments are {', '.join(list_deployments())}"
-        )
+        raise ConfigError(f"no deployment {min(unknown)}", f"the deployments are {', '.join(list_deployments())}")
     plan = _read_deployments()
     plan["deployments"] = [
         fill_in(entry, target, config) for entry in plan["deployments"] if not only or entry["name"] in only
@@ -78,12 +76,12 @@ def deploy(target: Target, config: RunConfig | None, only: Collection[str] = ())
 
 def _read_deployments() -> dict[str, Any]:
     plan: dict[str, Any] = yaml.safe_load(DEPLOYMENTS.read_text("utf-8"))
-    plan.pop("definitions")  # only there to be referred to
+    plan.pop("definitions")  # YAML anchors only
     return plan
 
 
 def fill_in(entry: Mapping[str, Any], target: Target, config: RunConfig | None) -> dict[str, Any]:
-    """A deployment as `prefect.yaml` has it, for this pool, with the sections of a configuration as its parameters."""
+    """Return a deployment of `prefect.yaml`, for this pool, with the sections of a configuration as its parameters."""
     flow = _load(entry["entrypoint"])
     parameters = dict(entry["parameters"])
     if config is not None:
@@ -120,7 +118,7 @@ def _require_server() -> None:
     url = PREFECT_API_URL.value()
     start = "prefect server start, then export PREFECT_API_URL=http://127.0.0.1:4200/api"
     if not url:
-        raise ConfigError("PREFECT_API_URL names no Prefect server to deploy to", start)
+        raise ConfigError("PREFECT_API_URL is not set: no Prefect server to deploy to", start)
     try:
         with open_client(url, timeout=ANSWER_SECONDS) as client:
             client.get(f"{url}/health").raise_for_status()
@@ -129,7 +127,7 @@ def _require_server() -> None:
 
 
 def _settle_pool(target: Target) -> None:
-    """Make the work pool if it is not there; limit it; let the server look after runs that die."""
+    """Create the work pool if it does not exist, set its limit, and create the automations."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectNotFound
@@ -147,7 +145,7 @@ def _settle_pool(target: Target) -> None:
 
 
 def _apply(plan: Mapping[str, Any]) -> None:
-    """Hand a `prefect.yaml` to Prefect's own command."""
+    """Pass a `prefect.yaml` to the command of Prefect."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "prefect.yaml"
         path.write_text(yaml.safe_dump(dict(plan), sort_keys=False), "utf-8")
@@ -160,6 +158,6 @@ def _apply(plan: Mapping[str, Any]) -> None:
 
 
 def _tell_end(output: str) -> str:
-    """Why Prefect refused, without the frames and tracebacks that it draws around it."""
+    """Return the reason for Prefect's error, without its frames and tracebacks."""
     words = " ".join(word for word in output.split() if any(character.isalnum() for character in word))
     return words[words.rfind("Error") :][:500] if "Error" in words else words[-500:]

@@ -1,6 +1,6 @@
-"""Which run folder a deployed flow works in: named by its pattern and its scheduled time, or the newest that fits.
+"""Run folder of a deployed flow: named by its pattern and its scheduled time, or the newest match.
 
-Promises: a flow run that is started again, on whatever machine, finds the folder it had before.
+Guarantees: a flow run that is started again, on any machine, finds the same folder.
 """
 
 from __future__ import annotations
@@ -16,30 +16,32 @@ from pipeline.storage.run_folder import RunFolder
 from schemas.locations import is_url
 
 PLACES = {"date": "%Y-%m-%d", "week": "%G-W%V", "time": "%H%M%S"}
-"""What may stand in braces in the name of a run, and how it is written. Times are UTC."""
+"""Placeholders in the name of a run, and their formats. Times are UTC."""
 
 
 def name_run(pattern: str, moment: datetime) -> str:
-    """The name of the run that was to start at a moment. Raises ConfigError for a pattern that makes no folder name."""
+    """Return the name of the run scheduled for a moment. Raises ConfigError for a pattern that does not give a folder
+    name.
+    """
     try:
         fields = {field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None}
     except ValueError as error:
-        raise ConfigError(f"name {pattern}: {error}", "write it like corpus-{date}") from None
+        raise ConfigError(f"name {pattern}: {error}", "use a name like corpus-{date}") from None
     if unknown := fields - set(PLACES):
         places = ", ".join(f"{{{place}}}" for place in PLACES)
-        raise ConfigError(f"name {pattern}: no {{{min(unknown)}}} is known", f"what may stand in braces: {places}")
+        raise ConfigError(f"name {pattern}: unknown placeholder {{{min(unknown)}}}", f"the placeholders are {places}")
     name = pattern
     for place, written in PLACES.items():
         name = name.replace(f"{{{place}}}", moment.strftime(written))
     if name in ("", ".", "..") or Path(name).name != name:
-        raise ConfigError(f"name {pattern}: a run is one folder", "write it without slashes, like corpus-{date}")
+        raise ConfigError(f"name {pattern}: a run is one folder", "use a name without slashes, like corpus-{date}")
     return name
 
 
 def find_newest(out: str, pattern: str, stage: str) -> RunFolder:
-    """The last run by name that fits a pattern such as `corpus-*` and has finished a stage.
+    """Return the last run by name that matches a pattern such as `corpus-*` and has finished a stage.
 
-    On a store runs are not listed: there `pattern` is the name of one. Raises StorageError when there is none.
+    Runs on a store are not listed: there `pattern` is the name of one. Raises StorageError if there is none.
     """
     if is_url(out):
         names = [join_location(out, pattern)]
@@ -50,5 +52,5 @@ def find_newest(out: str, pattern: str, stage: str) -> RunFolder:
         if run.find_manifest(stage) is not None:
             return run
     sought = join_location(out, pattern)
-    what = f"of {len(names)} runs {sought} none has finished {stage}" if names else f"there is no run {sought}"
-    raise StorageError(what, "let the deployment weekly-corpus finish first, or name another run")
+    what = f"of {len(names)} runs {sought} none has finished {stage}" if names else f"no run {sought}"
+    raise StorageError(what, "let the deployment weekly-corpus finish first, or use another run")

@@ -1,8 +1,8 @@
-"""The flows that are deployed: what each does, and the form that Prefect makes of its parameters.
+"""Deployed flows, and the forms that Prefect makes of their parameters.
 
-A parameter that is a section of the configuration has its name and its type, so every key comes with its meaning and
-its bounds. Promises: a flow run that died is started again in the folder it had, and does only what is owed; one that
-dies again and again fails for good.
+A parameter that is a section of the configuration has its name and type, so that every key appears with its description
+and bounds. Guarantees: a flow run that died is started again in the same folder and does only the remaining work; one
+that dies repeatedly fails permanently.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 THREADS = 64
-"""Shards that may be under way for one flow run: threads only wait, `execution.workers` says how many are worked on."""
+"""Maximum shards in progress for one flow run: its threads only wait, and `execution.workers` limits the work."""
 STARTS = 5
-"""Times that a flow run is started before it is given up: one that kills its worker would go round for ever."""
+"""Maximum starts of a flow run: one that kills its worker would be restarted forever."""
 STOP_SECONDS = 20.0
-"""Grace for calls in flight: a worker of Prefect's kills 30 seconds after it has asked a flow to end."""
+"""Grace period for calls in flight: a worker of Prefect kills a flow 30 seconds after asking it to stop."""
 HELD_SECONDS, HELD_POLL_SECONDS = 4 * 3600.0, 15.0
-"""How long a flow run waits for another process to let go of the run, and how often it looks."""
+"""Maximum wait of a flow run for another process to release the run, and the polling interval."""
 TRAJECTORY_STAGES = list_from(StageName.TRAJECTORIES)
 CORPUS_STAGES = [name for name in STAGES if name not in TRAJECTORY_STAGES]
 
@@ -67,7 +67,7 @@ RUNNER: Any = ThreadPoolTaskRunner(max_workers=THREADS)  # Any: Prefect's own ty
 
 
 def name_flow_run() -> str:
-    """What Prefect calls a flow run: the run it works on."""
+    """Return the name of a flow run in Prefect: that of its run."""
     pattern = str(flow_run.parameters["name"])
     return name_run(pattern, flow_run.scheduled_start_time)
 
@@ -87,7 +87,7 @@ def weekly_corpus(
     store: StoreConfig = USUAL.store,
     watch: WatchConfig = USUAL.watch,
 ) -> State[Any]:
-    """Read Wikipedia into passages, mask tasks and a search index: all that trajectories are made from.
+    """Make passages, mask tasks and a search index of Wikipedia: everything that trajectories need.
 
     Args:
         name: Name of the run; {date}, {week} and {time} stand for when it was to start, in UTC.
@@ -152,9 +152,9 @@ def nightly_trajectories(
 
 
 def lead(location: str, config: RunConfig, stages: Sequence[str]) -> State[Any]:
-    """Bring the stages of a run to their end, as part of the flow run we are in; what it has come to.
+    """Finish the stages of a run as part of the current flow run; return a summary.
 
-    Raises RampforgeError: its message, with what to do next, is what Prefect shows of the failed flow run.
+    Raises RampforgeError, whose message with the next command is what Prefect shows of the failed flow run.
     """
     config = settle_config(fit_into_flow_run(location, config), stages)
     context = RunContext(open_run(location, cache_folder(), config.store), config, cache_folder())
@@ -163,15 +163,15 @@ def lead(location: str, config: RunConfig, stages: Sequence[str]) -> State[Any]:
     except BudgetSpentError as error:
         if config.llm.budget.hours is None:
             raise
-        return Completed(message=f"{error.what}; the next flow run goes on in {location}")
+        return Completed(message=f"{error.what}; the next flow run resumes {location}")
     told = f"; report: {locate_report(context)}" if locate_report(context) else ""
     return Completed(message=f"{location}: {stages[-1]} is finished{told}")
 
 
 def wait_until_free(work: Callable[[], Result]) -> Result:
-    """Do the work on a run as soon as no other process is at it: one that was believed dead may still live.
+    """Do the work on a run as soon as no other process holds it: one that was considered dead may still be alive.
 
-    Raises RunHeldError when that takes too long.
+    Raises RunHeldError if that takes too long.
     """
     deadline = time.monotonic() + HELD_SECONDS
     while True:
@@ -185,14 +185,16 @@ def wait_until_free(work: Callable[[], Result]) -> Result:
 
 
 def require_sources(corpus: CorpusConfig) -> None:
-    """Raise ConfigError where there is nothing to read."""
+    """Raise ConfigError if there are no sources."""
     if not corpus.sources:
-        fix = "name a dump in the form, or for all runs: rampforge deploy -s 'corpus.sources=[DUMP]'"
-        raise ConfigError("corpus.sources is empty: nothing to read pages from", fix)
+        fix = "set a dump in the form, or for all runs: rampforge deploy -s 'corpus.sources=[DUMP]'"
+        raise ConfigError("no sources: corpus.sources is empty", fix)
 
 
 def fit_into_flow_run(location: str, config: RunConfig) -> RunConfig:
-    """The configuration with less grace than Prefect's worker has. Raises StorageError after too many starts."""
+    """Return the configuration with a grace period shorter than that of Prefect's worker. Raises StorageError after too
+    many starts.
+    """
     if flow_run.run_count > STARTS:
         raise StorageError(
             f"{location}: started {STARTS} times, and its process died each time",

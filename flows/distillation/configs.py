@@ -1,4 +1,4 @@
-"""The configurations of the runs that a distillation is made of: all follow from its own."""
+"""Configurations of the runs of a distillation, all derived from its own."""
 
 from __future__ import annotations
 
@@ -26,18 +26,20 @@ TAUGHT_STAGES = list_round_stages(RoundPart.ROUND, RoundPart.TAUGHT)
 
 
 def name_teacher(number: int) -> str:
-    """What trajectories call the teacher of a round."""
+    """Return the name of a round's teacher in trajectories."""
     return f"teacher-r{number}"
 
 
 def configure_tasks(config: RunConfig, mask_counts: Sequence[int]) -> RunConfig:
-    """A run that makes tasks with so many masks."""
+    """Configure a run that makes tasks with these numbers of masks."""
     masking = config.masking.model_copy(update={"mask_counts": tuple(mask_counts)})
     return config.model_copy(update={"masking": masking})
 
 
 def configure_round(config: RunConfig, number: int, teacher: int) -> RunConfig:
-    """The run of a round; `teacher`: the round whose teacher attempts its tasks, 0 for the configured agents."""
+    """Configure the run of a round; `teacher`: the round whose teacher attempts its tasks, 0 for
+    the configured agents.
+    """
     tasked = configure_tasks(config, config.distill.masks_of(number))
     if not teacher:
         return tasked
@@ -46,21 +48,21 @@ def configure_round(config: RunConfig, number: int, teacher: int) -> RunConfig:
 
 
 def configure_validation(config: RunConfig, name: str) -> RunConfig:
-    """The run in which a model of that name meets what is held out: one attempt at each task, the likeliest one."""
+    """Configure the run in which a model attempts the held-out tasks: one greedy attempt at each."""
     tasked = configure_tasks(config, config.distill.validation.mask_counts)
     changed = {"name": name, "temperature": 0.0, "closed_book": 0, "difficulties": False}
     return _play(tasked, 1, {"policy": config.policy.model_copy(update=changed)})
 
 
 def configure_teacher(config: RunConfig) -> RunConfig:
-    """What a teacher is served under, whichever it is: our own server plays no other role meanwhile."""
+    """Configure the serving of teachers: the managed server serves no other role meanwhile."""
     played = _play(config, config.distill.attempts, {})
     roles = tuple(role for role in config.serving.roles if role in TAUGHT) or TAUGHT
     return played.model_copy(update={"serving": config.serving.model_copy(update={"roles": roles})})
 
 
 def _play(config: RunConfig, attempts: int, update: dict[str, object]) -> RunConfig:
-    """Let a trained model attempt the tasks."""
+    """Configure attempts by a trained model."""
     agents = config.agents.model_copy(update={"policy": POLICY, "attempts": attempts})
     role = config.llm.roles.get(POLICY) or RoleModelConfig(model=config.serving.name or "teacher")
     llm = config.llm.model_copy(update={"roles": {**config.llm.roles, POLICY: role}})
@@ -68,7 +70,7 @@ def _play(config: RunConfig, attempts: int, update: dict[str, object]) -> RunCon
 
 
 def leave_server(config: RunConfig, stages: Sequence[str]) -> RunConfig:
-    """The configuration without a server of our own, unless it serves a role of these stages."""
+    """Remove the managed server from the configuration, unless it serves a role of these stages."""
     serving = config.serving
     needed = list_roles(config, [find_spec(stage) for stage in stages])
     if serving.mode is ServingMode.EXTERNAL or any(not serving.roles or role in serving.roles for role in needed):
@@ -77,7 +79,7 @@ def leave_server(config: RunConfig, stages: Sequence[str]) -> RunConfig:
 
 
 def locate_base(config: RunConfig, cache: Path) -> Path:
-    """The model that teachers are trained from. Raises AssetError."""
+    """Return the model that teachers are trained from. Raises AssetError."""
     from pipeline.assets.store import resolve_model
 
     return Path(resolve_model(config.distill.base, cache))

@@ -1,5 +1,5 @@
-"""The laboratory: a small distillation from its cold start to its student, and what every model of it is worth on a
-benchmark.
+"""Laboratory: a small distillation from cold start to student, with an evaluation of each of its
+models on a benchmark.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def run_lab(
     console: Console,
     other_version: bool = False,
 ) -> None:
-    """Distill, then ask each model the questions of a benchmark. Raises RampforgeError.
+    """Distill, then evaluate each model on a benchmark. Raises RampforgeError.
 
-    `bench`: the questions, and the passages that are searched for them; `sample`: ask so many of the questions;
-    `other_version`: go on with what other versions have begun.
+    `bench`: the questions, and the passages to search for them; `sample`: number of questions to draw; `other_version`:
+    resume what other versions have started.
     """
     if bench is not None:
-        read_benchmark(bench[0])  # a file that holds no questions is found now, and not after all rounds
+        read_benchmark(bench[0])  # report an invalid file of questions now rather than after all rounds
     start_distillation(root, config, cache, None, console, other_version)
     if bench is None:
         return
@@ -52,7 +52,7 @@ def run_lab(
 
 
 def list_models(session: DistillationSession) -> Iterator[tuple[str, Path]]:
-    """Every model that there is to compare, the untrained one first."""
+    """Return all models to compare, the untrained one first."""
     folder = session.folder
     records = folder.records()
     yield UNTRAINED, locate_base(session.config, session.cache)
@@ -68,7 +68,9 @@ def list_models(session: DistillationSession) -> Iterator[tuple[str, Path]]:
 def ask_model(
     session: DistillationSession, name: str, model: Path, bench: tuple[Path, Path], settings: EvalSettings
 ) -> Path:
-    """Have a model answer the questions; returns the evaluation's folder. One that is finished is left as it is."""
+    """Evaluate a model on the questions, and return the evaluation's folder. A finished evaluation
+    is left unchanged.
+    """
     from flows.evaluation.run import RESULTS, evaluate
 
     questions, corpus = bench

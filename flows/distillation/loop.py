@@ -1,6 +1,6 @@
-"""Self-distillation from its beginning to its end: rounds until a rule says stop, then the student.
+"""Self-distillation: rounds until a stopping rule applies, then the student.
 
-Everything finished is found in the folder, so the command that began it also goes on with it.
+All finished work is in the folder, so that the command that started a distillation also resumes it.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from schemas.config import RunConfig, StageName
 from schemas.rounds import RoundRecord, ValidationFigures
 
 FREE = ("execution", "serving", "search_service", "report", "llm", "distill.stop", "distill.rounds", "distill.student")
-"""Sections that may differ when a distillation goes on: they decide no row of a round that is finished, and each run
-refuses on its own what would change its rows."""
+"""Sections that may differ when a distillation is resumed: they affect no row of a finished round, and each run rejects
+changes that would affect its rows."""
 
 
 def start_distillation(
@@ -43,9 +43,9 @@ def start_distillation(
     console: Console,
     other_version: bool = False,
 ) -> None:
-    """Run rounds until a rule says stop, then train the student. Raises RampforgeError.
+    """Run rounds until a stopping rule applies, then train the student. Raises RampforgeError.
 
-    `adopted`: a judged run that is to be round 0; `other_version`: go on with what other versions have begun.
+    `adopted`: a judged run to use as round 0; `other_version`: resume what other versions have started.
     """
     folder = DistillFolder(root)
     refuse_lacks(config, cache)
@@ -56,7 +56,7 @@ def start_distillation(
             student = train_student(session, records)
             learned = validate_student(session, records[-1].number, student) if student else None
         except KeyboardInterrupt:
-            session.tell(f"stopped; what is finished is kept: `{say_again()}` goes on")
+            session.tell(f"stopped; finished work is kept: resume with `{say_again()}`")
             raise
         draw_rounds(session, records, learned)
         if student:
@@ -66,7 +66,7 @@ def start_distillation(
 
 
 def run_rounds(session: DistillationSession, adopted: Path | None) -> list[RoundRecord]:
-    """All rounds that are wanted; returns the records of all that are finished."""
+    """Run all requested rounds; return the records of all finished ones."""
     prepare_base(session, adopted)
     records = session.folder.records()
     while not records or find_stop(records, session.config.distill) is None:
@@ -79,7 +79,7 @@ def run_rounds(session: DistillationSession, adopted: Path | None) -> list[Round
 
 
 def refuse_lacks(config: RunConfig, cache: Path) -> None:
-    """Stop before anything is done where no teacher could be trained or served. Raises RampforgeError."""
+    """Check that teachers can be trained and served, before anything is done. Raises RampforgeError."""
     from flows.models.policy import load_tokenizer
 
     for lack in find_lacks(config):
@@ -89,7 +89,9 @@ def refuse_lacks(config: RunConfig, cache: Path) -> None:
 
 
 def settle_config(folder: DistillFolder, config: RunConfig) -> None:
-    """Write down what the distillation is begun with. Raises ConfigError when it was begun with something else."""
+    """Record the configuration that the distillation is started with. Raises ConfigError if it was started with
+    another.
+    """
     values = config.model_dump(mode="json")
     if folder.begun.exists():
         began = RunConfig.model_validate(json.loads(folder.begun.read_bytes()))
@@ -97,14 +99,14 @@ def settle_config(folder: DistillFolder, config: RunConfig) -> None:
         differing = [f"{key} was {old.get(key)}, now {new.get(key)}" for key in new if old.get(key) != new[key]]
         if differing:
             raise ConfigError(
-                f"{folder.root} was begun with other settings: {'; '.join(differing)}",
-                "give the same settings, or none at all; another NAME begins anew",
+                f"{folder.root} was started with other settings: {'; '.join(differing)}",
+                "use the same settings, or none; for other settings use another NAME",
             )
     write_atomically(folder.begun, json.dumps(values, indent=1).encode())
 
 
 def find_config(root: Path) -> RunConfig | None:
-    """What the distillation in a folder was last run with, if there is one."""
+    """Return the last configuration of the distillation in a folder, if there is one."""
     path = DistillFolder(root).begun
     return RunConfig.model_validate(json.loads(path.read_bytes())) if path.exists() else None
 
@@ -115,7 +117,7 @@ def _list_settings(config: RunConfig) -> dict[str, str]:
 
 
 def prepare_base(session: DistillationSession, adopted: Path | None) -> None:
-    """Make what all rounds share, or take it over from a run, together with what that run has attempted."""
+    """Make what all rounds share, or copy it from a run, together with its attempts."""
     base = session.folder.base
     if adopted is None:
         shared = [stage for stage in SHARED if find_spec(stage).enabled(session.config)]
@@ -134,7 +136,7 @@ def prepare_base(session: DistillationSession, adopted: Path | None) -> None:
 
 
 def validate_student(session: DistillationSession, last: int, student: Path) -> ValidationFigures | None:
-    """How the student does on what is held out."""
+    """Validate the student."""
     run = RunFolder(session.folder.student(last) / f"validation-{student.parent.name}")
     return validate(session, last, student, STUDENT, run)
 
@@ -151,7 +153,7 @@ def draw_rounds(
 
 
 def describe_round(record: RoundRecord) -> str:
-    """A round in one line."""
+    """Describe a round in one line."""
     parts = [f"{record.policy}", f"{record.tasks} tasks", f"{record.accepted} of {record.attempts} attempts accepted"]
     if record.validation:
         parts.append(f"validation recall {record.validation.recall:.3f}")

@@ -1,4 +1,4 @@
-"""What a distillation would do, without doing it: its rounds, how far each is, and what stands in the way."""
+"""Plan of a distillation: its rounds, their progress, and the problems found before starting."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from schemas.serving_config import ServingMode
 
 
 def draw_plan(root: Path, config: RunConfig, adopted: Path | None, console: Console) -> None:
-    """Print the rounds and what is missing. Nothing is written or started."""
+    """Print the rounds and what is missing, without writing or starting anything."""
     folder = DistillFolder(root)
     table = Table(title=f"{root}: {config.distill.rounds} rounds after the cold start")
-    for column in ("round", "who attempts", "trained on", "tasks", "masks", "attempts each", "state"):
+    for column in ("round", "attempted by", "trained on", "tasks", "masks", "attempts each", "state"):
         table.add_column(column)
     for number in range(config.distill.rounds + 1):
         table.add_row(*_describe(folder, config, number, adopted))
@@ -46,7 +46,7 @@ def _describe(folder: DistillFolder, config: RunConfig, number: int, adopted: Pa
 
 
 def describe_state(folder: DistillFolder, number: int) -> str:
-    """How far a round is."""
+    """Return the progress of a round."""
     if len(folder.records()) > number:
         return "done"
     run = folder.round(number)
@@ -57,7 +57,7 @@ def describe_state(folder: DistillFolder, number: int) -> str:
 
 
 def describe_end(config: RunConfig) -> str:
-    """When it ends, and what comes then."""
+    """Describe the stopping rules, and what follows."""
     stop, student, held = config.distill.stop, config.distill.student, config.distill.validation
     rules = [
         f"validation recall reaches {stop.recall:g}" if stop.recall else "",
@@ -75,18 +75,18 @@ def describe_end(config: RunConfig) -> str:
 
 
 def find_obstacles(config: RunConfig, adopted: Path | None) -> Iterator[tuple[State, str]]:
-    """What would stop it, as far as that can be seen beforehand."""
+    """Return the problems found before starting."""
     rounds, limit = config.distill.rounds, config.masking.limit
     wanted = sum(config.distill.tasks_of(number) for number in range(rounds + 1)) + config.distill.validation.tasks
     if limit is not None and adopted is None and wanted > limit:
-        line = f"{wanted:,} tasks are wanted and masking.limit={limit:,} looks for spans for that many only"
+        line = f"{wanted:,} tasks are requested, but masking.limit={limit:,} finds spans for that many only"
         yield State.WARN, f"{line}; a passage then gives several, as far as its spans reach"
     for error in find_lacks(config):
         yield State.FAIL, f"{error.what}: {error.fix}"
 
 
 def find_lacks(config: RunConfig) -> Iterator[RampforgeError]:
-    """What the machine or the configuration lacks for training, serving and validating teachers."""
+    """Return what the machine or the configuration lacks for training, serving and validating teachers."""
     rounds, held, student = config.distill.rounds, config.distill.validation, config.distill.student.enabled
     served = rounds or ((held.tasks or held.questions) and (held.baseline or student))
     names = ["trl"] if rounds or student else []

@@ -34,15 +34,15 @@ from schemas.roles import Role
 from schemas.serving_config import ServingMode
 
 DEV_MODE = {"VLLM_SERVER_DEV_MODE": "1"}
-"""Lets a vLLM of ours, which listens on the loopback alone, exchange its weights."""
+"""Setting that lets the managed vLLM, which listens on the loopback address only, replace its weights."""
 POLL_SECONDS = 1.0
 
 
 class PolicyServer:
-    """A context manager: our own vLLM, or one that others run and that reloads when it is told to."""
+    """Context manager: the managed vLLM, or an external server that reloads on request."""
 
     def __init__(self, config: RunConfig, cache: Path, logs: Path) -> None:
-        """`logs`: takes what a server of ours prints."""
+        """`logs`: folder for the output of the managed server."""
         self._config = config
         self._cache = cache
         self._logs = logs
@@ -50,7 +50,7 @@ class PolicyServer:
         self._tokenizer = ""
 
     def serve(self, checkpoint: Path) -> RunConfig:
-        """The configuration under which the model of this folder attempts tasks. Raises RampforgeError."""
+        """Serve the model in a folder, and return the configuration for its attempts. Raises RampforgeError."""
         fingerprint_model(checkpoint)
         _, digest = load_tokenizer(str(checkpoint))
         policy = self._config.policy.model_copy(update={"model": str(checkpoint.resolve())})
@@ -63,7 +63,7 @@ class PolicyServer:
         return config
 
     def stop(self) -> None:
-        """End a server of ours, if one runs."""
+        """Stop the managed server, if it runs."""
         server, self._server = self._server, None
         if server is not None:
             server.__exit__(None, None, None)
@@ -85,12 +85,12 @@ class PolicyServer:
         return config.model_copy(update={"llm": llm, "serving": external})
 
     def _tell_others(self, config: RunConfig, checkpoint: Path) -> None:
-        """Make a server that others run take the model, and wait until it lists it."""
+        """Make an external server load the model, and wait until it lists it."""
         hook, name = config.policy.reload, find_role(config.llm, Role.POLICY).model
         hosts = [host for host in find_hosts(config, Role.POLICY) if host in config.llm.endpoints]
         if not hosts:
             raise ConfigError(
-                "no endpoint serves the role policy", "name one in llm.endpoints, or set serving.mode=managed"
+                "no endpoint serves the role policy", "set one in llm.endpoints, or set serving.mode=managed"
             )
         if hook is not None:
             _post_reload(hook, {"model": str(checkpoint), "name": name}, config.serving.startup_seconds)
@@ -106,17 +106,17 @@ class PolicyServer:
 
 
 def _post_reload(hook: str, asked: dict[str, str], seconds: float) -> None:
-    """Raises EndpointError when the hook does not say that it is done (HTTP 2xx)."""
+    """Raise EndpointError unless the hook replies with success (HTTP 2xx)."""
     try:
         with open_client(hook, timeout=seconds) as client:
             reply = client.post(hook, json=asked)
     except httpx.HTTPError as error:
         said = str(error) or type(error).__name__
-        raise EndpointError(f"policy.reload: {hook} does not answer ({said})", "start what listens there") from None
+        raise EndpointError(f"policy.reload: {hook} does not answer ({said})", "start the server behind it") from None
     if not reply.is_success:
         said = " ".join(reply.text.split())[:200]
-        what = f"policy.reload: {hook} did not take {asked['model']} (HTTP {reply.status_code}: {said})"
-        raise EndpointError(what, "see what listens there; the round can be resumed")
+        what = f"policy.reload: {hook} rejected {asked['model']} (HTTP {reply.status_code}: {said})"
+        raise EndpointError(what, "check the server behind it; the round can be resumed")
 
 
 def _wait_for(endpoint: EndpointConfig, host: str, name: str, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""One round of self-distillation, step by step; a step that is done already is passed over.
+"""One round of self-distillation, step by step; finished steps are skipped.
 
 (join -> train -> serve -> validate ->) tasks -> trajectories -> judgements (-> difficulties) -> measure
 """
@@ -36,17 +36,17 @@ from schemas.tasks import MaskTask
 
 @dataclass(slots=True)
 class _Taught:
-    """What a round learned before its attempts."""
+    """Result of the training and validation that precede a round's attempts."""
 
     training: TeacherTraining | None = None
     validation: ValidationFigures | None = None
     regression: float | None = None
     attempting: int = 0
-    """The round whose teacher attempts the tasks; 0 for the agents."""
+    """Round whose teacher attempts the tasks; 0 for the agents."""
 
 
 def run_round(session: DistillationSession, number: int, records: Sequence[RoundRecord]) -> RoundRecord:
-    """Bring a round to its end and write its record. Raises DistillError."""
+    """Run a round and write its record. Raises DistillError."""
     run = session.folder.round(number)
     some = plan_tasks(session, number, run)
     taught = _teach(session, number, records) if number and some else _Taught()
@@ -60,7 +60,7 @@ def run_round(session: DistillationSession, number: int, records: Sequence[Round
 
 
 def plan_tasks(session: DistillationSession, number: int, run: RunFolder) -> bool:
-    """Take over what all rounds share, and say which tasks are to be made of it; whether there are any."""
+    """Link what all rounds share and write the task plan; return whether there are any tasks."""
     if (made := run.find_manifest(StageName.TASKS)) is not None:
         return made.rows(MaskTask.dataset) > 0
     config = session.config.distill
@@ -73,7 +73,7 @@ def plan_tasks(session: DistillationSession, number: int, run: RunFolder) -> boo
 
 
 def _teach(session: DistillationSession, number: int, records: Sequence[RoundRecord]) -> _Taught:
-    """Train the round's teacher, see whether it is better, and decide who attempts the tasks."""
+    """Train the round's teacher, validate it, and choose who attempts the tasks."""
     config = session.config.distill
     taught = _Taught(train_teacher(session, number, records), attempting=number)
     model, run = session.folder.teacher(number).model, session.folder.validated(number)
@@ -91,7 +91,7 @@ def _teach(session: DistillationSession, number: int, records: Sequence[RoundRec
 
 
 def attempt_tasks(session: DistillationSession, number: int, run: RunFolder, teacher: int) -> None:
-    """Have the tasks made, attempted by the teacher of a round or by the agents, and judged."""
+    """Make the tasks, attempt them by the teacher of a round or by the agents, and judge the attempts."""
     config = configure_round(session.config, number, teacher)
     stages = TAUGHT_STAGES if teacher else ATTEMPTED
     if all(run.find_manifest(stage) for stage in stages):
@@ -104,7 +104,7 @@ def attempt_tasks(session: DistillationSession, number: int, run: RunFolder, tea
 def _conclude(
     session: DistillationSession, number: int, records: Sequence[RoundRecord], taught: _Taught
 ) -> RoundRecord:
-    """Measure the round and write its record: from then on it is over."""
+    """Measure the round and write its record, which finishes it."""
     folder, config, run = session.folder, session.config, session.folder.round(number)
     with session.step(number, "measure"):
         counts, gauge = count_round(run), gauge_run(run)

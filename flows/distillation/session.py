@@ -1,4 +1,4 @@
-"""One session over a distillation: where it lies, what its work is done with, and how long each step takes."""
+"""Session over a distillation: its folder, its resources, and the time of each step."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from schemas.ledger import StageTiming
 from schemas.scale_plan import ScaleUnit
 
 OWN = "other"
-"""Time that belongs to no step of its own."""
+"""Time outside any step."""
 BEFORE = -1
-"""What belongs to no round, as a number."""
+"""Number that stands for no round."""
 
 
 class DistillError(RampforgeError):
-    """A step of a distillation failed; the same command goes on from it."""
+    """A step of a distillation failed; the same command resumes from it."""
 
 
 class DistillationSession:
-    """A context manager: the folder is locked inside the block, and no server of ours is left after it."""
+    """Context manager: the folder is locked inside the block, and the managed server is stopped at its end."""
 
     def __init__(
         self, folder: DistillFolder, config: RunConfig, cache: Path, console: Console, other_version: bool = False
     ) -> None:
-        """`other_version`: go on with runs that other versions have begun."""
+        """`other_version`: resume runs that other versions have started."""
         self._other_version = other_version
         self.folder, self.config, self.cache, self.console = folder, config, cache, console
         self._stack = ExitStack()
@@ -67,7 +67,7 @@ class DistillationSession:
 
     @contextmanager
     def step(self, number: int, name: str) -> Iterator[None]:
-        """Work on a step: its time is noted, also when it fails, without that of steps inside it."""
+        """Record the time of a step, also when it fails, without that of nested steps."""
         started, before = time.monotonic(), self._inner
         self._inner = 0.0
         try:
@@ -82,8 +82,8 @@ class DistillationSession:
             self._inner = before + spent
 
     def run_stages(self, number: int, run: RunFolder, config: RunConfig, stages: Sequence[str], step: str = "") -> None:
-        """Bring stages of a run to their end. Their time is theirs, or where models work that of `step`; what is left
-        is our own.
+        """Run stages of a run. Their time counts for themselves or, where models work, for `step`; the rest is
+        overhead.
         """
         if all(run.find_manifest(stage) for stage in stages):
             return
@@ -101,7 +101,7 @@ class DistillationSession:
                     self._inner += timing.seconds
 
     def serve(self, number: int, checkpoint: Path, config: RunConfig) -> RunConfig:
-        """Have a model served; returns the configuration with where it is served."""
+        """Serve a model; return the configuration with its endpoint."""
         with self.step(number, "serve"):
             if self._serving is None or self._serving[0] != checkpoint:
                 self._serving = None
@@ -112,22 +112,22 @@ class DistillationSession:
         return config.model_copy(update={"policy": policy, "llm": endpoints, "serving": served.serving})
 
     def stop_serving(self) -> None:
-        """Give the devices' memory back to training."""
+        """Free the memory of the devices for training."""
         if self._serving is not None:
             self._serving = None
             self._server.stop()
 
     def tell(self, line: str) -> None:
-        """Say how far it is."""
+        """Print a line about the progress."""
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def explain_failure(number: int, step: str, error: RampforgeError) -> tuple[str, str]:
-    """Where the loop stopped and why, and what goes on."""
+    """Return an error that names the failed step, its cause, and the command that resumes."""
     where = f"round {number}" if number >= 0 else "the work outside the rounds"
-    resume_command = f"`{say_again()}` goes on from this step"
-    if OTHER_VERSION in error.fix:  # the run of a round is not resumed by itself: its model is served by this command
-        resume_command = f"install those versions again; or `{say_again()} {OTHER_VERSION}` goes on with the new ones"
+    resume_command = f"`{say_again()}` resumes from this step"
+    if OTHER_VERSION in error.fix:  # this command serves the round's model: its run cannot be resumed by itself
+        resume_command = f"install those versions again; or use `{say_again()} {OTHER_VERSION}` for the new ones"
         return f"{where} stopped in step {step}: {error.what}", resume_command
     return (
         f"{where} stopped in step {step}: {error.what}",
@@ -136,7 +136,7 @@ def explain_failure(number: int, step: str, error: RampforgeError) -> tuple[str,
 
 
 def say_again() -> str:
-    """The command that goes on."""
+    """Return the command that resumes."""
     return shlex.join(["rampforge", *sys.argv[1:]])
 
 

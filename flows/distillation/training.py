@@ -1,4 +1,4 @@
-"""Trains teachers and the student: on the union of the rounds, by the trainers that `rampforge train` runs."""
+"""Training of teachers and the student on the union of the rounds, with the trainers of `rampforge train`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SEARCH_SECONDS = 120.0
 
 
 def train_teacher(session: DistillationSession, number: int, records: Sequence[RoundRecord]) -> TeacherTraining:
-    """Fine-tune the teacher of a round on what was accepted before it. Raises DistillError."""
+    """Fine-tune the teacher of a round on the accepted trajectories of earlier rounds. Raises DistillError."""
     folder = session.folder.teacher(number)
     if not is_trained(folder):
         union = session.folder.union(number)
@@ -46,9 +46,9 @@ def train_teacher(session: DistillationSession, number: int, records: Sequence[R
 
 
 def choose_start(session: DistillationSession, records: Sequence[RoundRecord]) -> int:
-    """The round whose teacher the next one is trained from; 0 for the base model.
+    """Return the round whose teacher the next one is trained from; 0 for the base model.
 
-    A teacher that was given up is passed over for the best before it.
+    A rejected teacher is replaced by the best earlier one.
     """
     config, last = session.config.distill, records[-1]
     if config.start_from is StartFrom.BASE or not last.number:
@@ -60,19 +60,19 @@ def choose_start(session: DistillationSession, records: Sequence[RoundRecord]) -
 
 
 def locate_start(session: DistillationSession, records: Sequence[RoundRecord]) -> Path:
-    """Where that model lies. Raises AssetError."""
+    """Return the location of that model. Raises AssetError."""
     chosen = choose_start(session, records)
     return session.folder.teacher(chosen).model if chosen else locate_base(session.config, session.cache)
 
 
 def name_start(session: DistillationSession, records: Sequence[RoundRecord]) -> str:
-    """The same for the record: the base's name, or a place in the folder."""
+    """Return its name for the record: that of the base model, or a path in the folder."""
     chosen = choose_start(session, records)
     return session.folder.locate(session.folder.teacher(chosen).model) if chosen else session.config.distill.base
 
 
 def train_student(session: DistillationSession, records: Sequence[RoundRecord]) -> Path | None:
-    """Fine-tune the student on all rounds, then train it with search where that is asked for; its model's folder."""
+    """Fine-tune the student on all rounds, then train it with search if configured; return its model's folder."""
     config, last = session.config.distill, records[-1].number
     if not config.student.enabled or not any(record.accepted for record in records):
         return None
@@ -93,7 +93,7 @@ def train_student(session: DistillationSession, records: Sequence[RoundRecord]) 
         join_runs([session.folder.round(number) for number in taught], tried, TAUGHT_STAGES)
         rates = [difficulty.pass_rate for difficulty in read_difficulties(tried).values()]
     if rates and not any(rate is not None and 0 < rate < 1 for rate in rates):
-        session.tell(f"no reinforcement learning: of {len(rates)} tasks none was solved sometimes, but not always")
+        session.tell(f"no reinforcement learning: of {len(rates)} tasks none was solved sometimes but not always")
         return tuned.model
     session.stop_serving()
     with session.step(last, "student"), serve_search(session) as url:
@@ -102,7 +102,7 @@ def train_student(session: DistillationSession, records: Sequence[RoundRecord]) 
 
 
 def tune(session: DistillationSession, union: RunFolder, base: Path, out: Path, config: TuningConfig) -> None:
-    """Fine-tune on a judged run; one that broke off goes on from its last checkpoint."""
+    """Fine-tune on a judged run; an interrupted training resumes from its last checkpoint."""
     rendering = session.config.policy.rendering
     launch = Launch(union.root, str(base), out, rendering, fresh=False, gpus=config.gpus)
     weights = config.model_dump(include={"tuning", "lora_rank", "learning_rate", "bf16", "checkpointing"})
@@ -113,14 +113,14 @@ def tune(session: DistillationSession, union: RunFolder, base: Path, out: Path, 
 def reinforce(
     session: DistillationSession, tried: RunFolder, base: Path, out: Path, url: str, *, learnable: bool
 ) -> None:
-    """Train with search, on the tasks alone that were solved sometimes where teachers have measured that."""
+    """Train with search, only on tasks that were solved sometimes where teachers have measured that."""
     config, policy = session.config.distill.student.rl, session.config.policy
     launch = Launch(tried.root, str(base), out, policy.rendering, fresh=False, gpus=config.gpus, learnable=learnable)
     search = session.config.search
     hide = any(mode is not HideMode.NONE for mode in search.hide)
     rollouts: Mapping[str, Any] = {
         "rendering": policy.rendering,
-        "search": {"url": url, "k": search.k, "hide": hide},  # as the rounds searched
+        "search": {"url": url, "k": search.k, "hide": hide},  # same settings as in the rounds
         **config.model_dump(include={"group", "turns", "max_completion", "max_turn", "max_results", "reward"}),
     }
     weights = {"learning_rate": config.learning_rate, "tuning": config.tuning, "schedule": "constant"}
@@ -131,7 +131,7 @@ def reinforce(
 
 @contextmanager
 def serve_search(session: DistillationSession) -> Iterator[str]:
-    """Our search server over the index of the rounds, for as long as the block runs; yields its URL."""
+    """Run the search server over the index of the rounds during the block; yield its URL."""
     port = find_port()
     words = [
         sys.executable,
@@ -152,7 +152,7 @@ def serve_search(session: DistillationSession) -> Iterator[str]:
         with httpx.Client(trust_env=False) as client:
             while not _answers(client, url):
                 if server.poll() is not None or time.monotonic() > deadline:
-                    raise SearchError("the search server did not come up", f"see why: {log}")
+                    raise SearchError("the search server did not start", f"see {log}")
                 time.sleep(0.2)
         yield url
 
@@ -165,12 +165,12 @@ def _answers(client: httpx.Client, url: str) -> bool:
 
 
 def is_trained(folder: TrainingFolder) -> bool:
-    """Whether a training is over."""
+    """Return whether a training is finished."""
     return folder.result.exists() and folder.model.exists()
 
 
 def describe_training(folder: TrainingFolder) -> TeacherTraining:
-    """What a finished training came to."""
+    """Return the record of a finished training."""
     result = TrainingResult.model_validate_json(folder.result.read_bytes())
     losses = [step.values["loss"] for step in result.curve if "loss" in step.values]
     return TeacherTraining(

@@ -1,4 +1,4 @@
-"""How a teacher does on what is held out: tasks on pages that no round touches, or a file of questions."""
+"""Validation of a teacher: on tasks from held-out pages, or on a file of questions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ STEP = "validate"
 def validate(
     session: DistillationSession, number: int, model: Path, name: str, run: RunFolder
 ) -> ValidationFigures | None:
-    """How a model does on what is held out, attempted in a run of its own; None where nothing is.
+    """Validate a model in a run of its own; None without held-out data.
 
-    `number`: the round whose time it takes; `name`: what trajectories call the model.
+    `number`: the round that its time counts for; `name`: name of the model in trajectories.
     """
     config = configure_validation(session.config, name)
     if (questions := session.config.distill.validation.questions) is not None:
@@ -41,7 +41,7 @@ def validate(
 def _ask_questions(
     session: DistillationSession, number: int, model: Path, config: RunConfig, questions: Path, out: Path
 ) -> ValidationFigures:
-    """The model's answers to a benchmark; a folder that is finished is only read."""
+    """Return the model's answers to a benchmark; a finished folder is only read."""
     from flows.evaluation.run import evaluate, read_result
 
     if (out / "results.json").exists():
@@ -57,12 +57,12 @@ def _ask_questions(
 
 
 def holds_out(config: RunConfig) -> bool:
-    """Whether tasks are held out for validation."""
+    """Return whether tasks are held out for validation."""
     return config.distill.validation.tasks > 0 and config.distill.validation.questions is None
 
 
 def hold_out(session: DistillationSession, run: RunFolder) -> RoundPlan:
-    """Take over what all rounds share, and the plan of the tasks of validation, which is made once."""
+    """Link what all rounds share, and write the plan of the validation tasks, which is made once."""
     held, first = session.config.distill.validation, session.folder.round(0)
     share_stages(session.folder.base, run)
     if not locate_plan(session.folder.validation).exists():
@@ -74,7 +74,7 @@ def hold_out(session: DistillationSession, run: RunFolder) -> RoundPlan:
 
 
 def adopt_plan(source: RunFolder, target: RunFolder) -> RoundPlan:
-    """Take a plan over."""
+    """Copy a plan."""
     link_tree(locate_plan(source).parent, locate_plan(target).parent)
     return RoundPlan.model_validate_json(locate_plan(target).read_bytes())
 

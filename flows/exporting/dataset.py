@@ -1,4 +1,4 @@
-"""Writes the files of a trainer from the shards of a judged run, streaming: rows wait on disk, not in memory."""
+"""Writer of a trainer's files from the shards of a judged run. Streaming: rows wait on disk, not in memory."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from schemas.trajectories import Trajectory
 REJECTS, STATISTICS, CARD = "rejects.parquet", "statistics.json", "README.md"
 R = TypeVar("R", bound=Record)
 BATCH = 64
-"""Examples rendered and tokenised together."""
+"""Examples rendered and tokenised in one batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export has written."""
+    """Result of an export."""
 
     folder: Path
     files: dict[str, int]
-    """Files with their rows."""
+    """Files, with their number of rows."""
     configs: tuple[str, ...]
     funnel: tuple[FunnelStep, ...]
 
@@ -64,7 +64,7 @@ def export_dataset(
 ) -> Exported:
     """Write the files of a trainer, its configuration, rejects, statistics and a card.
 
-    `screen`: the questions of benchmarks; what overlaps them is left out. Raises ConfigError when the run is not judged
+    `screen`: benchmark questions; examples that overlap them are left out. Raises ConfigError if the run is not judged
     or nothing is left, StorageError.
     """
     if run.find_manifest(StageName.JUDGEMENTS) is None:
@@ -90,7 +90,7 @@ def export_dataset(
 def read_examples(
     run: RunFolder, admits: Callable[[MaskTask, Trajectory], bool] = lambda *_: True
 ) -> Iterator[TrainingExample]:
-    """Every judged trajectory of a run that is admitted, joined with its task, shard by shard."""
+    """Return every admitted judged trajectory of a run, joined with its task, shard by shard."""
     for shard in run.manifest(StageName.JUDGEMENTS).shards:
         name = shard.shard
         tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
@@ -98,20 +98,20 @@ def read_examples(
         streams, measured = _read_beside(run, name, TokenStream), _read_beside(run, name, Difficulty)
         for trajectory in read_rows(run.part(Trajectory.dataset, name, ""), Trajectory):
             judgement, task = judged.get(trajectory.trajectory_id), tasks[trajectory.task_id]
-            if judgement and admits(task, trajectory):  # a judge that failed on it has rejected it
+            if judgement and admits(task, trajectory):  # without a judgement it was rejected by the judge
                 stream, difficulty = streams.get(trajectory.trajectory_id), measured.get(trajectory.task_id)
                 yield make_example(task, trajectory, judgement, stream, difficulty)
 
 
 def _read_beside(run: RunFolder, shard: str, model: type[R]) -> dict[str, R]:
-    """The rows of a dataset that not every run has, by id."""
+    """Return the rows, by id, of a dataset that not every run has."""
     path = run.find_part(model.dataset, shard)
     return {row.key: row for row in read_rows(path, model)} if path else {}
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A table that is written."""
+    """Table that is written."""
 
     step: FunnelStep
     rows: dict[Split, int]
@@ -120,7 +120,7 @@ class _Done:
 
 
 class _Work:
-    """An export under way."""
+    """Export in progress."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Work:
     def _fill(
         self, file: TableFile, table: Table, split: Split, choice: Choice, statistics: ExportStatistics
     ) -> Iterator[Reject]:
-        """Write the rows of a split; those that cannot be rows come back as rejects."""
+        """Write the rows of a split; return as rejects those that cannot become rows."""
         examples = self._spill.read(self._index.places(choice.splits[split]))
         while batch := list(islice(examples, BATCH)):
             samples = make_samples(batch, self.settings, table.purpose, self._masker)
@@ -193,11 +193,11 @@ def _reject(stage: str, example: TrainingExample, reason: str, detail: str = "")
 
 
 def _explain_nothing(run: RunFolder, step: FunnelStep) -> tuple[str, str]:
-    """What is wrong when there is no row to train on, and what helps."""
+    """Return the reason why there is no row to train on, and the fix."""
     if step.passed:
         return (
             f"nothing to train on: all {step.passed:,} rows fell into validation",
-            "lower --split, or take more pages",
+            "lower --split, or use more pages",
         )
     if not step.entered:
         return f"{run.root} has no judged trajectory", f"rampforge resume {run.root}"
@@ -209,7 +209,7 @@ def _explain_nothing(run: RunFolder, step: FunnelStep) -> tuple[str, str]:
 
 
 def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening: Screening) -> Exported:
-    """Write what describes the rows: the trainer's configuration, statistics.json, README.md."""
+    """Write the description of the rows: the trainer's configuration, statistics.json, README.md."""
     out, settings = work.out, work.settings
     files = {
         table.purpose: {split: table.name_file(split) for split in Split if done[table.purpose].rows[split]}

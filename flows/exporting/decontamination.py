@@ -1,4 +1,4 @@
-"""Keeps what overlaps the questions of benchmarks out of what is trained on, and says what was looked for."""
+"""Decontamination of an export: leaves out what overlaps benchmark questions, and describes the check."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ UNCHECKED = (
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """The questions that must not be given away."""
+    """Benchmark questions that the export must not overlap."""
 
     index: QuestionIndex
     names: tuple[str, ...]
-    """The benchmarks, with their digests."""
+    """Names of the benchmarks, with their digests."""
 
     def describe(self, dropped: int) -> str:
-        """What was looked for and what was found, in a sentence or two."""
+        """Describe the check and its result in a sentence or two."""
         return (
             f"Checked against {self.index.questions:,} questions of {', '.join(self.names)}: {dropped:,} trajectories "
             "are left out because their task hides an answer on a page, or beside a name, of a question, or shares "
@@ -42,7 +42,7 @@ class Screen:
 
 
 def keep_clean(screen: Screen | None, tasks: Iterable[MaskTask], dropped: Counter[str]) -> Iterator[MaskTask]:
-    """The tasks that may be trained on; the others are counted by reason."""
+    """Yield the tasks that may be trained on, and count the others by reason."""
     for row in tasks if screen is None else drop_overlapping(tasks, screen.index):
         if isinstance(row, MaskTask):
             yield row
@@ -51,7 +51,9 @@ def keep_clean(screen: Screen | None, tasks: Iterable[MaskTask], dropped: Counte
 
 
 def open_screen(config: DecontaminationConfig, cache: Path, more: Sequence[str] = ()) -> Screen | None:
-    """The screen over the benchmarks configured and more; None where there is none. Raises ConfigError, SourceError."""
+    """Open the screen over the configured benchmarks and further ones; None without benchmarks. Raises ConfigError,
+    SourceError.
+    """
     found = [find_benchmark(said, cache / "benchmarks") for said in dict.fromkeys((*config.benchmarks, *more))]
     benchmarks = [read_benchmark(path) for path in found]
     if not benchmarks:
@@ -62,14 +64,14 @@ def open_screen(config: DecontaminationConfig, cache: Path, more: Sequence[str] 
 
 
 def open_run_screen(run: RunFolder, cache: Path, more: Sequence[str] = ()) -> Screen | None:
-    """The screen that a run's own configuration asks for, and more."""
+    """Open the screen of a run's own configuration, with further benchmarks."""
     record = run.find_record()
     config = RunConfig.model_validate(record.config).decontamination if record else DecontaminationConfig()
     return open_screen(config, cache, more)
 
 
 class Screening:
-    """A screen at work: what it keeps out is written down and counted."""
+    """Screen in use: exclusions are recorded and counted."""
 
     def __init__(self, screen: Screen | None, rejects: ShardWriter) -> None:
         self._screen = screen
@@ -79,12 +81,12 @@ class Screening:
         self._last: tuple[str, Overlap | None] = ("", None)
 
     def admits(self, task: MaskTask, trajectory: Trajectory) -> bool:
-        """Whether a trajectory may be trained on; without a screen all may."""
+        """Return whether a trajectory may be trained on; always true without a screen."""
         self._entered += 1
         if self._screen is None:
             return True
         index = self._screen.index
-        if self._last[0] != task.task_id:  # the attempts at a task stand together
+        if self._last[0] != task.task_id:  # attempts at one task are consecutive
             self._last = task.task_id, index.check_task(task)
         overlap = self._last[1] or index.check_trajectory(trajectory)
         if overlap is not None:
@@ -94,7 +96,7 @@ class Screening:
         return overlap is None
 
     def funnel(self) -> tuple[FunnelStep, ...]:
-        """The sums; none without a screen."""
+        """Return the totals; none without a screen."""
         if self._screen is None:
             return ()
         rejected = dict(sorted(self._reasons.items()))
@@ -103,5 +105,5 @@ class Screening:
         return (step,)
 
     def describe(self) -> str:
-        """For the card."""
+        """Describe the check, for the card."""
         return UNCHECKED if self._screen is None else self._screen.describe(self._reasons.total())

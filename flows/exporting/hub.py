@@ -1,4 +1,4 @@
-"""Uploads an export to the Hub, or says what would be uploaded."""
+"""Upload of an export to the Hub, or a dry run of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.errors import RampforgeError
 
 
 class HubError(RampforgeError):
-    """The Hub does not take an export."""
+    """The Hub rejects an export."""
 
 
 def upload_folder(folder: Path, repository: str, *, private: bool, dry_run: bool, console: Console) -> None:
@@ -22,7 +22,7 @@ def upload_folder(folder: Path, repository: str, *, private: bool, dry_run: bool
     try:
         validate_repo_id(repository)
     except HFValidationError as error:
-        raise HubError(f"{repository}: no name of a dataset ({error})", "--push OWNER/NAME") from error
+        raise HubError(f"{repository}: not a valid dataset name ({error})", "--push OWNER/NAME") from error
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     if dry_run:
         state = "private" if private else "public"
@@ -31,7 +31,7 @@ def upload_folder(folder: Path, repository: str, *, private: bool, dry_run: bool
             console.print(
                 f"  {path.relative_to(folder)}: {path.stat().st_size:,} bytes", highlight=False, soft_wrap=True
             )
-        console.print("--no-dry-run uploads it", highlight=False)
+        console.print("use --no-dry-run to upload it", highlight=False)
         return
     try:
         api = HfApi()
@@ -41,7 +41,5 @@ def upload_folder(folder: Path, repository: str, *, private: bool, dry_run: bool
         )
     except (HfHubHTTPError, OSError) as error:
         what = str(error).strip().split("\n", 1)[0]
-        raise HubError(
-            f"the Hub does not take {repository}: {what}", "hf auth login, or export HF_TOKEN=..."
-        ) from error
+        raise HubError(f"the Hub rejects {repository}: {what}", "hf auth login, or export HF_TOKEN=...") from error
     console.print(f"{done}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Writes simulation-tuning data from the shards of a judged run: two Parquet files, the rejects, and the sums."""
+"""Writer of simulation-tuning data from the shards of a judged run: two Parquet files, the rejects, and the totals."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ SUMMARY = "simulation.json"
 def export_simulation(
     run: RunFolder, out: Path, settings: SimulatorExportSettings
 ) -> tuple[FunnelStep, dict[str, int]]:
-    """Write the examples of a run. The sums over its searches, and the number of rows by split and label.
+    """Write the examples of a run; return the totals over its searches, and the number of rows by split and label.
 
-    The run is read twice, so that no more than ids is held in memory. Raises StorageError, ConfigError.
+    The run is read twice, so that only ids are held in memory. Raises StorageError, ConfigError.
     """
     if run.find_manifest(StageName.JUDGEMENTS) is None:
         raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
@@ -60,7 +60,7 @@ def export_simulation(
 def read_searches(
     run: RunFolder, settings: SimulatorExportSettings
 ) -> Iterator[tuple[str, SimulationExample | Reject]]:
-    """Every search of a run, in order, with its example or why it gives none."""
+    """Return every search of a run, in order, with its example or the reason for having none."""
     find = _open_texts(run)
     for shard in run.manifest(StageName.JUDGEMENTS).shards:
         name = shard.shard
@@ -98,7 +98,7 @@ def _write_rows(
 
 
 def _open_texts(run: RunFolder) -> FindPassage:
-    """Where the texts of hits that were not shown are found: in the run's index, and in what its searches kept."""
+    """Open the texts of hits that were not shown: from the run's index, and the cached answers of its searches."""
     store = PassageStore(run.index / "passages") if (run.index / "passages").is_dir() else None
     caches = [SearchCache(path, str) for path in sorted((run.root / "searches").glob("*.jsonl"))]
 

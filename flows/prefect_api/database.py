@@ -1,8 +1,8 @@
-"""The database of the temporary Prefect API: one for each run, gone when the run ends.
+"""Database of the temporary Prefect API: one per run, removed at its end.
 
-Contract: Prefect's own database, in its home, is neither read nor written. A migrated empty database is kept in our
-cache folder as a template, because migrating one takes seconds. What a killed process left behind is removed by the
-next; where the cache folder cannot be written, a temporary folder serves.
+Guarantees: the database in Prefect's own home is neither read nor written. A migrated empty database is kept in the
+cache folder as a template, because migrating one takes seconds. Leftovers of a killed process are removed by the next
+one; if the cache folder is not writable, a temporary folder is used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOCK = "lock"
 
 @contextmanager
 def place_database() -> Iterator[Path]:
-    """A path for a database: a copy of the template where there is one, else nothing is there yet."""
+    """Return a path for a database: a copy of the template if there is one, else a path without a file."""
     with ExitStack() as stack:
         shelf = _find_shelf() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rampforge-prefect-")))
         database = stack.enter_context(_claim_folder(shelf)) / "prefect.db"
@@ -39,7 +39,7 @@ def place_database() -> Iterator[Path]:
 
 
 def keep_template(database: Path) -> None:
-    """Keep a database that a server has just migrated and nobody has used yet."""
+    """Keep a newly migrated, unused database as the template."""
     template = _locate_template(database.parent.parent)
     if template.exists():
         return
@@ -48,12 +48,12 @@ def keep_template(database: Path) -> None:
         with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(draft)) as target:
             source.backup(target)
         draft.replace(template)
-    except (OSError, sqlite3.Error) as error:  # the next run migrates one again
-        log.info("no template of Prefect's database was kept: %s", error)
+    except (OSError, sqlite3.Error) as error:  # the next run migrates a database again
+        log.info("cannot keep a template of Prefect's database: %s", error)
 
 
 def _find_shelf() -> Path | None:
-    """The folder of the databases, shared by the runs of a user; None where nothing can be written there."""
+    """Return the folder of the databases, shared by the runs of a user; None if it is not writable."""
     shelf = locate_cache() / "prefect"
     try:
         shelf.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _locate_template(shelf: Path) -> Path:
 
 @contextmanager
 def _claim_folder(shelf: Path) -> Iterator[Path]:
-    """A new folder, locked for as long as the block runs; folders that nobody holds any more are removed."""
+    """Create a folder that is locked during the block; remove folders that no process holds."""
     with FileLock(shelf / LOCK):
         for left in shelf.glob(f"{PREFIX}*"):
             _remove_unheld(left)

@@ -1,7 +1,7 @@
-"""How Prefect behaves when the user has not said otherwise: no server of its own kind, no telemetry, no chatter.
+"""Defaults for the settings of Prefect: no ephemeral server of its own, no telemetry, minimal logging.
 
-Must be called before Prefect is imported. Every value is a default: what stands in the environment wins, so
-`PREFECT_API_URL` leads to a server and `PREFECT_LOGGING_LEVEL=INFO` brings its log back.
+Must be called before Prefect is imported. Values in the environment take precedence, so that `PREFECT_API_URL` selects
+a server and `PREFECT_LOGGING_LEVEL=INFO` enables its log.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ DEFAULTS = {
 
 
 def settle_prefect(debug: bool) -> None:
-    """Put the defaults into the environment of this process and of those it starts."""
+    """Set the defaults in the environment of this process and its children."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    exempt_loopback(os.environ)  # Prefect's client takes a proxy of the environment even to a server on this machine
+    exempt_loopback(os.environ)  # Prefect's client uses a proxy of the environment even for a server on this machine
     if debug:
         os.environ |= {"PREFECT_LOGGING_LEVEL": "INFO", "PREFECT_LOGGING_INTERNAL_LEVEL": "ERROR"}
     if "PREFECT_API_URL" in os.environ:

@@ -1,7 +1,7 @@
-"""Stopping a worker process: its signal handlers, and what it does when the run is being stopped.
+"""Interruption of a worker process: signal handlers, and shutdown when the run is stopped.
 
-Promises: a worker that waits for language models ends the calls in flight and keeps their replies before it goes; any
-other goes at once, because what it has finished is journalled and what it has not costs nothing but time.
+Guarantees: a worker that waits for language models finishes the calls in flight and keeps their replies; any other
+worker exits at once, because its finished work is journalled and its unfinished work costs nothing but time.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pipeline.errors import RampforgeError
 
 
 class StopRequested(BaseException):
-    """Raised in the midst of the work of a process that asks language models."""
+    """Raised inside the work of a process that calls language models."""
 
 
 class StoppedError(RampforgeError):
-    """The work was stopped on request; it goes on when the run is resumed."""
+    """The work was stopped on request; resuming the run continues it."""
 
 
 class Interruption:
-    """The state that the SIGTERM handler acts on; one a process, as there is one handler."""
+    """State of the SIGTERM handler; one per process, since there is one handler."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -47,7 +47,7 @@ class Interruption:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Work that may be dropped at any moment. Raises StoppedError when the process has been told to stop."""
+        """Mark work that may be abandoned at any moment. Raises StoppedError when the process was asked to stop."""
         if self.stopping:
             raise StoppedError("the run is being stopped")
         self._working = True
@@ -60,7 +60,7 @@ class Interruption:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Work that must be told to end."""
+        """Mark work that must be asked to stop."""
         self._asking = True
         try:
             yield

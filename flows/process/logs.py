@@ -1,7 +1,7 @@
-"""Where log lines go, and how they are written: for people, or as one JSON object a line for machines.
+"""Logging setup: text for people, or one JSON object per line.
 
-As JSON, whatever is written to standard error becomes an object: our log lines with level, logger, run, stage, shard
-and record; progress, errors and what libraries say as plain messages.
+In JSON format everything written to standard error becomes an object: log lines of rampforge with level, logger, run,
+stage, shard and record; progress, errors and the output of libraries as plain messages.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ Result = TypeVar("Result")
 VARIABLE = "RAMPFORGE_LOG_FORMAT"
 LAYERS = ("prompts", "pipeline", "flows")
 PLACE: ContextVar[Mapping[str, str]] = ContextVar("log_place", default=MappingProxyType({}))
-"""What the work at hand is part of: run, stage, shard, record."""
+"""Context of the current work: run, stage, shard, record."""
 
 
 class LogFormat(StrEnum):
-    """How lines are written to standard error."""
+    """Format of lines on standard error."""
 
     TEXT = "text"
     JSON = "json"
 
 
 class JsonFormatter(logging.Formatter):
-    """A log record as one JSON object."""
+    """Formatter of a log record as one JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Its fields: time (UTC), level, logger, message, where it happened, the exception if there is one."""
+        """Return its fields: time (UTC), level, logger, message, context, and the exception if there is one."""
         fields = {
             "time": stamp(record.created),
             "level": record.levelname,
@@ -53,14 +53,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class JsonLines(io.TextIOBase):
-    """A stream that turns each line written to it into a JSON object; one that is an object already stays as it is."""
+    """Stream that turns each line written to it into a JSON object; lines that are objects are left unchanged."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self._begun = ""
 
     def write(self, text: str) -> int:
-        """Take in some text; whole lines go out."""
+        """Write text; complete lines are emitted."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in filter(str.strip, lines):
             self.stream.write(f"{line if is_object(line) else self._wrap(line)}\n")
@@ -73,12 +73,12 @@ class JsonLines(io.TextIOBase):
         return json.dumps(fields, ensure_ascii=False)
 
     def fileno(self) -> int:
-        """That of the stream below: child processes write there."""
+        """Return the descriptor of the underlying stream, which child processes use."""
         return self.stream.fileno()
 
 
 def is_object(line: str) -> bool:
-    """Whether a line is a JSON object."""
+    """Return whether a line is a JSON object."""
     try:
         return isinstance(json.loads(line), dict)
     except ValueError:
@@ -86,12 +86,12 @@ def is_object(line: str) -> bool:
 
 
 def stamp(seconds: float) -> str:
-    """A time since 1970 in UTC, to the millisecond."""
+    """Return a time since 1970 in UTC, to the millisecond."""
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{int(seconds * 1000) % 1000:03d}Z"
 
 
 def listen_to_ourselves(level: int) -> None:
-    """Print the log lines of our own layers from this level on, in the format that the environment names."""
+    """Print the log lines of rampforge's layers from this level on, in the format given by the environment."""
     handler = logging.StreamHandler()
     if os.environ.get(VARIABLE) == LogFormat.JSON:
         if not isinstance(sys.stderr, JsonLines):
@@ -109,7 +109,7 @@ def listen_to_ourselves(level: int) -> None:
 
 @contextmanager
 def at_place(**names: str) -> Iterator[None]:
-    """Log lines inside the block say which run, stage or shard they are about."""
+    """Add the run, stage or shard to log lines inside the block."""
     token = PLACE.set({**PLACE.get(), **names})
     try:
         yield
@@ -118,7 +118,7 @@ def at_place(**names: str) -> Iterator[None]:
 
 
 def note_records(work: Callable[[Item], Awaitable[Result]]) -> Callable[[Item], Awaitable[Result]]:
-    """The same work; its log lines name the record. Each item has a `key`, and a task of its own."""
+    """Wrap work so that its log lines name the record. Each item has a `key`, and its own task."""
 
     async def noted(item: Item) -> Result:
         with at_place(record=str(getattr(item, "key", ""))):

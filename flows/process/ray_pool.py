@@ -1,12 +1,12 @@
-"""Machines for the CPU- and GPU-bound work: shards as tasks of a Ray cluster.
+"""Ray cluster for CPU- and GPU-bound work: shards as Ray tasks.
 
-Ray is given functions and plain values, and gives commits back; all else is shared through the run's own folder, so no
-node needs Prefect, a key or an open port to us. A node that dies costs the shards it had in flight: Ray starts them
+Ray receives functions and plain values, and returns commits; everything else is shared through the run's own folder, so
+that no node needs Prefect, a key or an open port. A node that dies costs the shards it had in flight: Ray starts them
 again elsewhere. prefect-ray is not used: its tasks report to Prefect from every node, which must then reach the API,
-and each costs several times what the shard's bookkeeping does.
+and each costs several times the bookkeeping of a shard.
 
-Promises: an address where nothing answers, a node of another version or one that does not see the run's folder is
-refused before any work; when the run is stopped, what is in flight is cancelled.
+Guarantees: an address without a server, and a node of another version or without access to the run's folder, are
+rejected before any work; when the run is stopped, work in flight is cancelled.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ANSWER_SECONDS = 10.0
-"""How long the cluster's head may take to accept a connection."""
+"""Maximum time for the cluster's head to accept a connection."""
 NODE_SECONDS = 60.0
-"""How long a node may take to start a process and say what it is."""
+"""Maximum time for a node to start a process and report its versions."""
 RESTARTS = 5
-"""Times that Ray starts a shard again whose node or process died. Errors of our own are never repeated by Ray."""
+"""Maximum restarts by Ray of a shard whose node or process died. Ray never retries errors of rampforge."""
 
 
 class RayPool:
-    """The cluster, as something that shards are submitted to."""
+    """Connection to a cluster, to which shards are submitted."""
 
     def __init__(self, execution: ExecutionConfig) -> None:
         """Connect. Raises ConfigError where Ray is not installed or nothing answers."""
@@ -53,12 +53,12 @@ class RayPool:
 
     @property
     def workers(self) -> int:
-        """Shards that there is room for at once."""
+        """Return how many shards there is room for at once."""
         cpus = float(self._ray.cluster_resources().get("CPU", 1))
         return self._execution.workers or max(1, int(cpus / self._execution.shard_cpus))
 
     def submit(self, gpus: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function on a node that has so many GPUs to spare. Function and arguments must pickle."""
+        """Run a function on a node with this many free GPUs. Function and arguments must be picklable."""
         with self._lock:
             if self.stopping:
                 raise StoppedError("the run is being stopped")
@@ -69,7 +69,7 @@ class RayPool:
         return future
 
     def _export(self, function: Callable[..., Any], gpus: float) -> Any:
-        """The function as Ray's own, made once: each time it is made, every node has to fetch and unpack it."""
+        """Return the function as a Ray remote function, made once: every node has to fetch and unpack each one."""
         if (function, gpus) not in self._exported:
             needs = {"num_cpus": self._execution.shard_cpus, "num_gpus": gpus}
             remote = self._ray.remote(max_retries=RESTARTS, name=function.__name__, **needs)
@@ -81,7 +81,9 @@ class RayPool:
             self._under_way.pop(future, None)
 
     def check_nodes(self, root: Path | None) -> None:
-        """Raise ConfigError unless every node has our version of Python and of rampforge and sees the run's folder."""
+        """Raise ConfigError unless every node has the same versions of Python and rampforge and can access the run's
+        folder.
+        """
         here = describe_node(root)
         for node in self._ray.nodes():
             there = self._ask_node(node, root) if node["Alive"] else here
@@ -89,7 +91,7 @@ class RayPool:
             if differing:
                 raise ConfigError(
                     f"Ray node {node['NodeManagerAddress']} differs: {'; '.join(differing)}",
-                    "run one image on all nodes, over a folder that all of them see or an s3:// address",
+                    "run the same image on all nodes, with a shared folder or an s3:// URL",
                 )
 
     def _ask_node(self, node: dict[str, Any], root: Path | None) -> dict[str, str]:
@@ -98,7 +100,7 @@ class RayPool:
         reference = self._ray.remote(describe_node).options(num_cpus=0, scheduling_strategy=pinned).remote(root)
         try:
             answer: dict[str, str] = self._ray.get(reference, timeout=NODE_SECONDS)
-        except Exception as error:  # whatever Ray raises: what matters is that the node cannot work for us
+        except Exception as error:  # whatever Ray raises: the node is unusable
             raise ConfigError(
                 f"Ray node {node['NodeManagerAddress']} cannot run rampforge: {_shorten(error)}",
                 "install the same rampforge on every node",
@@ -118,12 +120,12 @@ class RayPool:
 
 
 def connect(execution: ExecutionConfig) -> Any:
-    """The module `ray`, connected to the cluster that is asked for, or to one started here."""
+    """Return the module `ray`, connected to the configured cluster, or to one started here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray = import_module("ray")
     except ImportError:
-        raise ConfigError("execution.engine is ray, and Ray is not installed", "pip install 'rampforge[ray]'") from None
+        raise ConfigError("execution.engine is ray, but Ray is not installed", "pip install 'rampforge[ray]'") from None
     if ray.is_initialized():
         return ray
     threads = dict.fromkeys(THREAD_LIMITS, str(max(1, int(execution.shard_cpus))))
@@ -149,14 +151,14 @@ def connect(execution: ExecutionConfig) -> Any:
 
 
 def _check_listening(address: str) -> None:
-    """Ray itself tries for minutes and then ends the process."""
+    """Check the address, because Ray itself retries for minutes and then ends the process."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
     except OSError as error:
         raise ConfigError(
-            f"execution.ray_address: nothing listens at {address} ({error})",
-            "give HOST:PORT of `ray start --head --port=6379`, or leave it out to start Ray on this machine",
+            f"execution.ray_address: cannot connect to {address} ({error})",
+            "use HOST:PORT of `ray start --head --port=6379`, or leave it out to start Ray on this machine",
         ) from None
 
 
@@ -165,7 +167,7 @@ def _shorten(error: Exception) -> str:
 
 
 def describe_node(root: Path | None) -> dict[str, str]:
-    """What must be the same on every node. `root`: the run's folder, where it lies in one that all must see."""
+    """Return what must be the same on every node. `root`: the run's folder, if all nodes must access it."""
     return {
         "rampforge": version("rampforge"),
         "python": ".".join(map(str, sys.version_info[:2])),

@@ -1,8 +1,8 @@
 """Spawned processes that do not run the main module of their parent.
 
-By itself `multiprocessing` imports the script that the parent was started from into every process, for what is defined
-there. A script without `if __name__ == "__main__":` then does all its work again, in each. What rampforge sends to its
-processes is defined in modules, so they need no script.
+By default `multiprocessing` imports the parent's main script into every process, for the definitions in it. A script
+without `if __name__ == "__main__":` then repeats all its work in each process. Everything that rampforge sends to its
+processes is defined in modules, so they do not need the script.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class ScriptlessProcess(SpawnProcess):
-    """A process that starts without its parent's script."""
+    """Process that starts without its parent's script."""
 
     @staticmethod
     def _Popen(process_obj: BaseProcess) -> Any:  # noqa: N802 - how multiprocessing calls what starts a process
@@ -25,14 +25,14 @@ class ScriptlessProcess(SpawnProcess):
 
 
 class ScriptlessContext(SpawnContext):
-    """The context of such processes."""
+    """Context of such processes."""
 
     Process = ScriptlessProcess
 
 
 @contextmanager
 def _hide_script() -> Iterator[None]:
-    """Take from the main module what tells a new process where to find it: its file, or its name for `python -m`."""
+    """Remove from the main module what a new process finds it by: its file, or its name for `python -m`."""
     main = vars(sys.modules["__main__"])
     hidden: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
     main.pop("__file__", None)

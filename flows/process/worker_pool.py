@@ -1,8 +1,8 @@
-"""Processes for the CPU-bound work, kept for the whole run so that models and libraries are imported once.
+"""Pool of processes for CPU-bound work, kept for the whole run so that models and libraries are imported once.
 
-Promises: when the run is stopped, calls to language models that are in flight are ended and kept; when the parent
-dies, by any signal, its workers die too, so no orphan writes into a journal that a resumed run has taken over; when a
-worker dies, its shard fails alone and the pool is made again.
+Guarantees: when the run is stopped, calls to language models in flight are finished and kept; when the parent dies, by
+any signal, its workers die too, so that no orphan writes into a journal that a resumed run has taken over; when a
+worker dies, only its shard fails and the pool is recreated.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MARGIN = 5.0
-"""Seconds beyond the grace period in which a worker puts its results away."""
+"""Seconds beyond the grace period for a worker to store its results."""
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 QUIET = {"TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}
-"""What libraries would draw on the terminal gets in the way of our own progress."""
+"""Settings that silence libraries which would disturb the progress display."""
 
 
 class WorkerPool:
-    """A pool of spawned processes that share the machine's cores fairly."""
+    """Pool of spawned processes that share the cores of the machine evenly."""
 
     def __init__(self, workers: int, grace: float = 0.0) -> None:
-        """`grace`: seconds that calls in flight are given when the run is stopped."""
+        """`grace`: seconds that calls in flight get to finish when the run is stopped."""
         self.stopping = False
         self._grace = grace
         self.workers = workers or os.cpu_count() or 1
-        # A killed worker leaves locks of its libraries behind. Python cleans them up, and need not say so.
+        # A killed worker leaves locks of its libraries behind. Python cleans them up; no warning is needed.
         silence = "ignore:resource_tracker"
         os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), silence)))
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a function in some process. Function and arguments must pickle."""
-        resource_tracker.ensure_running()  # started by a worker's start, it would give the worker its hearing back
+        """Run a function in some process. Function and arguments must be picklable."""
+        resource_tracker.ensure_running()  # started together with a worker, it would re-enable SIGINT in the worker
         with self._lock, ignore_sigint():
             if self.stopping:
                 raise StoppedError("the run is being stopped")
@@ -84,7 +84,7 @@ class WorkerPool:
         executor.shutdown(wait=True, cancel_futures=True)
 
     def _stop(self, executor: ProcessPoolExecutor) -> None:
-        """Tell the workers to stop; kill those that do not in time, or at a second Ctrl-C."""
+        """Ask the workers to stop; kill those that do not in time, or at a second Ctrl-C."""
         processes = list((executor._processes or {}).values())
         for process in processes:
             process.terminate()
@@ -99,18 +99,18 @@ class WorkerPool:
 
 
 def _enter_worker(threads: int, level: int) -> None:
-    """Prepare a fresh process: a fair share of threads, deaf to Ctrl-C, tied to the parent's life."""
+    """Prepare a new process: a fair share of threads, SIGINT ignored, tied to the parent's lifetime."""
     for name in THREAD_LIMITS:
         os.environ[name] = str(threads)
     os.environ.update(QUIET)
     INTERRUPTION.install_handlers()
     listen_to_ourselves(level)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    atexit.register(_leave)  # the first that is registered is the last that is called
+    atexit.register(_leave)  # exit handlers run in reverse order of registration
 
 
 def _leave() -> None:
-    """End here: taking PyTorch apart piece by piece would take a second or two, and whoever ends the pool waits."""
+    """Exit immediately: unloading PyTorch would take a second or two, for which the caller would wait."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,4 +1,6 @@
-"""Trains from the command line: makes the rows, settles the request, opens the environment, runs, shows the result."""
+"""Training from the command line: makes the rows, the request and the environment, runs the
+trainer, shows the result.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ from schemas.training import Backend, Layout, RlRequest, SftRequest, StepMetrics
 
 SHOWN = ("loss", "reward", "rollout/format", "rollout/answer", "frac_reward_zero_std", "mean_token_accuracy", "seconds")
 CURVES = {"loss": "loss", "reward": "reward", "rollout/format": "format kept", "rollout/answer": "answers right"}
-"""What is shown of a result from the first step to the last."""
+"""Metrics of a result that are shown from the first step to the last."""
 MACHINE_OPTIONS = ("--nodes", "--rank", "--address", "--port", "--template")
 HEAD_SECONDS = 600.0
 console = Console(stderr=True)
@@ -53,7 +55,7 @@ console = Console(stderr=True)
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a command says about data, folders and machines."""
+    """Options about data, folders and machines."""
 
     data: Path
     model: str
@@ -67,7 +69,7 @@ class Launch:
     address: str = "127.0.0.1"
     port: int = 29500
     learnable: bool = False
-    """Only tasks that were solved sometimes, where that was measured."""
+    """Use only tasks that are solved sometimes, where that was measured."""
 
     def layout(self) -> Layout:
         """The machines."""
@@ -93,7 +95,7 @@ def run_sft(launch: Launch, options: Mapping[str, Any]) -> None:
 
 
 def run_rl(launch: Launch, options: Mapping[str, Any]) -> None:
-    """Train with search. Raises RampforgeError."""
+    """Train with reinforcement learning and search. Raises RampforgeError."""
     request = _build(RlRequest, launch, options)
     folder, overlapping = TrainingFolder(launch.out), Counter[str]()
     with _locked(launch):
@@ -120,22 +122,24 @@ def run_rl(launch: Launch, options: Mapping[str, Any]) -> None:
 
 
 def _read_measured(run: RunFolder, launch: Launch) -> dict[str, Difficulty]:
-    """How often the tasks of a run were solved. Raises ConfigError when that is asked for and was not measured."""
+    """Return how often the tasks of a run were solved. Raises ConfigError if that is requested but was not measured."""
     measured = read_difficulties(run)
     if launch.learnable and not measured:
         fix = f"rampforge resume {run.root} --set policy.difficulties=true"
-        raise ConfigError(f"{run.root}: nobody has measured how often its tasks are solved", fix)
+        raise ConfigError(f"{run.root}: the difficulty of its tasks was not measured", fix)
     return measured
 
 
 def load_tokenizer(base: str) -> Any:
-    """The tokenizer of a model. Raises ConfigError when there is none at that place."""
+    """Load the tokenizer of a model. Raises ConfigError if it has none."""
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(base)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{base}: no tokenizer: {str(error).splitlines()[0]}", "name a folder or a model") from error
+        raise ConfigError(
+            f"{base}: tokenizer not found: {str(error).splitlines()[0]}", "use a folder or a hub name"
+        ) from error
 
 
 def _build(kind: type[Any], launch: Launch, options: Mapping[str, Any]) -> Any:
@@ -151,7 +155,7 @@ def _build(kind: type[Any], launch: Launch, options: Mapping[str, Any]) -> Any:
 
 def _write_sft_rows(launch: Launch, request: SftRequest) -> FunnelStep:
     tokenizer = load_tokenizer(request.base)
-    masker = TokenMasker(tokenizer)  # refuses a tokenizer without a chat template, whoever made the rows
+    masker = TokenMasker(tokenizer)  # rejects a tokenizer without a chat template, whatever made the rows
     run, data = RunFolder(launch.data), launch.data
     if run.find_record():
         data = launch.out / "export"
@@ -174,13 +178,17 @@ def _write_sft_rows(launch: Launch, request: SftRequest) -> FunnelStep:
 
 
 def _wait_for_head(launch: Launch) -> None:
-    """The machine of rank 0 writes the rows, the request and the source. Raises TrainingError when it does not."""
+    """Wait until the machine of rank 0 has written the rows, the request and the source. Raises TrainingError if it
+    does not.
+    """
     folder = TrainingFolder(launch.out)
     deadline = time.monotonic() + HEAD_SECONDS
     while not (folder.request.exists() and (folder.source / "digest").exists()):
         if time.monotonic() > deadline:
             what = f"the machine of rank 0 wrote no request into {launch.out} within {HEAD_SECONDS:.0f} s"
-            raise TrainingError(what, "is the folder shared? rampforge train preflight on every machine tells")
+            raise TrainingError(
+                what, "check that the folder is shared: run `rampforge train preflight` on every machine"
+            )
         time.sleep(1.0)
 
 
@@ -201,7 +209,7 @@ def _train(request: TrainingRequest, fleet: TrainingFleet, funnel: FunnelStep) -
     folder = TrainingFolder(Path(request.output))
     begun = find_checkpoint(folder)
     if begun:
-        console.print(f"going on from step {begun[1]}", highlight=False)
+        console.print(f"resuming from step {begun[1]}", highlight=False)
     show_result(run_training(request, fleet, workshop, funnel, _show_step), folder)
 
 
@@ -211,7 +219,7 @@ def _show_step(step: StepMetrics) -> None:
 
 
 def show_result(result: TrainingResult, folder: TrainingFolder) -> None:
-    """The result as a person reads it."""
+    """Print the result."""
     table = Table(show_header=False)
     place = result.device if result.processes == 1 else f"{result.device}, {result.processes} processes"
     table.add_row("steps", f"{result.steps} on {result.rows} rows, {place}")
@@ -229,7 +237,7 @@ def show_result(result: TrainingResult, folder: TrainingFolder) -> None:
 
 
 def measure_share(result: TrainingResult) -> float | None:
-    """The part of the steps' time that went into searching and scoring; None where nothing searches."""
+    """Return the share of the steps' time spent on searching and scoring; None without search."""
     steps = [step.values for step in result.curve if "rollout/search_seconds" in step.values]
     spent = sum(step["rollout/search_seconds"] + step["rollout/reward_seconds"] for step in steps)
     return spent / sum(step["seconds"] for step in steps) if steps else None
@@ -238,7 +246,7 @@ def measure_share(result: TrainingResult) -> float | None:
 def _write_template(launch: Launch, fleet: TrainingFleet) -> None:
     writers = {"slurm": write_slurm, "ray": write_ray}
     if launch.template not in writers:
-        raise ConfigError(f"there is no template {launch.template}", f"take {' or '.join(writers)}")
+        raise ConfigError(f"no template {launch.template}", f"use {' or '.join(writers)}")
     command = ["rampforge", *_drop_options(sys.argv[1:])]
     path = launch.out / f"launch-{launch.template}.sh"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +258,7 @@ def _write_template(launch: Launch, fleet: TrainingFleet) -> None:
 
 
 def _drop_options(words: list[str]) -> list[str]:
-    """The words without the options that say which machine this is: the script says that."""
+    """Drop the options that identify this machine, since the script sets them."""
     kept: list[str] = []
     skip = False
     for word in words:
@@ -265,10 +273,10 @@ def _drop_options(words: list[str]) -> list[str]:
 
 @contextmanager
 def _locked(launch: Launch) -> Iterator[None]:
-    """One training a folder and machine: two would overwrite each other's checkpoints."""
+    """Allow one training per folder and machine: two would overwrite each other's checkpoints."""
     launch.out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(launch.out / f".lock-{launch.rank}", timeout=0):
             yield
     except Timeout:
-        raise TrainingError(f"another training runs in {launch.out}", "wait for it, or name another --out") from None
+        raise TrainingError(f"another training runs in {launch.out}", "wait for it, or use another --out") from None

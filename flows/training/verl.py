@@ -1,4 +1,4 @@
-"""Writes what verl is handed, and says how it is started."""
+"""Writer of the files for verl, and the commands that start it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.training import RlRequest
 
 
 def write_verl(request: RlRequest, console: Console) -> None:
-    """Write the files of a training; a cluster runs them, whether or not this machine could."""
+    """Write the files of a training, which a cluster runs, whether or not this machine could."""
     recipe = read_recipe("verl")
     python = str(locate_python(environments_folder() / recipe.name))
     if find_environment(recipe, environments_folder()) is None:

@@ -83,7 +83,7 @@ def test_a_ray_address_where_nobody_listens(prefect_server: Mapping[str, str], t
     pytest.importorskip("ray")
     dump = write_dump(tmp_path / "dump.xml.bz2", towns=5)
     cluster = ["--engine", "ray", "--ray-address", "127.0.0.1:9"]
-    assert "nothing listens" in run_on(prefect_server, dump, tmp_path / "out", *cluster)
+    assert "cannot connect" in run_on(prefect_server, dump, tmp_path / "out", *cluster)
     assert not (tmp_path / "out").exists()
 
 

@@ -47,7 +47,7 @@ def finish(run: Path, stage: str) -> None:
 
 def test_the_newest_run_that_is_ready_is_taken(tmp_path: Path) -> None:
     out = str(tmp_path)
-    with pytest.raises(StorageError, match="there is no run"):
+    with pytest.raises(StorageError, match="no run"):
         find_newest(out, "corpus-*", "tasks")
     (tmp_path / "corpus-2026-11-21").mkdir()
     with pytest.raises(StorageError, match="none has finished tasks"):

@@ -199,7 +199,7 @@ def test_a_failed_step_says_so_in_one_line_and_can_be_mended(program: str, said:
     assert code == 1
     assert said in output
     assert "ValueError: told to fail" in output
-    assert "goes on from this step" in output
+    assert "resumes from this step" in output
     assert "Traceback" not in output
     failing.unlink()
     code, output = lab.command("distill", "loop", "--out", str(lab.root.parent))
@@ -212,7 +212,7 @@ def test_the_wrong_model_is_refused(lab: Lab, finished: Lab) -> None:
     code, output = lab.command(*lab.adopting(finished))
     assert code == 1
     assert "wrong model" in output
-    assert "goes on from this step" in output
+    assert "resumes from this step" in output
 
 
 def test_a_base_without_a_tokenizer_is_refused_before_anything_is_done(lab: Lab) -> None:

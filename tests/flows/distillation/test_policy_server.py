@@ -82,9 +82,9 @@ def test_a_server_without_tokens_stops_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "said"),
     [
-        ({"id": "other"}, "wrong model: it serves other, and llm.roles.policy asks for tiny"),
-        ({"max_model_len": 100}, "takes 100 tokens"),
-        ({"root": "other"}, "it serves .*other as tiny"),
+        ({"id": "other"}, "other instead of tiny"),
+        ({"max_model_len": 100}, "100 tokens"),
+        ({"root": "other"}, "other as tiny"),
     ],
 )
 def test_a_wrong_model_is_refused_before_any_call(tmp_path: Path, card: dict[str, Any], said: str) -> None:

@@ -27,7 +27,7 @@ def test_a_distillation_names_its_own_command_and_goes_on(
     with DistillationSession(folder, config, run.parent, Console()) as session, pytest.raises(DistillError) as caught:
         session.run_stages(1, RunFolder(run), config, ["judgements"])
     assert "`rampforge distill first --other-version`" in caught.value.fix
-    assert "resume" not in caught.value.fix
+    assert "rampforge resume" not in caught.value.fix
     started: list[bool] = []
     monkeypatch.setattr("flows.distillation.session.start_job", lambda *_, other_version: started.append(other_version))
     with DistillationSession(folder, config, run.parent, Console(), other_version=True) as session:
