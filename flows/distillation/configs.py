@@ -14,15 +14,15 @@ from schemas.serving_config import ServingMode
 
 POLICY = Role.POLICY.value
 TAUGHT = (POLICY, Role.CLOSED_BOOK.value)
-"""The roles that a teacher plays."""
+"""Roles played by a teacher."""
 UNTRAINED, STUDENT = "untrained", "student"
-"""What the base model and the student are called where they attempt what is held out."""
+"""Names of the base model and the student when they attempt held-out tasks."""
 SHARED = list_round_stages(RoundPart.SHARED)
-"""The stages that all rounds share."""
+"""Stages shared by all rounds."""
 ATTEMPTED = list_round_stages(RoundPart.ROUND)
-"""The stages that each round and each validation adds to those."""
+"""Stages that each round and each validation adds to the shared ones."""
 TAUGHT_STAGES = list_round_stages(RoundPart.ROUND, RoundPart.TAUGHT)
-"""The stages that a round adds whose tasks a teacher attempts."""
+"""Stages that a round adds if a teacher attempts its tasks."""
 
 
 def name_teacher(number: int) -> str:

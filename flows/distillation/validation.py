@@ -67,7 +67,7 @@ def hold_out(session: DistillationSession, run: RunFolder) -> RoundPlan:
     share_stages(session.folder.base, run)
     if not locate_plan(session.folder.validation).exists():
         share_stages(session.folder.base, session.folder.validation)
-        # A run that was taken over as round 0 may have met some of these spans.
+        # A run adopted as round 0 may have used some of these spans.
         earlier = [first] if first.find_manifest(StageName.TASKS) else []
         write_plan(session.folder.validation, BEFORE, held.tasks, held.mask_counts, held.share, earlier)
     return adopt_plan(session.folder.validation, run)
