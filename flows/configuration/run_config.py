@@ -46,7 +46,7 @@ def load_config(source: str | None, overrides: Iterable[str] = (), base: RunConf
 
 
 def make_config(source: ConfigSource, settings: Mapping[str, Any] | None = None) -> RunConfig:
-    """The configuration of a program in Python: a preset or file, plain values or a RunConfig, with settings on top.
+    """Make a configuration in Python: a preset or file, plain values or a RunConfig, with settings on top.
 
     `settings`: values by key, such as `{"masking.limit": 20}`; a mapping is merged into the section of that name.
     Raises ConfigError as `load_config` does.

@@ -1,4 +1,4 @@
-"""What only Chinese wikis have: text in several variants at once."""
+"""Markup specific to Chinese wikis: text in several variants at once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ Bounds: TypeAlias = tuple[int, int]
 
 PREFERRED = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw", "zh-hk", "zh-sg", "zh-mo", "zh-my")
 FLAGS = re.compile(r"([A-Za-z;\s-]*+)\|")
-"""What stands before the first bar of -{H|...}-."""
+"""Flags before the first bar of -{H|...}-."""
 RULE = re.compile(r"\s*+(?:[^;]*?=>\s*+)?(zh(?:-[a-z]++)?)\s*+:", re.IGNORECASE)
 
 
 def choose_variant(text: str, flags: str, parts: list[Bounds]) -> str | Bounds:
-    """What -{...}- shows: the bounds of its text in the simplified variant (else the next one), or text of its own.
+    """Return the text that -{...}- shows: the bounds of its text in the simplified variant (else the next one), or a
+    text.
 
     `parts` are the bounds between the semicolons of the braces, `flags` the letters before their bar. A flag may hide
-    the text (H, T, -), or show what only MediaWiki knows (D, N), which is a hole.
+    the text (H, T, -), or show text that only MediaWiki can compute (D, N), which becomes a hole.
     """
     whole = (parts[0][0], parts[-1][1])
     known = {flag.strip() for flag in flags.split(";")} & {"A", "T", "R", "D", "-", "H", "N", *PREFERRED}
@@ -39,7 +40,7 @@ def choose_variant(text: str, flags: str, parts: list[Bounds]) -> str | Bounds:
 
 
 def _read_rules(text: str, parts: list[Bounds]) -> dict[str, Bounds]:
-    """Each variant's bounds, if any; a semicolon cuts only where a variant's code and a colon follow."""
+    """Return the bounds of each variant, if any; a semicolon separates only before a variant's code and a colon."""
     variants: dict[str, Bounds] = {}
     code = ""
     for start, end in parts:

@@ -1,4 +1,4 @@
-"""The first stage: raw pages become documents, redirects, or rejects with a reason."""
+"""Document stage, the first one: raw pages become documents, redirects, or rejects with a reason."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from schemas.record import Record, content_id
 
 UNIT = "page"
 STUB_CHARS = 200
-"""A page of a wiki with less text is a stub that holds nothing to ask for."""
+"""Length below which a page of a wiki is a stub, from which no task can be made."""
 
 
 class DocumentStage:
-    """Cleans pages; every page is on its own."""
+    """Cleaner of pages; each page is independent of the others."""
 
     whole_shard = False
 
@@ -31,12 +31,12 @@ class DocumentStage:
         self._config = config
 
     def run(self, inputs: Iterable[RawPage]) -> Iterator[Outcome]:
-        """One outcome a page: its document or its reject, and the redirects it tells of."""
+        """Return one outcome per page: its document or its reject, and the redirects that it defines."""
         return (make_outcome(page, self._config) for page in inputs)
 
 
 def make_outcome(page: RawPage, config: CorpusConfig) -> Outcome:
-    """What becomes of one page; whatever the page does to the parser, this returns."""
+    """Return the outcome of one page; never raises, whatever the page does to the parser."""
     reason, detail = reject_page(page, config)
     document = None
     if not reason:
@@ -54,13 +54,13 @@ def make_outcome(page: RawPage, config: CorpusConfig) -> Outcome:
 
 
 def _make_document(page: RawPage, config: CorpusConfig) -> tuple[Document | None, str, str]:
-    """The document, or why there is none."""
+    """Return the document, or the reason for having none."""
     title = _fold(" ".join(scrub(page.title).replace("_", " ").split()), config)
     try:
         clean = (
             clean_wikitext(page.text, page.title, config.lang) if page.model == WIKITEXT else _clean_plain(page.text)
         )
-    except Exception as error:  # whatever one page does to the parser, the others go on
+    except Exception as error:  # whatever one page does to the parser, the others continue
         return None, "parse_failed", f"{title}: {type(error).__name__}: {error}"
     if len(clean.text) < _least_chars(page, config) or not title:
         return None, "too_short", f"{title}: {len(clean.text)} characters"
@@ -90,7 +90,7 @@ def _least_chars(page: RawPage, config: CorpusConfig) -> int:
 
 
 def _clean_plain(text: str) -> CleanPage:
-    """Text that its source has cleaned: one section, lines kept, blank lines dropped."""
+    """Clean text from a source that has cleaned it already: one section, lines kept, blank lines dropped."""
     lines = (SPACE_RUN.sub(" ", SPACE.sub(" ", line)).strip() for line in scrub(text).splitlines())
     kept = "\n".join(line for line in lines if line)
     return CleanPage(kept, (Section(start=0, path=()),) if kept else (), ())

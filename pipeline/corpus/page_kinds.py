@@ -1,4 +1,4 @@
-"""Which pages are articles, and by what name the others are rejected."""
+"""Classification of pages: articles, and the reasons for rejecting the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LIST_TITLE = re.compile(r"^(?:Lists? of |Index of .*articles$)|列表(?: ?[(（]
 
 
 def find_redirect(page: RawPage) -> str:
-    """Title that the page redirects to, normalised; empty when it is no redirect."""
+    """Return the title that the page redirects to, normalised; empty if it is not a redirect."""
     if page.redirect:
         return normalise_title(page.redirect)
     found = REDIRECT.match(page.text) if page.model == WIKITEXT else None
@@ -41,11 +41,11 @@ def find_redirect(page: RawPage) -> str:
 
 
 def reject_page(page: RawPage, config: CorpusConfig) -> tuple[str, str]:
-    """Why a page is no article to clean, as a reason and a detail; two empty strings when it is one."""
+    """Return why a page is not an article to clean, as reason and detail; two empty strings if it is one."""
     if page.error:
         return page.fault, page.error
     if BROKEN in page.text or BROKEN in page.title:
-        return BROKEN_TEXT, f"{page.title}: bytes or characters that are no text"
+        return BROKEN_TEXT, f"{page.title}: bytes or characters that are not text"
     if page.namespace != 0 or page.model not in (WIKITEXT, PLAIN):
         return "not_article", f"{page.title}: namespace {page.namespace}, {page.model}"
     if target := find_redirect(page):

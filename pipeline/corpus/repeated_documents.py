@@ -1,9 +1,9 @@
-"""Gives a page that repeats an earlier one whole - id, title and text - an id of its own.
+"""Distinct ids for exact duplicates of earlier pages (same id, title and text).
 
-A document's id is a hash of what it is made from, so repeats share one. The first keeps it; a repeat gets the hash of
-that id and of its place (shard and row). Promises: memory stays flat (DuckDB spills to disk); shards without repeats
-are not touched; killed at any moment and begun again it ends the same, because a shard whose commit was taken away is
-cleaned anew.
+A document's id is a hash of its content, so that duplicates share it. The first keeps it; each later one gets the hash
+of that id and of its position (shard and row). Guarantees: constant memory (DuckDB spills to disk); shards without
+duplicates are not modified; killed at any time and started again the result is the same, because a shard whose commit
+was removed is cleaned again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ PREFIX = "rampforge."
 
 
 def separate_repeats(run: RunFolder, stage: str, memory_mb: int = 1024) -> int:
-    """Give each repeated document of a stage whose shards are all committed an id of its own; how many there were.
+    """Give each duplicated document of a stage, all shards of which are committed, an id of its own; return their
+    number.
 
     Raises StorageError when the disk is full.
     """
@@ -51,7 +52,7 @@ def separate_repeats(run: RunFolder, stage: str, memory_mb: int = 1024) -> int:
 
 
 def _find_repeats(files: list[Path], scratch: Path, memory_mb: int) -> Iterator[tuple[str, frozenset[int]]]:
-    """By file name, in order, the rows that repeat an earlier document."""
+    """Yield, by file name in order, the rows that duplicate an earlier document."""
     try:
         with duckdb.connect(str(scratch / "repeats.duckdb")) as connection:
             connection.execute(f"set memory_limit = '{memory_mb}MB'")
@@ -67,11 +68,11 @@ def _find_repeats(files: list[Path], scratch: Path, memory_mb: int) -> Iterator[
                 yield name, frozenset(row for (row,) in rows)
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         what = f"cannot look for repeated documents in {scratch}: {str(error).splitlines()[0]}"
-        raise StorageError(what, "make room there and resume") from error
+        raise StorageError(what, "free disk space there and resume") from error
 
 
 def _rename(run: RunFolder, commit: ShardCommit, rows: frozenset[int]) -> None:
-    """Write a shard of documents anew. Until its new commit is written, the shard does not exist."""
+    """Rewrite a shard of documents. Until its new commit is written, the shard does not exist."""
     path = run.shard(Document.dataset, commit.shard, commit.stage)
     metadata = pq.read_schema(path).metadata or {}
     facts = {key.decode(): value.decode() for key, value in metadata.items() if key.startswith(PREFIX.encode())}

@@ -1,8 +1,8 @@
-"""Cut a page into passages: whole sentences, packed greedily within one section up to a budget of tokens.
+"""Chunker of pages into passages: whole sentences, packed greedily within one section up to a budget of tokens.
 
-Promises: a passage is exactly `document.text[start:end]`, with no space at either end; passages never overlap, never
-cross a section, and leave nothing out but what is rejected; only a single sentence may be longer than the budget,
-apart from a short remainder (up to a quarter of the budget) that joins the passage before it.
+Guarantees: a passage is exactly `document.text[start:end]`, without space at either end; passages never overlap, never
+cross a section, and omit nothing but rejected text; only a single sentence may exceed the budget, apart from a short
+remainder (up to a quarter of the budget) that joins the preceding passage.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from schemas.funnel import Reject
 from schemas.passages import Passage
 from schemas.record import content_id
 
-OVERFLOW = 1.25  # how far beyond the budget a passage may grow by taking in a remainder
+OVERFLOW = 1.25  # excess over the budget that a remainder may cause
 SHOWN = 80  # characters of a rejected text shown in its reject row
 
 
 @dataclass(slots=True)
 class SentencePiece:
-    """A stretch of a page on its way to becoming a passage."""
+    """Stretch of a page in the making of passages."""
 
     start: int
     end: int
@@ -34,14 +34,14 @@ class SentencePiece:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What a page was cut into."""
+    """Passages and rejects of a page."""
 
     passages: list[Passage]
     rejects: list[Reject]
 
 
 def cut_document(document: Document, config: PassagesConfig) -> Cut:
-    """Cut a page; pieces below `min_tokens` that no neighbour can take in are rejected as `too_short`."""
+    """Chunk a page; pieces below `min_tokens` that fit into no neighbour are rejected as `too_short`."""
     cut = Cut([], [])
     starts = [link.start for link in document.links]
     for section, end in _section_bounds(document):

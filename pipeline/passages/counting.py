@@ -1,7 +1,7 @@
-"""How long a text is: the unit of every token budget, and of the shingles that find near-duplicates.
+"""Length of a text in tokens: the unit of every token budget, and of the shingles for near-duplicates.
 
 A token is a word (a run of letters, digits and underscores) or, in scripts written without spaces, a character. It
-needs no model, so a budget means the same under every tokenizer.
+needs no model, so that a budget is the same for every tokenizer.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ TOKEN = re.compile(f"[^\\W{UNSPACED}]+|(?=\\w)[{UNSPACED}]")
 
 
 def count_tokens(text: str) -> int:
-    """Number of words and of characters of scripts without spaces."""
+    """Return the number of words and of characters of scripts without spaces."""
     return len(TOKEN.findall(text))

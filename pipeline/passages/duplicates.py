@@ -1,12 +1,12 @@
-"""Find near-duplicate passages over all shards of a corpus, with memory that stays flat (DuckDB spills to disk).
+"""Detection of near-duplicate passages over all shards of a corpus, in constant memory (DuckDB spills to disk).
 
 A passage is a duplicate of the earliest passage that shares a band of minima with it and whose estimated Jaccard
-similarity reaches the threshold. Earliest means the lowest (page id, offset): an order of content, so the outcome does
-not depend on how the corpus was sharded; of pages with one id, which only a source that repeats itself has, the first
-in the source. A passage whose id stands in several shards is kept in the first of them by name.
+similarity reaches the threshold. Earliest means the lowest (page id, offset): an order of content, so that the result
+does not depend on the sharding of the corpus; among pages with the same id, which occur only in a source with
+duplicates, the first in the source. A passage whose id is in several shards is kept in the first of them by name.
 
-Bands that very many passages share (text that bots wrote) would make work quadratic: there, passages are compared with
-the earliest `HEADS` of the band only.
+Bands shared by very many passages (text written by bots) would make the work quadratic: there, passages are compared
+with the earliest `HEADS` of the band only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.errors import StorageError
 
 HEADS = 64
 BATCH = 10_000
-CHANCE = 1 / 256  # two unequal minima agree in their lowest byte so often
+CHANCE = 1 / 256  # probability that two unequal minima agree in their lowest byte
 
 SCHEMA = pa.schema(
     [
@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-# Passages with one signature stand together behind the first of them, so that copies cost nothing further on.
+# Passages with one signature are grouped with the first of them, so that copies cost nothing in later steps.
 NUMBER_PASSAGES = """
 create table numbered as
 select row_number() over (order by page_id, start, position) as place, * from (
@@ -89,10 +89,10 @@ order by s.shard, s.passage_id
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Why a passage is dropped."""
+    """Reason for dropping a passage."""
 
     duplicate_of: str
-    """The earlier passage; the passage itself when an earlier shard holds it too."""
+    """Earlier passage; the passage itself when an earlier shard contains it too."""
     similarity: float
     """Estimated Jaccard similarity of the two."""
 
@@ -102,8 +102,8 @@ def find_duplicates(
 ) -> int:
     """Write the near-duplicates among the passages of some shards of chunks into one Parquet file, sorted by shard.
 
-    `scratch` is an existing folder for what does not fit into memory; it is left empty. Returns the number of
-    duplicates. Raises StorageError when the disk is full or a shard cannot be read.
+    `scratch` is an existing folder for data that exceeds memory; it is left empty. Returns the number of duplicates.
+    Raises StorageError when the disk is full or a shard is not readable.
     """
     database = scratch / "duplicates.duckdb"
     temporary = scratch / "duplicates.parquet"
@@ -117,7 +117,7 @@ def find_duplicates(
         temporary.replace(target)
     except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
         raise StorageError(
-            f"cannot look for duplicates in {scratch}: {str(error).splitlines()[0]}", "make room there and resume"
+            f"cannot look for duplicates in {scratch}: {str(error).splitlines()[0]}", "free disk space there and resume"
         ) from error
     finally:
         for leftover in (database, database.with_suffix(".duckdb.wal"), temporary):
@@ -126,7 +126,7 @@ def find_duplicates(
 
 
 def read_duplicates(path: Path, shard: str) -> dict[str, Duplicate]:
-    """The duplicates of one shard of chunks, by passage id. `shard` is the chunk file's name."""
+    """Read the duplicates of one shard of chunks, by passage id. `shard` is the chunk file's name."""
     table = pq.read_table(path, schema=SCHEMA, filters=[("shard", "=", shard)])
     return {row["passage_id"]: Duplicate(row["duplicate_of"], row["similarity"]) for row in table.to_pylist()}
 
@@ -167,7 +167,9 @@ def _open_source(connection: duckdb.DuckDBPyConnection, chunk_files: Sequence[Pa
 
 
 def _estimate_similarity(left: pa.ChunkedArray, right: pa.ChunkedArray) -> pa.Array:
-    """Jaccard similarity of pairs of signatures, from the share of bytes that agree (b-bit minwise hashing, b = 8)."""
+    """Estimate the Jaccard similarity of pairs of signatures, from the share of equal bytes (b-bit minwise hashing, b =
+    8).
+    """
     ours, theirs = (np.frombuffer("".join(side.to_pylist()).encode(), np.uint16) for side in (left, right))
     agree = (ours == theirs).reshape(len(left), -1).mean(axis=1)
     return pa.array(np.clip((agree - CHANCE) / (1 - CHANCE), 0.0, 1.0))

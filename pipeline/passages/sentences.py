@@ -1,7 +1,7 @@
-"""Where sentences end, by rule, for languages that end them with a stop and a space or with a full-width stop.
+"""Sentence boundaries, by rule, for languages that end sentences with a stop and a space or with a full-width stop.
 
-Promises: the bounds tile the text (joined they are the text again), the time is linear, and a line break always ends a
-sentence. Where a rule cannot tell, it does not cut: a passage with one long sentence is whole, one cut after "Dr." is
+Guarantees: the bounds tile the text (joined they are the text again), linear time, and a line break always ends a
+sentence. Ambiguous positions are not boundaries: a passage with one long sentence is complete, one cut after "Dr." is
 broken.
 """
 
@@ -20,7 +20,7 @@ STOPS = re.compile(
     re.VERBOSE,
 )
 OPENERS = "\"'“‘«‹([{「『„¿¡"
-LOOK_BACK = 24  # characters that may matter before a stop; bounds the work on texts without spaces
+LOOK_BACK = 24  # context before a stop, in characters; bounds the work on texts without spaces
 
 
 def _words(text: str) -> frozenset[str]:
@@ -43,7 +43,7 @@ COUNTED = _words("bk bks ch chap chaps chs eq fig figs nos op pl pls pt pts sec 
 COUNTED_INSIDE = _words("App Art No Nr Par")
 # Before "lit" they make it a verb.
 KINDLED = _words("are be been being brightly dimly fully is not poorly softly still was well were")
-# May or may not end a sentence: only a word that commonly starts one tells.
+# May or may not end a sentence: decided by a word that commonly starts one.
 UNSURE = _words(
     "acad al approx assn assoc ave bldg blvd bros co corp dept dist div edn eds esp etc ext ft hrs hwy inc incl inst "
     "intl jr lb lbs ltd max min misc natl orig ph.d plc pop pub publ rd ret sr tr trans univ var yr yrs"
@@ -65,7 +65,7 @@ SHORT_NUMBER = re.compile(r"\d{1,2}")
 
 
 def find_sentences(text: str) -> list[tuple[int, int]]:
-    """Bounds of the sentences of a text, each with the space after it; together they tile the text."""
+    """Return the bounds of the sentences of a text, each with the space after it; together they tile the text."""
     bounds = []
     start = 0
     for match in STOPS.finditer(text):
@@ -113,7 +113,7 @@ def _ends_at_dot(text: str, dot: int, following: str) -> bool:
 
 
 def _is_reference(word: str, before: list[str], following: str) -> bool:
-    """Whether a word and what follows its dot number a part of a work: vol. 4, ch. XII, Fig. A."""
+    """Return whether a word and the text after its dot number a part of a work: vol. 4, ch. XII, Fig. A."""
     folded = word.lower()
     if folded not in NUMBERED and folded not in COUNTED:
         return False
@@ -125,7 +125,9 @@ def _is_reference(word: str, before: list[str], following: str) -> bool:
 
 
 def _is_gloss(before: list[str], following: str) -> bool:
-    """Whether "lit." is short for "literally": in brackets, after a pause or another script, or before a quotation."""
+    """Return whether "lit." is short for "literally": in brackets, after a pause or another script, or before a
+    quotation.
+    """
     last = before[-2] if len(before) > 1 else ""
     if before[-1][0] in OPENERS or last.endswith((*",;:，；、", *CLOSERS)) or (last and not last.isascii()):
         return True

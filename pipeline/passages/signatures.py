@@ -1,10 +1,10 @@
-"""MinHash signatures of passages (Broder 1997), as datasketch makes them, and the bands that bring like to like.
+"""MinHash signatures of passages (Broder 1997), as in datasketch, and the bands that bring similar passages together.
 
 A passage is the set of its runs of five tokens; tokens are words, or characters in scripts without spaces, so that one
-rule serves every language. The signature keeps the lowest eight bits of each of 128 minima (b-bit minwise hashing,
-Li and König 2010), which is enough to estimate the Jaccard similarity of two passages to about 0.04.
+rule serves every language. The signature keeps the lowest eight bits of each of 128 minima (b-bit minwise hashing, Li
+and König 2010), which is enough to estimate the Jaccard similarity of two passages to about 0.04.
 
-Promises: the same text gives the same signature on every machine and in every process.
+Guarantees: the same text gives the same signature on every machine and in every process.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ Words = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What is kept of a passage to find its near-duplicates."""
+    """Signature of a passage, to find its near-duplicates."""
 
     digest: str
     """128 bytes in hexadecimal: the lowest byte of each minimum."""
     bands: tuple[int, ...]
-    """One hash a band: passages that share any are candidates."""
+    """One hash per band: passages that share any are candidates."""
 
 
 def choose_band_rows(threshold: float) -> int:
-    """Minima in a band: the most that still let a pair at the threshold meet with probability `RECALL`.
+    """Return the minima per band: the most with which a pair at the threshold still meets with probability `RECALL`.
 
     A pair of similarity s meets in one of b bands of r rows with probability 1 - (1 - s^r)^b.
     """
@@ -48,7 +48,7 @@ def choose_band_rows(threshold: float) -> int:
 
 
 def sign_texts(texts: Iterable[str], threshold: float) -> list[Signature]:
-    """Signatures of some texts, banded for a similarity threshold."""
+    """Return the signatures of texts, banded for a similarity threshold."""
     minima = [_find_minima(text) for text in texts]
     if not minima:
         return []
@@ -59,7 +59,7 @@ def sign_texts(texts: Iterable[str], threshold: float) -> list[Signature]:
 
 
 def hash_shingles(text: str) -> list[int]:
-    """A 32-bit hash of each run of five tokens; a shorter text is one run."""
+    """Return a 32-bit hash of each run of five tokens; a shorter text is one run."""
     tokens = TOKEN.findall(text.casefold())
     words = np.array([zlib.crc32(token.encode("utf-8", "surrogatepass")) for token in tokens], np.uint64)
     width = min(SHINGLE, len(tokens))
@@ -77,14 +77,14 @@ def _blank() -> MinHash:
 
 
 def _find_minima(text: str) -> npt.NDArray[np.uint32]:
-    minhash = _blank().copy()  # drawing the permutations anew for each text would take longer than using them
+    minhash = _blank().copy()  # drawing the permutations again for each text would take longer than using them
     minhash.update_batch(hash_shingles(text))
     minima: npt.NDArray[np.uint32] = minhash.hashvalues
     return minima
 
 
 def _hash_bands(table: Words, rows: int) -> Words:
-    """Hash each band of a table (passages, minima) into 64 bits; the band's number is part of it."""
+    """Hash each band of a table (passages, minima) into 64 bits, including the band's number."""
     count = PERMUTATIONS // rows
     banded = table[:, : count * rows].reshape(len(table), count, rows)
     folded = np.broadcast_to(np.arange(count, dtype=np.uint64), banded.shape[:2])

@@ -21,7 +21,7 @@ from schemas.record import Record
 
 
 class ChunkStage:
-    """Documents in, chunks out: passages with the signatures that near-duplicates are found by."""
+    """Documents to chunks: passages with the signatures for finding near-duplicates."""
 
     whole_shard = False
 
@@ -29,7 +29,7 @@ class ChunkStage:
         self._config = config
 
     def run(self, inputs: Iterable[Document]) -> Iterator[Outcome]:
-        """Cut each page; a page that yields no passage is rejected as `no_passage`."""
+        """Chunk each page; a page without passages is rejected as `no_passage`."""
         for document in inputs:
             cut = cut_document(document, self._config)
             texts = [passage.text for passage in cut.passages]
@@ -45,7 +45,7 @@ class ChunkStage:
 
 
 class DeduplicateStage:
-    """Chunks in, passages out, without those that an earlier passage nearly repeats."""
+    """Chunks to passages, without near-duplicates of earlier passages."""
 
     whole_shard = False
 
@@ -54,7 +54,7 @@ class DeduplicateStage:
         self._duplicates = duplicates
 
     def run(self, inputs: Iterable[Chunk]) -> Iterator[Outcome]:
-        """Pass each chunk's passage on, or reject it as `near_duplicate`."""
+        """Return each chunk's passage, or reject it as `near_duplicate`."""
         for chunk in inputs:
             duplicate = self._duplicates.get(chunk.passage_id)
             row = chunk.passage if duplicate is None else _reject_duplicate(chunk, duplicate)
@@ -82,7 +82,7 @@ def _count_cut(cut: Cut) -> tuple[FunnelStep, FunnelStep]:
 
 
 def _reject_page(document: Document) -> Reject:
-    detail = f"{document.title}: no piece of it is long enough for a passage"
+    detail = f"{document.title}: no part of it is long enough for a passage"
     return Reject(
         stage=StageName.CHUNK, unit="document", input_id=document.document_id, reason="no_passage", detail=detail
     )
@@ -90,7 +90,7 @@ def _reject_page(document: Document) -> Reject:
 
 def _reject_duplicate(chunk: Chunk, duplicate: Duplicate) -> Reject:
     if duplicate.duplicate_of == chunk.passage_id:
-        detail = f"{chunk.passage.title}: an earlier shard holds the same passage"
+        detail = f"{chunk.passage.title}: an earlier shard contains the same passage"
     else:
         detail = f"{chunk.passage.title}: similarity {duplicate.similarity:.2f} to passage {duplicate.duplicate_of}"
     return Reject(

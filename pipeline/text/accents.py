@@ -1,8 +1,8 @@
-"""The second look at accents: one that is left out is no error ("Dvorak" is "Dvořák"), another one is.
+"""Comparison of accents: a missing accent is not an error ("Dvorak" is "Dvořák"), a different one is.
 
-SQuAD's, HotpotQA's and Search-R1's rules compare accents as they are, and so do the official metrics here; models and
-keyboards leave them out. So a token of an answer counts as the gold's own where, character by character, both are equal
-or one of them is the other without its accent: "Hung" may be "Hùng" or "Hưng", which are two names.
+The rules of SQuAD, HotpotQA and Search-R1 compare accents exactly, and so do the official metrics here; models and
+keyboards omit them. Therefore a token of an answer equals that of the gold if each character is equal or one is the
+other without its accent: "Hung" may be "Hùng" or "Hưng", which are two names.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from pipeline.text.folding import fold
 
 
 def respell(folded_answer: str, gold_tokens: Iterable[str]) -> str:
-    """A folded answer with the accents of the gold where only accents are missing, or too many.
+    """Respell a folded answer with the accents of the gold where accents are only missing or added.
 
-    Args:
-        folded_answer: Tokens between single spaces.
-        gold_tokens: The tokens of the gold, folded.
+    Args: folded_answer: Tokens between single spaces. gold_tokens: The tokens of the gold, folded.
     """
     tokens = list(gold_tokens)
     if folded_answer.isascii() and all(map(str.isascii, tokens)):

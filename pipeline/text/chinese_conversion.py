@@ -1,8 +1,8 @@
-"""Traditional Chinese as simplified Chinese, word by word: the conversion of sources, questions and answers alike.
+"""Conversion of traditional to simplified Chinese, word by word, shared by sources, questions and answers.
 
-Promises: what OpenCC's table t2s writes, since it reads that table: phrases first, the longest in a stretch before
-shorter ones, then single characters; every character gives one character, so offsets stay right; the time is linear in
-the text, where OpenCC's own search is quadratic.
+Guarantees: the output of OpenCC's table t2s, which it reads: phrases first, the longest in a stretch before shorter
+ones, then single characters; one character for each character, so that offsets stay valid; linear time, where OpenCC's
+own search is quadratic.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from functools import cache
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    """What OpenCC ships for t2s."""
+    """Tables of OpenCC for t2s."""
 
     phrases: dict[str, str]
     characters: dict[int, str]
     traditional: re.Pattern[str]
-    """One of the characters that change."""
+    """Pattern of a character that changes."""
     starts: re.Pattern[str]
-    """Two characters that some phrase begins with."""
+    """Pattern of two characters that start a phrase."""
     lengths: tuple[int, ...]
     """Lengths of phrases, the longest first."""
 
 
 def simplify(text: str) -> str:
-    """The text in simplified characters, as long as it was."""
+    """Convert to simplified characters, keeping the length."""
     if text.isascii():
         return text
     tables = _load_tables()
@@ -47,7 +47,7 @@ def _replace_phrases(text: str, tables: _Tables) -> str:
 
 
 def _choose_phrases(text: str, tables: _Tables) -> list[tuple[int, int]]:
-    """Where phrases stand that do not overlap; of those that do, the longest wins, then the first."""
+    """Return the positions of phrases that do not overlap; among overlapping ones the longest wins, then the first."""
     chosen: list[tuple[int, int]] = []
     group: list[tuple[int, int]] = []
     reach = 0
@@ -61,7 +61,7 @@ def _choose_phrases(text: str, tables: _Tables) -> list[tuple[int, int]]:
 
 
 def _find_phrases(text: str, tables: _Tables) -> Iterator[tuple[int, int]]:
-    """Every phrase at every place, from left to right."""
+    """Return every phrase at every position, from left to right."""
     at = 0
     while found := tables.starts.search(text, at):
         at = found.start()
@@ -72,7 +72,7 @@ def _find_phrases(text: str, tables: _Tables) -> Iterator[tuple[int, int]]:
 
 
 def _settle(group: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Of phrases that touch one another in a chain, those that stay, from left to right."""
+    """Choose among phrases that touch in a chain, from left to right."""
     taken: set[int] = set()
     kept = []
     for start, end in sorted(group, key=lambda place: (place[0] - place[1], place[0])):
@@ -84,7 +84,7 @@ def _settle(group: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 @cache
 def _load_tables() -> _Tables:
-    # Read when the first text with Chinese in it is met: it takes a noticeable part of a second.
+    # Loaded at the first text with Chinese: it takes a noticeable part of a second.
     from opencc import OpenCC
 
     tables = [table for _, _, table in OpenCC("t2s").dict_cache.values()]

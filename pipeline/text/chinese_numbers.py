@@ -1,8 +1,8 @@
-"""Chinese numerals as digits, in simplified text: "二十一" is 21, "第二次" is 第 2 次, "3.5亿" is 350000000.
+"""Conversion of Chinese numerals to digits, in simplified text: "二十一" is 21, "第二次" is 第 2 次.
 
-Promises: a percentage, a fraction and a decimal ("百分之五", "三分之一", "三点五") are what they say; a unit without a
-figure is a word ("百度", "千叶"); a run of more than `LONGEST` numerals is text and stays, so that no number has more
-digits than can be written.
+Guarantees: percentages, fractions and decimals ("百分之五", "三分之一", "三点五") are converted, and "3.5亿" is
+350000000; a unit without a figure is a word ("百度", "千叶"); a run of more than `LONGEST` numerals stays text, so that
+no number has too many digits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DECIMAL = re.compile(rf"(?<![{_ALL}])([{_ALL}]{{1,{LONGEST}}})点([{_FIGURES}]{
 
 
 def write_chinese_numbers(text: str) -> str:
-    """The text with its numerals as digits, between spaces."""
+    """Replace numerals by digits, between spaces."""
     if "点" in text:
         text = _DECIMAL.sub(lambda found: f" {_read(found[1])}.{_spell(found[2])} ", text)
     if "分之" in text:
@@ -42,12 +42,12 @@ def write_chinese_numbers(text: str) -> str:
 
 
 def write_lone_figure(token: str) -> str:
-    """What a text of this token alone is: the digits of a figure, else the token."""
+    """Convert a text of this token alone: the digits of a figure, else the token."""
     return _read(token) if token in _LONE else token
 
 
 def _write(found: re.Match[str]) -> str:
-    """A figure between spaces stays: so does each of a run that is too long, once its characters are set apart."""
+    """Keep a figure between spaces: also each of a run that is too long, once its characters are separated."""
     run, text = found[0], found.string
     start, end = found.span()
     before, after = text[max(start - 1, 0) : start], text[end : end + 1]
@@ -79,7 +79,7 @@ def _read(run: str) -> str:
 
 
 def _add_up(parts: list[str]) -> int:
-    """The number that figures and units come to; 亿 multiplies all before it, 万 what follows the last 亿."""
+    """Return the number that figures and units add up to; 亿 multiplies all before it, 万 what follows the last 亿."""
     high = low = section = figure = 0
     for part in parts:
         if part not in _POWERS:

@@ -1,7 +1,7 @@
-"""jieba, which cuts Chinese text into words, with its cache in a folder of ours.
+"""jieba, the segmenter of Chinese words, with its cache in a private folder.
 
-Contract: by itself jieba keeps its parsed dictionary in the temporary folder that all users share, and reads back
-whatever lies there; here it is a folder of this user alone.
+Guarantees: by default jieba keeps its parsed dictionary in the temporary folder shared by all users, and reads back
+whatever is there; here it is a folder of this user alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.assets.store import locate_cache
 
 @cache
 def open_jieba() -> Any:
-    """The module, quiet. Its dictionary is loaded when it is first used, which takes a second."""
+    """Return the module, silenced. Its dictionary is loaded at first use, which takes a second."""
     import jieba
 
     jieba.setLogLevel(logging.ERROR)
@@ -24,7 +24,7 @@ def open_jieba() -> Any:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         jieba.dt.tmp_dir = str(folder)
-    except OSError:  # a home that cannot be written: the dictionary is parsed anew by each process
+    except OSError:  # the home folder is not writable: each process parses the dictionary again
         scratch = tempfile.TemporaryDirectory(prefix="rampforge-jieba-")
         jieba.dt.tmp_dir = scratch.name
         jieba.dt.scratch = scratch  # lives as long as the dictionary

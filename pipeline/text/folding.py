@@ -1,8 +1,8 @@
-"""Folding: the one spelling under which texts and queries meet, whatever accents or Unicode form they were typed with.
+"""Folding: a single spelling for matching texts and queries, regardless of accents and Unicode form.
 
 Case, accents, compatibility forms (full-width, ligatures, superscripts), letters that Unicode does not decompose (ø, ł,
-æ, ß, dotless i) and invisible characters are folded. The marks of other scripts that spell a vowel or voice a consonant
-(Devanagari, kana) are letters and stay; Arabic and Hebrew vowel points, which are optional in writing, go.
+æ, ß, dotless i) and invisible characters are folded. Marks of other scripts that spell a vowel or voice a consonant
+(Devanagari, kana) are letters and stay; Arabic and Hebrew vowel points, which are optional in writing, are removed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LATIN = (
 
 
 def _list_letters() -> dict[int, str]:
-    """What each Latin letter that Unicode does not decompose is folded to: by its name, ø is an o with a stroke."""
+    """Return the folding of each Latin letter that Unicode does not decompose, by its name: ø is an o with a stroke."""
     found: dict[int, str] = {ord(letter): plain for letter, plain in _SPELLED.items()}
     for code in (code for block in _LATIN for code in block):
         variant = _VARIANT.match(unicodedata.name(chr(code), ""))
@@ -45,7 +45,7 @@ _LETTERS = _list_letters()
 
 
 def fold(text: str) -> str:
-    """The text without case, accents and differences of form. Folding twice changes nothing more."""
+    """Return the text without case, accents and differences of form. Folding is idempotent."""
     if text.isascii():
         return text.lower()
     bare = _DROPPED.sub("", unicodedata.normalize("NFKD", text)).casefold()
@@ -56,8 +56,8 @@ def fold(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def list_joined() -> str:
-    """What a word goes on over though it is no letter, as the inside of a character class: combining marks, and what
-    is invisible."""
+    """Return characters inside words that are not letters, for a character class: combining marks and invisible
+    characters."""
     marks = (code for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
     runs = (list(run) for _, run in groupby(enumerate(marks), key=lambda pair: pair[1] - pair[0]))
     return "".join(f"{chr(run[0][1])}-{chr(run[-1][1])}" for run in runs) + INVISIBLE

@@ -12,13 +12,13 @@ Triples = frozenset[tuple[str, str, str]]
 
 
 def is_copy(text: str, source: str, share: float) -> bool:
-    """Whether so large a share of the source's word triples stands in a text."""
+    """Return whether at least this share of the source's word triples occurs in a text."""
     triples = cut_triples(source)
     return bool(triples) and len(cut_triples(text) & triples) >= share * len(triples)
 
 
 @lru_cache(maxsize=1 << 12)
 def cut_triples(text: str) -> Triples:
-    """Every three words in a row; in scripts without spaces, every three characters."""
+    """Return every three consecutive words; in scripts without spaces, every three characters."""
     words = WORD.findall(text.casefold())
     return frozenset(zip(words, words[1:], words[2:], strict=False))

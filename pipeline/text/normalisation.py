@@ -1,4 +1,4 @@
-"""Text as metrics compare it: bags of tokens that do not depend on how a thing is typed.
+"""Normalisation of text for metrics: bags of tokens that do not depend on spelling variants.
 
 `fold_text` promises, by script and in this order:
 - Unicode NFKC and case folding, so full-width forms, ligatures and capitals vanish; invisible format marks go;
@@ -27,7 +27,7 @@ from pipeline.text.chinese_numbers import write_chinese_numbers, write_lone_figu
 from pipeline.text.number_marks import LEFT_OVER, join_groups, part_ranges, write_number_marks
 from pipeline.text.number_words import join_numbers
 
-# Each of these starts with a character to look for, which the regex engine does fast, and looks around from there.
+# Each of these starts with a literal, which the regex engine finds fast, and looks around from there.
 _RAISED = re.compile(r"[⁰¹²³⁴-⁹⁺⁻½¼¾⅐-⅞](?<=\d.)")  # 10² is not 102
 _GROUPING_SPACE = re.compile(r"[\u00a0\u2009\u202f'’](?<=\d.)(?=\d{3}(?!\d))")
 _GROUPING_COMMA = re.compile(r",(?<=\d,)(?<!\d{4},)(?=\d{3}(?!\d))")
@@ -52,7 +52,7 @@ _INVISIBLE = (
 )
 _TYPED_OTHERWISE = re.compile(f"[{_QUOTES}{_DASHES}{_DIGITS}{_INVISIBLE}]")
 
-# First and last code points of the scripts that put no spaces between words.
+# First and last code points of the scripts without spaces between words.
 _UNSPACED = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
@@ -67,12 +67,12 @@ _UNSPACED = (
 )
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
 _KEPT = frozenset(f"≤≥≠±∓⁄{LEFT_OVER}")
-"""Symbols that may belong to a number; `_LOOSE_SYMBOL` takes out those that do not."""
+"""Symbols that may belong to a number; `_LOOSE_SYMBOL` removes those that do not."""
 _UNSPACED_START = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSPACED) + "]")
 
 
 def fold_text(text: str) -> str:
-    """The text's tokens, joined by single spaces; empty only for blank text."""
+    """Return the text's tokens, joined by single spaces; empty only for blank text."""
     folded = _INITIAL_DOT.sub("", _fold_characters(text))
     if "%" in folded:
         folded = folded.replace("%", " percent ")
@@ -90,12 +90,12 @@ def fold_text(text: str) -> str:
 
 
 def holds_tokens(folded_text: str, folded_part: str) -> bool:
-    """Whether the part stands in the text, from token bound to token bound; both folded, the part not empty."""
+    """Return whether the part occurs in the text between token bounds; both folded, the part not empty."""
     return bool(folded_part) and f" {folded_part} " in f" {folded_text} "
 
 
 def is_unspaced(char: str) -> bool:
-    """Whether the character belongs to a script written without spaces, and so is a token of its own."""
+    """Return whether the character belongs to a script without spaces, and so is a token of its own."""
     code = ord(char)
     return any(first <= code <= last for first, last in _UNSPACED)
 
@@ -120,7 +120,7 @@ def _fold_characters(text: str) -> str:
 
 
 def _drop_apostrophes(text: str) -> str:
-    """The text without possessives and apostrophes; those that part two numbers become spaces."""
+    """Remove possessives and apostrophes; those between two numbers become spaces."""
     return _POSSESSIVE.sub("", _FEET.sub(" ", text)).replace("'", "") if "'" in text else text
 
 
@@ -137,7 +137,7 @@ def _drop_articles(tokens: list[str]) -> list[str]:
 
 
 class _CharacterTable(dict[int, str]):
-    """A table for `str.translate` that works each character out once, when it is first met."""
+    """Table for `str.translate` that computes each character at its first use."""
 
     def __init__(self, fold: Callable[[str], str]) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class _CharacterTable(dict[int, str]):
 
 
 def _type(char: str) -> str:
-    """A quote, a dash, a digit of another script, or a format mark, as ASCII has it."""
+    """Return the ASCII form of a quote, a dash, a digit of another script, or a format mark."""
     if unicodedata.category(char) == "Nd":
         return str(unicodedata.decimal(char))
     return "'" if char in _QUOTES else "-" if unicodedata.category(char) != "Cf" else ""
@@ -157,7 +157,7 @@ def _type(char: str) -> str:
 
 def _space(char: str) -> str:
     if is_unspaced(char):
-        # Phrases are simplified by then: what they keep ("乾坤") becomes what it is elsewhere.
+        # Phrases are simplified already: characters that they keep ("乾坤") are converted like elsewhere.
         return f" {simplify(char)} " if unicodedata.category(char)[0] in "LMN" else " "
     return " " if unicodedata.category(char)[0] in "PSZC" and not char.isascii() and char not in _KEPT else char
 

@@ -1,8 +1,9 @@
-"""What stands around a number: signs, points, separators, comparisons, currencies, percent, degrees, fractions.
+"""Normalisation of the marks around numbers: signs, points, separators, comparisons, currencies, percent, degrees,
+fractions.
 
-Each mark that changes what a number says is written in one way: ".5" is 0.5 and not 5, "1.0" is 1, "≥ 42" is ≥42, "$5"
-and "5 $" are 5 dollars, "5°C" is 5 degrees celsius, "1/2" and "½" are one token. What needs two numbers to mean
-anything is a separator: "5–7" is 5 and 7. Patterns are linear in the text, which is in lower case and in form NFKC.
+Each mark that changes a number has one spelling: ".5" is 0.5 and not 5, "1.0" is 1, "≥ 42" is ≥42, "$5" and "5 $" are 5
+dollars, "5°C" is 5 degrees celsius, "1/2" and "½" are one token. Marks that need two numbers are separators: "5–7" is 5
+and 7. Patterns are linear in the text, which is in lower case and in form NFKC.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _COMPARED = {
 _SYMBOLS = "".join(chr(code) for code in range(0x80, 0x20F0) if unicodedata.category(chr(code)) == "Sc")
 _MONEY_SIGN = f"[${_SYMBOLS}]"
 LEFT_OVER = f"≈≅≃≦≧⩽⩾°‰{_SYMBOLS}"
-"""Symbols beyond ASCII that are written out where they belong to a number, and say nothing elsewhere."""
+"""Symbols beyond ASCII that are written out where they belong to a number, and have no meaning elsewhere."""
 _UNITS = "km|mm|cm|kg|mg|lb|lbs|ft|mi|mph|ha|kw|mw|gw|hz|khz|mhz|ghz|kb|mb|gb|am|pm|bc|ad|bce|ce"
 _AHEAD = rf"(?=-?{_MONEY_SIGN}?-?\.?\d)"
 
@@ -32,7 +33,7 @@ _MONEY = re.compile(
     r"(\d++(?:[.,]\d++)*+(?: ?(?:hundred|thousand|million|billion|trillion|[mk]|bn)\b)?)"
 )
 _AUSTRALIAN = re.compile(r"\ba(?=\$)")
-"""Spelt out, lest it be taken for an article."""
+"""Expanded, so that it is not taken for an article."""
 _MONEY_AFTER = re.compile(rf"{_MONEY_SIGN}(?:(?<=\d.)|(?<=\d\s.))(?!\s?\d)")
 _FRACTION = re.compile(r"(?<![\d/.,])(\d{1,2})/(\d{1,2})(?![\d/]|[.,]\d)")
 _LETTER_BEHIND = re.compile(f"[0-9](?=[{''.join(sorted({unit[0] for unit in _UNITS.split('|')}))}])")
@@ -44,12 +45,12 @@ _GROUPS = re.compile(r"(?<!\S)\d{1,3}(?: \d{3})+(?!\S)")
 
 
 def part_ranges(text: str) -> str:
-    """The text with a space for each dash that parts two things; words of scripts without spaces not yet apart."""
+    """Insert a space for each dash that separates two items; words of scripts without spaces are not yet separated."""
     return _NO_SIGN.sub(" ", text) if "-" in text else text
 
 
 def write_number_marks(text: str) -> str:
-    """The text with the marks around its numbers written in one way; ranges are parted."""
+    """Normalise the marks around numbers, and separate ranges."""
     if "." in text:
         text = _LEADING_POINT.sub("0.", text)
         if _DECIMAL.search(text):
@@ -62,9 +63,9 @@ def write_number_marks(text: str) -> str:
 
 
 def join_groups(text: str) -> str:
-    """The text with "1 000 500" as one number: a group that begins with 0 is none by itself.
+    """Join "1 000 500" to one number; a group that starts with 0 is not a number by itself.
 
-    Tokens stand between single spaces.
+    Tokens are separated by single spaces.
     """
     return _GROUPS.sub(_join_group, text) if " 0" in text else text
 

@@ -1,6 +1,7 @@
-"""English number words as digits, token by token: "twenty-one" is 21, "two hundred and five thousand" 205000.
+"""Conversion of English number words to digits, token by token: "twenty-one" is 21, "two hundred and five thousand"
+205000.
 
-Promises: only words make a number together ("nineteen eighty" stays two); a scale after digits multiplies them ("1.5
+Guarantees: only words combine to a number ("nineteen eighty" stays two); a scale after digits multiplies them ("1.5
 million" is 1500000); ordinals keep their ending ("twenty-first" is 21st); the work is linear in the tokens.
 """
 
@@ -34,14 +35,14 @@ _ONE_NAME = {
     "gbp": "pounds",
     "degree": "degrees",
 }
-"""What is counted, where it is written in several ways."""
+"""Spelling variants of counted units."""
 _WORDS = CARDINALS.keys() | ORDINALS.keys() | _PLACES.keys() | {*_MINUS} | _ONE_NAME.keys()
 _MOST_DIGITS = 40
-"""What a scale would make longer stays as it is written."""
+"""Maximum digits; a longer product of a scale stays as written."""
 
 
 def join_numbers(tokens: list[str]) -> list[str]:
-    """The tokens with number words as digits."""
+    """Return the tokens with number words as digits."""
     if _WORDS.isdisjoint(tokens):
         return tokens
     joined: list[str] = []
@@ -55,7 +56,7 @@ def join_numbers(tokens: list[str]) -> list[str]:
 
 
 def _read(joined: list[str], tokens: list[str], at: int) -> tuple[str, int]:
-    """What a word of numbers comes to, and where the tokens go on; what it takes from the tokens before leaves them."""
+    """Return the value of a number word, and the index after it; consumed earlier tokens are removed from `joined`."""
     token = tokens[at]
     if token in ORDINALS:
         return _write_ordinal(ORDINALS[token]), at + 1
@@ -73,7 +74,7 @@ def _read(joined: list[str], tokens: list[str], at: int) -> tuple[str, int]:
 
 
 def shift_point(number: str, places: int) -> str:
-    """A decimal number times ten to the power of `places`, without rounding."""
+    """Multiply a decimal number by ten to the power of `places`, without rounding."""
     whole, _, fraction = number.partition(".")
     moved = (whole + fraction[:places].ljust(places, "0")).lstrip("0") or "0"
     rest = fraction[places:].rstrip("0")
@@ -81,7 +82,7 @@ def shift_point(number: str, places: int) -> str:
 
 
 def _read_words(tokens: list[str], at: int) -> tuple[str, int]:
-    """The number that begins with a cardinal at a place, and where the tokens go on."""
+    """Return the number that starts with a cardinal at an index, and the index after it."""
     total, limit = 0, max(SCALES.values()) + 1
     while True:
         part, at, ordinal = _read_hundreds(tokens, at)
@@ -97,7 +98,7 @@ def _read_words(tokens: list[str], at: int) -> tuple[str, int]:
 
 
 def _read_hundreds(tokens: list[str], at: int) -> tuple[int, int, bool]:
-    """A number below a thousand, where the tokens go on, and whether it is an ordinal."""
+    """Return a number below a thousand, the index after it, and whether it is an ordinal."""
     value, at, ordinal = _read_tens(tokens, at)
     if ordinal or not 0 < value < 100 or at >= len(tokens) or tokens[at] != "hundred":
         return value, at, ordinal
@@ -128,7 +129,7 @@ def _skip_and(tokens: list[str], at: int) -> int:
 
 
 def _scale(number: str, tokens: list[str], at: int) -> tuple[str, int]:
-    """A number times the scales that follow it, and where the tokens go on; the number alone when it is none."""
+    """Return a number times the scales that follow it, and the index after them; the number alone without a scale."""
     figures = number.lstrip("-<>≤≥≠±∓")
     end, places = at, 0
     while end < len(tokens) and (more := _PLACES.get(tokens[end])):

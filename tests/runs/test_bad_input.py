@@ -133,5 +133,5 @@ def test_a_source_of_no_known_format_is_named_before_any_page(
     dump = write_dump(tmp_path / "dump.xml.bz2", towns=5)
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7")
     output = run_on(prefect_server, dump, tmp_path / "out", str(tmp_path / "a.pdf"))
-    assert "a.pdf is of no known format" in output
+    assert "a.pdf has an unknown format" in output
     assert not list((tmp_path / "out").rglob("*.parquet"))

@@ -1,8 +1,8 @@
 """Compressed files as streams of bytes and of text.
 
-Promises: memory does not grow with the file, nor with what a small file unpacks to; compression is told by the first
-bytes, not by the name; whatever was readable before the point of damage is handed out before the damage is reported as
-a `SourceError`.
+Guarantees: constant memory, whatever the size of the file and of its content; compression is detected by the first
+bytes, not by the name; everything readable before the point of damage is returned before the damage is reported as a
+`SourceError`.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from pipeline.errors import SourceError
 
 CHUNK_BYTES = 1 << 18
 ZSTD_STEP = 1 << 9
-"""Compressed bytes given to zstandard at a time: what comes out has no bound, and may be 32,768 times as much."""
+"""Compressed bytes passed to zstandard at a time: its output is unbounded, and may be 32,768 times as large."""
 XZ_MEMORY = 1 << 28
-"""What an xz file may ask for: `xz -9` takes 65 MiB."""
+"""Memory limit for an xz file: `xz -9` needs 65 MiB."""
 MAGIC = re.compile(rb"(?P<bz2>BZh)|(?P<gz>\x1f\x8b)|(?P<zst>\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)|(?P<xz>\xfd7zX)")
-FETCH_AGAIN = "fetch the file again, then `rampforge resume` or start the run anew"
+FETCH_AGAIN = "fetch the file again, then use `rampforge resume` or start a new run"
 DAMAGE = (OSError, zlib.error, zstandard.ZstdError, lzma.LZMAError, EOFError)
 
-# What neither XML nor a Parquet text column can hold: control characters, lone surrogates (bytes that are no UTF-8
+# What neither XML nor a Parquet text column can contain: control characters, lone surrogates (bytes that are not UTF-8
 # are decoded to these), noncharacters.
 NOT_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def read_chunks(path: Path) -> Iterator[bytes]:
-    """The bytes of a file, decompressed, in order, in pieces of bounded size.
+    """Yield the decompressed bytes of a file in pieces of bounded size.
 
     Raises SourceError when the file is missing, unreadable, truncated or damaged.
     """
@@ -47,7 +47,7 @@ def read_chunks(path: Path) -> Iterator[bytes]:
             if kind in ("zst", "xz"):
                 yield from _gather(_unzstd(file) if kind == "zst" else _unxz(file))
             else:
-                # read1 hands out what one step gives; read would lose it when the next step fails.
+                # read1 returns the output of one step; read would lose it when the next step fails.
                 stream = bz2.BZ2File(file) if kind == "bz2" else gzip.GzipFile(fileobj=file) if kind == "gz" else file
                 while chunk := stream.read1(CHUNK_BYTES):
                     yield chunk
@@ -56,7 +56,7 @@ def read_chunks(path: Path) -> Iterator[bytes]:
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist", "check corpus.sources") from None
     except DAMAGE as error:
-        raise SourceError(f"{path} cannot be read: {error}", FETCH_AGAIN) from None
+        raise SourceError(f"{path} is not readable: {error}", FETCH_AGAIN) from None
 
 
 def _compression(file: BinaryIO) -> str:
@@ -66,7 +66,7 @@ def _compression(file: BinaryIO) -> str:
 
 
 def _unzstd(file: BinaryIO) -> Iterator[bytes]:
-    """Decompress frame after frame; unlike zstandard's own reader, notice a frame that never ends."""
+    """Decompress frame after frame; unlike zstandard's own reader, detect a frame that never ends."""
     frame = None
     while data := file.read(ZSTD_STEP):
         while data:
@@ -79,12 +79,12 @@ def _unzstd(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _unxz(file: BinaryIO) -> Iterator[bytes]:
-    """Decompress stream after stream, with a bound on memory that `lzma.LZMAFile` has no argument for."""
+    """Decompress stream after stream, with a memory limit that `lzma.LZMAFile` lacks."""
     stream = None
     while data := file.read(CHUNK_BYTES):
         while True:
             if stream is None:
-                data = data.lstrip(b"\x00")  # what pads one stream from the next
+                data = data.lstrip(b"\x00")  # padding between streams
                 stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY) if data else None
             if stream is None or (not data and stream.needs_input):
                 break
@@ -96,7 +96,7 @@ def _unxz(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces of one size; what has come before damage goes out before it."""
+    """Regroup the bytes into pieces of one size; bytes before a point of damage are returned before it."""
     held = bytearray()
     try:
         for piece in pieces:
@@ -113,7 +113,7 @@ def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def read_head(path: Path, size: int = 4096) -> bytes:
-    """Up to the first `size` bytes of a file, decompressed; fewer when it is damaged after them."""
+    """Return up to the first `size` bytes of a file, decompressed; fewer when it is damaged after them."""
     head = b""
     try:
         for chunk in read_chunks(path):
@@ -127,7 +127,7 @@ def read_head(path: Path, size: int = 4096) -> bytes:
 
 
 def detect_encoding(head: bytes) -> str:
-    """UTF-16 by its mark or by a first character that is ASCII, else UTF-8."""
+    """Detect UTF-16 by its byte order mark or by a first ASCII character, else return UTF-8."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if head[1:2] == b"\x00":
@@ -136,17 +136,17 @@ def detect_encoding(head: bytes) -> str:
 
 
 def decode_head(head: bytes) -> str:
-    """The text that the first bytes of a file hold; what is cut off or no text is left out."""
+    """Decode the first bytes of a file, dropping truncated or invalid characters."""
     return head.decode(detect_encoding(head), "ignore")
 
 
 def decode_text(data: bytes) -> str:
-    """Bytes as text, in UTF-8; `BROKEN` stands where they are none."""
+    """Decode bytes as UTF-8; `BROKEN` replaces invalid ones."""
     return NOT_TEXT.sub(BROKEN, data.decode("utf-8-sig", "surrogateescape"))
 
 
 class TextStream:
-    """The text of a file, read like an open text file; `BROKEN` stands where bytes are no text."""
+    """Text of a file, read like an open text file; `BROKEN` replaces bytes that are not text."""
 
     def __init__(self, path: Path) -> None:
         self._chunks = read_chunks(path)
@@ -154,7 +154,7 @@ class TextStream:
         self._decoder: codecs.IncrementalDecoder | None = None
 
     def read(self, _size: int = -1) -> str:
-        """The next piece of text, of a size of its own choice; empty at the end."""
+        """Return the next piece of text, of arbitrary size; empty at the end."""
         for chunk in self._chunks:
             if self._decoder is None:
                 encoding = detect_encoding(chunk)
@@ -165,11 +165,11 @@ class TextStream:
         return self._decode(b"", final=True) if self._decoder is not None else ""
 
     def pieces(self) -> Iterator[str]:
-        """All of the text, in pieces of bounded size."""
+        """Yield all of the text in pieces of bounded size."""
         return iter(self.read, "")
 
     def start(self, limit: int) -> str:
-        """The first `limit` characters; what follows is read and dropped, so that damage there is noticed."""
+        """Return the first `limit` characters; the rest is read and dropped, so that damage in it is detected."""
         held, size = [], 0
         for piece in self.pieces():
             if size < limit:
@@ -178,7 +178,9 @@ class TextStream:
         return "".join(held)
 
     def lines(self, limit: int) -> Iterator[str | None]:
-        """Lines, without their ends; None for a line of more than `limit` characters, which is never held whole."""
+        """Yield lines without their ends; None for a line of more than `limit` characters, which is
+        never held whole.
+        """
         held: list[str] = []
         size = 0
         for piece in self.pieces():
@@ -202,5 +204,5 @@ class TextStream:
         try:
             text = self._decoder.decode(chunk, final)
         except UnicodeDecodeError as error:
-            raise SourceError(f"{self._name} is no valid {error.encoding}: {error.reason}", FETCH_AGAIN) from None
+            raise SourceError(f"{self._name} is not valid {error.encoding}: {error.reason}", FETCH_AGAIN) from None
         return NOT_TEXT.sub(BROKEN, text)

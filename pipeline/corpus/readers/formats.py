@@ -1,4 +1,4 @@
-"""The format of a source, told by its first bytes and, where these leave it open, by its name."""
+"""Detection of the format of a source, by its first bytes and, where these are ambiguous, by its name."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FORMS = (
 CIRRUS_NAME = re.compile(r"cirrus|_(?:content|general)-\d{8}-\d+\.json")
 CIRRUS_LINE = re.compile(r'\{\s*"index"\s*:')
 ENDS_INSIDE = ("{", "[", ",")
-"""How the first line of an object that spans several lines ends."""
+"""Possible ends of the first line of an object that spans several lines."""
 LONGEST_LINE = 1 << 26
 
 
 def recognise(path: Path) -> SourceFormat | None:
-    """How a file is written; None where that is unknown. `FOLDER` stands for a page file.
+    """Return the format of a file; None if unknown. `FOLDER` stands for a page file.
 
-    Raises SourceError when it cannot be read.
+    Raises SourceError when it is not readable.
     """
     start = read_start(path)
     is_text = page_suffix(path) in TEXT_SUFFIXES
@@ -41,12 +41,12 @@ def recognise(path: Path) -> SourceFormat | None:
 
 
 def page_suffix(path: Path) -> str:
-    """The suffix of a file's name, in lower case, without that of its compression."""
+    """Return the suffix of a file's name, in lower case, without that of its compression."""
     return split_name(path)[1]
 
 
 def split_name(path: Path) -> tuple[str, str]:
-    """A file's name without suffixes, and its suffix in lower case, leaving out that of its compression."""
+    """Return a file's name without suffixes, and its suffix in lower case, ignoring that of its compression."""
     inner = Path(path.stem) if path.suffix.lower() in COMPRESSED else path
     return inner.stem, inner.suffix.lower()
 
@@ -60,7 +60,7 @@ def _recognise_json(path: Path, start: str) -> SourceFormat:
 
 
 def _holds_one_object(path: Path) -> bool:
-    """Whether a file of JSON holds one object, and not one a line; reads to the second line."""
+    """Return whether a JSON file contains a single object rather than one per line; reads to the second line."""
     lines = (line for line in TextStream(path).lines(LONGEST_LINE) if line is None or line.strip())
     first = next(lines, None)
     if first is not None and first.rstrip().endswith(ENDS_INSIDE):
@@ -69,5 +69,5 @@ def _holds_one_object(path: Path) -> bool:
 
 
 def read_start(path: Path) -> str:
-    """The first text of a file, without white space before it. Raises SourceError when it cannot be read."""
+    """Return the first text of a file, without leading white space. Raises SourceError when it is not readable."""
     return decode_head(read_head(path)).lstrip()

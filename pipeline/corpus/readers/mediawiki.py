@@ -1,8 +1,8 @@
-"""Pages from a MediaWiki XML dump: export schemas 0.3 to 0.11, any compression, UTF-8 or UTF-16.
+"""Reader of MediaWiki XML dumps: export schemas 0.3 to 0.11, any compression, UTF-8 or UTF-16.
 
-Expat parses; this module keeps the few fields that count. Promises: of a page's revisions the last one counts; memory
-stays flat whatever a page holds; a page that is not as MediaWiki writes it is a page with an `error`; a dump with a
-broken <siteinfo>, or without one, is read like any other.
+Expat parses; this module keeps the few relevant fields. Guarantees: of a page's revisions the last one counts; constant
+memory whatever a page contains; a page that MediaWiki would not write is a page with an `error`; a dump with a broken
+<siteinfo>, or without one, is read like any other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ FIELDS = frozenset({NAMESPACE, TITLE, MODEL, TEXT, *NUMBERS})
 PARENTS = frozenset({ROOT, f"{ROOT}/siteinfo", SITE, PAGE, REVISION})
 MOST_DEPTH = 1000
 LONGEST_TAG = 1 << 23
-"""Bytes of a tag or comment: Expat holds an unfinished one whole, and reads it anew with every piece of the file."""
+"""Maximum bytes of a tag or comment: Expat holds an unfinished one whole, and reads it anew with every piece of the
+file."""
 CUT_OFF = frozenset(
     expat.errors.codes[message]
     for message in (
@@ -40,7 +41,7 @@ CUT_OFF = frozenset(
 
 
 def read_mediawiki(path: Path, limit: int) -> Iterator[RawPage]:
-    """The pages of a dump, in order, their text cut off one character after `limit`.
+    """Yield the pages of a dump in order, their text truncated one character after `limit`.
 
     Raises SourceError at the point of damage, after the pages before it.
     """
@@ -58,11 +59,11 @@ def read_mediawiki(path: Path, limit: int) -> Iterator[RawPage]:
         yield from parser.take_pages()
         raise SourceError(f"{error.what} (after {parser.count} pages)", error.fix) from None
     if not parser.count:
-        raise SourceError(f"{path} holds no pages", "check corpus.sources")
+        raise SourceError(f"{path} contains no pages", "check corpus.sources")
 
 
 class _PageParser:
-    """Takes a dump piece by piece and gives the pages that each piece completes."""
+    """Incremental parser that returns the pages each piece of a dump completes."""
 
     def __init__(self, path: Path, limit: int) -> None:
         self.count = 0
@@ -84,7 +85,7 @@ class _PageParser:
         self._expat.EndElementHandler = self._end
 
     def feed(self, piece: str, final: bool = False) -> Iterator[RawPage]:
-        """The pages that end in this piece. Raises ExpatError or SourceError, then `take_pages` has those before it."""
+        """Return the pages that end in this piece. On ExpatError or SourceError `take_pages` has those before it."""
         data = piece.encode("utf-8")
         self._expat.Parse(data, final)
         self._fed += len(data)
@@ -93,7 +94,7 @@ class _PageParser:
         return self.take_pages()
 
     def take_pages(self) -> Iterator[RawPage]:
-        """The pages that are complete and were not taken before."""
+        """Return the complete pages that were not returned before."""
         pages, self._pages = self._pages, []
         return iter(pages)
 
@@ -101,7 +102,7 @@ class _PageParser:
         if not self._places:
             if name != ROOT:
                 raise SourceError(
-                    f"{self._path} is XML, but no MediaWiki dump", "check corpus.sources and corpus.format"
+                    f"{self._path} is XML, but not a MediaWiki dump", "check corpus.sources and corpus.format"
                 )
             self._places.append(ROOT)
             return
@@ -149,7 +150,7 @@ class _PageParser:
         wrong = [field for field, number in numbers.items() if number is None]
         fault = self._fault or ("" if title else "no title")
         if wrong and not fault:
-            fault = f"{wrong[0].removeprefix(ROOT)} is no whole number of 64 bits: {values[wrong[0]]:.40}"
+            fault = f"{wrong[0].removeprefix(ROOT)} is not a 64-bit integer: {values[wrong[0]]:.40}"
         if fault:
             return RawPage(source, self.count, title="", text="", error=f"{title}: {fault}" if title else fault)
         namespace = numbers.get(NAMESPACE_ID)
@@ -168,7 +169,7 @@ class _PageParser:
         )
 
     def _split_title(self, title: str) -> tuple[int, str]:
-        """The namespace that a title names, as dumps before schema 0.6 have it, and the rest of the title."""
+        """Split a title, as in dumps before schema 0.6, into its namespace and the rest."""
         prefix, _, rest = title.partition(":")
         namespace = 0 if rest.startswith(" ") else self._namespaces.get(prefix, 0)
         return namespace, rest if namespace else title

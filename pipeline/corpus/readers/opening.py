@@ -1,6 +1,6 @@
-"""From what the config calls a source to a stream of raw pages.
+"""Opening of configured sources as streams of raw pages.
 
-Sources of the form `asset:NAME` are turned into paths before they get here.
+Sources of the form `asset:NAME` are already resolved to paths.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ READERS = {
 
 
 def expand_sources(config: CorpusConfig) -> list[str]:
-    """Each file, folder of page files, data set or URL named by `config.sources`, in order, none twice.
+    """Return each file, folder of page files, data set or URL named by `config.sources`, in order, without duplicates.
 
-    A glob stands for what it matches, sorted; a folder for its files, and for itself where any of these are page files
-    or of no known format. Raises SourceError for all sources that name nothing or are of no known format.
+    A glob stands for its sorted matches; a folder for its files, and for itself if any of these are page files or of
+    unknown format. Raises SourceError for all sources that name nothing or are of unknown format.
     """
     found: dict[str, None] = {}
     faults: list[SourceError] = []
@@ -45,7 +45,7 @@ def expand_sources(config: CorpusConfig) -> list[str]:
     if faults:
         raise SourceError("; ".join(fault.what for fault in faults), faults[0].fix)
     if not found:
-        raise SourceError("there is nothing to read", "name files or folders in corpus.sources")
+        raise SourceError("no sources: corpus.sources is empty", "set corpus.sources to files or folders")
     return list(found)
 
 
@@ -61,7 +61,7 @@ def _expand(source: str, format_: SourceFormat) -> list[str]:
             check_format(path, format_)
             expanded.append(path)
     if not expanded:
-        raise SourceError(f"{source} holds no files", "check corpus.sources")
+        raise SourceError(f"{source} contains no files", "check corpus.sources")
     return [str(path) for path in expanded]
 
 
@@ -77,15 +77,15 @@ def _expand_folder(folder: Path, format_: SourceFormat) -> list[Path]:
     formats = {file: recognise(file) for file in files}
     if not any(formats.values()):
         names = ", ".join(file.name for file in files[:3])
-        raise SourceError(f"{folder} holds no file of a known format ({names})", f"known are {FORMS}")
+        raise SourceError(f"{folder} contains no file of a known format ({names})", f"known formats: {FORMS}")
     data = [file for file, found in formats.items() if found not in (None, SourceFormat.FOLDER)]
     return data if len(data) == len(files) else [folder, *data]
 
 
 def detect_format(path: Path) -> SourceFormat:
-    """How a source is written, by its first bytes and its name; a folder, which holds page files, is `FOLDER`.
+    """Detect the format of a source by its first bytes and its name; a folder of page files is `FOLDER`.
 
-    Raises SourceError when it is of no known format, or cannot be read.
+    Raises SourceError if it is unknown or not readable.
     """
     if path.is_dir():
         return SourceFormat.FOLDER
@@ -94,25 +94,25 @@ def detect_format(path: Path) -> SourceFormat:
         return found
     head = read_start(path)
     if head.startswith("<"):
-        raise SourceError(f"{path} is XML, but no MediaWiki dump", "check corpus.sources and corpus.format")
+        raise SourceError(f"{path} is XML, but not a MediaWiki dump", "check corpus.sources and corpus.format")
     if not head:
         raise SourceError(f"{path} is empty", "check corpus.sources")
-    raise SourceError(f"{path} is of no known format", f"known are {FORMS}")
+    raise SourceError(f"{path} has an unknown format", f"known formats: {FORMS}")
 
 
 def check_format(path: Path, format_: SourceFormat) -> SourceFormat:
-    """The format that a file is read by. Raises SourceError where it is of no known one, or no page file."""
+    """Return the format to read a file with. Raises SourceError if it is unknown, or the file is not a page file."""
     if format_ is SourceFormat.AUTO:
         return detect_format(path)
     if format_ is SourceFormat.FOLDER and path.is_file() and page_suffix(path) not in PAGE_SUFFIXES:
         raise SourceError(
-            f"{path} is no page file: these end in {', '.join(PAGE_SUFFIXES)}", "leave corpus.format at auto"
+            f"{path} is not a page file: these end in {', '.join(PAGE_SUFFIXES)}", "leave corpus.format at auto"
         )
     return format_
 
 
 def open_source(source: str, config: CorpusConfig, digest: SourceDigest | None = None) -> Iterator[RawPage]:
-    """The pages of one source (an item of `expand_sources`), read as they are asked for; `digest` hashes what is read.
+    """Yield the pages of one source (an item of `expand_sources`) lazily; `digest` hashes what is read.
 
     Raises SourceError, at once or at the point of damage.
     """

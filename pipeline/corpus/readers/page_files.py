@@ -1,7 +1,7 @@
-"""Files that hold one page each, in a folder or named one by one.
+"""Reader of files that contain one page each, in a folder or named one by one.
 
-`TITLE.txt` and `TITLE.md` hold the page's text; a `.json` file holds an object in one of the layouts of `rows`.
-Promises: memory stays flat, whatever a file holds; a file that is no page is a page with an `error`.
+`TITLE.txt` and `TITLE.md` contain the page's text; a `.json` file an object in one of the layouts of `rows`.
+Guarantees: constant memory for any file; a file that is not a page is a page with an `error`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ PAGE_SUFFIXES = (*TEXT_SUFFIXES, OBJECT_SUFFIX)
 
 
 def read_page_files(path: Path, format_: SourceFormat, limit: int) -> Iterator[RawPage]:
-    """The page of a file, or those of the files of a folder in order of their names.
+    """Yield the page of a file, or the pages of a folder's files, ordered by name.
 
-    Under `AUTO` a folder's files of another known format are left out: they are sources of their own.
+    Under `AUTO` a folder's files of another known format are skipped: they are sources of their own.
     """
     ordinal = 0
     for file in visible_files(path) if path.is_dir() else [path]:
@@ -35,14 +35,14 @@ def read_page_files(path: Path, format_: SourceFormat, limit: int) -> Iterator[R
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder, in order of their names, without hidden ones and marks such as `_SUCCESS`."""
+    """Return the files of a folder, ordered by name, without hidden files and markers such as `_SUCCESS`."""
     return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith((".", "_")))
 
 
 def _read_page(file: Path, found: SourceFormat | None, source: str, ordinal: int, limit: int) -> RawPage:
     name, suffix = split_name(file)
     if found is None or suffix not in PAGE_SUFFIXES:
-        return broken_page(source, ordinal, f"{file.name} is of no known format", UNKNOWN_FORMAT)
+        return broken_page(source, ordinal, f"{file.name} has an unknown format", UNKNOWN_FORMAT)
     if suffix in TEXT_SUFFIXES:
         text = TextStream(file).start(limit + 1)
         return RawPage(source, ordinal, name.replace("_", " "), text, model=PLAIN, whole=False)

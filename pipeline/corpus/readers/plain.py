@@ -1,6 +1,6 @@
-"""Pages from sources whose text is clean already, or nearly: CirrusSearch dumps, JSON lines, tables.
+"""Readers of sources with clean or nearly clean text: CirrusSearch dumps, JSON lines, tables.
 
-Promises: memory stays flat; a row that cannot be read is a page with an `error`, not the end of the source.
+Guarantees: constant memory; an unreadable row is a page with an `error`, not the end of the source.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ LINE_CHARS = 1 << 20
 
 
 def read_cirrus(path: Path, limit: int) -> Iterator[RawPage]:
-    """Pages of a CirrusSearch content dump: a line that names the page, then a line that holds it.
+    """Yield the pages of a CirrusSearch content dump: a line that names the page, then a line with its content.
 
-    Files that give the page line alone, or the name inside it, are read as well.
+    Files with content lines only, or with the name inside them, are supported too.
     """
     index: Mapping[str, Any] = {}
     ordinal = 0
@@ -57,7 +57,7 @@ def _cirrus_page(row: Any, index: Mapping[str, Any], source: str, ordinal: int, 
 
 
 def read_jsonl(path: Path, limit: int) -> Iterator[RawPage]:
-    """One page a line: an object in one of the layouts of `rows`."""
+    """Yield one page per line: an object in one of the layouts of `rows`."""
     ordinal = 0
     for line in read_lines(path, limit):
         yield make_page(parse_row(line), path.name, ordinal, limit)
@@ -66,20 +66,20 @@ def read_jsonl(path: Path, limit: int) -> Iterator[RawPage]:
 
 
 def read_parquet(path: Path, limit: int) -> Iterator[RawPage]:
-    """One page a row, with columns as in `read_jsonl`."""
+    """Yield one page per row, with columns as in `read_jsonl`."""
     ordinal = 0
     try:
         with pq.ParquetFile(path, buffer_size=CHUNK_BYTES) as table:
             known = table.schema_arrow.names
             columns = [name for name in FIELDS if name in known]
             if not ({*TEXTS} & {*columns} and {*TITLES, "contents"} & {*columns}):
-                raise SourceError(f"{path} has no columns title and text but {', '.join(known)}", "rename them")
+                raise SourceError(f"{path} has no columns title and text, but {', '.join(known)}", "rename them")
             for batch in _read_batches(table, columns):
                 for row in _list_rows(batch):
                     yield make_page(row, path.name, ordinal, limit)
                     ordinal += 1
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        what = f"{path} is no readable Parquet file: {' '.join(str(error).split())} (after {ordinal} rows)"
+        what = f"{path} is not a readable Parquet file: {' '.join(str(error).split())} (after {ordinal} rows)"
         raise SourceError(what, FETCH_AGAIN) from None
     require_pages(path, ordinal)
 
@@ -102,8 +102,8 @@ def _list_rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 
 def read_hub(source: str, limit: int) -> Iterator[RawPage]:
-    """Pages of `hf:DATASET[/CONFIG]`, streamed from the Hugging Face hub (a data set is `owner/name`)."""
-    from datasets import load_dataset  # takes seconds to import, and most runs never need it
+    """Yield the pages of `hf:DATASET[/CONFIG]`, streamed from the Hugging Face hub (a data set is `owner/name`)."""
+    from datasets import load_dataset  # takes seconds to import, and most runs do not need it
 
     parts = source.removeprefix("hf:").split("/")
     name, config = "/".join(parts[:2]), "/".join(parts[2:]) or None
@@ -113,13 +113,13 @@ def read_hub(source: str, limit: int) -> Iterator[RawPage]:
             yield make_page(row, source, ordinal, limit)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).strip().split("\n")[0]
-        what = f"{source} cannot be read after {ordinal + 1} pages: {reason}"
+        what = f"{source} is not readable after {ordinal + 1} pages: {reason}"
         raise SourceError(what, "check its name and the network") from None
     require_pages(source, ordinal + 1)
 
 
 def read_lines(path: Path, limit: int) -> Iterator[str | None]:
-    """Lines that are not blank, None for one too long to hold a page of `limit` characters.
+    """Yield lines that are not blank, None for one too long to contain a page of `limit` characters.
 
     Damage is reported with the number of lines before it.
     """
@@ -134,7 +134,7 @@ def read_lines(path: Path, limit: int) -> Iterator[str | None]:
 
 
 def line_limit(limit: int) -> int:
-    """Characters of JSON that may hold a page of `limit` characters."""
+    """Return the maximum characters of JSON for a page of `limit` characters."""
     return 6 * limit + LINE_CHARS
 
 

@@ -1,11 +1,11 @@
-"""A page as its source gives it: what readers yield and what travels to the processes that clean."""
+"""Raw page: a page as its source gives it, yielded by readers and sent to the processes that clean."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 WIKITEXT = "wikitext"
-"""Value of `RawPage.model` for markup that is still to be cleaned."""
+"""Value of `RawPage.model` for markup that is not yet cleaned."""
 
 PLAIN = "plain"
 """Value of `RawPage.model` for text that its source has already cleaned."""
@@ -14,43 +14,44 @@ BROKEN_TEXT, TOO_LARGE, UNKNOWN_FORMAT = "broken_text", "page_too_large", "unkno
 """Values of `RawPage.fault`: reason codes of rejects."""
 
 BROKEN = "\ufdd0"
-"""Stands where the source held bytes that are no text; Unicode keeps this character free of any other use."""
+"""Replacement for bytes that are not text; Unicode reserves this character as a noncharacter."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawPage:
-    """One page, unread: cheap to make, to skip and to pickle."""
+    """Page before cleaning: cheap to make, to skip and to pickle."""
 
     source: str
     """File name (no folder), or the name of the data set."""
     ordinal: int
-    """The page's place in its source, counted from 0."""
+    """Position of the page in its source, counted from 0."""
     title: str
-    """The page's title as the source writes it."""
+    """Title of the page as written in the source."""
     text: str
-    """Markup or plain text, as `model` says. Of a page that is too large (`corpus.max_page_chars`) the start alone, one
-    character longer than is allowed."""
+    """Markup or plain text, according to `model`. For a page that is too large (`corpus.max_page_chars`) only the
+    start, one character longer than allowed."""
     model: str = WIKITEXT
     """`WIKITEXT`, `PLAIN`, or another content model of MediaWiki (a page of code or data)."""
     page_id: int | None = None
-    """The page's number in its wiki, where the source tells."""
+    """Number of the page in its wiki, if the source gives it."""
     revision_id: int | None = None
-    """The revision of the text, where the source tells."""
+    """Revision of the text, if the source gives it."""
     namespace: int = 0
     """0 for articles."""
     redirect: str | None = None
-    """Title that the page redirects to, where the source says so outside the text."""
+    """Title that the page redirects to, if the source gives it outside the text."""
     aliases: tuple[str, ...] = ()
-    """Titles that redirect to this page, where the source lists them."""
+    """Titles that redirect to this page, if the source lists them."""
     error: str = ""
-    """What went wrong with this page alone while it was read; such a page has no text."""
+    """Error in reading this page; such a page has no text."""
 
     fault: str = BROKEN_TEXT
-    """Why a page with an `error` is rejected."""
+    """Reason for rejecting a page with an `error`."""
     whole: bool = True
-    """A page of a wiki; False for what may be one passage of a page: a row, or a file of the user's own."""
+    """Whether it is a page of a wiki; False for what may be one passage of a page: a row, or a file of the user's
+    own."""
 
     @property
     def key(self) -> str:
-        """Names the page inside a run: its source and its place there."""
+        """Return the identity of the page inside a run: its source and its position there."""
         return f"{self.source}:{self.ordinal}"

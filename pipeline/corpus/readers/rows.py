@@ -1,8 +1,8 @@
-"""A row of a corpus as a page: finds title, text and ids in the layouts that corpora of Wikipedia come in.
+"""Conversion of a corpus row to a page: finds title, text and ids in the common layouts of Wikipedia corpora.
 
-Known: `title` and `text`; Search-R1's `id` and `contents`, which opens with the title in quotes; KILT's
+Supported: `title` and `text`; Search-R1's `id` and `contents`, which starts with the title in quotes; KILT's
 `wikipedia_title` and list of paragraphs; Wikimedia's structured pages, with `name` and `sections`; wikiextractor's
-`revid`. Promises: no row raises; one without title or text is a page with an `error` that names its keys.
+`revid`. Guarantees: no row raises; one without title or text is a page with an `error` that names its keys.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ TEXTS = ("text", "contents", "passage", SECTIONS, "article_body", "abstract")
 PAGE_IDS = ("page_id", "id", "wikipedia_id", "identifier")
 REVISION_IDS = ("revision_id", "revid")
 FIELDS = (*TITLES, *TEXTS, *PAGE_IDS, *REVISION_IDS, "version", "namespace")
-"""Every field that a row is asked for."""
+"""All fields that are read from a row."""
 
 NO_PARAGRAPH = frozenset({"image", "infobox", "table", "reference", "citation"})
-"""Types of a structured page's parts that hold no running text."""
+"""Types of a structured page's parts that contain no running text."""
 KILT_SECTION, KILT_ITEM = "Section::::", "BULLET::::"
 SHOWN_KEYS = 12
 DIGITS = re.compile("[0-9]{1,18}")
@@ -35,14 +35,14 @@ DIGITS = re.compile("[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for a row that could not be read."""
+    """Marker of a row that could not be read."""
 
     error: str
     fault: str = BROKEN_TEXT
 
 
 def parse_row(line: str | None) -> Any:
-    """The value that a line holds as JSON; `Unreadable` where it holds none or was too long to be read (None)."""
+    """Parse a line as JSON; return `Unreadable` if it is invalid or was too long to be read (None)."""
     if line is None:
         return Unreadable("a line too long to be read", TOO_LARGE)
     try:
@@ -52,7 +52,7 @@ def parse_row(line: str | None) -> Any:
 
 
 def make_page(row: Any, source: str, ordinal: int, limit: int) -> RawPage:
-    """The page of a row, its text cut off one character after `limit`."""
+    """Make the page of a row, its text truncated one character after `limit`."""
     if isinstance(row, Unreadable):
         return broken_page(source, ordinal, row.error, row.fault)
     if not isinstance(row, dict):
@@ -81,12 +81,12 @@ def _find_version(row: dict[str, Any]) -> int | None:
 
 
 def broken_page(source: str, ordinal: int, error: str, fault: str = BROKEN_TEXT) -> RawPage:
-    """A page that could not be read."""
+    """Make the page of an unreadable row."""
     return RawPage(source, ordinal, title="", text="", model=PLAIN, error=error, fault=fault, whole=False)
 
 
 def find_title_and_text(row: dict[str, Any]) -> tuple[str, str | None]:
-    """Title (empty where there is none) and text (None where there is none) of a row."""
+    """Return title (empty if there is none) and text (None if there is none) of a row."""
     title, text, name = "", None, ""
     for name in TITLES:
         if title := _read_string(row.get(name)) or "":
@@ -105,7 +105,7 @@ def _split_contents(contents: str) -> tuple[str, str]:
 
 
 def find_number(row: dict[str, Any], names: tuple[str, ...]) -> int | None:
-    """The first of these fields that is a whole number of 64 bits, or writes one."""
+    """Return the first of these fields that is a 64-bit integer, or a string of one."""
     for name in names:
         value = row.get(name)
         if value is None:
@@ -118,7 +118,7 @@ def find_number(row: dict[str, Any], names: tuple[str, ...]) -> int | None:
 
 
 def _read_string(value: Any) -> str | None:
-    """Text, also of a Parquet column that is not marked as text."""
+    """Read text, also from a Parquet column that is not marked as text."""
     if isinstance(value, str):
         return value
     return decode_text(value) if isinstance(value, bytes) else None
@@ -127,7 +127,7 @@ def _read_string(value: Any) -> str | None:
 def _read_text(value: Any, name: str, title: str) -> str | None:
     if isinstance(value, dict):  # the paragraphs of KILT, as the Hub's copy has them
         value = value.get("paragraph")
-    if name == SECTIONS and isinstance(value, str):  # a column of text that holds JSON
+    if name == SECTIONS and isinstance(value, str):  # a text column that contains JSON
         value = parse_row(value)
     if not isinstance(value, list):
         return _read_string(value)
@@ -136,7 +136,7 @@ def _read_text(value: Any, name: str, title: str) -> str | None:
 
 
 def _list_lines(parts: list[Any]) -> Iterator[str]:
-    """The paragraphs and list items of a page that comes in parts; headings are left out."""
+    """Return the paragraphs and list items of a page in parts, without headings."""
     waiting = parts[::-1]
     while waiting:
         part, mark = waiting.pop(), ""

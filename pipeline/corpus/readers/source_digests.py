@@ -1,7 +1,7 @@
-"""The hash of the whole of a source, taken while the source is read.
+"""Hash of the whole content of a source, computed while it is read.
 
-Promises: no byte that a reader has passed over is read again; what a reader leaves out (the columns of a table that
-hold no page, an empty rest) is read at the end, so the hash is always that of the whole, as `sha256sum` has it. Of a
+Guarantees: no byte that a reader has passed is read again; bytes that a reader skips (columns of a table without page
+content, an empty rest) are read at the end, so that the hash is always that of the whole, as by `sha256sum`. For a
 folder it is the hash over the names and hashes of its files.
 """
 
@@ -19,20 +19,20 @@ BLOCK = 1 << 18
 
 
 class SourceDigest:
-    """Takes the hash of one source: its reader is given `path` in place of the path itself."""
+    """Hasher of one source: its reader receives `path` instead of the path itself."""
 
     def __init__(self, source: Path, apart: Collection[Path] = ()) -> None:
-        """`apart`: files of a folder that are sources of their own."""
+        """`apart`: files of a folder that are separate sources."""
         self._source, self._apart = source, frozenset(apart)
         self._files: dict[Path, _FileDigest] = {}
         self.path: Path = _watch(source, self)
 
     def of_file(self, path: Path) -> _FileDigest:
-        """The hash of one file, as far as it has been taken."""
+        """Return the hash of one file, as far as it has been computed."""
         return self._files.setdefault(Path(str(path)), _FileDigest())
 
     def finish(self) -> str:
-        """The hash of the whole. Raises SourceError for a file that is gone."""
+        """Return the hash of the whole. Raises SourceError for a file that is gone."""
         if not self._source.is_dir():
             return self._finish_file(self._source)
         whole = hashlib.sha256()
@@ -53,36 +53,36 @@ class SourceDigest:
 
 
 def hash_source(source: Path, apart: Collection[Path] = ()) -> str:
-    """The hash of the whole of a source that is not being read otherwise. Raises SourceError."""
+    """Hash a source that is not being read otherwise. Raises SourceError."""
     return SourceDigest(source, apart).finish()
 
 
 def list_files(folder: Path, apart: Collection[Path] = ()) -> list[Path]:
-    """The files that make up a folder of pages, in order of their names."""
+    """Return the files that make up a folder of pages, ordered by name."""
     files = (Path(str(path)) for path in folder.iterdir() if not path.name.startswith((".", "_")))
     return sorted(path for path in files if path.is_file() and path not in apart)
 
 
 class _FileDigest:
-    """A hash over the bytes of a file up to `end`; pieces that are read again, or ahead of it, are left out."""
+    """Hash over the bytes of a file up to `end`; pieces that are read again, or ahead of it, are ignored."""
 
     def __init__(self) -> None:
         self.end = 0
         self._hash = hashlib.sha256()
 
     def take(self, start: int, piece: bytes | memoryview) -> None:
-        """Note a piece of the file that begins at `start`."""
+        """Add a piece of the file that starts at `start`."""
         new = memoryview(piece)[self.end - start :] if start <= self.end < start + len(piece) else memoryview(b"")
         self._hash.update(new)
         self.end += len(new)
 
     def hexdigest(self) -> str:
-        """The hash so far."""
+        """Return the hash so far."""
         return self._hash.hexdigest()
 
 
 class _WatchedPath(PosixPath):
-    """A path whose bytes go into a hash as they are read from it, or from the files of the folder it names."""
+    """Path whose bytes are hashed as they are read, from it or from the files of the folder."""
 
     digest: SourceDigest | None = None
 
@@ -104,7 +104,7 @@ def _watch(path: Path, digest: SourceDigest) -> Path:
 
 
 class _WatchedFile(io.FileIO):
-    """A file that is read through a buffer, and hashed a buffer at a time."""
+    """File that is read through a buffer, and hashed a buffer at a time."""
 
     def __init__(self, name: str, digest: _FileDigest) -> None:
         super().__init__(name, "rb")

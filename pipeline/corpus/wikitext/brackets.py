@@ -1,6 +1,6 @@
-"""Which bracket closes which: {{templates}}, [[links]], {| tables |} and -{variants}-, in one pass over the markup.
+"""Matching of brackets: {{templates}}, [[links]], {| tables |} and -{variants}-, in one pass over the markup.
 
-Promises: time is linear in the markup, however deep or broken the nesting; a pair never crosses another pair.
+Guarantees: linear time for any nesting, broken or deep; a pair never crosses another pair.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ TABLE_INDENT = " \t:*#;"
 
 
 class Brackets:
-    """The matched pairs of a piece of markup."""
+    """Matched pairs of a piece of markup."""
 
     def __init__(self, text: str, variants: bool = False) -> None:
         self.text = text
         self.ends = _match(text, TOKEN_OR_VARIANT if variants else TOKEN)
-        """Offset of the opening bracket -> offset of the bracket that closes it."""
+        """Offset of the opening bracket -> offset of the closing bracket."""
         self.starts = sorted(self.ends)
 
     def children(self, start: int, end: int) -> list[int]:
-        """Offsets of the outermost pairs that open inside [start, end)."""
+        """Yield the offsets of the outermost pairs that open inside [start, end)."""
         found = []
         at = bisect_left(self.starts, start)
         while at < len(self.starts) and self.starts[at] < end:
@@ -38,7 +38,7 @@ class Brackets:
         return found
 
     def split(self, start: int, end: int, separator: str = "|") -> list[tuple[int, int]]:
-        """Cut [start, end) at each separator that stands outside the pairs within."""
+        """Split [start, end) at each separator outside the pairs within."""
         parts, last, position = [], start, start
         for child in [*self.children(start, end), end]:
             while (found := self.text.find(separator, position, child)) >= 0:
@@ -49,7 +49,7 @@ class Brackets:
 
 
 def protect_single(text: str) -> str:
-    """Write the single brackets that close just before those of a link, as in [[a|b [c]]], so that "c]]]" ends once."""
+    """Protect single brackets that close just before those of a link, as in [[a|b [c]]], so that "c]]]" ends once."""
     return SINGLE.sub(_protect_inside, text) if "]]]" in text else text
 
 
@@ -79,7 +79,7 @@ def _match(text: str, token: re.Pattern[str]) -> dict[int, int]:
                 ends[starts.pop()] = at
                 waiting["[["] -= 1
         elif waiting[opener]:
-            # What is still open inside never ends: it is no bracket.
+            # Anything still open inside never ends: it is not a bracket.
             while True:
                 inner = opened.pop()
                 start = starts.pop()

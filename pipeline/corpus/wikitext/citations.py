@@ -1,4 +1,4 @@
-"""Templates that name a source inside a sentence."""
+"""Templates that cite a source inside a sentence."""
 
 from __future__ import annotations
 

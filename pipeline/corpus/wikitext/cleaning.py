@@ -1,7 +1,7 @@
-"""From wikitext to a clean page: the one function that the rest of the pipeline calls.
+"""Cleaner of wikitext, the entry point for the rest of the pipeline.
 
-What goes out leaves no trace; what cannot be rendered leaves a `HOLE`, never a false sentence. Time is linear in the
-markup, so that a page of any size or brokenness costs what its length costs.
+Removed markup leaves no trace; content that cannot be rendered leaves a `HOLE`, never a false sentence. Time is linear
+in the markup of any page, however broken.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ LABELLED_URL = re.compile(
     r"\[(?:(?:[a-z][a-z\d+.-]{1,15}+:)?//|mailto:)[^\s\[\]<>]++[^\S\n]*+([^\[\]\n]*+)\]", re.IGNORECASE
 )
 URL = re.compile(r"(?:http|ftp)s?://[^\s\[\]<>|}\"\u2018-\u201d\u3000-\u9fff\uac00-\ud7a3\uff01-\uff5e]+")
-"""An address, to the next space, bracket or character of East Asian text."""
+"""URL, to the next space, bracket or character of East Asian text."""
 ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 LINK_EDGE = re.compile(f"([\U000f0000-\U0010fffd]) | {LINK_END}")
-"""A space just inside a link: it belongs outside."""
+"""Space at the inner edge of a link, which belongs outside."""
 PARAMETER = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
-"""{{{name|default}}} outside a template: the default is shown."""
+"""{{{name|default}}} outside a template, which shows the default."""
 UNMATCHED = re.compile(r"\[\[|\]\]|\{\{+|\}\}+")
 
 
 def clean_wikitext(markup: str, title: str, lang: str = "en") -> CleanPage:
-    """Clean a page's markup; `title` is what PAGENAME shows, `lang` decides on link trails, dates and variants."""
+    """Clean a page's markup; `title` is the value of PAGENAME, `lang` selects the rules for link trails, dates and
+    variants.
+    """
     text = strip_opaque(strip_comments(scrub(markup).replace("\r\n", "\n")))
     if "__" in text:
         text = SWITCH.sub("", text)
@@ -43,7 +45,7 @@ def clean_wikitext(markup: str, title: str, lang: str = "en") -> CleanPage:
 
 
 def _after_address(address: str) -> str:
-    """The marks at the end of an address that belong to the sentence; a bracket that opens in it closes in it."""
+    """Return the marks at the end of a URL that belong to the sentence; a bracket opened in it is closed in it."""
     bare = address.rstrip(".,;:!?')")
     after = address[len(bare) :]
     opened = max(0, bare.count("(") - bare.count(")"))
@@ -51,7 +53,7 @@ def _after_address(address: str) -> str:
 
 
 def _settle(text: str, renderer: Renderer) -> str:
-    """Take out all markup inside lines, then what the invisible has left behind."""
+    """Remove all markup inside lines, then the gaps of invisible content."""
     text = strip_styling(text)
     if "//" in text or "mailto:" in text:
         text = LABELLED_URL.sub(lambda found: found[1] or GAP, text)

@@ -1,4 +1,4 @@
-"""Templates that show coordinates, as written: degrees are never recalculated."""
+"""Templates of coordinates, shown as written: degrees are never recalculated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MARKS = "°′″"
 
 
 def show_coordinates(call: TemplateCall) -> str | None:
-    """{{coord|57|18|N|4|27|W}}, {{coord|57.3|-4.5}}: both axes; nothing where only the page's title shows them."""
+    """{{coord|57|18|N|4|27|W}}, {{coord|57.3|-4.5}}: both axes; nothing if only the page's title shows them."""
     if call.first("display").replace(" ", "") in ("title", "t"):
         return UNSHOWN
     args = call.plain()

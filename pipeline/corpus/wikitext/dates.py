@@ -1,4 +1,4 @@
-"""Templates that show dates. What depends on the day of reading (ages, "now") is never calculated: it is a hole."""
+"""Templates of dates. Values that depend on the day of reading (ages, "now") are never computed: they are holes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ MONTHS = (
 
 
 WITH_SECOND_DATE = frozenset(["death date and age", "dda"])
-"""Templates whose second date, of birth, only serves to calculate an age."""
+"""Templates whose second date, of birth, serves only to compute an age."""
 
 
 def write_date(parts: list[str], lang: str = "en", day_first: bool = False) -> str | None:
-    """Year, month and day (later ones may be missing) in words; None when one is out of range. A month may be named."""
+    """Write year, month and day (later ones may be missing) in words; None if one is out of range. A month may be a
+    name.
+    """
     year, month, day = (*parts[:3], "", "", "")[:3]
     number = _month_number(month)
     if not _is_short(year, 6) or (month and not number) or (day and not (_is_short(day, 2) and 1 <= int(day) <= 31)):
@@ -47,14 +49,14 @@ def _day_first(call: TemplateCall) -> bool:
 
 
 def show_date(call: TemplateCall) -> str | None:
-    """{{birth date|1980|5|4}} and its kin: the first date given; text that is a date already is kept."""
+    """{{birth date|1980|5|4}} and similar: the first date given; text that is a date already is kept."""
     args = call.plain()
     if not args:
         return None
     if not _is_short(args[0], 4):
         return args[0] if len(args) == 1 or call.name == "date" else None
     if len(args) > 3 and call.name not in WITH_SECOND_DATE:
-        return None  # an hour, or places and further dates
+        return None  # an hour, or locations and further dates
     return write_date(args, lang=call.lang, day_first=_day_first(call))
 
 

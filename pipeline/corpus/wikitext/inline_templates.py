@@ -1,4 +1,4 @@
-"""Which rule shows which template, by name; a template that is not here leaves a hole."""
+"""Table of the rules for templates in running text, by name; a template without a rule leaves a hole."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHOWN: tuple[tuple[str, Handler, int], ...] = (
         show_first,
         1,
     ),
-    # what follows the first argument is not shown: a tooltip, a language of programming, further anchors
+    # arguments after the first are not shown: a tooltip, a programming language, further anchors
     ("tooltip|abbr|abbrv|define|code|citation needed span|clarify span|dubious span|僻字", show_first, 2),
     ("abbrlink", show_first, 3),
     ("vanchor|visible anchor", show_first, ANY),
@@ -112,17 +112,17 @@ PREFIXED: tuple[tuple[str, Rule], ...] = (
 
 
 def show_angle_brackets(call: TemplateCall) -> str:
-    """{{angbr|a}}: a letter between angle brackets."""
+    """{{angbr|a}}: a letter in angle brackets."""
     return f"⟨{call.arg(1)}⟩"
 
 
 def show_keys(call: TemplateCall) -> str | None:
-    """{{key press|Ctrl|Alt|Del}}: the keys, pressed together."""
+    """{{key press|Ctrl|Alt|Del}}: keys pressed together."""
     return None if any(name.startswith("chain") for name in call.named) else "+".join(call.plain())
 
 
 def show_flag(call: TemplateCall) -> str | None:
-    """{{flag|France}}: the country; codes as FRA stand for a name that is not in the page."""
+    """{{flag|France}}: the country; a code such as FRA stands for a name that is not in the page."""
     name = call.first("name") or call.arg(1)
     return None if name.isupper() else name
 
@@ -133,19 +133,19 @@ def show_music(call: TemplateCall) -> str | None:
 
 
 def show_address(call: TemplateCall) -> str:
-    """{{URL|example.com|label}}: the label; an address is not read as text."""
+    """{{URL|example.com|label}}: the label; a URL is not running text."""
     return call.arg(2) or UNSHOWN
 
 
 def show_changed_case(call: TemplateCall) -> str | None:
-    """{{lc:TEXT}} and its kin."""
+    """{{lc:TEXT}} and similar."""
     text = call.arg(1)
     changes = {"lc": text.lower(), "uc": text.upper(), "ucfirst": text[:1].upper() + text[1:]}
     return changes.get(call.name, text[:1].lower() + text[1:])
 
 
 def show_columns(call: TemplateCall) -> str:
-    """{{columns-list|...}}: the list inside, on lines of its own; the number of columns came first in older pages."""
+    """{{columns-list|...}}: the list inside, on separate lines; the number of columns came first in older pages."""
     return f"\n{call.arg(2) if call.arg(1).isdecimal() else call.arg(1)}\n"
 
 
@@ -173,7 +173,7 @@ RULES |= dict.fromkeys(
 
 
 def find_rule(name: str) -> Rule | None:
-    """The rule of a template whose name is normalised; None when it is not known what the template shows."""
+    """Return the rule of a template by its normalised name; None if it is unknown what the template shows."""
     if len(name) > LONGEST_NAME:
         return None
     rule = RULES.get(name) or find_invisible(name)

@@ -1,6 +1,6 @@
-"""Templates that show nothing inside the running text: references, maintenance tags, hatnotes, boxes beside the text.
+"""Templates that show nothing in running text: references, maintenance tags, hatnotes, boxes beside the text.
 
-The names are data, in `invisible_templates.txt`; whole families of names are told by a pattern.
+The names are data, in `invisible_templates.txt`; whole families of names are matched by a pattern.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ APART_FAMILY = re.compile(r".*(?:box|topics|series|needed|icon|category|模板|�
 
 @lru_cache(maxsize=8192)
 def find_invisible(name: str) -> Rule | None:
-    """`SILENT` or `APART` for a template that shows nothing inside the running text; None for all others."""
+    """Return `SILENT` or `APART` for a template that shows nothing in running text; None for all others."""
     if rule := _names().get(name):
         return rule
     folded = name.lower()

@@ -1,6 +1,6 @@
-"""Wikilinks: which are mentions of an article, what they point to, and what of them is shown.
+"""Wikilinks: which of them are mentions of an article, their targets, and the text they show.
 
-Promise: a target is written one way only, so that links, titles and redirects can be joined on it.
+Guarantees: a target has one spelling, so that links, titles and redirects can be joined on it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CATEGORIES = frozenset({
     "category", "分类", "分類", "категория", "kategorie", "catégorie", "categoría", "categoria", "categorie",
     "kategoria", "カテゴリ", "분류",
 })  # fmt: skip
-# Shown as text, but no mention of an article.
+# Shown as text, but not a mention of an article.
 OTHER_SPACES = frozenset({
     "talk", "user", "wikipedia", "wp", "project", "help", "template", "portal", "special", "draft", "module",
     "mos", "book", "mediawiki", "timedtext", "topic", "wikt", "wiktionary", "wikisource", "wikiquote", "wikibooks",
@@ -35,7 +35,7 @@ NOT_IN_TITLES = re.compile(r"[\[\]{}|<>\n\ufdd0-\ufdef\ufffc\U000f0000-\U0010fff
 
 
 def normalise_title(title: str) -> str:
-    """A title as `Link.target` writes it; empty when it can name no page of this wiki."""
+    """Normalise a title as in `Link.target`; empty if it cannot name a page of this wiki."""
     if "%" in title:
         title = unquote(title, errors="ignore")
     if "&" in title:
@@ -45,7 +45,7 @@ def normalise_title(title: str) -> str:
 
 
 def split_namespace(target: str) -> tuple[str, str]:
-    """The namespace or wiki that a target names (lower case, empty for an article here), and the rest."""
+    """Return the namespace or wiki of a target (lower case, empty for an article here), and the rest."""
     prefix, colon, rest = target.partition(":")
     if not colon:
         return "", target
@@ -57,13 +57,13 @@ def split_namespace(target: str) -> tuple[str, str]:
 
 
 def split_url(target: str) -> tuple[str, str]:
-    """The address that stands where a link has its target, and the words after it; two empty strings for a title."""
+    """Return the URL in the position of a link's target, and the words after it; two empty strings for a title."""
     found = URL_TARGET.match(target)
     return (found[0].strip(), target[found.end() :].strip()) if found else ("", "")
 
 
 def is_invisible(namespace: str) -> bool:
-    """Whether a link into a namespace shows nothing at the place where it stands (no colon before it)."""
+    """Return whether a link into a namespace shows nothing in its position (without a colon before it)."""
     if namespace in FILES:
         return namespace != "media"
     other_language = len(namespace) > 1 and namespace not in OTHER_SPACES and bool(INTERWIKI.match(namespace))
@@ -71,6 +71,6 @@ def is_invisible(namespace: str) -> bool:
 
 
 def apply_pipe_trick(target: str) -> str:
-    """What [[target|]] shows: no namespace, nothing in brackets, nothing after a comma."""
+    """Return the text that [[target|]] shows: no namespace, nothing in brackets, nothing after a comma."""
     found = PIPE_TRICK.match(target)
     return found[1] if found else target

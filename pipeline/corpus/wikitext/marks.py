@@ -1,7 +1,7 @@
-"""Characters that stand for something while wikitext is being cleaned, and how they leave it again.
+"""Marker characters used while wikitext is being cleaned, and their removal.
 
-Links, gaps and the like travel inside the text itself, so that no step has to keep offsets. All of them are characters
-that Unicode keeps free of text; `scrub` takes them out of what comes in.
+Links, gaps and the like travel inside the text itself, so that no step has to track offsets. All markers are characters
+that Unicode reserves from text; `scrub` removes them from the input.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import re
 from schemas.documents import HOLE
 
 GAP = "\ufdd0"
-"""Something invisible stood here: a reference, a file, a maintenance tag."""
+"""Position of invisible content: a reference, a file, a maintenance tag."""
 
 LINK_END = "\ufdd1"
-"""Closes the link that a character from `LINK_START` on has opened."""
+"""End of the link that a character from `LINK_START` on has opened."""
 
 SPOKEN = "\ufdd2"
-"""A pronunciation stood here: a gap inside brackets, a hole elsewhere."""
+"""Position of a pronunciation: a gap inside brackets, a hole elsewhere."""
 
 LINK_START = 0xF0000
 LINK_LIMIT = 0x1FFFD
 LITERAL = 0xE000
-"""An ASCII character c that must not be read as markup travels as chr(LITERAL + ord(c))."""
+"""Base for an ASCII character c that must not be read as markup, encoded as chr(LITERAL + ord(c))."""
 
 LINK_MARK = re.compile("[\ufdd1\U000f0000-\U0010fffd]")
 LITERAL_MARK = re.compile("[\ue000-\ue07f]")
@@ -43,7 +43,7 @@ SPOKEN_LABEL = re.compile(
     rf"(?:(?:\b(?:pronounced|pronunciation|pronounciation|locally|also|IPA|UK|US|or|English)\b|发音|發音|讀音|读音)"
     rf"[:：]? ?|[,;] ?|{SPOKEN} ?){{0,12}}{SPOKEN}"
 )
-# A name that opens a line, its pronunciation, then the sentence goes on: it reads as well without.
+# A name that opens a line, its pronunciation, then the rest of the sentence: it reads as well without.
 SPOKEN_IN_LEAD = re.compile(
     rf"(?m)^([^.\n{SPOKEN}]{{1,100}}){SPOKEN}(?=[ ,;{GAP}]*(?:[,(]|is |was |are |were |officially |or ))"
 )
@@ -53,24 +53,24 @@ ANNOUNCES = re.compile(
 
 
 def scrub(text: str) -> str:
-    """Drop what is no text, or is invisible: control and private characters, marks of direction, soft hyphens."""
+    """Drop what is not text, or is invisible: control and private characters, marks of direction, soft hyphens."""
     return FOREIGN.sub("", text)
 
 
 def protect(text: str) -> str:
-    """Write ASCII punctuation so that it is not read as markup; `restore` undoes it."""
+    """Encode ASCII punctuation so that it is not read as markup; `restore` reverses it."""
     return "".join(chr(LITERAL + ord(c)) if c < "\x7f" and not c.isalnum() and not c.isspace() else c for c in text)
 
 
 def restore(text: str) -> str:
-    """Undo `protect`, character for character."""
+    """Reverse `protect`, character for character."""
     return LITERAL_MARK.sub(lambda mark: chr(ord(mark[0]) - LITERAL), text) if LITERAL_MARK.search(text) else text
 
 
 def settle_spoken(text: str) -> str:
-    """Turn each `SPOKEN` into a gap where a sentence can do without it, else into a hole.
+    """Turn each `SPOKEN` into a gap where a sentence is complete without it, else into a hole.
 
-    It can in brackets (the words that announce it go as well), and after the name that opens a paragraph.
+    That is the case in brackets (with the words that introduce it), and after the name that opens a paragraph.
     """
     if SPOKEN not in text:
         return text
@@ -80,7 +80,7 @@ def settle_spoken(text: str) -> str:
 
 
 def close_gaps(text: str) -> str:
-    """Take the gaps out together with the spaces, pauses and brackets that they leave empty."""
+    """Remove gaps with the spaces, pauses and brackets that they leave empty."""
     if GAP * 2 in text or f"{GAP} {GAP}" in text:
         # Gaps with nothing but a space between them are one, which keeps the time linear.
         text = GAP_RUN.sub(lambda run: f" {GAP}" if " " in run[0] else GAP, text)
@@ -97,7 +97,7 @@ def close_gaps(text: str) -> str:
 
 
 def _join(left: str, right: str) -> tuple[str, str]:
-    """What stands to the left and right of a gap once the gap is gone."""
+    """Join the text to the left and right of a removed gap."""
     before, after = left.rstrip(PAUSES), right.lstrip(PAUSES)
     if before.endswith(OPENING):
         if after.startswith(CLOSING):
@@ -116,6 +116,6 @@ def _join(left: str, right: str) -> tuple[str, str]:
 
 
 def _spaced(left: str, right: str) -> str:
-    """The right side, with one space before it when empty brackets stood between two words."""
+    """Return the right side, with one space before it when empty brackets stood between two words."""
     right = right.lstrip(" ") if left.endswith(" ") else right
     return " " + right if left.endswith(" ") and right and not right.startswith((*STOPS, "\n")) else right

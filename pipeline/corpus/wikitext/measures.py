@@ -1,6 +1,6 @@
-"""Templates that show numbers: measures, powers, fractions, chemistry, money. Digits and units are kept as written.
+"""Templates of numbers: measures, powers, fractions, chemistry, money. Digits and units are kept as written.
 
-A conversion shows its source value only: what a template would calculate is not in the page.
+A conversion shows its source value only: a value computed by a template is not in the page.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 from pipeline.corpus.wikitext.tags import set_apart
 from pipeline.corpus.wikitext.template_calls import TemplateCall, normalise_name
 
-# Each part is taken once: a run of digits that no rule ends would else be tried from each of its digits.
+# Each part is possessive: otherwise a run of digits that no rule ends would be tried from each of its digits.
 NUMBER = re.compile(
     r"[-+−±~]?(?:\d[\d,]*+(?:\.\d++)?+|\.\d++)(?:e[-+]?\d++)?+(?:(?:\+\d++)?[/⁄]{1,2}\d++)?$", re.IGNORECASE
 )
 VALUE = re.compile(r"[-+−]?[\d.,]+")
-LONGEST_NUMBER = 100  # characters; more are no measure
+LONGEST_NUMBER = 100  # characters; a longer text is not a measure
 INTEGER = re.compile(r"([-+−]?)(\d{4,100})(\.\d+)?$")
 RANGES = {
     "-": "–", "–": "–", "—": "–", "to": " to ", "to(-)": " to ", "and": " and ", "and(-)": " and ", "or": " or ",
@@ -35,11 +35,11 @@ UNITS = {
 }  # fmt: skip
 EXACT_UNITS = {"LT": "long tons", "ST": "short tons", "Nm": "N⋅m", "N.m": "N⋅m"}
 WITH_WORDS = ("mid", "pre")
-"""Values of `adj` that put words of the arguments between number and unit."""
+"""Values of `adj` that put words from the arguments between number and unit."""
 WITHOUT_SOURCE = frozenset([
     "unit", "unit or text", "unit2", "number", "preunit", "out", "output", "output only", "output number only",
 ])  # fmt: skip
-"""Values of `disp` that leave out the value, its unit, or both."""
+"""Values of `disp` that omit the value, its unit, or both."""
 SCALES = {"e3": "thousand", "e6": "million", "e9": "billion", "e12": "trillion"}
 SMALLER = {"ft": ("in", "inch"), "foot": ("in", "inch"), "lb": ("oz",), "st": ("lb",), "mi": ("ft", "yd", "chain"),
            "yd": ("ft",), "LT": ("LT", "cwt")}  # fmt: skip
@@ -55,12 +55,12 @@ SIGNS_BY_NAME = {normalise_name(name): sign for name, sign in SIGNS.items()}
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a number of a length that people write, as 12,000.5, −3, 2+1/2 or 1e6."""
+    """Return whether a text is a number of ordinary length, such as 12,000.5, −3, 2+1/2 or 1e6."""
     return len(text) <= LONGEST_NUMBER and NUMBER.match(text) is not None
 
 
 def show_number(text: str) -> str:
-    """A number with its thousands set off by commas, as MediaWiki shows it; anything else unchanged."""
+    """Write a number with thousands separated by commas, as MediaWiki does; anything else unchanged."""
     found = INTEGER.match(text)
     return f"{found[1]}{int(found[2]):,}{found[3] or ''}" if found and not found[2].startswith("0") else text
 
@@ -80,7 +80,7 @@ def convert(call: TemplateCall) -> str | None:
         return None
     unit = args[at]
     if at + 2 < len(args) and RANGES.get(args[at + 1]) and is_number(args[at + 2]):
-        # Each value carries its unit: {{convert|2|m|x|3|m|ft}}.
+        # Each value has its own unit: {{convert|2|m|x|3|m|ft}}.
         return f"{shown} {_unit(unit)}{RANGES[args[at + 1]]}{_quantity(args[at + 2])} {_unit(unit)}"
     shown = _attach(shown, unit)
     while at + 2 < len(args) and is_number(args[at + 1]) and args[at + 2] in SMALLER.get(args[at], ()):
@@ -133,7 +133,7 @@ def show_value(call: TemplateCall) -> str | None:
 
 
 def show_exponent(call: TemplateCall) -> str | None:
-    """{{e|24}}: the power of ten that multiplies the number before it."""
+    """{{e|24}}: the power of ten that multiplies the preceding number."""
     return f"×10^{call.arg(1)}" if re.match(r"[-+−]?[\d.,/]+$", call.arg(1)) else None
 
 
@@ -143,7 +143,7 @@ def show_power_of_ten(call: TemplateCall) -> str | None:
 
 
 def show_fraction(call: TemplateCall) -> str | None:
-    """{{frac|3|1|2}}: 3 1/2; one without a whole number is given on as tags, as a digit may stand before it."""
+    """{{frac|3|1|2}}: 3 1/2; one without a whole number is returned as tags, because a digit may precede it."""
     args = call.plain()
     if not 1 <= len(args) <= 3:
         return None
@@ -163,7 +163,7 @@ def show_formula(call: TemplateCall) -> str | None:
 
 
 def show_scripts(call: TemplateCall) -> str | None:
-    """{{su|p=upper|b=lower}} and {{sup|2}}, {{sub|2}}, given on as tags."""
+    """{{su|p=upper|b=lower}} and {{sup|2}}, {{sub|2}}, returned as tags."""
     if call.name in ("sup", "sub"):
         return None if call.arg(2) else f"<{call.name}>{call.arg(1)}</{call.name}>"
     upper, lower = call.first("p") or call.arg(1), call.first("b") or call.arg(2)
@@ -177,7 +177,7 @@ def show_nuclide(call: TemplateCall) -> str | None:
 
 
 def show_digits(call: TemplateCall) -> str | None:
-    """{{formatnum:12345}}, {{nts|12345}}: the number, thousands set off."""
+    """{{formatnum:12345}}, {{nts|12345}}: the number, with thousands separated."""
     text = call.arg(1).replace(",", "")
     return f"{call.first('prefix')}{show_number(text)}{call.first('suffix')}" if is_number(text) else None
 
@@ -196,7 +196,7 @@ def show_money(call: TemplateCall) -> str | None:
 
 
 def show_gauge(call: TemplateCall) -> str | None:
-    """{{RailGauge|1000mm}}, {{track gauge|3ft6in}}: the gauge in the unit it is named by."""
+    """{{RailGauge|1000mm}}, {{track gauge|3ft6in}}: the gauge in the unit of its name."""
     code = call.arg(1).lower().replace(" ", "")
     if code in GAUGES:
         return GAUGES[code]

@@ -1,6 +1,6 @@
-"""Runs of apostrophes that mark italics and bold, resolved by the line as MediaWiki resolves them.
+"""Runs of apostrophes that mark italics and bold, resolved line by line as in MediaWiki.
 
-Where a line has an odd number of both marks, one bold mark of it was an apostrophe and an italic mark: the first one
+If a line has an odd number of both marks, one of its bold marks was an apostrophe and an italic mark: the first one
 after a word of one letter, else the first one after a longer word, else the first one after a space.
 """
 
@@ -12,7 +12,7 @@ RUN = re.compile("(''+)")  # not '{2,}: with a literal to look for, the search i
 
 
 def strip_quotes(text: str) -> str:
-    """The text without the marks of italics and bold; what of a run is an apostrophe stays."""
+    """Remove the marks of italics and bold, keeping apostrophes."""
     pieces: list[str] = []
     position = 0
     while (mark := text.find("''", position)) >= 0:
@@ -27,7 +27,7 @@ def strip_quotes(text: str) -> str:
 def _resolve(line: str) -> str:
     rest = line.replace("'''", "")
     both_odd = line.count("'''") % 2 and rest.count("''") % 2
-    # What a run of four leaves is its apostrophe, what one of five leaves is its mark of italics.
+    # A run of four leaves its apostrophe, one of five its mark of italics.
     return _resolve_runs(line) if both_odd or "'" * 6 in line else rest.replace("''", "")
 
 
@@ -48,7 +48,7 @@ def _resolve_runs(line: str) -> str:
 
 
 def _give_apostrophe(texts: list[str], sizes: list[int]) -> None:
-    """Write the apostrophe of the bold mark that is none after the text before it."""
+    """Write the apostrophe of the split bold mark after the text before it."""
     after_word = after_space = -1
     for at, size in enumerate(sizes):
         if size not in (3, 4):

@@ -1,7 +1,7 @@
-"""Markup with its templates, links and tables rendered; paragraphs, headings and lists are still marked up.
+"""Renderer of templates, links and tables; paragraphs, headings and lists remain markup.
 
-Promises: every wikilink that is shown is marked in the text (see `marks`); what cannot be rendered leaves a hole;
-nothing is evaluated that depends on the day or on other pages; deep nesting costs no stack.
+Guarantees: every visible wikilink is marked in the text (see `marks`); content that cannot be rendered leaves a hole;
+nothing is evaluated that depends on the day or on other pages; deep nesting uses no stack.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ GOES_ON = re.compile(r" *[a-z,.;:)]")
 
 
 class Renderer:
-    """Renders one page."""
+    """Renderer of one page."""
 
     def __init__(self, text: str, title: str, lang: str) -> None:
         self.title = title
         self.lang = lang
         self.targets: list[str] = []
-        """Targets of the links marked so far; the mark is `LINK_START` plus the place here."""
+        """Targets of the links marked so far; the mark is `LINK_START` plus the index here."""
         self.has_loose_links = False
-        """Whether a link may turn out to begin or end with a space, once tags and entities are gone."""
+        """Whether a link may turn out to start or end with a space, once tags and entities are removed."""
         self.unrendered: list[str] = []
         """Names of the templates that left a hole."""
         self._text = text
@@ -45,7 +45,7 @@ class Renderer:
         self._own_title = normalise_title(title)
 
     def render(self, start: int = 0, end: int | None = None, depth: int = 0) -> str:
-        """The text of [start, end), rendered."""
+        """Render the text of [start, end)."""
         text, ends = self._text, self._brackets.ends
         end = len(text) if end is None else end
         children = self._brackets.children(start, end)
@@ -53,9 +53,9 @@ class Renderer:
             return HOLE
         pieces, position = [], start
         opens = depth == 0
-        """Whether nothing is shown yet on the line."""
+        """Whether the line shows nothing yet."""
         for child in children:
-            if child < position:  # inside the trail of the link before: cannot be
+            if child < position:  # impossible: inside the trail of the preceding link
                 continue
             before = text[position:child]
             pieces.append(before)
@@ -82,7 +82,7 @@ class Renderer:
         return "".join(pieces)
 
     def mark_link(self, target: str, shown: str) -> str:
-        """The text shown, marked as a link when it is a mention of an article."""
+        """Return the text shown, marked as a link when it is a mention of an article."""
         title = normalise_title(target)
         inner = LINK_MARK.sub("", shown)
         bare = inner.strip()
@@ -128,7 +128,7 @@ class Renderer:
         return self.mark_link(target, shown + trail)
 
     def _render_variant(self, start: int, end: int, depth: int) -> str:
-        """The text of -{zh-hans:...;zh-hant:...}- in the variant that is shown."""
+        """Render -{zh-hans:...;zh-hant:...}- in the variant that is shown."""
         at = FLAGS.match(self._text, start, end)
         bounds = self._brackets.split(at.end() if at else start, end, ";")
         part = choose_variant(self._text, at[1] if at else "", bounds)
@@ -147,7 +147,7 @@ class Renderer:
         if rule is SILENT:
             return GAP
         if rule is None:
-            # A block beside or between the paragraphs, unless a sentence begins with it.
+            # A block beside or between the paragraphs, unless a sentence starts with it.
             if opens and "\n" in text[start:end] and not GOES_ON.match(text, end + 2):
                 return GAP
         else:

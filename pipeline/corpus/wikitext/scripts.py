@@ -1,4 +1,4 @@
-"""Templates that show words of other languages and scripts."""
+"""Templates of words in other languages and scripts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ AERA = frozenset(["bc", "ad", "bce", "ce", "am", "pm", "ah"])
 
 
 def show_spoken(_call: TemplateCall) -> str:
-    """Pronunciations are not read as text: a gap inside brackets, a hole elsewhere."""
+    """Pronunciations are not running text: a gap inside brackets, a hole elsewhere."""
     return SPOKEN
 
 
@@ -106,7 +106,7 @@ def show_japanese(call: TemplateCall) -> str | None:
 
 
 def show_chinese(call: TemplateCall) -> str | None:
-    """{{zh|s=...|t=...|p=...}}: each form with its name; None when one has a name that is not known here."""
+    """{{zh|s=...|t=...|p=...}}: each form with its name; None for an unknown name."""
     return None if _unknown(call, CHINESE_PARTS) else _labelled(call, CHINESE_PARTS) or call.arg(1) or None
 
 
@@ -143,7 +143,7 @@ def show_foreign_link(call: TemplateCall) -> str | None:
 
 
 def _local_title(call: TemplateCall) -> str:
-    """The title here, which older pages wrote after the code of the other wiki; empty when either may be it."""
+    """Return the local title, which older pages wrote after the code of the other wiki; empty when ambiguous."""
     first, second = call.arg(1), call.arg(2)
     if not CODE.match(first):
         return first

@@ -1,7 +1,7 @@
-"""Rendered lines put together to the text of a page, with its sections and the offsets of its links.
+"""Assembly of rendered lines to the text of a page, with its sections and the offsets of its links.
 
-Promises: sections are sorted and start inside the text; links are sorted, never overlap, and
-`text[link.start:link.end]` is what the page shows as the link; no heading stands in the text.
+Guarantees: sections are sorted and start inside the text; links are sorted, never overlap, and
+`text[link.start:link.end]` is the text that the link shows; no heading is in the text.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_LEVEL = 6
 
 @dataclass(frozen=True, slots=True)
 class CleanPage:
-    """A page's text with what was marked up in it."""
+    """Cleaned text of a page, with its sections and links."""
 
     text: str
     """As in `Document.text`."""
@@ -45,11 +45,11 @@ class CleanPage:
     links: tuple[Link, ...]
     """As in `Document.links`."""
     unrendered: tuple[str, ...] = ()
-    """Names of the templates that left a hole, as often as they did; blocks that went out whole are among them."""
+    """Names of the templates that left a hole, once per hole, including blocks that were removed whole."""
 
 
 def assemble(flat: str, targets: list[str], unrendered: list[str]) -> CleanPage:
-    """The page made of rendered lines; `targets` are those of the links marked in them."""
+    """Assemble the page from rendered lines; `targets` are those of the links marked in them."""
     pieces: list[str] = []
     sections: list[Section] = []
     links: list[Link] = []
@@ -67,9 +67,9 @@ def assemble(flat: str, targets: list[str], unrendered: list[str]) -> CleanPage:
 
 
 def split_sections(flat: str) -> list[tuple[tuple[str, ...], list[str]]]:
-    """The lines of each section that is kept and not empty, with the headings above it.
+    """Yield the lines of each kept section with content, and the headings above it.
 
-    Lines of a paragraph are joined; list items open with `LIST_MARK`.
+    Lines of a paragraph are joined; list items start with `LIST_MARK`.
     """
     sections: list[tuple[tuple[str, ...], list[str]]] = [((), [])]
     headings: list[tuple[int, str]] = []
@@ -98,7 +98,7 @@ def _read_heading(line: str) -> tuple[int, str] | None:
 
 
 def _join_lines(lines: list[str]) -> list[str]:
-    """A paragraph as one line, or none when it says nothing."""
+    """Join a paragraph into one line, or none when it has no content."""
     joined = ""
     for line in lines:
         close = not joined or (CJK_EDGE.match(joined[-1]) and CJK_EDGE.match(line))
@@ -107,7 +107,7 @@ def _join_lines(lines: list[str]) -> list[str]:
 
 
 def _read_marked_line(line: str) -> str:
-    """A line that opens with a mark of its own: list item, indented text, table or rule; empty when it says nothing."""
+    """Read a line that starts with a mark: list item, indented text, table or rule; empty without content."""
     if line.startswith(("{|", "|")):
         return ""
     text = line.lstrip("*#:; ").rstrip()
@@ -120,7 +120,7 @@ def _read_marked_line(line: str) -> str:
 
 
 def _take_links(line: str, targets: list[str], base: int) -> tuple[str, list[Link]]:
-    """A line without its link marks, and the links they marked, trimmed, with offsets counted from `base`."""
+    """Return a line without its link marks, and the links they marked, trimmed, with offsets counted from `base`."""
     pieces: list[str] = []
     links: list[Link] = []
     position = length = 0

@@ -1,4 +1,4 @@
-"""Templates that name ships: a prefix, a name in italics and a number or year that tells ships of one name apart."""
+"""Templates of ship names: a prefix, a name in italics and a number or year that distinguishes ships of one name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ PREFIXES = (
     "HMS", "HMAS", "HMCS", "HMNZS", "USS", "USNS", "USAT", "USRC", "SS", "RMS", "MV", "MS", "SMS", "INS", "GTS", "RV",
     "MTS", "USAV", "HMT",
 )  # fmt: skip
-# What the argument after the number asks to be shown; without it, prefix, name and number.
+# Format by the argument after the number; without it, prefix, name and number.
 FORMATS = {"": "{prefix} {name} ({number})", "2": "{name}", "3": "{name} ({number})", "6": "{prefix} {name}"}
 
 
 def show_ship(call: TemplateCall) -> str | None:
-    """{{USS|Enterprise|CV-6}}, {{ship|French brig|Foo|1800|6}}: what the format asks for, linked."""
+    """{{USS|Enterprise|CV-6}}, {{ship|French brig|Foo|1800|6}}: the name in the requested format, linked."""
     args = call.args if call.name == "ship" else [call.name.upper(), *call.args]
     prefix, name, number, shape = (*args, "", "", "", "")[:4]
     if not name or shape not in FORMATS:

@@ -1,4 +1,4 @@
-"""Templates that stand for a character or two, whatever their arguments."""
+"""Templates that stand for one or two characters, whatever their arguments."""
 
 from __future__ import annotations
 

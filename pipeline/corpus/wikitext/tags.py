@@ -1,6 +1,6 @@
-"""Comments and tags of wikitext: what is opaque goes out before anything else looks at the markup, styling goes last.
+"""Comments and tags of wikitext: opaque ones are removed before the markup is parsed, styling is removed last.
 
-Promises: time is linear in the markup, also when thousands of tags never end or stand in one another.
+Guarantees: linear time, also for thousands of unclosed or nested tags.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ INVISIBLE_TAGS = (
 )
 VISIBLE_TAGS = "math|chem|ce|hiero|syntaxhighlight|source|pre"
 TRANSCLUSION_TAGS = "includeonly|/?noinclude|/?onlyinclude"
-# Tags in which others of the same name may stand: the end is the one of the same depth.
+# Tags that may contain others of the same name: the end is the one of the same depth.
 NESTED_TAGS = (
     "span|div|p|small|big|sup|sub|b|i|u|s|em|strong|font|center|blockquote|ul|ol|li|dl|dt|dd|tr|td|th|abbr|bdi|cite|"
     "code|del|ins|q|var"
@@ -51,7 +51,7 @@ STYLING = re.compile(
 
 
 def strip_comments(text: str) -> str:
-    """Drop comments, and the whole line where a line holds nothing else; one that never ends hides the rest."""
+    """Drop comments, and the whole line if it contains nothing else; an unclosed comment hides the rest."""
     if "<!--" not in text:
         return text
     pieces: list[str] = []
@@ -68,7 +68,7 @@ def strip_comments(text: str) -> str:
 
 
 def strip_opaque(text: str) -> str:
-    """Take out the tags whose insides are not wikitext, or not seen: a gap, or a hole for formulas."""
+    """Remove tags whose content is not wikitext, or not visible, leaving a gap, or a hole for formulas."""
     pieces: list[str] = []
     position = 0
     endless: set[str] = set()
@@ -96,7 +96,7 @@ def strip_opaque(text: str) -> str:
             continue
         endless.add(name)
         if name == "ref":
-            # Nobody can tell where it was meant to end: give up the rest of the line.
+            # The intended end is unknown: drop the rest of the line.
             line_end = text.find("\n", position)
             position = line_end if line_end >= 0 else len(text)
             pieces.append(HOLE)
@@ -106,7 +106,7 @@ def strip_opaque(text: str) -> str:
 
 
 def _pair_tags(text: str, name: str, start: int) -> dict[int, tuple[int, int]]:
-    """Offset of each opening tag of a name -> bounds of the closing tag of the same depth."""
+    """Return the offset of each opening tag of a name -> bounds of the closing tag of the same depth."""
     pairs: dict[int, tuple[int, int]] = {}
     opened: list[int] = []
     for tag in re.compile(rf"<(/?){name}\b[^<>]*>", re.IGNORECASE).finditer(text, start):
@@ -127,24 +127,26 @@ def _replace(name: str, inside: str) -> str:
 
 
 def strip_styling(text: str) -> str:
-    """Take out the tags and quotes that style words; a raised or lowered number stays apart from the number before."""
+    """Remove the tags and quotes that style words; a raised or lowered number stays separate from
+    the preceding number.
+    """
     text = strip_quotes(text)
     if "<" not in text:
         return text
     text = FRACTION.sub(_write_fraction, text)
-    # One after the other, so that what stands before a raised number is seen without its own tag.
+    # One after the other, so that the text before a raised number is seen without its own tag.
     text = LOWERED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "_"), text)
     text = RAISED.sub(lambda found: set_apart(_look_back(found), found[1].strip(), "^"), text)
     return STYLING.sub("", BREAKING.sub("\n", LINE_BREAK.sub(" ", text)))
 
 
 def _write_fraction(found: re.Match[str]) -> str:
-    """A fraction on one line, apart from a whole number before it."""
+    """Write a fraction on one line, separate from a preceding whole number."""
     return f"{' ' if _look_back(found).isdecimal() else ''}{found[1]}{found[2]}{found[3]}"
 
 
 def _look_back(found: re.Match[str]) -> str:
-    """The character shown before a match; empty at the start."""
+    """Return the visible character before a match; empty at the start."""
     at = found.start() - 1
     while at >= 0 and LINK_MARK.match(found.string, at):
         at -= 1
@@ -152,9 +154,10 @@ def _look_back(found: re.Match[str]) -> str:
 
 
 def set_apart(before: str, inside: str, mark: str) -> str:
-    """What a raised (mark ^) or lowered (mark _) text reads as, after the character `before` it.
+    """Write a raised (mark ^) or lowered (mark _) text after the character `before` it.
 
-    Squares and cubes of units are written as such; after a digit a number needs its mark, or 10<sup>24</sup> were 1024.
+    Squares and cubes of units are written as such; after a digit a number needs its mark, since 10<sup>24</sup> would
+    read 1024.
     """
     if mark == "^" and inside in ("2", "3") and before.isalpha():
         return "²" if inside == "2" else "³"

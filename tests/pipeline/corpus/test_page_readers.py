@@ -135,14 +135,14 @@ def test_pages_before_the_damage_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (dump_xml().encode(), "holds no pages"),
+        (dump_xml().encode(), "contains no pages"),
         (b"", "is empty"),
-        (b"<html><body /></html>", "no MediaWiki dump"),
-        (b"just words", "no known format"),
+        (b"<html><body /></html>", "MediaWiki dump"),
+        (b"just words", "unknown format"),
         (dump_xml(page_xml(1), "<page></wrong>").encode(), "broken XML after 1 pages"),
-        (b"\x1f\x8b\x09 broken broken", "cannot be read"),
-        (b"PAR1 broken", "no readable Parquet"),
-        ("<mediawiki>é".encode("utf-16-le") + b"\x00\xd8\x41", "no valid utf"),
+        (b"\x1f\x8b\x09 broken broken", "not readable"),
+        (b"PAR1 broken", "readable Parquet"),
+        ("<mediawiki>é".encode("utf-16-le") + b"\x00\xd8\x41", "valid utf"),
     ],
 )
 def test_bad_sources_are_named(tmp_path: Path, data: bytes, message: str) -> None:

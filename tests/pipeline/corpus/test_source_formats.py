@@ -135,7 +135,7 @@ def test_all_that_cannot_be_read_is_named_before_the_first_page(tmp_path: Path) 
 
 def test_format_folder_names_what_is_no_page_file(tmp_path: Path) -> None:
     folder = fill(tmp_path / "x", a__xml=DUMP, b__txt="b", c__json=ROW * 2)
-    with pytest.raises(SourceError, match=r"a\.xml is no page file"):
+    with pytest.raises(SourceError, match=r"a\.xml is not a page file"):
         read_all(folder / "a.xml", format="folder")
     assert [(page.title, page.fault if page.error else "") for page in read_all(folder, format="folder")] == [
         ("", "unknown_format"),
