@@ -13,6 +13,7 @@ from rich.console import Console
 
 from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
+from flows.deployments.parameters import take_sections
 from flows.deployments.run_names import find_newest
 from flows.deployments.scheduled_flows import (
     RUNNER,
@@ -29,12 +30,7 @@ from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import find_benchmark
 from schemas.config import (
-    AgentsConfig,
     CorpusConfig,
-    ExecutionConfig,
-    JudgingConfig,
-    MaskingConfig,
-    PassagesConfig,
     RunConfig,
     StageName,
 )
@@ -42,26 +38,19 @@ from schemas.distill_config import DistillConfig
 from schemas.evaluations import EvalMethod, EvalSettings, EvaluationResult
 from schemas.llm_config import LlmConfig
 from schemas.policies import PolicyConfig
-from schemas.search_config import SearchConfig, SearchServiceConfig
+from schemas.search_config import SearchServiceConfig
 from schemas.serving_config import ServingConfig
 
 
 @flow(name="distillation-round", flow_run_name="{name}", task_runner=RUNNER, persist_result=False)
+@take_sections("search_service", "report", "watch", "store", "decontamination")
 def distillation_round(
     corpus: CorpusConfig,
     name: str = "distillation",
     out: str = "outputs",
     seed: int = 0,
-    passages: PassagesConfig = USUAL.passages,
-    masking: MaskingConfig = USUAL.masking,
-    search: SearchConfig = USUAL.search,
-    agents: AgentsConfig = USUAL.agents,
-    judging: JudgingConfig = USUAL.judging,
-    policy: PolicyConfig = USUAL.policy,
     distill: DistillConfig = USUAL.distill,
-    llm: LlmConfig = USUAL.llm,
-    serving: ServingConfig = USUAL.serving,
-    execution: ExecutionConfig = USUAL.execution,
+    **sections: Any,
 ) -> State[Any]:
     """Do one more round of a self-distillation: the first flow run makes the cold start, each later one a round.
 
@@ -74,20 +63,8 @@ def distillation_round(
     require_sources(corpus)
     folder = DistillFolder(Path(out) / name)
     done = len(folder.records())
-    config = RunConfig(
-        seed=seed,
-        corpus=corpus,
-        passages=passages,
-        masking=masking,
-        search=search,
-        agents=agents,
-        judging=judging,
-        policy=policy,
-        distill=distill.model_copy(update={"rounds": min(done, distill.rounds)}),
-        llm=llm,
-        serving=serving,
-        execution=execution,
-    )
+    rounds = distill.model_copy(update={"rounds": min(done, distill.rounds)})
+    config = RunConfig(seed=seed, corpus=corpus, distill=rounds, **sections)
     config = fit_into_flow_run(str(folder.root), config)
     wait_until_free(lambda: start_distillation(folder.root, config, cache_folder(), None, Console(stderr=True)))
     records = folder.records()

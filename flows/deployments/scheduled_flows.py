@@ -21,6 +21,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_context import RunContext
+from flows.deployments.parameters import take_sections
 from flows.deployments.run_names import find_newest, name_run
 from flows.execution.run import run_stages_here, settle_config
 from flows.monitoring.prefect_artifacts import locate_report
@@ -28,23 +29,7 @@ from flows.stages.registry import STAGES, list_from
 from pipeline.errors import ConfigError, RunHeldError, StorageError
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.remote.open_run import join_location, open_run
-from schemas.config import (
-    AgentsConfig,
-    CorpusConfig,
-    ExecutionConfig,
-    JudgingConfig,
-    MaskingConfig,
-    PassagesConfig,
-    ReportConfig,
-    RunConfig,
-    StageName,
-)
-from schemas.llm_config import LlmConfig
-from schemas.policies import PolicyConfig
-from schemas.search_config import SearchConfig, SearchServiceConfig
-from schemas.serving_config import ServingConfig
-from schemas.store_config import StoreConfig
-from schemas.watch_config import WatchConfig
+from schemas.config import CorpusConfig, RunConfig, StageName
 
 log = logging.getLogger(__name__)
 
@@ -73,19 +58,13 @@ def name_flow_run() -> str:
 
 
 @flow(name="weekly-corpus", flow_run_name=name_flow_run, task_runner=RUNNER, persist_result=False)
+@take_sections("agents", "policy", "judging", "search_service", "report", "distill", "decontamination")
 def weekly_corpus(
     corpus: CorpusConfig,
     name: str = "corpus-{date}",
     out: str = "outputs",
     seed: int = 0,
-    passages: PassagesConfig = USUAL.passages,
-    masking: MaskingConfig = USUAL.masking,
-    search: SearchConfig = USUAL.search,
-    llm: LlmConfig = USUAL.llm,
-    serving: ServingConfig = USUAL.serving,
-    execution: ExecutionConfig = USUAL.execution,
-    store: StoreConfig = USUAL.store,
-    watch: WatchConfig = USUAL.watch,
+    **sections: Any,
 ) -> State[Any]:
     """Make passages, mask tasks and a search index of Wikipedia: everything that trajectories need.
 
@@ -96,36 +75,17 @@ def weekly_corpus(
         search: What trajectories will search with: its index is built here.
         llm: Language models; here only the extractor of spans asks one, where masking says so.
     """
-    config = RunConfig(
-        seed=seed,
-        corpus=corpus,
-        passages=passages,
-        masking=masking,
-        search=search,
-        llm=llm,
-        serving=serving,
-        execution=execution,
-        store=store,
-        watch=watch,
-    )
+    config = RunConfig(seed=seed, corpus=corpus, **sections)
     require_sources(corpus)
     return lead(join_location(out, name_flow_run()), config, CORPUS_STAGES)
 
 
 @flow(name="nightly-trajectories", flow_run_name="{run}", task_runner=RUNNER, persist_result=False)
+@take_sections("corpus", "passages", "masking", "search", "distill", "decontamination")
 def nightly_trajectories(
     run: str = "corpus-*",
     out: str = "outputs",
-    agents: AgentsConfig = USUAL.agents,
-    policy: PolicyConfig = USUAL.policy,
-    judging: JudgingConfig = USUAL.judging,
-    search_service: SearchServiceConfig = USUAL.search_service,
-    llm: LlmConfig = USUAL.llm,
-    serving: ServingConfig = USUAL.serving,
-    report: ReportConfig = USUAL.report,
-    execution: ExecutionConfig = USUAL.execution,
-    store: StoreConfig = USUAL.store,
-    watch: WatchConfig = USUAL.watch,
+    **sections: Any,
 ) -> State[Any]:
     """Attempt the tasks of the newest corpus and judge the attempts, for as long as a night has; the next one goes on.
 
@@ -135,18 +95,6 @@ def nightly_trajectories(
         llm: Language models behind the roles; llm.budget.hours is how long a night is.
     """
     newest = find_newest(out, run, StageName.TASKS)
-    sections = {
-        "agents": agents,
-        "policy": policy,
-        "judging": judging,
-        "search_service": search_service,
-        "llm": llm,
-        "serving": serving,
-        "report": report,
-        "execution": execution,
-        "store": store,
-        "watch": watch,
-    }
     config = recall_config(newest).model_copy(update=sections)
     return lead(newest.location, config, TRAJECTORY_STAGES)
 
