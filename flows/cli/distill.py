@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from flows.cli.distillation_sizes import LabSize
 from flows.cli.options import Config, OtherVersion, Overrides
 from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
@@ -16,6 +16,15 @@ from flows.configuration.run_config import load_config
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
+
+
+class LabSize(StrEnum):
+    """Size of the laboratory."""
+
+    GPU = "gpu"
+    """One H100: under 25 minutes."""
+    CPU = "cpu"
+    """Two cores: under an hour."""
 
 
 def distill(

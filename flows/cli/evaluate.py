@@ -130,7 +130,7 @@ def _print_tables(markdown: str, where: str) -> None:
 @contextmanager
 def _show_progress(folder: Path) -> Iterator[Note]:
     """Show a progress bar. On Ctrl-C, print how to resume."""
-    from flows.monitoring.eval_progress import show_questions
+    from flows.monitoring.progress import show_questions
 
     console = Console(stderr=True)
     try:

@@ -110,7 +110,7 @@ def _show_scale(plan: ScalePlan, as_json: bool) -> None:
     if as_json:
         typer.echo(plan.model_dump_json(indent=1))
         return
-    from flows.cli.scale_tables import draw_scale
+    from flows.cli.plan_tables import draw_scale
 
     console = _open_console()
     for part in draw_scale(plan, console.is_terminal):

@@ -12,7 +12,7 @@ from flows.stages.registry import list_models
 from flows.stages.run_record import collect_funnel
 from pipeline.report.agreement import AgreementRow, compare_steps, drop_comparisons
 from pipeline.report.collecting import collect_report
-from pipeline.report.handed_over import warn_of_gold
+from pipeline.report.leaks import warn_of_gold
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import reading_boundary
 from schemas.config import StageName

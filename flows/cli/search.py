@@ -16,17 +16,16 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from flows.cli.locations import fetch_index
-from flows.cli.simulation_cli import simulation_data
+from flows.cli.locations import JudgedRun, fetch_index
 from pipeline.errors import ConfigError
 from pipeline.search.engine import FoundPassage
 from pipeline.search.tokens import STOPWORDS_EN
+from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind
 from schemas.trajectories import SearchCall, SearchStatus
 
 search_app = typer.Typer(no_args_is_help=True, help="Serve a search index, or query a search engine.")
-search_app.command("simulation-data")(simulation_data)
 QUERY_CHARS = 200
 WORD = re.compile(r"\w+")
 
@@ -161,3 +160,37 @@ def show_call(console: Console, call: SearchCall, passages: Sequence[FoundPassag
         text.highlight_regex(marked, "bold yellow")
         title = Text.assemble(f"{rank}. ", (passage.title, "bold"), f"  {hit.score:.2f}  ", (hit.passage_id, "dim"))
         console.print(Panel(text, title=title, title_align="left", border_style="dim"))
+
+
+@search_app.command("simulation-data")
+def simulation_data(
+    folder: JudgedRun,
+    out: Annotated[Path, typer.Option(help="Folder for train.parquet, validation.parquet and rejects.parquet.")],
+    informed: Annotated[
+        bool, typer.Option("--informed/--query-only", help="Include the masked text and the gold in the prompts.")
+    ] = True,
+    validation: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Share of the pages held out for validation.")
+    ] = 0.05,
+    balance: Annotated[bool, typer.Option("--balance/--all", help="Balance useful and noisy examples.")] = True,
+) -> None:
+    """Turn the searches of a run into training data for a simulated search engine: chat rows,
+    labelled useful or noisy.
+    """
+    from flows.exporting.simulation_data import export_simulation
+    from pipeline.exporting.simulator_tuning import SimulatorExportSettings
+
+    settings = SimulatorExportSettings(informed, validation, balance)
+    step, rows = export_simulation(RunFolder(folder), out, settings)
+    console = Console()
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items()))
+    console.print(
+        f"{step.entered:,} searches: {step.passed:,} examples; left out: {reasons or 'none'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for key, count in sorted(rows.items()):
+        console.print(f"  {key}: {count:,}", highlight=False)
+    if not step.passed:
+        console.print("[yellow]nothing is left: use --all to keep examples without a counterpart[/]")
+    console.print(f"{out}", highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from flows.distillation.configs import STUDENT, UNTRAINED, configure_validation,
 from flows.distillation.loop import start_distillation
 from flows.distillation.session import BEFORE, DistillationSession
 from flows.distillation.training import is_trained
-from flows.monitoring.eval_progress import show_questions
+from flows.monitoring.progress import show_questions
 from pipeline.distillation.folders import DistillFolder
 from pipeline.evaluation.benchmarks import read_benchmark
 from pipeline.training.folders import TrainingFolder

@@ -23,7 +23,7 @@ from flows.monitoring.prefect_artifacts import publish_stage
 from flows.monitoring.progress import ProgressBoard
 from flows.monitoring.refusal_detector import RefusalWatch, refuse_all_refused
 from flows.monitoring.stage_progress import StageProgress
-from flows.monitoring.unread_watch import ParseFailureDetector
+from flows.monitoring.stall_detector import ParseFailureDetector
 from flows.process.ray_pool import RayPool
 from flows.process.worker_pool import WorkerPool
 from flows.stages.ledger_checks import list_all_settings

@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from flows.configuration.run_context import RunContext
@@ -190,3 +190,20 @@ class ProgressBoard:
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+if TYPE_CHECKING:
+    from flows.evaluation.run import Note
+
+
+@contextmanager
+def show_questions(console: Console) -> Iterator[Note]:
+    """Show the number of answered questions, as reported inside the block."""
+    if not console.is_terminal:
+        lines = PlainLines(console)
+        yield lambda done, total: lines.tell(lambda: f"{done}/{total} questions answered")
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("questions"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("evaluating", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,15 +1,24 @@
-"""Detector of stalls, which reports a stall once and its end once.
+"""Detectors of stalls and of unreadable replies; each is reported once, a stall's end too.
 
 An endpoint is stalled when requests are pending and no reply has come for many times the usual time of one; a stage,
-when neither an input nor a call has been finished for two minutes.
+when neither an input nor a call has been finished for two minutes. Unreadable replies are summed over the shards of a
+session: inside a shard the log warns after the first hundred, which small shards never reach.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pipeline.judging.llm_judge_stage import UNREAD_OPINION
+from pipeline.llm.structured_output import ALARM, UNREADABLE
+from schemas.funnel import FunnelStep
+from schemas.ledger import ShardCommit
 from schemas.live import EndpointLive
+
+log = logging.getLogger(__name__)
 
 STALL_TIMES = 10.0
 """Multiple of the usual time from which a reply is more than slow."""
@@ -90,3 +99,36 @@ def allow_silence(endpoint: EndpointLive) -> float:
     if not endpoint.usual_seconds:
         return FIRST_REPLY
     return max(SHORTEST_STALL, STALL_TIMES * endpoint.usual_seconds)
+
+
+class ParseFailureDetector:
+    """Total of readable and unreadable replies over the shards of one session."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._lock = threading.Lock()
+        self._sums: dict[str, tuple[int, int]] = {}
+        self._warned = False
+
+    def note(self, commit: ShardCommit) -> None:
+        """Add a finished shard; warn once, when `ALARM` items in total were unreadable and none was readable."""
+        with self._lock:
+            for step in commit.funnel:
+                unread, read = self._sums.get(step.unit, (0, 0))
+                more_unread, more_read = count_unread(step)
+                unread, read = unread + more_unread, read + more_read
+                self._sums[step.unit] = unread, read
+                if unread >= ALARM and not read and not self._warned:
+                    self._warned = True
+                    log.warning(
+                        "%s: no reply could be parsed for any of the first %d items; rejects/ quotes them, and "
+                        "`rampforge doctor` checks the models",
+                        self._stage,
+                        unread,
+                    )
+
+
+def count_unread(step: FunnelStep) -> tuple[int, int]:
+    """Return the items of a step that were lost to unreadable replies, and those with a readable one."""
+    unread = step.rejected.get(UNREADABLE, 0) + step.rejected.get(UNREAD_OPINION, 0)
+    return unread, step.entered - unread if step.compares else step.passed

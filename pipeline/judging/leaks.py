@@ -1,12 +1,17 @@
-"""Whether an agent was shown what was to be hidden from it, and near-copies of the source."""
+"""Evidence shown to an agent that gives the gold away: hidden passages, near-copies of the source, and simulated
+documents that state a gold answer. An agent that copies from these has learned nothing about searching."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pipeline.judging.scoring import read_gold
 from pipeline.text.near_copies import is_copy
-from schemas.tasks import MaskTask
-from schemas.trajectories import HideMode, Trajectory
+from pipeline.text.normalisation import holds_tokens
+from schemas.judgements import SimulatedEvidence
+from schemas.tasks import MaskTask, Span
+from schemas.trajectories import HideMode, Trajectory, Usefulness
 
 NEAR_COPY = 0.5
 """Share of the source's word triples from which on another passage counts as a near-copy of it."""
@@ -32,3 +37,35 @@ def find_leaks(trajectory: Trajectory, task: MaskTask, page_passages: frozenset[
         hidden |= page_passages | {passage_id for passage_id, p in shown.items() if p.title == task.title}
     others = [passage for passage_id, passage in shown.items() if passage_id not in hidden | {task.passage_id}]
     return Leaks(not hidden.isdisjoint(shown), sum(is_copy(passage.text, source, NEAR_COPY) for passage in others))
+
+
+def count_simulated(
+    trajectory: Trajectory, spans: Sequence[Span], fold: Callable[[str], str]
+) -> SimulatedEvidence | None:
+    """The simulated documents shown, and how many of them hold a gold answer; None when none was simulated."""
+    made = {
+        hit.passage_id: hit.usefulness
+        for turn in trajectory.turns
+        for call in turn.calls
+        for hit in call.hits
+        if hit.usefulness is not None
+    }
+    shown = {p.passage_id: p for turn in trajectory.turns for p in turn.shown if p.passage_id in made}
+    if not shown:
+        return None
+    golds = [gold.folded for span in spans for gold in read_gold(span)]
+    holding = {
+        passage_id
+        for passage_id, passage in shown.items()
+        if any(holds_tokens(fold(text), gold) for text in (passage.title, passage.text) for gold in golds)
+    }
+
+    def count(usefulness: Usefulness, ids: set[str]) -> int:
+        return sum(made[passage_id] is usefulness for passage_id in ids)
+
+    return SimulatedEvidence(
+        useful=count(Usefulness.USEFUL, set(shown)),
+        useful_with_gold=count(Usefulness.USEFUL, holding),
+        noisy=count(Usefulness.NOISY, set(shown)),
+        noisy_with_gold=count(Usefulness.NOISY, holding),
+    )

@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.charts.bars import Bar, Histogram
 from pipeline.report.example_choice import choose_examples
-from pipeline.report.handed_over import sum_simulated
-from pipeline.report.leaks import count_leaks
+from pipeline.report.leaks import count_leaks, sum_simulated
 from pipeline.report.report_data import Acceptance, DatasetSize, ReportData
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement

@@ -1,10 +1,12 @@
-"""What the report says of the search engine's hiding: how often something came through, and how often a near-copy."""
+"""Leaks in the report: hidden passages and near-copies that were shown, simulated documents that state a gold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import duckdb
+
+from schemas.judgements import SimulatedEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,6 @@ class LeakRate:
 
 def count_leaks(db: duckdb.DuckDBPyConnection) -> LeakRate | None:
     """The sums over all judged trajectories; None when nothing was hidden from any."""
-    if "leaked" not in {column for column, *_ in db.execute("DESCRIBE judgements").fetchall()}:
-        return None  # shards from before it was looked at
     (row,) = db.execute("""
         SELECT count(*), count_if(j.leaked), count_if(j.copies_shown > 0)
         FROM judgements j JOIN trajectories t USING (trajectory_id) WHERE t.hide <> 'none'
@@ -35,3 +35,26 @@ def describe_leaks(rate: LeakRate) -> str:
     leaked, copied = (f"{number:,} ({number / rate.attempts:.1%})" for number in (rate.leaked, rate.copied))
     shown = f"{leaked} were shown it all the same, and {copied} a near-copy of it"
     return f"of {rate.attempts:,} attempts from which the source was hidden, {shown}"
+
+
+def sum_simulated(db: duckdb.DuckDBPyConnection) -> SimulatedEvidence | None:
+    """The sums over all judged trajectories; None when nothing that was shown was simulated."""
+    sums = ", ".join(f"sum(simulated.{name})::BIGINT" for name in SimulatedEvidence.model_fields)
+    query = f"SELECT {sums} FROM judgements WHERE simulated IS NOT NULL"  # noqa: S608 - names of our own fields
+    (row,) = db.execute(query).fetchall()
+    if row[0] is None:
+        return None
+    return SimulatedEvidence(**dict(zip(SimulatedEvidence.model_fields, row, strict=True)))
+
+
+def warn_of_gold(simulated: SimulatedEvidence) -> str:
+    """One sentence that a user should read before trusting the acceptance."""
+    parts = [
+        f"{held:,} of {shown:,} {kind} ({held / shown:.0%})"
+        for kind, shown, held in (
+            ("useful", simulated.useful, simulated.useful_with_gold),
+            ("noisy", simulated.noisy, simulated.noisy_with_gold),
+        )
+        if shown
+    ]
+    return f"simulated documents that hand over a gold answer: {', '.join(parts)}"

@@ -22,8 +22,7 @@ from pipeline.charts import bars as bar_charts
 from pipeline.charts.funnel import draw_funnel
 from pipeline.report.agreement import compare_steps, drop_comparisons
 from pipeline.report.example_view import view_example
-from pipeline.report.handed_over import warn_of_gold
-from pipeline.report.leaks import describe_leaks
+from pipeline.report.leaks import describe_leaks, warn_of_gold
 from pipeline.report.report_data import ReportData
 from pipeline.report.text_pieces import show_controls
 from schemas.ledger import RunRecord

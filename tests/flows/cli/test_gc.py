@@ -41,7 +41,7 @@ def make_run(root: Path) -> RunFolder:
         tokens=0,
         cost=0.0,
     )
-    run.write(root / "run.json", record.model_dump_json().encode())
+    run.write_record(root / "run.json", record)
     return run
 
 

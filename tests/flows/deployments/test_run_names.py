@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flows.deployments.run_names import PLACES, find_newest, name_run
 from pipeline.errors import ConfigError, StorageError
+from pipeline.storage.ledger_files import encode_record
 from pipeline.storage.run_folder import RunFolder
 from schemas.ledger import StageManifest
 
@@ -42,7 +43,7 @@ def test_a_pattern_that_makes_no_folder_is_refused(pattern: str) -> None:
 def finish(run: Path, stage: str) -> None:
     path = run / "ledger" / stage / "manifest.json"
     path.parent.mkdir(parents=True)
-    path.write_text(StageManifest(stage=stage, settings={}, upstream=None, shards=()).model_dump_json())
+    path.write_bytes(encode_record(StageManifest(stage=stage, settings={}, upstream=None, shards=())))
 
 
 def test_the_newest_run_that_is_ready_is_taken(tmp_path: Path) -> None:

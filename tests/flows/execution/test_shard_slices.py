@@ -14,7 +14,7 @@ from flows.configuration.run_context import RunContext
 from flows.execution.shard import ShardReport
 from flows.execution.stage import MOST_TASKS, RunSession, ShardSlice, cut_slices
 from flows.monitoring.stage_progress import StageProgress
-from flows.monitoring.unread_watch import ParseFailureDetector
+from flows.monitoring.stall_detector import ParseFailureDetector
 from flows.stages.registry import find_spec
 from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder

@@ -63,8 +63,4 @@ def test_the_leak_rate_is_of_attempts_with_something_hidden() -> None:
             db.register(name, table)
         rate = count_leaks(db)
         assert rate == LeakRate(attempts=3, leaked=1, copied=1)
-        db.execute("CREATE TABLE old AS SELECT * EXCLUDE (leaked, copies_shown) FROM judgements")
-        db.unregister("judgements")
-        db.execute("CREATE VIEW judgements AS SELECT * FROM old")
-        assert count_leaks(db) is None
     assert "1 (33.3%) were shown it all the same, and 1 (33.3%) a near-copy" in describe_leaks(rate)

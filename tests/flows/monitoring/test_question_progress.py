@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from flows.monitoring import progress
-from flows.monitoring.eval_progress import show_questions
+from flows.monitoring.progress import show_questions
 
 
 def show(terminal: bool) -> str:
