@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tenacity
 
@@ -21,7 +21,34 @@ log = logging.getLogger(__name__)
 
 LONGEST_RETRY_AFTER = 600.0
 
-R = TypeVar("R", tenacity.Retrying, tenacity.AsyncRetrying)
+T = TypeVar("T")
+
+
+class Retrying(tenacity.Retrying):
+    """Calls a function. What tenacity links in a circle is let go of at the end, and with it what was sent."""
+
+    def __call__(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """What the function returns."""
+        try:
+            return super().__call__(fn, *args, **kwargs)
+        finally:
+            self.iter_state.reset()
+
+
+class AsyncRetrying(tenacity.AsyncRetrying):
+    """The same for a coroutine."""
+
+    async def __call__(self, fn: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:  # type: ignore[override]  # as tenacity's
+        """What the coroutine returns."""
+        call: Any = super().__call__
+        try:
+            result: T = await call(fn, *args, **kwargs)
+            return result
+        finally:
+            self.iter_state.reset()
+
+
+R = TypeVar("R", Retrying, AsyncRetrying)
 
 
 def retrying(

@@ -13,11 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import tenacity
-
 from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError, ThrottledError
-from pipeline.http.retrying import retrying
+from pipeline.http.retrying import AsyncRetrying, retrying
 from pipeline.llm.chat_model import (
     ChatReply,
     ChatRequest,
@@ -103,7 +101,7 @@ class OpenAiChatModel:
                 raise
 
         retry = retrying(
-            tenacity.AsyncRetrying,
+            AsyncRetrying,
             request.role,
             RETRYABLE,
             tries=limits.tries,

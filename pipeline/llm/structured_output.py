@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-import tenacity
-
-from pipeline.http.retrying import retrying
+from pipeline.http.retrying import AsyncRetrying, retrying
 from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, Message
 from prompts.library import load_template, make_inert
 from prompts.replies import Reply, ReplyContract, UnreadableReplyError
@@ -132,9 +130,9 @@ class StructuredOutput:
             return taken
 
         tries = self._sampling.retries + 1
-        return await retrying(
-            tenacity.AsyncRetrying, prompt.role, UnreadableReplyError, tries=tries, longest_pause=0.0
-        )(ask_once)
+        return await retrying(AsyncRetrying, prompt.role, UnreadableReplyError, tries=tries, longest_pause=0.0)(
+            ask_once
+        )
 
     def _make_request(self, prompt: Prompt, contract: ReplyContract[R]) -> ChatRequest:
         system = (Message("system", prompt.system),) if prompt.system else ()

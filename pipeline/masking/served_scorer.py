@@ -17,11 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import tenacity
-
 from pipeline.errors import AssetError
 from pipeline.http.errors import HttpStatusError, ThrottledError, UnavailableError
-from pipeline.http.retrying import retrying
+from pipeline.http.retrying import Retrying, retrying
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.client import fetch, open_client
 from pipeline.masking.perplexity import SpanContext
@@ -152,7 +150,7 @@ class ServedScorer:
             return values
 
         retry = retrying(
-            tenacity.Retrying,
+            Retrying,
             f"scorer {self._model}",
             FAULTS,
             seconds=give_up or self._limits.give_up,

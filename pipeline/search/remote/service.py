@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import aiohttp
-import tenacity
 
 from pipeline.http.circuit_breaker import CircuitBreaker
 from pipeline.http.errors import (
@@ -27,7 +26,7 @@ from pipeline.http.errors import (
     make_status_error,
 )
 from pipeline.http.proxies import find_proxy
-from pipeline.http.retrying import retrying
+from pipeline.http.retrying import AsyncRetrying, retrying
 from schemas.search_config import SearchServiceConfig
 from schemas.trajectories import SearchStatus
 
@@ -127,7 +126,7 @@ class SearchService:
                 return await self._try_once(exchange, remaining / (1 if tried == self._config.tries else 2))
 
             retry = retrying(
-                tenacity.AsyncRetrying,
+                AsyncRetrying,
                 self.name,
                 FAULTS,
                 unless=self._is_final,

@@ -16,10 +16,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import tenacity
-
 from pipeline.errors import ConfigError, StorageError
-from pipeline.http.retrying import retrying
+from pipeline.http.retrying import Retrying, retrying
 from pipeline.storage.files import replace_atomically, temporary_name
 from pipeline.storage.remote.errors import StoreFault, explain, name_fault
 from schemas.locations import find_secret
@@ -164,7 +162,7 @@ class ObjectStore:
 
     def _try(self, key: str, work: Callable[[], Any], **outcomes: Any) -> Any:
         """Do it, again and again while the store does not answer. `outcomes`: values that stand for a fault."""
-        retry = retrying(tenacity.Retrying, self.url, Exception, unless=_is_final, seconds=self._patience)
+        retry = retrying(Retrying, self.url, Exception, unless=_is_final, seconds=self._patience)
         try:
             return retry(work)
         except Exception as error:  # each store raises its own kinds

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import tenacity
 
 from pipeline.http.errors import HttpStatusError, RefusalError, ThrottledError, UnavailableError, make_status_error
-from pipeline.http.retrying import LONGEST_RETRY_AFTER, retrying
+from pipeline.http.retrying import LONGEST_RETRY_AFTER, AsyncRetrying, Retrying, retrying
 
 
 def run(faults: list[Exception], **settings: Any) -> tuple[int, list[float], Exception | None]:
@@ -24,7 +24,7 @@ def run(faults: list[Exception], **settings: Any) -> tuple[int, list[float], Exc
         if tries <= len(faults):
             raise faults[tries - 1]
 
-    retry = retrying(tenacity.Retrying, "work", (HttpStatusError, OSError), **settings)
+    retry = retrying(Retrying, "work", (HttpStatusError, OSError), **settings)
     retry.sleep = pauses.append
     try:
         retry(work)
@@ -90,4 +90,25 @@ def test_it_serves_coroutines_too(fails: int) -> None:
 
         return work
 
-    assert asyncio.run(retrying(tenacity.AsyncRetrying, "work", OSError, longest_pause=0.0)(make())) == "done"
+    assert asyncio.run(retrying(AsyncRetrying, "work", OSError, longest_pause=0.0)(make())) == "done"
+
+
+def test_nothing_of_a_call_is_left_to_the_garbage_collector() -> None:
+    async def work(sent: bytes) -> bytes:
+        return sent
+
+    async def call() -> None:
+        for _ in range(100):
+            await retrying(AsyncRetrying, "work", OSError)(work, b"sent")
+
+    async def count() -> int:
+        await call()
+        gc.collect()
+        gc.disable()
+        try:
+            await call()
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert asyncio.run(count()) < 100
