@@ -46,7 +46,8 @@ def test_each_stage_is_run_by_one_command() -> None:
 
 
 def test_a_stage_and_all_after_it() -> None:
-    assert list_from("judgements") == [StageName.JUDGEMENTS, StageName.DIFFICULTIES, StageName.REPORT]
+    names = list(StageName)
+    assert list_from("judgements") == names[names.index(StageName.JUDGEMENTS) :]
     with pytest.raises(StorageError):
         list_from("judge")
     assert find_spec("chunk") is STAGES[StageName.CHUNK]
