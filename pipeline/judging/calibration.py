@@ -1,12 +1,12 @@
-"""How far a judge can be trusted: its verdicts on answers whose verdict a person has said.
+"""Calibration of a judge: its verdicts on answers whose verdict a person has given.
 
-The labelled answers that come with rampforge, invented by us in English and Chinese, are right, wrong, hedged, empty,
-"cannot be determined", or right with junk around them; some try to talk the judge round. A user's own may join or
-replace them (`schemas.labelled_answers`).
+The built-in labelled answers, invented in English and Chinese, are right, wrong, hedged, empty, "cannot be determined",
+or right with junk around them; some try to manipulate the judge. A user's own may be added or replace them
+(`schemas.labelled_answers`).
 
-Promises: every answer is put to the model and, beside it, to the rules; the verdict of the job is the rules' where they
-settle an answer, as in the judging stage, and the model's otherwise; an answer that the model gave no verdict on never
-counts as agreement.
+Guarantees: every answer is judged by the model and, separately, by the rules; the verdict of the job is that of the
+rules where they decide, as in the judging stage, and the model's otherwise; an answer without a verdict of the model
+never counts as agreement.
 """
 
 from __future__ import annotations
@@ -34,68 +34,68 @@ PACKAGED = Path(__file__).with_name("calibration_pairs.jsonl")
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """What the rules say of an answer."""
+    """Verdict of the rules."""
 
     verdict: Verdict
-    """Their verdict, were there no model."""
+    """Verdict without a model."""
     settled: bool
-    """Whether the judging stage leaves it at that, and asks no model."""
+    """Whether the judging stage accepts it without a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A labelled answer with the verdicts on it."""
+    """Labelled answer with its verdicts."""
 
     labelled: LabelledAnswer
     ruled: Ruled
     ruling: Ruling
-    """What the model says."""
+    """Ruling of the model."""
 
     @property
     def deserved(self) -> Verdict:
-        """The label."""
+        """Return the label."""
         return Verdict(self.labelled.verdict)
 
     @property
     def by_model(self) -> Verdict:
-        """The model's verdict."""
+        """Return the model's verdict."""
         return self.ruling.verdict
 
     @property
     def by_rules(self) -> Verdict:
-        """The rules' verdict."""
+        """Return the rules' verdict."""
         return self.ruled.verdict
 
     @property
     def by_job(self) -> Verdict:
-        """The verdict that the judging stage would give."""
+        """Return the verdict that the judging stage would give."""
         return self.ruled.verdict if self.ruled.settled else self.ruling.verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well some verdicts fit the labels."""
+    """Agreement of verdicts with the labels."""
 
     count: int
-    """How many answers."""
+    """Number of answers."""
     right: int
-    """How many got the verdict that they deserve."""
+    """Answers with the correct verdict."""
     deserve_incorrect: int
-    """How many deserve `incorrect`."""
+    """Answers labelled `incorrect`."""
     false_accepts: int
-    """How many of these were called correct: they spoil a corpus."""
+    """Of these, answers judged correct: they spoil a corpus."""
     deserve_correct: int
-    """How many deserve `correct`."""
+    """Answers labelled `correct`."""
     false_rejects: int
-    """How many of these were called incorrect: they cost trajectories."""
+    """Of these, answers judged incorrect: they cost trajectories."""
     undecided: int
-    """How many got no verdict: unreadable, unjudgeable, refused."""
+    """Answers without a verdict: unreadable, unjudgeable, rejected."""
     kappa: float | None
-    """Cohen's kappa between verdict and label; None where there is nothing to tell apart."""
+    """Cohen's kappa between verdict and label; None where it is undefined."""
 
 
 def score_verdicts(judged: Iterable[Judged], verdict: Callable[[Judged], Verdict]) -> Score:
-    """Score the verdicts that `verdict` picks, against the labels."""
+    """Score the verdicts selected by `verdict` against the labels."""
     pairs = Counter((one.deserved, verdict(one)) for one in judged)
 
     def count(*keys: tuple[Verdict, Verdict]) -> int:
@@ -114,9 +114,9 @@ def score_verdicts(judged: Iterable[Judged], verdict: Callable[[Judged], Verdict
 
 
 def measure_kappa(pairs: Counter[tuple[Verdict, Verdict]]) -> float | None:
-    """Cohen's kappa (1960): agreement beyond what chance gives to two judges of these habits; 1 is perfect, 0 chance.
+    """Compute Cohen's kappa (1960): agreement beyond chance; 1 is perfect, 0 chance.
 
-    None where chance alone would have them agree on everything, or there are no pairs.
+    None where chance alone would give full agreement, or there are no pairs.
     """
     total = pairs.total()
     if not total:
@@ -131,18 +131,18 @@ def measure_kappa(pairs: Counter[tuple[Verdict, Verdict]]) -> float | None:
 
 
 def measure_agreement(judged: Sequence[Judged]) -> tuple[int, float | None]:
-    """On how many answers the model says what the rules say, and kappa between the two."""
+    """Return the share of answers on which model and rules agree, and kappa between the two."""
     pairs = Counter((one.by_rules, one.by_model) for one in judged)
     return sum(n for (rules, model), n in pairs.items() if rules is model), measure_kappa(pairs)
 
 
 def read_labelled(path: Path = PACKAGED) -> tuple[LabelledAnswer, ...]:
-    """The labelled answers of a JSON Lines file. Raises ConfigError for one that cannot be read, naming the line."""
+    """Read the labelled answers of a JSON Lines file. Raises ConfigError for an invalid one, naming the line."""
     fix = "write one JSON object a line: lang, title, masked_text, gold, answer, verdict"
     try:
         lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})", "name a JSON Lines file in UTF-8") from None
+        raise ConfigError(f"{path}: not readable ({error})", "use a JSON Lines file in UTF-8") from None
     found = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -154,17 +154,17 @@ def read_labelled(path: Path = PACKAGED) -> tuple[LabelledAnswer, ...]:
             where = ".".join(map(str, fault["loc"]))
             raise ConfigError(f"{path}, line {number}: {where}{': ' if where else ''}{fault['msg']}", fix) from None
     if not found:
-        raise ConfigError(f"{path}: no labelled answer in it", fix)
+        raise ConfigError(f"{path}: no labelled answers", fix)
     return tuple(found)
 
 
 async def judge_labelled(labelled: LabelledAnswer, judge: LlmJudge, config: JudgingConfig) -> Judged:
-    """The verdicts on one answer. Raises the ModelError that stops a run."""
+    """Return the verdicts on one answer. Raises the ModelError that stops a run."""
     return Judged(labelled, apply_rules(labelled, config), await judge.rule(make_question(labelled), TokenUsage()))
 
 
 def make_question(labelled: LabelledAnswer) -> JudgeQuestion:
-    """The answer as the judge is asked about it."""
+    """Return the question about the answer for the judge."""
     return JudgeQuestion(
         lang=labelled.lang,
         title=labelled.title,
@@ -177,7 +177,7 @@ def make_question(labelled: LabelledAnswer) -> JudgeQuestion:
 
 
 def apply_rules(labelled: LabelledAnswer, config: JudgingConfig) -> Ruled:
-    """The verdict of the rules, and whether it stands; no passage being shown."""
+    """Return the verdict of the rules, and whether it is final; no passage is shown."""
     return rule_answer(labelled.answer, (labelled.gold, *labelled.aliases), labelled.kind, config)
 
 

@@ -1,7 +1,7 @@
-"""What a calibration says about a judge, in words: whether it can be trusted, and what to change.
+"""Assessment of a calibrated judge: its reliability, and recommended changes.
 
-Promises: trust is measured on the verdicts of the job (rules first); a small sample is not taken for a small risk: the
-bound that is told is the upper end of a 95% interval.
+Guarantees: reliability is measured on the verdicts of the job (rules first); the reported risk is the upper end of a
+95% interval, so that a small sample does not appear safe.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pipeline.llm.structured_output import EMPTY
 from schemas.judgements import Verdict
 
 MOST_FALSE_ACCEPTS = 0.02
-"""A judge that lets more wrong answers pass than this is not trusted with a corpus."""
+"""Maximum share of accepted wrong answers of a judge that is reliable enough for a corpus."""
 CARE_FALSE_ACCEPTS = 0.10
-"""Above it, not even with a person looking at samples."""
+"""Maximum share with which a judge is usable under human supervision."""
 LEAST_KAPPA, CARE_KAPPA = 0.8, 0.6
 """Almost perfect and substantial agreement (Landis and Koch, 1977)."""
 MOST_UNDECIDED = 0.05
 ENOUGH_WRONG = 100
-"""Wrong answers from which the bound on false accepts becomes telling."""
+"""Wrong answers from which the bound on false accepts is informative."""
 LANGUAGE_GAP = 0.15
 Z95 = 1.96
 
 
 class Trust(StrEnum):
-    """How far a judge can be trusted."""
+    """Reliability of a judge."""
 
     YES = "yes"
     WITH_CARE = "with care"
@@ -39,17 +39,17 @@ class Trust(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A judge, in words."""
+    """Assessment of a judge."""
 
     trust: Trust
     because: str
-    """One sentence."""
+    """Reason, in one sentence."""
     advice: tuple[str, ...]
-    """What to change, most pressing first."""
+    """Recommended changes, most urgent first."""
 
 
 def assess_judge(judged: Sequence[Judged]) -> Assessment:
-    """Whether the judge can be trusted, and what to change."""
+    """Assess whether the judge is reliable, and what to change."""
     job = score_verdicts(judged, lambda one: one.by_job)
     share = _divide(job.false_accepts, job.deserve_incorrect)
     bound = bound_share(job.false_accepts, job.deserve_incorrect)
@@ -131,7 +131,7 @@ def _compare_languages(asked: Sequence[Judged]) -> list[str]:
 
 
 def bound_share(count: int, total: int) -> float:
-    """The upper end of the 95% interval of Wilson (1927) for a share; 1 when nothing was counted."""
+    """Return the upper end of the 95% interval of Wilson (1927) for a share; 1 when nothing was counted."""
     if not total:
         return 1.0
     share, square = count / total, Z95**2

@@ -1,8 +1,8 @@
-"""The stage that judges: a verdict on every trajectory, by rules, and which are kept.
+"""Judging stage: a verdict on every trajectory by rules, and the decision which are accepted.
 
-Promises: the verdict is one of a closed set and an infrastructure failure is `error`, never a pass and never a wrong
+Guarantees: the verdict is one of a closed set and an infrastructure failure is `error`, never a pass and never a wrong
 answer; every trajectory gets a `Judgement` row, because a rejected one is data too, and every one not accepted gets a
-`Reject` row with the same reason. No passage is folded twice while it is remembered.
+`Reject` row with the same reason. No passage is folded twice while it is cached.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from schemas.trajectories import StopReason, Trajectory
 
 JUDGE = "rules"
 RULES_VERSION = 1
-"""Raised when a rule changes its verdict on anything, so that judgements get new ids."""
+"""Incremented when a rule changes any verdict, so that judgements get new ids."""
 RULE_KEYS = {"min_fuzzy", "min_recall", "require_seen"}
-"""Settings that the rules go by."""
+"""Settings of the rules."""
 REMEMBERED_PASSAGES = 8192
 
 
 class RejectReason(StrEnum):
-    """Why a trajectory is not accepted; the first that applies."""
+    """Reason why a trajectory is not accepted; the first that applies."""
 
     SEARCH_FAILED = "search_failed"
     BAD_FORMAT = "bad_format"
@@ -46,31 +46,31 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JudgedAttempt:
-    """A trajectory with what is needed to judge it."""
+    """Trajectory with everything needed to judge it."""
 
     trajectory: Trajectory
     """The trajectory."""
     task: MaskTask
-    """The task it attempted, gold spans included."""
+    """Task that it attempted, gold spans included."""
     page_passages: frozenset[str]
-    """Ids of the passages cut from the task's page."""
+    """Ids of the passages of the task's page."""
 
     @property
     def key(self) -> str:
-        """The trajectory's id."""
+        """Return the trajectory's id."""
         return self.trajectory.trajectory_id
 
 
 @dataclass(frozen=True, slots=True)
 class MaskFinding:
-    """What was found out about one mask."""
+    """Result for one mask."""
 
     score: MaskScore
     answer: str
 
 
 class JudgeStage:
-    """Judges attempts by rules alone."""
+    """Judge of attempts by rules alone."""
 
     whole_shard = False
 
@@ -85,7 +85,7 @@ class JudgeStage:
             yield conclude(self.judge(attempt))
 
     def judge(self, attempt: JudgedAttempt) -> Judgement:
-        """Settle the verdict on one attempt."""
+        """Decide the verdict on one attempt."""
         trajectory, task = attempt.trajectory, attempt.task
         if trajectory.task_id != task.task_id:
             raise ValueError(
@@ -121,7 +121,7 @@ class JudgeStage:
         )
 
     def is_shown(self, attempt: JudgedAttempt, text: str) -> bool:
-        """Whether a text stands in some passage that was shown."""
+        """Return whether a text occurs in a passage that was shown."""
         folded = fold_text(text)
         return any(holds_tokens(shown, folded) for shown in self._fold_shown(attempt))
 
@@ -172,7 +172,7 @@ class JudgeStage:
 
 
 def read_answers(trajectory: Trajectory) -> dict[int, str]:
-    """The answer to each mask; a mask answered more than once counts as unanswered."""
+    """Return the answer to each mask; a mask answered more than once counts as unanswered."""
     answers: dict[int, str] = {}
     for answer in trajectory.answers:
         answers[answer.mask] = "" if answer.mask in answers else (answer.answer or "").strip()
@@ -208,7 +208,7 @@ def _quote(text: str) -> str:
 
 
 def conclude(judgement: Judgement, *more: FunnelStep) -> Outcome:
-    """The outcome of a trajectory from its judgement; `more`: further sums."""
+    """Return the outcome of a trajectory from its judgement; `more`: further totals."""
     rows: tuple[Judgement | Reject, ...] = (judgement,)
     rejected: dict[str, int] = {}
     if judgement.reject_reason is not None:

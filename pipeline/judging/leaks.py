@@ -1,5 +1,4 @@
-"""Evidence shown to an agent that gives the gold away: hidden passages, near-copies of the source, and simulated
-documents that state a gold answer. An agent that copies from these has learned nothing about searching."""
+"""Leaks: hidden content that was shown to an agent, and near-copies of the source."""
 
 from __future__ import annotations
 
@@ -14,22 +13,22 @@ from schemas.tasks import MaskTask, Span
 from schemas.trajectories import HideMode, Trajectory, Usefulness
 
 NEAR_COPY = 0.5
-"""Share of the source's word triples from which on another passage counts as a near-copy of it."""
+"""Share of the source's word triples from which another passage counts as a near-copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """What came through to one trajectory."""
+    """Leaks in one trajectory."""
 
     leaked: bool
-    """The source passage was shown, or in mode `page` any part of its page, though it was to be hidden."""
+    """Whether the source passage was shown, or in mode `page` any part of its page, although it was to be hidden."""
     copies: int
-    """Other passages that were shown and hold at least half of the source's word triples."""
+    """Other passages shown that contain at least half of the source's word triples."""
 
 
 def find_leaks(trajectory: Trajectory, task: MaskTask, page_passages: frozenset[str]) -> Leaks:
-    """Look through everything that was shown. A page is known by its passages' ids, and by its title where an engine
-    has ids of its own."""
+    """Search everything that was shown. A page is identified by its passages' ids, and by its title where an engine has
+    its own ids."""
     source = task.fill([span.text for span in task.spans])
     shown = {passage.passage_id: passage for turn in trajectory.turns for passage in turn.shown}
     hidden = {task.passage_id} if trajectory.hide is not HideMode.NONE else set()

@@ -1,8 +1,8 @@
-"""A language model's verdict on one answer.
+"""LLM judge: a language model's verdict on one answer.
 
-Promises: the verdict is one of a closed set; a reply that cannot be read is `unjudgeable`, a request that the server
-refuses is `error`, and neither is ever a pass; of several votes, more than half must agree. Other errors of the model
-are passed on: the answer is owed its verdict.
+Guarantees: the verdict is one of a closed set; an unreadable reply is `unjudgeable`, a request that the server rejects
+is `error`, and neither is ever a pass; of several votes, more than half must agree. Other errors of the model are
+raised: the verdict stays pending.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from schemas.roles import Role
 from schemas.trajectories import PromptUse
 
 ANSWER_CHARS = 2000
-"""A longer answer is cut before it is judged; the rules have long called it wrong."""
+"""Maximum length of a judged answer; longer ones are truncated, since the rules reject them anyway."""
 REASON_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeQuestion:
-    """One answer to be judged."""
+    """Answer to be judged."""
 
     lang: str
     """Language of the task, and of the prompt."""
@@ -39,40 +39,40 @@ class JudgeQuestion:
     section: tuple[str, ...]
     """Headings above the passage."""
     masked_text: str
-    """The passage with its gaps."""
+    """Passage with its gaps."""
     mask: int
-    """The gap answered, counted from 0."""
+    """Gap answered, counted from 0."""
     golds: tuple[str, ...]
-    """What stood there, and its aliases."""
+    """Gold text and its aliases."""
     answer: str
     """The answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What the model said of one answer."""
+    """Ruling of the model on one answer."""
 
     verdict: Verdict
-    """The verdict that more than half of the votes give, else `unjudgeable`."""
+    """Verdict of more than half of the votes, else `unjudgeable`."""
     reason: str
-    """The reason of the first vote for it, or what went wrong."""
+    """Reason of the first vote for it, or the error."""
     votes: tuple[Verdict, ...]
-    """Every vote, in order; empty when the server refused."""
+    """All votes, in order; empty when the server rejected the request."""
 
 
 class LlmJudge:
-    """Asks the model of the role `judge`."""
+    """Judge that calls the model of the role `judge`."""
 
     def __init__(self, model: ChatModel, config: JudgingConfig) -> None:
         self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, retries=0))
         self._votes = config.votes
 
     async def rule(self, question: JudgeQuestion, tally: TokenUsage) -> Ruling:
-        """The ruling on one answer."""
+        """Return the ruling on one answer."""
         return await self.rule_prompt(question.lang, write_question(question), tally)
 
     async def rule_prompt(self, lang: str, text: str, tally: TokenUsage) -> Ruling:
-        """The ruling that a prompt asks for, whatever the kind of question in it."""
+        """Return the ruling on a prompt, whatever the kind of question in it."""
         try:
             said = await gather_all(self._vote(lang, text, number, tally) for number in range(self._votes))
         except RefusedRequestError as error:
@@ -92,7 +92,7 @@ def _take_vote(reply: JudgeReply) -> tuple[Verdict, str]:
 
 
 def count_votes(said: Sequence[tuple[Verdict, str]]) -> Ruling:
-    """The ruling of some votes, each with its reason; at least one."""
+    """Return the ruling of votes with their reasons; at least one."""
     votes = tuple(verdict for verdict, _ in said)
     verdict, count = Counter(votes).most_common(1)[0]
     if count * 2 <= len(votes):
@@ -102,7 +102,9 @@ def count_votes(said: Sequence[tuple[Verdict, str]]) -> Ruling:
 
 
 def write_question(question: JudgeQuestion) -> str:
-    """The judge's prompt. The answer is a JSON string in it, so that no quote of it can pass for a verdict."""
+    """Write the judge's prompt. The answer is a JSON string in it, so that no quotation in it can
+    pass for a verdict.
+    """
     return load_template("judge_answer", question.lang).fill(
         page=write_page(question.title, question.section),
         text=number_masks(question.masked_text),
@@ -113,5 +115,5 @@ def write_question(question: JudgeQuestion) -> str:
 
 
 def list_prompts(lang: str) -> tuple[PromptUse, ...]:
-    """The templates that shape a verdict in a language."""
+    """Return the templates used for a verdict in a language."""
     return use_templates(("judge_answer",), lang)

@@ -1,12 +1,11 @@
-"""The stage that judges with a language model: rules settle what they can, the model gets the rest.
+"""Judging stage with a language model: rules decide what they can, the model decides the rest.
 
-What the rules settle: a failed search, a broken format, a missing answer, an answer that is right by them, and one that
-is plainly wrong (markup, another year). Only an answer that they cannot match to the gold goes to the model, whose
-verdict then stands.
+The rules decide: a failed search, a broken format, a missing answer, a correct answer, and a plainly wrong one (markup,
+another year). Only an answer that they cannot match to the gold is sent to the model, whose verdict then counts.
 
-Promises: those of the judging by rules; nothing is accepted but on the verdict `correct`; where the rules and the model
-both spoke, the sums compare them: on the trajectories that are right by the rules and drawn for an audit
-(`audited_trajectory`), and on those that the rules cannot settle, where agreeing means that the model finds no right
+Guarantees: those of judging by rules; nothing is accepted except on the verdict `correct`; where rules and model both
+judged, the totals compare them: on the trajectories that are right by the rules and drawn for an audit
+(`audited_trajectory`), and on those that the rules cannot decide, where agreement means that the model finds no right
 answer either (`unsettled_trajectory`).
 """
 
@@ -42,11 +41,11 @@ REJECTS = {
     Verdict.ERROR: RejectReason.JUDGE_FAILED,
 }
 WORST = (Verdict.INCORRECT, Verdict.ERROR, Verdict.UNJUDGEABLE, Verdict.CORRECT)
-"""A trajectory is as right as the worst of its answers."""
+"""Order of verdicts: a trajectory gets the worst of its answers."""
 
 
 class LlmJudgeStage:
-    """Judges attempts by rules, then by a model."""
+    """Judge of attempts by rules, then by a model."""
 
     whole_shard = False
 
@@ -58,7 +57,7 @@ class LlmJudgeStage:
         self._model = describe_models(models, (Role.JUDGE,)).get(Role.JUDGE, {})
 
     async def work(self, attempt: JudgedAttempt) -> Outcome:
-        """The outcome of one attempt. Raises the ModelError that leaves it owed."""
+        """Return the outcome of one attempt. Raises the ModelError that leaves it pending."""
         ruled = self._rules.judge(attempt)
         judgement = ruled.model_copy(update={"judgement_id": self._identify(attempt, ruled)})
         masks = self._choose_masks(attempt, ruled)
@@ -80,7 +79,7 @@ class LlmJudgeStage:
         )
 
     def _choose_masks(self, attempt: JudgedAttempt, ruled: Judgement) -> list[int]:
-        """The masks whose answers the model is asked about."""
+        """Return the masks whose answers are sent to the model."""
         if ruled.reject_reason == RejectReason.WRONG_ANSWER:
             answers, spans = read_answers(attempt.trajectory), attempt.task.spans
             wrong = [score.mask for score in ruled.scores if not score.right]
@@ -102,7 +101,7 @@ class LlmJudgeStage:
         def rescore(score: MaskScore) -> MaskScore:
             if score.mask not in right:
                 return score
-            # The answer is the gold in other words, so it counts as seen where those words were shown.
+            # The answer paraphrases the gold, so it counts as seen where its own words were shown.
             seen = score.seen or self._rules.is_shown(attempt, answers[score.mask])
             return score.model_copy(update={"right": True, "seen": seen})
 
@@ -125,7 +124,7 @@ class LlmJudgeStage:
 
 
 def make_question(attempt: JudgedAttempt, mask: int) -> JudgeQuestion:
-    """One answer of an attempt, as the judge is asked about it."""
+    """Return the question about one answer of an attempt for the judge."""
     task: MaskTask = attempt.task
     span = task.spans[mask]
     golds = span.forms
@@ -134,9 +133,9 @@ def make_question(attempt: JudgedAttempt, mask: int) -> JudgeQuestion:
 
 
 def is_plainly_wrong(answer: str, span: Span) -> bool:
-    """Whether no model need be asked about an answer that the rules do not call right.
+    """Return whether an answer that the rules do not accept needs no model.
 
-    It holds markup or nothing, or it names another year than a date that has one.
+    It contains markup or nothing, or it names another year than a date that has one.
     """
     folded = fold_text(answer)
     if not folded or holds_markup(answer):

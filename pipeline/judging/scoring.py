@@ -1,9 +1,10 @@
-"""How close an answer comes to the gold span, and whether it counts as right. Rules only, no model.
+"""Scores of an answer against the gold span, and the decision whether it counts as right. Rules only, no model.
 
-Promises: scores are on the span alone, over bags of tokens, so neither repetition nor copying the prompt pays; the best
-of the gold text and its aliases counts. An answer is right when it is equal to one of them after folding, or when it is
-nearly equal and nothing in it changes the meaning or offers a second answer (`settle_answer` says exactly when).
-MaskSearch (arXiv 2505.20285, section 4.3) saw token recall gamed by padding and enumeration: hence the limits.
+Guarantees: scores are on the span alone, over bags of tokens, so that neither repetition nor copying the prompt pays;
+the best of the gold text and its aliases counts. An answer is right when it is equal to one of them after folding, or
+when it is nearly equal and nothing in it changes the meaning or offers a second answer (`settle_answer` defines it
+exactly). MaskSearch (arXiv 2505.20285, section 4.3) saw token recall gamed by padding and enumeration: hence the
+limits.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ monday tuesday wednesday thursday friday saturday sunday
 东 南 西 北 前 后 左 右 上 下 新 旧 老 大 小 男 女 父 母 不 非 无 未 没 反 副
 """
 _NAMES_APART = frozenset(_APART.split())
-"""Words and characters that make another thing of the same name: an answer has just those of the gold."""
+"""Words and characters that distinguish things of similar name: an answer has exactly those of the gold."""
 
 _FILL = "in on at of by to from about around circa ca year a an 年 在 于 约 是 的 答 案 为"
 _FILLERS = frozenset(_FILL.split())
-"""Tokens that may stand around a right answer."""
+"""Tokens that may surround a right answer."""
 
 _SECOND_ANSWER = re.compile(
     r"[;；、/|｜\n]|[,，](?!\s*\d{4}\b)|\b(?:or|and|either|neither|both|vs|versus|maybe|perhaps|possibly|probably|likely"
@@ -47,7 +48,7 @@ _ROMAN_NUMBER = re.compile(r"[ivx]+")
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """How close one answer came to the gold form it came closest to."""
+    """Similarity of one answer to its closest gold form."""
 
     exact: bool
     f1: float
@@ -58,7 +59,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class GoldForm:
-    """One way to write the right answer, folded once."""
+    """One form of the right answer, folded once."""
 
     text: str
     folded: str
@@ -69,7 +70,7 @@ class GoldForm:
 
 
 def read_gold(span: Span) -> tuple[GoldForm, ...]:
-    """The span's text and its aliases, folded; the text first, aliases that fold to the same left out."""
+    """Return the span's text and its aliases, folded; the text first, aliases with equal folding omitted."""
     forms: dict[str, GoldForm] = {}
     for text in span.forms:
         folded = fold_text(text)
@@ -144,12 +145,12 @@ def settle_answer(
 
 
 def equals_gold(folded_answer: str, golds: Sequence[GoldForm]) -> bool:
-    """Whether a folded answer is one of the golds, accents that one of both leaves out aside."""
+    """Return whether a folded answer equals one of the golds, apart from missing accents."""
     return any(folded_answer == gold.folded or respell(folded_answer, gold.tokens) == gold.folded for gold in golds)
 
 
 def holds_markup(answer: str) -> bool:
-    """Whether a tag or a mask stands in the answer: then it is not one."""
+    """Return whether the answer contains a tag or a mask, and so is not an answer."""
     return _NEVER_IN_AN_ANSWER.search(answer) is not None
 
 
@@ -158,7 +159,7 @@ def _count_marks(text: str) -> Counter[str]:
 
 
 def _count_names(tokens: list[str]) -> Counter[str]:
-    """The tokens that must be equal: numbers, figures or Roman; single letters at either end; `_NAMES_APART`."""
+    """Return the tokens that must be equal: numbers, figures or Roman; single letters at either end; `_NAMES_APART`."""
     last = len(tokens) - 1
     return Counter(
         token

@@ -18,7 +18,7 @@ from schemas.trajectories import SearchStatus, StopReason, Trajectory, Turn
 
 
 class FormatFault(StrEnum):
-    """What can break the format."""
+    """Faults of the format."""
 
     NO_SEARCH = "no_search"
     EMPTY_THINK = "empty_think"
@@ -41,11 +41,10 @@ _TAG = re.compile(rf"</?\s*(?:{_ROLE_TAGS}|{'|'.join(RESULT_TAGS)})\b|{SPECIAL_T
 
 
 def find_fault(trajectory: Trajectory, mask_count: int) -> tuple[FormatFault, str] | None:
-    """The first violation, and a sentence that says where; None when the format is kept.
+    """Return the first violation, and a sentence with its location; None when the format is correct.
 
-    Args:
-        trajectory: What was written, searched, shown and answered.
-        mask_count: How many answers the task asks for.
+    Args: trajectory: Everything written, searched, shown and answered. mask_count: Number of answers that the task
+    requires.
     """
     return next(_walk(trajectory, mask_count), None)
 

@@ -1,9 +1,8 @@
-"""Other ways to write the same answer.
+"""Aliases: alternative forms of an answer.
 
-A name: the title its link points to, without what stands in brackets to tell it from its namesakes, and the titles
-that redirect there. A date: day and month the other way round, another name of the era. A number: without its
-separators, its per cent in words, the two sides of a conversion. The judge folds case, articles and punctuation, so no
-alias is given for those.
+For a name: the title its link points to, without the qualifier in brackets, and the titles that redirect there. For a
+date: day and month in the other order, another name of the era. For a number: without its separators, its per cent in
+words, the two sides of a conversion. The judge folds case, articles and punctuation, so these give no aliases.
 """
 
 from __future__ import annotations
@@ -16,11 +15,12 @@ from pipeline.masking.rules_en import DAY, MONTH
 from schemas.tasks import SpanKind
 
 MAX_ALIASES = 16
-"""A page may have hundreds of redirects; the first so many, in the order of the lookup, are kept."""
+"""Maximum aliases from redirects, of which a page may have hundreds; the first ones in the order of the lookup are
+kept."""
 
 QUALIFIER = re.compile(r"\s*[(（][^()（）]*[)）]$")
 COLLECTION = re.compile(r"(?:Lists?|History|Outline|Timeline|Index) of ")
-"""Pages about many things: no name of the one that links there."""
+"""Pages about many things, whose titles are not a name of the page that links there."""
 DAY_FIRST = re.compile(rf"({DAY}) (?:of )?({MONTH}),? (\d{{4}})")
 MONTH_FIRST = re.compile(rf"({MONTH}) ({DAY}),? (\d{{4}})")
 DAY_MONTH = re.compile(rf"({DAY}) (?:of )?({MONTH})")
@@ -37,7 +37,7 @@ ZH_YEAR = re.compile(r"[〇零○一二三四五六七八九]{4}年")
 
 
 def find_aliases(candidate: SpanCandidate, text: str, redirects: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The aliases of a candidate that reads `text`: at most `MAX_ALIASES`, none of them the text itself."""
+    """Return the aliases of a candidate with this text: at most `MAX_ALIASES`, without the text itself."""
     if candidate.kind is SpanKind.DATE:
         forms: Iterable[str] = _write_dates(text)
     elif candidate.kind is SpanKind.NUMBER:
@@ -54,7 +54,7 @@ def find_aliases(candidate: SpanCandidate, text: str, redirects: Mapping[str, Se
 
 
 def drop_qualifier(title: str) -> str:
-    """A title without the brackets that tell it from its namesakes: "Mercury (planet)" is "Mercury"."""
+    """Return a title without its qualifier in brackets: "Mercury (planet)" is "Mercury"."""
     return QUALIFIER.sub("", title) or title
 
 

@@ -1,7 +1,7 @@
-"""How many tasks of each mask count a shard makes, and which passage makes which.
+"""Balancing of mask counts: the number of tasks for each count in a shard, and their assignment to passages.
 
-A passage that can hide four spans can also hide one, never the other way round, so passages with many spans are the
-scarce good: they are given to the largest counts first. The counts are as equal as the passages allow: no count could
+A passage that can hide four spans can also hide one, but not vice versa, so passages with many spans are the scarce
+resource: they are assigned to the largest counts first. The counts are as equal as the passages allow: no count could
 be raised without lowering one that is no larger.
 """
 
@@ -13,10 +13,10 @@ from collections.abc import Sequence
 def balance_counts(
     capacities: Sequence[int], mask_counts: Sequence[int], limit: int | None, turn: int
 ) -> dict[int, int]:
-    """Number of tasks for each mask count, given how many spans each passage can hide.
+    """Return the number of tasks for each mask count, given how many spans each passage can hide.
 
-    `limit`: the most tasks in all. `turn` decides who gets the odd ones, so that many small shards do not all give them
-    to the same count.
+    `limit`: maximum tasks in total. `turn` selects the counts that get the remainder, so that many small shards do not
+    all give it to the same count.
     """
     wanted = sorted(set(mask_counts))
     shift = turn % len(wanted)
@@ -38,7 +38,9 @@ def balance_counts(
 
 
 def assign_counts(capacities: Sequence[int], counts: dict[int, int]) -> list[int | None]:
-    """A mask count for each passage, largest counts first, passages in the order given; None for one left over."""
+    """Return a mask count for each passage, largest counts first, passages in the given order; None
+    for one left over.
+    """
     assigned: list[int | None] = [None] * len(capacities)
     for k in sorted(counts, reverse=True):
         owed = counts[k]

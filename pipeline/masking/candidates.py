@@ -1,9 +1,9 @@
-"""Candidate spans and how those of several sources become one list without overlaps.
+"""Candidate spans, and the merge of several sources into one list without overlaps.
 
-A link is gold and a rule is exact, a named entity is a guess. So links and rules settle the ground first, the longer
-one winning; an entity then takes what is free, or swallows the one link or rule it holds ("War of 1812" over "1812"),
-but never cuts through one and never joins two ("Putney, London" with a link in each). Of two with the same bounds the
-link stays, before the rule, before the name, and a link takes over the finer kind and label that the others know.
+A link is gold and a rule is exact; a named entity is a guess. Therefore links and rules are placed first, the longer
+one winning; an entity then takes free text, or replaces the one link or rule inside it ("War of 1812" over "1812"), but
+never cuts through one and never joins two ("Putney, London" with a link in each). Of equal bounds the link is kept
+before the rule and the rule before the name, and a link adopts the finer kind and label of the others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RANK = {SpanSource.LINK: 0, SpanSource.RULE: 1, SpanSource.LLM: 2, SpanSource.NE
 EXACT = (SpanSource.LINK, SpanSource.RULE)
 
 TITLE_LABELS = {"WORK_OF_ART"}
-"""Labels of names that keep a capital article: it is theirs ("The Hobbit")."""
+"""Labels of names that keep a capital article, which is part of them ("The Hobbit")."""
 
 LEADING = re.compile(r"(?:[\s\"'“”‘’«»„`(\[,;:.–—-]+|(?:the|an?|his|her|its|their|this|that|these|those|our|my) +)+")
 CAPITAL_ARTICLE = re.compile(r"(?:The|An?) +(?=\S)")
@@ -32,7 +32,7 @@ OPEN_BRACKET = re.compile(r"\s*[(\[][^)\]]*$")
 
 @dataclass(frozen=True, slots=True)
 class SpanCandidate:
-    """A stretch of a passage that some source proposes; offsets count characters of the passage's text."""
+    """Stretch of a passage proposed by some source; offsets count characters of the passage's text."""
 
     start: int
     end: int
@@ -44,9 +44,9 @@ class SpanCandidate:
 
 
 def trim_candidate(candidate: SpanCandidate, text: str) -> SpanCandidate | None:
-    """Take determiners, quotes, brackets, punctuation and a possessive off both ends; None when nothing is left.
+    """Strip determiners, quotes, brackets, punctuation and a possessive from both ends; None when nothing is left.
 
-    Links and rule spans are exact and stay as they are, titles of works keep a capital "The".
+    Links and rule spans are exact and unchanged; titles of works keep a capital "The".
     """
     if candidate.source in EXACT:
         return candidate
@@ -71,9 +71,9 @@ def trim_candidate(candidate: SpanCandidate, text: str) -> SpanCandidate | None:
 
 
 def merge_candidates(candidates: Iterable[SpanCandidate]) -> tuple[list[SpanCandidate], list[SpanCandidate]]:
-    """Split into those kept, in document order and disjoint, and those that lost their ground to a kept one.
+    """Split into kept candidates, in document order and disjoint, and those that lost to an overlapping one.
 
-    The order of the input does not matter; candidates with equal bounds are one.
+    The order of the input does not matter; candidates with equal bounds are merged.
     """
     unique = join_equal(candidates)
     exact = sorted((c for c in unique if c.source in EXACT), key=lambda c: (c.start - c.end, RANK[c.source], c.start))
@@ -103,7 +103,7 @@ def _order(candidate: SpanCandidate) -> tuple[int, int]:
 
 
 def join_equal(candidates: Iterable[SpanCandidate]) -> list[SpanCandidate]:
-    """One candidate for each pair of bounds, of the source with the best rank."""
+    """Return one candidate for each pair of bounds, of the source with the best rank."""
     by_bounds: dict[tuple[int, int], SpanCandidate] = {}
     for candidate in sorted(candidates, key=lambda c: (c.start, c.end, RANK[c.source], c.label, c.target or "")):
         first = by_bounds.get((candidate.start, candidate.end))
@@ -112,15 +112,15 @@ def join_equal(candidates: Iterable[SpanCandidate]) -> list[SpanCandidate]:
 
 
 def _join_pair(first: SpanCandidate, second: SpanCandidate) -> SpanCandidate:
-    """Join what two sources say of one stretch; `first` is of the better rank."""
+    """Merge two sources of one stretch; `first` has the better rank."""
     if first.source is SpanSource.LINK and second.source is not SpanSource.LINK:
-        # The anchor alone cannot tell what kind of thing it names; the other source can.
+        # The anchor alone does not give the kind of thing it names; the other source does.
         return replace(first, kind=second.kind, label=second.label, aliases=first.aliases + second.aliases)
     return first
 
 
 def _find_overlaps(kept: list[SpanCandidate], candidate: SpanCandidate) -> list[SpanCandidate]:
-    """Those of the kept (sorted, disjoint) that share a character with the candidate."""
+    """Return the kept candidates (sorted, disjoint) that overlap the candidate."""
     low = bisect_right(kept, candidate.start, key=lambda c: c.end)
     high = bisect_left(kept, candidate.end, key=lambda c: c.start)
     return kept[low:high]

@@ -1,4 +1,4 @@
-"""Perplexities by a causal language model of transformers, one pass a passage."""
+"""Scorer of perplexities by a causal language model of transformers, with one pass per passage."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CPU_BATCH_TOKENS = 1
-"""On a CPU a passage of ordinary length already fills the cores: more rows a pass only add padding. One row a pass also
-makes the numbers independent, to the last bit, of what else is scored."""
+"""Token budget per pass on a CPU, where a passage of ordinary length already uses all cores and more rows only add
+padding. One row per pass also makes the numbers independent, to the last bit, of the other passages."""
 GPU_BATCH_TOKENS = 16_384
-"""Ids a pass on an accelerator, padding included."""
+"""Token budget per pass on an accelerator, padding included."""
 DEFAULT_CONTEXT = 2048
-"""Context of a model whose configuration tells none, in tokens."""
+"""Context of a model whose configuration gives none, in tokens."""
 
 
 def load_scorer(
     path: str, device: str = "auto", name: str | None = None, dtype: torch.dtype = torch.float32
 ) -> CausalScorer:
-    """Load a causal model and its tokeniser.
+    """Load a causal model and its tokenizer.
 
-    `path`: a folder or a name on the hub; `name`: what the rows call it. In a `dtype` shorter than float32 a
-    score depends a little on what else is in the batch. Raises AssetError when the model cannot be loaded.
+    `path`: a folder or a name on the hub; `name`: its name in the rows. In a `dtype` shorter than float32 a score
+    depends slightly on the rest of the batch. Raises AssetError when the model cannot be loaded.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -48,12 +48,12 @@ def load_scorer(
 
 
 class CausalScorer:
-    """Scores all spans of a passage in one pass; see `span_trees`."""
+    """Scorer of all spans of a passage in one pass; see `span_trees`."""
 
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str, batch_tokens: int | None = None
     ) -> None:
-        """`batch_tokens`: ids a pass, padding included; a row that is longer goes alone."""
+        """`batch_tokens`: ids per pass, padding included; a longer row is passed alone."""
         self.name = name
         self._model: Any = model.train(False)  # most methods of transformers' models carry no types
         self._tokenizer = tokenizer
@@ -61,7 +61,7 @@ class CausalScorer:
         self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
 
     def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
-        """The perplexity of every span, one list an item, in the order given."""
+        """Return the perplexity of every span, one list per item, in the given order."""
         rows: list[TreeRow] = []
         owners: list[int] = []
         for index, tokens in enumerate(encode_contexts(self._tokenizer, items)):
@@ -97,7 +97,7 @@ class CausalScorer:
 
 
 def _group_rows(rows: Sequence[TreeRow], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices of rows of like length, so many that the padded batch holds at most `batch_tokens` ids (or one row)."""
+    """Group rows of similar length so that a padded batch has at most `batch_tokens` ids (or one row)."""
     order = sorted(range(len(rows)), key=lambda index: (len(rows[index].ids), index))
     group: list[int] = []
     for index in order:

@@ -1,7 +1,6 @@
-"""Named entities: from a spaCy pipeline in the language it was made for, from jieba's tagger in Chinese.
+"""Named entities: by a spaCy pipeline in its language, by jieba's tagger in Chinese.
 
-Only names are taken. What a recogniser calls dates and numbers ("his last years", "one") is left to the rules, which
-are exact.
+Only names are used. Dates and numbers of a recogniser ("his last years", "one") are left to the rules, which are exact.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ BATCH = 128
 
 
 def load_ner(name_or_path: str) -> Language:
-    """A spaCy pipeline with nothing but what its recogniser needs.
+    """Load a spaCy pipeline with only the components that its recogniser needs.
 
-    Raises AssetError when it is not installed, is no spaCy pipeline, or has no recogniser.
+    Raises AssetError when it is not installed, is not a spaCy pipeline, or has no recogniser.
     """
     import spacy
 
@@ -49,17 +48,18 @@ def load_ner(name_or_path: str) -> Language:
 
 
 def find_entities(nlp: Language, texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
-    """The names in each text, in the order of the texts."""
+    """Return the names in each text, in the order of the texts."""
     for doc in nlp.pipe(texts, batch_size=BATCH):
         yield _read_entities(doc)
 
 
 def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
-    """Persons, places, institutions and other proper nouns by jieba's tagger; neighbours in one name are joined.
+    """Return persons, locations, institutions and other proper nouns by jieba's tagger; adjacent words of one name are
+    joined.
 
-    jieba knows words, not names: "北京" and "大学" are two words of one institution, so a name and the noun of an
+    jieba finds words, not names: "北京" and "大学" are two words of one institution, so a name and the noun of an
     institution after it are one name. Its dictionary is in simplified characters, so the text is folded first, and only
-    words of the dictionary count: what the tagger guesses of others is mostly no name.
+    words of the dictionary count: guesses of the tagger for other words are rarely names.
     """
     open_jieba()
     import jieba.posseg

@@ -1,7 +1,7 @@
-"""Which candidates may be masked, and for what reason the others may not.
+"""Filter of candidates, with the reason why one may not be masked.
 
-A span must not be given away by the passage itself: by the title, by a second mention in any inflection or alias, by
-its initials, or by a surname. It must be a whole fact, and its sentence must be whole.
+A span must not be revealed by the passage itself: by the title, by a second mention in any inflection or alias, by its
+initials, or by a surname. It must be a whole fact, and its sentence must be complete.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ NOT_PROSE = "not_prose"
 
 MAX_LIST_SHARE = 0.5
 TELLING_LENGTH = 3
-"""Letters of the shortest word that tells what a link is about; "of" does not."""
+"""Letters of the shortest word that identifies the subject of a link; "of" does not."""
 CHARACTERS_PER_WORD = 2
 """Chinese characters that count as one word, for the longest span."""
 
 
 def check_passage(text: str) -> str | None:
-    """Why a passage cannot be masked at all, or None."""
+    """Return why a passage cannot be masked at all, or None."""
     if MASK in text:
         return CONTAINS_MASK
     if LIST_MARK in text:
@@ -54,7 +54,7 @@ def check_passage(text: str) -> str | None:
 
 
 class SpanFilter:
-    """Judges the candidates of one passage; the passage is cut into words once, whatever their number."""
+    """Filter of the candidates of one passage, which is tokenised into words once."""
 
     def __init__(self, passage: Passage, roots: Roots, config: MaskingConfig) -> None:
         self._text = passage.text
@@ -68,7 +68,7 @@ class SpanFilter:
         self._capitals = {word for word in self._words.words if len(word) > 1 and word.isupper()}
 
     def check(self, candidate: SpanCandidate, aliases: Sequence[str]) -> str | None:
-        """The reason why a candidate may not be masked, or None."""
+        """Return the reason why a candidate may not be masked, or None."""
         low, high = self._words.find_range(candidate.start, candidate.end)
         span = self._text[candidate.start : candidate.end]
         checks: tuple[Callable[[], str | None], ...] = (
@@ -91,7 +91,9 @@ class SpanFilter:
         return None
 
     def _is_weak(self, candidate: SpanCandidate, low: int, high: int) -> bool:
-        """Nobody could search for it: a bare figure, or common words linked to something of another name."""
+        """Return whether a search could not target the candidate: a bare figure, or common words linked to something of
+        another name.
+        """
         if candidate.label == "cardinal":
             return candidate.end - candidate.start == 1
         if candidate.kind is SpanKind.TERM and candidate.target is not None:
@@ -120,7 +122,7 @@ class SpanFilter:
         return len(initials) > 1 and (initials in self._capitals or ".".join(initials) + "." in self._text)
 
     def _shows_alias(self, alias: str, low: int, high: int) -> bool:
-        """An alias is seen outside the span; one that is part of the span is counted there too."""
+        """Return whether an alias is visible outside the span; one that is part of the span is counted there too."""
         encoded = self._roots.encode(alias)
         if not encoded:
             return False
@@ -129,7 +131,7 @@ class SpanFilter:
 
 
 def _find_holes(text: str) -> list[tuple[int, int]]:
-    """Bounds of the sentences that hold a template's hole."""
+    """Return the bounds of the sentences that contain a template's hole."""
     if HOLE not in text:
         return []
     bounds = find_sentences(text)

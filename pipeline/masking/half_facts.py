@@ -1,9 +1,9 @@
-"""Half facts: spans whose fact goes on beside them.
+"""Detector of half facts: spans whose fact continues beside them.
 
-What is hidden must be a whole fact: of "1:200,000" neither "1" nor "200,000", of "6 ft 2 in" not "6 ft", of "1990/91"
-not "1990". `is_half_fact` looks for a figure, a sign, a unit or a word of a number that touches a span and continues
-it. It does not ask which source found the span, and it reads a few words on either side only: its cost does not grow
-with the text.
+A hidden span must be a whole fact: of "1:200,000" neither "1" nor "200,000", of "6 ft 2 in" not "6 ft", of "1990/91"
+not "1990". `is_half_fact` searches for a figure, a sign, a unit or a number word that touches a span and continues it.
+It is independent of the source of the span, and reads a few words on either side only: its cost does not grow with the
+text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.masking.rules_en import FRACTION, MONTH, SCALE, UNIT, WORD, WORD_O
 from pipeline.masking.rules_zh import AFTER_ZH, BEFORE_ZH, STARTS_WITH_ZERO_ZH, STARTS_ZH
 
 PLAIN_SPACES = str.maketrans("\u00a0\u2007\u2009\u200a\u202f", "     ")
-"""Spaces that typesetters put into numbers; replaced one by one, so offsets hold."""
+"""Spaces that typesetters put into numbers; replaced one by one, so that offsets hold."""
 
 LOOK = 32
 """Characters read on either side: more than any word that continues a number has."""
@@ -62,7 +62,9 @@ STARTS_WITH_WORD = re.compile(rf"(?:(?P<scale>{SCALE})|(?P<ones>{WORD_ONES})|{WO
 
 
 def is_half_fact(text: str, start: int, end: int, lang: str) -> bool:
-    """Whether the fact in `text[start:end]` goes on before or after it. `text` has plain spaces (`PLAIN_SPACES`)."""
+    """Return whether the fact in `text[start:end]` continues before or after it. `text` has plain spaces
+    (`PLAIN_SPACES`).
+    """
     if lang == "zh":
         near = max(0, start - NEAR)
         if AFTER_ZH.match(text, end) or (STARTS_ZH.match(text, start) and BEFORE_ZH.search(text, near, start)):

@@ -1,7 +1,7 @@
-"""Measures: how a number with a unit grows over what belongs to it.
+"""Measures: extension of a number with a unit to the whole measure.
 
-A measure goes on in a smaller unit of its family ("5 lb 3 oz", "69 hours, 8 minutes"), in a second dimension ("3 m × 4
-m"), or says the same again in brackets ("6 ft 2 in (188 cm)"); a sign or a currency before a number is part of it.
+A measure continues in a smaller unit of its family ("5 lb 3 oz", "69 hours, 8 minutes"), in a second dimension ("3 m ×
+4 m"), or is repeated in brackets ("6 ft 2 in (188 cm)"); a sign or a currency before a number is part of it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ SIGN_BEFORE = re.compile(
 LARGER_BEFORE = re.compile(r"\d[ -]?(?P<unit>[A-Za-z]+)(?:,? and |, | )\Z")
 FIRST_UNIT = re.compile(r"\d[\d.,½¼¾]*[ -]?(?P<unit>[A-Za-z]+)(?!\w)")
 LOOK_BACK = 24
-"""Characters before a number that may hold its sign, its currency or a larger unit."""
+"""Characters before a number that may contain its sign, its currency or a larger unit."""
 
 
 def grow_span(text: str, start: int, end: int, label: str, lang: str) -> tuple[int, int, str]:
-    """The bounds of the whole measure around a number, and its label."""
+    """Return the bounds of the whole measure around a number, and its label."""
     if lang == "zh":
         start, end = grow_chinese_measure(text, start, end, label)
     touched = start > 0 and not text[start - 1].isalnum() and text[start].isdigit() and label != "money"
@@ -45,7 +45,7 @@ def grow_span(text: str, start: int, end: int, label: str, lang: str) -> tuple[i
 
 
 def is_part_of_measure(text: str, start: int, end: int, lang: str) -> bool:
-    """Whether a measure goes on after the span, or began before it in a larger unit."""
+    """Return whether a measure continues after the span, or began before it in a larger unit."""
     if lang == "zh" and is_part_of_chinese_measure(text, start, end):
         return True
     if text[end - 1].isalpha() and (_goes_on(text, start, end) or CONVERSION_EN.match(text, end)):
@@ -64,7 +64,7 @@ def _grow_measure(text: str, start: int, end: int) -> int:
 
 
 def _goes_on(text: str, start: int, end: int) -> re.Match[str] | None:
-    """A further value with a unit that is part of the measure before it."""
+    """Match a further value with a unit that is part of the preceding measure."""
     further = FURTHER_EN.match(text, end)
     last = LAST_UNIT.search(text, start, end) if further else None
     if further is None or last is None:
@@ -72,17 +72,17 @@ def _goes_on(text: str, start: int, end: int) -> re.Match[str] | None:
     if further["gap"] in SMALLER_GAPS:
         return further if _is_smaller(last.group(), further["unit"]) else None
     if further["gap"] == " to " and text.startswith("rom ", max(0, start - 4)):
-        return None  # what something changes from and to: two facts
+        return None  # start and end of a change: two facts
     before, after = _rank(last.group()), _rank(further["unit"])
     return further if before and after and before[0] == after[0] else None
 
 
 def _is_smaller(unit: str, other: str) -> bool:
-    """Whether the other unit is a smaller one of the same family."""
+    """Return whether the other unit is a smaller one of the same family."""
     one, two = _rank(unit), _rank(other)
     return one is not None and two is not None and one[0] == two[0] and one[1] < two[1]
 
 
 def _rank(unit: str) -> tuple[int, int] | None:
-    """Family of a unit and its place there, the largest first."""
+    """Return the family of a unit and its rank there, the largest first."""
     return RANKS.get(unit) or RANKS.get(unit.removesuffix("s"))

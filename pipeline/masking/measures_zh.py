@@ -1,7 +1,7 @@
-"""Chinese measures: how a number with a unit grows over what belongs to it.
+"""Chinese measures: extension of a number with a unit to the whole measure.
 
-A measure goes on in a smaller unit ("3小时25分18秒", "18岁零3个月"), in a second value of its kind ("5%～7%",
-"1.2米×3.4米"), or says the same again in brackets ("5公里（3.1英里）"); a currency before a number is part of it.
+A measure continues in a smaller unit ("3小时25分18秒", "18岁零3个月"), in a second value of its kind ("5%～7%",
+"1.2米×3.4米"), or is repeated in brackets ("5公里（3.1英里）"); a currency before a number is part of it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ RANKS = _rank_units()
 
 
 def grow_chinese_measure(text: str, start: int, end: int, label: str) -> tuple[int, int]:
-    """The bounds of the whole measure around a number."""
+    """Return the bounds of the whole measure around a number."""
     if text[start - 1 : start] in ("币", "幣", "布", "金") and (
         name := CURRENCY.search(text, max(0, start - 4), start)
     ):
@@ -76,7 +76,7 @@ def grow_chinese_measure(text: str, start: int, end: int, label: str) -> tuple[i
 
 
 def is_part_of_chinese_measure(text: str, start: int, end: int) -> bool:
-    """Whether a measure goes on after the span, or began before it in a larger unit."""
+    """Return whether a measure continues after the span, or began before it in a larger unit."""
     if _goes_on(text, start, end) or HUNDREDTHS.match(text, end):
         return True
     unit = FIRST.match(text, start, end)
@@ -90,7 +90,7 @@ def is_part_of_chinese_measure(text: str, start: int, end: int) -> bool:
 
 
 def _goes_on(text: str, start: int, end: int) -> re.Match[str] | None:
-    """A further value with a unit that is part of the measure before it."""
+    """Match a further value with a unit that is part of the preceding measure."""
     last = LAST_UNIT.search(text, max(start + 1, end - LONGEST_UNIT), end)
     further = FURTHER.match(text, end) if last else None
     if last is None or further is None or (last[0] == "年" and YEAR.search(text, max(start, end - 5), end)):
@@ -99,11 +99,11 @@ def _goes_on(text: str, start: int, end: int) -> re.Match[str] | None:
         return further if _is_smaller(last[0], further["unit"]) else None
     if text[start - 1 : start] in FROM and further["gap"].strip() in ("至", "到"):
         return None
-    # Two years are two dates, unless the rules for dates say otherwise.
+    # Two years are two dates, unless a date rule matches them together.
     return further if last[0] == further["unit"] != "年" else None
 
 
 def _is_smaller(unit: str, other: str) -> bool:
-    """Whether the other unit is a smaller one of the same family."""
+    """Return whether the other unit is a smaller one of the same family."""
     one, two = RANKS.get(unit, {}), RANKS.get(other, {})
     return any(two.get(family, -1) > rank for family, rank in one.items())

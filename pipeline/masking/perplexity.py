@@ -1,12 +1,12 @@
-"""How surprising a span is: exp of the mean negative log-likelihood of its tokens, in nats.
+"""Perplexity of spans: exp of the mean negative log-likelihood of their tokens, in nats.
 
-What the model is told is the title, a line break, and the passage before the span with every other candidate span
-hidden as `[mask]`. The paper names perplexity as a measure of difficulty and gives no formula; this definition is the
-project's own. It depends on the passage alone, never on what else is scored beside it.
+The context is the title, a line break, and the passage before the span with every other candidate span hidden as
+`[mask]`. The paper uses perplexity as a measure of difficulty without a formula; this definition is the project's own.
+It depends on the passage alone, never on what else is scored with it.
 
-A passage is cut into segments, plain text, span, plain text, and so on, and each is tokenised by itself, the space
-before a span going with the span: byte-pair tokenisers put a word's space into its first token. So the tokens of a span
-and of what stands before it are the same whether the span is scored alone or with all the others.
+A passage is divided into segments (plain text, span, plain text, and so on), each tokenised separately, with the space
+before a span as part of the span: byte-pair tokenizers put a word's space into its first token. Thus the tokens of a
+span and of its context are the same whether the span is scored alone or with all the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from schemas.tasks import MASK
 
 @dataclass(frozen=True, slots=True)
 class SpanContext:
-    """A passage whose spans are to be scored."""
+    """Passage whose spans are to be scored."""
 
     title: str
     text: str
@@ -29,28 +29,28 @@ class SpanContext:
 
 
 class SpanScorer(Protocol):
-    """Scores spans. The same context gives the same numbers (to 1e-3) in any order and company."""
+    """Scorer of spans. The same context gives the same numbers (to 1e-3) in any order and batch."""
 
     name: str
-    """Name and revision of the model: it is written into every row that holds its numbers."""
+    """Name and revision of the model, written into every row with its numbers."""
 
     def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
-        """The perplexity of every span, one list an item, in the order given."""
+        """Return the perplexity of every span, one list per item, in the given order."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """A context as text segments: `plain[i]` stands before `spans[i]`; what follows the last span tells nothing."""
+    """Context as text segments: `plain[i]` precedes `spans[i]`; the text after the last span is not needed."""
 
     plain: tuple[str, ...]
     spans: tuple[str, ...]
     masks: tuple[str, ...]
-    """What stands in a span's place for the spans after it, with the same space before it."""
+    """Replacement of a span for the spans after it, with the same space before it."""
 
 
 def cut_segments(context: SpanContext) -> Segments:
-    """Cut a context into segments; the title and its line break open the first."""
+    """Divide a context into segments; the title and its line break start the first."""
     plain: list[str] = []
     spans: list[str] = []
     masks: list[str] = []

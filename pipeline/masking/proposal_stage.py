@@ -1,8 +1,8 @@
-"""The stage that asks a language model what to hide in a passage, in the manner of MaskSearch (arXiv 2505.20285, 2.1).
+"""Proposal stage: a language model proposes spans to hide in a passage, as in MaskSearch (arXiv 2505.20285, 2.1).
 
-Promises: what the model says is checked against the passage; what does not stand there letter by letter is rejected as
-`not_verbatim`. A passage that no reply could be read for, or whose request was refused, is rejected with that reason:
-it goes on with what recogniser, links and rules find. Other errors of the model leave the passage owed.
+Guarantees: proposals are checked against the passage; text that does not occur verbatim is rejected as `not_verbatim`.
+A passage without a readable reply, or whose request was rejected, is rejected with that reason: it continues with the
+spans of recogniser, links and rules. Other errors of the model leave the passage pending.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class ProposalStage:
         models: Mapping[str, RoleModelConfig],
         sampled: Container[str] | None = None,
     ) -> None:
-        """`models`: the configuration's `llm.roles`; `sampled`: ids of the passages to look at, None for all."""
+        """`models`: the configuration's `llm.roles`; `sampled`: ids of the passages to examine, None for all."""
         self._asker = StructuredOutput(model, sampling)
         self._model = str(describe_models(models, (Role.EXTRACTOR,)).get(Role.EXTRACTOR, {}).get("model", ""))
         self._sampled = sampled
 
     async def work(self, passage: Passage) -> Outcome:
-        """The outcome of one passage."""
+        """Return the outcome of one passage."""
         if self._sampled is not None and passage.passage_id not in self._sampled:
             return _reject_passage(passage, NOT_SAMPLED, passage.title)
         if reason := check_passage(passage.text):
@@ -74,13 +74,13 @@ class ProposalStage:
 
 
 def write_extract(passage: Passage) -> str:
-    """The extractor's prompt."""
+    """Write the extractor's prompt."""
     page = write_page(passage.title, passage.section)
     return load_template("extract_spans", passage.lang).fill(page=page, text=passage.text)
 
 
 def _read_said(reply: ExtractReply) -> list[tuple[str, SpanKind]]:
-    """Each text once, as it was first named."""
+    """Return each text once, as it was first named."""
     return list({item.text: (item.text, SpanKind(item.kind)) for item in reversed(reply.spans)}.values())[::-1]
 
 
@@ -96,7 +96,7 @@ def _reject_passage(passage: Passage, reason: str, detail: str) -> Outcome:
 
 
 def _reject_span(passage: Passage, words: str) -> Reject:
-    """A stretch that is not in the passage has no offsets: its words stand in its id instead."""
+    """Reject a stretch that is not in the passage: it has no offsets, so its id contains its words."""
     input_id = f"{passage.passage_id}:{content_id(words)}"
     return Reject(
         stage=StageName.PROPOSALS, unit="span", input_id=input_id, reason=NOT_VERBATIM, detail=words[:DETAIL_CHARS]

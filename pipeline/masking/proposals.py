@@ -1,6 +1,6 @@
-"""What a language model would hide, beside what recogniser, links and rules find: checked, read back, compared.
+"""Proposals of a language model: checked, read back, and compared with the spans of recogniser, links and rules.
 
-Promises: a proposal stands in its passage letter by letter, at word bounds; nothing else is ever hidden.
+Guarantees: a proposal occurs in its passage verbatim, at word bounds; nothing else is ever hidden.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _SPACED_END = re.compile(r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u3
 
 
 def locate_spans(text: str, said: Iterable[tuple[str, SpanKind]]) -> tuple[list[ProposedSpan], list[str]]:
-    """The first place of each text said, in document order, and those that stand nowhere in the passage."""
+    """Return the first occurrence of each proposed text, in document order, and the texts that do not occur in the
+    passage.
+    """
     found: dict[tuple[int, int], ProposedSpan] = {}
     missing: list[str] = []
     for words, kind in said:
@@ -35,7 +37,7 @@ def locate_spans(text: str, said: Iterable[tuple[str, SpanKind]]) -> tuple[list[
 
 
 def _find_whole(text: str, words: str) -> int | None:
-    """Where the words first stand without cutting through a word of the text."""
+    """Return the first occurrence of the words that does not cut through a word of the text."""
     start = text.find(words) if words else -1
     while start >= 0:
         end = start + len(words)
@@ -50,15 +52,15 @@ def _cuts_word(text: str, at: int) -> bool:
 
 
 def read_proposals(proposals: Proposals) -> list[SpanCandidate]:
-    """Proposals as candidates for the merge."""
+    """Return proposals as candidates for the merge."""
     return [SpanCandidate(span.start, span.end, span.kind, span.kind.value, SpanSource.LLM) for span in proposals.spans]
 
 
 def compare_proposals(candidates: Iterable[SpanCandidate]) -> dict[SpanKind, Counter[str]]:
-    """How many stretches the model and the other sources found both, and each alone, by kind.
+    """Count the stretches found by the model and the other sources, and by each alone, by kind.
 
-    Candidates are compared by their bounds, so they must be trimmed. A stretch that the model found is of the kind that
-    the model says.
+    Candidates are compared by their bounds, so they must be trimmed. A stretch that the model found has the kind given
+    by the model.
     """
     found = list(candidates)
     ours = {(c.start, c.end): c.kind for c in join_equal(c for c in found if c.source is SpanSource.LLM)}

@@ -1,4 +1,4 @@
-"""Other titles of pages, looked up for one shard at a time: redirects may stand in any file of a dump."""
+"""Titles that redirect to pages, looked up for one shard at a time, because redirects may be in any file of a dump."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipeline.storage.shards import reading_boundary
 
 
 def find_aliases(redirects: Sequence[Path], targets: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """For each target that has any: the titles that redirect to it, sorted. `redirects`: the dataset's files.
+    """Return, for each target that has any, the titles that redirect to it, sorted. `redirects`: the dataset's files.
 
-    One scan over the Parquet files; memory is bounded by the answer, not by the dataset.
+    One scan over the Parquet files; memory is bounded by the result, not by the dataset.
     """
     wanted = pa.table({"target": pa.array(sorted(set(targets)), pa.string())})
     if not wanted.num_rows or not redirects:
@@ -25,6 +25,6 @@ def find_aliases(redirects: Sequence[Path], targets: Iterable[str]) -> dict[str,
         rows = database.execute(
             "SELECT target, list(DISTINCT title ORDER BY title) FROM read_parquet(?) SEMI JOIN wanted USING (target) "
             "GROUP BY target",
-            [[glob.escape(str(path)) for path in redirects]],  # DuckDB takes every path for a pattern,
+            [[glob.escape(str(path)) for path in redirects]],  # DuckDB treats every path as a pattern,
         ).fetchall()
     return {target: tuple(titles) for target, titles in rows}

@@ -1,8 +1,8 @@
-"""Dates and numbers by rule: exact, cheap, and what search must recover.
+"""Date and number rules: exact and cheap.
 
-`find_rule_spans` knows English and Chinese; in other languages it finds what is written in figures alone. Every span is
-a whole fact: a value and its power of ten ("5.98 × 10^24 kg"), a range and its unit, a measure with its smaller unit
-and its conversion ("6 ft 2 in (188 cm)") are one span each. A span that still continues on either side is left out.
+`find_rule_spans` supports English and Chinese; in other languages it finds what is written in figures alone. Every span
+is a whole fact: a value and its power of ten ("5.98 × 10^24 kg"), a range and its unit, a measure with its smaller unit
+and its conversion ("6 ft 2 in (188 cm)") are one span each. A span that still continues on either side is omitted.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ PATTERNS = {
 OTHER = ((SpanKind.DATE, PLAIN_YEAR), (SpanKind.NUMBER, NUMBERS_PLAIN))
 
 LABELS = {"sum": "money", "percent_words": "percent"}
-"""Groups of a pattern that are one label under two names: a pattern has each name once."""
+"""Groups of a pattern that stand for one label, since group names are unique within a pattern."""
 
 
 def find_rule_spans(text: str, lang: str) -> list[SpanCandidate]:
-    """Dates and numbers of the text, whole, disjoint, in document order; the label is the rule's name.
+    """Return dates and numbers of the text, whole, disjoint, in document order; the label is the rule's name.
 
-    Where a date and a number overlap the longer stays, and the date if they are equal.
+    Of an overlapping date and number the longer is kept, and the date if they are equal.
     """
     return split_rule_spans(text, lang)[0]
 
 
 def split_rule_spans(text: str, lang: str) -> tuple[list[SpanCandidate], list[SpanCandidate]]:
-    """The dates and numbers of `find_rule_spans`, and those left out because their fact goes on beside them."""
+    """Return the dates and numbers of `find_rule_spans`, and those omitted because their fact continues beside them."""
     text = text.translate(PLAIN_SPACES)
     lang = lang.split("-")[0]
     whole: list[SpanCandidate] = []
@@ -66,7 +66,7 @@ def _find(text: str, lang: str) -> list[SpanCandidate]:
 
 
 def _grow(found: list[SpanCandidate], text: str, lang: str) -> list[SpanCandidate]:
-    """Each span grown over what belongs to it; a span that another has grown over is part of that one."""
+    """Extend each span to the whole fact; a span covered by an extended one is part of it."""
     grown: list[SpanCandidate] = []
     for candidate in found:
         if grown and candidate.start < grown[-1].end:

@@ -1,8 +1,8 @@
-"""English dates and numbers as two patterns; the name of the alternative that matched is the span's label.
+"""English date and number rules as two patterns; the name of the matching alternative is the span's label.
 
-Alternatives stand from the most to the least specific, because a pattern takes the first that fits. A fact is matched
-whole: a date with the second half of a double year, a measure with its smaller unit and its conversion, number words to
-their last word. What a pattern cannot take whole is left to `half_facts`. The text has plain spaces only.
+Alternatives are ordered from the most to the least specific, because a pattern takes the first that matches. A fact is
+matched whole: a date with the second half of a double year, a measure with its smaller unit and its conversion, number
+words to their last word. Partial matches are left to `half_facts`. The text has plain spaces only.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ PRICE = (
 )
 SUM = rf"{RANGE} (?:(?:US|Canadian|Australian) )?(?:dollars|euros|pounds sterling|yen|rupees|francs|rou?bles)\b"
 
-# The first character tells figures, words and prices apart: most positions are none of them.
+# The first character distinguishes figures, words and prices: most positions are none of them.
 NUMBERS_EN = re.compile(
     r"(?<![\w/^.])(?:(?=[0-9−–-])(?<!\w[-–])(?<![\d.,][.,])(?<!\bp\. )(?<!\bpp\. )(?<!ISBN )(?:"
     rf"(?P<sum>{SUM})"
@@ -138,7 +138,7 @@ FURTHER_EN = re.compile(
     r"(?!\w)"
 )
 
-# Families of units, from the largest to the smallest: a measure may go on in a smaller one ("5 lb 3 oz").
+# Families of units, from the largest to the smallest: a measure may continue in a smaller one ("5 lb 3 oz").
 FAMILIES_EN = (
     (("mi", "mile"), ("yd", "yard"), ("ft", "foot", "feet"), ("in", "inch", "inche")),
     (("km", "kilometre", "kilometer"), ("m", "metre", "meter"), ("cm", "centimetre", "centimeter"), ("mm",)),
@@ -158,4 +158,4 @@ NUMBERS_PLAIN = re.compile(
     rf"|(?P<quantity>{PLAIN_FIGURE} ?(?:[kcmnµμ]?m[²³]?|[kmµμ]?g|t|ha|[mck]?[lL]|°C|[kMG]?(?:W|V|Hz))(?!\w))"
     rf"|(?P<cardinal>{PLAIN_FIGURE}(?![\w/-]|[.,:]\d)))"
 )
-"""What is written in figures alone, for languages without rules."""
+"""Numbers written in figures alone, for languages without rules."""

@@ -1,4 +1,4 @@
-"""Chinese dates and numbers, in figures, full-width figures and characters, simplified and traditional.
+"""Chinese date and number rules, for figures, full-width figures and characters, simplified and traditional.
 
 A run of numerals is tried once, at its start, so that matching stays linear. The text has plain spaces
 (`find_rule_spans`).
@@ -89,14 +89,14 @@ AFTER_ZH = re.compile(
     rf"|(?<={D})年代|(?<={NUMERAL})[点點]{NUMERAL}|(?<=[万萬亿億兆千百])[0-9０-９一二三四五六七八九]|(?<={NUMERAL})(?:{SCALE}|分之)|(?<=[米度元])[0-9０-９]"
     rf"|(?<=年)(?:{D}{{1,2}}|{CN}{{1,3}})月|(?<=月)(?:{D}{{1,2}}|{CN}{{1,3}})[日号號]"
 )
-"""What continues a Chinese fact after its end."""
+"""Continuation of a Chinese fact after its end."""
 
 BEFORE_ZH = re.compile(
     rf"(?:{D}|{D}[.．:：/／~～∼–—－-]|{D}[至到比又]|第|[−±≥≤<>＞＜$€£¥°′″]\s?|[万萬亿億兆]|{D}[米元度角]|{NUMERAL}[至到比又]|[元纪紀]前)\Z"
 )
-"""What a Chinese number goes on from."""
+"""Text before a Chinese number that the number continues."""
 
 STARTS_WITH_ZERO_ZH = re.compile(r"[零〇](?!下)")
-"""In words: a further part of what stands before ("三年零六个月")."""
+"""In words: a further part of the preceding fact ("三年零六个月")."""
 
 STARTS_ZH = re.compile(rf"{D}|{NUMERAL}")

@@ -1,4 +1,4 @@
-"""Which passages of a shard are looked at when only so many tasks are wanted."""
+"""Sampling of a shard's passages when the number of tasks is limited."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from schemas.passages import Passage
 from schemas.record import content_id
 
 OVERSAMPLING = 1.2
-"""Passages looked at for each task wanted. On the sample dump 93% of the passages can hide a span, 71% four."""
+"""Passages examined per requested task. On the sample dump 93% of the passages can hide a span, 71% four."""
 
 
 def count_needed(tasks: int, tasks_per_passage: int = 1) -> int:
-    """How many passages to look at so that `tasks` tasks come out, as a rule."""
+    """Return how many passages to examine for `tasks` tasks, as a rule."""
     return math.ceil(OVERSAMPLING * tasks / tasks_per_passage)
 
 
 def sample_passages(passages: Iterable[Passage], quota: int, seed: int) -> frozenset[str]:
-    """Ids of `quota` passages that can be masked, spread evenly by a hash of the seed and the passage id.
+    """Return the ids of `quota` maskable passages, spread evenly by a hash of the seed and the passage id.
 
-    The order of the passages does not matter, and a larger quota takes in the smaller one.
+    The order of the passages does not matter, and a larger quota contains the smaller one.
     """
     able = (passage.passage_id for passage in passages if check_passage(passage.text) is None)
     return frozenset(nsmallest(quota, able, key=lambda passage_id: content_id("sample", seed, passage_id)))

@@ -1,11 +1,12 @@
-"""Perplexities by a causal language model behind vLLM's `/v1/completions`, the twin in numbers of `causal_scorer`.
+"""Scorer of perplexities by a causal language model behind vLLM's `/v1/completions`, numerically equivalent to
+`causal_scorer`.
 
-Over HTTP every span is a prompt of its own: the tokens before it, then its own, as token ids, so that nothing is
-tokenised again. The numbers come back as `prompt_logprobs`. Prompts are cut into requests in the order they come, a
-fixed number of tokens each, so that the same passages make the same requests. The server should hold the weights in
-float32 (`--dtype=float32`), because in a shorter type a prompt's numbers depend on its company, and run without prefix
-caching (`--no-enable-prefix-caching`): what a cache holds was computed in other batches. (vLLM 0.32 reads no cache for
-such prompts anyway.) A passing fault costs nothing; a server that is silent too long ends the run.
+Over HTTP every span is a separate prompt: the tokens before it, then its own, as token ids, so that nothing is
+tokenised again. The numbers are returned as `prompt_logprobs`. Prompts are grouped into requests in order, with a fixed
+number of tokens each, so that the same passages make the same requests. The server should hold the weights in float32
+(`--dtype=float32`), because in a shorter type a prompt's numbers depend on its batch, and run without prefix caching
+(`--no-enable-prefix-caching`): cached values were computed in other batches. (vLLM 0.32 does not read a cache for such
+prompts.) A transient error costs nothing; a server that is silent too long ends the run.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 REQUEST_TOKENS = 8192
-"""Prompt tokens of one request; a longer prompt goes alone."""
+"""Prompt tokens of one request; a longer prompt is sent alone."""
 REQUESTS = 4
-"""Requests in flight, so that the server need not wait for us."""
+"""Requests in flight, so that the server does not have to wait for the client."""
 ANSWER_TOKENS = 1
-"""A completion has at least one token; it is thrown away, and room is kept for it."""
+"""A completion has at least one token; it is discarded, but needs room."""
 
 
 DEFAULT_LIMITS = LimitsConfig()
@@ -47,16 +48,16 @@ FAULTS = (ConnectionError, ThrottledError, UnavailableError, json.JSONDecodeErro
 
 @dataclass(frozen=True, slots=True)
 class SpanPrompt:
-    """What the server is sent for one span."""
+    """Prompt for one span."""
 
     ids: list[int]
-    """The tokens before the span, and its own."""
+    """Tokens before the span, and its own."""
     span: int
-    """How many of them, at the end, are the span's own."""
+    """Number of the span's own tokens, at the end."""
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """Load a model's tokeniser alone. Raises AssetError."""
+    """Load only the tokenizer of a model. Raises AssetError."""
     from transformers import AutoTokenizer
 
     try:
@@ -64,13 +65,13 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     except (OSError, ValueError) as error:
         what = str(error).strip().split("\n", 1)[0]
         raise AssetError(
-            f"cannot load the tokeniser of {path}: {what}", "set masking.scorer to the served model"
+            f"cannot load the tokenizer of {path}: {what}", "set masking.scorer to the served model"
         ) from error
     return tokenizer
 
 
 class ServedScorer:
-    """A SpanScorer that asks a server. `close` it, or use it as a context manager."""
+    """SpanScorer that calls a server. `close` it, or use it as a context manager."""
 
     def __init__(
         self,
@@ -82,8 +83,8 @@ class ServedScorer:
         limits: LimitsConfig = DEFAULT_LIMITS,
         proxy: str | None = None,
     ) -> None:
-        """`url`: the base URL that ends in /v1; `model`: what the server calls the model; `name`: what rows call it;
-        `proxy`: the endpoint's own, if it names one.
+        """`url`: the base URL that ends in /v1; `model`: its name on the server; `name`: its name in the rows; `proxy`:
+        the endpoint's own, if set.
 
         Raises EndpointError where the server does not answer within a tenth of `limits.give_up`, or has no such model.
         """
@@ -96,7 +97,7 @@ class ServedScorer:
         self._context = self._read_context()
 
     def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
-        """The perplexity of every span, one list an item, in the order given. Raises EndpointError."""
+        """Return the perplexity of every span, one list per item, in the given order. Raises EndpointError."""
         prompts: list[SpanPrompt] = []
         counts: list[int] = []
         for tokens in encode_contexts(self._tokenizer, items):
@@ -126,19 +127,19 @@ class ServedScorer:
         told = choice.get("prompt_logprobs")
         if not told or len(told) != len(prompt.ids):
             raise EndpointError(
-                f"{self._url}: the server gives no prompt_logprobs", "use a vLLM server, or a local scorer"
+                f"{self._url}: the server does not return prompt_logprobs", "use a vLLM server, or a local scorer"
             )
         at = len(prompt.ids) - prompt.span
         losses = [-told[at + i][str(token)]["logprob"] for i, token in enumerate(prompt.ids[at:])]
         return math.exp(math.fsum(losses) / len(losses))
 
     def _read_context(self) -> int:
-        """The longest prompt and reply together, in tokens, as the server says."""
+        """Return the context window of the server, in tokens."""
         listed = self._send("/models", give_up=self._limits.give_up / 10).get("data") or []
         served = {model["id"]: model for model in listed if isinstance(model, dict) and "id" in model}
         if served and self._model not in served:
             raise EndpointError(
-                f"{self._url}: no model {self._model} is served here, but {', '.join(sorted(served))}",
+                f"{self._url}: model {self._model} is not served here, but {', '.join(sorted(served))}",
                 "set llm.roles.scorer.model to one of them",
             )
         length: int = served.get(self._model, {}).get("max_model_len") or self._tokenizer.model_max_length
@@ -160,13 +161,13 @@ class ServedScorer:
             return retry(send_once)
         except FAULTS as error:
             what = f"{self._url}: no answer ({type(error).__name__}: {error})"
-            raise EndpointError(what, "see that the server is up: rampforge doctor") from error
+            raise EndpointError(what, "check that the server is up: rampforge doctor") from error
         except HttpStatusError as error:
             what = f"{self._url}: the server refuses to score ({error})"
-            raise EndpointError(what, "see what it serves: rampforge doctor") from error
+            raise EndpointError(what, "check what it serves: rampforge doctor") from error
 
     def close(self) -> None:
-        """Give up the connections."""
+        """Close the connections."""
         self._client.close()
 
     def __enter__(self) -> Self:
@@ -177,7 +178,7 @@ class ServedScorer:
 
 
 def write_prompts(row: TreeRow) -> Iterator[SpanPrompt]:
-    """A row of trunk and branches as one prompt a span."""
+    """Write a row of trunk and branches as one prompt per span."""
     at = 0
     for length in row.lengths:
         before = row.ids[: row.reads[at] + 1]  # the trunk up to the token that predicts the span's first
@@ -186,7 +187,7 @@ def write_prompts(row: TreeRow) -> Iterator[SpanPrompt]:
 
 
 def group_prompts(prompts: Sequence[SpanPrompt]) -> Iterator[list[SpanPrompt]]:
-    """Prompts in order, at most REQUEST_TOKENS tokens together (or one prompt)."""
+    """Group prompts in order, with at most REQUEST_TOKENS tokens together (or one prompt)."""
     group: list[SpanPrompt] = []
     size = 0
     for prompt in prompts:

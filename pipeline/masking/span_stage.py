@@ -1,7 +1,7 @@
-"""Passages in, spans out: find candidates, settle overlaps, filter, and ask a language model how surprising they are.
+"""Span stage: finds candidates, merges and filters them, and scores their perplexity with a language model.
 
-The costly stage of masking, so each passage is an outcome of its own; passages are worked on in batches because the
-recogniser and the language model are faster that way.
+The costly stage of masking, so each passage is a separate outcome; passages are processed in batches because recogniser
+and language model are faster that way.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
 BATCH = 32
-"""Passages worked on together; a killed run loses at most so many."""
+"""Passages per batch, which is the maximum loss of a killed run."""
 
 
 @dataclass(slots=True)
 class _Draft:
-    """A passage on its way through the stage."""
+    """Passage in progress."""
 
     passage: Passage
     rejects: list[Reject] = field(default_factory=list)
     kept: list[tuple[SpanCandidate, tuple[str, ...]]] = field(default_factory=list)
     """Candidates that may be masked so far, with their aliases."""
     agreement: Mapping[SpanKind, Counter[str]] = field(default_factory=dict)
-    """How many candidates of each kind were found by whom, where a language model was asked."""
+    """Number of candidates of each kind by source, where a language model was used."""
 
     def reject(self, candidate: SpanCandidate, reason: str, detail: str = "") -> None:
-        """Drop a candidate."""
+        """Reject a candidate."""
         start, end = candidate.start, candidate.end
         said = f"{self.passage.text[start:end]} ({candidate.label}){detail}".replace("\n", " ")
         input_id = f"{self.passage.passage_id}:{start}-{end}"
@@ -68,9 +68,9 @@ class SpanStage:
         sampled: Container[str] | None = None,
         proposals: Mapping[str, Proposals] | None = None,
     ) -> None:
-        """`nlp`: names are taken from it in its own language; Chinese without it goes to jieba. `aliases_of`: titles
-        that redirect to a title. `sampled`: ids of the passages to look at (`sample_passages`); None: all.
-        `proposals`: what a language model found, by passage id, where one was asked.
+        """`nlp`: source of names in its own language; Chinese without it uses jieba. `aliases_of`: titles that redirect
+        to a title. `sampled`: ids of the passages to examine (`sample_passages`); None: all. `proposals`: spans of a
+        language model by passage id, where one was used.
         """
         self._config = config
         self._nlp = nlp
@@ -81,7 +81,7 @@ class SpanStage:
         self._roots: dict[str, Roots] = {}
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
-        """One outcome a passage; those that cannot be masked first within each batch."""
+        """Return one outcome per passage; those that cannot be masked first within each batch."""
         for batch in _batch(inputs):
             drafts: list[_Draft] = []
             for passage in batch:
@@ -158,7 +158,7 @@ class SpanStage:
             SpanContext(draft.passage.title, draft.passage.text, tuple((c.start, c.end) for c, _ in draft.kept))
             for draft in drafts
         ]
-        # Six digits: what a model computes beyond them differs between machines.
+        # Six digits: further ones differ between machines.
         return [[float(f"{score:.6g}") for score in scores] for scores in self._scorer.score(contexts)]
 
     def _finish(self, draft: _Draft, scores: Sequence[float | None]) -> Outcome:
@@ -194,7 +194,9 @@ def _batch(inputs: Iterable[Passage]) -> Iterator[list[Passage]]:
 
 
 def _read_links(passage: Passage) -> list[SpanCandidate]:
-    """The passage's wikilinks: gold entities, or terms when the anchor is all lower-case words without a figure."""
+    """Return the passage's wikilinks: gold entities, or terms when the anchor is all lower-case
+    words without a figure.
+    """
     found = []
     for link in passage.links:
         anchor = passage.text[link.start : link.end]
@@ -234,7 +236,7 @@ def _reject_passage(passage: Passage, reason: str) -> Outcome:
 
 
 def _count_found(kind: SpanKind, sums: Counter[str]) -> FunnelStep:
-    """Candidates of a kind by who found them: the language model, the other sources, or both."""
+    """Count candidates of a kind by source: the language model, the other sources, or both."""
     alone = Counter({finder: count for finder, count in sums.items() if finder != BOTH})
     return _count(kind.value, sums[BOTH], alone).model_copy(update={"compares": True})
 

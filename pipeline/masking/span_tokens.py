@@ -1,4 +1,4 @@
-"""Passages as the tokens that a scorer works on: the same for every scorer, so that their numbers can be compared."""
+"""Tokenisation of passages for scoring: the same for every scorer, so that their numbers are comparable."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def encode_contexts(tokenizer: PreTrainedTokenizerBase, items: Sequence[SpanContext]) -> Iterator[SpanTokens]:
     """Tokenise all segments of all items in one call, then join them by item.
 
-    A trunk opens with the tokeniser's own first token, where it has one.
+    A trunk starts with the tokenizer's own first token, if it has one.
     """
     first = tokenizer("")["input_ids"][:1]
     opening: list[int] = first if first and first[0] == tokenizer.bos_token_id else []

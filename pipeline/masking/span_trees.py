@@ -1,9 +1,9 @@
-"""Rows of tokens in which one pass of a causal model scores every span of a passage.
+"""Token rows with which one pass of a causal model scores every span of a passage.
 
-The trunk is the passage with all spans hidden, up to the last hole. Each span is a branch hanging at its own hole: its
-tokens see the trunk before the hole and the branch before themselves, and their positions go on from the hole. So a
-branch's numbers are just those of a plain sequence that ends with it, and the trunk is computed once for all of them. A
-branch's last token predicts nothing and is left out: a span of one token costs nothing beyond the trunk.
+The trunk is the passage with all spans hidden, up to the last hole. Each span is a branch at its own hole: its tokens
+attend to the trunk before the hole and to the branch before themselves, and their positions continue from the hole.
+Thus a branch's numbers equal those of a plain sequence that ends with it, and the trunk is computed once for all of
+them. A branch's last token predicts nothing and is omitted: a span of one token costs nothing beyond the trunk.
 """
 
 from __future__ import annotations
@@ -17,40 +17,39 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class SpanTokens:
-    """A passage as tokens, with its branches."""
+    """Passage as tokens, with its branches."""
 
     trunk: list[int]
     """Title and text with the spans hidden, up to the last hole."""
     holes: list[int]
-    """How many trunk tokens stand before each span; at least 1, in order."""
+    """Number of trunk tokens before each span; at least 1, in order."""
     branches: list[list[int]]
-    """The tokens of each span; at least 1 each."""
+    """Tokens of each span; at least 1 each."""
 
 
 @dataclass(slots=True)
 class TreeRow:
-    """One row of a batch: part of a trunk, and the branches that hang on it."""
+    """Row of a batch: part of a trunk, and the branches attached to it."""
 
     ids: list[int]
     positions: list[int]
     trunk: int
-    """How many of the ids are trunk."""
+    """Number of trunk ids."""
     branches: list[tuple[int, int, int]] = field(default_factory=list)
     """First id, number of ids and hole of each branch with more than one token."""
     reads: list[int] = field(default_factory=list)
-    """The ids whose hidden states predict the targets."""
+    """Indices of the ids whose hidden states predict the targets."""
     targets: list[int] = field(default_factory=list)
-    """The tokens to be predicted, all spans after one another."""
+    """Tokens to be predicted, of all spans in order."""
     lengths: list[int] = field(default_factory=list)
     """Number of targets of each span."""
 
 
 def plant_rows(tokens: SpanTokens, context: int) -> list[TreeRow]:
-    """The rows of one passage: one, unless trunk and branches exceed the model's context (in tokens).
+    """Return the rows of one passage: one, unless trunk and branches exceed the model's context (in tokens).
 
-    A long passage is covered by windows: each starts so that its first span has half a context before it
-    (less where a span is very long), and takes every following span that still fits. What stands before a
-    window is not seen.
+    A long passage is covered by windows: each starts so that its first span has half a context before it (less where a
+    span is very long), and includes every following span that still fits. Text before a window is ignored.
     """
     rows: list[TreeRow] = []
     first = 0
@@ -85,22 +84,22 @@ def _plant_row(tokens: SpanTokens, first: int, last: int, offset: int) -> TreeRo
 
 @dataclass(frozen=True, slots=True)
 class TreeBatch:
-    """Rows as tensors: B rows, L ids in the longest, R reads in all."""
+    """Rows as tensors: B rows, L ids in the longest, R reads in total."""
 
     ids: Tensor
     """Token ids, [B, L]; padded at the right."""
     positions: Tensor
     """Positions, [B, L]."""
     mask: Tensor
-    """Who sees whom, boolean [B, 1, L, L]: True where the second-last axis may look at the last."""
+    """Attention mask, boolean [B, 1, L, L]: True where the second-last axis may attend to the last."""
     reads: Tensor
-    """Flat places [R] in [B * L] of the hidden states that predict the targets."""
+    """Flat indices [R] in [B * L] of the hidden states that predict the targets."""
     targets: Tensor
     """Token ids [R]."""
 
 
 def build_batch(rows: Sequence[TreeRow], pad: int) -> TreeBatch:
-    """Pad the rows to one length and draw who sees whom."""
+    """Pad the rows to one length and build the attention mask."""
     length = max(len(row.ids) for row in rows)
     ids = torch.full((len(rows), length), pad, dtype=torch.long)
     positions = torch.zeros((len(rows), length), dtype=torch.long)
@@ -110,7 +109,7 @@ def build_batch(rows: Sequence[TreeRow], pad: int) -> TreeBatch:
     for index, row in enumerate(rows):
         ids[index, : len(row.ids)] = torch.tensor(row.ids)
         positions[index, : len(row.ids)] = torch.tensor(row.positions)
-        # Below the trunk the triangle would let branches see each other and the trunk after their hole.
+        # Below the trunk the triangle would let branches attend to each other and to the trunk after their hole.
         for start, size, hole in row.branches:
             mask[index, 0, start : start + size, hole:start] = False
         reads.extend(index * length + read for read in row.reads)

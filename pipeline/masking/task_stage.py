@@ -1,8 +1,8 @@
-"""Spans in, RAMP tasks out: choose which spans of a passage to hide, and how many.
+"""Task stage: chooses which spans of a passage to hide, and how many, and makes RAMP tasks.
 
-Everything is decided by hashes of the seed and the content, so the order of a shard's passages does not matter. Balance
-is over a shard, which is why the stage looks at whole shards; it is cheap. Whatever the selection, a span of kind
-`term` is hidden only where a passage has too few names, dates and numbers for the masks wanted.
+Every choice follows from hashes of the seed and the content, so that the order of a shard's passages does not matter.
+Balance is over a shard, which is why the stage reads whole shards; it is cheap. Whatever the selection, a span of kind
+`term` is hidden only where a passage has too few names, dates and numbers for the masks requested.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ OVER_LIMIT = "over_limit"
 TOO_FEW_SPANS = "too_few_spans"
 
 GAP = re.compile(r"[\s,;:/()–—-]*")
-"""What may not be all that stands between two masks: a solver could not tell where one answer ends."""
+"""Text that must not be all that separates two masks: a solver could not find where one answer ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpannedPassage:
-    """A passage joined with its spans."""
+    """Passage joined with its spans."""
 
     passage: Passage
     span_set: SpanSet
 
     @property
     def key(self) -> str:
-        """The passage's id."""
+        """Return the passage's id."""
         return self.passage.passage_id
 
 
@@ -46,13 +46,13 @@ class TaskStage:
     whole_shard = True
 
     def __init__(self, config: MaskingConfig, seed: int, quota: int | None = None) -> None:
-        """`quota`: the most tasks that this shard may make."""
+        """`quota`: maximum tasks of this shard."""
         self._config = config
         self._seed = seed
         self._quota = quota
 
     def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
-        """One outcome a passage; one with no task is rejected as `too_few_spans` or `over_limit`."""
+        """Return one outcome per passage; one without a task is rejected as `too_few_spans` or `over_limit`."""
         items = sorted(inputs, key=lambda item: content_id("task", self._seed, item.key))
         groups = [self._group_spans(item) for item in items]
         # First groups of all passages come before second ones: with a limit, more passages rather than more of one.
@@ -68,7 +68,7 @@ class TaskStage:
             yield self._finish(item, group, made)
 
     def _group_spans(self, item: SpannedPassage) -> list[list[Span]]:
-        """Spans for one task each, in the order in which they are to be hidden; no two in a group are neighbours."""
+        """Group spans for one task each, in the order in which they are hidden; no two in a group are adjacent."""
         left = sorted(item.span_set.spans, key=lambda span: self._rank_span(item.key, span))
         groups: list[list[Span]] = []
         largest = max(self._config.mask_counts)
@@ -82,7 +82,7 @@ class TaskStage:
         return groups
 
     def _rank_span(self, passage_id: str, span: Span) -> tuple[bool, float, str]:
-        # A fact (a name, a date, a number) is what search must recover; a common word can be put in many ways.
+        # Search can recover a fact (a name, a date, a number); a common word has many synonyms.
         last_resort = span.kind is SpanKind.TERM
         drawn = content_id("span", self._seed, passage_id, span.start, span.end)
         if self._config.selection is Selection.PERPLEXITY and span.perplexity is not None:

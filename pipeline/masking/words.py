@@ -1,8 +1,8 @@
-"""The words of a passage, each reduced to its root, so that a name is known again in any inflection.
+"""Words of a passage reduced to their roots, so that a name matches in any inflection.
 
-A passage is cut into words once; a span's words are then a slice. Roots come from the Snowball stemmer of the language
-and, above it, from taking off the endings that make an adjective of a place ("Canada", "Canadian"; "Italy", "Italian").
-Scripts without spaces are compared character by character.
+A passage is tokenised into words once; a span's words are then a slice. Roots come from the Snowball stemmer of the
+language and from removing the endings that make an adjective of a place name ("Canada", "Canadian"; "Italy",
+"Italian"). Scripts without spaces are compared character by character.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STEMMERS = {
 
 
 class Roots:
-    """Words to roots, in one language."""
+    """Stemmer from words to roots, in one language."""
 
     def __init__(self, lang: str) -> None:
         algorithm = STEMMERS.get(lang.split("-")[0])
@@ -39,16 +39,18 @@ class Roots:
         self._find = find_root
 
     def encode(self, text: str) -> str:
-        """The roots of the words of a text, each between two control characters: `in` then means whole words."""
+        """Return the roots of the words of a text, each between two control characters, so that `in` matches whole
+        words.
+        """
         return "".join(map(self._find, WORD.findall(text)))
 
     def find(self, word: str) -> str:
-        """The encoded root of one word."""
+        """Return the encoded root of one word."""
         return self._find(word)
 
 
 class PassageWords:
-    """A passage cut into words, once."""
+    """Passage tokenised into words, once."""
 
     def __init__(self, text: str, roots: Roots) -> None:
         self._starts: list[int] = []
@@ -66,9 +68,9 @@ class PassageWords:
         return bisect_right(self._ends, start), bisect_left(self._starts, end)
 
     def encode_range(self, low: int, high: int) -> str:
-        """The roots of the words from `low` to before `high`."""
+        """Return the roots of the words from `low` to before `high`."""
         return "".join(self._roots[low:high])
 
     def count(self, encoded: str) -> int:
-        """How often a run of words stands in the passage, in any inflection."""
+        """Count how often a run of words occurs in the passage, in any inflection."""
         return self._encoded.count(encoded)

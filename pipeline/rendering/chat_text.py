@@ -1,8 +1,8 @@
-"""A conversation as the text that a model meets: what its chat template puts around messages, and the messages.
+"""Conversation as the exact text a model sees: the messages, and what its chat template adds around them.
 
-Built as a rollout builds it: the prompt as the template writes it, ready for the model to speak; then what the model
-wrote, to the letter; then whatever stands between two turns. So no template can change what a model said earlier (some
-drop earlier thoughts, or read `</think>` inside a message), and training sees what serving shows.
+Built like a rollout: the prompt as the template writes it, with the generation prompt; then the model's output,
+verbatim; then the text between two turns. Thus no template can change earlier output of the model (some drop earlier
+thoughts, or parse `</think>` inside a message), and training sees the same text as serving.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from pipeline.errors import RampforgeError
 from schemas.renderings import ChatMessage, ChatRole, Rendered, SegmentKind
 
 MARK = "\u2402mark\u2403"
-"""Stands for content when a template is looked at; no template and no text of ours holds it."""
+"""Placeholder for content when a template is examined; no template or other text contains it."""
 
 
 class ChatTemplateError(RampforgeError):
-    """The chat template of a model does not suit a format."""
+    """The chat template of a model does not support a format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A stretch of the text."""
+    """Stretch of the text."""
 
     kind: SegmentKind
-    """What it is; what a template adds counts as `prompt`, an end of turn as the segment that it ends."""
+    """Kind of the stretch; text added by a template counts as `prompt`, an end of turn as the segment that it ends."""
     text: str
-    """What stands there."""
+    """Text of the stretch."""
     spoken: bool
-    """The model itself wrote it."""
+    """Whether the model wrote it."""
 
 
 class ChatText:
-    """Writes conversations with one model's chat template."""
+    """Writer of conversations with one model's chat template."""
 
     def __init__(self, tokenizer: Any) -> None:
         """`tokenizer` is one of transformers. Raises ChatTemplateError when it has no chat template."""
         if not tokenizer.chat_template:
             raise ChatTemplateError(
                 f"the tokenizer {tokenizer.name_or_path} has no chat template",
-                "take an instruct model, or set tokenizer.chat_template and save it",
+                "use an instruct model, or set tokenizer.chat_template and save it",
             )
         self._tokenizer = tokenizer
         self._glue = lru_cache(maxsize=None)(self._find_glue)
         self._ending = lru_cache(maxsize=1)(self._find_ending)
 
     def write(self, rendered: Rendered) -> Iterator[Stretch]:
-        """The whole text, in stretches. Raises ChatTemplateError."""
+        """Return the whole text, in stretches. Raises ChatTemplateError."""
         messages = rendered.messages
         first = next(i for i, message in enumerate(messages) if message.role is ChatRole.ASSISTANT)
         yield Stretch(SegmentKind.PROMPT, self.write_prompt(messages[:first], rendered.tools), spoken=False)
@@ -67,20 +67,20 @@ class ChatText:
             yield from self._write_spoken(message)
 
     def write_prompt(self, messages: Sequence[ChatMessage], tools: str | None) -> str:
-        """The text that a model is given to go on from. Raises ChatTemplateError when the tools are not in it."""
+        """Return the text that the model continues. Raises ChatTemplateError when the tools are not in it."""
         plain = [_to_plain(message) for message in messages]
         schemas = orjson.loads(tools) if tools else None
         text = self._apply(plain, tools=schemas, add_generation_prompt=True)
         if schemas and text == self._apply(plain, add_generation_prompt=True):
             raise ChatTemplateError(
-                "the chat template shows no tools to the model", "take the rendering qwen-tools, which writes them out"
+                "the chat template does not render tools", "use the rendering qwen-tools, which writes them out"
             )
         return text
 
     def _write_spoken(self, message: ChatMessage) -> Iterator[Stretch]:
         last = SegmentKind.PROMPT
         for segment in message.segments:
-            # A stream of tags holds its own results; the model speaks everything else.
+            # A stream of tags contains its own results; the model wrote everything else.
             yield Stretch(segment.kind, segment.text, spoken=segment.kind is not SegmentKind.OBSERVATION)
             last = segment.kind
         if message.tools:
@@ -92,7 +92,7 @@ class ChatText:
             yield Stretch(SegmentKind.PROMPT, rest, spoken=False)
 
     def _write_calls(self, message: ChatMessage) -> str:
-        """What the template makes of tool calls after the content."""
+        """Return the template's rendering of tool calls after the content."""
         calls = [
             {"type": "function", "id": u.call_id, "function": _to_function(u.name, u.arguments)} for u in message.tools
         ]
@@ -103,12 +103,14 @@ class ChatText:
         if not found or not after.endswith(ending) or after == ending:
             raise ChatTemplateError(
                 "the chat template does not write tool calls after the content of a message",
-                "take the rendering qwen-tools, which writes them out",
+                "use the rendering qwen-tools, which writes them out",
             )
         return after.removesuffix(ending)
 
     def _find_glue(self, role: ChatRole) -> tuple[str, str]:
-        """What stands between the end of a turn of the model and a message of the role, and between it and the next."""
+        """Return the text between the end of a turn of the model and a message of the role, and between it and the
+        next.
+        """
         message: dict[str, Any] = {"role": str(role), "content": MARK}
         spoken: dict[str, Any] = {"role": "assistant", "content": MARK}
         if role is ChatRole.TOOL:
@@ -122,16 +124,18 @@ class ChatText:
         if not text.startswith(turn) or len(parts) != 2:
             raise ChatTemplateError(
                 f"the chat template does not put a message of role {role} after a turn of the model as it stands",
-                "take the rendering search-r1 or research, which needs one turn only",
+                "use the rendering search-r1 or research, which needs one turn only",
             )
         return parts[0], parts[1]
 
     def _find_ending(self) -> tuple[str, str]:
-        """What ends a turn of the model: as far as the model writes it, and what the template puts after that."""
+        """Return the end of a turn of the model: the part that the model writes, and what the
+        template adds after it.
+        """
         text = self._apply([{"role": "user", "content": "-"}, {"role": "assistant", "content": MARK}])
         _, found, after = text.partition(MARK)
         if not found:
-            raise ChatTemplateError("the chat template does not show what an assistant says", "take another model")
+            raise ChatTemplateError("the chat template does not render assistant messages", "use another model")
         eos = self._tokenizer.eos_token or ""
         ending, sep, rest = after.partition(eos) if eos else (after, "", "")
         return (ending + sep, rest) if sep else (eos, after)
@@ -139,8 +143,8 @@ class ChatText:
     def _apply(self, messages: list[dict[str, Any]], **options: Any) -> str:
         try:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, **options))
-        except Exception as error:  # jinja templates raise whatever they like
-            raise ChatTemplateError(f"the chat template fails: {error}", "take another rendering or model") from error
+        except Exception as error:  # jinja templates may raise anything
+            raise ChatTemplateError(f"the chat template fails: {error}", "use another rendering or model") from error
 
 
 def _to_plain(message: ChatMessage) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Marks that only the environment writes: of results, of turns, and the special tokens of chat templates.
+"""Marks reserved to the environment: of results, of turns, and the special tokens of chat templates.
 
-A text of an agent that holds one is refused by the judge (`trajectory_format`) and paid nothing (`pipeline.rewards`):
-what teaches and what is rewarded must not differ here.
+An agent's text that contains one is rejected by the judge (`trajectory_format`) and gets no reward
+(`pipeline.rewards`), so that training data and rewards agree.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 RESULT_TAGS = ("information", "result", "results", "tool_response", "observation", "document", "documents")
-"""Names of tags that results stand between."""
-SPECIAL_TOKEN = r"<[|｜]\s*\w|<(?:start|end)_of_turn>|</s>|\[/?INST\]|<</?SYS>>"  # noqa: S105 - a pattern, no secret
-"""How chat templates mark turns."""
+"""Names of tags around results."""
+SPECIAL_TOKEN = r"<[|｜]\s*\w|<(?:start|end)_of_turn>|</s>|\[/?INST\]|<</?SYS>>"  # noqa: S105 - a pattern, not a secret
+"""Special tokens of chat templates that mark turns."""
 TURN = re.compile(
     r"^[ \t#*]*(?:user|human|assistant|system|observation|用户|助手|系统)[ \t*]*(?:[:：]|$)",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A line that opens a turn."""
+"""Line that opens a turn."""

@@ -1,4 +1,4 @@
-"""The formats by name."""
+"""Registry of the formats by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.renderings import ChatMessage, Rendered, RenderedQuestion, Renderin
 
 
 class Rendering(Protocol):
-    """A format: how a transcript looks, and how it is read back. `parse(render(t)) == t` for every transcript."""
+    """Format of a transcript: how it is written and parsed. `parse(render(t)) == t` for every transcript."""
 
     @property
     def name(self) -> RenderingName:
@@ -19,23 +19,23 @@ class Rendering(Protocol):
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Where a model that writes it is stopped."""
+        """Return the stop strings for a model that writes it."""
         ...
 
     def prompt(self, question: RenderedQuestion) -> tuple[ChatMessage, ...]:
-        """What the model is given."""
+        """Return the prompt."""
         ...
 
     def describe_tools(self, lang: str) -> str | None:
-        """Schemas of the tools as a JSON array, for formats that call them by a field; else None."""
+        """Return the schemas of the tools as a JSON array, for formats with tool calls as a field; else None."""
         ...
 
     def render(self, question: RenderedQuestion, transcript: Transcript) -> Rendered:
-        """The whole conversation."""
+        """Return the whole conversation."""
         ...
 
     def parse(self, question: RenderedQuestion, rendered: Rendered) -> Transcript:
-        """Read the transcript back. Raises ReadingError for text out of form."""
+        """Parse the transcript. Raises ReadingError for malformed text."""
         ...
 
 

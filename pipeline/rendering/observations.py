@@ -1,6 +1,6 @@
-"""Search results and answers as lines of text, and back.
+"""Search results and answers as lines of text, with their parsers.
 
-A document is a line `Doc 1(Title: "...") text`, as Search-R1 has it (arXiv 2503.09516, appendix); several answers are
+A document is a line `Doc 1(Title: "...") text`, as in Search-R1 (arXiv 2503.09516, appendix); several answers are
 numbered lines, a single one is the answer itself.
 """
 
@@ -17,11 +17,11 @@ _NUMBERED = re.compile(r"(\d{1,6})\.(?:\s+(.*))?")
 
 
 class ReadingError(ValueError):
-    """Text does not have the form that it must have to be read back."""
+    """Text is malformed and cannot be parsed."""
 
 
 def write_documents(documents: Sequence[ShownDocument], lang: str) -> str:
-    """One line a document; a sentence of ours when there is none."""
+    """Write one line per document, or a fixed sentence when there is none."""
     if not documents:
         return load_words("solve_words", lang)["no_results"]
     lines = (f'Doc {number}(Title: "{doc.title}") {doc.text}' for number, doc in enumerate(documents, start=1))
@@ -29,36 +29,36 @@ def write_documents(documents: Sequence[ShownDocument], lang: str) -> str:
 
 
 def read_documents(text: str, lang: str) -> tuple[ShownDocument, ...]:
-    """The documents that were written. Raises ReadingError."""
+    """Parse documents. Raises ReadingError."""
     if text.strip() == load_words("solve_words", lang)["no_results"]:
         return ()
     documents = []
     for number, line in enumerate(text.split("\n"), start=1):
         match = _DOCUMENT.fullmatch(line)
         if not match or int(match[1]) != number:
-            raise ReadingError(f"line {number} of the results is no document")
+            raise ReadingError(f"line {number} of the results is not a document")
         documents.append(ShownDocument(title=match[2], text=match[3] or ""))
     return tuple(documents)
 
 
 def write_answers(answers: Sequence[str | None]) -> str:
-    """A single answer as it is, several as numbered lines; a missing one is empty."""
+    """Write a single answer unchanged, several as numbered lines; a missing one is empty."""
     if len(answers) == 1:
         return answers[0] or ""
     return "\n".join(f"{number}. {answer or ''}".rstrip() for number, answer in enumerate(answers, start=1))
 
 
 def read_answers(text: str, count: int) -> tuple[str | None, ...]:
-    """The answers that were written, `count` of them. Raises ReadingError."""
+    """Parse `count` answers. Raises ReadingError."""
     if count == 1:
         return (text.strip() or None,)
     lines = [line for line in text.strip().split("\n") if line.strip()]
     if len(lines) != count:
-        raise ReadingError(f"{count} answers are wanted, {len(lines)} lines are there")
+        raise ReadingError(f"expected {count} answers, found {len(lines)} lines")
     answers = []
     for number, line in enumerate(lines, start=1):
         match = _NUMBERED.fullmatch(line.strip())
         if not match or int(match[1]) != number:
-            raise ReadingError(f"line {number} of the answer does not begin with {number}.")
+            raise ReadingError(f"line {number} of the answer does not start with {number}.")
         answers.append((match[2] or "").strip() or None)
     return tuple(answers)

@@ -1,4 +1,4 @@
-"""What a solver is told before it starts: the rules of its format, and the question."""
+"""Prompt of a solver: the instructions of its format, and the question."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ SEARCH_TOOL = "search"
 
 
 def write_instruction(template: str, question: RenderedQuestion, **options: Any) -> str:
-    """The rules of a format for a question; `boxed` (bool) and `results` (a tag) where the template takes them."""
+    """Write the instructions of a format for a question; `boxed` (bool) and `results` (a tag) where the template has
+    them.
+    """
     words = load_words("solve_words", question.lang)
     fields: dict[str, str | Block] = {"form": Block(words["one" if question.answers == 1 else "many"])}
     if "results" in options:
@@ -22,12 +24,12 @@ def write_instruction(template: str, question: RenderedQuestion, **options: Any)
 
 
 def write_question(question: RenderedQuestion) -> str:
-    """The question, inert."""
+    """Write the question, inert."""
     return load_template(f"ask_{question.kind}", question.lang).fill(text=question.text)
 
 
 def describe_tool(lang: str, argument: str) -> str:
-    """The schema of the search tool as a JSON array of one, in the OpenAI shape."""
+    """Return the schema of the search tool as a JSON array of one, in the OpenAI format."""
     words = load_words("solve_words", lang)
     queries = {"type": "array", "items": {"type": "string"}, "description": words["queries"]}
     parameters = {"type": "object", "properties": {argument: queries}, "required": [argument]}

@@ -1,7 +1,7 @@
-"""Formats that write everything into one stream of tags: Search-R1 (arXiv 2503.09516) and ReSearch (2503.19470).
+"""Formats with a single stream of tags: Search-R1 (arXiv 2503.09516) and ReSearch (2503.19470).
 
-The model thinks, searches and stops at the closing tag; the results are put in by whoever runs it, with the same white
-space here as in `observe`, so that what is learned is what is met; then the model goes on in the same message.
+The model thinks, searches and stops at the closing tag; the environment inserts the results with the same white space
+as `observe` here, so that training equals inference; then the model continues in the same message.
 """
 
 from __future__ import annotations
@@ -38,47 +38,47 @@ _BOX = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class TaggedRendering:
-    """A format of tags in one assistant message."""
+    """Format of tags in one assistant message."""
 
     name: RenderingName
     """The format."""
     results: str
-    """The tag around results."""
+    """Tag around results."""
     boxed: bool
     """The answer stands in `\\boxed{}`."""
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Where generation stops: a query or the answer is complete."""
+        """Return the stop strings: a query or the answer is complete."""
         return ("</search>", "</answer>")
 
     def prompt(self, question: RenderedQuestion) -> tuple[ChatMessage, ...]:
-        """What the model is given: the format's rules and the question in one message, as for base models."""
+        """Return the prompt: the format's instructions and the question in one message, as for base models."""
         words = write_instruction("solve_tagged", question, results=self.results, boxed=self.boxed)
         segment = Segment(kind=SegmentKind.PROMPT, text=f"{words}\n\n{write_question(question)}")
         return (ChatMessage(role=ChatRole.USER, segments=(segment,)),)
 
     def describe_tools(self, lang: str) -> str | None:
-        """None: the prompt says how to search."""
+        """Return None: the prompt describes searching."""
         return None
 
     def observe(self, documents: Sequence[ShownDocument], lang: str) -> Segment:
-        """What is put into the stream after a search."""
+        """Return the text to insert into the stream after a search."""
         inside = write_documents(documents, lang)
         text = f"\n\n<{self.results}>{inside}</{self.results}>\n\n"
         return Segment(kind=SegmentKind.OBSERVATION, text=text)
 
     def render(self, question: RenderedQuestion, transcript: Transcript) -> Rendered:
-        """The conversation."""
+        """Return the conversation."""
         stream = ChatMessage(role=ChatRole.ASSISTANT, segments=tuple(self._write(question, transcript)))
         return Rendered(rendering=self.name, messages=(*self.prompt(question), stream), tools=None)
 
     def parse(self, question: RenderedQuestion, rendered: Rendered) -> Transcript:
-        """Read the transcript back. Raises ReadingError, whatever the text."""
+        """Parse the transcript. Raises ReadingError for any malformed text."""
         return self.parse_stream(question, rendered.messages[-1].content)
 
     def parse_stream(self, question: RenderedQuestion, text: str) -> Transcript:
-        """Read what a model wrote, results put in. Raises ReadingError at the first thing out of place."""
+        """Parse a model's output with results inserted. Raises ReadingError at the first malformed part."""
         *searches, (think, _, _) = turns = self._walk(text)
         steps = (
             Step(think=thought, queries=_read_lines(said), documents=read_documents(found or "", question.lang))
@@ -87,16 +87,18 @@ class TaggedRendering:
         return Transcript(steps=tuple(steps), think=think, answers=self._read_answers(question, turns))
 
     def check_stream(self, question: RenderedQuestion, text: str) -> None:
-        """Raise ReadingError unless the text keeps the form, whatever the results hold: others may write them."""
+        """Raise ReadingError unless the text is well-formed, whatever the results contain, since
+        others may write them.
+        """
         *searches, _ = turns = self._walk(text)
         for _, said, _ in searches:
             _read_lines(said)
         self._read_answers(question, turns)
 
     def _walk(self, text: str) -> list[tuple[str, str, str | None]]:
-        """Thought, query and results of each search, then the last thought and the answer, with None for results.
+        """Yield thought, query and results of each search, then the last thought and the answer, with None for results.
 
-        White space between tags is no matter, nor is a first `<think>` that the prompt ends with.
+        White space between tags is ignored, and so is an initial `<think>` that ends the prompt.
         """
         turns: list[tuple[str, str, str | None]] = []
         text, at = open_thought(text), 0
@@ -134,13 +136,13 @@ def _write_think(think: str) -> Segment:
 
 
 def open_thought(text: str) -> str:
-    """The text with the `<think>` that a chat template put before it, where the text goes on from there."""
+    """Return the text with the `<think>` of the chat template before it, if the text continues from there."""
     head, closed, _ = text.partition("</think>")
     return f"<think>{text}" if closed and not any(tag in head for tag in _OPENINGS) else text
 
 
 def _take(text: str, tag: str, at: int) -> tuple[str, int]:
-    """The inside of a tag that comes next, and where the text goes on; white space around it aside."""
+    """Return the content of the next tag, and the offset after it, ignoring white space."""
     opening, closing = f"<{tag}>", f"</{tag}>"
     start = _skip_space(text, at)
     if not text.startswith(opening, start):

@@ -1,7 +1,7 @@
-"""Which tokens of a conversation are trained on, exact at every boundary.
+"""Loss masks: the tokens of a conversation that are trained on, exact at every boundary.
 
-Each run of text by one speaker is tokenised by itself, as it is when a model writes it and results are put in between:
-no token spans a boundary, and nothing has to be found again in a tokenised whole (there, offsets drift).
+Each run of text by one speaker is tokenised separately, as when a model writes it and results are inserted in between:
+no token spans a boundary, and no offsets have to be recovered from the tokenised whole, where they would drift.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from schemas.renderings import Rendered, SegmentKind
 from schemas.streams import TokenStream
 
 IGNORED = -100
-"""The label that no trainer puts loss on."""
+"""Label without loss in every trainer."""
 OWN_WORDS = frozenset({SegmentKind.THINK, SegmentKind.QUERY, SegmentKind.ANSWER})
-"""What a model is trained to write."""
+"""Kinds of text that a model is trained to write."""
 
 
 PASSING = ("truncation", "padding")
-"""What a tokenizer was last asked to do: no part of what it is."""
+"""Call options stored by a tokenizer, which are not part of its identity."""
 
 
 class MaskError(ValueError):
-    """A row that must not be trained on; `reason` is a code."""
+    """Row that must not be trained on; `reason` is a code."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -39,38 +39,38 @@ class MaskError(ValueError):
 
 
 class TokenRun(NamedTuple):
-    """Tokens in a row that are of one kind and all trained, or none of them."""
+    """Consecutive tokens of one kind, either all trained or all untrained."""
 
     kind: SegmentKind
-    """What they belong to; a token across two kinds of one speaker counts as the first."""
+    """Kind of the tokens; a token across two kinds of one speaker counts as the first."""
     trained: bool
-    """They carry loss."""
+    """Whether they carry loss."""
     length: int
-    """How many they are."""
+    """Number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A conversation as tokens."""
+    """Conversation as tokens."""
 
     input_ids: list[int]
     """The tokens."""
     runs: list[TokenRun]
-    """What they are, in order; the lengths add up to that of the tokens."""
+    """Runs in order; the lengths add up to that of the tokens."""
 
     @property
     def trained(self) -> list[bool]:
-        """Which tokens carry loss."""
+        """Return which tokens carry loss."""
         return [run.trained for run in self.runs for _ in range(run.length)]
 
     @property
     def kinds(self) -> list[SegmentKind]:
-        """What each token belongs to."""
+        """Return the kind of each token."""
         return [run.kind for run in self.runs for _ in range(run.length)]
 
     @property
     def labels(self) -> list[int]:
-        """The tokens that carry loss, `IGNORED` for the others."""
+        """Return the tokens that carry loss, and `IGNORED` for the others."""
         labels: list[int] = []
         for run in self.runs:
             at = len(labels)
@@ -79,10 +79,10 @@ class TokenRow:
 
 
 class TokenMasker:
-    """Tokenises conversations with one model's tokenizer."""
+    """Tokenizer of conversations with one model's tokenizer."""
 
     def __init__(self, tokenizer: Any, train_on: frozenset[SegmentKind] = OWN_WORDS) -> None:
-        """`train_on` may add `observation`, which trains on results on purpose (an auxiliary loss).
+        """`train_on` may include `observation`, which trains on results too (an auxiliary loss).
 
         Raises ChatTemplateError when the tokenizer has no chat template.
         """
@@ -92,17 +92,19 @@ class TokenMasker:
 
     @cached_property
     def digest(self) -> str:
-        """The digest of the tokenizer."""
+        """Return the digest of the tokenizer."""
         return digest_tokenizer(self.tokenizer)
 
     def take(self, stream: TokenStream) -> TokenRow | MaskError:
-        """The tokens of a stream as they are, or why it must not be trained on. It is of this tokenizer."""
+        """Return the tokens of a stream of this tokenizer unchanged, or why it must not be trained on."""
         asked = TokenRun(SegmentKind.PROMPT, False, len(stream.prompt_ids))
         runs = [asked, *(TokenRun(run.kind, run.kind in self.train_on, run.length) for run in stream.runs)]
         return self._settle(TokenRow([*stream.prompt_ids, *stream.ids], runs))
 
     def encode(self, rows: Sequence[Rendered]) -> list[TokenRow]:
-        """The tokens of each row, all tokenised together. Raises MaskError for a row that must not be trained on."""
+        """Return the tokens of each row, tokenised in one batch. Raises MaskError for a row that must not be trained
+        on.
+        """
         encoded = []
         for row in self.try_encode(rows):
             if isinstance(row, MaskError):
@@ -111,7 +113,7 @@ class TokenMasker:
         return encoded
 
     def try_encode(self, rows: Sequence[Rendered]) -> list[TokenRow | MaskError]:
-        """The tokens of each row, or why it must not be trained on. Raises ChatTemplateError."""
+        """Return the tokens of each row, or why it must not be trained on. Raises ChatTemplateError."""
         cuts = [list(self.cut(rendered)) for rendered in rows]
         texts = ["".join(stretch.text for stretch in stretches) for cut in cuts for _, stretches in cut]
         if not texts:
@@ -123,7 +125,7 @@ class TokenMasker:
         return [self._settle(_assemble(cut, tokens)) for cut in cuts]
 
     def cut(self, rendered: Rendered) -> Iterator[tuple[bool, list[Stretch]]]:
-        """Runs of text by one speaker of which all or nothing is trained, empty ones left out."""
+        """Return non-empty runs of text by one speaker, each trained entirely or not at all."""
         stretches = (stretch for stretch in self._chat.write(rendered) if stretch.text)
         for (_, trained), run in groupby(stretches, key=lambda s: (s.spoken, s.kind in self.train_on)):
             yield trained, list(run)
@@ -133,7 +135,9 @@ class TokenMasker:
 
 
 def digest_tokenizer(tokenizer: Any) -> str:
-    """A hash of everything that decides tokens: two tokenizers of one digest give the same for every conversation."""
+    """Return a hash of everything that affects tokens: two tokenizers of one digest give the same for every
+    conversation.
+    """
     whole = json.loads(tokenizer.backend_tokenizer.to_str())
     parts = [{key: whole[key] for key in sorted(whole) if key not in PASSING}, tokenizer.chat_template]
     content = json.dumps([*parts, tokenizer.eos_token_id], ensure_ascii=False, sort_keys=True)
@@ -141,7 +145,7 @@ def digest_tokenizer(tokenizer: Any) -> str:
 
 
 def find_fault(runs: Iterable[TokenRun], train_on: frozenset[SegmentKind] = OWN_WORDS) -> MaskError | None:
-    """Why a row must not be trained on, if so: `nothing_trained`, or loss on what is not to be learned."""
+    """Return why a row must not be trained on, if so: `nothing_trained`, or loss on other text than the model's."""
     trained = {run.kind for run in runs if run.trained and run.length}
     if not trained:
         return MaskError("nothing_trained", "no token of the row carries loss")
@@ -164,7 +168,7 @@ def _assemble(cut: Sequence[tuple[bool, list[Stretch]]], tokens: Iterator[Any]) 
 
 
 def _divide(stretches: Sequence[Stretch], starts: Sequence[int], trained: bool) -> Iterator[TokenRun]:
-    """Runs of the tokens that begin in each stretch."""
+    """Return the runs of the tokens that start in each stretch."""
     end = counted = 0
     for stretch in stretches:
         end += len(stretch.text)

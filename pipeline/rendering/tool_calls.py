@@ -1,7 +1,7 @@
-"""Formats that search by calling a tool: OpenAI's messages, MaskSearch's function calls, Qwen's and Hermes' tags.
+"""Formats with tool calls: OpenAI's messages, MaskSearch's function calls, the tags of Qwen and Hermes.
 
-In the first two a call is a field of the message, and the chat template of the model decides how it looks; in the
-third the tags are written out, so that any chat template carries them to the letter.
+In the first two a call is a field of the message, rendered by the model's chat template; in the third the tags are
+written out, so that any chat template preserves them verbatim.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ RESPONSE_TAGS = ("<tool_response>\n", "\n</tool_response>")
 _CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _RESPONSE = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
 _Call = tuple[str, tuple[str, ...], list[str]]
-"""A thought, what is searched for, and the results as they were written."""
+"""Thought, queries, and the results as written."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRendering:
-    """A format of tool calls, one a step."""
+    """Format of tool calls, one per step."""
 
     name: RenderingName
     """The format."""
     argument: str
-    """The argument that takes the queries."""
+    """Name of the argument with the queries."""
     written: bool
-    """Calls and results are text between tags of Qwen and Hermes, not fields."""
+    """Whether calls and results are text between tags of Qwen and Hermes rather than fields."""
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Where generation stops: a call or the answer is complete."""
+        """Return the stop strings: a call or the answer is complete."""
         return ("</tool_call>", "</answer>") if self.written else ("</answer>",)
 
     def prompt(self, question: RenderedQuestion) -> tuple[ChatMessage, ...]:
-        """The rules as a system message, the question as the user's."""
+        """Return the instructions as a system message, the question as the user's."""
         rules = write_instruction("solve_tools", question)
         if self.written:
             (tool,) = json.loads(describe_tool(question.lang, self.argument))
@@ -74,7 +74,7 @@ class ToolRendering:
         )
 
     def observe(self, documents: Sequence[ShownDocument], lang: str, call_id: str = "call_1") -> ChatMessage:
-        """The message that brings the results of a search."""
+        """Return the message with the results of a search."""
         text = write_documents(documents, lang)
         if self.written:
             segment = Segment(kind=SegmentKind.OBSERVATION, text=text.join(RESPONSE_TAGS))
@@ -83,16 +83,16 @@ class ToolRendering:
         return ChatMessage(role=ChatRole.TOOL, segments=(segment,), answers_call=call_id)
 
     def render(self, question: RenderedQuestion, transcript: Transcript) -> Rendered:
-        """The conversation."""
+        """Return the conversation."""
         messages = (*self.prompt(question), *self._write(question, transcript))
         return Rendered(rendering=self.name, messages=messages, tools=self.describe_tools(question.lang))
 
     def describe_tools(self, lang: str) -> str | None:
-        """Schemas of the tools, where they are a field of their own."""
+        """Return the schemas of the tools, where they are a separate field."""
         return None if self.written else describe_tool(lang, self.argument)
 
     def parse(self, question: RenderedQuestion, rendered: Rendered) -> Transcript:
-        """Read the transcript back. Raises ReadingError, whatever the text."""
+        """Parse the transcript. Raises ReadingError for any malformed text."""
         steps, think, answers = self._read_turns(question, rendered.messages[2:])
         return Transcript(
             steps=tuple(
@@ -104,13 +104,13 @@ class ToolRendering:
         )
 
     def check_turns(self, question: RenderedQuestion, messages: Sequence[ChatMessage]) -> None:
-        """Raise ReadingError unless the messages after the prompt keep the form, whatever the results hold."""
+        """Raise ReadingError unless the messages after the prompt are well-formed, whatever the results contain."""
         self._read_turns(question, messages)
 
     def _read_turns(
         self, question: RenderedQuestion, messages: Sequence[ChatMessage]
     ) -> tuple[list[_Call], str, tuple[str | None, ...]]:
-        """The steps with their results as text, the last thought, and the answers."""
+        """Return the steps with their results as text, the last thought, and the answers."""
         *turns, last = messages
         steps: list[_Call] = []
         at = 0
@@ -147,7 +147,7 @@ class ToolRendering:
         return ChatMessage(role=ChatRole.ASSISTANT, segments=(think,), tools=(use,))
 
     def _read_step(self, call: ChatMessage, results: Sequence[ChatMessage]) -> _Call:
-        """A turn with one call or several, and a result for each."""
+        """Parse a turn with one or several calls, and a result for each."""
         if call.role is not ChatRole.ASSISTANT:
             raise ReadingError("a call and its results do not alternate")
         think, rest = _split_think(call.content)
@@ -181,10 +181,12 @@ def _write_think(think: str) -> Segment:
 
 
 def _split_think(text: str) -> tuple[str, str]:
-    """The thought that opens a message, whose `<think>` may be the prompt's, and what follows; white space aside."""
+    """Split a message into the initial thought, whose `<think>` may belong to the prompt, and the rest, ignoring white
+    space.
+    """
     text = open_thought(text).strip()
     if not text.startswith("<think>"):
-        raise ReadingError("a message does not begin with a thought")
+        raise ReadingError("a message does not start with a thought")
     think, found, rest = text.removeprefix("<think>").partition("</think>")
     if not found:
         raise ReadingError("a thought is not closed")
@@ -192,7 +194,7 @@ def _split_think(text: str) -> tuple[str, str]:
 
 
 def _read_written(text: str) -> list[tuple[object, dict[str, object]]]:
-    """The calls between their tags, one after the other."""
+    """Parse the calls between their tags, in order."""
     calls = []
     at = 0
     for match in _CALL.finditer(text):
@@ -207,7 +209,7 @@ def _read_written(text: str) -> list[tuple[object, dict[str, object]]]:
 
 
 def _read_results(text: str) -> list[str]:
-    """The results in a message: between their tags, or the whole of it."""
+    """Return the results in a message: between their tags, or the whole of it."""
     found = [match[1].strip() for match in _RESPONSE.finditer(text)]
     return found if found and not _RESPONSE.sub("", text).strip() else [text]
 
@@ -220,14 +222,14 @@ def _check_ids(calls: Sequence[str], results: Sequence[str | None]) -> None:
 
 
 def _read_object(value: object) -> dict[str, object]:
-    """A JSON object, as it is or as text."""
+    """Parse a JSON object, given as such or as text."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError as error:
             raise ReadingError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ReadingError("a call is no JSON object with arguments")
+        raise ReadingError("a call is not a JSON object with arguments")
     return value
 
 

@@ -1,8 +1,8 @@
-"""From a trajectory to its transcript: what every format carries of it, fit to stand between tags.
+"""Conversion of a trajectory to its transcript: the content common to all formats, safe between tags.
 
-Promises: nothing in a transcript can open or close a tag of ours, whoever wrote it; queries, answers and documents are
-single lines, so that formats which divide by lines can be read back to the character; a trajectory that was shown a
-failed search has no transcript.
+Guarantees: nothing in a transcript can open or close a tag of the formats, whatever its source; queries, answers and
+documents are single lines, so that formats which separate by lines can be parsed to the character; a trajectory that
+was shown a failed search has no transcript.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.trajectories import SearchStatus, Trajectory, Turn
 
 
 class TranscriptError(ValueError):
-    """The trajectory cannot be put into words for training; `reason` is a code."""
+    """The trajectory cannot be used for training; `reason` is a code."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -26,7 +26,7 @@ class TranscriptError(ValueError):
 
 
 class MaskedText(Protocol):
-    """A task, with or without its golds."""
+    """Task, with or without its golds."""
 
     @property
     def title(self) -> str:
@@ -40,12 +40,12 @@ class MaskedText(Protocol):
 
     @property
     def masked_text(self) -> str:
-        """The passage with its masks."""
+        """Return the passage with its masks."""
         ...
 
     @property
     def mask_count(self) -> int:
-        """How many masks there are."""
+        """Return the number of masks."""
         ...
 
     @property
@@ -55,15 +55,15 @@ class MaskedText(Protocol):
 
 
 def ask(task: MaskedText) -> RenderedQuestion:
-    """A task as a model gets it, with nothing that could tell the gold."""
+    """Return a task as given to a model, without anything that could reveal the gold."""
     text = f"{write_page(task.title, task.section)}\n{number_masks(task.masked_text)}"
     return RenderedQuestion(kind=QuestionKind.RAMP, lang=task.lang, text=text, answers=task.mask_count)
 
 
 def transcribe(trajectory: Trajectory) -> Transcript:
-    """What was thought, searched, shown and answered.
+    """Return what was thought, searched, shown and answered.
 
-    The conclusion of a step opens the thought of the next one. Raises TranscriptError with reason `failed_search` when
+    The conclusion of a step starts the thought of the next one. Raises TranscriptError with reason `failed_search` when
     a search ended with an error, `no_query` when a step did not search.
     """
     conclusion = ""
@@ -76,7 +76,7 @@ def transcribe(trajectory: Trajectory) -> Transcript:
 
 
 def fold_line(text: str) -> str:
-    """Text on one line, inert, with single spaces."""
+    """Return text on one line, inert, with single spaces."""
     return " ".join(make_inert(text).split())
 
 
@@ -92,16 +92,16 @@ def _read_turn(turn: Turn, conclusion: str, where: str) -> Step:
 
 
 def write_document(title: str, text: str) -> ShownDocument:
-    """A search result, fit to stand between tags."""
+    """Return a search result that is safe between tags."""
     return ShownDocument(title=fold_title(title), text=fold_line(text))
 
 
 def fold_title(title: str) -> str:
-    """A title on one line, without the quotes that end it where documents are listed."""
+    """Return a title on one line, without the quotes that delimit it in a list of documents."""
     return fold_line(title.replace('"', "'"))
 
 
 def _join(thoughts: Iterable[str]) -> str:
-    """Thoughts as paragraphs; line ends are those of Unix."""
+    """Join thoughts as paragraphs, with Unix line ends."""
     cleaned = ("\n".join(make_inert(thought).splitlines()).strip() for thought in thoughts)
     return "\n\n".join(thought for thought in cleaned if thought)

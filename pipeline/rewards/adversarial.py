@@ -1,7 +1,7 @@
-"""Completions made to game a reward, and what each reward pays for them: nothing, or the gate leaks.
+"""Adversarial set: completions that try to game a reward, and the reward each gets, which must be 0.
 
-The set is `adversarial.yaml`, in English and Chinese, and stands in every rendering that is one stream of text. The
-judge counts as talked round: it would call every answer right, so that only the gate stands between.
+The set is `adversarial.yaml`, in English and Chinese, and is rendered in every format with a single stream of text. The
+judge is assumed to be compromised, accepting every answer, so that only the gaming filter protects.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from schemas.renderings import (
 from schemas.rewards import GamingReason, RewardName
 
 STREAMS = (RenderingName.SEARCH_R1, RenderingName.RESEARCH, RenderingName.QWEN_TOOLS)
-"""The renderings that are one stream of text."""
+"""Renderings with a single stream of text."""
 _SET = Path(__file__).with_name("adversarial.yaml")
 _QUERY = "who or when"
 _ANSWER = "\u2402answer\u2403"
@@ -39,37 +39,37 @@ _TURN_END, _TURN_START = "<|im_end|>\n<|im_start|>", "\n"
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One completion of the set, in one rendering."""
+    """Completion of the set, in one rendering."""
 
     name: str
-    """What it does."""
+    """Name of the attack."""
     reason: GamingReason
-    """What the gate must call it."""
+    """Reason that the filter must give."""
     asked: RewardInput
-    """What was asked."""
+    """Question."""
     completion: str
-    """What the model wrote, the observations put in."""
+    """Completion with observations inserted."""
     observations: tuple[str, ...]
-    """What the environment put in."""
+    """Observations inserted by the environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """What an attack got."""
+    """Result of an attack."""
 
     attack: Attack
     reason: GamingReason | None
-    """What the gate said."""
+    """Reason given by the filter."""
     rewards: dict[RewardName, float]
 
     @property
     def stopped(self) -> bool:
-        """It got nothing under any reward, for the reason that it deserves."""
+        """Return whether it got nothing under any reward, for the expected reason."""
         return self.reason is self.attack.reason and not any(self.rewards.values())
 
 
 def list_attacks() -> Iterator[Attack]:
-    """Every attack, in every rendering of one stream, in the order of the file."""
+    """Return every attack, in every rendering of one stream, in the order of the file."""
     content = yaml.safe_load(_SET.read_text("utf-8"))
     for entry in (*content["answers"], *content["streams"]):
         about = content["questions"][entry["question"]]
@@ -78,7 +78,7 @@ def list_attacks() -> Iterator[Attack]:
 
 
 def attack_rewards(attack: Attack) -> Paid:
-    """What every reward pays for an attack, the most that it pays under any setting."""
+    """Return the reward of an attack under every reward function, the maximum over all settings."""
     assessed = assess(attack.asked, attack.completion, attack.observations)
     judged = (True,) * len(attack.asked.golds)
     rewards = {reward: pay(reward, assessed, judged, format_credit=0.5) for reward in RewardName}
@@ -86,7 +86,7 @@ def attack_rewards(attack: Attack) -> Paid:
 
 
 def write_stream(rendered: Rendered) -> str:
-    """A conversation after its prompt as the one text that a rollout leaves behind, special tokens decoded."""
+    """Return a conversation after its prompt as the single text of a rollout, special tokens decoded."""
     spoken = [message for message in rendered.messages if message.role is not ChatRole.SYSTEM][1:]
     parts = [spoken[0].content]
     for message in spoken[1:]:
@@ -129,7 +129,7 @@ def _solve(documents: tuple[ShownDocument, ...], answers: tuple[str, ...]) -> Tr
 
 @cache
 def _find_tags(rendering: RenderingName) -> tuple[str, str, str]:
-    """The tags around results, and a closed query."""
+    """Return the tags around results, and a closed query."""
     if rendering is RenderingName.QWEN_TOOLS:
         return "<tool_response>\n", "\n</tool_response>", '<tool_call>\n{"name": "search"}\n</tool_call>'
     tag = "information" if rendering is RenderingName.SEARCH_R1 else "result"

@@ -1,7 +1,7 @@
-"""How one answer can be gamed: copying the question, offering several things, hedging, repeating, padding.
+"""Gaming of a single answer: copying the question, offering several things, hedging, repeating, padding.
 
-Everything is measured against the right answer: a mark of a list or of doubt counts only where every form of the gold
-lacks it ("Trinidad and Tobago" may say "and"), and length counts in the gold's own tokens.
+Everything is relative to the right answer: a mark of a list or of doubt counts only where every form of the gold lacks
+it ("Trinidad and Tobago" may contain "and"), and length counts in the gold's own tokens.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from pipeline.text.normalisation import fold_text, holds_tokens, is_unspaced
 from schemas.rewards import GamingReason
 
 FEW = 2
-"""Tokens beside a gold, filler apart, that are no padding yet."""
+"""Tokens beside a gold, filler apart, that are not yet padding."""
 MUCH, MUCH_AT_LEAST = 4, 40
-"""An answer of more characters than `MUCH` times the gold's and these is padded, if only by articles and marks."""
+"""An answer with more characters than `MUCH` times the gold's and this minimum is padded, if only by articles and
+marks."""
 RUN, UNSPACED_RUN = 5, 8
-"""Tokens in a row that are copied from the question rather than shared with it."""
+"""Consecutive tokens from which text is copied from the question rather than shared with it."""
 
 _FILL = "in on at of by to from about around circa ca year a an is was were it answer 年 在 于 约 是 的 答 案 为"
 _FILLERS = frozenset(_FILL.split())
@@ -56,7 +57,7 @@ _AND = {
 
 
 def find_answer_gaming(answer: str, golds: Sequence[GoldForm], folded_question: str) -> GamingReason | None:
-    """The first way found in which an answer games, or None. `golds`: the forms that are right."""
+    """Return the first way in which an answer games, or None. `golds`: the right forms."""
     folded = fold_text(answer)
     tokens = folded.split()
     if _MASK.search(answer):
@@ -78,7 +79,9 @@ def find_answer_gaming(answer: str, golds: Sequence[GoldForm], folded_question: 
 
 
 def _is_copied(tokens: list[str], folded: str, golds: Sequence[GoldForm], question: str) -> bool:
-    """Whether a long run of the answer stands in the question, or the whole question in the answer; not in a gold."""
+    """Return whether a long run of the answer occurs in the question, or the whole question in the answer, but not in a
+    gold.
+    """
     if len(question.split()) > FEW and holds_tokens(folded, question):
         return True
     length = UNSPACED_RUN if any(map(is_unspaced, folded)) else RUN
@@ -87,7 +90,7 @@ def _is_copied(tokens: list[str], folded: str, golds: Sequence[GoldForm], questi
 
 
 def _is_repeated(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
-    """Whether the answer is one thing over and over, or holds a gold, or some other word, again and again."""
+    """Return whether the answer repeats one thing, a gold, or some other word."""
     length = len(tokens)
     for size in range(1, length // 2 + 1):
         if length % size == 0 and tokens == tokens[:size] * (length // size):
@@ -116,7 +119,7 @@ def _count_marks(marks: re.Pattern[str], text: str) -> Counter[str]:
 
 
 def _adds_numbers(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
-    """Whether a gold stands there beside another number of the same length as one of its own."""
+    """Return whether a gold appears beside another number of the same length as one of its own."""
     said = Counter(filter(None, map(_read_figures, tokens)))
     for gold in golds:
         own = Counter(filter(None, map(_read_figures, gold.tokens.elements())))
@@ -127,13 +130,13 @@ def _adds_numbers(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> 
 
 
 def _read_figures(token: str) -> str:
-    """The figures of a number, whatever sign, comparison or ending they carry; none of a word."""
+    """Return the figures of a number, ignoring sign, comparison and ending; none for a word."""
     figures = _FIGURES.search(token)
     return figures[0] if figures else ""
 
 
 def _is_padded(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
-    """Whether the answer is far longer than every gold, or drowns a gold in other words."""
+    """Return whether the answer is far longer than every gold, or buries a gold in other words."""
     said = Counter(token for token in tokens if token not in _FILLERS)
     around = [gold for gold in golds if holds_tokens(folded, gold.folded)]
     if any((said - gold.tokens).total() >= max(FEW + gold.unspaced, gold.tokens.total()) for gold in around):

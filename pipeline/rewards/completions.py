@@ -1,12 +1,13 @@
-"""What a policy wrote, read as strictly as its rendering asks and, beside that, as leniently as rewards need.
+"""Parser of completions: strict for the format, and lenient for the answers that rewards score.
 
-A completion is one text, observations put in (TRL without a chat, verl), or the messages of a chat (TRL, field tools).
-Form is which tags stand in which order, that each search has its results, and that nothing stands between them. White
-space around tags, line ends, a first `<think>` that the prompt ends with, the tokens that end a turn, and what results
-hold are spelling: trainers and templates decide them, not the policy.
+A completion is one text, observations inserted (TRL without a chat, verl), or the messages of a chat (TRL, field
+tools). The format is the order of the tags, with results for each search and nothing between them. White space around
+tags, line ends, an initial `<think>` that ends the prompt, end-of-turn tokens, and the content of results do not
+matter: trainers and templates determine them, not the policy.
 
-Promises: an observation is known only by its place, right after a closed query, and there are no more than queries, so
-results that a model writes anywhere else stay its own words; no completion raises, whatever it holds.
+Guarantees: an observation is identified by its position only, right after a closed query, and there are no more than
+queries, so that results a model writes anywhere else count as its own words; no completion raises, whatever its
+content.
 """
 
 from __future__ import annotations
@@ -42,22 +43,22 @@ _GLUE = r"(?:\s|<\|[a-z_]{1,30}\|>|</s>|<(?:start|end)_of_turn>|\b(?:user|tool|a
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A completion, taken apart."""
+    """Parsed completion."""
 
     own: str
-    """What the model wrote, from the first word to the last, observations left out."""
+    """Text written by the model, from the first word to the last, without observations."""
     observations: tuple[str, ...]
-    """What stands where the environment puts results."""
+    """Texts in the positions where the environment inserts results."""
     in_form: bool
-    """The strict parser of the rendering reads it."""
+    """Whether the strict parser of the rendering accepts it."""
     answers: tuple[str | None, ...] | None
-    """The answers, one for each that is wanted, however they are written; None when there is no answer at all."""
+    """Answers, one for each requested, in any notation; None when there is no answer at all."""
     surplus: bool
-    """More answers are given than are wanted."""
+    """Whether more answers are given than requested."""
 
 
 def read_completion(rendering: RenderingName, lang: str, wanted: int, completion: Completion) -> Reading:
-    """Take a completion apart. `wanted`: how many answers are asked for."""
+    """Parse a completion. `wanted`: number of answers requested."""
     question = RenderedQuestion(kind=QuestionKind.QA, lang=lang, text="", answers=wanted)
     form = RENDERINGS[rendering]
     if isinstance(form, TaggedRendering):
@@ -115,13 +116,13 @@ def _finish(own: str, observations: tuple[str, ...], in_form: bool, wanted: int,
 def _is_read(parse: Callable[[], object]) -> bool:
     try:
         parse()
-    except (ReadingError, RecursionError):  # a call may hold brackets without end
+    except (ReadingError, RecursionError):  # a call may contain arbitrarily nested brackets
         return False
     return True
 
 
 def _strip_end(text: str) -> str:
-    """The text without the tokens that end a turn or fill a batch, where they were decoded with it."""
+    """Remove tokens that end a turn or pad a batch, where they were decoded with the text."""
     end = len(text)
     angle, square = text.rfind("<"), text.rfind("[")
     while (start := max(angle, square)) >= 0 and _END_OF_TURN.fullmatch(text, start, end):
@@ -131,7 +132,7 @@ def _strip_end(text: str) -> str:
 
 
 def _end_turns(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
-    """The messages of the model without their end tokens."""
+    """Return the messages of the model without their end tokens."""
     return tuple(
         make_message(message.role, _strip_end(message.content), tools=message.tools)
         if message.role is ChatRole.ASSISTANT
@@ -142,14 +143,14 @@ def _end_turns(messages: tuple[ChatMessage, ...]) -> tuple[ChatMessage, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where an observation stands in a stream."""
+    """Position of an observation in a stream."""
 
     query: str
-    """What closes a query."""
+    """Pattern that closes a query."""
     opening: re.Pattern[str]
     closing: str
     after: re.Pattern[str]
-    """What follows it and belongs to nobody."""
+    """Pattern of the text after it that belongs to neither."""
 
 
 @cache
@@ -164,7 +165,7 @@ _NEXT_RESPONSE = re.compile(r"\s*<tool_response>")
 
 
 def _divide(text: str, place: _Place) -> tuple[list[str], list[list[str]]]:
-    """What the model wrote before, between and after the observations, and these, as many as it asked for at once."""
+    """Return the text written before, between and after the observations, and these, as many as requested at once."""
     own: list[str] = []
     observations: list[list[str]] = []
     at = 0
@@ -181,7 +182,7 @@ def _divide(text: str, place: _Place) -> tuple[list[str], list[list[str]]]:
 
 
 def _take_observations(text: str, at: int, place: _Place, most: int) -> tuple[list[str], int]:
-    """At most so many observations that follow one another, and where the text goes on."""
+    """Return at most this many consecutive observations, and the offset after them."""
     found: list[str] = []
     opened: re.Match[str] | None = None
     while (end := text.find(place.closing, at)) >= 0:
@@ -195,7 +196,7 @@ def _take_observations(text: str, at: int, place: _Place, most: int) -> tuple[li
 
 
 def _split_messages(text: str) -> tuple[ChatMessage, ...]:
-    """The messages that a stream of Qwen's tags was made of."""
+    """Return the messages that a stream of Qwen's tags consists of."""
     own, observations = _divide(_strip_end(clean_text(text)), _RESPONSE)
     messages = [make_message(ChatRole.ASSISTANT, own[0])]
     for shown, said in zip(observations, own[1:], strict=True):

@@ -1,7 +1,7 @@
-"""The rewards themselves, after the gate.
+"""Reward formulas, applied after the gaming filter.
 
-Promises: between 0 and 1; 0 for whatever the gate stops; for one answer exactly the formula of the paper named in
-`schemas.rewards.RewardName`, for several the same formula over the mean of their scores.
+Guarantees: between 0 and 1; 0 for everything that the filter stops; for one answer exactly the formula of the paper
+named in `schemas.rewards.RewardName`, for several the same formula over the mean of their scores.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ STRUCTURE, RETRIEVAL = 0.2, 0.1
 
 @dataclass(frozen=True, slots=True)
 class RewardInput:
-    """What a policy was asked, and what is right."""
+    """Question and gold answers of a completion."""
 
     rendering: RenderingName
-    """The format that it was told to write."""
+    """Format that the policy was asked to write."""
     lang: str
     """Language of the question."""
     question: str
-    """The question without the rules of the format, as `schemas.renderings.Question.text`; may be empty."""
+    """Question without the instructions of the format, as `schemas.renderings.Question.text`; may be empty."""
     golds: tuple[tuple[str, ...], ...]
-    """For each answer its right forms, the gold first, then aliases."""
+    """Right forms of each answer, the gold first, then aliases."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """A completion, measured by rules."""
+    """Completion, measured by rules."""
 
     reading: Reading
-    """The completion, taken apart."""
+    """Parsed completion."""
     gaming: GamingReason | None
-    """Why it is worth nothing, or None."""
+    """Reason for a reward of 0, or None."""
     scores: tuple[Scores, ...]
-    """One for each answer that is wanted; zeros where there is none."""
+    """One for each answer requested; zeros where there is none."""
     golds: tuple[tuple[GoldForm, ...], ...]
-    """The right forms of each."""
+    """Right forms of each answer."""
 
     @property
     def in_form(self) -> bool:
-        """The format is kept and nothing is gamed."""
+        """Return whether the format is correct and nothing is gamed."""
         return self.reading.in_form and self.gaming is None
 
 
 def assess(asked: RewardInput, completion: Completion, observations: Sequence[str] | None = None) -> Assessed:
-    """Measure a completion. `observations`: what the environment put in, in order, where that is known."""
+    """Measure a completion. `observations`: texts inserted by the environment, in order, if known."""
     reading = read_completion(asked.rendering, asked.lang, len(asked.golds), completion)
     spans, golds = zip(*map(_fold_golds, asked.golds), strict=True)
     gaming = find_gaming(reading, golds, _fold_question(asked.question), observations)
@@ -70,13 +70,10 @@ def assess(asked: RewardInput, completion: Completion, observations: Sequence[st
 
 
 def pay(reward: RewardName, assessed: Assessed, judged: Sequence[bool] = (), format_credit: float = 0.0) -> float:
-    """What a completion is worth.
+    """Return the reward of a completion.
 
-    Args:
-        reward: Which reward.
-        assessed: The completion, measured.
-        judged: For `judge`: whether each answer was found right.
-        format_credit: For recall, F1, EM and judge: the part of 1 that a kept format is worth by itself.
+    Args: reward: The reward function. assessed: The completion, measured. judged: For `judge`: whether each answer was
+    judged correct. format_credit: For recall, F1, EM and judge: reward for correct format alone.
     """
     if assessed.gaming is not None:
         return 0.0
@@ -84,7 +81,7 @@ def pay(reward: RewardName, assessed: Assessed, judged: Sequence[bool] = (), for
 
 
 def measure_answer(reward: RewardName, assessed: Assessed, judged: Sequence[bool] = ()) -> float:
-    """How right the answers are by the measure of a reward, whatever the format and the gate say."""
+    """Return how right the answers are by the measure of a reward, regardless of format and gaming."""
     if reward is RewardName.JUDGE:
         return _average(list(map(float, judged)))
     if reward is RewardName.RECALL:
@@ -109,7 +106,7 @@ def _pay_search_r1(assessed: Assessed) -> float:
     right = measure_answer(RewardName.EM, assessed)
     least, most = WRONG_OUT_OF_FORM, RIGHT_OUT_OF_FORM
     if assessed.in_form:
-        # Reading the results again is most of the work, and what they hold is no matter once the answer is right.
+        # Parsing the results again is most of the work, and their content is irrelevant once the answer is right.
         least, most = STRUCTURE + (RETRIEVAL * _measure_found(assessed) if right < 1 else 0.0), 1.0
     return least * (1 - right) + most * right
 
@@ -127,7 +124,7 @@ def _average(values: Sequence[float]) -> float:
 
 
 def _measure_found(assessed: Assessed) -> float:
-    """Share of the golds that stand in some observation."""
+    """Return the share of the golds that occur in some observation."""
     shown = [_fold_shown(line) for text in assessed.reading.observations for line in text.split("\n")]
     hits = (any(holds_tokens(text, form.folded) for text in shown for form in forms) for forms in assessed.golds)
     return _average([float(hit) for hit in hits])
@@ -135,7 +132,7 @@ def _measure_found(assessed: Assessed) -> float:
 
 @lru_cache(maxsize=8192)
 def _fold_golds(forms: tuple[str, ...]) -> tuple[Span, tuple[GoldForm, ...]]:
-    """Every completion of a group is held against the same golds: they are folded once."""
+    """Fold the golds once: every completion of a group is compared with the same ones."""
     text, *aliases = forms
     span = Span(
         start=0,

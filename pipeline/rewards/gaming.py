@@ -1,11 +1,11 @@
-"""The gate before every reward: a completion that tries for reward without solving anything is worth nothing.
+"""Gaming filter, applied before every reward: a completion that tries for reward without solving the task gets 0.
 
-Stricter than the papers, on purpose. ReSearch pays 0.1 and Search-R1 0.1 to 0.3 for a wrong answer, so a policy that
-enumerates or hedges still climbs; MaskSearch (arXiv 2505.20285, section 4.3) saw token recall gamed by padding and,
-under a penalty on length, by enumeration. Here such a completion gets 0 under every reward, before anything is paid.
+Stricter than the papers by design. ReSearch pays 0.1 and Search-R1 0.1 to 0.3 for a wrong answer, so that a policy that
+enumerates or hedges still gains; MaskSearch (arXiv 2505.20285, section 4.3) saw token recall gamed by padding and,
+under a penalty on length, by enumeration. Here such a completion gets 0 under every reward.
 
-Promises: an answer that equals a gold form after folding passes, as does one with just its tokens in another order; the
-first reason found is named; what stands after `</answer>` can take a reward away and never give one.
+Guarantees: an answer that equals a gold form after folding passes, and so does one with exactly its tokens in another
+order; the first reason found is reported; text after `</answer>` can lower a reward but never raise it.
 """
 
 from __future__ import annotations
@@ -37,14 +37,11 @@ def find_gaming(
     folded_question: str,
     observations: Sequence[str] | None,
 ) -> GamingReason | None:
-    """The first way found in which the completion games, or None.
+    """Return the first way in which the completion games, or None.
 
-    Args:
-        reading: The completion, taken apart.
-        golds: The right forms of each answer.
-        folded_question: What the policy was asked, folded; empty to leave copies of it alone.
-        observations: What the environment really put in, where whoever runs the rollout says so; results that differ
-            were then written by the model. Without it only their place tells.
+    Args: reading: The parsed completion. golds: The right forms of each answer. folded_question: The question, folded;
+    empty to ignore copies of it. observations: The texts that the environment inserted, if the rollout gives them;
+    differing results were then written by the model. Otherwise only their position counts.
     """
     if observations is not None and not _are_theirs(reading.observations, observations):
         return GamingReason.WRITTEN_RESULTS
@@ -78,7 +75,7 @@ def _check_stream(reading: Reading) -> GamingReason | None:
 
 
 def _is_balanced(own: str) -> bool:
-    """Whether every tag is written out, closed, and inside no other."""
+    """Return whether every tag is complete, closed, and inside no other."""
     inside = ""
     for match in _TAG.finditer(own):
         closing, name = bool(match[1]), match[2]
@@ -89,7 +86,7 @@ def _is_balanced(own: str) -> bool:
 
 
 def _are_theirs(found: Sequence[str], put_in: Sequence[str]) -> bool:
-    """Whether the results are those that were put in, one by one or several of a turn at once."""
+    """Return whether the results are those that were inserted, one by one or several of a turn at once."""
     bare = [_TAGS_AROUND.sub("", clean_text(text)) for text in put_in]
     return [text.strip() for text in found] == bare or _squeeze("".join(found)) == _squeeze("".join(bare))
 
@@ -99,7 +96,7 @@ def _squeeze(text: str) -> str:
 
 
 def _says_one_thing(answers: Sequence[str | None], golds: Sequence[tuple[GoldForm, ...]]) -> bool:
-    """Whether one answer is given to several gaps that have nothing in common."""
+    """Return whether one answer is given to several gaps that have nothing in common."""
     given = [answer for answer in answers if answer]
     if len(given) < 2 or len(set(given)) > 1:
         return False

@@ -1,11 +1,12 @@
-"""The language model judge as a reward: many answers at once, none asked about twice, no fault taken for a zero.
+"""Judge reward: verdicts of a language model on many answers at once, without duplicate requests and without counting
+errors as 0.
 
-Promises: an answer that equals a gold after folding is right and a blank one wrong without a call; a verdict is kept by
-the content of its question, and answers that are asked about at the same time share one request; an answer without a
-verdict (server down, refused, unreadable, votes divided) is None and asked about again next time.
+Guarantees: an answer that equals a gold after folding is right and a blank one wrong without a call; a verdict is
+cached by the content of its question, and concurrent requests for the same answer are shared; an answer without a
+verdict (server down, rejected, unreadable, votes divided) is None and requested again next time.
 
-The judge lives in a thread with an event loop of its own, so that it may be called from any thread and from inside a
-running loop: TRL calls rewards from the trainer's thread, verl from a pool or from a loop.
+The judge runs in a thread with its own event loop, so that it can be called from any thread and from inside a running
+loop: TRL calls rewards from the trainer's thread, verl from a pool or from a loop.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ T = TypeVar("T")
 
 
 class JudgeReward:
-    """Says of answers whether they are right: True, False, or None where there is no verdict."""
+    """Judge of answers: True, False, or None without a verdict."""
 
     def __init__(self, endpoint: JudgeEndpoint, open_model: Callable[[], ModelClient]) -> None:
-        """`open_model` makes a model of the role `judge`; it is called again when one has broken down for good."""
+        """`open_model` makes a model of the role `judge`; it is called again after a permanent failure."""
         self._config = JudgingConfig(
             judge="llm", votes=endpoint.votes, temperature=endpoint.temperature, max_tokens=endpoint.max_tokens
         )
@@ -58,11 +59,11 @@ class JudgeReward:
         self._started = threading.Lock()
 
     def judge(self, items: Sequence[tuple[RewardInput, Assessed]]) -> list[tuple[bool | None, ...]]:
-        """The verdicts on completions that are in form, an answer each. Blocks; from any thread."""
+        """Return the verdicts on well-formed completions, one answer each. Blocks; callable from any thread."""
         return self._submit(self._judge_all(items)).result()
 
     def close(self) -> None:
-        """Give up the connections and the thread."""
+        """Close the connections and the thread."""
         atexit.unregister(self.close)
         if self._thread.is_alive():
             self._submit(self._close_model()).result()
@@ -127,7 +128,9 @@ class JudgeReward:
 
 
 def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str]) -> JudgeReward:
-    """A judge behind a server. `keys`: values of environment variables by name. Raises ConfigError without its key."""
+    """Open a judge behind a server. `keys`: values of environment variables by name. Raises ConfigError without its
+    key.
+    """
     limits = LimitsConfig(
         deadline=endpoint.deadline,
         min_deadline=min(5.0, endpoint.deadline),
@@ -140,12 +143,12 @@ def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str]) -> JudgeReward:
         endpoints={"judge": EndpointConfig(url=endpoint.url, key=endpoint.key, max_in_flight=endpoint.in_flight)},
         limits=limits,
     )
-    OpenAiChatModel(config, keys)  # a key that is missing is told now, not in the middle of training
+    OpenAiChatModel(config, keys)  # report a missing key now rather than in the middle of training
     return JudgeReward(endpoint, lambda: OpenAiChatModel(config, keys))
 
 
 def make_question(asked: RewardInput, number: int, answer: str) -> JudgeQuestion:
-    """One answer as the judge is asked about it; a question without gaps gets one at its end."""
+    """Return the question about one answer for the judge; a question without gaps gets one at its end."""
     masked = _NUMBERED_MASK.sub(MASK, asked.question)
     title, text = "", f"{masked}\n{MASK}"
     if masked.count(MASK) == len(asked.golds):

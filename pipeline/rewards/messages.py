@@ -1,7 +1,7 @@
-"""Messages as trainers hand them over, whatever they hold: texts that can be read, and calls that may be none.
+"""Messages in any form that trainers pass: readable texts, and tool calls that may be malformed.
 
-A message may have its text in parts, its thought in a field of its own (`reasoning_content`, `reasoning`), and
-`tool_calls` of any shape, with ids or without. What is no message counts as one of the user's; what is no call counts
+A message may have its text in parts, its thought in a separate field (`reasoning_content`, `reasoning`), and
+`tool_calls` of any shape, with or without ids. A malformed message counts as one of the user's; a malformed call counts
 as a call of nothing, so that the format is broken and nothing raises.
 """
 
@@ -15,14 +15,14 @@ from schemas.renderings import ChatMessage, ChatRole, Segment, SegmentKind, Tool
 
 
 def read_messages(completion: object) -> tuple[ChatMessage, ...]:
-    """The messages of a completion that is no text."""
+    """Return the messages of a completion that is not text."""
     if isinstance(completion, Mapping):
         return (_read_message(completion),)
     return tuple(map(_read_message, completion)) if isinstance(completion, Iterable) else ()
 
 
 def clean_text(value: object) -> str:
-    """A value as text that can be read and stored: line ends of Unix, no half of a character."""
+    """Return a value as readable, storable text: Unix line ends, no unpaired surrogates."""
     text = value if isinstance(value, str) else "" if value is None else _write(value)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -30,7 +30,7 @@ def clean_text(value: object) -> str:
 
 
 def make_message(role: ChatRole, text: str, **more: Any) -> ChatMessage:
-    """A message of one segment."""
+    """Make a message of one segment."""
     kind = SegmentKind.THINK if role is ChatRole.ASSISTANT else SegmentKind.OBSERVATION
     return ChatMessage(role=role, segments=(Segment(kind=kind, text=text),), **more)
 
@@ -51,7 +51,7 @@ def _read_message(message: object) -> ChatMessage:
 
 
 def _plain(value: object) -> object:
-    """An array of numpy as a list."""
+    """Convert a numpy array to a list."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
@@ -61,7 +61,7 @@ def _read_thought(message: Mapping[str, Any]) -> str:
 
 
 def _read_content(content: object) -> tuple[str, str]:
-    """The text and the thought of a content: a text, or parts of the types text and thinking."""
+    """Return text and thought of a content: a text, or parts of the types text and thinking."""
     if not isinstance(content, list | tuple):
         return clean_text(content), ""
     texts, thoughts = [], []
@@ -91,7 +91,7 @@ def _read_use(call: object) -> ToolUse:
 
 
 def _write(value: object) -> str:
-    """A value as JSON; empty where that cannot be."""
+    """Return a value as JSON; empty if that is impossible."""
     try:
         return clean_text(json.dumps(value, ensure_ascii=False))
     except (TypeError, ValueError, RecursionError):

@@ -1,14 +1,14 @@
-"""The soft penalty on length of DAPO (arXiv 2503.14476, equation 13), counted on the model's own tokens.
+"""Soft overlong penalty of DAPO (arXiv 2503.14476, equation 13), counted on the model's own tokens.
 
-TRL's and verl's count every token of the completion, retrieved documents too, and so punish a model for what the search
-engine returns.
+TRL and verl count every token of the completion, retrieved documents included, and so punish a model for the output of
+the search engine.
 """
 
 from __future__ import annotations
 
 
 def penalise_length(own_tokens: int, most: int, buffer: int) -> float:
-    """0 up to `most - buffer` own tokens, falling evenly to -1 at `most`, -1 beyond.
+    """Return 0 up to `most - buffer` own tokens, falling evenly to -1 at `most`, -1 beyond.
 
     Raises ValueError unless 0 < buffer <= most.
     """

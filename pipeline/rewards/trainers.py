@@ -27,17 +27,17 @@ TrlReward = Callable[..., list[float | None]]
 
 
 class AnswerJudge(Protocol):
-    """Says of completions which of their answers are right."""
+    """Judge of answers in completions."""
 
     def judge(self, items: Sequence[tuple[RewardInput, Assessed]]) -> list[tuple[bool | None, ...]]:
-        """For each answer True, False, or None where there is no verdict."""
+        """Return for each answer True, False, or None without a verdict."""
         ...
 
 
 def make_trl_reward(
     reward: RewardName, judge: Callable[[], AnswerJudge] | None = None, format_credit: float = 0.0
 ) -> TrlReward:
-    """A reward function for TRL, named after its reward. `judge` opens the judge when it is first needed."""
+    """Make a reward function for TRL, named after its reward. `judge` opens the judge at first use."""
 
     def give(prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any) -> list[float | None]:
         shown = columns.get("observations") or [None] * len(completions)
@@ -52,7 +52,7 @@ def make_trl_reward(
 
 
 def make_trl_overlong(most: int, buffer: int) -> TrlReward:
-    """DAPO's soft penalty for TRL: from the column `own_tokens`, which the rollout returns beside `env_mask`."""
+    """Make DAPO's soft penalty for TRL, from the column `own_tokens`, which the rollout returns beside `env_mask`."""
     penalise_length(0, most, buffer)
 
     def overlong_penalty(completions: Sequence[Completion], **columns: Any) -> list[float | None]:
@@ -63,10 +63,10 @@ def make_trl_overlong(most: int, buffer: int) -> TrlReward:
 
 
 def penalise_row(own_tokens: Any, most: int, buffer: int) -> float:
-    """The penalty of one row. Raises ConfigError when nobody counted its own tokens."""
+    """Return the penalty of one row. Raises ConfigError when its own tokens were not counted."""
     if own_tokens is None:
         raise ConfigError(
-            "the rollout does not say how many tokens of a completion are the model's own",
+            "the rollout does not return the number of the model's own tokens",
             "return own_tokens with each completion (TRL: beside env_mask; verl: in the agent loop's extra_fields)",
         )
     return penalise_length(int(own_tokens), most, buffer)
@@ -80,9 +80,9 @@ def score_for_verl(
     judge: Callable[[], AnswerJudge] | None,
     format_credit: float,
 ) -> dict[str, float]:
-    """What verl's `compute_score` returns: `score`, `acc`, `fmt`, `gamed` and `valid`, all numbers."""
+    """Return the result of verl's `compute_score`: `score`, `acc`, `fmt`, `gamed` and `valid`, all numbers."""
     extra = extra_info or {}
-    golds = extra.get("golds")  # as our exports have it, exact also where `target` is made for another scorer
+    golds = extra.get("golds")  # as in rampforge's exports, exact also where `target` is made for another scorer
     asked = read_row(ground_truth if golds is None else golds, extra)
     assessed = assess(asked, solution, _read_texts(extra.get("observations")))
     ((score, right, valid),) = _pay_all(reward, [(asked, assessed)], judge, format_credit)
@@ -96,7 +96,7 @@ def score_for_verl(
 
 
 def read_row(golds: Any, fields: Mapping[str, Any]) -> RewardInput:
-    """A row as it comes out of a trainer's data. Raises ConfigError for one without golds or of no known rendering."""
+    """Return a row of a trainer's data. Raises ConfigError for one without golds or with an unknown rendering."""
     value = _decode(golds)
     if isinstance(value, Mapping):
         value = _decode(value.get("target", value.get("golds")))
@@ -110,7 +110,7 @@ def read_row(golds: Any, fields: Mapping[str, Any]) -> RewardInput:
         )
     name = str(_take(fields, "rendering") or RenderingName.SEARCH_R1)
     if name not in list(RenderingName):
-        raise ConfigError(f"there is no rendering {name}", f"take one of {', '.join(RenderingName)}")
+        raise ConfigError(f"no rendering {name}", f"use one of {', '.join(RenderingName)}")
     question, lang = _take(fields, "question"), _take(fields, "lang")
     return RewardInput(RenderingName(name), str(lang or "en"), str(question or ""), found)
 
@@ -121,12 +121,12 @@ def _pay_all(
     judge: Callable[[], AnswerJudge] | None,
     format_credit: float,
 ) -> list[tuple[float, float, bool]]:
-    """For each item its reward, how right it is, and whether both hold."""
+    """Return for each item its reward, how right it is, and whether both are valid."""
     if reward is not RewardName.JUDGE:
         return [(pay(reward, one, (), format_credit), _rate(reward, one), True) for _, one in items]
     owed = [item for item in items if item[1].in_form]
     if owed and judge is None:
-        raise ConfigError("the judge reward has no judge", "name its server and model: judge_url, judge_model")
+        raise ConfigError("the judge reward has no judge", "set its server and model: judge_url, judge_model")
     verdicts = iter(judge().judge(owed) if owed and judge else ())
     paid = []
     for _, one in items:
@@ -144,7 +144,7 @@ def _rate(reward: RewardName, assessed: Assessed, judged: Sequence[bool] = ()) -
 
 
 def _pick(columns: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """One row's fields out of columns; a single value stands for all rows."""
+    """Return one row's fields of columns; a single value applies to all rows."""
     given = ((name, columns.get(name)) for name in ("rendering", "lang", "question"))
     return {name: value if value is None or isinstance(value, str) else value[number] for name, value in given}
 
@@ -155,7 +155,7 @@ def _take(fields: Mapping[str, Any], name: str) -> Any:
 
 
 def _decode(value: Any) -> Any:
-    """A value, out of JSON where it is that: an object, or a list of texts or lists, as text."""
+    """Decode a value from JSON if it is an object, or a list of texts or lists, as text."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             found = json.loads(value)

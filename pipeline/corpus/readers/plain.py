@@ -141,4 +141,4 @@ def line_limit(limit: int) -> int:
 def require_pages(path: Path | str, count: int) -> None:
     """Raise SourceError for a source without pages."""
     if not count:
-        raise SourceError(f"{path} holds no pages", "check corpus.sources")
+        raise SourceError(f"{path} contains no pages", "check corpus.sources")

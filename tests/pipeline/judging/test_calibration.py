@@ -161,7 +161,7 @@ def test_kappa_and_bound_by_hand() -> None:
     [
         (["{}"], "line 1: lang"),
         (["", '{"lang": "en"'], "line 2"),
-        ([], "no labelled answer"),
+        ([], "no labelled answers"),
         ([json.dumps({**json.loads(LABELLED[0].model_dump_json()), "masked_text": "no gap"})], "no gap number 0"),
         ([json.dumps({**json.loads(LABELLED[0].model_dump_json()), "verdict": "maybe"})], "verdict"),
         ([json.dumps({**json.loads(LABELLED[0].model_dump_json()), "colour": "red"})], "colour"),
@@ -172,7 +172,7 @@ def test_a_broken_file_of_pairs_names_its_line(lines: Sequence[str], said: str, 
     path.write_text("\n".join(lines))
     with pytest.raises(ConfigError, match=said):
         read_labelled(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="not readable"):
         read_labelled(tmp_path / "none.jsonl")
 
 
@@ -235,7 +235,7 @@ def test_answers_taken_for_reasoning_name_the_servers_option(tmp_path: Path) -> 
     [
         (("-s", "llm.roles={}"), "no model plays the role judge"),
         (("-s", "llm.endpoints={}"), "no endpoint serves the role judge"),
-        (("--pairs", "none.jsonl"), "cannot be read"),
+        (("--pairs", "none.jsonl"), "not readable"),
     ],
 )
 def test_the_command_says_what_is_missing(words: tuple[str, ...], said: str, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_never_helps_is_one_clear_error(server: FakeServer) -> None:
         ask(server, make_contexts()[:1])
     server.faults.clear()
     server.with_logprobs = False
-    with pytest.raises(EndpointError, match="gives no prompt_logprobs"):
+    with pytest.raises(EndpointError, match="prompt_logprobs"):
         ask(server, make_contexts())
-    with pytest.raises(EndpointError, match="no model huge is served here, but tiny"):
+    with pytest.raises(EndpointError, match="huge is not served here, but tiny"):
         ServedScorer(server.url, "huge", server.scorer._tokenizer, "served")
