@@ -1,6 +1,6 @@
-"""Drops what overlaps a question that models are evaluated on, as it streams by.
+"""Streaming filter of tasks that overlap benchmark questions.
 
-Promises: every task is passed on or a reject with its reason; memory does not grow with their number.
+Guarantees: every task is passed on or rejected with a reason; memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ STAGE = "decontamination"
 
 
 def drop_overlapping(tasks: Iterable[MaskTask], index: QuestionIndex) -> Iterator[MaskTask | Reject]:
-    """Each task, or why it is dropped."""
+    """Yield each task, or the reason for dropping it."""
     for task in tasks:
         overlap = index.check_task(task)
         yield task if overlap is None else reject_overlap("task", task.task_id, overlap)
 
 
 def reject_overlap(unit: str, input_id: str, overlap: Overlap) -> Reject:
-    """The row of what is dropped."""
+    """Return the reject row of a dropped item."""
     detail = f"{overlap.question_id}: {overlap.detail}"
     return Reject(stage=STAGE, unit=unit, input_id=input_id, reason=overlap.reason, detail=detail)

@@ -26,39 +26,39 @@ DEFAULT_NGRAM = 8
 CHINESE = 2
 """A word of Chinese is about two characters, so as many more of them make an n-gram."""
 _SAYS_NOTHING = frozenset(("yes", "no", "true", "false", "both", "neither", "none", "unknown", "是", "否", "不 是"))
-"""Golds that are the answer to any question."""
+"""Golds that may answer any question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What a task or trajectory shares with a question."""
+    """Overlap of a task or trajectory with a question."""
 
     reason: str
     """Reason code."""
     question_id: str
     """The question."""
     detail: str
-    """What they share, in one line."""
+    """Shared text, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class _KnownQuestions:
-    """What is compared of a question."""
+    """Question prepared for comparison."""
 
     question_id: str
     names: frozenset[str]
-    """What it names, and the titles that it rests on."""
+    """Names in the question, and the titles that it rests on."""
     telling: tuple[str, ...]
-    """Those of them that point at one thing wherever they stand."""
+    """Those of them that identify one thing in any context."""
     titles: frozenset[str]
-    """The titles that it rests on."""
+    """Titles that it rests on."""
 
 
 class QuestionIndex:
-    """The questions of benchmarks, made ready to be found in tasks."""
+    """Index of benchmark questions, for lookup in tasks."""
 
     def __init__(self, questions: Iterable[EvalQuestion], ngram: int = DEFAULT_NGRAM) -> None:
-        """`ngram`: so many tokens in a row are an overlap; a shorter question must stand there whole."""
+        """`ngram`: number of consecutive tokens that are an overlap; a shorter question must occur whole."""
         self.ngram = ngram
         self._by_answer: dict[str, list[_KnownQuestions]] = {}
         self._by_title: dict[str, list[_KnownQuestions]] = {}
@@ -71,7 +71,7 @@ class QuestionIndex:
         self._sizes = sorted(self._ngrams)
 
     def check_task(self, task: MaskTask) -> Overlap | None:
-        """The surest sign of overlap, or None."""
+        """Return the strongest overlap, or None."""
         title = fold_title(task.title)
         hidden = list(_fold_hidden(task))
         text = fold_text(task.fill([span.text for span in task.spans]))
@@ -79,7 +79,7 @@ class QuestionIndex:
         return found or self._find_ngram(text)
 
     def check_trajectory(self, trajectory: Trajectory) -> Overlap | None:
-        """Whether what was thought, searched or concluded repeats a question; the passages shown are not its words."""
+        """Check whether thoughts, queries or conclusions repeat a question; passages shown are not included."""
         for turn in trajectory.turns:
             for said in (turn.think, *(call.query for call in turn.calls), turn.conclusion):
                 if found := self._find_ngram(fold_text(said)):
@@ -98,7 +98,7 @@ class QuestionIndex:
                 self._by_title.setdefault(title, []).append(known)
         tokens = fold_text(question.question).split()
         size = min(len(tokens), self.ngram * (CHINESE if _is_chinese(tokens) else 1))
-        if 2 * size > self.ngram:  # a question of hardly a word is no n-gram
+        if 2 * size > self.ngram:  # a question of very few words is not an n-gram
             for ngram in _cut_ngrams(tokens, size):
                 self._ngrams.setdefault(size, {}).setdefault(ngram, question.question_id)
                 self._vocabulary.update(ngram)
@@ -123,7 +123,7 @@ class QuestionIndex:
         return None
 
     def _find_ngram(self, folded: str) -> Overlap | None:
-        """The first n-gram of a question; only runs of words that stand in some question are looked at."""
+        """Return the first n-gram of a question; only runs of words that occur in some question are checked."""
         run: list[str] = []
         for token in folded.split():
             if token not in self._vocabulary:
@@ -140,7 +140,7 @@ class QuestionIndex:
 
 
 def _fold_hidden(task: MaskTask) -> Iterator[str]:
-    """Every way to write what a task hides, once."""
+    """Return all forms of a task's hidden spans, each once."""
     forms = (
         form for span in task.spans for form in (span.text, *span.aliases, *([span.target] if span.target else ()))
     )

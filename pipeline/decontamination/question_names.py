@@ -1,7 +1,7 @@
-"""The names in a question: what a task must not bring together with its answer.
+"""Names in a question, which a task must not combine with its answer.
 
-By rule, for no model could be trusted to see all of them: runs of capitalised words, quoted titles, and the titles of
-the pages that the benchmark itself names. A name that is only part of a longer one is left to the longer.
+By rule, since no model would find all of them reliably: runs of capitalised words, quoted titles, and the titles of the
+pages given by the benchmark. A name that is only part of a longer one is dropped in favour of the longer.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ LEAST_WORDS = 2
 
 
 def fold_title(title: str) -> str:
-    """A page's title without what tells it from others of its name, folded."""
+    """Return a page's title without its qualifier, folded."""
     return fold_text(_BRACKETS.sub("", title) or title)
 
 
 def find_names(question: EvalQuestion) -> frozenset[str]:
-    """The names that stand in a question, folded; its golds are not among them."""
+    """Return the names in the question, folded, without its golds."""
     said = [*_QUOTED.findall(question.question), *map(_strip_asking, _NAME.findall(question.question))]
     names = map(fold_text, said)
     golds = {fold_text(form) for forms in question.golds for form in forms}
@@ -38,14 +38,14 @@ def find_names(question: EvalQuestion) -> frozenset[str]:
 
 
 def is_telling(name: str) -> bool:
-    """Whether a folded name points at one thing wherever it stands: a word by itself is too often an adjective."""
+    """Return whether a folded name identifies one thing in any context: a single word is too often an adjective."""
     if any(map(is_unspaced, name)):
         return len(name.replace(" ", "")) > LEAST_WORDS
     return sum(not token.isdigit() for token in name.split()) >= LEAST_WORDS
 
 
 def _strip_asking(name: str) -> str:
-    """Without question words that are capitalised because they open the sentence."""
+    """Strip question words that are capitalised because they start the sentence."""
     words = name.split()
     while words and words[0].lower() in _ASKING:
         words.pop(0)

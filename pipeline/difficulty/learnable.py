@@ -1,4 +1,4 @@
-"""Which tasks are worth training on, going by how hard they were measured to be."""
+"""Selection of tasks by measured difficulty."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ COUNTS = ("searched", "solved", "closed", "known")
 
 @dataclass(frozen=True, slots=True)
 class Learnable:
-    """Which tasks are worth training on, by their measured difficulty."""
+    """Criteria for tasks that are worth training on."""
 
     memorised: float | None = None
-    """A task is left out as `memorised` when a larger share of its closed-book attempts is right; None keeps all."""
+    """Maximum share of right closed-book attempts; a task above it is left out as `memorised`. None keeps all."""
     sometimes: bool = False
-    """A task is left out as `impossible` or `always_solved` unless attempts with searching solve it sometimes."""
+    """Whether a task is left out as `impossible` or `always_solved` unless attempts with search solve it sometimes."""
 
     def find_fault(self, difficulty: Difficulty | None) -> str | None:
-        """Why a task is left out; None when it is not. What was never measured stays."""
+        """Return why a task is left out; None when it is kept. Unmeasured tasks are kept."""
         if difficulty is None:
             return None
         known, solved = difficulty.known_rate, difficulty.pass_rate
@@ -33,7 +33,7 @@ class Learnable:
 
 
 def index_difficulties(rows: Iterable[Difficulty]) -> dict[str, Difficulty]:
-    """Difficulties by task; of a task that was measured several times, in runs that were joined, the sum."""
+    """Index difficulties by task; for a task that was measured several times, in joined runs, return the total."""
     found: dict[str, Difficulty] = {}
     for row in rows:
         found[row.task_id] = _add(found[row.task_id], row) if row.task_id in found else row

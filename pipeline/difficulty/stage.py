@@ -1,10 +1,10 @@
-"""How hard tasks are, as measured: how often attempts with searching were accepted, and attempts without were right.
+"""Difficulty stage: how often attempts with search were accepted, and attempts without search were right.
 
-A task that is known by heart teaches no searching, and one that nobody ever solves teaches nothing; in between lie the
-tasks that reinforcement learning lives on.
+A task known by heart does not teach searching, and a task that is never solved teaches nothing; reinforcement learning
+needs those in between.
 
-Promises: only attempts that got a verdict count; a closed-book answer is right by the judge's rules, aliases included,
-or it is wrong; no gold is shown to anybody.
+Guarantees: only attempts with a verdict count; a closed-book answer is right by the judge's rules, aliases included, or
+it is wrong; golds are never part of a prompt.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ from schemas.roles import Role
 from schemas.tasks import MaskTask
 
 JUDGED = (Verdict.CORRECT, Verdict.INCORRECT)
-"""Verdicts that say something of the task."""
+"""Verdicts that count towards difficulty."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriedTask:
-    """A task with what came of the attempts at it."""
+    """Task with the results of its attempts."""
 
     task: MaskTask
     """The task."""
     judgements: tuple[Judgement, ...]
-    """Of all attempts with searching."""
+    """Judgements of all attempts with search."""
 
     @property
     def key(self) -> str:
-        """The task's id."""
+        """Return the task's id."""
         return self.task.task_id
 
 
 class DifficultyStage:
-    """Counts attempts, and makes those without searching."""
+    """Stage that counts attempts, and makes those without search."""
 
     whole_shard = False
 
     def __init__(self, config: PolicyConfig, judging: JudgingConfig, model: ChatModel | None) -> None:
-        """`model`: asked in the role `closed_book`; None where `closed_book` is 0."""
+        """`model`: for the role `closed_book`; None where `closed_book` is 0."""
         self._config = config
         self._judging = judging
         self._model = model
 
     async def work(self, tried: TriedTask) -> Outcome:
-        """The outcome of one task. Raises the ModelError that leaves it owed."""
+        """Return the outcome of one task. Raises the ModelError that leaves it pending."""
         judged = [judgement for judgement in tried.judgements if judgement.verdict in JUDGED]
         answered = await gather_all(self._recall(tried.task, number) for number in range(self._config.closed_book))
         closed = [right for right in answered if right is not None]
@@ -74,7 +74,9 @@ class DifficultyStage:
         return Outcome(tried.key, (row,), (step,))
 
     async def _recall(self, task: MaskTask, number: int) -> bool | None:
-        """Whether an attempt without searching gets everything right; None when the server refuses it for good."""
+        """Return whether an attempt without search gets everything right; None when the server
+        rejects it permanently.
+        """
         if self._model is None:
             raise RuntimeError("closed-book attempts need a model")
         question = ask(task)

@@ -1,6 +1,6 @@
-"""The dataset card: README.md as the Hub reads it, in our words and with nothing that is not known.
+"""Dataset card: README.md in the format of the Hub, stating known facts only.
 
-Promises: the same export gives the same bytes; no path of the machine and nothing secret is in it; text from outside
+Guarantees: the same export gives the same bytes; it contains no path of the machine and no secret; external text
 (titles of models, file names) cannot break out of the YAML header or a table.
 """
 
@@ -19,7 +19,7 @@ from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord
 
 LICENCES = ("cc-by-sa-3.0", "cc-by-sa-4.0")
-"""Wikipedia's text is under 4.0, and what was written before June 2023 under 3.0."""
+"""Licences of Wikipedia's text: 4.0, and 3.0 for text written before June 2023."""
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 BAR = 30
 """Characters of the longest bar."""
@@ -60,26 +60,26 @@ MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What a card tells."""
+    """Facts for a card."""
 
     exporter: Exporter
-    """For whom."""
+    """Exporter of the trainer."""
     written: Written
-    """Which files."""
+    """Files written."""
     record: RunRecord
-    """Where the rows come from."""
+    """Record of the run that the rows come from."""
     statistics: Mapping[Purpose, Mapping[str, Any]]
     """Counts of each table."""
     funnel: tuple[FunnelStep, ...]
-    """What was left out."""
+    """Totals of what was left out."""
     columns: Mapping[Purpose, tuple[str, ...]]
     """Names of the columns."""
     decontamination: str
-    """Which benchmarks it was checked against, and what was found."""
+    """Description of the decontamination and its result."""
 
 
 def write_card(facts: CardFacts) -> str:
-    """README.md."""
+    """Write README.md."""
     header = yaml.safe_dump(_build_header(facts), sort_keys=False, allow_unicode=True)
     return f"---\n{header}---\n\n" + "\n".join(_write_body(facts)) + "\n"
 
@@ -204,6 +204,6 @@ def _draw_bars(counts: Mapping[str, int]) -> Iterator[str]:
 
 
 def _clean(text: str) -> str:
-    """Text that stays in its cell and is no markup."""
+    """Return text that stays in its cell and is not markup."""
     one_line = " ".join(text.split()).replace("\\", "\\\\")
     return "".join(f"\\{char}" if char in "|<>[]`*_" else char for char in one_line)

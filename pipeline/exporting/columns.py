@@ -32,12 +32,14 @@ FACTS = (
     ("mask_kinds", TEXT),
     ("difficulty", pa.float64()),
 )
-"""What is known of every row."""
+"""Columns of every row."""
 MESSAGE = pa.struct([("role", TEXT), ("content", TEXT)])
 
 
 def build_message_type(rendering: RenderingName) -> pa.DataType:
-    """The type of a message; it has no field that the format never fills, since Arrow would fill it with nulls."""
+    """Return the type of a message without fields that the format never fills, since Arrow would
+    fill them with nulls.
+    """
     tools = RENDERINGS[rendering].describe_tools("en")
     if tools is None:
         return MESSAGE
@@ -48,7 +50,7 @@ def build_message_type(rendering: RenderingName) -> pa.DataType:
 
 
 def list_facts(sample: Sample) -> dict[str, Any]:
-    """The values of `FACTS`."""
+    """Return the values of `FACTS`."""
     example = sample.example
     return {
         "id": example.trajectory_id,
@@ -67,7 +69,7 @@ def list_facts(sample: Sample) -> dict[str, Any]:
 
 
 def write_spans(sample: Sample) -> str:
-    """Every stretch of the conversation with its message's place, the speaker, its kind and its text."""
+    """Write every stretch of the conversation with its message's index, the role, its kind and its text."""
     return write_json(list(_list_spans(sample.messages)))
 
 
@@ -81,21 +83,21 @@ def _list_spans(messages: tuple[ChatMessage, ...]) -> Iterator[dict[str, Any]]:
 
 
 def write_golds(sample: Sample) -> str:
-    """For each mask the texts that answer it."""
+    """Write the accepted texts of each mask."""
     return write_json(sample.example.golds)
 
 
 def write_messages(sample: Sample) -> list[dict[str, Any]]:
-    """Messages as chat templates take them; keys that say nothing are left out.
+    """Write messages for chat templates; empty keys are omitted.
 
-    Arguments are objects: many templates, Qwen2.5's among them, would write a JSON text as a text in quotes. All calls
+    Arguments are objects: many templates, Qwen2.5's among them, would write a JSON text as a quoted text. All calls
     have the same argument, so Arrow pads nothing.
     """
     return [write_message(message) for message in sample.messages]
 
 
 def write_message(message: ChatMessage) -> dict[str, Any]:
-    """One of them."""
+    """Write one message."""
     plain: dict[str, Any] = {"role": str(message.role), "content": message.content}
     if message.tools:
         plain["tool_calls"] = [
@@ -112,5 +114,5 @@ def write_message(message: ChatMessage) -> dict[str, Any]:
 
 
 def write_json(value: Any) -> str:
-    """A value as JSON text."""
+    """Write a value as JSON text."""
     return orjson.dumps(value).decode()

@@ -1,6 +1,6 @@
-"""From a judged trajectory to an example, and the one place where it waits until all examples are known.
+"""Training examples made from judged trajectories, and their spill file on disk.
 
-Promises: every judged trajectory gives one example; one that cannot teach carries the reason.
+Guarantees: every judged trajectory gives one example; one that cannot be used for training carries the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def make_example(
     stream: TokenStream | None = None,
     measured: Difficulty | None = None,
 ) -> TrainingExample:
-    """Join what is known of a trajectory.
+    """Make the example of a trajectory.
 
     `stream`: its tokens, where a trained model wrote it; `measured`: how often its task was solved.
     """
@@ -73,13 +73,13 @@ class ExampleSpill:
         self._file = file
 
     def append(self, example: TrainingExample) -> int:
-        """Keep an example; the place to read it from."""
+        """Store an example, and return its offset."""
         place = self._file.tell()
         self._file.write(example.model_dump_json().encode() + b"\n")
         return place
 
     def read(self, places: Iterable[int]) -> Iterator[TrainingExample]:
-        """The examples at these places, in this order; nothing may be appended any more."""
+        """Yield the examples at these offsets, in this order; no example may be appended afterwards."""
         for place in places:
             self._file.seek(place)
             yield TrainingExample.model_validate_json(self._file.readline())

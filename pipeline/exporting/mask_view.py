@@ -1,7 +1,7 @@
-"""A conversation as tokens to look at: what is trained, by kind, on a page that needs nothing else.
+"""View of a conversation as tokens, coloured by kind and loss, as a self-contained page.
 
-Promises: outside text is escaped by the template engine and controls in it are written out; nothing leaves the page;
-the same row gives the same bytes.
+Guarantees: external text is escaped by the template engine and control characters in it are written out; the page loads
+nothing; the same row gives the same bytes.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from schemas.renderings import SegmentKind
 TEMPLATES = files("pipeline.exporting") / "templates"
 BROKEN = "\ufffd"
 LONGEST_CHARACTER = 4
-"""Bytes of a character, and so the tokens that it can be made of."""
+"""Maximum bytes of a character, and so its maximum tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A token, or the tokens that one character is made of."""
+    """Token, or the tokens of one character."""
 
     text: str
-    """What stands there."""
+    """Text of the cell."""
     kind: SegmentKind
-    """What it belongs to."""
+    """Kind of the text."""
     trained: bool
-    """It carries loss."""
+    """Whether it carries loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class KindCount:
-    """Tokens of one kind."""
+    """Number of tokens of one kind."""
 
     kind: SegmentKind
     trained: int
@@ -50,30 +50,30 @@ class KindCount:
 
 @dataclass(frozen=True, slots=True)
 class MaskPage:
-    """A row to look at."""
+    """View of one row."""
 
     name: str
-    """Which row."""
+    """Name of the row."""
     cells: tuple[Cell, ...]
-    """Its text in pieces."""
+    """Text in pieces."""
     counts: tuple[KindCount, ...]
     """Tokens by kind."""
     whole: int | None
-    """Where the tokens first differ from those of the text tokenised in one go; None when they do not."""
+    """Index of the first token that differs from tokenising the whole text; None without a difference."""
 
     @property
     def tokens(self) -> int:
-        """All tokens."""
+        """Return the number of tokens."""
         return sum(count.trained + count.untrained for count in self.counts)
 
     @property
     def trained(self) -> int:
-        """Tokens that carry loss."""
+        """Return the number of tokens with loss."""
         return sum(count.trained for count in self.counts)
 
 
 def view_row(name: str, row: TokenRow, tokenizer: Any) -> MaskPage:
-    """Take a row apart for the eye."""
+    """Make the view of a row."""
     cells: list[Cell] = []
     at = 0
     for run in row.runs:
@@ -96,7 +96,7 @@ def view_row(name: str, row: TokenRow, tokenizer: Any) -> MaskPage:
 
 
 def read_row(input_ids: Sequence[int], labels: Sequence[int], token_spans: Sequence[Sequence[Any]]) -> TokenRow:
-    """A row as it was exported. Raises MaskError when its columns contradict each other."""
+    """Read an exported row. Raises MaskError when its columns contradict each other."""
     row = TokenRow(list(input_ids), [TokenRun(SegmentKind(kind), on, length) for kind, on, length in token_spans])
     if len(row.kinds) != len(row.input_ids) or len(labels) != len(row.input_ids):
         raise MaskError(
@@ -109,7 +109,7 @@ def read_row(input_ids: Sequence[int], labels: Sequence[int], token_spans: Seque
 
 
 def build_page(views: Sequence[MaskPage], title: str) -> str:
-    """One HTML document for these rows."""
+    """Return one HTML document for these rows."""
     environment = Environment(
         loader=PackageLoader("pipeline.exporting"),
         autoescape=True,
@@ -133,7 +133,7 @@ def _group(cells: Sequence[Cell]) -> Iterator[tuple[tuple[SegmentKind, bool], It
 
 
 def _decode_pieces(ids: Sequence[int], tokenizer: Any) -> Iterator[str]:
-    """Texts of tokens; tokens that hold parts of one character come as one piece."""
+    """Return the texts of tokens; tokens of parts of one character are one piece."""
     waiting: list[int] = []
     for token in ids:
         waiting.append(token)

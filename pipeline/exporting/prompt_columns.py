@@ -28,7 +28,7 @@ EXTRA = pa.struct(
 
 
 def list_prompt_columns(target: pa.DataType, extra: pa.DataType) -> list[Any]:
-    """The columns that verl's dataset reads."""
+    """Return the columns that verl's dataset reads."""
     truth = pa.struct([("target", target)])
     return [
         ("data_source", TEXT),
@@ -42,7 +42,9 @@ def list_prompt_columns(target: pa.DataType, extra: pa.DataType) -> list[Any]:
 def write_prompt_row(
     data_source: str, prompt: list[dict[str, Any]], target: list[Any], extra: dict[str, Any]
 ) -> dict[str, Any]:
-    """The values of these columns. A scorer is chosen by `data_source`, and compares an answer with `target`."""
+    """Return the values of these columns. A scorer is selected by `data_source`, and compares an
+    answer with `target`.
+    """
     return {
         "data_source": data_source,
         "prompt": prompt,
@@ -53,24 +55,24 @@ def write_prompt_row(
 
 
 def list_shared_columns(target: pa.DataType) -> list[Any]:
-    """The columns that both exports have."""
+    """Return the columns that both exports have."""
     return [*list_prompt_columns(target, EXTRA), ("spans", TEXT)]
 
 
 def write_shared(sample: Sample, place: RowPlace, data_source: str, target: list[Any]) -> dict[str, Any]:
-    """The values of these columns."""
+    """Return the values of these columns."""
     row = write_prompt_row(data_source, write_messages(sample), target, _write_extra(sample, place))
     return {**row, "spans": write_spans(sample)}
 
 
 def list_targets(sample: Sample) -> list[str]:
-    """What an answer is compared with."""
+    """Return the texts that an answer is compared with."""
     golds = sample.example.golds
     return list(golds[0]) if len(golds) == 1 else [write_answers([texts[0] for texts in golds])]
 
 
 def _write_extra(sample: Sample, place: RowPlace) -> dict[str, Any]:
-    """Everything else about the row; no value is an empty struct, which Parquet cannot hold."""
+    """Return everything else about the row; no value is an empty struct, which Parquet does not support."""
     return {
         "split": str(place.split),
         "index": place.number,

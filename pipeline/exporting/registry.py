@@ -1,4 +1,4 @@
-"""The trainers by name."""
+"""Registry of the exporters by trainer."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ EXPORTERS: dict[Trainer, Exporter] = {
     exporter.trainer: exporter
     for exporter in (TRL, LLAMA_FACTORY, VERL_SFT, VERL_RL, SEARCH_R1, OPENRLHF, MS_SWIFT, AXOLOTL)
 }
-"""Every trainer."""
+"""All exporters."""

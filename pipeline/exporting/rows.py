@@ -1,4 +1,4 @@
-"""Rows of messages and rows of tokens, as several trainers take them."""
+"""Rows of messages and rows of tokens, shared by several trainers."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ TOKENS = pa.schema(
 
 
 def write_tokens(sample: Sample, place: RowPlace) -> dict[str, Any]:
-    """Tokens and labels; `token_spans` says of runs of tokens their kind, whether they are trained, their number."""
+    """Write tokens and labels; `token_spans` gives kind, loss and length of each run of tokens."""
     if sample.tokens is None:
-        raise ValueError("tokens are to be written, and there are none")
+        raise ValueError("no tokens to write")
     return {
         "input_ids": sample.tokens.input_ids,
         "labels": sample.tokens.labels,
@@ -46,7 +46,7 @@ def write_tokens(sample: Sample, place: RowPlace) -> dict[str, Any]:
 
 
 def write_chat(sample: Sample, place: RowPlace) -> dict[str, Any]:
-    """Messages as chat templates take them, and the tools as JSON text where they are a field."""
+    """Write messages for chat templates, and the tools as JSON text where they are a field."""
     row = {"messages": write_messages(sample), **list_facts(sample), "spans": write_spans(sample)}
     return row | ({"tools": sample.tools} if sample.tools else {})
 

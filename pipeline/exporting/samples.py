@@ -1,7 +1,7 @@
-"""Examples in the format that was chosen: what every row is made from.
+"""Samples: examples rendered in the chosen format, from which every row is made.
 
-Promises: an example is a sample or a named reason; examples are tokenised together, never across a boundary; what a
-model wrote as tokens is not tokenised again for the same tokenizer.
+Guarantees: an example is a sample or a named reason; examples are tokenised together, never across a boundary; tokens
+that a model wrote are not tokenised again for the same tokenizer.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ TOO_LONG = "too_long"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a row is made from."""
+    """Rendered example."""
 
     example: TrainingExample
-    """The trajectory and its task."""
+    """Trajectory and its task."""
     rendering: RenderingName
     """The format."""
     messages: tuple[ChatMessage, ...]
-    """The conversation; for a prompt, as far as the model is given it."""
+    """Conversation; for a prompt, the part given to the model."""
     tools: str | None
-    """Schemas of the tools as a JSON array, for formats that call them by a field."""
+    """Schemas of the tools as a JSON array, for formats with tool calls as a field."""
     tokens: TokenRow | None = None
-    """The conversation as tokens, where a tokenizer is named."""
+    """Conversation as tokens, where a tokenizer is named."""
 
 
 def make_samples(
     examples: Sequence[TrainingExample], settings: ExportSettings, purpose: Purpose, masker: TokenMasker | None = None
 ) -> Iterator[Sample | MaskError]:
-    """For each example its sample, or why it can be none."""
+    """Return the sample of each example, or the reason for having none."""
     form = RENDERINGS[settings.rendering]
     if purpose is Purpose.RL:
         for example in examples:
@@ -57,7 +57,7 @@ def make_samples(
 def _tokenise(
     examples: Sequence[TrainingExample], conversations: Sequence[Rendered], masker: TokenMasker
 ) -> list[TokenRow | MaskError]:
-    """Tokens that a model of this tokenizer wrote are taken as they are; everything else is tokenised."""
+    """Tokenise conversations; tokens that a model of this tokenizer wrote are kept."""
     exact = {
         place: masker.take(one.stream)
         for place, (one, conversation) in enumerate(zip(examples, conversations, strict=True))
@@ -69,7 +69,7 @@ def _tokenise(
 
 
 def render_example(example: TrainingExample, rendering: RenderingName) -> Rendered:
-    """The conversation of an example that can teach. Raises ValueError for any other."""
+    """Return the conversation of a usable example. Raises ValueError for any other."""
     if example.transcript is None:
         raise ValueError(f"{example.trajectory_id} has no transcript: {example.fault}")
     return RENDERINGS[rendering].render(example.question, example.transcript)

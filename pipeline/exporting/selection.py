@@ -1,8 +1,8 @@
-"""Which examples become rows, in which order, and in which split.
+"""Selection of the examples that become rows, with their order and split.
 
-Promises: what is chosen depends on the examples and the settings, not on the order or the shards they come in; every
-example is kept or left out for one reason; no page is in both splits. An example takes some tens of bytes here,
-whatever its length.
+Guarantees: the selection depends on the examples and the settings, not on their order or sharding; every example is
+kept or left out for one reason; no page is in both splits. An example takes some tens of bytes of memory, whatever its
+length.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from schemas.tasks import SpanKind
 
 UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND = "unfit", "duplicate", "over_page_cap", "over_kind_cap"
 REASONS = ("", UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND, MEMORISED, IMPOSSIBLE, ALWAYS)
-"""Why an example is no row, by code; `unfit` stands for a reason of the example's own."""
+"""Reasons for leaving out an example, by code; `unfit` stands for a reason of the example's own."""
 KINDS = tuple(SpanKind)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What becomes of every example; examples are numbered as they were appended."""
+    """Outcome of every example; examples are numbered in the order of appending."""
 
     splits: dict[Split, NDArray[np.int64]]
-    """The rows of each split, in order."""
+    """Rows of each split, in order."""
     codes: NDArray[np.uint8]
-    """For each example its place in `REASONS`; 0 is a row."""
+    """For each example its index in `REASONS`; 0 is a row."""
 
 
 def rank_difficulty(
     mask_count: int, difficulty: float | None, measured: Difficulty | None = None
 ) -> tuple[int, float, float]:
-    """The place in a curriculum: few masks first, then what was solved most often, then by perplexity.
+    """Return the position in a curriculum: few masks first, then the most often solved, then by perplexity.
 
-    What is unknown comes after what is known.
+    Unknown values come after known ones.
     """
     solved = measured.pass_rate if measured else None
     return mask_count, np.inf if solved is None else 1 - solved, np.inf if difficulty is None else difficulty
 
 
 class ExampleIndex:
-    """What the choice needs of every example."""
+    """Facts of every example that the selection needs."""
 
     def __init__(self, settings: ExportSettings) -> None:
         self._settings = settings
@@ -66,7 +66,7 @@ class ExampleIndex:
         return len(self._places)
 
     def append(self, example: TrainingExample, place: int) -> None:
-        """Take note of an example that lies at a place of the spill."""
+        """Add an example at an offset of the spill file."""
         question, transcript = example.question, example.transcript
         written = transcript.model_dump_json() if transcript else ""
         keys = {
@@ -89,18 +89,18 @@ class ExampleIndex:
         self._apart.append(choose_split(example.document_id, self._settings.split) is Split.VALIDATION)
 
     def places(self, numbers: NDArray[np.int64]) -> list[int]:
-        """Where these examples lie."""
+        """Return the offsets of these examples."""
         return [self._places[number] for number in numbers]
 
     def choose(self, purpose: Purpose) -> Choice:
-        """Decide on every example. Duplicates and caps are settled in the order of the shuffle, whatever the order."""
+        """Decide on every example. Duplicates and caps are resolved in the order of the shuffle, whatever the order."""
         settings, codes = self._settings, np.zeros(len(self), np.uint8)
         drawn = np.lexsort((_view(self._hashes["transcript"]), _view(self._hashes["draw"])))
         if purpose is Purpose.SFT or settings.tasks is TaskSelection.ACCEPTED:
             fit = _view(self._fit if purpose is Purpose.SFT else self._accepted)
             codes[fit == 0] = REASONS.index(UNFIT)
         unlearnable = _view(self._unlearnable)
-        # A demonstration teaches also where the task is always solved.
+        # Demonstrations are useful also for tasks that are always solved.
         barred = unlearnable > 0 if purpose is Purpose.RL else unlearnable == REASONS.index(MEMORISED)
         codes = np.where((codes == 0) & barred, unlearnable, codes)
         left = drawn[codes[drawn] == 0]
@@ -133,7 +133,7 @@ class ExampleIndex:
                 kinds.update(bits)
 
     def _grade(self, drawn: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The curriculum; the shuffle settles what is equal."""
+        """Return the curriculum order; the shuffle breaks ties."""
         keys = (self._difficulties, self._unsolved, self._masks)  # the last one counts most
         return drawn[np.lexsort([_view(key)[drawn] for key in keys])]
 

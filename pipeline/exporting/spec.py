@@ -1,4 +1,4 @@
-"""What a trainer needs: tables of rows, and files that make it read them."""
+"""Exporter specification: the tables of rows of a trainer, and its configuration files."""
 
 from __future__ import annotations
 
@@ -20,70 +20,70 @@ TURNS = (RenderingName.QWEN_TOOLS, RenderingName.OPENAI_TOOLS, RenderingName.MAS
 
 @dataclass(frozen=True, slots=True)
 class RowPlace:
-    """Where a row stands."""
+    """Position of a row."""
 
     split: Split
-    """Its split."""
+    """Split of the row."""
     number: int
-    """Its place in the split, from 0."""
+    """Index in the split, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One kind of row, in one file a split."""
+    """Kind of row, with one file per split."""
 
     purpose: Purpose
-    """What a row teaches with."""
+    """Purpose of the rows."""
     write: Callable[[Sample, RowPlace], dict[str, Any]]
-    """Make the row of a sample."""
+    """Function that makes the row of a sample."""
     schema: pa.Schema | None = None
     """Columns of a Parquet file; None for JSON lines."""
     folder: str = ""
     """Folder inside the export."""
 
     def name_file(self, split: Split) -> str:
-        """Path of the file inside the export."""
+        """Return the path of the file inside the export."""
         name = f"{split}.{'jsonl' if self.schema is None else 'parquet'}"
         return f"{self.folder}/{name}" if self.folder else name
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written, for those who describe it."""
+    """Files written, for the configuration and the card."""
 
     settings: ExportSettings
-    """What was chosen."""
+    """Settings of the export."""
     files: Mapping[Purpose, Mapping[Split, str]]
-    """Files with rows, by what they teach with and split; paths inside the export."""
+    """Files with rows, by purpose and split; paths inside the export."""
     longest: int
-    """Tokens of the longest row; 0 where no tokenizer counted them."""
+    """Tokens of the longest row; 0 without a tokenizer."""
 
     @property
     def model(self) -> str:
-        """The model to be trained, where it has a name on the hub; folders of this machine are told to nobody."""
+        """Return the name of the model to be trained, if it is on the hub; local folders are not disclosed."""
         name = self.settings.tokenizer or ""
         return name if "/" in name else "MODEL"
 
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """How a trainer is fed."""
+    """Exporter for one trainer."""
 
     trainer: Trainer
     """The trainer."""
     summary: str
-    """What is written, in a line."""
+    """Description of the files, in a line."""
     renderings: tuple[RenderingName, ...]
-    """Formats that it puts all loss in the right place of, the usual one first."""
+    """Formats in which all loss is in the right position, the default first."""
     build_tables: Callable[[RenderingName, bool], tuple[Table, ...]]
-    """What is written for a format, as tokens or not."""
+    """Function that returns the tables of a format, as tokens or not."""
     write_configs: Callable[[Written], dict[str, str]]
-    """The trainer's own configuration: file names and texts."""
+    """Function that returns the trainer's own configuration: file names and texts."""
     token_renderings: tuple[RenderingName, ...] = ()
-    """Formats that it is given as tokens, where a tokenizer is named; none where it takes no tokens."""
+    """Formats that are exported as tokens, if a tokenizer is named; none if the trainer takes no tokens."""
 
     def choose_rendering(self, rendering: RenderingName | None, tokenised: bool) -> RenderingName:
-        """The format asked for, or the usual one. Raises ConfigError for one in which loss would fall on results."""
+        """Return the requested format, or the default. Raises ConfigError for one in which loss would be on results."""
         fit = self.token_renderings if tokenised and self.token_renderings else self.renderings
         if rendering is None:
             return fit[0]
@@ -92,7 +92,7 @@ class Exporter:
         if rendering in self.token_renderings:
             raise ConfigError(
                 f"{self.trainer} cannot keep loss off the results inside a message of {rendering}, but off tokens",
-                f"name the model to be trained: --tokenizer MODEL, or --rendering {fit[0]}",
+                f"set the model to be trained: --tokenizer MODEL, or --rendering {fit[0]}",
             )
         raise ConfigError(
             f"{self.trainer} cannot be fed with {rendering}: loss would not fall where it belongs",
@@ -100,9 +100,9 @@ class Exporter:
         )
 
     def check(self, settings: ExportSettings) -> None:
-        """Raise ConfigError for settings that this trainer's files cannot carry."""
+        """Raise ConfigError for settings that this trainer's files do not support."""
         if settings.tokenizer is None and (settings.max_tokens or settings.train_observations):
-            raise ConfigError("nothing counts tokens", "name the model to be trained: --tokenizer MODEL")
+            raise ConfigError("counting tokens needs a tokenizer", "set the model to be trained: --tokenizer MODEL")
         if settings.train_observations and not self.token_renderings:
             raise ConfigError(
                 f"{self.trainer} makes the loss mask itself, and keeps it off results", "--to trl, or --to axolotl"

@@ -1,4 +1,4 @@
-"""What an export holds, counted while its rows are written."""
+"""Statistics of an export, collected while its rows are written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.exporting.samples import Sample
 from schemas.exports import Split
 
 HISTOGRAMS = ("masks", "mask kinds", "turns", "languages", "perplexity")
-"""What is counted of every row; `mask kinds` and `perplexity` count masks."""
+"""Histograms of every row; `mask kinds` and `perplexity` count masks."""
 DECADES = ("1 to 10", "10 to 100", "100 to 1,000", "1,000 to 10,000", "10,000 to 100,000", "100,000 and more")
 
 
@@ -25,7 +25,7 @@ class ExportStatistics:
         self._pages: dict[str, set[str]] = {split: set() for split in Split}
 
     def count(self, sample: Sample, split: Split) -> None:
-        """Count a row."""
+        """Add a row."""
         example = sample.example
         self.rows[split] += 1
         self._pages[split].add(example.document_id)
@@ -42,7 +42,7 @@ class ExportStatistics:
                 self.tokens[f"trained {run.kind}" if run.trained else f"untrained {run.kind}"] += run.length
 
     def describe(self) -> dict[str, Any]:
-        """The counts as plain values, in an order of their own."""
+        """Return the counts as plain values, in a fixed order."""
         return {
             "rows": {split: self.rows[split] for split in Split},
             "pages": {split: len(self._pages[split]) for split in Split},

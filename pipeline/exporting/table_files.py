@@ -1,4 +1,4 @@
-"""Files of rows: Parquet or JSON lines, whole or not there, the same bytes for the same rows."""
+"""Files of rows: Parquet or JSON lines, complete or absent, the same bytes for the same rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors
 
 ROWS_PER_GROUP = 256
-"""Rows written together: rows are long, and this bounds the memory."""
+"""Rows per row group, which bounds the memory: rows are long."""
 
 
 class _Sink(Protocol):
@@ -23,7 +23,7 @@ class _Sink(Protocol):
 
 
 class TableFile:
-    """Writes one file. It has its name only when the block ends well and a row was written."""
+    """Writer of one file. It gets its name only when the block ends without error and a row was written."""
 
     def __init__(self, path: Path, schema: pa.Schema | None, facts: Mapping[str, str]) -> None:
         self.path = path

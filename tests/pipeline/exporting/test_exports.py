@@ -257,7 +257,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not judged") as raised:
         export_sample(RunFolder(tmp_path / "nowhere"), tmp_path / "out", Trainer.TRL)
     assert raised.value.fix.startswith("rampforge judge")
-    with pytest.raises(ConfigError, match="nothing counts tokens"):
+    with pytest.raises(ConfigError, match="tokenizer"):
         export_sample(RunFolder(tmp_path), tmp_path / "out", Trainer.OPENRLHF, max_tokens=5)
     empty = make_run(tmp_path / "empty", pages=0)
     with pytest.raises(ConfigError, match="no judged trajectory"):
