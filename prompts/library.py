@@ -103,17 +103,68 @@ def _write_value(value: str | Block, one: str | None, many: str | None) -> str:
     return value.text if isinstance(value, Block) else make_inert(value)
 
 
-@cache
 def load_template(name: str, lang: str) -> Template:
     """Read a template in a language: `zh-hant` falls back to `zh`, any other unknown language to English.
 
-    Raises TemplateError if it does not exist, or if its phrasings use different fields.
+    A file of the folder that this process uses (`use_folder`) comes before ours of that name. Raises TemplateError if
+    there is no such template, or if its phrasings use different fields.
     """
+    return _load(name, lang, _used)
+
+
+@cache
+def _load(name: str, lang: str, folder: Path | None) -> Template:
     for code in (lang, lang.split("-")[0], "en"):
-        path = FOLDER / f"{name}.{code}.md"
-        if re.fullmatch(r"[a-z_]+", name) and path.is_file():
-            return _parse_template(path.stem, path.read_text(encoding="utf-8"))
+        for place in filter(None, (folder, FOLDER)):
+            path = place / f"{name}.{code}.md"
+            if re.fullmatch(r"[a-z_]+", name) and path.is_file():
+                return _parse_template(path.stem, path.read_text(encoding="utf-8"))
     raise TemplateError(f"no template {name} for language {lang}")
+
+
+_used: Path | None = None
+"""The folder whose templates this process puts before ours."""
+
+
+def use_folder(folder: Path | None) -> dict[str, str]:
+    """Put the templates of a folder before ours in this process, from now on; return their digests, by name.
+
+    Raises TemplateError for a file that is not named as one of ours is, or that has other fields or keys.
+    """
+    global _used
+    found = {} if folder is None else _check_folder(folder)
+    if folder != _used or found:  # a file may have changed
+        _load.cache_clear()
+    _used = folder
+    return found
+
+
+def _check_folder(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        raise TemplateError(f"{folder} is not a folder")
+    names = digest_templates()
+    found: dict[str, str] = {}
+    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+        if path.suffix != ".md" or path.stem not in names:
+            valid = ", ".join(f"{name}.md" for name in names)
+            raise TemplateError(f"{path}: no template has this name; the names are {valid}")
+        own = _parse_template(path.stem, (FOLDER / path.name).read_text(encoding="utf-8"))
+        try:
+            theirs = _parse_template(path.stem, path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise TemplateError(f"{path}: cannot be read: {error}") from None
+        missing, unknown = _list_fields(own) - _list_fields(theirs), _list_fields(theirs) - _list_fields(own)
+        if missing or unknown:
+            raise TemplateError(f"{path}: missing fields {sorted(missing)}, unknown fields {sorted(unknown)}")
+        found[path.stem] = theirs.digest
+    return found
+
+
+def _list_fields(template: Template) -> frozenset[str]:
+    """The placeholders; of a table of words its keys."""
+    if not template.name.partition(".")[0].endswith("_words"):
+        return template.fields
+    return frozenset(line.partition(":")[0].strip() for line in template.phrasings[0].splitlines() if line)
 
 
 def _parse_template(name: str, text: str) -> Template:
@@ -132,6 +183,6 @@ def load_words(name: str, lang: str) -> dict[str, str]:
 
 
 def digest_templates() -> dict[str, str]:
-    """Return the digest of every template, by name."""
+    """Return the digest of every template of ours, by name."""
     paths = sorted(path for path in FOLDER.iterdir() if path.suffix == ".md")
     return {path.stem: _parse_template(path.stem, path.read_text(encoding="utf-8")).digest for path in paths}

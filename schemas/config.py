@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from schemas.custom_parts import COMPONENT, PromptsConfig
 from schemas.distill_config import DistillConfig
 from schemas.evaluations import DecontaminationConfig
 from schemas.llm_config import LlmConfig
@@ -117,6 +118,9 @@ class MaskingConfig(Frozen):
     """Also propose spans with the model of the role `extractor`."""
     extractor_tokens: int = Field(default=1024, ge=16)
     """Maximum tokens of an extractor reply, unless `llm.roles` sets it."""
+    extractor_function: str | None = Field(default=None, pattern=COMPONENT)
+    """Also take spans from a function of your own, MODULE:FUNCTION, called as `function(text, title, lang)`; it returns
+    triples of start, end and kind (`entity`, `date`, `number`, `term`)."""
     scorer: str | None = "smollm2-135m-instruct"
     """Causal language model for perplexities: an asset, a folder or a hub name; null disables perplexity."""
     device: str = "auto"
@@ -181,8 +185,12 @@ class JudgingConfig(Frozen):
     """Minimum token recall at which an answer no longer than twice the gold counts as correct."""
     require_seen: bool = True
     """Reject a correct answer that appears in no passage shown to the agent, because it was guessed."""
-    judge: str = Field(default="rules", pattern=r"^(rules|llm)$")
-    """Judge: `rules` alone, or `llm`, where the model of the role `judge` decides what the rules cannot."""
+    judge: str = Field(default="rules", pattern=r"^(rules|llm|custom)$")
+    """Judge: `rules` alone; `llm`, where the model of the role `judge` decides what the rules cannot; or `custom`,
+    where `judging.function` decides."""
+    function: str | None = Field(default=None, pattern=COMPONENT)
+    """Judge of your own, MODULE:FUNCTION, called for each mask as `function(answer, golds, text)`; it returns True or
+    False."""
     votes: int = Field(default=1, ge=1, le=15)
     """Verdicts requested for each answer; without a majority the answer is `unjudgeable`."""
     temperature: float = Field(default=0.0, ge=0, le=2)
@@ -192,6 +200,12 @@ class JudgingConfig(Frozen):
     audit: float = Field(default=0.0, ge=0, le=1)
     """Share of the answers correct by the rules that the model judges too, to measure agreement. Does not affect
     rows."""
+
+    @model_validator(mode="after")
+    def _has_its_function(self) -> Self:
+        if self.judge == "custom" and self.function is None:
+            raise ValueError("judge custom needs judging.function=MODULE:FUNCTION")
+        return self
 
 
 class ReportConfig(Frozen):
@@ -253,6 +267,8 @@ class RunConfig(Frozen):
     """Trained model that attempts the tasks, for `agents.policy=policy`."""
     judging: JudgingConfig = JudgingConfig()
     """Acceptance of trajectories."""
+    prompts: PromptsConfig = PromptsConfig()
+    """Prompt templates of your own."""
     llm: LlmConfig = LlmConfig()
     """Language models behind the roles."""
     serving: ServingConfig = ServingConfig()

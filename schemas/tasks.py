@@ -27,6 +27,8 @@ class SpanSource(StrEnum):
     LINK = "link"
     RULE = "rule"
     LLM = "llm"
+    CUSTOM = "custom"
+    """A function of the user (`masking.extractor_function`)."""
 
 
 class Span(Frozen):

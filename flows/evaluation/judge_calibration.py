@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.checks.start import require_roles, require_served
+from flows.configuration.prompt_folder import use_prompts
 from flows.configuration.run_context import RunContext
 from flows.models.chat_models import open_model
 from flows.models.roles import check_roles
@@ -49,6 +50,7 @@ def judge_all(context: RunContext, labelled: Sequence[LabelledAnswer]) -> list[J
     Raises ConfigError, EndpointError, BudgetSpentError.
     """
     config = context.config
+    use_prompts(config)
     check_roles(config, [Role.JUDGE])
     asked = require_roles(config, context.cache, [Role.JUDGE])
     context = replace(context, config=settle_prices(config, [StageName.JUDGEMENTS]))

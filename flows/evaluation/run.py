@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.checks.start import require_roles, require_served
+from flows.configuration.prompt_folder import use_prompts
 from flows.configuration.provenance import rampforge_version, stage_provenance
 from flows.configuration.run_context import RunContext
 from flows.evaluation.index import prepare_bench, write_rejects
@@ -78,6 +79,7 @@ def evaluate(
     """
     benchmark = questions if isinstance(questions, Benchmark) else read_benchmark(questions)
     drawn = draw_sample(benchmark.questions, settings.sample, settings.seed)
+    use_prompts(config)
     run, roles = RunFolder(out), list_eval_roles(settings, config)
     with ExitStack() as stack:
         stack.enter_context(run.locked())

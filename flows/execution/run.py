@@ -17,6 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
 from flows.checks.start import require_served, require_start
+from flows.configuration.prompt_folder import use_prompts
 from flows.configuration.run_context import RunContext
 from flows.execution.corpus_stage import run_corpus
 from flows.execution.prefect_outage import run_with_fallback
@@ -75,6 +76,7 @@ def run_stages(
     or of the packages that affect rows, have started; `asked`: see `run_stages_here`.
     """
     settings = RunConfig.model_validate(config)
+    use_prompts(settings)
     context = RunContext(open_run(root, Path(cache), settings.store), settings, Path(cache), RESOURCES)
     run_stages_here(context, stages, redo, other_version, asked)
     return root
@@ -166,6 +168,7 @@ def start_job(
     refuse_secrets(str(root))  # before Prefect is involved
     if redo:
         list_from(redo)
+    use_prompts(config)
     workers = count_workers(config.execution)
     config = settle_config(config, stages)
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree

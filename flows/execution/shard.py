@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flows.configuration.prompt_folder import use_prompts
 from flows.configuration.provenance import stage_provenance
 from flows.configuration.run_context import ProcessResources, RunContext
 from flows.models.tracing import trace_shard
@@ -82,6 +83,7 @@ RESOURCES = ProcessResources()
 
 
 def _open_context(run: str, config: RunConfig, cache: Path) -> RunContext:
+    use_prompts(config)
     return RunContext(open_run(run, cache, config.store), config, cache, RESOURCES)
 
 

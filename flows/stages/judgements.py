@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from flows.configuration.components import identify_component, load_component
 from flows.configuration.run_context import RunContext
 from flows.stages.inputs import read_dataset
 from flows.stages.library_versions import OPENCC, is_chinese
@@ -21,9 +22,20 @@ from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
+FUNCTION_KEY = "judging.function"
+
 
 def _judge_roles(config: RunConfig) -> tuple[str, ...]:
     return (Role.JUDGE,) if config.judging.judge == "llm" else ()
+
+
+def _find_function(config: RunConfig) -> str | None:
+    return config.judging.function if config.judging.judge == "custom" else None
+
+
+def _judge_fingerprints(context: RunContext) -> Mapping[str, str]:
+    function = _find_function(context.config)
+    return {"custom judge": identify_component(FUNCTION_KEY, function)} if function else {}
 
 
 def judging_keys(config: RunConfig) -> tuple[str, ...]:
@@ -74,6 +86,11 @@ def open_judgements(context: RunContext, shard: str) -> Stage[Any]:
         model = open_model(context, StageName.JUDGEMENTS, shard)
         stage = LlmJudgeStage(context.config.judging, model.model, context.config.llm.roles)
         return make_stage(context, stage.work, model)
+    if (function := _find_function(context.config)) is not None:
+        from pipeline.judging.custom_judge_stage import CustomJudgeStage
+
+        decide, identity = load_component(FUNCTION_KEY, function), identify_component(FUNCTION_KEY, function)
+        return CustomJudgeStage(context.config.judging, decide, identity)
     return JudgeStage(context.config.judging)
 
 
@@ -89,6 +106,7 @@ JUDGEMENTS = StageSpec(
     outputs=(Judgement,),
     read=read_attempts,
     open=open_judgements,
+    fingerprint_inputs=_judge_fingerprints,
     roles=_judge_roles,
     part_of_round=RoundPart.ROUND,
     command="judge",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from flows.configuration.prompt_folder import digest_prompts
 from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import check_sources
 from flows.stages.library_versions import list_versions
@@ -34,7 +35,8 @@ def list_settings(config: RunConfig, spec: StageSpec) -> dict[str, str]:
 
 def list_all_settings(context: RunContext, spec: StageSpec) -> dict[str, str]:
     """All that decides a stage's rows, besides its inputs. Raises RampforgeError for what is missing."""
-    return list_settings(context.config, spec) | dict(spec.fingerprint_inputs(context)) | _digest_inputs(context, spec)
+    settings = list_settings(context.config, spec) | digest_prompts(context.config, spec.name)
+    return settings | dict(spec.fingerprint_inputs(context)) | _digest_inputs(context, spec)
 
 
 def _digest_inputs(context: RunContext, spec: StageSpec) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flows.configuration.components import identify_component, load_component
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_models, find_revision
 from flows.models.serving import names_served_scorer
@@ -20,6 +21,8 @@ from schemas.passages import Passage
 from schemas.roles import Role
 from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask, Proposals, SpanSet
+
+EXTRACTOR_KEY = "masking.extractor_function"
 
 
 def _asks_extractor(config: RunConfig) -> bool:
@@ -85,6 +88,8 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
 
 def _span_fingerprints(context: RunContext) -> Mapping[str, str]:
     band = {"perplexity band": "used" if is_banded(context.config) else "unused"}
+    if said := context.config.masking.extractor_function:
+        band["custom extractor"] = identify_component(EXTRACTOR_KEY, said)
     return band | {f"model {name}": revision for name, revision in find_models(context).items()}
 
 
@@ -110,7 +115,10 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
     proposals = {p.passage_id: p for p in read_dataset(context, Proposals, shard)} if config.extractor else None
     targets = {link.target for passage in read_dataset(context, Passage, shard) for link in passage.links}
     aliases = find_aliases(context.run.files(Redirect.dataset), targets)
-    return SpanStage(config, _open_ner(context), _open_scorer(context), aliases, _sample(context, shard), proposals)
+    said = config.extractor_function
+    extract = load_component(EXTRACTOR_KEY, said) if said else None
+    sampled = _sample(context, shard)
+    return SpanStage(config, _open_ner(context), _open_scorer(context), aliases, sampled, proposals, extract)
 
 
 def _open_ner(context: RunContext) -> Any:

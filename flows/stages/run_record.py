@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from flows.configuration.prompt_folder import use_prompts
 from flows.configuration.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
 from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import describe_sources
@@ -74,7 +75,7 @@ def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunReco
         config=context.config.model_dump(mode="json"),
         sources=describe_sources(context.run) or fingerprint_sources(find_sources(context)),
         models=find_models(context),
-        prompts=digest_templates(),
+        prompts=digest_templates() | use_prompts(context.config),
         fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest}
         | name_engine(context.run),
         funnel=funnel,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from schemas.tasks import SpanKind, SpanSource
 
-RANK = {SpanSource.LINK: 0, SpanSource.RULE: 1, SpanSource.LLM: 2, SpanSource.NER: 3}
+RANK = {SpanSource.LINK: 0, SpanSource.RULE: 1, SpanSource.CUSTOM: 2, SpanSource.LLM: 3, SpanSource.NER: 4}
 EXACT = (SpanSource.LINK, SpanSource.RULE)
 
 TITLE_LABELS = {"WORK_OF_ART"}

@@ -31,6 +31,7 @@ INFERABLE = "inferable"
 NOISE = "noise"
 
 NOT_SAMPLED = "not_sampled"
+EXTRACTOR_FAILED = "extractor_failed"
 NO_SPAN = "no_span"
 CONTAINS_MASK = "contains_mask"
 NOT_PROSE = "not_prose"

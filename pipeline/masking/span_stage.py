@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline.masking import filters
 from pipeline.masking.aliases import find_aliases
 from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
+from pipeline.masking.custom_spans import Extract, ExtractorError, call_extractor
 from pipeline.masking.entities import find_chinese_names, find_entities
 from pipeline.masking.filters import SpanFilter, check_passage
 from pipeline.masking.perplexity import SpanContext, SpanScorer
@@ -40,6 +41,8 @@ class _Draft:
     """Passage in progress."""
 
     passage: Passage
+    own: Sequence[SpanCandidate] = ()
+    """What the user's own extractor found."""
     rejects: list[Reject] = field(default_factory=list)
     kept: list[tuple[SpanCandidate, tuple[str, ...]]] = field(default_factory=list)
     """Candidates that may be masked so far, with their aliases."""
@@ -67,10 +70,11 @@ class SpanStage:
         aliases_of: Mapping[str, Sequence[str]] | None = None,
         sampled: Container[str] | None = None,
         proposals: Mapping[str, Proposals] | None = None,
+        extract: Extract | None = None,
     ) -> None:
         """`nlp`: source of names in its own language; Chinese without it uses jieba. `aliases_of`: titles that redirect
         to a title. `sampled`: ids of the passages to examine (`sample_passages`); None: all. `proposals`: spans of a
-        language model by passage id, where one was used.
+        language model by passage id, where one was used. `extract`: a span source of the user.
         """
         self._config = config
         self._nlp = nlp
@@ -78,6 +82,7 @@ class SpanStage:
         self._aliases_of = aliases_of or {}
         self._sampled = sampled
         self._proposals = proposals or {}
+        self._extract = extract
         self._roots: dict[str, Roots] = {}
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
@@ -87,8 +92,11 @@ class SpanStage:
             for passage in batch:
                 if reason := self._check_passage(passage):
                     yield _reject_passage(passage, reason)
-                else:
-                    drafts.append(_Draft(passage))
+                    continue
+                try:
+                    drafts.append(_Draft(passage, own=call_extractor(self._extract, passage)))
+                except ExtractorError as error:
+                    yield _reject_passage(passage, filters.EXTRACTOR_FAILED, str(error))
             self._find(drafts)
             perplexities = self._score(drafts)
             for draft, scores in zip(drafts, perplexities, strict=True):
@@ -103,6 +111,7 @@ class SpanStage:
         names = self._find_names([draft.passage for draft in drafts])
         for draft, found in zip(drafts, names, strict=True):
             passage = draft.passage
+            found = [*found, *draft.own]
             proposed = self._proposals.get(passage.passage_id)
             if proposed is not None:
                 found = [*found, *read_proposals(proposed)]
@@ -228,10 +237,9 @@ def _build_span(candidate: SpanCandidate, text: str, aliases: tuple[str, ...], p
     )
 
 
-def _reject_passage(passage: Passage, reason: str) -> Outcome:
-    reject = Reject(
-        stage=StageName.SPANS, unit="passage", input_id=passage.passage_id, reason=reason, detail=passage.title
-    )
+def _reject_passage(passage: Passage, reason: str, detail: str = "") -> Outcome:
+    detail = f"{passage.title}: {detail}" if detail else passage.title
+    reject = Reject(stage=StageName.SPANS, unit="passage", input_id=passage.passage_id, reason=reason, detail=detail)
     return Outcome(passage.passage_id, (reject,), (_count("passage", 0, Counter({reason: 1})),))
 
 

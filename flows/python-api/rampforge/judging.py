@@ -44,7 +44,7 @@ class AnswerVerdict:
     verdict: Verdict
     """Right or wrong, or why there is no verdict."""
     judge: str
-    """`rules`, or the model that was asked."""
+    """`rules`, the model that was asked, or the function."""
     reason: str = ""
     """The model's reason."""
 
@@ -83,6 +83,8 @@ class Judge:
         if bare := next((given for given in answers if isinstance(given.golds, str) or not any(given.golds)), None):
             raise ConfigError(f"the answer {bare.answer[:80]!r} has no golds", "give a list of right answers")
         config = self.config.judging
+        if config.judge == "custom" and config.function:
+            return self._call_function(config.function, answers)
         ruled = [rule_answer(given.answer, given.golds, given.kind, config) for given in answers]
         verdicts = [AnswerVerdict(one.verdict, RULES) for one in ruled]
         unsettled = [number for number, one in enumerate(ruled) if not one.settled]
@@ -93,10 +95,26 @@ class Judge:
                 verdicts[number] = verdict
         return verdicts
 
+    def _call_function(self, function: str, answers: Sequence[GivenAnswer]) -> list[AnswerVerdict]:
+        from flows.configuration.components import load_component
+        from pipeline.judging.custom_judge_stage import JudgeFunctionError, call_judge
+
+        decide, verdicts = load_component("judging.function", function), []
+        for given in answers:
+            try:
+                right = call_judge(decide, given.answer.strip(), tuple(given.golds), given.question)
+            except JudgeFunctionError as error:
+                verdicts.append(AnswerVerdict(Verdict.ERROR, function, str(error)))
+            else:
+                verdicts.append(AnswerVerdict(Verdict.CORRECT if right else Verdict.INCORRECT, function))
+        return verdicts
+
     async def _ask(self, answers: Sequence[GivenAnswer]) -> list[AnswerVerdict]:
+        from flows.configuration.prompt_folder import use_prompts
         from flows.models.chat_models import open_client
         from pipeline.llm.roles import find_role
 
+        use_prompts(self.config)
         model = open_client(self.config.llm)
         judge, name = LlmJudge(model, self.config.judging), find_role(self.config.llm, Role.JUDGE).model
         try:

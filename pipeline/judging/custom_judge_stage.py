@@ -1,0 +1,89 @@
+"""The judging stage with a function of the user as judge: it decides each mask, the rules everything else.
+
+Guarantees: a function that raises, or returns something else than True or False, makes the attempt a reject
+`judge_failed` with verdict `error`, never a pass; attempts without a usable answer are rejected without asking it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage, RejectReason, conclude, read_answers
+from pipeline.stage import Outcome
+from schemas.config import JudgingConfig
+from schemas.judgements import Judgement, MaskScore, Verdict
+from schemas.record import content_id
+
+Decide = Callable[[str, tuple[str, ...], str], bool]
+"""An answer, its golds and the masked text in; whether the answer is right out."""
+UNASKED = {RejectReason.SEARCH_FAILED, RejectReason.BAD_FORMAT, RejectReason.UNANSWERED}
+DETAIL_CHARS = 200
+
+
+class JudgeFunctionError(Exception):
+    """The function raised, or returned no verdict; the message is for a judgement."""
+
+
+def call_judge(decide: Decide, answer: str, golds: tuple[str, ...], text: str) -> bool:
+    """The function's verdict on one answer. Raises JudgeFunctionError."""
+    try:
+        right = decide(answer, golds, text)
+    except Exception as error:  # whatever the user's function raises
+        raise JudgeFunctionError(f"{type(error).__name__}: {error}"[:DETAIL_CHARS]) from error
+    if not isinstance(right, bool):
+        raise JudgeFunctionError(f"it returned {right!r}, not True or False"[:DETAIL_CHARS])
+    return right
+
+
+class CustomJudgeStage:
+    """Judges attempts by a function."""
+
+    whole_shard = False
+
+    def __init__(self, config: JudgingConfig, decide: Decide, identity: str) -> None:
+        """`identity`: the function's name and digest."""
+        self._config = config
+        self._decide = decide
+        self._identity = identity
+        self._rules = JudgeStage(config)
+
+    def run(self, inputs: Iterable[JudgedAttempt]) -> Iterator[Outcome]:
+        """Judge each attempt."""
+        for attempt in inputs:
+            yield conclude(self.judge(attempt))
+
+    def judge(self, attempt: JudgedAttempt) -> Judgement:
+        """Settle the verdict on one attempt."""
+        ruled = self._rules.judge(attempt)
+        about = {"judgement_id": content_id(ruled.judgement_id, self._identity), "judge": self._identity.split(" ")[0]}
+        if ruled.reject_reason in UNASKED:
+            return ruled.model_copy(update=about)
+        try:
+            scores = tuple(self._rescore(attempt, score) for score in ruled.scores)
+        except JudgeFunctionError as error:
+            failed = {"verdict": Verdict.ERROR, "accepted": False, "reject_reason": RejectReason.JUDGE_FAILED.value}
+            return ruled.model_copy(update=about | failed | {"reason": f"The judge failed: {error}"})
+        right, seen = all(score.right for score in scores), all(score.seen for score in scores)
+        unseen = RejectReason.UNSEEN_ANSWER if self._config.require_seen and not seen else None
+        reject = unseen if right else RejectReason.WRONG_ANSWER
+        wrong = ", ".join(f"mask {score.mask + 1}" for score in scores if not score.right)
+        verdict = {
+            "verdict": Verdict.CORRECT if right else Verdict.INCORRECT,
+            "reason": f"Wrong: {wrong}."
+            if wrong
+            else "Every answer is right."
+            if not unseen
+            else "Right, but not shown.",
+            "scores": scores,
+            "answer_seen": seen,
+            "accepted": reject is None,
+            "reject_reason": reject.value if reject else None,
+        }
+        return ruled.model_copy(update=about | verdict)
+
+    def _rescore(self, attempt: JudgedAttempt, score: MaskScore) -> MaskScore:
+        answer = read_answers(attempt.trajectory)[score.mask]
+        right = call_judge(self._decide, answer, attempt.task.spans[score.mask].forms, attempt.task.masked_text)
+        # An answer in other words than the gold counts as seen where those words were shown.
+        seen = score.seen or (right and self._rules.is_shown(attempt, answer))
+        return score.model_copy(update={"right": right, "seen": seen})
