@@ -74,7 +74,7 @@ def dismiss_events(seconds: float) -> None:
     """Let Prefect tell its API for this long what it still has to tell, and drop the rest.
 
     Left to itself it waits for that as we exit: for minutes when the API is gone, and once in some hundreds of runs
-    without end. This reaches into Prefect (3.8), whose worker for events knows no giving up.
+    without end. This reaches into Prefect (3.9), whose worker for events knows no giving up.
     """
     from prefect.events.worker import EventsWorker
 
@@ -117,7 +117,7 @@ def _serve(database: Path) -> Iterator[str]:
     inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     places = {
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
-        "PREFECT_SERVER_MEMO_STORE_PATH": str(database.parent.parent / "memo_store.toml"),
+        "PREFECT_SERVER_MEMO_STORE_PATH": str(database.parent / "memo_store.toml"),
     }
     environment = inherited | ENVIRONMENT | places
     with Path(os.devnull).open("wb") as nowhere, BoundProcess(command, environment, nowhere) as server:
