@@ -286,6 +286,10 @@ class RunConfig(Frozen):
     store: StoreConfig = StoreConfig()
     """Handling of a run on an object store."""
 
+    def with_section(self, section: str, **values: object) -> Self:
+        """A copy with some values of one section changed; the values are not validated."""
+        return self.model_copy(update={section: getattr(self, section).model_copy(update=values)})
+
     @model_validator(mode="after")
     def _hold_no_secret(self) -> Self:
         refuse_secrets(self)

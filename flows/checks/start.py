@@ -20,7 +20,6 @@ from flows.configuration.sources import find_sources
 from flows.models.roles import find_hosts, needs_server
 from flows.models.serving import MANAGED
 from flows.search_engines.registry import find_engine, read_fingerprint
-from flows.stages.registry import list_roles
 from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
@@ -31,14 +30,11 @@ from schemas.roles import Role
 from schemas.serving_config import ServingMode
 
 
-def require_start(context: RunContext, specs: Sequence[StageSpec]) -> tuple[CallUsage, ...]:
-    """Check the sources, models, servers and disk of stages before they start; return the cost of the probes.
+def require_start(context: RunContext, roles: Sequence[str], specs: Sequence[StageSpec] = ()) -> tuple[CallUsage, ...]:
+    """Check what work needs before it starts: the servers of its roles, the sources and models of its stages, the disk.
 
-    Raises ConfigError that names everything that is missing.
+    Returns the cost of the probes. Raises ConfigError that names everything that is missing.
     """
-    if not specs:
-        return ()
-    roles = list_roles(context.config, specs)
     report = check_played(context.config, context.cache, roles)
     serving = check_serving(context) if needs_server(context.config, roles) else ()
     require([*check_inputs(context, specs), *serving, *report.findings], ConfigError)
@@ -90,16 +86,6 @@ def check_played(config: RunConfig, cache: Path, roles: Sequence[str], *, everyo
     return RoleReport((*report.findings, served), report.entries)
 
 
-def require_roles(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[CallUsage, ...]:
-    """Check the servers of some roles before work that needs them; return the cost of the probes.
-
-    Raises EndpointError that names all errors.
-    """
-    report = check_played(config, cache, roles)
-    require(report.findings, EndpointError)
-    return report.entries
-
-
 def require_served(config: RunConfig, cache: Path, roles: Sequence[str]) -> tuple[CallUsage, ...]:
     """Check the managed server, now that it is up, for its roles; return the cost of the probes.
 
@@ -107,8 +93,9 @@ def require_served(config: RunConfig, cache: Path, roles: Sequence[str]) -> tupl
     """
     ours = [role for role in roles if MANAGED in find_hosts(config, role)]
     alone = {MANAGED: config.llm.endpoints[MANAGED]}
-    only = config.model_copy(update={"llm": config.llm.model_copy(update={"endpoints": alone})})
-    return require_roles(only, cache, ours)
+    report = check_played(config.with_section("llm", endpoints=alone), cache, ours)
+    require(report.findings, EndpointError)
+    return report.entries
 
 
 def _say_right(check: Callable[[], None]) -> str:

@@ -31,8 +31,7 @@ def calibrate(
     from pipeline.judging.calibration import PACKAGED, read_labelled
     from pipeline.judging.calibration_advice import assess_judge
 
-    settings = load_config(config, overrides or [])
-    settings = settings.model_copy(update={"judging": settings.judging.model_copy(update={"judge": "llm"})})
+    settings = load_config(config, overrides or []).with_section("judging", judge="llm")
     labelled = read_labelled(pairs or PACKAGED)
     judged = judge_all(RunContext(RunFolder(out), settings, cache_folder()), labelled)
     assessment = assess_judge(judged)

@@ -128,7 +128,7 @@ def _locate(folder: Path, engine: EngineKind | None) -> tuple[Path, RunConfig]:
 
     index, config = locate_index(folder)
     if engine is not None:
-        config = config.model_copy(update={"search": config.search.model_copy(update={"engine": engine})})
+        config = config.with_section("search", engine=engine)
     return index, config
 
 

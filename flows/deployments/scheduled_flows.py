@@ -18,14 +18,15 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.checks.session import settle_config
 from flows.configuration.cache import cache_folder
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_context import RunContext
 from flows.deployments.parameters import take_sections
 from flows.deployments.run_names import find_newest, name_run
-from flows.execution.run import run_stages_here, settle_config
+from flows.execution.run import run_stages_here
 from flows.monitoring.prefect_artifacts import locate_report
-from flows.stages.registry import STAGES, list_from
+from flows.stages.registry import STAGES, list_chat_roles, list_from
 from pipeline.errors import ConfigError, RunHeldError, StorageError
 from pipeline.llm.chat_model import BudgetSpentError
 from pipeline.storage.remote.open_run import join_location, open_run
@@ -104,7 +105,7 @@ def lead(location: str, config: RunConfig, stages: Sequence[str]) -> State[Any]:
 
     Raises RampforgeError, whose message with the next command is what Prefect shows of the failed flow run.
     """
-    config = settle_config(fit_into_flow_run(location, config), stages)
+    config = settle_config(fit_into_flow_run(location, config), list_chat_roles(config, stages))
     context = RunContext(open_run(location, cache_folder(), config.store), config, cache_folder())
     try:
         wait_until_free(lambda: run_stages_here(context, stages))
@@ -149,5 +150,4 @@ def fit_into_flow_run(location: str, config: RunConfig) -> RunConfig:
             f"read the log of the worker; then rampforge resume {location}",
         )
     grace = min(config.llm.limits.grace, STOP_SECONDS)
-    limits = config.llm.limits.model_copy(update={"grace": grace})
-    return config.model_copy(update={"llm": config.llm.model_copy(update={"limits": limits})})
+    return config.with_section("llm", limits=config.llm.limits.model_copy(update={"grace": grace}))

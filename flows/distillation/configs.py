@@ -32,8 +32,7 @@ def name_teacher(number: int) -> str:
 
 def configure_tasks(config: RunConfig, mask_counts: Sequence[int]) -> RunConfig:
     """Configure a run that makes tasks with these numbers of masks."""
-    masking = config.masking.model_copy(update={"mask_counts": tuple(mask_counts)})
-    return config.model_copy(update={"masking": masking})
+    return config.with_section("masking", mask_counts=tuple(mask_counts))
 
 
 def configure_round(config: RunConfig, number: int, teacher: int) -> RunConfig:
@@ -43,30 +42,29 @@ def configure_round(config: RunConfig, number: int, teacher: int) -> RunConfig:
     tasked = configure_tasks(config, config.distill.masks_of(number))
     if not teacher:
         return tasked
-    policy = config.policy.model_copy(update={"name": name_teacher(teacher), "difficulties": True})
-    return _play(tasked, config.distill.attempts, {"policy": policy})
+    named = tasked.with_section("policy", name=name_teacher(teacher), difficulties=True)
+    return _play(named, config.distill.attempts)
 
 
 def configure_validation(config: RunConfig, name: str) -> RunConfig:
     """Configure the run in which a model attempts the held-out tasks: one greedy attempt at each."""
     tasked = configure_tasks(config, config.distill.validation.mask_counts)
-    changed = {"name": name, "temperature": 0.0, "closed_book": 0, "difficulties": False}
-    return _play(tasked, 1, {"policy": config.policy.model_copy(update=changed)})
+    named = tasked.with_section("policy", name=name, temperature=0.0, closed_book=0, difficulties=False)
+    return _play(named, 1)
 
 
 def configure_teacher(config: RunConfig) -> RunConfig:
     """Configure the serving of teachers: the managed server serves no other role meanwhile."""
-    played = _play(config, config.distill.attempts, {})
+    played = _play(config, config.distill.attempts)
     roles = tuple(role for role in config.serving.roles if role in TAUGHT) or TAUGHT
-    return played.model_copy(update={"serving": config.serving.model_copy(update={"roles": roles})})
+    return played.with_section("serving", roles=roles)
 
 
-def _play(config: RunConfig, attempts: int, update: dict[str, object]) -> RunConfig:
+def _play(config: RunConfig, attempts: int) -> RunConfig:
     """Configure attempts by a trained model."""
-    agents = config.agents.model_copy(update={"policy": POLICY, "attempts": attempts})
     role = config.llm.roles.get(POLICY) or RoleModelConfig(model=config.serving.name or "teacher")
-    llm = config.llm.model_copy(update={"roles": {**config.llm.roles, POLICY: role}})
-    return config.model_copy(update={"agents": agents, "llm": llm, **update})
+    played = config.with_section("agents", policy=POLICY, attempts=attempts)
+    return played.with_section("llm", roles={**config.llm.roles, POLICY: role})
 
 
 def leave_server(config: RunConfig, stages: Sequence[str]) -> RunConfig:
@@ -75,7 +73,7 @@ def leave_server(config: RunConfig, stages: Sequence[str]) -> RunConfig:
     needed = list_roles(config, [find_spec(stage) for stage in stages])
     if serving.mode is ServingMode.EXTERNAL or any(not serving.roles or role in serving.roles for role in needed):
         return config
-    return config.model_copy(update={"serving": serving.model_copy(update={"mode": ServingMode.EXTERNAL})})
+    return config.with_section("serving", mode=ServingMode.EXTERNAL)
 
 
 def locate_base(config: RunConfig, cache: Path) -> Path:

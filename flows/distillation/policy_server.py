@@ -53,8 +53,7 @@ class PolicyServer:
         """Serve the model in a folder, and return the configuration for its attempts. Raises RampforgeError."""
         fingerprint_model(checkpoint)
         _, digest = load_tokenizer(str(checkpoint))
-        policy = self._config.policy.model_copy(update={"model": str(checkpoint.resolve())})
-        config = self._config.model_copy(update={"policy": policy})
+        config = self._config.with_section("policy", model=str(checkpoint.resolve()))
         if config.serving.mode is ServingMode.MANAGED:
             config = self._serve_ourselves(config, checkpoint.resolve(), digest)
         else:
@@ -80,9 +79,8 @@ class PolicyServer:
             server.__enter__()
             self._server, self._tokenizer = server, digest
         endpoint = EndpointConfig(url=self._server.url, roles=serving.roles, max_in_flight=serving.max_in_flight)
-        llm = config.llm.model_copy(update={"endpoints": {**config.llm.endpoints, MANAGED: endpoint}})
-        external = serving.model_copy(update={"mode": ServingMode.EXTERNAL})
-        return config.model_copy(update={"llm": llm, "serving": external})
+        config = config.with_section("llm", endpoints={**config.llm.endpoints, MANAGED: endpoint})
+        return config.with_section("serving", mode=ServingMode.EXTERNAL)
 
     def _tell_others(self, config: RunConfig, checkpoint: Path) -> None:
         """Make an external server load the model, and wait until it lists it."""

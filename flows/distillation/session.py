@@ -107,9 +107,9 @@ class DistillationSession:
                 self._serving = None
                 self._serving = (checkpoint, self._server.serve(checkpoint))
         served = self._serving[1]
-        policy = config.policy.model_copy(update={"model": served.policy.model})
-        endpoints = config.llm.model_copy(update={"endpoints": served.llm.endpoints})
-        return config.model_copy(update={"policy": policy, "llm": endpoints, "serving": served.serving})
+        config = config.with_section("policy", model=served.policy.model)
+        config = config.with_section("llm", endpoints=served.llm.endpoints)
+        return config.model_copy(update={"serving": served.serving})
 
     def stop_serving(self) -> None:
         """Free the memory of the devices for training."""

@@ -15,26 +15,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.checks.start import require_roles, require_served
-from flows.configuration.prompt_folder import use_prompts
+from flows.checks.session import open_session, settle_config
+from flows.checks.start import require_start
 from flows.configuration.run_context import RunContext
 from flows.models.chat_models import open_model
-from flows.models.roles import check_roles
-from flows.models.serving import MANAGED, serve_models
-from flows.models.usage import begin_session, enter_calls
-from flows.stages.registry import settle_prices
 from pipeline.judging.calibration import Judged, Score, judge_labelled, measure_agreement, score_verdicts
 from pipeline.judging.calibration_advice import Assessment
 from pipeline.judging.llm_judge import LlmJudge
 from pipeline.llm.async_stage import run_concurrently
 from pipeline.llm.roles import find_role
 from pipeline.report.text_pieces import show_controls
-from schemas.config import RunConfig, StageName
+from schemas.config import RunConfig
 from schemas.judgements import Verdict
 from schemas.labelled_answers import LabelledAnswer
 from schemas.roles import Role
 
 STAGE = "calibration"
+ROLES = (Role.JUDGE,)
 SHOWN = 12
 JUDGES: dict[str, Callable[[Judged], Verdict]] = {
     "the rules alone": lambda one: one.by_rules,
@@ -49,21 +46,15 @@ def judge_all(context: RunContext, labelled: Sequence[LabelledAnswer]) -> list[J
 
     Raises ConfigError, EndpointError, BudgetSpentError.
     """
-    config = context.config
-    use_prompts(config)
-    check_roles(config, [Role.JUDGE])
-    asked = require_roles(config, context.cache, [Role.JUDGE])
-    context = replace(context, config=settle_prices(config, [StageName.JUDGEMENTS]))
+    config = settle_config(context.config, ROLES)
+    context = replace(context, config=config)
+    calls = require_start(context, ROLES)
     numbered = list(enumerate(labelled))
     with ExitStack() as stack:
         stack.enter_context(context.run.locked())
-        begin_session(context.run)
-        enter_calls(context.run, asked)
         status = stack.enter_context(Console(stderr=True).status("starting"))
-        served = stack.enter_context(serve_models(context.config, context.cache, context.run.root / "logs"))
-        if MANAGED in served.llm.endpoints:
-            enter_calls(context.run, require_served(served, context.cache, [Role.JUDGE]))
-        model = open_model(replace(context, config=served), STAGE, "pairs")
+        served = stack.enter_context(open_session(context, ROLES, calls))
+        model = open_model(served, STAGE, "pairs")
         judge = LlmJudge(model.model, config.judging)
 
         async def work(item: tuple[int, LabelledAnswer]) -> tuple[int, Judged]:

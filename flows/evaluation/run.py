@@ -16,16 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flows.checks.start import require_roles, require_served
-from flows.configuration.prompt_folder import use_prompts
+from flows.checks.session import open_session, settle_config
+from flows.checks.start import require_start
 from flows.configuration.provenance import rampforge_version, stage_provenance
 from flows.configuration.run_context import RunContext
 from flows.evaluation.index import prepare_bench, write_rejects
 from flows.evaluation.solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
 from flows.models.policy import policy_facts
-from flows.models.roles import check_roles, needs_server
-from flows.models.serving import serve_models
-from flows.models.usage import begin_session, enter_calls
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
 from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark
@@ -34,9 +31,6 @@ from pipeline.evaluation.evaluation_stage import STAGE
 from pipeline.evaluation.page import EvaluationComparison, write_page
 from pipeline.evaluation.summary import Tallied, make_groups, tally_rows
 from pipeline.evaluation.tables import write_differences, write_results
-from pipeline.llm.budget import check_prices
-from pipeline.llm.prices import pin_prices
-from pipeline.llm.roles import find_role
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
@@ -79,33 +73,24 @@ def evaluate(
     """
     benchmark = questions if isinstance(questions, Benchmark) else read_benchmark(questions)
     drawn = draw_sample(benchmark.questions, settings.sample, settings.seed)
-    use_prompts(config)
     run, roles = RunFolder(out), list_eval_roles(settings, config)
     with ExitStack() as stack:
         stack.enter_context(run.locked())
-        check_roles(config, roles)
-        check_prices(config.llm, roles)
-        prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in roles))
-        config = config.model_copy(update={"llm": config.llm.model_copy(update={"prices": prices})})
+        config = settle_config(config, roles)
         if settings.method is EvalMethod.POLICY:
-            config = config.model_copy(update={"agents": config.agents.model_copy(update={"policy": Role.POLICY})})
+            config = config.with_section("agents", policy=Role.POLICY)
+        context = RunContext(run, config, cache)
         owed = run.find_commit(STAGE, SHARD) is None
-        asked = require_roles(config, cache, roles) if owed else ()
-        bench = prepare_bench(RunContext(run, config, cache), settings.method, index, corpus)
+        calls = require_start(context, roles) if owed else ()
+        bench = prepare_bench(context, settings.method, index, corpus)
         fingerprint = open_bench_engine(bench).fingerprint
         facts = {"questions": digest_questions(drawn), "engine": fingerprint}
         facts["prompts"] = digest_prompts(settings, config, (question.lang for question in drawn))
         _open_books(bench, settings, facts)
         write_rejects(run, BENCHMARK_STAGE, benchmark.rejects)
         if owed:
-            if roles:
-                begin_session(run)
-            enter_calls(run, asked)
-            if needs_server(config, roles):
-                served = stack.enter_context(serve_models(config, cache, run.root / "logs"))
-                enter_calls(run, require_served(served, cache, roles))
-                bench = replace(bench, context=replace(bench.context, config=served))
-            _work(bench, settings, drawn, note)
+            served = stack.enter_context(open_session(context, roles, calls))
+            _work(replace(bench, context=served), settings, drawn, note)
         close_stage(run, STAGE, [SHARD])
     result = _sum_up(run, benchmark, drawn, settings, config, fingerprint)
     write_atomically(run.root / RESULTS, result.model_dump_json(indent=1).encode())

@@ -71,8 +71,7 @@ def look_back(question: PlanQuestion, root: Path) -> tuple[CostPlan, tuple[PlanC
     tasks = find_step(collect_funnel(run), StageName.TRAJECTORIES, "task")
     if tasks is None:
         raise ConfigError(f"{root}: the stage trajectories is not finished", f"rampforge resume {root}")
-    masking = config.masking.model_copy(update={"limit": tasks.entered})
-    plan = answer(question, config.model_copy(update={"masking": masking}))
+    plan = answer(question, config.with_section("masking", limit=tasks.entered))
     spent = run.record().spending
     return plan, compare(plan, spent.roles if spent else (), spent.busy_seconds if spent else 0.0)
 
@@ -93,8 +92,7 @@ def answer_scale(question: PlanQuestion, config: RunConfig, scale: str, wanted: 
     asking = [name for name in scaled if STAGES[name].enabled(config) and STAGES[name].roles(config)]
     if not asking:
         return plan
-    masking = config.masking.model_copy(update={"limit": plan.tasks})
-    return add_models(plan, answer(question, config.model_copy(update={"masking": masking})), asking)
+    return add_models(plan, answer(question, config.with_section("masking", limit=plan.tasks)), asking)
 
 
 def _read_size(scale: str) -> WikiSize:

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,14 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
 
-from flows.checks.start import require_served, require_start
+from flows.checks.session import open_session, settle_config
+from flows.checks.start import require_start
 from flows.configuration.prompt_folder import use_prompts
 from flows.configuration.run_context import RunContext
 from flows.execution.corpus_stage import run_corpus
 from flows.execution.prefect_outage import run_with_fallback
 from flows.execution.shard import RESOURCES
 from flows.execution.stage import RunSession, run_stage
-from flows.models.roles import needs_server
-from flows.models.serving import serve_models
-from flows.models.tracing import check_tracing
-from flows.models.usage import begin_session, enter_calls
 from flows.monitoring.live_files import clear_live
 from flows.monitoring.prefect_artifacts import publish_run
 from flows.monitoring.progress import ProgressBoard
@@ -40,7 +36,7 @@ from flows.stages.ledger_checks import (
     find_other_versions,
     refuse_other_versions,
 )
-from flows.stages.registry import find_spec, list_chat_roles, list_from, list_roles, settle_prices
+from flows.stages.registry import find_spec, list_chat_roles, list_from, list_roles
 from flows.stages.run_record import write_record
 from flows.stages.spec import StageSpec
 from pipeline.errors import RampforgeError
@@ -94,28 +90,22 @@ def run_stages_here(
     `asked`: the calls of a check of the stages' requirements made just before; None makes the check here. Raises
     RampforgeError. An error before the work begins leaves the run's folder unchanged.
     """
+    execution = context.config.execution
     with ExitStack() as stack:
         stack.enter_context(context.run.locked(f"process {os.getpid()} on {socket.gethostname()}", abort_session))
         watch = stack.enter_context(watch_run(context))
         wanted, owed, others = check_ledgers(context, stages, redo, other_version)
-        calls = list(require_start(context, owed) if asked is None else asked)
-        roles = list_roles(context.config, owed)
-        served = context.config
-        if needs_server(served, roles):
-            served = stack.enter_context(serve_models(served, context.cache, context.run.root / "logs"))
-            calls += require_served(served, context.cache, roles)
+        calls = check_owed(context, owed) if asked is None else asked
+        served = stack.enter_context(open_session(context, list_roles(context.config, owed), calls))
         if redo:
             discard_stages(context.run, redo)
-        enter_calls(context.run, calls)
         accept_other_versions(context.run, others)
-        if list_chat_roles(context.config, wanted):
-            begin_session(context.run)
         stack.callback(clear_live, context.run)  # live files of a stopped run
-        pool = stack.enter_context(WorkerPool(served.execution.workers, served.llm.limits.grace))
-        cluster = stack.enter_context(RayPool(served.execution)) if served.execution.engine is Engine.RAY else None
+        pool = stack.enter_context(WorkerPool(execution.workers, context.config.llm.limits.grace))
+        cluster = stack.enter_context(RayPool(execution)) if execution.engine is Engine.RAY else None
         if cluster:
             cluster.check_nodes(None if context.run.mirror else context.run.root)
-        session = RunSession(replace(context, config=served), pool, ProgressBoard(watch=watch), cluster)
+        session = RunSession(served, pool, ProgressBoard(watch=watch), cluster)
         write_record(
             context, session.timings
         )  # the context as configured: the address of the managed server is not a setting
@@ -145,12 +135,9 @@ def check_ledgers(
     return wanted, owed, others
 
 
-def settle_config(config: RunConfig, stages: Sequence[str]) -> RunConfig:
-    """Return the configuration with prices and tracing resolved for this session. Raises RampforgeError for user
-    errors.
-    """
-    check_tracing(config.llm.trace, os.environ)
-    return settle_prices(config, stages)
+def check_owed(context: RunContext, owed: Sequence[StageSpec]) -> tuple[CallUsage, ...]:
+    """Check what unfinished stages need before they start; return the cost of the probes. Raises ConfigError."""
+    return require_start(context, list_roles(context.config, owed), owed) if owed else ()
 
 
 def start_job(
@@ -168,9 +155,8 @@ def start_job(
     refuse_secrets(str(root))  # before Prefect is involved
     if redo:
         list_from(redo)
-    use_prompts(config)
     workers = count_workers(config.execution)
-    config = settle_config(config, stages)
+    config = settle_config(config, list_chat_roles(config, stages))
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
     context = RunContext(open_run(root, cache, config.store), config, cache, RESOURCES)
@@ -186,7 +172,7 @@ def start_job(
     with say_how_to_go_on(root):
         with watch_start(context):  # before anything is started or written
             _, owed, _ = check_ledgers(context, stages, redo, other_version)
-            asked = [require_start(context, owed)]
+            asked = [check_owed(context, owed)]
         run_with_fallback(context, lambda: flow_of_run(*words, asked.pop() if asked else ()))
 
 

@@ -39,9 +39,8 @@ def serve_models(config: RunConfig, cache: Path, logs: Path) -> Iterator[RunConf
         return
     with ManagedServer(build_spec(serving, cache), logs) as server:
         endpoint = EndpointConfig(url=server.url, roles=serving.roles, max_in_flight=serving.max_in_flight)
-        llm = config.llm.model_copy(update={"endpoints": {**config.llm.endpoints, MANAGED: endpoint}})
         try:
-            yield config.model_copy(update={"llm": llm})
+            yield config.with_section("llm", endpoints={**config.llm.endpoints, MANAGED: endpoint})
         except EndpointError:
             server.check()  # its own last words tell more than that it is silent
             raise

@@ -14,9 +14,6 @@ from flows.stages.search_index import INDEX
 from flows.stages.spec import RoundPart, StageSpec, list_datasets
 from flows.stages.trajectories import TRAJECTORIES
 from pipeline.errors import StorageError
-from pipeline.llm.budget import check_prices
-from pipeline.llm.prices import pin_prices
-from pipeline.llm.roles import find_role
 from schemas.config import RunConfig, StageName
 from schemas.record import Record
 from schemas.roles import Role
@@ -72,16 +69,3 @@ def list_roles(config: RunConfig, specs: Iterable[StageSpec]) -> tuple[str, ...]
 def list_chat_roles(config: RunConfig, stages: Iterable[str] = STAGES) -> tuple[str, ...]:
     """The roles that some stages ask for text, and so are counted and paid for, in the order of the stages."""
     return tuple(role for role in list_roles(config, map(find_spec, stages)) if role != Role.SCORER)
-
-
-def settle_prices(config: RunConfig, stages: Iterable[str]) -> RunConfig:
-    """The configuration with the price of each model that these stages ask written out, as known now.
-
-    A role without a model is left to the checks of a start, which name all that is missing. Raises ConfigError when
-    money is capped and the price of a model is not known.
-    """
-    named = config.llm.roles
-    roles = [role for role in list_chat_roles(config, stages) if role in named or "default" in named]
-    check_prices(config.llm, roles)
-    prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in roles))
-    return config.model_copy(update={"llm": config.llm.model_copy(update={"prices": prices})})

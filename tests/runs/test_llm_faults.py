@@ -52,7 +52,7 @@ def select(run: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("chunk", "said"),
+    ("cut", "said"),
     [
         ([], "none of the first 100 replies could be read"),
         (["corpus.pages_per_shard=11", "agents.attempts=3"], "no reply could be parsed for any of the first"),
