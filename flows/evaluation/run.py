@@ -86,7 +86,7 @@ def evaluate(
         fingerprint = open_bench_engine(bench).fingerprint
         facts = {"questions": digest_questions(drawn), "engine": fingerprint}
         facts["prompts"] = digest_prompts(settings, config, (question.lang for question in drawn))
-        _open_books(bench, settings, facts)
+        _open_ledger(bench, settings, facts)
         write_rejects(run, BENCHMARK_STAGE, benchmark.rejects)
         if owed:
             served = stack.enter_context(open_session(context, roles, calls))
@@ -166,7 +166,7 @@ class _Watched:
             self._note(done, self._total)
 
 
-def _open_books(bench: Bench, settings: EvalSettings, facts: Mapping[str, str]) -> None:
+def _open_ledger(bench: Bench, settings: EvalSettings, facts: Mapping[str, str]) -> None:
     """Refuse to go on under other settings than the folder was begun with."""
     context = bench.context
     decides = ["search", "agents"]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import find_sources
-from flows.models.usage import locate_books
+from flows.models.usage import locate_usage_log
 from flows.stages.registry import STAGES, list_chat_roles, list_scaled_stages
 from flows.stages.run_record import collect_funnel
 from pipeline.errors import ConfigError
@@ -123,14 +123,14 @@ def find_means(question: PlanQuestion) -> Means:
         return _read_means(question.measured)
     run = RunFolder(question.measured)
     record: RunRecord = run.record()
-    if not locate_books(run).exists():
+    if not locate_usage_log(run).exists():
         raise ConfigError(
             f"{run.root}: no language model was called in this run, so nothing is measured",
             "rampforge run --limit 50 with agents.policy=agents, then plan --from that run",
         )
     shards = run.files(Trajectory.dataset)
     record = record.model_copy(update={"funnel": collect_funnel(run)})
-    return measure_run(str(run.root), record, UsageLog(locate_books(run)).read(), shards)
+    return measure_run(str(run.root), record, UsageLog(locate_usage_log(run)).read(), shards)
 
 
 def _read_means(path: Path | Traversable) -> Means:

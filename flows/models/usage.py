@@ -15,9 +15,9 @@ from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 
 
-def locate_books(run: RunFolder) -> Path:
+def locate_usage_log(run: RunFolder) -> Path:
     """Where a run's spending is written down: one file, shared by all its processes."""
-    return run.root / "calls" / "books.jsonl"
+    return run.root / "calls" / "usage.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,17 @@ def find_clock(run: RunFolder) -> SessionClock | None:
 
 
 def enter_calls(run: RunFolder, calls: Iterable[CallUsage]) -> None:
-    """Enter calls that were made before the run was opened into its books."""
+    """Enter calls that were made before the run was opened into its usage log."""
     if entries := list(calls):
-        books = UsageLog(locate_books(run))
+        usage = UsageLog(locate_usage_log(run))
         for entry in entries:
-            books.write(entry)
-        books.close()
+            usage.write(entry)
+        usage.close()
 
 
 def open_budget(context: RunContext) -> Budget:
     """The usage log of a run, with the caps of its configuration: one for all that a process does in a session."""
-    llm, path, clock = context.config.llm, locate_books(context.run), find_clock(context.run)
+    llm, path, clock = context.config.llm, locate_usage_log(context.run), find_clock(context.run)
     session = clock or SessionClock(time.time(), time.monotonic())
 
     def open_log() -> Budget:

@@ -83,7 +83,7 @@ class StageProgress:
         self._lock = threading.Lock()
         asks = any(role != Role.SCORER for role in spec.roles(context.config))
         self._budget = open_budget(context) if asks else None
-        self._before = replace(self._read_books(ProgressSums()), at=time.monotonic())
+        self._before = replace(self._read_usage(ProgressSums()), at=time.monotonic())
         self._samples = deque([self._before])
         self.latest = self.read()
         """Latest reading."""
@@ -119,14 +119,14 @@ class StageProgress:
         for shard in shards:
             sums = sums.add_shard(shard)
         self.endpoints = add_up(endpoint for shard in shards for endpoint in shard.endpoints)
-        sums = replace(self._read_books(sums), at=time.monotonic())
+        sums = replace(self._read_usage(sums), at=time.monotonic())
         while len(self._samples) > 1 and sums.at - self._samples[1].at >= WINDOW_SECONDS:
             self._samples.popleft()
         self._samples.append(sums)
         self.latest = self._describe(sums, len(shards), self._describe_calls(sums) if self._budget else None)
         return self.latest
 
-    def _read_books(self, sums: ProgressSums) -> ProgressSums:
+    def _read_usage(self, sums: ProgressSums) -> ProgressSums:
         """Add the values of the run's usage log."""
         if self._budget is None:
             return sums

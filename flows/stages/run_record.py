@@ -9,7 +9,7 @@ from flows.configuration.provenance import fingerprint_sources, git_revision, pa
 from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import describe_sources
 from flows.configuration.sources import find_models, find_sources
-from flows.models.usage import locate_books, open_budget
+from flows.models.usage import locate_usage_log, open_budget
 from flows.stages.registry import STAGES
 from pipeline.planning.actuals import count_accepted, sum_spending
 from pipeline.storage.run_folder import RunFolder
@@ -33,7 +33,7 @@ def collect_funnel(run: RunFolder) -> tuple[FunnelStep, ...]:
 
 def collect_spending(context: RunContext, funnel: Iterable[FunnelStep]) -> RunSpending | None:
     """What the calls of a run have cost so far, and what that is for each accepted trajectory; None before any call."""
-    if not locate_books(context.run).exists():
+    if not locate_usage_log(context.run).exists():
         return None
     budget = open_budget(context)
     return sum_spending(budget.usage(), budget.busy_seconds, budget.prices, count_accepted(funnel))

@@ -49,7 +49,7 @@ class UsageSums:
 
 
 class Budget:
-    """The books of a run, and its caps.
+    """The usage log of a run, and its caps.
 
     `clock` gives seconds that all processes of the run share; `started` is when the session began by it, else now.
     """
@@ -71,7 +71,7 @@ class Budget:
         self._total = UsageSums()
         self._busy = BusyTime()
         self._reserved = 0
-        self._books = UsageLog(path)
+        self._usage = UsageLog(path)
         self._read_entries()
 
     def reserve(self) -> None:
@@ -105,7 +105,7 @@ class Budget:
         now = self.clock()
         seconds = round(max(0.0, now - started), 4)
         tokens = (reply.prompt_tokens, reply.completion_tokens)
-        self._books.write(CallUsage(role, reply.model, *tokens, cost, round(now, 4), seconds, reply.endpoint))
+        self._usage.write(CallUsage(role, reply.model, *tokens, cost, round(now, 4), seconds, reply.endpoint))
         self._read_entries()
 
     def was_answered(self, role: str, model: str) -> bool:
@@ -130,7 +130,7 @@ class Budget:
 
     def _read_entries(self) -> None:
         """Count the entries that are new, ours or another process's."""
-        for entry in self._books.read():
+        for entry in self._usage.read():
             self._roles.setdefault((entry.role, entry.model), UsageSums()).add(entry)
             self._total.add(entry)
             if entry.ended >= self._started:
@@ -139,7 +139,7 @@ class Budget:
 
     def close(self) -> None:
         """Give the file back."""
-        self._books.close()
+        self._usage.close()
 
 
 class BudgetedChatModel:

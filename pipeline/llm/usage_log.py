@@ -1,4 +1,4 @@
-"""The books of a run: one line for each call that was answered, in one file that only grows.
+"""The usage log of a run: one line for each call that was answered, in one file that only grows.
 
 Promises: every process of a run may write to it; a line is read once, whoever wrote it; what a process killed while
 writing left behind costs that line at most; memory does not grow with the file.
@@ -68,7 +68,7 @@ class UsageLog:
                 log.warning("%s: an entry is damaged and left out", self._tail.path)
 
     def close(self) -> None:
-        """Give the file back; also done when nobody holds the books any more."""
+        """Give the file back; also done when nothing refers to the log any more."""
         self._tail.close()
 
 

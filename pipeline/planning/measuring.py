@@ -1,6 +1,6 @@
 """Measures on a finished run what its roles needed: the right base for planning a larger one.
 
-Promises: only what the run's own books and shards say enters; memory does not grow with the run.
+Promises: only the run's own usage log and shards enter; memory does not grow with the run.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def measure_run(name: str, record: RunRecord, entries: Iterable[CallUsage], traj
     Args:
         name: What to call the run.
         record: Its run.json.
-        entries: Its books.
+        entries: Its usage log.
         trajectories: Its shards of trajectories.
 
     Raises ConfigError when no calls were made, or when a stage that made them is not finished.

@@ -82,7 +82,7 @@ def list_runs(out: Path) -> list[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    """A run has a record that can be read and the books of its stages."""
+    """A run has a record that can be read and the ledgers of its stages."""
     try:
         return (folder / "ledger").is_dir() and RunFolder(folder).find_record() is not None
     except StorageError:

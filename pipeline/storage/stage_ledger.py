@@ -1,4 +1,4 @@
-"""Opens and closes a stage's books, and refuses to continue them under other settings.
+"""The ledger of a stage, opened and closed; settings other than those it was started with are refused.
 
 A stage may be worked on by many processes, each writing the commits of its own shards. What it was started with binds
 it as soon as anything it made is on record: from then on the same must be given, or the keys that differ are named.

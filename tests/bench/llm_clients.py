@@ -56,7 +56,7 @@ def open_client(
         prices={model: ModelPrice(prompt=1, completion=4)},
     )
     client = OpenAiChatModel(config, {})
-    budget = Budget(NO_CAP_REACHED, PriceTable(config.prices), folder / "books.jsonl", time.monotonic)
+    budget = Budget(NO_CAP_REACHED, PriceTable(config.prices), folder / "usage.jsonl", time.monotonic)
     with JournaledChatModel(BudgetedChatModel(client, budget), folder / "calls.jsonl", client.describe) as journal:
         yield OpenedModel(journal, (journal, client))
     budget.close()

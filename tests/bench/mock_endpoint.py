@@ -29,7 +29,7 @@ from tests.bench.agentic_load import CALL, REPLY_WORDS, write_reply
 FAULTS = ("p500", "p429", "reset", "malformed", "hang")
 
 
-class UsageLog:
+class ServerCounts:
     """Knobs and counts, shared by all connections."""
 
     def __init__(self, knobs: dict[str, float]) -> None:
@@ -74,20 +74,20 @@ class UsageLog:
 class Connection(asyncio.Protocol):
     """One client's connection: one request at a time."""
 
-    def __init__(self, books: UsageLog, loop: asyncio.AbstractEventLoop) -> None:
-        self._books = books
+    def __init__(self, counts: ServerCounts, loop: asyncio.AbstractEventLoop) -> None:
+        self._counts = counts
         self._loop = loop
         self._read = b""
         self._pending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._books.connections += 1
+        self._counts.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._pending is not None:
             self._pending.cancel()
-            self._books.in_flight -= 1
+            self._counts.in_flight -= 1
 
     def data_received(self, data: bytes) -> None:
         self._read += data
@@ -105,32 +105,32 @@ class Connection(asyncio.Protocol):
         elif b"/models" in head.split(b"\r\n", 1)[0]:
             self._send(200, {"object": "list", "data": [{"id": "mock", "object": "model", "created": 1}]})
         else:
-            self._send(200, self._books.tell())
+            self._send(200, self._counts.tell())
 
     def _take(self, body: bytes) -> None:
-        books = self._books
-        fault = books.draw_fault()
+        counts = self._counts
+        fault = counts.draw_fault()
         found = CALL.search(body)
         call = f"{int(found[1])}/{int(found[2])}" if found else ""
-        books.asked[call] += 1
+        counts.asked[call] += 1
         if found and found[2] != b"0" and b"reply %d/%d " % (int(found[1]), int(found[2]) - 1) not in body:
-            books.disorders += 1
+            counts.disorders += 1
         if fault == "p429":
             self._answer(body, call, fault)
             return
-        books.in_flight += 1
-        books.most_in_flight = max(books.most_in_flight, books.in_flight)
+        counts.in_flight += 1
+        counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
         if fault == "hang":
-            books.statuses[fault] += 1
-        delay = {"reset": books.latency / 2, "hang": 3600.0}.get(fault, books.latency)
+            counts.statuses[fault] += 1
+        delay = {"reset": counts.latency / 2, "hang": 3600.0}.get(fault, counts.latency)
         self._pending = self._loop.call_later(delay, self._answer, body, call, fault)
 
     def _answer(self, body: bytes, call: str, fault: str) -> None:
-        books = self._books
+        counts = self._counts
         if self._pending is not None:
             self._pending = None
-            books.in_flight -= 1
-        books.statuses[fault or "200"] += 1
+            counts.in_flight -= 1
+        counts.statuses[fault or "200"] += 1
         if fault == "reset":
             self._transport.abort()
         elif fault in ("p500", "p429"):
@@ -139,8 +139,8 @@ class Connection(asyncio.Protocol):
         elif fault == "malformed":
             self._send(200, b'{"choices": [{"message": {"role": "assist')
         else:
-            books.answered[call] += 1
-            self._send(200, books.complete(body, call))
+            counts.answered[call] += 1
+            self._send(200, counts.complete(body, call))
 
     def _send(self, status: int, value: Any, extra: bytes = b"") -> None:
         content = value if isinstance(value, bytes) else orjson.dumps(value)
@@ -196,8 +196,8 @@ def read_stats(url: str) -> dict[str, Any]:
 async def serve(port: int, knobs: dict[str, float]) -> None:
     """Serve until killed."""
     loop = asyncio.get_running_loop()
-    books = UsageLog(knobs)
-    server = await loop.create_server(lambda: Connection(books, loop), "127.0.0.1", port, backlog=8192)
+    counts = ServerCounts(knobs)
+    server = await loop.create_server(lambda: Connection(counts, loop), "127.0.0.1", port, backlog=8192)
     await server.serve_forever()
 
 

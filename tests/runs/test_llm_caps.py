@@ -70,7 +70,7 @@ def test_each_cap_stops_with_one_line_and_a_higher_one_goes_on(
             assert f"rampforge resume {run}" in fix
             paid = sum(server.answered.values()) + len(server.probes)
             assert most - 2 <= paid <= most, "two calls are in flight at the most"
-            assert len((run / "calls" / "books.jsonl").read_text().splitlines()) == paid
+            assert len((run / "calls" / "usage.jsonl").read_text().splitlines()) == paid
             raised = [word for cap in then for word in ("--set", f"llm.budget.{cap}")]
             code, output = rampforge(prefect_server, "resume", str(run), *raised)
         assert code == 0, output

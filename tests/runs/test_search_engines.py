@@ -167,7 +167,7 @@ def test_a_task_is_solved_over_simulated_results(tmp_path: Path, model: FaultSer
     asked = len(model.bodies)
     assert any("Ion Vasile" in prompt_of(body) for body in model.bodies if "response_format" not in body)
     assert not any("Ion Vasile" in prompt_of(body) for body in model.bodies if "rewrite" in prompt_of(body))
-    books = [json.loads(line) for line in (tmp_path / "run" / "calls" / "books.jsonl").read_text().splitlines()]
+    books = [json.loads(line) for line in (tmp_path / "run" / "calls" / "usage.jsonl").read_text().splitlines()]
     assert len(books) == asked
     (tmp_path / "run" / "searches").rename(tmp_path / "away")  # the journal alone answers again
     assert take_trajectory(attempt(tmp_path, policy, search, {}, model)) == trajectory

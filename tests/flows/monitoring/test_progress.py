@@ -192,7 +192,7 @@ def test_a_terminal_shows_a_bar_and_what_the_models_do(tmp_path: Path, monkeypat
 def test_one_line_holds_what_there_is_to_know(tmp_path: Path) -> None:
     context = make_place(tmp_path, agents={"policy": "agents"}, llm={"budget": {"money": 2.5, "tokens": 10}})
     gauge = StageProgress(context, find_spec("trajectories"), 8)
-    (context.run.root / "calls" / "books.jsonl").write_bytes(seal_line(b'["planner","m",100,20,1.25,1.0,0.5]\n'))
+    (context.run.root / "calls" / "usage.jsonl").write_bytes(seal_line(b'["planner","m",100,20,1.25,1.0,0.5]\n'))
     record = ShardLive(stage="trajectories", shard="0", pid=1, at=0, resumed=0, done=4, accepted=2, endpoints=())
     write_live(context.run.live_shard("trajectories", "0"), record)
     live = gauge.read()

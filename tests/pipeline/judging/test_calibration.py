@@ -203,7 +203,7 @@ def test_the_command_against_a_server(tmp_path: Path, monkeypatch: pytest.Monkey
     agree, kappa = told["agreement_with_rules"]["answers"], told["agreement_with_rules"]["kappa"]
     assert 0 < agree < len(LABELLED)
     assert 0 < kappa < 1
-    books = (tmp_path / "calls" / "books.jsonl").read_text().splitlines()
+    books = (tmp_path / "calls" / "usage.jsonl").read_text().splitlines()
     assert len(books) == answered + len(server.probes), "a token asked before the work is counted too"
 
 

@@ -78,7 +78,7 @@ def settle(path: Path, script: dict[str, str | ModelError], gives_up: bool = Fal
         return script[request.messages[-1].text]
 
     async def ask_all() -> list[object]:
-        budget = Budget(BudgetConfig(), PriceTable({}), path / "books.jsonl", lambda: now)
+        budget = Budget(BudgetConfig(), PriceTable({}), path / "usage.jsonl", lambda: now)
         model = SettledChatModel(BudgetedChatModel(ScriptedModel(say), budget), budget, lambda _: "scripted", gives_up)
         ends: list[object] = []
         for text in script:
@@ -117,4 +117,4 @@ def test_many_refusals_in_a_row_are_no_longer_the_items_own(tmp_path: Path) -> N
 def test_a_refusal_in_a_reply_is_paid_for_and_needs_no_proof(tmp_path: Path) -> None:
     refusal = RefusedRequestError("model_refusal", "no", make_reply("", "scripted"))
     assert settle(tmp_path, {"a": refusal}) == [refusal]
-    assert (tmp_path / "books.jsonl").read_bytes().count(b"\n") == 1
+    assert (tmp_path / "usage.jsonl").read_bytes().count(b"\n") == 1

@@ -98,7 +98,7 @@ def test_working_folder_is_dropped_when_another_machine_has_worked_since(s3: str
     first = open_run(s3, tmp_path / "one", QUICK)
     do_stage(first)
     (first.root / "redirects" / "stray").write_text("of an old state")
-    calls = first.root / "calls" / "books.jsonl"
+    calls = first.root / "calls" / "usage.jsonl"
     calls.parent.mkdir()
     calls.write_text('["paid"]\n')
     assert (open_run(s3, tmp_path / "one", QUICK).root / "redirects" / "stray").exists(), "nobody else was here"
