@@ -96,6 +96,10 @@ async def request(client: openai.AsyncOpenAI, path: str, content: bytes | None =
         return await _read(await sent, most)
     except ConnectionError:
         raise
+    except RuntimeError as error:
+        if not client.is_closed():
+            raise
+        raise ConnectionError("the client was closed") from error
     except FAULTS as error:
         raise ConnectionError(_describe(error)) from error
 

@@ -22,11 +22,12 @@ def respell(folded_answer: str, gold_tokens: Iterable[str]) -> str:
     if folded_answer.isascii() and all(map(str.isascii, tokens)):
         return folded_answer
     plain = {_strip(token): token for token in tokens if len(token) > 1}
+    plain |= {token: token for token in tokens}  # a gold may hold one token with its accents and without ("Hưng Hung")
     return " ".join(_respell_token(token, plain) for token in folded_answer.split())
 
 
 def _respell_token(token: str, plain: dict[str, str]) -> str:
-    gold = plain.get(_strip(token))
+    gold = plain.get(token) or plain.get(_strip(token))
     return gold if gold is not None and _agree(token, gold) else token
 
 

@@ -273,3 +273,13 @@ def test_every_other_status_is_an_error_with_what_was_said(
         assert caught.retry_after == seconds
         assert caught.detail == " ".join(said.body.decode().split())
         assert caught.location == said.headers.get("location", "")
+
+
+def test_a_closed_client_is_a_lost_connection() -> None:
+    async def run() -> None:
+        async with open_async_client("http://127.0.0.1:9/v1", "k", None, 8) as way:
+            pass
+        with pytest.raises(ConnectionError):
+            await ask(way)
+
+    asyncio.run(run())

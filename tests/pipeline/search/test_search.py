@@ -18,6 +18,7 @@ from pipeline.search.bm25 import Bm25Engine, build_index
 from pipeline.search.engine import SearchRequest, merge_round_robin
 from pipeline.search.queries import MAX_QUERY_CHARS
 from pipeline.search.tokens import make_tokenizer
+from pipeline.storage.seals import seal_file
 from schemas.passages import Passage
 from schemas.search_config import SearchConfig
 from schemas.trajectories import HideMode, Hit, SearchStatus
@@ -141,7 +142,7 @@ def test_an_index_of_other_passages_or_versions_is_refused(tmp_path: Path, passa
     with pytest.raises(SearchError, match="other passages"):
         Bm25Engine(tmp_path / "index", corpus="something else")
     about = tmp_path / "index/bm25/about.json"
-    about.write_text(json.dumps({**engine.about, "version": 99}))
+    about.write_bytes(seal_file(json.dumps({**engine.about, "version": 99}).encode()))
     with pytest.raises(SearchError, match="another version"):
         Bm25Engine(tmp_path / "index")
 

@@ -160,6 +160,8 @@ def test_the_conversion_is_that_of_opencc_wherever_phrases_meet() -> None:
         ("Lodz", "Łódź", True),
         ("Aero", "Ærø", True),
         ("Hung", "Hùng", True),
+        ("Hưng Hung", "Hưng Hung", True),
+        ("Hung Hưng", "Hung Hưng", True),
         ("Hưng", "Hùng", False),
         ("Dvorek", "Dvořák", False),
         ("か", "が", False),
