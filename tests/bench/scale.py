@@ -64,6 +64,14 @@ class InstantModel:
         """What identifies a call."""
         return {"role": request.role, "messages": [[m.speaker, m.text] for m in request.messages], "n": request.attempt}
 
+    def locate(self, _: str) -> tuple[str, ...]:
+        """The address of every role."""
+        return ("http://instant",)
+
+    def read(self, request: ChatRequest, content: bytes) -> ChatReply:
+        """A reply from the journal's copy of a body: none is kept, since no reply is unreadable."""
+        raise NotImplementedError
+
     def stop(self) -> None:
         """Nothing is in flight."""
 
@@ -159,7 +167,7 @@ def run_flow(root: Path, config: RunConfig, cache: Path) -> tuple[float, MemoryW
     """The job as `rampforge run` does it; its seconds, Prefect's start left out."""
     patches = (
         mock.patch("flows.execution.stage.work_shard", work_instantly),
-        mock.patch("flows.execution.run.refuse_wrong_keys"),
+        mock.patch("flows.execution.run.require_start", return_value=()),
     )
     with local_api(), patches[0], patches[1], MemoryWatch(RunFolder(root)) as memory:
         started = time.perf_counter()
@@ -247,5 +255,7 @@ def list_figures(
 
 
 if __name__ == "__main__":
+    from tests.bench import scale  # worker processes do not run this script again: they import its functions by name
+
     settle_prefect(debug=False)
-    show({"scale": measure(*(int(word) for word in sys.argv[1:3]))})
+    show({"scale": scale.measure(*(int(word) for word in sys.argv[1:3]))})

@@ -40,13 +40,12 @@ def serve_commands(environment: Mapping[str, str], folder: Path) -> Iterator[Non
     """Inside the block, commands in this environment come from one process that has imported everything."""
     path = str(folder / "commands")
     command = [sys.executable, "-m", "tests.support.command_server", path]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as server:
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
         _SERVERS[path] = environment
         yield
         del _SERVERS[path]
-        server.terminate()
 
 
 def _ask(path: str, environment: Mapping[str, str], words: tuple[str, ...]) -> tuple[int, str]:

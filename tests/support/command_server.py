@@ -1,13 +1,14 @@
 """Server of command lines: a process that has imported rampforge and Prefect, and forks for every command.
 
 A command behaves as in a fresh process - its own arguments, folder, output, signals, exit code, worker processes - and
-skips the seconds that imports take. `python -m tests.support.command_server SOCKET` serves until it is terminated.
+skips the seconds that imports take. `python -m tests.support.command_server SOCKET` serves until its input closes.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import sys
 import threading
@@ -28,7 +29,7 @@ def serve(path: str) -> None:
         assert threading.active_count() == 1, "a fork would lose the threads"
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        while True:
+        while listener in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
             if os.fork() == 0:  # waits for the command and reports its end, while the server accepts the next one
                 listener.close()
@@ -36,6 +37,7 @@ def serve(path: str) -> None:
                     return
             connection.close()
             reap()
+    sys.exit()
 
 
 def run_one(connection: socket.socket) -> bool:
