@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 from pydantic import model_validator
@@ -43,6 +44,12 @@ class FunnelStep(Frozen):
     compares: bool = False
     """Comparison of two ways to the same thing: agreements count as passed, disagreements are named, nothing is
     dropped."""
+
+    @classmethod
+    def count(cls, stage: str, unit: str, passed: int, rejected: Mapping[str, int]) -> FunnelStep:
+        """Return the totals of a unit; what entered is the sum of what passed and what was rejected."""
+        entered = passed + sum(rejected.values())
+        return cls(stage=stage, unit=unit, entered=entered, passed=passed, rejected=dict(rejected))
 
     @model_validator(mode="after")
     def _sums(self) -> Self:

@@ -55,7 +55,7 @@ def list_eval_roles(settings: EvalSettings, config: RunConfig) -> tuple[str, ...
 
 def digest_prompts(settings: EvalSettings, config: RunConfig, langs: Iterable[str]) -> str:
     """A hash of the templates that shape the answers: an evaluation half done under others is not gone on with."""
-    from pipeline.agents.extractive.phrasing import list_prompts as list_extractive
+    from pipeline.agents.extractive.phrasing import TEMPLATES as EXTRACTIVE_TEMPLATES
     from pipeline.agents.llm_prompts import list_prompts
     from pipeline.evaluation import rag_solver
     from pipeline.evaluation.evaluation_stage import JUDGE_TEMPLATE
@@ -73,7 +73,7 @@ def digest_prompts(settings: EvalSettings, config: RunConfig, langs: Iterable[st
             case EvalMethod.POLICY:
                 uses += use_templates(POLICY_TEMPLATES[QuestionKind.QA], lang)
             case EvalMethod.EXTRACTIVE:
-                uses += list_extractive(lang)
+                uses += use_templates(EXTRACTIVE_TEMPLATES, lang)
     return content_id([[use.name, use.digest] for use in uses])
 
 

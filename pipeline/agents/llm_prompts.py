@@ -1,12 +1,12 @@
-"""What planner, rewriter and observer are told: prompts from a trajectory so far.
+"""Prompts of planner, rewriter and observer, written from the trajectory so far.
 
-Promises: a prompt depends on the progress alone and holds nothing of the task but what `OpenTask` holds; whatever comes
-from outside - the page, passages, earlier replies - is inert in it.
+Guarantees: a prompt depends on the progress alone and contains nothing of the task but what `OpenTask` contains; text
+from outside (the page, passages, earlier replies) is inert in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from pipeline.agents.roles import PlannedQuestion, TrajectoryProgress
 from pipeline.rendering.task_text import number_masks, use_templates, write_page
@@ -23,18 +23,18 @@ FOR_QUESTIONS = {
     **{"plan": "plan_question", "rewrite": "rewrite_question", "observe": "observe_question"},
     "known_answer": "best_answer",
 }
-"""What takes the place of a template where a question is to be answered."""
+"""Replacements of templates for attempts at questions."""
 DATED = "dated_system"
 
 
 def list_prompts(lang: str, dated: bool, kind: QuestionKind = QuestionKind.RAMP) -> tuple[PromptUse, ...]:
-    """The templates that shape a trajectory in a language."""
+    """Return the templates that affect a trajectory in a language."""
     names = [_name(name, kind) for name in TEMPLATES]
     return use_templates([*names, DATED] if dated else names, lang)
 
 
 def write_plan(progress: TrajectoryProgress, steps_left: int) -> str:
-    """The planner's prompt."""
+    """Return the planner's prompt."""
     return _load("plan", progress).fill(
         **_write_task(progress),
         steps=_write_steps(progress),
@@ -44,7 +44,7 @@ def write_plan(progress: TrajectoryProgress, steps_left: int) -> str:
 
 
 def write_rewrite(progress: TrajectoryProgress, plan: PlannedQuestion, count: int) -> str:
-    """The rewriter's prompt."""
+    """Return the rewriter's prompt."""
     tried = dict.fromkeys(call.query for turn in progress.turns for call in turn.calls)
     return _load("rewrite", progress).fill(
         **_write_task(progress),
@@ -55,7 +55,7 @@ def write_rewrite(progress: TrajectoryProgress, plan: PlannedQuestion, count: in
 
 
 def write_observe(progress: TrajectoryProgress, plan: PlannedQuestion, allow_memory: bool) -> str:
-    """The observer's prompt."""
+    """Return the observer's prompt."""
     return _load("observe", progress).fill(
         **_write_task(progress),
         plan=_write_plan(progress, plan),
@@ -66,7 +66,7 @@ def write_observe(progress: TrajectoryProgress, plan: PlannedQuestion, allow_mem
 
 
 def write_passages(passages: Iterable[FoundPassage], lang: str) -> Block:
-    """Passages as they are shown, numbered from 1."""
+    """Return passages as shown, numbered from 1."""
     shown = load_template("shown_passage", lang)
     blocks = (
         Block(shown.fill(number=str(number), title=passage.title, text=passage.text))
@@ -88,7 +88,7 @@ def _words(progress: TrajectoryProgress) -> dict[str, str]:
 
 
 def _write_task(progress: TrajectoryProgress) -> dict[str, str]:
-    """The fields that say what is to be solved."""
+    """Return the fields that describe the task."""
     task = progress.task
     if task.kind is QuestionKind.QA:
         return {"text": task.masked_text}
@@ -117,7 +117,7 @@ def _write_steps(progress: TrajectoryProgress) -> Block:
 
 
 def _write_answers(progress: TrajectoryProgress) -> Block:
-    words = _words(progress)
+    task, words = progress.task, _words(progress)
     template = _load("known_answer", progress)
     numbers = {passage.passage_id: str(number) for number, passage in enumerate(progress.seen, start=1)}
 
@@ -126,10 +126,6 @@ def _write_answers(progress: TrajectoryProgress) -> Block:
         passage = numbers.get(answer.evidence or "", words["no_passage"])
         return Block(template.fill(answer=answer.answer or words["unknown"], passage=passage, **number))
 
-    return join_blocks(map(write, _fill_up(progress.answers, progress.task.mask_count)), words["none"])
-
-
-def _fill_up(answers: Sequence[MaskAnswer], count: int) -> Iterable[MaskAnswer]:
-    """One answer a mask, whatever is known."""
-    known = {answer.mask: answer for answer in answers}
-    return (known.get(mask, MaskAnswer(mask=mask, answer=None, evidence=None)) for mask in range(count))
+    known = {answer.mask: answer for answer in progress.answers}
+    answers = (known.get(mask, MaskAnswer(mask=mask, answer=None, evidence=None)) for mask in range(task.mask_count))
+    return join_blocks(map(write, answers), words["none"])

@@ -1,8 +1,8 @@
-"""The protocol of solvers: methods that attempt tasks and answer questions.
+"""Protocol of solvers: methods that attempt tasks and answer questions.
 
-Promises of every `Solver`: it gets an `OpenTask` and so never a gold; one call gives one `Rollout`, however it ended;
-errors of a language model are passed on, because the stage decides which of them cost the attempt and which leave it
-owed.
+Guarantees of every `Solver`: it receives an `OpenTask`, never a gold; one call returns one `Rollout`, however it ended;
+errors of a language model are passed on, because the stage decides which of them reject the attempt and which leave it
+pending.
 """
 
 from __future__ import annotations
@@ -24,71 +24,68 @@ from schemas.trajectories import MaskAnswer, PromptUse, SearchCall, SearchStatus
 SHOWABLE = (SearchStatus.OK, SearchStatus.EMPTY)
 
 WriteRequests = Callable[[Sequence[str]], list[SearchRequest]]
-"""Makes search requests of queries."""
+"""Function from queries to search requests."""
 
 
 def plain_requests(queries: Sequence[str]) -> list[SearchRequest]:
-    """Requests that hide nothing."""
+    """Return requests that hide nothing."""
     return [SearchRequest(query=query) for query in queries]
 
 
 @dataclass(frozen=True, slots=True)
 class TaskAttempt:
-    """One attempt at a task or a question."""
+    """Attempt at a task or a question."""
 
     key: str
-    """Id of the task, or the text of the question: what is drawn for the attempt follows from it and the number."""
+    """Id of the task, or text of the question: the seed, with the number, of every random choice of the attempt."""
     task: OpenTask
-    """The task without its golds."""
     number: int = 0
-    """Attempts at one task are told apart by it."""
+    """Number among the attempts at the task."""
     requests: WriteRequests = plain_requests
-    """Makes the search requests; those of a task say what of its source the engine must hide."""
+    """Makes the search requests; those of a task name the part of its source that the engine must hide."""
 
 
 def ask_question(text: str, lang: str, run: int = 0) -> TaskAttempt:
-    """An attempt at a question."""
+    """Return an attempt at a question."""
     return TaskAttempt(text, OpenTask("", (), text, 1, lang, AnswerStyle.SPANS, QuestionKind.QA), run)
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """An attempt that has ended."""
+    """Finished attempt."""
 
     stop_reason: StopReason
-    """Why it ended."""
     turns: tuple[Turn, ...]
     """Finished steps, each with its searches."""
     answers: tuple[MaskAnswer, ...]
-    """One a mask; of a malformed stream, as far as they can be read."""
+    """One per mask; of a malformed stream, those that can be read."""
     think: str
-    """The last thought."""
+    """Last thought."""
     failed: tuple[SearchCall, ...] = ()
-    """The searches of the last step, if all of them failed."""
+    """Searches of the last step, if all of them failed."""
     stream: TokenStream | None = None
-    """The tokens of a policy's attempt; `trajectory_id` is empty."""
+    """Tokens of a policy's attempt; `trajectory_id` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """An attempt that an unreadable reply or a refused request ended."""
+    """Attempt that an unreadable reply or a refused request ended."""
 
     reason: str
     """Reason code."""
     detail: str
-    """The message of the error."""
+    """Message of the error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What decides a rollout, besides its attempt and what the models reply."""
+    """Inputs of a rollout besides its attempt and the replies of the models."""
 
     policy: str
-    """Name that trajectories carry."""
+    """Name of the solver, as in `Trajectory.policy`."""
     model: str
-    """Name of the models."""
+    """Names of the models."""
     prompts: tuple[PromptUse, ...]
-    """The templates used."""
     sampling: str
     """Settings, a JSON object as text."""
     engine: str
@@ -96,15 +93,15 @@ class Provenance:
 
     @property
     def digests(self) -> list[str]:
-        """Digests of the templates."""
+        """Return the digests of the templates."""
         return [prompt.digest for prompt in self.prompts]
 
 
 class Solver(Protocol):
-    """Attempts tasks; any number may be under way at once."""
+    """Solver of tasks; any number of attempts may be in progress at once."""
 
     def describe(self, attempt: TaskAttempt) -> Provenance:
-        """The provenance of the attempt's rollout."""
+        """Return the provenance of the attempt's rollout."""
         ...
 
     async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
@@ -113,7 +110,7 @@ class Solver(Protocol):
 
 
 async def run_attempt(solver: Solver, attempt: TaskAttempt, usage: TokenUsage) -> Rollout | FailedAttempt:
-    """The rollout of an attempt, or the error that it ended with. Raises ModelError for what leaves it owed."""
+    """Return the rollout of an attempt, or the error that rejects it. Raises ModelError if it stays pending."""
     try:
         return await solver.solve(attempt, usage)
     except UnreadableReplyError as error:
@@ -125,7 +122,9 @@ async def run_attempt(solver: Solver, attempt: TaskAttempt, usage: TokenUsage) -
 async def search_step(
     engine: AsyncSearchEngine, requests: Sequence[SearchRequest], k: int
 ) -> tuple[tuple[SearchCall, ...], list[FoundPassage] | None]:
-    """The searches of one step, and the passages to show: k at most, none twice; None if every search failed."""
+    """Return the searches of one step and the passages to show: at most k, no duplicates; None if every search
+    failed.
+    """
     calls = tuple(await engine.search(requests, k))
     if not any(call.status in SHOWABLE for call in calls):
         return calls, None
@@ -134,5 +133,5 @@ async def search_step(
 
 
 def show(passage: FoundPassage) -> ShownPassage:
-    """A passage as a turn records it."""
+    """Return a passage as recorded in a turn."""
     return ShownPassage(passage_id=passage.passage_id, title=passage.title, text=passage.text)

@@ -1,9 +1,9 @@
-"""The stage that attempts tasks: a trajectory an attempt, and the tokens of those that a policy makes.
+"""Trajectory stage: attempts tasks; returns a trajectory per attempt, and the tokens of those made by a policy.
 
-Promises: a trajectory depends on its task, the replies, the engine and the settings, never on what ran beside it; every
-attempt gives either a trajectory or a reject with a reason code: one whose searches all failed, that no reply could be
-read for, or whose request was refused; a task none of whose attempts passed is itself rejected; ids follow from
-content; a fault of the endpoint or a spent budget ends the work and leaves the task owed.
+Guarantees: a trajectory depends on its task, the replies, the engine and the settings, never on concurrent work; every
+attempt gives either a trajectory or a reject with a reason code: all searches failed, no reply was readable, or a
+request was refused; a task without a passed attempt is itself rejected; ids follow from content; a fault of the
+endpoint or a spent budget ends the work and leaves the task pending.
 """
 
 from __future__ import annotations
@@ -28,22 +28,21 @@ from schemas.trajectories import HideMode, RoleUsage, SearchCall, StopReason, Tr
 
 SEARCH_FAILED = "search_failed"
 DETAIL_CHARS = 500
-ROLES_OF_A_TURN = 3
-"""A plan, a rewrite and an observation."""
+ROLES_OF_A_TURN = 3  # a plan, a rewrite and an observation
 
 
 class TrajectoryStage:
-    """Attempts each task once for each hide mode and attempt number."""
+    """Stage that attempts each task once for each hide mode and attempt number."""
 
     def __init__(self, solver: Solver, hide: Sequence[HideMode], attempts: int, price: Price | None = None) -> None:
-        """`price`: what a call costs."""
+        """`price`: cost of a call."""
         self._solver = solver
         self._hide = hide
         self._attempts = attempts
         self._price = price
 
     async def work(self, task: MaskTask) -> Outcome:
-        """The outcome of one task; any number of tasks may be under work at once."""
+        """Return the outcome of one task; any number of tasks may be in progress at once."""
         made = await gather_all(
             self._attempt(task, hide, number) for hide in self._hide for number in range(self._attempts)
         )
@@ -84,7 +83,7 @@ class TrajectoryStage:
 
 
 def write_requests(task: MaskTask, hide: HideMode, queries: Iterable[str]) -> list[SearchRequest]:
-    """Search requests for a task, with what of its source the engine must hide."""
+    """Return search requests for a task, with the part of its source that the engine must hide."""
     answers = tuple(span.text for span in task.spans)
     source = SearchRequest(
         query="",
@@ -100,12 +99,12 @@ def write_requests(task: MaskTask, hide: HideMode, queries: Iterable[str]) -> li
 
 
 def sum_failures(calls: Sequence[SearchCall]) -> str:
-    """How searches failed, in a line."""
+    """Describe failed searches on one line."""
     return "; ".join(sorted({f"{call.status}: {call.detail}" for call in calls}))
 
 
 def conclude_task(task: MaskTask, made: Sequence[Trajectory | Reject], streams: Sequence[TokenStream] = ()) -> Outcome:
-    """The outcome of a task from the rows of its attempts."""
+    """Return the outcome of a task from the rows of its attempts."""
     rows: list[Record] = [*made, *streams]
     reasons = [row.reason for row in made if isinstance(row, Reject)]
     lost: list[str] = []
@@ -113,11 +112,15 @@ def conclude_task(task: MaskTask, made: Sequence[Trajectory | Reject], streams: 
         lost = (reasons or [SEARCH_FAILED])[:1]
         detail = "no attempt could search" if lost == [SEARCH_FAILED] else "no attempt came to an end"
         rows.append(_reject("task", task.task_id, lost[0], detail))
-    return Outcome(task.task_id, tuple(rows), (_count("task", 1, lost), _count("trajectory", len(made), reasons)))
+    steps = (
+        FunnelStep.count(StageName.TRAJECTORIES, "task", 1 - len(lost), Counter(lost)),
+        FunnelStep.count(StageName.TRAJECTORIES, "trajectory", len(made) - len(reasons), Counter(reasons)),
+    )
+    return Outcome(task.task_id, tuple(rows), steps)
 
 
 def _count_steps(made_by: Provenance, rollout: Rollout) -> RoleUsage:
-    """The usage of agents that ask no language model."""
+    """Return the usage of agents that call no language model."""
     calls = ROLES_OF_A_TURN * len(rollout.turns)
     return RoleUsage(
         role=made_by.policy, model=made_by.model, calls=calls, prompt_tokens=0, completion_tokens=0, cost=0.0
@@ -127,11 +130,4 @@ def _count_steps(made_by: Provenance, rollout: Rollout) -> RoleUsage:
 def _reject(unit: str, input_id: str, reason: str, detail: str) -> Reject:
     return Reject(
         stage=StageName.TRAJECTORIES, unit=unit, input_id=input_id, reason=reason, detail=detail[:DETAIL_CHARS]
-    )
-
-
-def _count(unit: str, entered: int, reasons: Sequence[str]) -> FunnelStep:
-    passed = entered - len(reasons)
-    return FunnelStep(
-        stage=StageName.TRAJECTORIES, unit=unit, entered=entered, passed=passed, rejected=dict(Counter(reasons))
     )

@@ -1,8 +1,8 @@
-"""Agents without a language model: they search, compare wordings, and say what they found or that they found nothing.
+"""Agents without a language model: they search, compare wordings, and report what they found.
 
-Promises: an answer is always a stretch of a passage that was shown; a passage that repeats the masked text word for
-word settles it, everything else is weighed (`pipeline.agents.extractive.scoring`) and given up below `LEAST_BELIEF`;
-an answer is used for one mask only; replies depend on the ask alone.
+Guarantees: an answer is a stretch of a passage that was shown; a passage that repeats the masked text verbatim decides,
+otherwise candidates are scored (`scoring`) and dropped below `LEAST_BELIEF`; an answer is used for one mask only;
+replies depend on the progress alone.
 """
 
 from __future__ import annotations
@@ -29,37 +29,36 @@ from pipeline.agents.roles import (
     Observation,
     OpenTask,
     PlannedQuestion,
-    Queries,
     TrajectoryProgress,
 )
 from pipeline.search.engine import FoundPassage
 from schemas.trajectories import MaskAnswer
 
-LEAST_BELIEF = 0.002  # a weak sign is said to be one; below this there is none
+LEAST_BELIEF = 0.002  # minimum belief of a guess
 FIRM_BELIEF = 0.5
-PATIENCE = 1  # turns spent on one mask before what is known must do: a second one finds chance mentions, hardly answers
-REMEMBERED = 4096
-LEAST_LABEL = 0.5  # below it a thought does not say what kind of thing is sought
+PATIENCE = 1  # turns for one mask: a second one finds chance mentions, rarely answers
+CACHE_ENTRIES = 4096
+LEAST_LABEL = 0.5  # minimum probability of a label that a thought mentions
 
 
 class ExtractiveAgents:
     """Planner, rewriter and observer by rules, for one language."""
 
     def __init__(self, lang: str, rarity: Callable[[str], float], queries: int = MIN_QUERIES) -> None:
-        """`rarity` gives the inverse document frequency of an index term in the corpus searched; `queries`: a step."""
+        """`rarity`: inverse document frequency of an index term in the corpus; `queries`: number per step."""
         self._lang = lang
         self._queries = queries
         self._rarity = lru_cache(maxsize=1 << 18)(rarity)
         self._labels = load_labels(lang)
         self._trees = load_trees(lang)
         self._cut = make_word_cutter(lang)
-        # A turn's findings are asked for again by the next turn's plan and queries.
-        self._weighed = lru_cache(maxsize=REMEMBERED)(self._weigh_seen)
-        self._views = lru_cache(maxsize=REMEMBERED)(self._make_views)
-        self._source = lru_cache(maxsize=REMEMBERED)(self._make_source)
+        # The plan and the queries of a turn use the findings of the previous one.
+        self._find_cached = lru_cache(maxsize=CACHE_ENTRIES)(self._find_answers)
+        self._views = lru_cache(maxsize=CACHE_ENTRIES)(self._make_views)
+        self._source = lru_cache(maxsize=CACHE_ENTRIES)(self._make_source)
 
     async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
-        """Pick the mask to work on and say why."""
+        """Choose the mask to search for, with the reason."""
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         unsettled = [answer.mask for answer in progress.answers if answer.answer is None] or [0]
@@ -70,30 +69,28 @@ class ExtractiveAgents:
             place, count = wording.name_place(task.section), str(task.mask_count)
             fields = {"title": task.title, "place": place, "count": count, "hidden": wording.hidden()}
             return PlannedQuestion(wording.say("plan", context=context, kind=kind, **fields), mask)
-        finding = self._weigh(progress).get(mask)
+        finding = self._find(progress).get(mask)
         if finding:
             lead = wording.say("lead", answer=finding.answer, source=finding.passage.title)
         else:
             lead = wording.say("no_lead")
         return PlannedQuestion(wording.say("next", turn=str(turn + 1), context=context, kind=kind, lead=lead), mask)
 
-    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> tuple[str, ...]:
         """Turn a plan into queries."""
         task, turn = progress.task, len(progress.turns)
         mask = plan.mask or 0
-        finding = self._weigh(progress).get(mask) if turn else None
+        finding = self._find(progress).get(mask) if turn else None
         lead = finding.answer if finding else ""
-        return Queries(build_queries(self._views(task)[mask], task.title, task.section, turn, lead, self._queries))
+        return build_queries(self._views(task)[mask], task.title, task.section, turn, lead, self._queries)
 
     async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
-        """Weigh what was shown and decide whether to go on."""
+        """Rank answers from the passages shown, and decide whether to continue."""
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
-        findings = self._weigh(progress)
-        views = self._views(task)
-        said = [] if progress.seen else [wording.say("empty")]
-        for mask, view in enumerate(views):
-            said.append(_describe(wording, mask, view, findings.get(mask)))
+        findings = self._find(progress)
+        lines = [] if progress.seen else [wording.say("empty")]
+        lines += [_describe(wording, mask, view, findings.get(mask)) for mask, view in enumerate(self._views(task))]
         answers = tuple(
             MaskAnswer(mask=m, answer=f.answer, evidence=f.passage.passage_id)
             if (f := findings.get(m))
@@ -111,13 +108,13 @@ class ExtractiveAgents:
             )
         else:
             closing = wording.say("close_none", count=count)
-        return Observation("\n".join(said), step, answers, closing)
+        return Observation("\n".join(lines), step, answers, closing)
 
-    def _weigh(self, progress: TrajectoryProgress) -> dict[int, AnswerFinding]:
-        return self._weighed(progress.task, progress.seen)
+    def _find(self, progress: TrajectoryProgress) -> dict[int, AnswerFinding]:
+        return self._find_cached(progress.task, progress.seen)
 
-    def _weigh_seen(self, task: OpenTask, seen: tuple[FoundPassage, ...]) -> dict[int, AnswerFinding]:
-        """The best answer to each mask from all that was seen, each answer used once."""
+    def _find_answers(self, task: OpenTask, seen: tuple[FoundPassage, ...]) -> dict[int, AnswerFinding]:
+        """Return the best answer to each mask from all passages shown, each answer used once."""
         findings: dict[int, AnswerFinding] = {}
         for passage in seen:
             for mask, (start, end) in restore_masks(task.masked_text, passage.text).items():
@@ -125,16 +122,16 @@ class ExtractiveAgents:
         open_masks = [mask for mask in range(task.mask_count) if mask not in findings]
         if not open_masks or not seen:
             return findings
-        offers = [(mask, offer) for mask in open_masks for offer in self._offer(task, mask, seen)]
+        ranked = [(mask, answer) for mask in open_masks for answer in self._rank(task, mask, seen)]
         used = {finding.answer.casefold() for finding in findings.values()}
-        for mask, offer in sorted(offers, key=lambda item: (-item[1].belief, item[0], item[1].answer)):
-            if mask not in findings and offer.answer.casefold() not in used:
-                findings[mask] = offer
-                used.add(offer.answer.casefold())
+        for mask, answer in sorted(ranked, key=lambda item: (-item[1].belief, item[0], item[1].answer)):
+            if mask not in findings and answer.answer.casefold() not in used:
+                findings[mask] = answer
+                used.add(answer.answer.casefold())
         return findings
 
-    def _offer(self, task: OpenTask, mask: int, seen: tuple[FoundPassage, ...]) -> list[AnswerFinding]:
-        """The few most believable answers to a mask, read where each fits best."""
+    def _rank(self, task: OpenTask, mask: int, seen: tuple[FoundPassage, ...]) -> list[AnswerFinding]:
+        """Return the most likely answers to a mask, each at the place where it fits best."""
         view = self._views(task)[mask]
         passages = {passage.passage_id: passage for passage in seen}
         places = gather_places(view, [self._source(passage) for passage in seen], task.title)
@@ -157,14 +154,15 @@ class ExtractiveAgents:
         ]
 
     def _believe(self, places: Sequence[AnswerPlace], values: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-        """Share of belief of each text (case-folded) that is worth a thought."""
+        """Return the share of belief of each text (case-folded); with trees, of the most likely ones."""
         texts = [place.candidate.text.casefold() for place in places]
         belief = share_belief(scores, texts)
         if self._trees is None:
             return belief
         labels = np.array([read_facts(place.source, place.candidate, self._labels).label for place in places])
-        here = sum(belief.values())
-        return {text: here * share for text, share in rank_texts(self._trees, values, labels, scores, texts).items()}
+        present = sum(belief.values())
+        shares = rank_texts(self._trees, values, labels, scores, texts)
+        return {text: present * share for text, share in shares.items()}
 
     def _guess_label(self, view: MaskView) -> str | None:
         return self._labels.name_likely(self._labels.read_context(view.around), LEAST_LABEL)

@@ -1,7 +1,7 @@
-"""Which stretches of the shown passages may answer a mask at all.
+"""Selection of the stretches of the shown passages that may answer a mask.
 
-Left out is what cannot have been masked: a span is hidden only if it stands nowhere else in its passage and is no part
-of the page's title, so nothing that the masked text or the title says is an answer.
+Stretches that cannot have been masked are omitted: a span is hidden only if it occurs nowhere else in its passage and
+is not part of the page's title, so that text of the masked passage or of the title is not an answer.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pipeline.agents.extractive.words import Words
 from schemas.documents import HOLE
 
 LIST_JOINT = re.compile(r",|(?:, ?)?(?:and|or|&)|[、和与及]")
-LONGEST_JOINT = 6  # characters between two things of a list
-GAP_WORDS = 6  # words that a gap between a mask's neighbours may hold
+LONGEST_JOINT = 6  # maximum characters between two items of an enumeration
+GAP_WORDS = 6  # maximum words between a mask's neighbours
 
 
 def gather_places(view: MaskView, sources: Sequence[PassageFeatures], title: str) -> list[AnswerPlace]:
-    """Every place in the sources that could be the answer: by its form, or by standing between like neighbours."""
-    told = _spaced(_take_roots(view.words, 0, len(view.words.lower)))
+    """Return every place in the sources that may be the answer: by its form, or between equal neighbours."""
+    masked = _spaced(_take_roots(view.words, 0, len(view.words.lower)))
     titled = _spaced(word.lower() for word in title.replace("(", " ").replace(")", " ").replace(",", " ").split())
     places = []
     for source in sources:
@@ -30,13 +30,13 @@ def gather_places(view: MaskView, sources: Sequence[PassageFeatures], title: str
         for candidate in (*source.candidates, *gaps):
             first, last = source.words.span_words(candidate.start, candidate.end)
             words = _spaced(source.words.lower[first:last])
-            if first < last and words not in titled and _spaced(_take_roots(source.words, first, last)) not in told:
+            if first < last and words not in titled and _spaced(_take_roots(source.words, first, last)) not in masked:
                 places.append(AnswerPlace(source, candidate))
     return places
 
 
 def find_listed(view: MaskView, lang: str) -> list[AnswerCandidate]:
-    """Stretches of the masked text which only a comma or an "and" divides from the mask: things of its kind."""
+    """Return the items of the masked text that only a comma or an "and" separates from the mask: things of its kind."""
     text, listed = view.words.text, []
     for candidate in find_candidates(text, lang):
         if HOLE in candidate.text:
@@ -49,7 +49,7 @@ def find_listed(view: MaskView, lang: str) -> list[AnswerCandidate]:
 
 
 def _take_roots(words: Words, first: int, last: int) -> list[str]:
-    """The words' index terms, which inflections share; a stopword as it stands."""
+    """Return the words' index terms, which are equal for all inflections; a stopword is unchanged."""
     return [term or word for term, word in zip(words.terms[first:last], words.lower[first:last], strict=True)]
 
 
@@ -58,7 +58,7 @@ def _spaced(words: Iterable[str]) -> str:
 
 
 def _find_gaps(view: MaskView, source: PassageFeatures) -> list[AnswerCandidate]:
-    """Stretches with the mask's own neighbours on both sides: two words before and one after, or one and two."""
+    """Return stretches with the mask's neighbours on both sides: two words before and one after, or one and two."""
     if len(view.left) < 2 or len(view.right) < 2:
         return []
     words, gaps = source.words, []

@@ -1,8 +1,7 @@
-"""Stretches of a passage that could be an answer, each with a kind read off its own form.
+"""Candidates: stretches of a passage that may be an answer, each with a kind given by its form.
 
-Dates and numbers come in every grain they are written in (the day, the month, the year of one date), names as runs of
-capitalised words and their parts, link anchors as they stand. What a mask hides is unknown, so more is offered than
-can be right; telling them apart is the matter of `pipeline.agents.extractive.scoring`.
+Dates and numbers are candidates at every granularity (the day, the month, the year of one date), as are runs of
+capitalised words and their parts, and link anchors. `scoring` ranks them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ MAX_CHARS = 80
 
 
 class CandidateKind(StrEnum):
-    """What the form of a stretch says of it."""
+    """Kind of a candidate, by its form."""
 
     YEAR = "year"
     DATE = "date"
@@ -95,20 +94,16 @@ PATTERNS_ZH: tuple[tuple[CandidateKind, re.Pattern[str]], ...] = tuple(
 
 @dataclass(frozen=True, slots=True)
 class AnswerCandidate:
-    """A stretch of a passage that could be an answer."""
+    """Stretch of a passage that may be an answer; offsets count characters of the passage."""
 
     start: int
-    """Offset of its first character in the passage."""
     end: int
-    """Offset just past its last character."""
     text: str
-    """What stands there."""
     kind: CandidateKind
-    """What its form says."""
 
 
 def find_candidates(text: str, lang: str, anchors: Sequence[tuple[int, int]] = ()) -> list[AnswerCandidate]:
-    """Every stretch that could be an answer, in order of place, none twice."""
+    """Return every stretch that may be an answer, in document order, without duplicates."""
     spans: dict[tuple[int, int], CandidateKind] = {}
     chinese = lang.startswith(("zh", "ja"))
     for kind, pattern in PATTERNS_ZH if chinese else PATTERNS_EN:
@@ -134,7 +129,7 @@ def _is_plausible(text: str) -> bool:
 
 
 def _split_name(match: re.Match[str]) -> Iterator[tuple[int, int]]:
-    """Parts of a run of capitalised words that may be names by themselves."""
+    """Yield the parts of a run of capitalised words that may be names by themselves."""
     words = [
         (m.start() + match.start(), m.end() + match.start(), m.group()) for m in re.finditer(r"\S+", match.group())
     ]

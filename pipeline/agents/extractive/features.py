@@ -1,6 +1,6 @@
-"""What is compared: a mask with what stands around it, and the passages shown with the stretches found in them.
+"""Views of a mask with its context, and of the passages shown with their candidates.
 
-Everything is read once and kept, because a passage is weighed for many masks and a mask in every turn.
+Everything is computed once and cached, because a passage is scored for many masks and a mask in every turn.
 """
 
 from __future__ import annotations
@@ -22,62 +22,57 @@ from schemas.tasks import MASK
 
 NEAR = 6.0  # words over which a neighbour's weight falls by e, in the narrow view
 WIDE = 24.0  # and in the wide view
-REACH = 10  # words kept to each side
-HARDLY_ANY = 3
-NEXT = 6  # words to each side among which the next index term is sought
-PAIRED = 8  # words to each side whose pairs are compared
+REACH = 10  # words of context on each side
+FEW_PASSAGES = 3
+NEXT = 6  # words on each side that are searched for the next index term
+PAIRED = 8  # words on each side whose pairs are compared
 YEAR = re.compile(r"(?<!\d)(?:1\d{3}|20\d\d)(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerFacts:
-    """What is known of a stretch whatever the mask."""
+    """Properties of a candidate that do not depend on the mask."""
 
     first: int
     """Number of its first word."""
     last: int
     """Number of the word after its last."""
     begin: int
-    """Number of its sentence's first word."""
+    """Number of the first word of its sentence."""
     end: int
-    """Number of the word after its sentence's last."""
+    """Number of the word after the last of its sentence."""
     around: Surroundings
-    """What stands around it."""
     own: frozenset[str]
     """Its index terms."""
     label: np.ndarray
     """P(label)."""
     sentence: frozenset[str]
-    """Index terms of its sentence, its own left out."""
+    """Index terms of its sentence without its own."""
     pairs: frozenset[tuple[str, str]]
-    """Neighbouring words near it."""
+    """Pairs of adjacent words near it."""
     inside: int
-    """Number of longer candidates that it is part of."""
+    """Number of longer candidates that contain it."""
     holds: int
-    """Number of shorter candidates that are part of it."""
+    """Number of shorter candidates that it contains."""
 
 
 @dataclass(frozen=True)
 class PassageFeatures:
-    """A passage that was shown, cut into words, with its candidates."""
+    """Passage that was shown, tokenised, with its candidates."""
 
     passage_id: str
-    """The passage."""
     title: str
-    """Its page's title."""
+    """Title of its page."""
     words: Words
-    """Its words."""
     candidates: tuple[AnswerCandidate, ...]
-    """Its stretches that could be answers."""
     anchors: frozenset[tuple[int, int]]
-    """Its links."""
-
+    """Bounds of its links."""
     facts: dict[tuple[int, int], AnswerFacts] = field(default_factory=dict, compare=False)
-    """What is known of stretches already looked at; filled by `read_facts`."""
+    """Cache of `read_facts`, by bounds."""
 
     @cached_property
     def places(self) -> dict[str, list[int]]:
-        """Where each term stands, by word number."""
+        """Return the word numbers of each term."""
         found: dict[str, list[int]] = {}
         for place, term in enumerate(self.words.terms):
             if term:
@@ -86,7 +81,7 @@ class PassageFeatures:
 
 
 def read_facts(source: PassageFeatures, candidate: AnswerCandidate, labels: LabelTable) -> AnswerFacts:
-    """Look at a stretch once."""
+    """Return the properties of a candidate, computed once."""
     span = candidate.start, candidate.end
     if span not in source.facts:
         words = source.words
@@ -95,39 +90,39 @@ def read_facts(source: PassageFeatures, candidate: AnswerCandidate, labels: Labe
         left, right = words.lower[max(0, first - REACH) : first][::-1], words.lower[last : last + REACH]
         around = Surroundings(left, right, class_before(words.text, span[0]), class_after(words.text, span[1]))
         own = frozenset(term for term in words.terms[first:last] if term)
-        label = labels.read_candidate(candidate.kind, words.lower[first:last] or ("",), around)
+        label = labels.read_candidate(candidate.kind, words.lower_of(*span), around)
         sentence = frozenset(term for term in words.terms[begin:end] if term) - own
         pairs = _pair_words(words.lower, first, last)
         inside = sum(c.start <= span[0] and span[1] <= c.end for c in source.candidates) - 1
         holds = sum(span[0] <= c.start and c.end <= span[1] for c in source.candidates) - 1
-        nested = max(0, inside), max(0, holds)  # a gap between a mask's neighbours is no candidate of its source
+        nested = max(0, inside), max(0, holds)  # a gap between a mask's neighbours is not a candidate of its source
         source.facts[span] = AnswerFacts(first, last, begin, end, around, own, label, sentence, pairs, *nested)
     return source.facts[span]
 
 
 def find_rarest(rarity: Callable[[str], float]) -> float:
-    """The rarity above which words are not told apart: that of a term in `HARDLY_ANY` passages.
+    """Return the upper limit of rarity: that of a term in `FEW_PASSAGES` passages.
 
-    The index counts the hidden source too, so an answer stands in one passage more than can be found. To tell a word of
-    one passage from a word of two would be to know which words the source has.
+    The index counts the hidden source too, so that an answer is in one passage more than can be found. Without the
+    limit, the difference between words of one and of two passages would reveal the words of the source.
     """
-    passages = (math.exp(rarity("")) - 1) / 2 - 0.5  # of the formula for a term in no passage
-    return math.log(1 + max(0.0, passages - HARDLY_ANY + 0.5) / (HARDLY_ANY + 0.5))
+    passages = (math.exp(rarity("")) - 1) / 2 - 0.5  # inverse of the formula for a term in no passage
+    return math.log(1 + max(0.0, passages - FEW_PASSAGES + 0.5) / (FEW_PASSAGES + 0.5))
 
 
 def _pair_words(lower: Sequence[str], first: int, last: int) -> frozenset[tuple[str, str]]:
-    """Words that follow each other close to a stretch (first word, one past its last), on one side of it."""
+    """Return the pairs of adjacent words near a stretch (first word, one past its last), on each side of it."""
     before, after = lower[max(0, first - PAIRED) : first], lower[last : last + PAIRED]
     return frozenset((*pairwise(before), *pairwise(after)))
 
 
 class MaskView:
-    """A mask and what stands around it, masks left out and counted as one word."""
+    """Mask with its context; masks are omitted, and one counts as a word of distance."""
 
     def __init__(
         self, words: Words, at: int, offset: int, title_terms: Sequence[str], rarity: Callable[[str], float]
     ) -> None:
-        """`words` are the masked text's, `at` the word that follows this mask, `offset` where the mask stands."""
+        """`words`: those of the masked text; `at`: number of the word after this mask; `offset`: that of the mask."""
         self.words = words
         self.at = at
         self.offset = offset
@@ -161,23 +156,21 @@ class MaskView:
 
 @dataclass(frozen=True, slots=True)
 class AnswerPlace:
-    """A candidate where it stands."""
+    """Candidate in its passage."""
 
     source: PassageFeatures
-    """The passage."""
     candidate: AnswerCandidate
-    """The stretch."""
 
     @property
     def is_linked(self) -> bool:
-        """Whether the stretch is a link."""
+        """Return whether the candidate is a link."""
         return (self.candidate.start, self.candidate.end) in self.source.anchors
 
 
 def mask_views(
     masked_text: str, cut: Callable[[str], Words], title: str, rarity: Callable[[str], float]
 ) -> list[MaskView]:
-    """One view for each mask of a text."""
+    """Return one view per mask of a text."""
     pieces = masked_text.split(MASK)
     words = cut(HOLE.join(pieces))
     title_terms = [term for term in cut(title).terms if term]

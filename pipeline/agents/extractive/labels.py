@@ -1,7 +1,7 @@
-"""What kind of thing a mask hides, and a candidate names, guessed from words alone.
+"""Classifier of what a mask hides and a candidate names, by words alone.
 
-Two log-linear models fitted offline share a set of labels: one reads what stands around a stretch, one its own words.
-The first is asked about the mask, both about a candidate; the two answers agree as far as they lie on the same labels.
+Two log-linear models fitted offline share a set of labels: one uses the context of a stretch, one its own words. The
+first is applied to the mask, both to a candidate; the agreement of the two distributions is a feature.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from pipeline.agents.extractive.candidates import CandidateKind
 
-TRUST = 0.5  # how much a candidate's surroundings count beside its own words
-OTHER_LABEL = "term"  # the label of what no other label fits: no guess is worth a word on it
+TRUST = 0.5  # weight of a candidate's context relative to its own words
+OTHER_LABEL = "term"  # label of everything that no other fits
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stands around a mask or a candidate."""
+    """Context of a mask or a candidate."""
 
     left: tuple[str, ...]
     """Words to the left, nearest first."""
@@ -35,7 +35,7 @@ class Surroundings:
     """`class_after`."""
 
     def signs(self) -> Iterator[str]:
-        """The features of the first model."""
+        """Yield the features of the first model."""
         l1, l2, l3 = map(_blur, (*self.left[:3], *"^^^"[: 3 - len(self.left[:3])]))
         r1, r2, r3 = map(_blur, (*self.right[:3], *"$$$"[: 3 - len(self.right[:3])]))
         yield from (f"l1 {l1}", f"l2 {l2}", f"l3 {l3}", f"r1 {r1}", f"r2 {r2}", f"r3 {r3}")
@@ -44,7 +44,7 @@ class Surroundings:
 
 
 def own_signs(kind: CandidateKind, words: Sequence[str]) -> Iterator[str]:
-    """The features of the second model: form and words (lower case) of a stretch."""
+    """Yield the features of the second model: form and words (lower case) of a stretch."""
     first, last = _blur(words[0]), _blur(words[-1])
     yield from (f"k {kind}", f"kn {kind} {min(len(words), 4)}", f"w {first}", f"z {last}")
     yield f"s {last[-3:]}"
@@ -56,7 +56,7 @@ class LabelTable:
     """P(label) by two log-linear models."""
 
     def __init__(self, labels: Sequence[str], prior: Sequence[float], rows: dict[str, list[int]]) -> None:
-        """`prior` holds log P(label); `rows` the weights of each feature, in tenths, one a label."""
+        """`prior`: log P(label); `rows`: weights of each feature, one per label, in tenths."""
         self.labels = tuple(labels)
         self._prior = np.array(prior)
         self._oddity = np.exp(-self._prior)
@@ -64,19 +64,19 @@ class LabelTable:
         self._none = np.zeros(len(self.labels))
 
     def read_context(self, around: Surroundings) -> np.ndarray:
-        """P(label) given what stands around."""
-        return _normalise(self._prior + self._add(around.signs()))
+        """Return P(label) given the context."""
+        return softmax(self._prior + self._add(around.signs()))
 
     def read_candidate(self, kind: CandidateKind, words: Sequence[str], around: Surroundings) -> np.ndarray:
-        """P(label) of a stretch, given its form, its words and what stands around."""
-        return _normalise(self._prior + self._add(own_signs(kind, words)) + TRUST * self._add(around.signs()))
+        """Return P(label) of a stretch, given its form, its words and its context."""
+        return softmax(self._prior + self._add(own_signs(kind, words)) + TRUST * self._add(around.signs()))
 
     def agreement(self, one: np.ndarray, other: np.ndarray) -> float:
-        """Log of how much oftener than by chance both are of one label."""
+        """Return the log of the probability that both have one label, relative to chance."""
         return math.log(float((one * other) @ self._oddity) + 1e-3) if self.labels else 0.0
 
     def name_likely(self, distribution: np.ndarray, least: float) -> str | None:
-        """The label with at least that probability, if there is one that says anything."""
+        """Return the label with at least that probability, if any but `OTHER_LABEL` has it."""
         best = int(distribution.argmax()) if self.labels else 0
         sure = self.labels and distribution[best] >= least and self.labels[best] != OTHER_LABEL
         return self.labels[best] if sure else None
@@ -88,11 +88,12 @@ class LabelTable:
 
 
 def _blur(word: str) -> str:
-    """A number by its length alone."""
+    """Reduce a number to its length."""
     return "0" * len(word) if word.isdigit() else word
 
 
-def _normalise(logs: np.ndarray) -> np.ndarray:
+def softmax(logs: np.ndarray) -> np.ndarray:
+    """Return the probabilities in proportion to exp(logs)."""
     if not len(logs):
         return logs
     weights: np.ndarray = np.exp(logs - logs.max())
@@ -102,7 +103,7 @@ def _normalise(logs: np.ndarray) -> np.ndarray:
 
 @cache
 def load_labels(lang: str) -> LabelTable:
-    """The models of a language; empty ones, which agree with everything alike, where none were made."""
+    """Return the models of a language; empty ones, whose agreements are all equal, if there are none."""
     path = Path(__file__).parent / f"labels.{lang.split('-')[0]}.json"
     if not path.is_file():
         return LabelTable((), (), {})

@@ -1,7 +1,6 @@
-"""The queries of the extractive agents: what a careful reader would type, from narrow to broad.
+"""Queries of the extractive agents, from narrow to broad.
 
-Every query is made of the task's own words (and answers already read), whitespace flattened, made inert, and short
-enough for any engine.
+A query consists of words of the task and of answers found so far, on one line, inert, and short enough for any engine.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from prompts.library import make_inert
 from schemas.documents import HOLE
 
 LONGEST = 600  # characters
-RARE_NEAR = 8  # words taken from around a mask
+RARE_NEAR = 8  # words from the context of a mask
 
 
 def build_queries(
     view: MaskView, title: str, section: Sequence[str], turn: int, lead: str, count: int
 ) -> tuple[str, ...]:
-    """`count` different queries for a mask in a turn (counted from 0); `lead` is a guess to be checked, or empty."""
+    """Return `count` different queries for a mask in a turn (counted from 0); `lead` is a guess to check, or empty."""
     queries: dict[str, None] = {}
     for query in _propose(view, title, section, turn, lead):
         flat = make_inert(" ".join(query.replace(HOLE, " ").split()))[:LONGEST].strip()
@@ -46,19 +45,19 @@ def _propose(view: MaskView, title: str, section: Sequence[str], turn: int, lead
     order = (narrow, broad, around)
     for step in range(len(order)):
         yield from order[(turn + step) % len(order)]
-    for size in range(2, 40):  # a text of few words still owes its queries
+    for size in range(2, 40):  # a text of few words needs further queries
         yield _window(view, size) + f" {title}"
     for number in range(1, 20):
         yield f"{title} {number}"
 
 
 def _window(view: MaskView, size: int) -> str:
-    """The words nearest to the mask, in order."""
+    """Return the words nearest to the mask, in order."""
     return " ".join((*reversed(view.left[:size]), *view.right[:size]))
 
 
 def _pick_words(view: MaskView, weights: dict[str, float]) -> list[str]:
-    """The heaviest terms around the mask, as words in order of place."""
+    """Return the terms around the mask with the largest weights, as words in order."""
     chosen = set(sorted(weights, key=lambda term: (-weights[term], term))[:RARE_NEAR])
     picked: dict[str, str] = {}
     for word, term in zip(view.words.lower, view.words.terms, strict=True):

@@ -1,9 +1,9 @@
-"""The likeliest answers weighed against each other.
+"""Reranking of the most likely answers against each other.
 
-A linear score says how well a place fits by itself; which of two that fit is the right one depends on how they differ.
-So the `TOP` texts by share of belief are described each by its best place and by its lead over the best of the
-others, and a sum of small regression trees, fitted offline, moves their shares. What all of them have together, and
-with it the belief that the answer is here at all, stays as it was.
+A linear score rates a place by itself; which of two good places is correct depends on their differences. Therefore each
+of the `TOP` texts by share of belief is described by its best place and by its lead over the best of the others, and a
+sum of small regression trees, fitted offline, changes their shares. The sum of the shares, and so the belief that the
+answer is present at all, does not change.
 """
 
 from __future__ import annotations
@@ -16,30 +16,32 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.agents.extractive.labels import softmax
+
 TOP = 16
-BEST_OF = 4  # so many of the first features are told of every place of a text together, by their largest value
+BEST_OF = 4  # number of first features that are also given by their maximum over the places of a text
 DIGITS = 6  # a value is rounded before it is compared, so that all machines take the same branch
 
 
 @dataclass(frozen=True)
 class Trees:
-    """Regression trees side by side; row t of each table is tree t, column n its node n, the root being node 0."""
+    """Regression trees as tables: row t is tree t, column n its node n, and node 0 is the root."""
 
     feature: np.ndarray
-    """Column of the row that a node asks about."""
+    """Column of the row that a node compares."""
     threshold: np.ndarray
-    """A node goes left at this value or below."""
+    """Value up to which a node goes left."""
     left: np.ndarray
-    """Node to the left; a leaf is its own."""
+    """Left child; a leaf is its own."""
     right: np.ndarray
-    """Node to the right; a leaf is its own."""
+    """Right child; a leaf is its own."""
     value: np.ndarray
-    """What a leaf adds."""
+    """Value of a leaf."""
     depth: int
     """Steps from the root to the deepest leaf."""
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
-        """The sum of the trees for each row."""
+        """Return the sum of the trees for each row."""
         at_tree = np.arange(len(self.feature))[None, :]
         at_row = np.arange(len(rows))[:, None]
         rounded = rows.round(DIGITS)
@@ -53,7 +55,7 @@ class Trees:
 
 @cache
 def load_trees(lang: str) -> Trees | None:
-    """The trees of a language; None where none were made."""
+    """Return the trees of a language, if any."""
     path = Path(__file__).parent / f"trees.{lang.split('-')[0]}.json"
     if not path.is_file():
         return None
@@ -66,12 +68,11 @@ def load_trees(lang: str) -> Trees | None:
 def build_rows(
     values: np.ndarray, labels: np.ndarray, scores: np.ndarray, texts: Sequence[str]
 ) -> tuple[list[str], np.ndarray]:
-    """The likeliest texts, likeliest first, and a row for each.
+    """Return the most likely texts, in order, and a row for each.
 
     `values` and `labels` (P(label)) have a row, `scores` and `texts` an entry for each place.
     """
-    weights = np.exp(scores - scores.max())
-    weights /= weights.sum()
+    weights = softmax(scores)
     places: dict[str, list[int]] = {}
     for index, text in enumerate(texts):
         places.setdefault(text, []).append(index)
@@ -89,11 +90,9 @@ def build_rows(
 def rank_texts(
     trees: Trees, values: np.ndarray, labels: np.ndarray, scores: np.ndarray, texts: Sequence[str]
 ) -> dict[str, float]:
-    """The share of each of the likeliest texts in what they have together, which is 1."""
+    """Return the shares of the most likely texts, which sum to 1."""
     top, rows = build_rows(values, labels, scores, texts)
-    ranked = rows[:, 0] + trees.predict(rows)
-    weights = np.exp(ranked - ranked.max())
-    return dict(zip(top, (weights / weights.sum()).tolist(), strict=True))
+    return dict(zip(top, softmax(rows[:, 0] + trees.predict(rows)).tolist(), strict=True))
 
 
 def _holds(one: str, other: str) -> bool:
@@ -101,7 +100,7 @@ def _holds(one: str, other: str) -> bool:
 
 
 def _measure_leads(rows: np.ndarray) -> np.ndarray:
-    """How far each value lies above the best of the others; nothing for a single row."""
+    """Return by how much each value exceeds the best of the others; zeros for a single row."""
     if len(rows) < 2:
         return np.zeros_like(rows)
     second, first = np.partition(rows, len(rows) - 2, axis=0)[-2:]

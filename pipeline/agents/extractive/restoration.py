@@ -1,7 +1,6 @@
-"""Reading the answers off a passage that repeats the masked text word for word.
+"""Exact answers from a passage that repeats the masked text verbatim: the source, when it is not hidden, or a copy.
 
-That is the source itself when it is not hidden, and otherwise a copy of it. Nothing is guessed here: an answer is what
-stands between the very characters that stand around the mask.
+An answer is the text between the same characters that surround the mask.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ import re
 
 from schemas.tasks import MASK
 
-LONGEST = 120  # characters an answer may have
-CONTEXT = 40  # characters compared to each side when only part of the text is repeated
-ENOUGH = 24  # characters that both sides must have together
-CLOSE = 12  # masks nearer than this are read together, because one bounds the other
+LONGEST = 120  # maximum characters of an answer
+CONTEXT = 40  # characters compared on each side when only part of the text is repeated
+ENOUGH = 24  # minimum characters of both sides together
+CLOSE = 12  # masks nearer than this are matched together, because one bounds the other
 
 
 def restore_masks(masked_text: str, text: str) -> dict[int, tuple[int, int]]:
-    """Where the text says what the masks hide: mask number to start and end; masks it does not repeat are left out."""
+    """Return the bounds in the text of what the masks hide, by mask; masks that it does not repeat are omitted."""
     pieces = masked_text.split(MASK)
     if whole := _match(pieces, text, whole=True):
         return dict(enumerate(whole))
@@ -30,12 +29,12 @@ def restore_masks(masked_text: str, text: str) -> dict[int, tuple[int, int]]:
 
 
 def _match(pieces: list[str], text: str, whole: bool) -> list[tuple[int, int]]:
-    """The stretches between the pieces, when the text holds the pieces in order, and only in one place."""
+    """Return the stretches between the pieces if the text contains the pieces in order, in one place only."""
     loose = [r"\s+".join(map(re.escape, re.split(r"\s+", piece))) for piece in pieces]
     pattern = re.compile(rf"([^\n]{{1,{LONGEST}}}?)".join(loose))
     matches = [match] if whole and (match := pattern.fullmatch(text)) else []
     if not whole:
-        # A side that is empty lies at an end of the masked text, where nothing bounds the answer.
+        # An empty side is at an end of the masked text, where nothing bounds the answer.
         matches = list(pattern.finditer(text)) if pieces[0].strip() and pieces[-1].strip() else []
     if len(matches) != 1:
         return []

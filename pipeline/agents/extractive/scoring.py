@@ -1,10 +1,10 @@
-"""How well a stretch of a passage fits a mask.
+"""Scoring of candidates: how well a stretch of a passage fits a mask.
 
-A fact told twice is told in like words: the words around the mask stand around the answer too, the rarer and the nearer
-the better. So a place is scored by where the mask's neighbours stand around it and by what its form says; its text
-besides by all the places where it stands: between which words, how often, and whether it is the kind of thing sought.
-The features are combined linearly; a softmax over all places and a null (the answer is not here) gives each text its
-share of belief, summed over its places.
+A fact stated twice is stated in similar words: the words around the mask are around the answer too, and rare and near
+ones count most. Thus a place is scored by the positions of the mask's neighbours around it and by its form; its text
+also by all places where it occurs: between which words, how often, and whether it is of the expected kind. The features
+are combined linearly; a softmax over all places and a null (the answer is absent) gives each text its share of belief,
+summed over its places.
 """
 
 from __future__ import annotations
@@ -27,54 +27,44 @@ from pipeline.agents.extractive.features import (
     read_facts,
 )
 from pipeline.agents.extractive.labels import LabelTable, Surroundings
+from pipeline.agents.extractive.weights import OF_PLACE, WEIGHTS
 from pipeline.agents.extractive.words import Words
 
 RUN = 4  # words compared from the mask outwards
-PLAIN = 0.1  # weight of a like stopword; that of a rare word is about 0.8
+PLAIN = 0.1  # weight of an equal stopword; that of a rare word is about 0.8
 RARITY_UNIT = 10.0
-FAR = 12  # words beyond which a neighbour is as good as absent
-OTHER_SIDE = 4  # words by which a neighbour on the wrong side is farther away
-OF_PLACE = (
-    *("near", "near_raw", "wide_raw", "rare_shared", "left_two", "right_two", "left_one", "marked_before"),
-    *("marked_after", "sentence", "told_sentence", "told_text", "shift", "left_gap", "right_gap", "pairs", "inside"),
-    *("holds", "same_title", "title_named", "told_passage"),
-)
-OF_TEXT = (
-    *("elsewhere_left", "elsewhere_right", "run_left", "run_right", "best_near", "best_sentence", "opening", "linked"),
-    *("on_page", "rare_repeat", "told", "rarity", "lower", "words", "chars", "places", "year_gap", "label", "listed"),
-)
-SENTENCE = OF_PLACE.index("sentence")
-FEATURES = (*OF_PLACE, *OF_TEXT, *(f"is_{kind}" for kind in CandidateKind))
-
+FAR = 12  # words beyond which a neighbour counts as absent
+OTHER_SIDE = 4  # words added to the distance of a neighbour on the wrong side
+SENTENCE = list(OF_PLACE).index("sentence")
 KIND_CODES = {kind: tuple(float(kind is other) for other in CandidateKind) for kind in CandidateKind}
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What a mask's surroundings and a passage have in common, whatever the candidate."""
+    """Overlap of a mask's surroundings with a passage, independent of the candidate."""
 
     terms: tuple[tuple[str, tuple[int, ...], float, float, float], ...]
-    """Term, its places in the passage, its near and wide weight, its rarity if it stands in the mask's sentence."""
+    """Term, its positions in the passage, its near and wide weight, its rarity if it is in the mask's sentence."""
     values: tuple[float, ...]
-    """The features that depend on the passage alone."""
+    """Features that depend on the passage alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a place fits."""
+    """Fit of one place."""
 
     place: AnswerPlace
-    """The place."""
     facts: AnswerFacts
-    """What is known of it whatever the mask."""
     values: tuple[float, ...]
-    """`OF_PLACE`."""
+    """Features `OF_PLACE`."""
 
 
 def measure_places(
     view: MaskView, places: Sequence[AnswerPlace], listed: Sequence[AnswerCandidate], labels: LabelTable, title: str
 ) -> np.ndarray:
-    """One row of `FEATURES` for each place; `listed` are the neighbours of the mask in a list, if it stands in one."""
+    """Return one row of features (as in `WEIGHTS`) for each place; `listed` are the mask's neighbours in an
+    enumeration.
+    """
     shared: dict[str, Shared] = {}
     fits: dict[str, list[Fit]] = {}
     order = []
@@ -92,7 +82,7 @@ def measure_places(
         [*fit.values, *of_text[fit.place.candidate.text.casefold()], *KIND_CODES[fit.place.candidate.kind]]
         for fit in order
     ]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURES))
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(WEIGHTS))
 
 
 def _share(view: MaskView, source: PassageFeatures, title: str) -> Shared:
@@ -103,8 +93,8 @@ def _share(view: MaskView, source: PassageFeatures, title: str) -> Shared:
         if term in places
     )
     named = source.title != title and source.title.lower() in view.words.text.lower()
-    told = sum(view.rarity(term) for term, *_ in terms) / view.terms_sum
-    return Shared(terms, (float(source.title == title), float(named), told))
+    shared = sum(view.rarity(term) for term, *_ in terms) / view.terms_sum
+    return Shared(terms, (float(source.title == title), float(named), shared))
 
 
 def _fit_place(view: MaskView, place: AnswerPlace, shared: Shared, facts: AnswerFacts) -> Fit:
@@ -129,13 +119,13 @@ def _fit_place(view: MaskView, place: AnswerPlace, shared: Shared, facts: Answer
 
 
 def _compare_sides(view: MaskView, around: Surroundings) -> tuple[float, float, float]:
-    """`left_one` to `marked_after`."""
+    """Return the features `left_one` to `marked_after`."""
     left = view.left[:1] == around.left[:1] != ()
     return float(left), float(view.around.before == around.before), float(view.around.after == around.after)
 
 
 def _compare(view: MaskView, place: AnswerPlace, facts: AnswerFacts) -> tuple[float, ...]:
-    """`told_sentence` to `holds`: what else the sentence says, where in it the stretch stands and beside what."""
+    """Return the features `in_sentence` to `holds`: overlap of the sentence, position in it, and neighbours."""
     total = sum(map(view.rarity, sorted(facts.sentence))) or 1.0
     in_sentence = sum(map(view.rarity, sorted(facts.sentence & view.sentence))) / total
     in_text = sum(map(view.rarity, sorted(facts.sentence & view.near.keys()))) / total
@@ -147,7 +137,7 @@ def _compare(view: MaskView, place: AnswerPlace, facts: AnswerFacts) -> tuple[fl
 
 
 def _measure_gap(place: AnswerPlace, facts: AnswerFacts, term: str, side: int) -> float:
-    """Words to the nearest place of a term which should stand on one side (-1: left, 1: right), `FAR` at most."""
+    """Return the words to the nearest position of a term expected on one side (-1: left, 1: right), at most `FAR`."""
     nearest = FAR
     for at in place.source.places.get(term, ()):
         if not facts.first <= at < facts.last:
@@ -158,16 +148,16 @@ def _measure_gap(place: AnswerPlace, facts: AnswerFacts, term: str, side: int) -
 
 
 def _measure_text(
-    view: MaskView, fits: Sequence[Fit], labels: LabelTable, wanted: Sequence[np.ndarray], title: str
+    view: MaskView, fits: Sequence[Fit], labels: LabelTable, expected: Sequence[np.ndarray], title: str
 ) -> list[float]:
-    """`OF_TEXT`, from every place where the text stands; `wanted` are the labels of the mask and of its list."""
+    """Return the features `OF_TEXT`; `expected` are the labels of the mask and of its enumeration."""
     text, own = fits[0].place.candidate.text, fits[0].facts.own
     runs = [[_compare_run(view, fit, side) for fit in fits] for side in (-1, 1)]
     rarities = [min(view.rarity(term), view.rarest) for term in sorted(own)]
     passages = {fit.place.source.passage_id: fit.place.source.title == title for fit in fits}
-    told = sum(term in view.near for term in own)
+    known = sum(term in view.near for term in own)
     label = sum((fit.facts.label for fit in fits[1:]), start=fits[0].facts.label) / len(fits)
-    agreements = [labels.agreement(want, label) for want in wanted]
+    agreements = [labels.agreement(other, label) for other in expected]
     return [
         float(any(view.left_word == (fit.facts.around.left or "^")[0] for fit in fits)),
         float(any(view.right_word == (fit.facts.around.right or "$")[0] for fit in fits)),
@@ -178,7 +168,7 @@ def _measure_text(
         float(any(fit.place.is_linked for fit in fits)),
         math.log1p(sum(passages.values())),
         math.log(len(passages)) * max(rarities, default=0.0) / RARITY_UNIT,
-        told / max(1, len(own)),
+        known / max(1, len(own)),
         sum(rarities) / max(1, len(rarities)) / RARITY_UNIT,
         float(text.islower()),
         math.log(max(1, fits[0].facts.last - fits[0].facts.first)),
@@ -186,29 +176,29 @@ def _measure_text(
         math.log(len(fits)),
         _measure_years(view, text),
         agreements[0],
-        sum(agreements[1:]) / max(1, len(wanted) - 1),
+        sum(agreements[1:]) / max(1, len(expected) - 1),
     ]
 
 
 def _compare_run(view: MaskView, fit: Fit, side: int) -> float:
-    """Weight of the like words met from the mask outwards (-1 to the left, 1 to the right) before the first unlike."""
+    """Return the weight of the equal words outwards (-1 to the left, 1 to the right) up to the first unequal one."""
     mine, here = view.words, fit.place.source.words
     at, to = (view.at - 1, fit.facts.first - 1) if side < 0 else (view.at, fit.facts.last)
     total = 0.0
     for _ in range(RUN):
-        if not (0 <= at < len(mine.lower) and 0 <= to < len(here.lower)) or not _is_like(mine, at, here, to):
+        if not (0 <= at < len(mine.lower) and 0 <= to < len(here.lower)) or not _are_equal(mine, at, here, to):
             break
         total += view.rarity(mine.terms[at]) / RARITY_UNIT if mine.terms[at] else PLAIN
         at, to = at + side, to + side
     return total
 
 
-def _is_like(one: Words, at: int, other: Words, to: int) -> bool:
+def _are_equal(one: Words, at: int, other: Words, to: int) -> bool:
     return one.lower[at] == other.lower[to] or (one.terms[at] != "" and one.terms[at] == other.terms[to])
 
 
 def _measure_years(view: MaskView, text: str) -> float:
-    """Log of the years to the nearest year that the masked text tells; -1 for what is no year or where none is told."""
+    """Return the log of the distance to the nearest year in the masked text; -1 without a year in either."""
     year = YEAR.search(text)
     if year is None or not view.years:
         return -1.0
@@ -216,14 +206,14 @@ def _measure_years(view: MaskView, text: str) -> float:
 
 
 def _opens_sentence(fit: Fit) -> bool:
-    """Whether its capital may be owed to the sentence that it opens: a single word at the head."""
+    """Return whether its capital may come from opening a sentence: a single word at the start."""
     candidate, words = fit.place.candidate, fit.place.source.words
-    lone = fit.facts.first + 1 == fit.facts.last
-    return lone and candidate.text[0].isupper() and candidate.start in words.sentences
+    single = fit.facts.first + 1 == fit.facts.last
+    return single and candidate.text[0].isupper() and candidate.start in words.sentences
 
 
 def share_belief(scores: np.ndarray, texts: Sequence[str]) -> dict[str, float]:
-    """Softmax over places and a null of score 0, summed over places of one text (case-folded)."""
+    """Return the softmax over places and a null of score 0, summed over the places of each text (case-folded)."""
     top = max(0.0, float(scores.max(initial=0.0)))
     weights = np.exp(scores - top)
     total = float(weights.sum()) + math.exp(-top)

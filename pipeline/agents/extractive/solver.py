@@ -1,6 +1,6 @@
-"""The extractive agents on tasks and on questions: every answer is a stretch of a passage that was shown.
+"""Solver by the extractive agents, of tasks and questions: every answer is a stretch of a passage that was shown.
 
-They fill gaps, so a question is put to them as a sentence with one: the gap stands where the question word stood.
+A question becomes a sentence with a gap in place of its question word.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from pipeline.agents.episode import run_episode
 from pipeline.agents.extractive.agents import ExtractiveAgents
-from pipeline.agents.extractive.phrasing import list_prompts
+from pipeline.agents.extractive.phrasing import TEMPLATES
 from pipeline.agents.solving import Provenance, Rollout, TaskAttempt
 from pipeline.llm.structured_output import TokenUsage
+from pipeline.rendering.task_text import use_templates
 from pipeline.search.engine import AsyncSearchEngine
 from schemas.config import AgentsConfig
 from schemas.renderings import QuestionKind
@@ -33,7 +34,7 @@ _END = re.compile(r"[?？。.\s]+$")
 
 
 class ExtractiveSolver:
-    """Runs an episode for each attempt; the same for every attempt number but for the wording of thoughts."""
+    """Solver that runs an episode for each attempt; attempts of one task differ only in the wording of thoughts."""
 
     def __init__(self, engine: AsyncSearchEngine, agents: ExtractiveAgents, config: AgentsConfig, k: int) -> None:
         self._engine = engine
@@ -44,12 +45,12 @@ class ExtractiveSolver:
         self._sampling = json.dumps(settings, sort_keys=True)
 
     def describe(self, attempt: TaskAttempt) -> Provenance:
-        """No language model, and templates for the thoughts alone."""
-        prompts = list_prompts(attempt.task.lang)
+        """Return the provenance: no language model, and the templates of the thoughts."""
+        prompts = use_templates(TEMPLATES, attempt.task.lang)
         return Provenance(POLICY, MODEL, prompts, self._sampling, self._engine.fingerprint)
 
     async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
-        """Step by step until every mask has an answer, or turns run out."""
+        """Run steps until every mask has an answer, or the turns are used up."""
         task = attempt.task
         if task.kind is QuestionKind.QA:
             gapped = replace(task, masked_text=put_gap(task.masked_text, task.lang), kind=QuestionKind.RAMP)
@@ -58,7 +59,9 @@ class ExtractiveSolver:
 
 
 def put_gap(question: str, lang: str) -> str:
-    """The question with `MASK` in place of its first question word (and the auxiliary after it), else at its end."""
+    """Return the question with `MASK` in place of its first question word (and an auxiliary after it), else at its
+    end.
+    """
     plain = question.replace(MASK, "(mask)")
     code = lang.split("-")[0]
     stop = "。" if code == "zh" else "."

@@ -1,6 +1,6 @@
-"""Text as the extractive agents see it: words with offsets, their index terms, and sentences.
+"""Tokenised text of the extractive agents: words with offsets, their index terms, and sentences.
 
-A word of a script without spaces is a single character, and its term is the pair it opens; elsewhere a word is a word.
+In scripts without spaces a word is a single character, and its term the pair of characters that it starts.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
-from pipeline.search.tokens import CJK, PAIRED_LANGS, Tokenizer, make_tokenizer
+from pipeline.search.tokens import CJK, PAIRED_LANGS, make_tokenizer
 from pipeline.text.folding import list_joined
 
 SPACED_WORD = re.compile(rf"[\w{list_joined()}]+")
@@ -22,10 +23,9 @@ SENTENCE_END = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """A text cut into words."""
+    """Text tokenised into words."""
 
     text: str
-    """The text."""
     lower: tuple[str, ...]
     """Each word in lower case."""
     terms: tuple[str, ...]
@@ -35,26 +35,26 @@ class Words:
     ends: tuple[int, ...]
     """Offset just past each word's last character."""
     sentences: tuple[int, ...]
-    """Offsets at which sentences begin, the first being 0."""
+    """Start offsets of the sentences; the first is 0."""
 
     def span_words(self, start: int, end: int) -> tuple[int, int]:
-        """The words that lie in a stretch of the text: first, and one past the last."""
+        """Return the words inside a stretch of the text: first, and one past the last."""
         return bisect_left(self.starts, start), bisect_right(self.ends, end)
 
     def lower_of(self, start: int, end: int) -> tuple[str, ...]:
-        """The words of a stretch, in lower case; one empty word when it holds none."""
+        """Return the words of a stretch in lower case; one empty word when it contains none."""
         first, last = self.span_words(start, end)
         return self.lower[first:last] or ("",)
 
     def sentence_at(self, offset: int) -> tuple[int, int]:
-        """Offsets of the sentence that a character stands in."""
+        """Return the bounds of the sentence that contains a character."""
         index = bisect_right(self.sentences, offset) - 1
         after = self.sentences[index + 1] if index + 1 < len(self.sentences) else len(self.text)
         return self.sentences[index], after
 
 
 def make_word_cutter(lang: str) -> Callable[[str], Words]:
-    """The function that cuts text of a language into words."""
+    """Return the function that tokenises text of a language."""
     paired = lang.split("-")[0] in PAIRED_LANGS
     tokenize = make_tokenizer(lang)
     pattern = PAIRED_WORD if paired else SPACED_WORD
@@ -62,7 +62,7 @@ def make_word_cutter(lang: str) -> Callable[[str], Words]:
     def cut(text: str) -> Words:
         found = list(pattern.finditer(text))
         lower = tuple(match.group().lower() for match in found)
-        terms = _pair_terms(lower) if paired else tuple(_first_term(tokenize, word) for word in lower)
+        terms = _pair_terms(lower) if paired else tuple(next(iter(tokenize(word)), "") for word in lower)
         starts = tuple(match.start() for match in found)
         ends = tuple(match.end() for match in found)
         sentences = (0, *sorted({m.end() for m in SENTENCE_END.finditer(text) if 0 < m.end() < len(text)}))
@@ -72,7 +72,7 @@ def make_word_cutter(lang: str) -> Callable[[str], Words]:
 
 
 def class_before(text: str, offset: int) -> str:
-    """What comes right before an offset: a mark as itself, a word as A, a or 0 by its first letter, ^ for nothing."""
+    """Classify the text before an offset: a mark as itself, a word as A, a or 0 by its first letter, ^ for nothing."""
     before = text[max(0, offset - 40) : offset]
     kept = before.rstrip()
     if not kept:
@@ -84,7 +84,7 @@ def class_before(text: str, offset: int) -> str:
 
 
 def class_after(text: str, offset: int) -> str:
-    """What comes right after an offset: as `class_before`, with $ for nothing and w for a word that runs on."""
+    """Classify the text after an offset: as `class_before`, with $ for nothing and w for a word that continues."""
     after = text[offset : offset + 40]
     kept = after.lstrip()
     if not kept:
@@ -98,14 +98,10 @@ def _class_of(char: str) -> str:
     return "0" if char.isdigit() else "A" if char.isupper() else "a"
 
 
-def _first_term(tokenize: Tokenizer, word: str) -> str:
-    return next(iter(tokenize(word)), "")
-
-
 def _pair_terms(chars: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         a + b if len(a) == len(b) == 1 and _is_cjk(a) and _is_cjk(b) else ("" if _is_cjk(a) else a)
-        for a, b in zip(chars, (*chars[1:], ""), strict=True)
+        for a, b in pairwise((*chars, ""))
     )
 
 

@@ -20,13 +20,13 @@ from pipeline.agents.roles import (
     Observation,
     OpenTask,
     PlannedQuestion,
-    Queries,
     TrajectoryProgress,
     open_task,
 )
-from pipeline.agents.solving import Rollout, TaskAttempt
+from pipeline.agents.solving import Rollout, TaskAttempt, ask_question
 from pipeline.agents.trajectory_stage import TrajectoryStage
 from pipeline.llm.async_stage import AsyncStage
+from pipeline.llm.structured_output import TokenUsage
 from pipeline.search.batching import BatchedSearch
 from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest, fail_call
 from pipeline.stage import Outcome
@@ -44,6 +44,7 @@ BRIDGE = "The Old Bridge over the Mara was built by Ion Vasile in 1871 and it ca
 AGAIN = (
     "Engineer Ion Vasile came from Lumea; the stone bridge over the Mara was built by Ion Vasile in 1871 for the crown."
 )
+ZH_COPY = "王立强生于山城。马拉河上的老桥由工程师王立强于1871年建成，后来几经重修。"
 OTHER = "The harbour of Lumea ships grain and salt, and its market opens on every second Sunday of the month."
 
 
@@ -226,24 +227,32 @@ def test_what_the_masked_text_says_is_no_answer() -> None:
 
 def test_chinese_works_without_spaces() -> None:
     text = "马拉河上的老桥由工程师王立强于1871年建成，是通往港口的要道。"
-    again = "王立强生于山城。马拉河上的老桥由工程师王立强于1871年建成，后来几经重修。"
-    (trajectory,) = run_stage(ScriptedEngine([again]), [make_task(text, ["王立强", "1871年"], lang="zh")], lang="zh")
+    (trajectory,) = run_stage(ScriptedEngine([ZH_COPY]), [make_task(text, ["王立强", "1871年"], lang="zh")], lang="zh")
     assert [a.answer for a in trajectory.answers] == ["王立强", "1871年"]
     assert "“" in trajectory.final_think
+
+
+def test_chinese_question_has_no_title() -> None:
+    solver = ExtractiveSolver(
+        BatchedSearch(ScriptedEngine([ZH_COPY])), ExtractiveAgents("zh", rate_rare), AgentsConfig(), K
+    )
+    rollout = asyncio.run(solver.solve(ask_question("谁于1871年建成马拉河上的老桥？", "zh"), TokenUsage()))
+    assert len(rollout.answers) == 1
 
 
 class ScriptedAgents:
     """Plays the roles from a script of next steps."""
 
-    def __init__(self, steps: Sequence[NextStep | None], masks: int = 1) -> None:
+    def __init__(self, steps: Sequence[NextStep | None], masks: int = 1, queries: Sequence[str] = "abc") -> None:
         self._steps = steps
+        self._queries = tuple(queries)
         self._answers = tuple(MaskAnswer(mask=mask, answer=None, evidence=None) for mask in range(masks))
 
     async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         return PlannedQuestion("p", 0, give_up=self._steps[len(progress.turns)] is None)
 
-    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Queries:
-        return Queries(("a", "b", "c"))
+    async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> tuple[str, ...]:
+        return self._queries
 
     async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
         step = self._steps[len(progress.turns)] or NextStep.SEARCH_ON
@@ -272,10 +281,11 @@ def test_every_way_to_end(steps: list[NextStep | None], reason: StopReason, turn
     assert (rollout.stop_reason, len(rollout.turns)) == (reason, turns)
 
 
-def test_what_roles_owe_is_required() -> None:
+@pytest.mark.parametrize("queries", [("a", "a", "b"), ("a", "b", " ")])
+def test_incomplete_replies_of_roles_are_errors(queries: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="3 different queries"):
-        Queries(("a", "a", " "))
-    with pytest.raises(ValueError, match="one answer a mask"):
+        run_scripted(ScriptedAgents([NextStep.ANSWER], queries=queries))
+    with pytest.raises(ValueError, match="one answer per mask"):
         run_scripted(ScriptedAgents([NextStep.ANSWER], masks=2))
 
 

@@ -10,14 +10,14 @@ import pytest
 
 from pipeline.agents.extractive.features import find_rarest
 from pipeline.agents.extractive.ranking import TOP, Trees, build_rows, load_trees, rank_texts
-from pipeline.agents.extractive.scoring import FEATURES
+from pipeline.agents.extractive.weights import WEIGHTS
 
 LABELS = 14
 
 
 def make_places(count: int, texts: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
     draw = np.random.default_rng(seed)
-    values, labels = draw.normal(size=(count, len(FEATURES))), draw.dirichlet(np.ones(LABELS), size=count)
+    values, labels = draw.normal(size=(count, len(WEIGHTS))), draw.dirichlet(np.ones(LABELS), size=count)
     return values, labels, draw.normal(size=count) * 3, [f"text {draw.integers(texts)}" for _ in range(count)]
 
 
