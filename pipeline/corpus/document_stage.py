@@ -49,7 +49,7 @@ def make_outcome(page: RawPage, config: CorpusConfig) -> Outcome:
     if document is None:
         rows.append(Reject(stage=StageName.CORPUS, unit=UNIT, input_id=page.key, reason=reason, detail=scrub(detail)))
     rejected = {} if document is not None else {reason: 1}
-    step = FunnelStep(stage=StageName.CORPUS, unit=UNIT, entered=1, passed=1 - len(rejected), rejected=rejected)
+    step = FunnelStep.count(StageName.CORPUS, UNIT, 1 - len(rejected), rejected)
     return Outcome(key=page.key, rows=tuple(rows), funnel=(step,))
 
 

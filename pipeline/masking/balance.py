@@ -18,34 +18,32 @@ def balance_counts(
     `limit`: maximum tasks in total. `turn` selects the counts that get the remainder, so that many small shards do not
     all give it to the same count.
     """
-    wanted = sorted(set(mask_counts))
-    shift = turn % len(wanted)
-    turns = [*wanted[shift:], *wanted[:shift]]
+    ordered = sorted(set(mask_counts))
+    shift = turn % len(ordered)
+    turns = [*ordered[shift:], *ordered[:shift]]
     # free[m]: passages still free among those that can hide at least m spans.
-    free = {m: sum(1 for capacity in capacities if capacity >= m) for m in wanted}
+    free = {m: sum(1 for capacity in capacities if capacity >= m) for m in ordered}
     if limit is not None:
-        free[wanted[0]] = min(free[wanted[0]], limit)
-    counts = dict.fromkeys(wanted, 0)
+        free[ordered[0]] = min(free[ordered[0]], limit)
+    counts = dict.fromkeys(ordered, 0)
     while True:
-        able = [k for k in turns if all(free[m] > 0 for m in wanted if m <= k)]
+        able = [k for k in turns if all(free[m] > 0 for m in ordered if m <= k)]
         if not able:
             return counts
         chosen = min(able, key=counts.__getitem__)
         counts[chosen] += 1
-        for m in wanted:
+        for m in ordered:
             if m <= chosen:
                 free[m] -= 1
 
 
 def assign_counts(capacities: Sequence[int], counts: dict[int, int]) -> list[int | None]:
-    """Return a mask count for each passage, largest counts first, passages in the given order; None
-    for one left over.
-    """
+    """Return the mask count of each passage, assigned from the largest, in the given order; None for one left over."""
     assigned: list[int | None] = [None] * len(capacities)
     for k in sorted(counts, reverse=True):
-        owed = counts[k]
+        remaining = counts[k]
         for index, capacity in enumerate(capacities):
-            if owed and assigned[index] is None and capacity >= k:
+            if remaining and assigned[index] is None and capacity >= k:
                 assigned[index] = k
-                owed -= 1
+                remaining -= 1
     return assigned

@@ -11,8 +11,7 @@ import torch
 from pipeline.devices import choose_device
 from pipeline.errors import AssetError
 from pipeline.masking.perplexity import SpanContext
-from pipeline.masking.span_tokens import encode_contexts
-from pipeline.masking.span_trees import TreeRow, build_batch, plant_rows
+from pipeline.masking.span_trees import TreeRow, build_batch, encode_contexts, plant_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

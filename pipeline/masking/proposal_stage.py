@@ -55,22 +55,26 @@ class ProposalStage:
         if reason := check_passage(passage.text):
             return _reject_passage(passage, reason, passage.title)
         prompt = Prompt(role=Role.EXTRACTOR, lang=passage.lang, text=write_extract(passage))
-        tally = TokenUsage()
+        usage = TokenUsage()
         try:
-            said = await self._asker.ask(prompt, EXTRACT, _read_said, tally)
+            proposed = await self._asker.ask(prompt, EXTRACT, _list_spans, usage)
         except UnreadableReplyError as error:
             return _reject_passage(passage, UNREADABLE, str(error))
         except RefusedRequestError as error:
             return _reject_passage(passage, error.reason, error.what)
-        spans, missing = locate_spans(passage.text, said)
+        spans, missing = locate_spans(passage.text, proposed)
         proposals = Proposals(
             passage_id=passage.passage_id,
             spans=tuple(spans),
-            model=", ".join(sorted(model for _, model in tally.sums)) or self._model,
+            model=", ".join(sorted(model for _, model in usage.sums)) or self._model,
             prompts=tuple(prompt.digest for prompt in use_templates(TEMPLATES, passage.lang)),
         )
         rows: tuple[Record, ...] = (proposals, *(_reject_span(passage, words) for words in missing))
-        return Outcome(passage.passage_id, rows, (_count("passage", 1, {}), _count_spans(len(spans), len(missing))))
+        steps = (
+            FunnelStep.count(StageName.PROPOSALS, "passage", 1, {}),
+            FunnelStep.count(StageName.PROPOSALS, "span", len(spans), {NOT_VERBATIM: len(missing)} if missing else {}),
+        )
+        return Outcome(passage.passage_id, rows, steps)
 
 
 def write_extract(passage: Passage) -> str:
@@ -79,34 +83,22 @@ def write_extract(passage: Passage) -> str:
     return load_template("extract_spans", passage.lang).fill(page=page, text=passage.text)
 
 
-def _read_said(reply: ExtractReply) -> list[tuple[str, SpanKind]]:
+def _list_spans(reply: ExtractReply) -> list[tuple[str, SpanKind]]:
     """Return each text once, as it was first named."""
     return list({item.text: (item.text, SpanKind(item.kind)) for item in reversed(reply.spans)}.values())[::-1]
 
 
 def _reject_passage(passage: Passage, reason: str, detail: str) -> Outcome:
-    row = Reject(
-        stage=StageName.PROPOSALS,
-        unit="passage",
-        input_id=passage.passage_id,
-        reason=reason,
-        detail=detail[:DETAIL_CHARS],
-    )
-    return Outcome(passage.passage_id, (row,), (_count("passage", 0, {reason: 1}),))
+    row = _reject("passage", passage.passage_id, reason, detail)
+    return Outcome(passage.passage_id, (row,), (FunnelStep.count(StageName.PROPOSALS, "passage", 0, {reason: 1}),))
 
 
 def _reject_span(passage: Passage, words: str) -> Reject:
     """Reject a stretch that is not in the passage: it has no offsets, so its id contains its words."""
     input_id = f"{passage.passage_id}:{content_id(words)}"
-    return Reject(
-        stage=StageName.PROPOSALS, unit="span", input_id=input_id, reason=NOT_VERBATIM, detail=words[:DETAIL_CHARS]
-    )
+    return _reject("span", input_id, NOT_VERBATIM, words)
 
 
-def _count_spans(passed: int, missing: int) -> FunnelStep:
-    return _count("span", passed, {NOT_VERBATIM: missing} if missing else {})
-
-
-def _count(unit: str, passed: int, rejected: dict[str, int]) -> FunnelStep:
-    entered = passed + sum(rejected.values())
-    return FunnelStep(stage=StageName.PROPOSALS, unit=unit, entered=entered, passed=passed, rejected=rejected)
+def _reject(unit: str, input_id: str, reason: str, detail: str) -> Reject:
+    detail = detail[:DETAIL_CHARS]
+    return Reject(stage=StageName.PROPOSALS, unit=unit, input_id=input_id, reason=reason, detail=detail)

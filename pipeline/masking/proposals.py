@@ -20,13 +20,13 @@ _SPACED_END = re.compile(r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u3
 """A letter or figure of a script that puts spaces between words."""
 
 
-def locate_spans(text: str, said: Iterable[tuple[str, SpanKind]]) -> tuple[list[ProposedSpan], list[str]]:
+def locate_spans(text: str, proposed: Iterable[tuple[str, SpanKind]]) -> tuple[list[ProposedSpan], list[str]]:
     """Return the first occurrence of each proposed text, in document order, and the texts that do not occur in the
     passage.
     """
     found: dict[tuple[int, int], ProposedSpan] = {}
     missing: list[str] = []
-    for words, kind in said:
+    for words, kind in proposed:
         start = _find_whole(text, words)
         if start is None:
             missing.append(words)

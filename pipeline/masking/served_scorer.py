@@ -24,8 +24,7 @@ from pipeline.http.retrying import Retrying, retrying
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.client import fetch, open_client
 from pipeline.masking.perplexity import SpanContext
-from pipeline.masking.span_tokens import encode_contexts
-from pipeline.masking.span_trees import TreeRow, plant_rows
+from pipeline.masking.span_trees import TreeRow, encode_contexts, plant_rows
 from schemas.llm_config import LimitsConfig
 
 if TYPE_CHECKING:
@@ -38,12 +37,9 @@ REQUESTS = 4
 ANSWER_TOKENS = 1
 """A completion has at least one token; it is discarded, but needs room."""
 
-
 DEFAULT_LIMITS = LimitsConfig()
-
-
 FAULTS = (ConnectionError, ThrottledError, UnavailableError, json.JSONDecodeError)
-"""What may pass."""
+"""Transient errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +120,13 @@ class ServedScorer:
         return [self._read_score(prompt, choice) for prompt, choice in zip(prompts, ordered, strict=True)]
 
     def _read_score(self, prompt: SpanPrompt, choice: dict[str, Any]) -> float:
-        told = choice.get("prompt_logprobs")
-        if not told or len(told) != len(prompt.ids):
+        logprobs = choice.get("prompt_logprobs")
+        if not logprobs or len(logprobs) != len(prompt.ids):
             raise EndpointError(
                 f"{self._url}: the server does not return prompt_logprobs", "use a vLLM server, or a local scorer"
             )
         at = len(prompt.ids) - prompt.span
-        losses = [-told[at + i][str(token)]["logprob"] for i, token in enumerate(prompt.ids[at:])]
+        losses = [-logprobs[at + i][str(token)]["logprob"] for i, token in enumerate(prompt.ids[at:])]
         return math.exp(math.fsum(losses) / len(losses))
 
     def _read_context(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,9 @@ class _Draft:
     def reject(self, candidate: SpanCandidate, reason: str, detail: str = "") -> None:
         """Reject a candidate."""
         start, end = candidate.start, candidate.end
-        said = f"{self.passage.text[start:end]} ({candidate.label}){detail}".replace("\n", " ")
+        detail = f"{self.passage.text[start:end]} ({candidate.label}){detail}".replace("\n", " ")
         input_id = f"{self.passage.passage_id}:{start}-{end}"
-        self.rejects.append(Reject(stage=StageName.SPANS, unit="span", input_id=input_id, reason=reason, detail=said))
+        self.rejects.append(Reject(stage=StageName.SPANS, unit="span", input_id=input_id, reason=reason, detail=detail))
 
 
 class SpanStage:
@@ -83,7 +84,7 @@ class SpanStage:
         self._sampled = sampled
         self._proposals = proposals or {}
         self._extract = extract
-        self._roots: dict[str, Roots] = {}
+        self._roots = cache(Roots)
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
         """Return one outcome per passage; those that cannot be masked first within each batch."""
@@ -111,12 +112,13 @@ class SpanStage:
         names = self._find_names([draft.passage for draft in drafts])
         for draft, found in zip(drafts, names, strict=True):
             passage = draft.passage
-            found = [*found, *draft.own]
             proposed = self._proposals.get(passage.passage_id)
-            if proposed is not None:
-                found = [*found, *read_proposals(proposed)]
-            if self._config.links:
-                found = [*found, *_read_links(passage)]
+            found = [
+                *found,
+                *draft.own,
+                *(read_proposals(proposed) if proposed is not None else ()),
+                *(_read_links(passage) if self._config.links else ()),
+            ]
             trimmed = [t for c in found if (t := trim_candidate(c, passage.text))]
             if self._config.rules:
                 whole, halves = split_rule_spans(passage.text, passage.lang)
@@ -149,13 +151,10 @@ class SpanStage:
 
     def _filter(self, draft: _Draft, candidates: Sequence[SpanCandidate]) -> None:
         passage = draft.passage
-        roots = self._roots.get(passage.lang)
-        if roots is None:
-            roots = self._roots[passage.lang] = Roots(passage.lang)
-        judge = SpanFilter(passage, roots, self._config)
+        span_filter = SpanFilter(passage, self._roots(passage.lang), self._config)
         for candidate in candidates:
             aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
-            if reason := judge.check(candidate, aliases):
+            if reason := span_filter.check(candidate, aliases):
                 draft.reject(candidate, reason)
             else:
                 draft.kept.append((candidate, aliases))
@@ -178,7 +177,9 @@ class SpanStage:
                 draft.reject(candidate, reason, f" at {perplexity:.6g}")
             else:
                 spans.append(_build_span(candidate, passage.text, aliases, perplexity))
-        steps = [_count("span", len(spans), Counter(reject.reason for reject in draft.rejects))]
+        steps = [
+            FunnelStep.count(StageName.SPANS, "span", len(spans), Counter(reject.reason for reject in draft.rejects))
+        ]
         steps += [_count_found(kind, sums) for kind, sums in draft.agreement.items()]
         rows: list[Record] = [*draft.rejects]
         if not spans:
@@ -186,7 +187,7 @@ class SpanStage:
             return replace(outcome, rows=(*rows, *outcome.rows), funnel=(*outcome.funnel, *steps))
         scorer = self._scorer.name if self._scorer else None
         rows.insert(0, SpanSet(passage_id=passage.passage_id, spans=tuple(spans), scorer=scorer))
-        return Outcome(passage.passage_id, tuple(rows), (_count("passage", 1, Counter()), *steps))
+        return Outcome(passage.passage_id, tuple(rows), (FunnelStep.count(StageName.SPANS, "passage", 1, {}), *steps))
 
     def _check_perplexity(self, perplexity: float | None) -> str | None:
         if perplexity is None or self._config.selection is Selection.RANDOM:
@@ -210,16 +211,8 @@ def _read_links(passage: Passage) -> list[SpanCandidate]:
     for link in passage.links:
         anchor = passage.text[link.start : link.end]
         common = anchor.islower() and not any(character.isdigit() for character in anchor)
-        found.append(
-            SpanCandidate(
-                link.start,
-                link.end,
-                SpanKind.TERM if common else SpanKind.ENTITY,
-                "link",
-                SpanSource.LINK,
-                target=link.target,
-            )
-        )
+        kind = SpanKind.TERM if common else SpanKind.ENTITY
+        found.append(SpanCandidate(link.start, link.end, kind, "link", SpanSource.LINK, link.target))
     return found
 
 
@@ -240,16 +233,10 @@ def _build_span(candidate: SpanCandidate, text: str, aliases: tuple[str, ...], p
 def _reject_passage(passage: Passage, reason: str, detail: str = "") -> Outcome:
     detail = f"{passage.title}: {detail}" if detail else passage.title
     reject = Reject(stage=StageName.SPANS, unit="passage", input_id=passage.passage_id, reason=reason, detail=detail)
-    return Outcome(passage.passage_id, (reject,), (_count("passage", 0, Counter({reason: 1})),))
+    return Outcome(passage.passage_id, (reject,), (FunnelStep.count(StageName.SPANS, "passage", 0, {reason: 1}),))
 
 
 def _count_found(kind: SpanKind, sums: Counter[str]) -> FunnelStep:
     """Count candidates of a kind by source: the language model, the other sources, or both."""
-    alone = Counter({finder: count for finder, count in sums.items() if finder != BOTH})
-    return _count(kind.value, sums[BOTH], alone).model_copy(update={"compares": True})
-
-
-def _count(unit: str, passed: int, rejected: Counter[str]) -> FunnelStep:
-    return FunnelStep(
-        stage=StageName.SPANS, unit=unit, entered=passed + rejected.total(), passed=passed, rejected=dict(rejected)
-    )
+    alone = {finder: count for finder, count in sums.items() if finder != BOTH}
+    return FunnelStep.count(StageName.SPANS, kind.value, sums[BOTH], alone).model_copy(update={"compares": True})

@@ -8,11 +8,17 @@ them. A branch's last token predicts nothing and is omitted: a span of one token
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from pipeline.masking.perplexity import SpanContext, cut_segments
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,30 @@ class SpanTokens:
     """Number of trunk tokens before each span; at least 1, in order."""
     branches: list[list[int]]
     """Tokens of each span; at least 1 each."""
+
+
+def encode_contexts(tokenizer: PreTrainedTokenizerBase, items: Sequence[SpanContext]) -> Iterator[SpanTokens]:
+    """Tokenise all segments of all items in one call, then join them by item; the same for every scorer.
+
+    A trunk starts with the tokenizer's own first token, if it has one.
+    """
+    first = tokenizer("")["input_ids"][:1]
+    opening: list[int] = first if first and first[0] == tokenizer.bos_token_id else []
+    segments = [cut_segments(item) for item in items]
+    texts = [
+        text for cut in segments for triple in zip(cut.plain, cut.spans, cut.masks, strict=True) for text in triple
+    ]
+    ids = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
+    for cut in segments:
+        trunk = list(opening)
+        holes: list[int] = []
+        branches: list[list[int]] = []
+        for _ in cut.spans:
+            trunk.extend(next(ids))
+            holes.append(len(trunk))
+            branches.append(next(ids))
+            trunk.extend(next(ids))
+        yield SpanTokens(trunk, holes, branches)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from pipeline.stage import Outcome
 from schemas.config import MaskingConfig, Selection, StageName
 from schemas.funnel import FunnelStep, Reject
 from schemas.passages import Passage
-from schemas.record import Record, content_id
+from schemas.record import content_id
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet
 
 OVER_LIMIT = "over_limit"
@@ -91,14 +91,12 @@ class TaskStage:
 
     def _finish(self, item: SpannedPassage, groups: Sequence[Sequence[Span]], tasks: Sequence[MaskTask]) -> Outcome:
         if tasks:
-            step = FunnelStep(stage=StageName.TASKS, unit="passage", entered=1, passed=1, rejected={})
-            return Outcome(item.key, tuple(tasks), (step,))
+            return Outcome(item.key, tuple(tasks), (FunnelStep.count(StageName.TASKS, "passage", 1, {}),))
         able = max((len(group) for group in groups), default=0)
         reason = OVER_LIMIT if able >= min(self._config.mask_counts) else TOO_FEW_SPANS
         detail = f"{item.passage.title}: {able} spans can be hidden together"
-        row: Record = Reject(stage=StageName.TASKS, unit="passage", input_id=item.key, reason=reason, detail=detail)
-        step = FunnelStep(stage=StageName.TASKS, unit="passage", entered=1, passed=0, rejected={reason: 1})
-        return Outcome(item.key, (row,), (step,))
+        row = Reject(stage=StageName.TASKS, unit="passage", input_id=item.key, reason=reason, detail=detail)
+        return Outcome(item.key, (row,), (FunnelStep.count(StageName.TASKS, "passage", 0, {reason: 1}),))
 
 
 def build_task(passage: Passage, spans: Sequence[Span], style: AnswerStyle) -> MaskTask:

@@ -59,26 +59,15 @@ class DeduplicateStage:
             duplicate = self._duplicates.get(chunk.passage_id)
             row = chunk.passage if duplicate is None else _reject_duplicate(chunk, duplicate)
             rejected = {} if duplicate is None else {"near_duplicate": 1}
-            step = FunnelStep(
-                stage=StageName.DEDUP, unit="passage", entered=1, passed=1 - len(rejected), rejected=rejected
-            )
+            step = FunnelStep.count(StageName.DEDUP, "passage", 1 - len(rejected), rejected)
             yield Outcome(chunk.passage_id, (row,), (step,))
 
 
 def _count_cut(cut: Cut) -> tuple[FunnelStep, FunnelStep]:
     passed = len(cut.passages)
+    page = FunnelStep.count(StageName.CHUNK, "document", int(passed > 0), {} if passed else {"no_passage": 1})
     reasons = Counter(reject.reason for reject in cut.rejects)
-    page = FunnelStep(
-        stage=StageName.CHUNK,
-        unit="document",
-        entered=1,
-        passed=int(passed > 0),
-        rejected={} if passed else {"no_passage": 1},
-    )
-    passages = FunnelStep(
-        stage=StageName.CHUNK, unit="passage", entered=passed + reasons.total(), passed=passed, rejected=dict(reasons)
-    )
-    return page, passages
+    return page, FunnelStep.count(StageName.CHUNK, "passage", passed, reasons)
 
 
 def _reject_page(document: Document) -> Reject:

@@ -10,8 +10,7 @@ from pipeline.masking.causal_scorer import CausalScorer, load_scorer
 from pipeline.masking.entities import load_ner
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_stage import SpanStage
-from pipeline.masking.span_tokens import encode_contexts
-from pipeline.masking.span_trees import plant_rows
+from pipeline.masking.span_trees import encode_contexts, plant_rows
 from schemas.config import MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.tasks import SpanSet

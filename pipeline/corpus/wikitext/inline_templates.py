@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.corpus.wikitext import citations, dates, measures, scripts, ships
-from pipeline.corpus.wikitext import coordinates as places
+from pipeline.corpus.wikitext import dates, handlers, measures, scripts
 from pipeline.corpus.wikitext.invisible_templates import find_invisible
 from pipeline.corpus.wikitext.marks import GAP
-from pipeline.corpus.wikitext.symbols import SYMBOLS
-from pipeline.corpus.wikitext.template_calls import (
-    ANY,
-    LONGEST_NAME,
-    SPACING,
-    UNSHOWN,
-    Handler,
-    Rule,
-    TemplateCall,
-    normalise_name,
-    show_as_written,
-    show_constant,
-    show_first,
-    show_joined,
-    show_last,
-    show_list,
-    show_only,
-    show_quotation,
-    show_reading,
-    show_second,
-    show_title,
-)
+from pipeline.corpus.wikitext.template_calls import ANY, LONGEST_NAME, SPACING, UNSHOWN, Handler, Rule, normalise_name
 
 SHOWN: tuple[tuple[str, Handler, int], ...] = (
     # styling
@@ -37,22 +15,30 @@ SHOWN: tuple[tuple[str, Handler, int], ...] = (
         "nq|script/arabic|script/hebrew|script/nastaliq|tt|mono|var|samp|kbd|rtl|bidi|pxsmall|normal|not a typo|typo|"
         "sic inline|as written|sub label|strikethrough|flagright|thinspace|unichar text|pinyin|char|hide in print|"
         "smalldiv|start-date|end-date|birth-date|death-date",
-        show_first,
+        handlers.show_first,
         1,
     ),
     # arguments after the first are not shown: a tooltip, a programming language, further anchors
-    ("tooltip|abbr|abbrv|define|code|citation needed span|clarify span|dubious span|僻字", show_first, 2),
-    ("abbrlink", show_first, 3),
-    ("vanchor|visible anchor", show_first, ANY),
-    ("lang|lang2|script|rtl-lang|fontcolor|font color|color|colour|background color|color box|sort", show_second, 2),
-    ("font|resize", show_only, 2),
-    ("transl|transliteration|tlit|translit|wikt-lang", show_last, 3),
-    ("ruby|ruby-ja", show_reading, 2),
-    ("linktext", show_joined(""), ANY),
-    ("hlist|flatlist|ubl|ubil|unbulleted list|vunblist|plainlist|plain list|cslist", show_list, ANY),
-    ("quote|blockquote|bquote|quotation|centered quote|rquote|poemquote|cquote|引言|引文", show_quotation, ANY),
-    ("PAGENAME|BASEPAGENAME|FULLPAGENAME|article name", show_title, 0),
-    ("sic", show_as_written, 2),
+    ("tooltip|abbr|abbrv|define|code|citation needed span|clarify span|dubious span|僻字", handlers.show_first, 2),
+    ("abbrlink", handlers.show_first, 3),
+    ("vanchor|visible anchor", handlers.show_first, ANY),
+    (
+        "lang|lang2|script|rtl-lang|fontcolor|font color|color|colour|background color|color box|sort",
+        handlers.show_second,
+        2,
+    ),
+    ("font|resize", handlers.show_only, 2),
+    ("transl|transliteration|tlit|translit|wikt-lang", handlers.show_last, 3),
+    ("ruby|ruby-ja", handlers.show_reading, 2),
+    ("linktext", handlers.show_joined(""), ANY),
+    ("hlist|flatlist|ubl|ubil|unbulleted list|vunblist|plainlist|plain list|cslist", handlers.show_list, ANY),
+    (
+        "quote|blockquote|bquote|quotation|centered quote|rquote|poemquote|cquote|引言|引文",
+        handlers.show_quotation,
+        ANY,
+    ),
+    ("PAGENAME|BASEPAGENAME|FULLPAGENAME|article name", handlers.show_title, 0),
+    ("sic", handlers.show_as_written, 2),
     # numbers
     ("convert|cvt|conv", measures.convert, ANY),
     ("val", measures.show_value, 3),
@@ -96,11 +82,22 @@ SHOWN: tuple[tuple[str, Handler, int], ...] = (
         scripts.show_spoken,
         ANY,
     ),
-    ("bibleverse|bibleref|bibleref2|bibleverse-nb|bible verse", citations.show_verse, 4),
-    ("harvtxt|harvnb|harvcoltxt", citations.show_short_citation, 6),
-    ("coord", places.show_coordinates, ANY),
-    ("ship", ships.show_ship, 4),
-    ("|".join(ships.PREFIXES), ships.show_ship, 3),
+    ("bibleverse|bibleref|bibleref2|bibleverse-nb|bible verse", handlers.show_verse, 4),
+    ("harvtxt|harvnb|harvcoltxt", handlers.show_short_citation, 6),
+    ("coord", handlers.show_coordinates, ANY),
+    ("ship", handlers.show_ship, 4),
+    ("|".join(handlers.SHIP_PREFIXES), handlers.show_ship, 3),
+    # others
+    ("angbr|angle bracket|angbr IPA", handlers.show_angle_brackets, 1),
+    ("keypress|key press|key", handlers.show_keys, ANY),
+    ("flag|flagu|flagcountry|flaglink", handlers.show_flag, 2),
+    ("music", handlers.show_music, 1),
+    ("lc|uc|lcfirst|ucfirst", handlers.show_changed_case, 1),
+    ("columns-list", handlers.show_columns, 2),
+    ("URL|url", handlers.show_address, 2),
+    ("anchor", lambda call: call.first("text") or UNSHOWN, ANY),
+    ("nbsp|spaces|space|sp", handlers.show_constant(" "), 1),
+    ("wrap|allow wrap", lambda call: call.arg(1) or f"{GAP} ", 1),
 )  # fmt: skip
 PREFIXED: tuple[tuple[str, Rule], ...] = (
     ("lang-", Rule(scripts.show_named_language, 3)),
@@ -109,63 +106,26 @@ PREFIXED: tuple[tuple[str, Rule], ...] = (
     ("link-", Rule(scripts.show_foreign_link, ANY)),
     ("internal link helper/", Rule(scripts.show_foreign_link, ANY)),
 )
+SYMBOLS = {
+    "'s": "'s", "'": "'", "' \"": "' \"", "\" '": "\" '", "'-": "'", "-'": "'", '-"': '"', "`": "`", "s'": "s'",
+    "'\"": "'\"", "\"'": "\"'",
+    "ndash": "–", "en dash": "–", "–": "–", "nsndns": "–", "spaced ndash": " – ", "snd": " – ", "snds": " – ",
+    "spnd": " – ", "sndash": " – ", "spacedndash": " – ", "spaced en dash": " – ",
+    "spaced en dash space": " – ", "mdash": "—", "em dash": "—", "—": "—", "spaced mdash": " — ",
+    "mdashb": " — ", "spaced em dash": " — ", "·": " · ", "dot": " · ", "middot": " · ", "bullet": " • ",
+    "•": " • ", "\\": " / ", "/": "/", "thinsp": " ",
+    "hsp": " ", "hair space": " ", "thin space": " ", "zwj": "\u200d", "zwnj": "\u200c", "zwsp": "", "shy": "",
+    "wbr": "", "zwnbsp": "", "wj": "", "!": "|", "=": "=", "(": "{", ")": "}", "pipe": "|", "*": "*",
+    "minus": "−", "times": "×", "x": "×", "plusmn": "±", "sdot": "⋅", "deg": "°", "prime": "′", "pprime": "″",
+    "ellipsis": "...", "okina": "ʻ", "hamza": "ʾ", "ayin": "ʿ", "okina2": "ʻ", "flat": "♭", "sharp": "♯",
+    "natural": "♮", "BCE": "BCE", "BC": "BC", "CE": "CE", "AD": "AD", "dagger": "†", "double-dagger": "‡",
+    "double dagger": "‡", "dag": "†", "en icon": "", "increase": "", "decrease": "", "steady": "", "gain": "",
+    "loss": "", "profit": "", "no change": "", "eqm": "⇌", "hash": "#", "colon": ":", "at": "@",
+}  # fmt: skip
+"""Templates that show one or two characters, whatever their arguments."""
 
-
-def show_angle_brackets(call: TemplateCall) -> str:
-    """{{angbr|a}}: a letter in angle brackets."""
-    return f"⟨{call.arg(1)}⟩"
-
-
-def show_keys(call: TemplateCall) -> str | None:
-    """{{key press|Ctrl|Alt|Del}}: keys pressed together."""
-    return None if any(name.startswith("chain") for name in call.named) else "+".join(call.plain())
-
-
-def show_flag(call: TemplateCall) -> str | None:
-    """{{flag|France}}: the country; a code such as FRA stands for a name that is not in the page."""
-    name = call.first("name") or call.arg(1)
-    return None if name.isupper() else name
-
-
-def show_music(call: TemplateCall) -> str | None:
-    """{{music|flat}}: a musical sign."""
-    return {"flat": "♭", "b": "♭", "sharp": "♯", "#": "♯", "natural": "♮"}.get(call.arg(1).lower())
-
-
-def show_address(call: TemplateCall) -> str:
-    """{{URL|example.com|label}}: the label; a URL is not running text."""
-    return call.arg(2) or UNSHOWN
-
-
-def show_changed_case(call: TemplateCall) -> str | None:
-    """{{lc:TEXT}} and similar."""
-    text = call.arg(1)
-    changes = {"lc": text.lower(), "uc": text.upper(), "ucfirst": text[:1].upper() + text[1:]}
-    return changes.get(call.name, text[:1].lower() + text[1:])
-
-
-def show_columns(call: TemplateCall) -> str:
-    """{{columns-list|...}}: the list inside, on separate lines; the number of columns came first in older pages."""
-    return f"\n{call.arg(2) if call.arg(1).isdecimal() else call.arg(1)}\n"
-
-
-def _expand(rows: tuple[tuple[str, Handler, int], ...]) -> dict[str, Rule]:
-    return {normalise_name(name): Rule(show, most) for names, show, most in rows for name in names.split("|")}
-
-
-RULES = _expand(SHOWN) | _expand((
-    ("angbr|angle bracket|angbr IPA", show_angle_brackets, 1),
-    ("keypress|key press|key", show_keys, ANY),
-    ("flag|flagu|flagcountry|flaglink", show_flag, 2),
-    ("music", show_music, 1),
-    ("lc|uc|lcfirst|ucfirst", show_changed_case, 1),
-    ("columns-list", show_columns, 2),
-    ("URL|url", show_address, 2),
-    ("anchor", lambda call: call.first("text") or UNSHOWN, ANY),
-    ("nbsp|spaces|space|sp", show_constant(" "), 1),
-    ("wrap|allow wrap", lambda call: call.arg(1) or f"{GAP} ", 1),
-))  # fmt: skip
-RULES |= {normalise_name(name): Rule(show_constant(text), 0) for name, text in SYMBOLS.items()}
+RULES = {normalise_name(name): Rule(show, most) for names, show, most in SHOWN for name in names.split("|")}
+RULES |= {normalise_name(name): Rule(handlers.show_constant(text), 0) for name, text in SYMBOLS.items()}
 RULES |= dict.fromkeys(
     ["pad", "br", "break", "crlf", "-", "clear", "clear left", "clear right", "clearleft", "clearright", "clr"],
     SPACING,

@@ -1,4 +1,4 @@
-"""Template calls as seen by handlers, and the handlers that need only the arguments."""
+"""Template calls, and rules that say how a call is shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 
-from pipeline.corpus.wikitext.marks import GAP, protect
+from pipeline.corpus.wikitext.marks import GAP
 
 LONGEST_NAME = 255
 """Maximum characters of a template's name; longer names are never cached."""
@@ -127,62 +127,3 @@ APART = Rule(show_nothing, ANY)
 
 SPACING = Rule(lambda _call: f"{UNSHOWN} ", ANY)
 """Shows a space or a break, whatever the arguments."""
-
-
-def show_first(call: TemplateCall) -> str | None:
-    """For templates that style their first argument."""
-    return call.first("text", "content") or call.arg(1)
-
-
-def show_second(call: TemplateCall) -> str | None:
-    """For templates whose first argument is a code, and whose second is the text."""
-    return call.first("text", "content") or call.arg(2) or None
-
-
-def show_last(call: TemplateCall) -> str | None:
-    """For templates whose text is their last argument, after one or more codes."""
-    return call.args[-1] if len(call.args) > 1 else None
-
-
-def show_only(call: TemplateCall) -> str | None:
-    """For templates whose text is their only or their last argument."""
-    return call.args[-1] if call.args else call.first("text", "content")
-
-
-def show_list(call: TemplateCall) -> str:
-    """For templates that show their arguments as a short list; one that contains list items keeps their lines."""
-    shown = ", ".join(arg for arg in call.args if arg)
-    return f"\n{shown}\n" if shown.startswith("*") else shown
-
-
-def show_joined(separator: str) -> Handler:
-    """Return a handler that shows all arguments, joined."""
-    return lambda call: separator.join(call.plain())
-
-
-def show_reading(call: TemplateCall) -> str | None:
-    """{{ruby|base|reading}}: the base, then the reading in brackets."""
-    return f"{call.arg(1)}({call.arg(2)})" if call.arg(2) else call.arg(1)
-
-
-def show_title(call: TemplateCall) -> str:
-    """For the title of the page itself."""
-    return call.title
-
-
-def show_quotation(call: TemplateCall) -> str | None:
-    """For block quotations: a separate paragraph, without the author."""
-    text = call.first("text", "quote", "content", "1") or call.arg(2 if call.name == "rquote" else 1)
-    return f"\n\n{text}\n\n" if text else None
-
-
-def show_as_written(call: TemplateCall) -> str:
-    """{{sic|wo|rd}}: the words, without the remark."""
-    return "".join(call.args[:2]) or GAP
-
-
-def show_constant(text: str) -> Handler:
-    """Return a handler that always shows the same text, which is never read as markup."""
-    # A template's "|" separates the parts of the link or table around it.
-    shown = text if text == "|" else protect(text)
-    return lambda _call: shown
