@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from prompts.reply_scan import drop_thoughts, find_objects
+from prompts.reply_scan import UNWRITABLE, drop_thoughts, find_objects
 
 LONGEST_TEXT = 1_200
 """Maximum characters of a document; twenty documents fit into the part of a reply that is parsed."""
@@ -22,7 +22,6 @@ MOST_LAYERS = 50
 NAME_WORDS, NAME_CHARS = 8, 40
 """Title of a document without one: at most this many words of its text, or characters."""
 
-_UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)
 _TAGGED = re.compile(r"<(doc(?:ument)?|passage|result)\b[^<>]*>(.*?)(?:</\1>|\Z|(?=<\1\b))", re.IGNORECASE | re.DOTALL)
 _KIND = r"(?:doc(?:ument)?|passage|result|文档|文献|段落|结果|资料)"
@@ -76,9 +75,9 @@ def write_documents(drafts: Sequence[Draft]) -> str:
 
 def read_documents(reply: str, most: int) -> list[Draft]:
     """Read at most `most` documents from a reply; none for a refusal or an empty reply."""
-    said = _FENCE.sub("", _UNWRITABLE.sub("", drop_thoughts(reply).replace("\r\n", "\n"))).strip()
+    body = _FENCE.sub("", UNWRITABLE.sub("", drop_thoughts(reply).replace("\r\n", "\n"))).strip()
     found: dict[str, Draft] = {}
-    for title, text in _find_pairs(said):
+    for title, text in _find_pairs(body):
         draft = make_draft(title, text)
         if draft is not None:
             found.setdefault(draft.text.casefold(), draft)
@@ -87,28 +86,28 @@ def read_documents(reply: str, most: int) -> list[Draft]:
     return list(found.values())
 
 
-def _find_pairs(said: str) -> Iterator[tuple[str, str]]:
+def _find_pairs(body: str) -> Iterator[tuple[str, str]]:
     """Return title and text of every document, by the first layout that matches."""
-    if said.startswith("[1] "):
-        return (_divide(chunk, titled=True) for chunk in _cut_numbered(said))
-    pairs = list(_read_json(said))
-    if pairs or said.startswith(("{", "[{")):
+    if body.startswith("[1] "):
+        return (_divide(chunk, titled=True) for chunk in _cut_numbered(body))
+    pairs = list(_read_json(body))
+    if pairs or body.startswith(("{", "[{")):
         return iter(pairs)
-    tagged = [match[2] for match in _TAGGED.finditer(said)]
-    chunks = tagged or _cut_numbered(said) or _cut_at(said, list(_BULLET.finditer(said)), least=2)
-    return (_divide(chunk) for chunk in chunks or _cut_paragraphs(said))
+    tagged = [match[2] for match in _TAGGED.finditer(body)]
+    chunks = tagged or _cut_numbered(body) or _cut_at(body, list(_BULLET.finditer(body)), least=2)
+    return (_divide(chunk) for chunk in chunks or _cut_paragraphs(body))
 
 
-def _read_json(said: str) -> Iterator[tuple[str, str]]:
-    if said.startswith("["):
+def _read_json(body: str) -> Iterator[tuple[str, str]]:
+    if body.startswith("["):
         try:
-            yield from _read_value(json.loads(said, strict=False))
+            yield from _read_value(json.loads(body, strict=False))
             return
         except (ValueError, RecursionError):
             pass  # a number in brackets, or a list that was cut off
-    whole = list(find_objects(said))
-    if said.startswith("{") and whole and whole[0].fields is None:
-        whole = list(find_objects(said[1:]))  # truncated: take the complete values inside
+    whole = list(find_objects(body))
+    if body.startswith("{") and whole and whole[0].fields is None:
+        whole = list(find_objects(body[1:]))  # truncated: take the complete values inside
     for offer in whole:
         if offer.fields is not None:
             yield from _read_value(offer.fields)
@@ -131,10 +130,10 @@ def _read_value(value: object) -> Iterator[tuple[str, str]]:
                 waiting += [item for item in reversed(list(inner.values())) if isinstance(item, list | Mapping)]
 
 
-def _cut_numbered(said: str) -> list[str]:
+def _cut_numbered(body: str) -> list[str]:
     """Split at numbers of one style that count up from the first; any other number is part of the text."""
     marks: list[re.Match[str]] = []
-    for match in _NUMBERED.finditer(said):
+    for match in _NUMBERED.finditer(body):
         number = _read_number(match)
         if not marks:
             fits = number <= 1
@@ -142,18 +141,18 @@ def _cut_numbered(said: str) -> list[str]:
             fits = number == _read_number(marks[-1]) + 1 and match.lastgroup == marks[0].lastgroup
         if fits:
             marks.append(match)
-    return _cut_at(said, marks, least=1)
+    return _cut_at(body, marks, least=1)
 
 
 def _read_number(mark: re.Match[str]) -> int:
     return int(mark[mark.lastgroup or 0])
 
 
-def _cut_at(said: str, marks: Sequence[re.Match[str]], least: int) -> list[str]:
+def _cut_at(body: str, marks: Sequence[re.Match[str]], least: int) -> list[str]:
     if len(marks) < least:
         return []
-    ends = [*(mark.start() for mark in marks[1:]), len(said)]
-    chunks = [said[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
+    ends = [*(mark.start() for mark in marks[1:]), len(body)]
+    chunks = [body[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
     if (
         len(chunks) > 1
     ):  # text after the last document and a blank line is a comment, unless the other documents have as much
@@ -162,9 +161,9 @@ def _cut_at(said: str, marks: Sequence[re.Match[str]], least: int) -> list[str]:
     return chunks
 
 
-def _cut_paragraphs(said: str) -> list[str]:
-    paragraphs = _split_paragraphs(said)
-    if _REFUSAL.match(said):
+def _cut_paragraphs(body: str) -> list[str]:
+    paragraphs = _split_paragraphs(body)
+    if _REFUSAL.match(body):
         return []
     if len(paragraphs) > 1 and len(paragraphs[0]) <= LONGEST_TITLE and paragraphs[0].endswith((":", "：")):
         del paragraphs[0]  # "Here are five documents:"
@@ -199,7 +198,7 @@ def _settle(text: str, strip: Callable[[str], str]) -> str:
     """Return the text on one line, stripped repeatedly until nothing changes; empty if it needs too many passes."""
     text = text[: 4 * LONGEST_TEXT]
     for _ in range(MOST_LAYERS):
-        if (plain := strip(" ".join(_EMPHASIS.sub("", _UNWRITABLE.sub("", text)).split()))) == text:
+        if (plain := strip(" ".join(_EMPHASIS.sub("", UNWRITABLE.sub("", text)).split()))) == text:
             return text
         text = plain
     return ""

@@ -21,24 +21,12 @@ FOLDER = Path(__file__).parent / "templates"
 PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([^{}|]*)\|([^{}|]*))?\}")
 DIVIDER = re.compile(r"^---$\n?", re.MULTILINE)
 TAGS = (
-    *(
-        "think",
-        "search",
-        "information",
-        "results?",
-        "answers?",
-        "query",
-        "queries",
-        "observation",
-        "passages?",
-        "documents?",
-    ),
-    *("task", "plan", "tools?", "tool_calls?", "tool_responses?", "function", "function_call", "system", "user"),
-    *("assistant", "human", "judge", "verdict", "reference", "steps?", "SYS"),
+    "think|search|information|results?|answers?|query|queries|observation|passages?|documents?|task|plan|tools?|"
+    "tool_calls?|tool_responses?|function|function_call|system|user|assistant|human|judge|verdict|reference|steps?|SYS"
 )
 # A tag of the formats, a control token of a chat template, or either with a full-width or small less-than sign.
 TAG_OPENING = re.compile(
-    rf"[<\uff1c\ufe64](?=\s*[/\uff0f]?\s*(?:{'|'.join(TAGS)})\b|\s*[|\uff5c]|<)|\[(?=\s*/?\s*INST\b)",
+    rf"[<\uff1c\ufe64](?=\s*[/\uff0f]?\s*(?:{TAGS})\b|\s*[|\uff5c]|<)|\[(?=\s*/?\s*INST\b)",
     re.IGNORECASE,
 )
 INERT_OPENING = "\u2039"

@@ -15,12 +15,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from prompts.reply_scan import Offer, blank_out, drop_thoughts, find_objects, find_tagged
+from prompts.reply_scan import UNWRITABLE, Offer, blank_out, drop_thoughts, find_objects, find_tagged
 
 TAIL = 200
 """Characters of a reply that its error quotes."""
-
-_UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class UnreadableReplyError(ValueError):
@@ -35,7 +33,7 @@ class UnreadableReplyError(ValueError):
 
 def _clean(text: str) -> str:
     """Strip control characters, unpaired surrogates, and white space at both ends."""
-    return _UNWRITABLE.sub("", text).strip()
+    return UNWRITABLE.sub("", text).strip()
 
 
 def _join_lines(text: str) -> str:
@@ -43,7 +41,7 @@ def _join_lines(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_clean)]
-Said = Annotated[str, AfterValidator(_clean), Field(min_length=1)]
+NonEmpty = Annotated[str, AfterValidator(_clean), Field(min_length=1)]
 Line = Annotated[str, AfterValidator(_clean), AfterValidator(_join_lines)]
 # Bounds in `json_schema_extra` are for servers that enforce schemas. The parser does not check them: the caller knows
 # the task and reports wrong numbers in its second request.
@@ -59,7 +57,7 @@ class Reply(BaseModel):
 class PlanReply(Reply):
     """Reply of the planner."""
 
-    think: Said
+    think: NonEmpty
     mask: Count | None = None
     give_up: bool = False
 
@@ -81,7 +79,7 @@ class AnswerItem(Reply):
 class ObserveReply(Reply):
     """Reply of the observer."""
 
-    conclusion: Said
+    conclusion: NonEmpty
     answers: Annotated[list[AnswerItem], Field(json_schema_extra={"maxItems": 4})]
     next: Literal["answer", "search_on", "give_up"]
     closing: Text = ""
@@ -156,8 +154,8 @@ class ReplyContract(Generic[R]):
 
     def read(self, text: str) -> R:
         """Read the last candidate of the reply. Raises UnreadableReplyError when there is none or it is malformed."""
-        said = drop_thoughts(text)
-        offers = self._find_offers(said)
+        visible = drop_thoughts(text)
+        offers = self._find_offers(visible)
         if not offers:
             raise UnreadableReplyError(f'no object with "{self.key}"', text)
         last = max(offers, key=lambda offer: offer.start)
@@ -170,15 +168,15 @@ class ReplyContract(Generic[R]):
             where = ".".join(str(part) for part in first["loc"])
             raise UnreadableReplyError(f"{where}: {first['msg']}", text) from error
 
-    def _find_offers(self, said: str) -> list[Offer]:
-        objects = list(find_objects(said))
+    def _find_offers(self, visible: str) -> list[Offer]:
+        objects = list(find_objects(visible))
         quoted_key = f'"{self.key}"'
         offers = [
             offer
             for offer in objects
-            if (quoted_key in said[offer.start : offer.end] if offer.fields is None else self.key in offer.fields)
+            if (quoted_key in visible[offer.start : offer.end] if offer.fields is None else self.key in offer.fields)
         ]
-        prose = blank_out(said, objects)
+        prose = blank_out(visible, objects)
         tagged = list(find_tagged(prose, self.tag)) if self.tag else []
         if self.several and tagged:
             values: object = [value for _, value in tagged]

@@ -16,6 +16,8 @@ MAX_OPENINGS = 50
 """Maximum braces that are tried before a reply is discarded."""
 LONGEST = 30_000
 """Characters of a reply that are scanned, from its end."""
+UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+"""Characters that files cannot hold."""
 NEVER = -1
 """Position of the closing brace of one that is never closed."""
 

@@ -85,11 +85,11 @@ class ValidationFigures(Frozen):
     exact: float
     """Share of exact answers."""
     f1: float
-    """Training of a teacher."""
+    """Mean token F1."""
 
 
 class TeacherTraining(Frozen):
-    """What the teacher was trained on."""
+    """Training of a teacher."""
 
     rows: int
     """Rows."""

@@ -35,11 +35,11 @@ class RoleShare(Frozen):
     prompt_tokens: float
     """Tokens sent."""
     completion_tokens: float
-    """Cost."""
+    """Tokens received."""
     cost: float
-    """Total duration of its calls in seconds."""
+    """Cost."""
     seconds: float
-    """Seconds that its calls took, one after the other."""
+    """Total duration of its calls in seconds."""
 
 
 class RunSpending(Frozen):

@@ -33,9 +33,9 @@ class TokenStream(Record):
     tokenizer: str
     """Digest of the tokenizer and its chat template."""
     prompt_ids: tuple[int, ...]
-    """Tokens written by the model or inserted; an answer is followed by the end-of-sequence token."""
+    """Tokens of the prompt."""
     ids: tuple[int, ...]
-    """What it wrote and what was put in; an answer is followed by the end-of-sequence token."""
+    """Tokens written by the model or inserted; an answer is followed by the end-of-sequence token."""
     runs: tuple[StreamRun, ...]
     """Kinds of the tokens after the prompt, in order; the lengths add up."""
     text: str

@@ -17,13 +17,13 @@ def find_aliases(redirects: Sequence[Path], targets: Iterable[str]) -> dict[str,
 
     One scan over the Parquet files; memory is bounded by the result, not by the dataset.
     """
-    wanted = pa.table({"target": pa.array(sorted(set(targets)), pa.string())})
-    if not wanted.num_rows or not redirects:
+    lookup = pa.table({"target": pa.array(sorted(set(targets)), pa.string())})
+    if not lookup.num_rows or not redirects:
         return {}
     with reading_boundary(redirects[0].parent, redirects[0].parent.parent), duckdb.connect() as database:
-        database.register("wanted", wanted)
+        database.register("lookup", lookup)
         rows = database.execute(
-            "SELECT target, list(DISTINCT title ORDER BY title) FROM read_parquet(?) SEMI JOIN wanted USING (target) "
+            "SELECT target, list(DISTINCT title ORDER BY title) FROM read_parquet(?) SEMI JOIN lookup USING (target) "
             "GROUP BY target",
             [[glob.escape(str(path)) for path in redirects]],  # DuckDB treats every path as a pattern,
         ).fetchall()

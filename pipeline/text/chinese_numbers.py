@@ -22,7 +22,7 @@ _UNIT_BEHIND = re.compile(rf"[{_UNITS}](?<=\d.)")
 _SCALED = re.compile(rf"(?<![\d.])\d{{1,{LONGEST}}}(?:\.\d{{1,{LONGEST}}})?[{_UNITS}][{_ALL}\d]*+")
 _COUNTED = "个次位名年天岁倍种座条届度"
 _HAN = re.compile("[\u4e00-\u9fff]")
-_LONE = frozenset(f"{_FIGURES}十")
+_SINGLE = frozenset(f"{_FIGURES}十")
 _PARTS = re.compile(rf"\d+(?:\.\d+)?|[{_ALL}]")
 _SHARE = re.compile(rf"百分之([{_ALL}\d.点]+)")
 _FRACTION = re.compile(rf"(?<![{_ALL}\d.])([{_ALL}\d]{{1,9}})分之([{_ALL}\d]{{1,9}})(?![{_ALL}\d.])")
@@ -41,9 +41,9 @@ def write_chinese_numbers(text: str) -> str:
     return _RUN.sub(_write, text)
 
 
-def write_lone_figure(token: str) -> str:
+def write_single_figure(token: str) -> str:
     """Convert a text of this token alone: the digits of a figure, else the token."""
-    return _read(token) if token in _LONE else token
+    return _read(token) if token in _SINGLE else token
 
 
 def _write(found: re.Match[str]) -> str:
@@ -55,7 +55,7 @@ def _write(found: re.Match[str]) -> str:
         return " -" if not run[1:] and after.isdigit() else f" -{_read(run[1:])} " if run[1:] else run
     if len(run) > 1:
         return f" {_read(run)} " if run[0] != "负" else f"{run[0]} {_read(run[1:])} "
-    if run not in _LONE and not (run == "两" and after and after in _COUNTED):
+    if run not in _SINGLE and not (run == "两" and after and after in _COUNTED):
         return run
     return run if (not before or before.isspace()) and (not after or after.isspace()) else f" {_read(run)} "
 

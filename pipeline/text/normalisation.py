@@ -23,7 +23,7 @@ import unicodedata
 from collections.abc import Callable
 
 from pipeline.text.chinese_conversion import simplify
-from pipeline.text.chinese_numbers import write_chinese_numbers, write_lone_figure
+from pipeline.text.chinese_numbers import write_chinese_numbers, write_single_figure
 from pipeline.text.number_marks import LEFT_OVER, join_groups, part_ranges, write_number_marks
 from pipeline.text.number_words import join_numbers
 
@@ -85,7 +85,7 @@ def fold_text(text: str) -> str:
         folded = _LOOSE_SYMBOL.sub(" ", folded) if _SYMBOL.search(folded) else folded
     tokens = join_numbers(_drop_articles(folded.split()))
     if len(tokens) == 1:
-        return write_lone_figure(tokens[0])
+        return write_single_figure(tokens[0])
     return join_groups(" ".join(tokens)) or "".join(_compose(text).split())
 
 

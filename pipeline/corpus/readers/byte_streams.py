@@ -97,19 +97,19 @@ def _unxz(file: BinaryIO) -> Iterator[bytes]:
 
 def _gather(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Regroup the bytes into pieces of one size; bytes before a point of damage are returned before it."""
-    held = bytearray()
+    buffer = bytearray()
     try:
         for piece in pieces:
-            held += piece
-            while len(held) >= CHUNK_BYTES:
-                yield bytes(held[:CHUNK_BYTES])
-                del held[:CHUNK_BYTES]
+            buffer += piece
+            while len(buffer) >= CHUNK_BYTES:
+                yield bytes(buffer[:CHUNK_BYTES])
+                del buffer[:CHUNK_BYTES]
     except DAMAGE:
-        if held:
-            yield bytes(held)
+        if buffer:
+            yield bytes(buffer)
         raise
-    if held:
-        yield bytes(held)
+    if buffer:
+        yield bytes(buffer)
 
 
 def read_head(path: Path, size: int = 4096) -> bytes:
@@ -170,33 +170,31 @@ class TextStream:
 
     def start(self, limit: int) -> str:
         """Return the first `limit` characters; the rest is read and dropped, so that damage in it is detected."""
-        held, size = [], 0
+        buffer, size = [], 0
         for piece in self.pieces():
             if size < limit:
-                held.append(piece[: limit - size])
+                buffer.append(piece[: limit - size])
             size += len(piece)
-        return "".join(held)
+        return "".join(buffer)
 
     def lines(self, limit: int) -> Iterator[str | None]:
-        """Yield lines without their ends; None for a line of more than `limit` characters, which is
-        never held whole.
-        """
-        held: list[str] = []
+        """Yield lines without their ends; None for one of more than `limit` characters, which is not buffered."""
+        buffer: list[str] = []
         size = 0
         for piece in self.pieces():
             first, *others = piece.split("\n")
             size += len(first)
             if size <= limit:
-                held.append(first)
+                buffer.append(first)
             else:
-                held.clear()
+                buffer.clear()
             if others:
-                yield "".join(held) if size <= limit else None
+                yield "".join(buffer) if size <= limit else None
                 *whole, last = others
                 yield from (line if len(line) <= limit else None for line in whole)
-                held, size = [last], len(last)
+                buffer, size = [last], len(last)
         if size:
-            yield "".join(held) if size <= limit else None
+            yield "".join(buffer) if size <= limit else None
 
     def _decode(self, chunk: bytes, final: bool = False) -> str:
         if self._decoder is None:

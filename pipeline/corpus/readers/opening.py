@@ -117,9 +117,17 @@ def open_source(source: str, config: CorpusConfig, digest: SourceDigest | None =
     Raises SourceError, at once or at the point of damage.
     """
     if source.startswith(HUB):
-        return read_hub(source, config.max_page_chars)
+        return _require_pages(source, read_hub(source, config.max_page_chars))
     path = digest.path if digest else Path(source)
     format_ = check_format(path, config.format)
     if format_ is SourceFormat.FOLDER:
-        return read_page_files(path, config.format, config.max_page_chars)
-    return READERS[format_](path, config.max_page_chars)
+        return _require_pages(path, read_page_files(path, config.format, config.max_page_chars))
+    return _require_pages(path, READERS[format_](path, config.max_page_chars))
+
+
+def _require_pages(source: str | Path, pages: Iterator[RawPage]) -> Iterator[RawPage]:
+    page = None
+    for page in pages:
+        yield page
+    if page is None:
+        raise SourceError(f"{source} contains no pages", "check corpus.sources")

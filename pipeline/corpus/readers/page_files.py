@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.corpus.readers.byte_streams import TextStream
 from pipeline.corpus.readers.formats import OBJECT_SUFFIX, TEXT_SUFFIXES, recognise, split_name
-from pipeline.corpus.readers.plain import line_limit, require_pages
+from pipeline.corpus.readers.plain import line_limit
 from pipeline.corpus.readers.raw_page import PLAIN, UNKNOWN_FORMAT, RawPage
 from pipeline.corpus.readers.rows import broken_page, make_page, parse_row
 from schemas.config import SourceFormat
@@ -31,7 +31,6 @@ def read_page_files(path: Path, format_: SourceFormat, limit: int) -> Iterator[R
         if found in (None, SourceFormat.FOLDER):
             yield _read_page(file, found, path.name, ordinal, limit)
             ordinal += 1
-    require_pages(path, ordinal)
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -38,7 +38,6 @@ def read_cirrus(path: Path, limit: int) -> Iterator[RawPage]:
             continue
         yield _cirrus_page(row, index, path.name, ordinal, limit)
         index, ordinal = {}, ordinal + 1
-    require_pages(path, ordinal)
 
 
 def _cirrus_page(row: Any, index: Mapping[str, Any], source: str, ordinal: int, limit: int) -> RawPage:
@@ -57,12 +56,9 @@ def _cirrus_page(row: Any, index: Mapping[str, Any], source: str, ordinal: int, 
 
 
 def read_jsonl(path: Path, limit: int) -> Iterator[RawPage]:
-    """Yield one page per line: an object in one of the layouts of `rows`."""
-    ordinal = 0
-    for line in read_lines(path, limit):
-        yield make_page(parse_row(line), path.name, ordinal, limit)
-        ordinal += 1
-    require_pages(path, ordinal)
+    """Return one page per line: an object in one of the layouts of `rows`."""
+    lines = enumerate(read_lines(path, limit))
+    return (make_page(parse_row(line), path.name, ordinal, limit) for ordinal, line in lines)
 
 
 def read_parquet(path: Path, limit: int) -> Iterator[RawPage]:
@@ -81,7 +77,6 @@ def read_parquet(path: Path, limit: int) -> Iterator[RawPage]:
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         what = f"{path} is not a readable Parquet file: {' '.join(str(error).split())} (after {ordinal} rows)"
         raise SourceError(what, FETCH_AGAIN) from None
-    require_pages(path, ordinal)
 
 
 def _read_batches(table: pq.ParquetFile, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -115,7 +110,6 @@ def read_hub(source: str, limit: int) -> Iterator[RawPage]:
         reason = str(error).strip().split("\n")[0]
         what = f"{source} is not readable after {ordinal + 1} pages: {reason}"
         raise SourceError(what, "check its name and the network") from None
-    require_pages(source, ordinal + 1)
 
 
 def read_lines(path: Path, limit: int) -> Iterator[str | None]:
@@ -136,9 +130,3 @@ def read_lines(path: Path, limit: int) -> Iterator[str | None]:
 def line_limit(limit: int) -> int:
     """Return the maximum characters of JSON for a page of `limit` characters."""
     return 6 * limit + LINE_CHARS
-
-
-def require_pages(path: Path | str, count: int) -> None:
-    """Raise SourceError for a source without pages."""
-    if not count:
-        raise SourceError(f"{path} contains no pages", "check corpus.sources")

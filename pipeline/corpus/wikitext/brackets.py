@@ -28,7 +28,7 @@ class Brackets:
         self.starts = sorted(self.ends)
 
     def children(self, start: int, end: int) -> list[int]:
-        """Yield the offsets of the outermost pairs that open inside [start, end)."""
+        """Return the offsets of the outermost pairs that open inside [start, end)."""
         found = []
         at = bisect_left(self.starts, start)
         while at < len(self.starts) and self.starts[at] < end:

@@ -67,7 +67,7 @@ def assemble(flat: str, targets: list[str], unrendered: list[str]) -> CleanPage:
 
 
 def split_sections(flat: str) -> list[tuple[tuple[str, ...], list[str]]]:
-    """Yield the lines of each kept section with content, and the headings above it.
+    """Return the lines of each kept section with content, and the headings above it.
 
     Lines of a paragraph are joined; list items start with `LIST_MARK`.
     """

@@ -136,7 +136,7 @@ def test_hidden_source_is_never_shown_and_the_fact_is_found_elsewhere(tmp_path: 
     assert trajectory.answers[0].evidence == "p0001"
 
 
-def test_roles_are_never_told_gold() -> None:
+def test_roles_receive_no_gold() -> None:
     names = {field.name for field in dataclasses.fields(OpenTask)}
     assert names == {"title", "section", "kind", "masked_text", "mask_count", "lang", "answer_style"}
     task = make_task(BRIDGE, ["Ion Vasile", "1871"])
@@ -185,7 +185,7 @@ def test_one_failed_search_is_recorded_and_shown_to_nobody() -> None:
     assert "503" not in said
 
 
-def test_same_rows_whatever_is_stepped_beside(tmp_path: Path, passages: list[Passage]) -> None:
+def test_concurrent_episodes_do_not_change_rows(tmp_path: Path, passages: list[Passage]) -> None:
     engine = open_engine(tmp_path, passages)
     tasks = [
         make_task(p.text, [gold], p.passage_id, p.page_id)
@@ -217,7 +217,7 @@ def test_a_listed_thing_gives_the_kind_away() -> None:
     assert [candidate.text for candidate in find_listed(view, "en")] == ["Vienna", "Lumea"]
 
 
-def test_what_the_masked_text_says_is_no_answer() -> None:
+def test_text_of_the_masked_passage_is_not_an_answer() -> None:
     (trajectory,) = run_stage(
         ScriptedEngine(["The bridges of Mara: the Old Bridges over the Mara, built by Ion Vasile."]),
         [make_task(BRIDGE, ["Ion Vasile"])],

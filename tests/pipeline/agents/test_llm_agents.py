@@ -82,7 +82,7 @@ def test_a_task_is_planned_searched_read_and_answered() -> None:
     assert JudgeStage(JudgingConfig()).judge(JudgedAttempt(trajectory, task, frozenset())).verdict is Verdict.CORRECT
 
 
-def test_chinese_tasks_are_asked_in_chinese() -> None:
+def test_chinese_tasks_have_chinese_prompts() -> None:
     text = "马拉河上的老桥由工程师王立强于1871年建成，是通往港口的要道。"
     script = by_role(
         planner=write(think="是谁设计的？", mask=None),
@@ -174,7 +174,7 @@ def test_poisoned_passages_and_pages_open_and_close_nothing() -> None:
         assert "{answers}" in prompt
 
 
-def test_rubbish_is_asked_again_and_then_rejected_by_name() -> None:
+def test_unreadable_reply_is_retried_and_then_rejected() -> None:
     task = make_task(BRIDGE, ["1871"])
     outcome, model = run_task(by_role(planner="I do not feel like JSON today."), task, parse_retries=2)
     assert [(row.unit, row.reason) for row in outcome.rows if isinstance(row, Reject)] == [
@@ -219,7 +219,7 @@ def test_a_warning_when_nothing_can_be_read(caplog: pytest.LogCaptureFixture) ->
     assert [record.getMessage()[:46] for record in caplog.records] == ["none of the first 100 replies could be read; t"]
 
 
-def test_a_refused_request_costs_its_attempt_alone() -> None:
+def test_refused_request_rejects_its_attempt_only() -> None:
     def observe_or_refuse(request: ChatRequest) -> str | RampforgeError:
         if request.attempt >= 10:  # the second attempt's first try
             return RefusedRequestError("context_overflow", "9000 tokens, 8192 at most")
@@ -237,7 +237,7 @@ def test_a_refused_request_costs_its_attempt_alone() -> None:
     "error",
     [EndpointError("wrong key"), BudgetSpentError("no money left"), NoReplyError("no reply after 8 tries")],
 )
-def test_what_stops_the_run_is_passed_on(error: RampforgeError) -> None:
+def test_errors_that_stop_the_run_are_passed_on(error: RampforgeError) -> None:
     with pytest.raises(type(error)):
         run_task(by_role(planner=PLAN, rewriter=lambda _: error), make_task(BRIDGE, ["1871"]), attempts=3)
 
@@ -255,7 +255,7 @@ def test_failed_searches_reject_and_broken_engines_are_heard() -> None:
         run_task(script, make_task(BRIDGE, ["1871"]), BrokenEngine([]), attempts=3)
 
 
-def test_same_rows_whatever_runs_beside_and_searches_come_together() -> None:
+def test_concurrent_tasks_do_not_change_rows_and_searches_are_batched() -> None:
     tasks = [make_task(BRIDGE, [gold], f"p{n}", n) for n, gold in enumerate(("1871", "Ion Vasile", "Lumea harbour"))]
     both = (HideMode.NONE, HideMode.PASSAGE)
     script = by_role(planner=PLAN, rewriter=QUERIES, observer=observe((1, "1871", 1)))

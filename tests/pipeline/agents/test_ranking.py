@@ -35,7 +35,7 @@ def read_trees() -> Trees:
     return trees
 
 
-def test_all_trees_at_once_say_what_each_says_alone() -> None:
+def test_vectorised_trees_equal_a_walk_of_each_tree() -> None:
     trees = read_trees()
     _, rows = build_rows(*make_places(60, 30, seed=1))
     alone = [sum(walk(trees, tree, row) for tree in range(len(trees.feature))) for row in rows]
@@ -44,7 +44,7 @@ def test_all_trees_at_once_say_what_each_says_alone() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_shares_add_up_and_do_not_hang_on_the_order_of_places(seed: int) -> None:
+def test_shares_sum_to_one_in_any_order_of_places(seed: int) -> None:
     values, labels, scores, texts = make_places(80, 40, seed)
     shares = rank_texts(read_trees(), values, labels, scores, texts)
     assert len(shares) == min(TOP, len(set(texts)))
@@ -54,12 +54,12 @@ def test_shares_add_up_and_do_not_hang_on_the_order_of_places(seed: int) -> None
     assert mixed == pytest.approx(shares)
 
 
-def test_a_lone_text_takes_all_and_a_language_without_trees_has_none() -> None:
+def test_single_text_has_the_whole_share() -> None:
     assert rank_texts(read_trees(), *make_places(3, 1, seed=0)) == {"text 0": pytest.approx(1)}
     assert load_trees("xx") is None
 
 
-def test_a_word_of_one_passage_is_not_told_from_a_word_of_three() -> None:
+def test_rarity_is_limited_to_that_of_three_passages() -> None:
     def count_rarity(passages: int) -> Callable[[str], float]:
         return lambda term: math.log(1 + (5000 - passages + 0.5) / (passages + 0.5)) if term else math.log(1 + 10001)
 
