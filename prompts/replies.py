@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -142,11 +142,11 @@ class ReplyContract(Generic[R]):
     """Whether the tag may occur several times, its values making a list."""
     line: re.Pattern[str] | None = None
     """Pattern of a line that may contain the key's value instead."""
-    schema: Mapping[str, Any] = field(init=False, hash=False)
-    """JSON schema for a server that can enforce one: every field required, no other allowed."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "schema", _close_schema(self.form.model_json_schema()))
+    @cached_property
+    def schema(self) -> Mapping[str, Any]:
+        """Return the JSON schema for a server that can enforce one: every field required, no other allowed."""
+        return _close_schema(self.form.model_json_schema())
 
     def narrow(self, most: Mapping[str, int]) -> Mapping[str, Any]:
         """Return the schema with the largest value (or length of a list) that a task allows for named fields."""

@@ -15,7 +15,6 @@ from schemas.tasks import SpanKind, SpanSource
 
 if TYPE_CHECKING:
     from spacy.language import Language
-    from spacy.tokens import Doc
 
 NAME_LABELS = frozenset(
     {"PERSON", "PER", "NORP", "FAC", "ORG", "GPE", "LOC", "PRODUCT", "EVENT", "WORK_OF_ART", "LAW", "LANGUAGE", "MISC"}
@@ -24,6 +23,8 @@ NAME_LABELS = frozenset(
 
 NEEDED = {"ner", "tok2vec", "transformer"}
 JIEBA_LABELS = {"nr": "PERSON", "nrfg": "PERSON", "nrt": "PERSON", "ns": "GPE", "nt": "ORG", "nz": "MISC"}
+INSTITUTIONS = {"大学", "学院", "公司", "银行", "医院", "博物馆", "车站", "机场"}
+DOTS = {"·", "・", "‧"}
 BATCH = 128
 
 
@@ -38,7 +39,8 @@ def load_ner(name_or_path: str) -> Language:
     try:
         nlp = spacy.load(name_or_path)
     except (OSError, ValueError) as error:
-        raise AssetError(f"cannot load the spaCy pipeline {name_or_path}: {_first_line(error)}", fix) from error
+        what = str(error).strip().split("\n", 1)[0]
+        raise AssetError(f"cannot load the spaCy pipeline {name_or_path}: {what}", fix) from error
     if "ner" not in nlp.pipe_names:
         raise AssetError(f"the spaCy pipeline {name_or_path} has no named entity recogniser", fix)
     for pipe in nlp.component_names:
@@ -50,7 +52,8 @@ def load_ner(name_or_path: str) -> Language:
 def find_entities(nlp: Language, texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
     """Return the names in each text, in the order of the texts."""
     for doc in nlp.pipe(texts, batch_size=BATCH):
-        yield _read_entities(doc)
+        names = (entity for entity in doc.ents if entity.label_ in NAME_LABELS)
+        yield [SpanCandidate(n.start_char, n.end_char, SpanKind.ENTITY, n.label_, SpanSource.NER) for n in names]
 
 
 def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
@@ -72,18 +75,6 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
         yield _join_words([(pair.word, pair.flag) for pair in jieba.posseg.cut(known, HMM=False)])
 
 
-def _read_entities(doc: Doc) -> list[SpanCandidate]:
-    return [
-        SpanCandidate(ent.start_char, ent.end_char, SpanKind.ENTITY, ent.label_, SpanSource.NER)
-        for ent in doc.ents
-        if ent.label_ in NAME_LABELS
-    ]
-
-
-INSTITUTIONS = {"大学", "学院", "公司", "银行", "医院", "博物馆", "车站", "机场"}
-DOTS = {"·", "・", "‧"}
-
-
 def _join_words(words: Sequence[tuple[str, str]]) -> list[SpanCandidate]:
     found: list[SpanCandidate] = []
     start = 0
@@ -92,11 +83,7 @@ def _join_words(words: Sequence[tuple[str, str]]) -> list[SpanCandidate]:
         end = start + len(word)
         label = JIEBA_LABELS.get(flag)
         last = found[-1] if found and found[-1].end == start else None
-        if (
-            last
-            and (label or dotted or word in INSTITUTIONS)
-            and (dotted or label == last.label or word in INSTITUTIONS)
-        ):
+        if last and (dotted or word in INSTITUTIONS or label == last.label):
             label = "ORG" if word in INSTITUTIONS else last.label
             found[-1] = SpanCandidate(last.start, end, SpanKind.ENTITY, label, SpanSource.NER)
         elif last and word in DOTS:
@@ -106,7 +93,3 @@ def _join_words(words: Sequence[tuple[str, str]]) -> list[SpanCandidate]:
         dotted = word in DOTS
         start = end
     return found
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

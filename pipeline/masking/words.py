@@ -33,38 +33,32 @@ class Roots:
         stem: Callable[[str], str] = Stemmer.Stemmer(algorithm).stemWord if algorithm else str
 
         @lru_cache(maxsize=200_000)
-        def find_root(word: str) -> str:
+        def find(word: str) -> str:
             return "\x1f" + PLACE_ENDING.sub("", stem(word.casefold())) + "\x1e"
 
-        self._find = find_root
+        self.find = find
+        """Function from a word to its encoded root."""
 
     def encode(self, text: str) -> str:
         """Return the roots of the words of a text, each between two control characters, so that `in` matches whole
         words.
         """
-        return "".join(map(self._find, WORD.findall(text)))
-
-    def find(self, word: str) -> str:
-        """Return the encoded root of one word."""
-        return self._find(word)
+        return "".join(map(self.find, WORD.findall(text)))
 
 
 class PassageWords:
     """Passage tokenised into words, once."""
 
     def __init__(self, text: str, roots: Roots) -> None:
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self.words: list[str] = []
-        for match in WORD.finditer(text):
-            self._starts.append(match.start())
-            self._ends.append(match.end())
-            self.words.append(match.group())
+        matches = list(WORD.finditer(text))
+        self._starts = [match.start() for match in matches]
+        self._ends = [match.end() for match in matches]
+        self.words = [match.group() for match in matches]
         self._roots = [roots.find(word) for word in self.words]
         self._encoded = "".join(self._roots)
 
     def find_range(self, start: int, end: int) -> tuple[int, int]:
-        """The range of words that share a character with `text[start:end]`."""
+        """Return the range of words that share a character with `text[start:end]`."""
         return bisect_right(self._ends, start), bisect_left(self._starts, end)
 
     def encode_range(self, low: int, high: int) -> str:

@@ -25,7 +25,9 @@ class SourceDigest:
         """`apart`: files of a folder that are separate sources."""
         self._source, self._apart = source, frozenset(apart)
         self._files: dict[Path, _FileDigest] = {}
-        self.path: Path = _watch(source, self)
+        watched = _WatchedPath(source)
+        watched.digest = self
+        self.path: Path = watched
 
     def of_file(self, path: Path) -> _FileDigest:
         """Return the hash of one file, as far as it has been computed."""
@@ -95,12 +97,6 @@ class _WatchedPath(PosixPath):
         for path in super().iterdir():
             path.digest = self.digest
             yield path
-
-
-def _watch(path: Path, digest: SourceDigest) -> Path:
-    watched = _WatchedPath(path)
-    watched.digest = digest
-    return watched
 
 
 class _WatchedFile(io.FileIO):

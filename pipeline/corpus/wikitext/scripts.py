@@ -107,26 +107,24 @@ def show_japanese(call: TemplateCall) -> str | None:
 
 def show_chinese(call: TemplateCall) -> str | None:
     """{{zh|s=...|t=...|p=...}}: each form with its name; None for an unknown name."""
-    return None if _unknown(call, CHINESE_PARTS) else _labelled(call, CHINESE_PARTS) or call.arg(1) or None
+    return _show_forms(call, CHINESE_PARTS)
 
 
 def show_korean(call: TemplateCall) -> str | None:
     """{{korean|hangul=...|hanja=...|rr=...}}."""
-    return None if _unknown(call, KOREAN_PARTS) else _labelled(call, KOREAN_PARTS) or call.arg(1) or None
+    return _show_forms(call, KOREAN_PARTS)
 
 
-def _unknown(call: TemplateCall, parts: dict[str, str]) -> bool:
-    return any(value and name not in parts and name not in SETTINGS for name, value in call.named.items())
-
-
-def _labelled(call: TemplateCall, parts: dict[str, str]) -> str:
+def _show_forms(call: TemplateCall, parts: dict[str, str]) -> str | None:
+    if any(value and name not in parts and name not in SETTINGS for name, value in call.named.items()):
+        return None
     bare = call.first("labels") == "no"
     shown = [
         value if bare or (at == 0 and call.first("first")) else f"{label}: {value}"
         for at, (code, label) in enumerate(parts.items())
         if (value := call.named.get(code, ""))
     ]
-    return "; ".join(shown)
+    return "; ".join(shown) or call.arg(1) or None
 
 
 def show_foreign_link(call: TemplateCall) -> str | None:
