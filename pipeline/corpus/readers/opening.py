@@ -126,7 +126,7 @@ def open_source(source: str, config: CorpusConfig, digest: SourceDigest | None =
 
 
 def _require_pages(source: str | Path, pages: Iterator[RawPage]) -> Iterator[RawPage]:
-    page = None
+    page: RawPage | None = None
     for page in pages:
         yield page
     if page is None:
