@@ -21,7 +21,7 @@ from prompts.library import (
     make_inert,
 )
 
-TAG_LIKE = re.compile(rf"[<＜﹤]\s*[/／]?\s*(?:{'|'.join(TAGS)})\b|[<＜﹤]\s*[|｜]|\[\s*/?\s*INST\b|<<", re.IGNORECASE)
+TAG_LIKE = re.compile(rf"[<＜﹤]\s*[/／]?\s*(?:{TAGS})\b|[<＜﹤]\s*[|｜]|\[\s*/?\s*INST\b|<<", re.IGNORECASE)
 PIECES = st.sampled_from(
     [
         "<",
