@@ -18,17 +18,30 @@ from hypothesis import settings
 from flows.configuration.cache import cache_folder
 from pipeline.assets.store import find_asset
 from tests.support.command_line import serve_commands
-from tests.support.places import SHARED
+from tests.support.places import REPOSITORY, SHARED
 
 # A busy machine is slow, not wrong: no test is judged by the clock.
 settings.register_profile("rampforge", deadline=None)
 settings.load_profile("rampforge")
 
 
+IDLE_SERVICES = (
+    "CANCELLATION_CLEANUP CLEANUP_RECONCILER FOREMAN LATE_RUNS PAUSE_EXPIRATIONS REPOSSESSOR SCHEDULER TRIGGERS"
+)
+"""Services of Prefect's server that poll for what no run of ours leaves: schedules, workers, automations."""
+WITH_PROCESSES = frozenset({"prefect_server", "s3_server", "own_server", "page"})
+"""Fixtures that start servers or a browser."""
+OF_COMMANDS = ("api", "notebooks", "runs")
+"""Folders of tests that start commands."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what cannot run here, and say what is missing."""
+    """Skip what cannot run here, and say what is missing; mark what starts processes."""
     missing = [name for name in ("enwiki-sample", "smollm2-135m-instruct", "en_core_web_sm") if not _have(name)]
     for item in items:
+        folder = item.path.relative_to(REPOSITORY).parts[1]
+        if folder in OF_COMMANDS or not WITH_PROCESSES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.processes)
         if item.get_closest_marker("shared") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason="the shared data folder is not beside the checkout"))
         if item.get_closest_marker("assets") and missing:
@@ -58,7 +71,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {"PREFECT_HOME": str(home), "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+    services = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "0" for name in IDLE_SERVICES.split()}
+    quiet = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "0"}
+    environment = os.environ | {"PREFECT_HOME": str(home)} | quiet | services
     command = [
         sys.executable,
         "-m",

@@ -132,13 +132,14 @@ def _open_ner(context: RunContext) -> Any:
 def _open_scorer(context: RunContext) -> Any:
     """The language model behind the perplexities, named with its revision."""
     from flows.models.serving import names_served_scorer, open_served_scorer
-    from pipeline.masking.causal_scorer import load_scorer
 
     name = context.config.masking.scorer
     if name is None:
         return None
     if names_served_scorer(context.config):
         return open_served_scorer(context.config, context.cache)
+    from pipeline.masking.causal_scorer import load_scorer  # imports torch
+
     path = str(resolve_model(name, context.cache))
     return load_scorer(path, context.config.masking.device, f"{name} {find_revision(context, name)}")
 

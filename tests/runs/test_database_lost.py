@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from tests.runs.test_llm_interruption import list_words, wait_for_calls
 from tests.runs.test_llm_run import answer
 from tests.runs.test_whole_run import SETTINGS, hash_shards
-from tests.support.command_line import rampforge, start
+from tests.support.command_line import Command, rampforge, start
 from tests.support.fault_server import FaultServer
 from tests.support.prefect_cluster import (
     POSTGRES,
@@ -38,7 +37,7 @@ def alone(tmp_path: Path) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | named
 
 
-def check_finished(process: subprocess.Popen[str], model: FaultServer, said: str) -> None:
+def check_finished(process: Command, model: FaultServer, said: str) -> None:
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     assert said in output

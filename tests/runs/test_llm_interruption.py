@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.runs.test_llm_run import LIGHT, answer
-from tests.support.command_line import RAMPFORGE, rampforge
+from tests.support.command_line import Command, rampforge, start
 from tests.support.fault_server import FaultServer
 from tests.support.sample_dump import write_dump
 
@@ -22,27 +21,14 @@ def list_words(tmp_path: Path, url: str) -> list[str]:
     return ["run", str(dump), "--out", str(tmp_path), "--name", "run", *[w for s in settings for w in ("--set", s)]]
 
 
-def start_in_terminal(environment: Mapping[str, str], words: list[str]) -> subprocess.Popen[str]:
-    """In a process group of its own, which hears Ctrl-C as one even when we were started deaf to it."""
-    return subprocess.Popen(
-        [*RAMPFORGE, *words],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
-def wait_for_calls(server: FaultServer, process: subprocess.Popen[str], answered: int) -> None:
+def wait_for_calls(server: FaultServer, process: Command, answered: int) -> None:
     """Until so many were answered and others are in flight."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
         if sum(server.answered.values()) >= answered and sum(server.asked.values()) >= answered + 4:
             return
         time.sleep(0.01)
-    raise AssertionError(f"no calls: {process.stdout.read() if process.stdout else ''}")
+    raise AssertionError(f"no calls: {process.communicate(timeout=10)}")
 
 
 def count_calls(run: Path) -> int:
@@ -53,7 +39,7 @@ def test_ctrl_c_keeps_what_is_in_flight(prefect_server: Mapping[str, str], tmp_p
     run = tmp_path / "run"
     with FaultServer(latency=1.5) as server:
         server.answer = answer
-        process = start_in_terminal(prefect_server, list_words(tmp_path, server.url))
+        process = start(prefect_server, *list_words(tmp_path, server.url), session=True)
         wait_for_calls(server, process, answered=12)
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)
@@ -73,7 +59,7 @@ def test_ctrl_c_keeps_what_is_in_flight(prefect_server: Mapping[str, str], tmp_p
 def test_a_server_that_hangs_does_not_hold_ctrl_c_up(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
     with FaultServer(lambda body, count: "hang") as server:
         words = [*list_words(tmp_path, server.url), "--set", "llm.limits.grace=0.5"]
-        process = start_in_terminal(prefect_server, words)
+        process = start(prefect_server, *words, session=True)
         wait_for_calls(server, process, answered=0)
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)
@@ -82,9 +68,9 @@ def test_a_server_that_hangs_does_not_hold_ctrl_c_up(prefect_server: Mapping[str
 
 
 def test_a_stage_without_models_stops_at_once(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
-    """Twice: whoever is impatient, and workers that are still being started."""
+    """Twice: a second Ctrl-C, and workers that are still being started."""
     with FaultServer() as server:  # the start asks it for a token of each role
-        process = start_in_terminal(prefect_server, list_words(tmp_path, server.url))
+        process = start(prefect_server, *list_words(tmp_path, server.url), session=True)
         deadline = time.monotonic() + 200
         while not (tmp_path / "run" / "live").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from tests.runs.test_llm_run import LIGHT
-from tests.support.command_line import RAMPFORGE, rampforge
+from tests.support.command_line import rampforge, start
 from tests.support.sample_dump import write_dump
 from tests.support.scripted_http import Said
 from tests.support.tiny_policies import RIGHT, PolicyHttp, in_turn, write_model
@@ -89,10 +88,7 @@ def test_after_kill_9_no_answered_call_is_made_again(prefect_server: Mapping[str
 
         server.script = script
         words = list_words(tmp_path, server.url)
-        process = subprocess.Popen(
-            [*RAMPFORGE, *words], env=prefect_server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+        process = start(prefect_server, *words, session=True)
         deadline = time.monotonic() + 200
         while server.answered < 8 and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.02)

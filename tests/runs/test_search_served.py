@@ -17,11 +17,13 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli.app import app
 from flows.configuration.run_context import RunContext
 from flows.search_engines.registry import open_engine, read_fingerprint
 from flows.stages.trajectories import open_trajectories
-from pipeline.errors import ConfigError, SearchError
+from pipeline.errors import ConfigError, RampforgeError, SearchError
 from pipeline.search.engine import SearchRequest
 from pipeline.storage.ledger_files import encode_record
 from pipeline.storage.run_folder import RunFolder
@@ -166,22 +168,16 @@ def test_a_simulated_engine_is_served(tmp_path: Path) -> None:
         assert len(model.bodies) == 2, "what was written once is kept"
 
 
-def command(*words: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "rampforge", "search", *words], capture_output=True, text=True, timeout=60
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 def test_query_shows_what_comes_back(run: Path) -> None:
-    index = str(run / "index")
-    code, out, _ = command("query", "who built the Old Bridge", "zzzz", "--index", index, "-k", "2")
-    assert code == 0
-    assert "Ion Vasile" in out
-    assert "zzzz  empty, 0 passages" in out
-    code, out, _ = command("query", "who built the Old Bridge", "x" * 50_000, "--index", index, "--json")
-    first, second = (json.loads(line) for line in out.splitlines())
-    assert code == 1
+    query = ["search", "query", "who built the Old Bridge"]
+    index = ["--index", str(run / "index")]
+    shown = CliRunner().invoke(app, [*query, "zzzz", *index, "-k", "2"])
+    assert shown.exit_code == 0
+    assert "Ion Vasile" in shown.stdout
+    assert "zzzz  empty, 0 passages" in shown.stdout
+    answered = CliRunner().invoke(app, [*query, "x" * 50_000, *index, "--json"])
+    first, second = (json.loads(line) for line in answered.stdout.splitlines())
+    assert answered.exit_code == 1
     assert (first["status"], second["status"]) == (SearchStatus.OK, SearchStatus.ERROR)
     assert first["hits"][0]["text"]
 
@@ -198,12 +194,11 @@ def test_query_shows_what_comes_back(run: Path) -> None:
         (["query", "x", "--index", "INDEX", "--engine", "http"], "search_service.url"),
     ],
 )
-def test_mistakes_are_one_line_and_a_way_out(run: Path, words: list[str], said: str) -> None:
+def test_a_mistake_is_one_error_with_its_fix(run: Path, words: list[str], said: str) -> None:
     bare = run.parent / "bare"
     (bare / "index").mkdir(parents=True, exist_ok=True)
     folders = {"INDEX": str(run / "index"), "BARE": str(bare / "index")}
-    code, _, err = command(*[folders.get(word, word) for word in words])
-    assert code == 1
-    assert said.replace("BARE", str(bare)) in err
-    assert "next:" in err
-    assert "Traceback" not in err
+    error = CliRunner().invoke(app, ["search", *(folders.get(word, word) for word in words)]).exception
+    assert isinstance(error, RampforgeError)
+    assert said.replace("BARE", str(bare)) in str(error)
+    assert error.fix

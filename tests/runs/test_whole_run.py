@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.scale_plan import MachineFleet, WikiSize
-from tests.support.command_line import rampforge, start
+from tests.support.command_line import Command, rampforge, start
 from tests.support.sample_dump import write_dump
 
 STAGES = [spec.name.value for spec in registry.STAGES.values() if spec.enabled(RunConfig())]
@@ -128,7 +127,7 @@ def test_killed_and_resumed_run_equals_an_uninterrupted_one(
     assert [path for path in run.rglob("*") if path.name.endswith((".tmp", ".jsonl"))] == []
 
 
-def wait_for_stage(run: Path, stage: str, process: subprocess.Popen[str]) -> None:
+def wait_for_stage(run: Path, stage: str, process: Command) -> None:
     """Until the stage has begun and, where it has shards, journalled or finished something."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline and process.poll() is None:
@@ -138,7 +137,7 @@ def wait_for_stage(run: Path, stage: str, process: subprocess.Popen[str]) -> Non
         if begun and worked:
             return
         time.sleep(0.001)
-    raise AssertionError(f"{stage} never began: {process.stdout.read() if process.stdout else ''}")
+    raise AssertionError(f"{stage} never began: {process.communicate(timeout=10)}")
 
 
 def test_a_changed_configuration_is_refused(prefect_server: Mapping[str, str], dump: Path, whole_run: Path) -> None:

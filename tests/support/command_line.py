@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,28 +12,122 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any, Protocol
 
 RAMPFORGE = [sys.executable, "-m", "rampforge"]
 TIMEOUT = 240.0
 _SERVERS: dict[str, Mapping[str, str]] = {}
 """The sockets of running command servers, with the environment that each was started in."""
+READ_LATE = ("AWS_", "OTEL_", "RAMPFORGE_", "TEST_")
+"""Beginnings of the variables that no import reads: a command may be forked from a server that has others."""
 
 
-def start(environment: Mapping[str, str], *words: str) -> subprocess.Popen[str]:
-    """A process of its own, for tests that stop or kill it."""
+class Command(Protocol):
+    """A command at work: what tests use of `subprocess.Popen`."""
+
+    pid: int
+    returncode: int | Any
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, at its end."""
+
+    def communicate(self, *, timeout: float | None = None) -> tuple[str, Any]:
+        """What it printed, at its end."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it alone a signal."""
+
+    def terminate(self) -> None:
+        """Send it alone SIGTERM."""
+
+    def kill(self) -> None:
+        """Send it alone SIGKILL."""
+
+
+class ForkedCommand:
+    """A command forked by a command server, which reports its process id, then its exit code."""
+
+    def __init__(self, connection: socket.socket, printed: IO[bytes]) -> None:
+        self._connection = connection
+        self._printed = printed
+        self._output = b""
+        self.pid = int(connection.recv(64))
+        self.returncode: int | None = None
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, at its end. Raises TimeoutExpired after so many seconds."""
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            try:
+                self.returncode = int(self._connection.recv(64))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired("rampforge", timeout or 0) from None
+            self._connection.close()
+        return self.returncode
+
+    def communicate(self, *, timeout: float | None = None) -> tuple[str, None]:
+        """What it printed, at its end. Raises TimeoutExpired after so many seconds."""
+        self.wait(timeout)
+        self._reading.join(timeout)
+        return self._output.decode(), None
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send it alone a signal."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def terminate(self) -> None:
+        """Send it alone SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send it alone SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def _read(self) -> None:
+        with self._printed:
+            self._output = self._printed.read()
+
+
+def start(environment: Mapping[str, str], *words: str, session: bool = False) -> Command:
+    """A process of its own, for tests that stop or kill it; with `session` it leads a group of its own.
+
+    In the environment of a command server it is forked from there.
+    """
+    for path, served in _SERVERS.items():
+        if _read_by_imports(served) == _read_by_imports(environment):
+            return _ask(path, environment, words, session)
     return subprocess.Popen(
-        [*RAMPFORGE, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*RAMPFORGE, *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=session,
     )
 
 
 def rampforge(environment: Mapping[str, str], *words: str) -> tuple[int, str]:
-    """Run a command to its end. In the environment of a command server it is forked from there."""
-    for path, served in _SERVERS.items():
-        if served == environment:
-            return _ask(path, environment, words)
+    """Run a command to its end."""
     process = start(environment, *words)
     output, _ = process.communicate(timeout=TIMEOUT)
     return process.returncode, output
+
+
+def _read_by_imports(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith(READ_LATE)}
 
 
 @contextmanager
@@ -48,17 +143,12 @@ def serve_commands(environment: Mapping[str, str], folder: Path) -> Iterator[Non
         del _SERVERS[path]
 
 
-def _ask(path: str, environment: Mapping[str, str], words: tuple[str, ...]) -> tuple[int, str]:
+def _ask(path: str, environment: Mapping[str, str], words: tuple[str, ...], session: bool) -> ForkedCommand:
     reader, writer = os.pipe()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection, open(reader, "rb") as printed:
-        connection.settimeout(TIMEOUT)
-        connection.connect(path)
-        request = {"words": words, "folder": os.getcwd(), "environment": dict(environment)}
-        socket.send_fds(connection, [json.dumps(request).encode()], [writer])
-        os.close(writer)
-        output: list[bytes] = []
-        reading = threading.Thread(target=lambda: output.append(printed.read()), daemon=True)
-        reading.start()
-        code = int(connection.recv(64))
-        reading.join(TIMEOUT)
-    return code, b"".join(output).decode()
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.settimeout(TIMEOUT)
+    connection.connect(path)
+    request = {"words": words, "folder": os.getcwd(), "environment": dict(environment), "session": session}
+    socket.send_fds(connection, [json.dumps(request).encode()], [writer])
+    os.close(writer)
+    return ForkedCommand(connection, open(reader, "rb"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from pipeline.storage.hashing import hash_file
 from schemas.training import RlRequest
-from tests.support.command_line import start
+from tests.support.command_line import Command, start
 from tests.support.distill_lab import TIMEOUT, Lab
 from tests.support.eval_samples import write_corpus, write_questions
 from tests.support.scripted_distillation import read_log
@@ -171,13 +170,13 @@ def test_killed_in_a_step_it_goes_on_and_repeats_nothing_finished(
     assert not list(lab.root.rglob("*.tmp"))
 
 
-def wait_for(happens: Callable[[], bool], process: subprocess.Popen[str] | None) -> None:
+def wait_for(happens: Callable[[], bool], process: Command | None) -> None:
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline and (process is None or process.poll() is None):
         if happens():
             return
         time.sleep(0.01)
-    raise AssertionError(process.stdout.read() if process and process.stdout else "it never happened")
+    raise AssertionError(process.communicate(timeout=10) if process else "it never happened")
 
 
 def is_alive(pid: int) -> bool:

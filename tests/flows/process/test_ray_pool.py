@@ -9,7 +9,6 @@ import math
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from pipeline.errors import ConfigError
 from schemas.config import Engine, ExecutionConfig
 from tests.pipeline.storage.test_remote_run import read_store
 from tests.runs.test_whole_run import SETTINGS, hash_shards
-from tests.support.command_line import rampforge, start
+from tests.support.command_line import Command, rampforge, start
 from tests.support.s3_server import S3Server, s3, s3_server
 from tests.support.sample_dump import write_dump
 
@@ -86,13 +85,13 @@ def test_a_killed_node_costs_its_shards_in_flight_only(
     assert hash_shards(tmp_path / "spread") == hash_shards(tmp_path / "here")
 
 
-def wait_for_shards(run: Path, stage: str, process: subprocess.Popen[str]) -> None:
+def wait_for_shards(run: Path, stage: str, process: Command) -> None:
     """Until the stage has finished a shard, and has others under work."""
     while process.poll() is None:
         if any((run / "ledger" / stage / "shards").glob("*.json")):
             return
         time.sleep(0.05)
-    raise AssertionError(process.stdout.read() if process.stdout else "the run ended")
+    raise AssertionError(process.communicate(timeout=10))
 
 
 def kill_node(node: Any) -> None:

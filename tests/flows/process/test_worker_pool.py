@@ -16,6 +16,8 @@ import pytest
 from flows.process.worker_pool import THREAD_LIMITS, WorkerPool
 from tests.support.places import REPOSITORY
 
+pytestmark = pytest.mark.processes
+
 PARENT = """
 import sys, time
 from flows.process.worker_pool import WorkerPool

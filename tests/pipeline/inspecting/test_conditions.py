@@ -11,6 +11,8 @@ from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.shard_listing import ShardListing, list_shards
 from tests.support.inspect_samples import make_run
 
+pytestmark = pytest.mark.processes
+
 LONG_TEXT = "length(repeat('x', 400000000) || task_id) > 1"
 LONG_TIME = "(SELECT count(*) FROM range(100000000) a, range(1000000) b WHERE a.range % 7 = b.range % 5) > 0"
 

@@ -19,6 +19,8 @@ from pipeline.inspecting.locations import open_location
 from pipeline.inspecting.web.app import PageServices, build_app
 from tests.support.inspect_samples import make_poisoned_run, make_run
 
+pytestmark = pytest.mark.processes
+
 BUCKET = "s3://lake/outputs"
 
 

@@ -34,6 +34,8 @@ from schemas.llm_config import RoleModelConfig
 from tests.support.fault_server import FaultServer
 from tests.support.scripted_model import ScriptedModel, make_reply, make_request
 
+pytestmark = pytest.mark.processes
+
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 REPLIES = st.builds(
     ChatReply,

@@ -81,7 +81,7 @@ def say(*answers: bytes) -> Script:
         b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"ok"),
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"ok", mtime=0),
     ],
 )
 def test_a_reply_is_whole_however_it_is_framed(answer: bytes) -> None:

@@ -24,9 +24,9 @@ from pipeline.llm.tracing import describe_server, name_error, write_messages, wr
 from pipeline.stage import Outcome
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
-from tests.runs.test_llm_interruption import list_words, start_in_terminal, wait_for_calls
+from tests.runs.test_llm_interruption import list_words, wait_for_calls
 from tests.runs.test_llm_run import answer
-from tests.support.command_line import rampforge
+from tests.support.command_line import rampforge, start
 from tests.support.fault_server import FaultServer, prompt_of
 from tests.support.otlp_receiver import OtlpReceiver, read_attributes
 from tests.support.scripted_model import make_request
@@ -175,7 +175,7 @@ def test_a_whole_job_stopped_by_ctrl_c_sends_every_span(prefect_server: Mapping[
         environment = {**prefect_server, **receiver.environment, "TEST_KEY": KEY}
         endpoint = f'llm.endpoints={{local: {{url: "{server.url}", key: TEST_KEY}}}}'
         words = [*list_words(tmp_path, server.url), "--set", "llm.trace=true", "--set", endpoint]
-        process = start_in_terminal(environment, words)
+        process = start(environment, *words, session=True)
         wait_for_calls(server, process, answered=12)
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)

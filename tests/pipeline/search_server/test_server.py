@@ -29,6 +29,8 @@ from tests.bench.search_server import survive
 from tests.support.passage_samples import draw_passages
 from tests.support.search_samples import CLIENT, SlowEngine, post, serve_index, serving, wait_until_ready, write_index
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
