@@ -3,6 +3,7 @@
 TRL: `GRPOTrainer(reward_funcs=[search_r1_reward, ...])`, the functions below.
 verl: `reward.custom_reward_function.path=.../flows/trainer_rewards.py` and `.name=compute_score`; which reward it is,
 and the judge's server, stand in `+reward.custom_reward_function.reward_kwargs.reward=f1`, `.judge_url=...`.
+A reward of your own: `make_trl_reward("my_module:my_reward")`, or `reward_kwargs.reward=my_module:my_reward`.
 
 Beside the standard library it needs pydantic, rapidfuzz and, from the first Chinese character on that a question, a
 result or a policy holds, opencc-python-reimplemented; the judge also openai[aiohttp], orjson and tenacity.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
 from pipeline.rewards.trainers import AnswerJudge, make_trl_overlong, make_trl_reward, penalise_row, score_for_verl
-from schemas.rewards import JudgeEndpoint, RewardName
+from schemas.rewards import JudgeEndpoint, RewardName, read_reward
 
 if TYPE_CHECKING:
     from pipeline.rewards.judge_reward import JudgeReward
@@ -84,11 +85,13 @@ def compute_score(
 
     Raises ConfigError for a row without golds, an unknown reward or a missing judge.
     """
-    if reward not in list(RewardName):
-        raise ConfigError(f"no reward {reward}", f"use one of {', '.join(RewardName)}")
+    try:
+        chosen = read_reward(reward)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     judging = {name: value for name, value in options.items() if name.startswith("judge_")}
     judge = partial(open_configured_judge, judging)
-    scored = score_for_verl(RewardName(reward), solution_str, ground_truth, extra_info, judge, format_credit)
+    scored = score_for_verl(chosen, solution_str, ground_truth, extra_info, judge, format_credit)
     if overlong_most is None:
         return scored
     penalty = penalise_row((extra_info or {}).get("own_tokens"), overlong_most, overlong_buffer)

@@ -12,7 +12,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from schemas.record import Frozen
-from schemas.rewards import RewardName
+from schemas.rewards import Reward, RewardName
 from schemas.training import Tuning
 
 
@@ -92,8 +92,9 @@ class ReinforcementConfig(Frozen):
     """Learning rate."""
     tuning: Tuning = Tuning.FULL
     """Train all weights, or an adapter."""
-    reward: RewardName = RewardName.F1
-    """Reward function."""
+    reward: Reward = RewardName.F1
+    """Reward function, or MODULE:FUNCTION of your own, called as `function(completion, answers, golds, question)`; it
+    returns a number from 0 to 1."""
     resample: int = Field(default=2, ge=0)
     """Rounds of dynamic sampling per optimiser step."""
     save_every: int = Field(default=50, ge=1)

@@ -74,7 +74,7 @@ class EvalSettings(Frozen):
     runs: int = Field(default=1, ge=1, le=64)
     """Answers to each question."""
     sample: int | None = Field(default=None, ge=1)
-    """Number of questions to draw, evenly; None: all."""
+    """Number of questions to draw, evenly; null: all."""
     seed: int = 0
     """Seed of the draw."""
     judge: bool = False

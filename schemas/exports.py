@@ -63,9 +63,9 @@ class ExportSettings(Frozen):
     tokenizer: str | None = None
     """Name of the model whose tokenizer makes tokens; None where the trainer tokenises."""
     tasks: TaskSelection = TaskSelection.ACCEPTED
-    """Tasks that become prompts."""
+    """Tasks that become prompts: solved ones, or all. Demonstrations are always accepted trajectories."""
     order: RowOrder = RowOrder.MIXED
-    """Order of the rows."""
+    """Order of the rows: shuffled, or from few masks to many and from easy to hard."""
     split: float = Field(default=0.02, ge=0, le=0.5)
     """Share of the pages held out for validation."""
     max_per_page: int | None = Field(default=None, ge=1)
@@ -73,7 +73,7 @@ class ExportSettings(Frozen):
     max_per_kind: int | None = Field(default=None, ge=1)
     """Maximum rows with a mask of one kind; a row counts for each kind it masks."""
     max_closed_book: float | None = Field(default=None, ge=0, le=1)
-    """Maximum share of correct closed-book attempts; tasks above it are left out. None keeps them all."""
+    """Maximum share of correct closed-book attempts; tasks above it are left out."""
     learnable: bool = False
     """Make prompts only of tasks that are solved sometimes, neither always nor never."""
     max_tokens: int | None = Field(default=None, ge=1)

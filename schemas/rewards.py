@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from schemas.custom_parts import COMPONENT
 from schemas.record import Frozen
 from schemas.secrets import VariableName
 
@@ -34,6 +37,20 @@ class RewardName(StrEnum):
     the results, 0.1 with a broken format."""
     ZEROSEARCH = "zerosearch"
     """ZeroSearch (arXiv 2505.04588): F1, regardless of format."""
+
+
+def read_reward(name: str) -> RewardName | str:
+    """Return the reward function of that name, or the name itself if it is MODULE:FUNCTION. Raises ValueError."""
+    if re.match(COMPONENT, name):
+        return name
+    if name not in list(RewardName):
+        raise ValueError(f"no reward {name}; use one of {', '.join(RewardName)}, or MODULE:FUNCTION of your own")
+    return RewardName(name)
+
+
+Reward = Annotated[str, AfterValidator(read_reward)]
+"""Reward function: one of rampforge, or MODULE:FUNCTION of the user, called as
+`function(completion, answers, golds, question)`; it returns a number from 0 to 1."""
 
 
 class GamingReason(StrEnum):

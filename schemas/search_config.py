@@ -5,9 +5,11 @@ connection to a service. `search` affects rows, `search_service` does not.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from schemas.custom_parts import COMPONENT
 from schemas.record import Frozen
 from schemas.secrets import VariableName
 from schemas.trajectories import HideMode
@@ -22,6 +24,7 @@ class EngineKind(StrEnum):
     HTTP = "http"
     WEB = "web"
     SIMULATED = "simulated"
+    CUSTOM = "custom"
 
 
 class DenseIndex(StrEnum):
@@ -160,6 +163,10 @@ class SearchConfig(Frozen):
 
     engine: EngineKind = EngineKind.BM25
     """Search engine."""
+    function: str | None = Field(default=None, pattern=COMPONENT)
+    """Engine `custom`: function of your own, MODULE:FUNCTION, called as `function()`; it returns a function
+    `search(query, k)` that returns at most k hits, best first, each a mapping with `title`, `text` and optionally `id`
+    and `score`."""
     k: int = Field(default=3, ge=1, le=100)
     """Passages shown in one step, after merging."""
     hide: tuple[HideMode, ...] = (HideMode.PASSAGE,)
@@ -182,3 +189,9 @@ class SearchConfig(Frozen):
     """Web search."""
     simulated: SimulatedConfig = SimulatedConfig()
     """Search engine simulated by a language model."""
+
+    @model_validator(mode="after")
+    def _has_its_function(self) -> Self:
+        if self.engine is EngineKind.CUSTOM and self.function is None:
+            raise ValueError("engine custom needs search.function=MODULE:FUNCTION")
+        return self

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from schemas.policies import StreamBounds
 from schemas.record import Frozen
-from schemas.rewards import JudgeEndpoint, RewardName
+from schemas.rewards import JudgeEndpoint, Reward, RewardName
 from schemas.secrets import VariableName, refuse_secrets
 
 
@@ -165,8 +165,10 @@ class Rollouts(StreamBounds):
     """Completions of one prompt (the group of GRPO)."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature."""
-    reward: RewardName = RewardName.F1
-    """Reward function."""
+    reward: Reward = RewardName.F1
+    """Reward function, or MODULE:FUNCTION of your own."""
+    reward_source: str | None = None
+    """Name and digest of the source of a function of your own; set when the training starts."""
     format_credit: float = Field(default=0.1, ge=0, le=1)
     """For recall, F1, EM and judge: reward for correct format alone."""
     judge: JudgeEndpoint | None = None

@@ -60,7 +60,7 @@ FLOWS = (
 FOLDERS = {"pipeline": PIPELINE, "flows": FLOWS}
 """The folders of a layer, in the order of their imports: each imports from those before it alone."""
 LOOSE = {
-    "pipeline": {"__init__", "devices", "errors", "stage"},
+    "pipeline": {"__init__", "components", "devices", "errors", "stage"},
     "flows": {"__init__", "trainer_rewards"},
 }
 """Modules of a layer outside its folders."""

@@ -56,8 +56,8 @@ class ModelListing:
         if card is None:
             return None
         meta = card.get("meta")
-        told = {**(meta if isinstance(meta, Mapping) else {}), **card}
-        return next((told[key] for key in WINDOW_KEYS if isinstance(told.get(key), int) and told[key] > 0), None)
+        values = {**(meta if isinstance(meta, Mapping) else {}), **card}
+        return next((values[key] for key in WINDOW_KEYS if isinstance(values.get(key), int) and values[key] > 0), None)
 
 
 def list_models(name: str, endpoint: EndpointConfig) -> ModelListing:
@@ -101,10 +101,10 @@ def read_cards(endpoint: EndpointConfig, key: str) -> list[dict[str, Any]]:
 
 def _read_list(url: str, content: bytes) -> list[dict[str, Any]]:
     try:
-        said = json.loads(content)
+        content_json = json.loads(content)
     except ValueError:
         raise UnlistedError(f"{url} does not list models: its answer is not JSON", "correct its url") from None
-    cards = said.get("data") if isinstance(said, dict) else said  # some return a bare list
+    cards = content_json.get("data") if isinstance(content_json, dict) else content_json  # some return a bare list
     found = [card for card in cards if isinstance(card, dict) and "id" in card] if isinstance(cards, list) else []
     if not found:
         raise UnlistedError(f"{url} answers, but does not list models")

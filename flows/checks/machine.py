@@ -14,6 +14,7 @@ from flows.configuration.environments import environments_folder, open_environme
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_revision
 from flows.models.serving import names_served_scorer
+from flows.models.tokenizers import read_tokenizer
 from flows.prefect_api.ephemeral_server import find_fault
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
@@ -40,13 +41,13 @@ def check_machine(context: RunContext) -> Iterator[Finding]:
 def _load_models(context: RunContext) -> Iterator[Finding]:
     """Check that the models on this machine can be loaded."""
     masking = context.config.masking
-    if masking.ner not in (None, JIEBA) and _is_here(context, str(masking.ner)):
+    if masking.ner not in (None, JIEBA) and _is_available(context, str(masking.ner)):
         yield look_at("names, loaded", lambda: _load_ner(context, str(masking.ner)))
-    if masking.scorer is not None and _is_here(context, masking.scorer):
+    if masking.scorer is not None and _is_available(context, masking.scorer):
         yield look_at("perplexity, loaded", lambda: _load_scorer(context, str(masking.scorer)))
 
 
-def _is_here(context: RunContext, name: str) -> bool:
+def _is_available(context: RunContext, name: str) -> bool:
     try:
         return isinstance(resolve_model(name, context.cache), Path) or find_spec(name) is not None
     except (AssetError, ImportError, ValueError):
@@ -65,12 +66,10 @@ def _load_scorer(context: RunContext, name: str) -> str:
     """
     from transformers import AutoConfig
 
-    from pipeline.masking.served_scorer import load_tokenizer
-
-    path = str(resolve_model(name, context.cache))
-    load_tokenizer(path)
+    read_tokenizer(name, context.cache, "set masking.scorer to the served model")
     if names_served_scorer(context.config):
         return "its tokenizer loads; a server scores"
+    path = str(resolve_model(name, context.cache))
     try:
         kind = AutoConfig.from_pretrained(path).model_type
     except (OSError, ValueError) as error:
@@ -80,24 +79,24 @@ def _load_scorer(context: RunContext, name: str) -> str:
 
 def check_disk(folder: Path) -> Finding:
     """Check the disk space of the run's folder."""
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    if not os.access(there, os.W_OK):
-        return Finding("disk", State.FAIL, f"{there} is not writable", "choose another folder with --out")
-    free = shutil.disk_usage(there).free
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not os.access(existing, os.W_OK):
+        return Finding("disk", State.FAIL, f"{existing} is not writable", "choose another folder with --out")
+    free = shutil.disk_usage(existing).free
     state = State.FAIL if free < DISK_FAIL else State.WARN if free < DISK_WARN else State.OK
-    return Finding("disk", state, f"{free / GIB:.1f} GiB free at {there}", "" if state is State.OK else "make room")
+    return Finding("disk", state, f"{free / GIB:.1f} GiB free at {existing}", "" if state is State.OK else "make room")
 
 
 def _check_memory(context: RunContext) -> Finding:
     free = read_free_memory()
     workers = context.config.execution.workers or os.cpu_count() or 1
     need = workers * WORKER_MEMORY
-    told = f"{free / GIB:.1f} GiB free, about {need / GIB:.0f} for {workers} workers"
+    detail = f"{free / GIB:.1f} GiB free, about {need / GIB:.0f} for {workers} workers"
     if free < need:
-        return Finding("memory", State.WARN, told, "set execution.workers lower")
-    return Finding("memory", State.OK, told)
+        return Finding("memory", State.WARN, detail, "set execution.workers lower")
+    return Finding("memory", State.OK, detail)
 
 
 def read_free_memory() -> int:

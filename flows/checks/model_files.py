@@ -25,7 +25,6 @@ from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
 from pipeline.http.proxies import open_client
 from schemas.config import StageName
-from schemas.search_config import EngineKind
 
 HUB = "https://huggingface.co"
 HUB_SECONDS = 5.0
@@ -48,7 +47,7 @@ def check_models(context: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[
     if names & {StageName.INDEX, StageName.TRAJECTORIES} and VECTORS in find_engine(config).index_parts:
         yield look_at(f"encoder: {config.search.dense.encoder}", lambda: _find_encoder(context))
     if StageName.TRAJECTORIES in names:
-        reranker = config.search.hybrid.reranker if config.search.engine is EngineKind.HYBRID else None
+        reranker = find_engine(config).reranker(config.search)
         if reranker is not None:
             fix = "set search.hybrid.reranker to another model or to null"
             yield look_at(f"reranker: {reranker}", lambda: find_model(context, str(reranker), fix))

@@ -70,20 +70,20 @@ def _compare_card(config: RunConfig, host: str, cards: list[dict[str, Any]], whe
             f"{host} serves a different model: {root} as {model}, but policy.model is {where}",
             "restart it with that folder, or set policy.reload to its URL for changing the model",
         )
-    room, needed = card.get("max_model_len"), policy.max_prompt + policy.max_completion
-    if isinstance(room, int) and room < needed:
+    context, needed = card.get("max_model_len"), policy.max_prompt + policy.max_completion
+    if isinstance(context, int) and context < needed:
         raise EndpointError(
-            f"{host} has a context of {room} tokens; policy.max_prompt and policy.max_completion add up to {needed}",
+            f"{host} has a context of {context} tokens; policy.max_prompt and policy.max_completion add up to {needed}",
             f"lower them, or start it with --max-model-len {needed}",
         )
 
 
-def _is_same(served: Path, wanted: Path) -> bool:
+def _is_same(served: Path, expected: Path) -> bool:
     """Return whether two folders contain the same model: the same folder, or one with the same files."""
-    if served.resolve() == wanted.resolve():
+    if served.resolve() == expected.resolve():
         return True
     try:
-        return wanted.is_dir() and fingerprint_model(served) == fingerprint_model(wanted)
+        return expected.is_dir() and fingerprint_model(served) == fingerprint_model(expected)
     except ConfigError:
         return False
 
@@ -96,15 +96,15 @@ def _compare_tokens(config: RunConfig, host: str, endpoint: EndpointConfig, key:
     headers: Mapping[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
     model = find_role(config.llm, Role.POLICY).model
     text = PROBE + str(tokenizer.eos_token)
-    asked = {"model": model, "prompt": text, "content": text, "add_special_tokens": False, "add_special": False}
+    body = {"model": model, "prompt": text, "content": text, "add_special_tokens": False, "add_special": False}
     try:
         with open_client(base, endpoint.proxy, timeout=WAIT_SECONDS) as client:
-            reply = client.post(f"{base}/tokenize", json=asked, headers=headers)
-        said = reply.json()["tokens"] if reply.is_success else None
+            reply = client.post(f"{base}/tokenize", json=body, headers=headers)
+        tokens = reply.json()["tokens"] if reply.is_success else None
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return
     # No tokens for a text that has some: the server misread the request.
-    if said and said != tokenizer(text, add_special_tokens=False)["input_ids"]:
+    if tokens and tokens != tokenizer(text, add_special_tokens=False)["input_ids"]:
         raise EndpointError(
             f"{host} has another tokenizer than {locate_name(config)}: its {model} is a different model",
             "serve the folder of policy.model",

@@ -95,8 +95,8 @@ async def _ask_once(config: RunConfig, pair: Pair, structured: bool = True) -> t
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             reply = await model.ask(write_request(config, pair.role))
-        asked_for = role.structured and write_request(config, pair.role).schema is not None
-        return reply, "" if model.endpoints[0].takes_schemas or not asked_for else SCHEMA_NOTE
+        requested = role.structured and write_request(config, pair.role).schema is not None
+        return reply, "" if model.endpoints[0].takes_schemas or not requested else SCHEMA_NOTE
     finally:
         await model.close()
 
@@ -104,8 +104,8 @@ async def _ask_once(config: RunConfig, pair: Pair, structured: bool = True) -> t
 async def _explain(config: RunConfig, pair: Pair, error: Exception) -> ProbeResult:
     cause = error.__cause__ if isinstance(error, NoReplyError) else error
     if isinstance(cause, ThrottledError | TimeoutError):
-        said = str(cause) or f"no token within {PROBE_SECONDS:g} s"
-        return ProbeResult(State.WARN, f"{pair.host} is busy: {said}")
+        message = str(cause) or f"no token within {PROBE_SECONDS:g} s"
+        return ProbeResult(State.WARN, f"{pair.host} is busy: {message}")
     if not isinstance(error, RampforgeError):
         raise error
     if isinstance(error, RefusedParameterError):
@@ -130,23 +130,23 @@ async def _explain_refusal(
     config: RunConfig, pair: Pair, error: RefusedRequestError | RefusedParameterError
 ) -> ProbeResult:
     """Return the part of a request that a server rejects permanently."""
-    said, role = error.what, find_role(config.llm, pair.role)
+    message, role = error.what, find_role(config.llm, pair.role)
     extra = f"llm.roles.{pair.role}.extra"
-    if REFUSED_KEY.search(said):
+    if REFUSED_KEY.search(message):
         return ProbeResult(
-            State.FAIL, f"{said}: the server rejects the API key", "set the variable named by `key` to a valid key"
+            State.FAIL, f"{message}: the server rejects the API key", "set the variable named by `key` to a valid key"
         )
     if pair.role == Role.POLICY:
         return ProbeResult(
             State.FAIL,
-            f"{said}: the server does not return token ids, so loss masks would not be exact",
+            f"{message}: the server does not return token ids, so loss masks would not be exact",
             "serve the model with vLLM: set serving.mode=managed, or start `vllm serve` elsewhere",
         )
-    if "max_completion_tokens" in said and "max_completion_tokens" not in role.extra:
+    if "max_completion_tokens" in message and "max_completion_tokens" not in role.extra:
         longest = role.max_tokens or write_request(config, pair.role).max_tokens
-        return ProbeResult(State.FAIL, said, f"set {extra}={{max_tokens: null, max_completion_tokens: {longest}}}")
-    if "temperature" in said and role.extra.get("temperature", "") is not None:
-        return ProbeResult(State.FAIL, said, f"set {extra}={{temperature: null}}")
+        return ProbeResult(State.FAIL, message, f"set {extra}={{max_tokens: null, max_completion_tokens: {longest}}}")
+    if "temperature" in message and role.extra.get("temperature", "") is not None:
+        return ProbeResult(State.FAIL, message, f"set {extra}={{temperature: null}}")
     if role.structured and write_request(config, pair.role).schema is not None:
         try:
             await _ask_once(config, pair, structured=False)
@@ -154,5 +154,5 @@ async def _explain_refusal(
             pass
         else:
             fix = f"set llm.roles.{pair.role}.structured=false: replies are then parsed leniently"
-            return ProbeResult(State.FAIL, f"{said}: the server rejects the JSON schema", fix)
-    return ProbeResult(State.FAIL, said, f"correct llm.roles.{pair.role}")
+            return ProbeResult(State.FAIL, f"{message}: the server rejects the JSON schema", fix)
+    return ProbeResult(State.FAIL, message, f"correct llm.roles.{pair.role}")

@@ -1,7 +1,7 @@
-"""Checks that the model servers answer for the roles of the stages, shared by `doctor` and runs.
+"""Checks of the model servers for the roles of the stages, shared by `doctor` and runs.
 
-Guarantees: every server is asked for its list of models and for one token per role; all errors are reported at once;
-the cost of the tokens is returned for the usage log.
+Guarantees: each server gets a request for its list of models, and one of one token per role; all errors are reported at
+once; the cost of the tokens is returned for the usage log.
 """
 
 from __future__ import annotations
@@ -91,11 +91,11 @@ def _judge_endpoint(
         return Finding(subject, State.FAIL, listing.what, listing.fix)
     if listing.fault is None:
         return Finding(subject, State.OK, f"{url} serves {show_models(listing.models)}")
-    asked = [verdict for pair, verdict in verdicts.items() if pair.host == name]
-    answers = any(verdict.state is not State.FAIL for verdict in asked)
+    probed = [verdict for pair, verdict in verdicts.items() if pair.host == name]
+    answers = any(verdict.state is not State.FAIL for verdict in probed)
     if listing.silent and needed and needed <= {pair.role for pair in verdicts}:
         return Finding(subject, State.WARN, listing.fault.what, f"{listing.fault.fix}; others serve its roles")
-    if listing.silent or (not asked and isinstance(listing.fault, RefusedKeyError)):
+    if listing.silent or (not probed and isinstance(listing.fault, RefusedKeyError)):
         return Finding(subject, State.FAIL, listing.fault.what, listing.fault.fix)
     if answers and isinstance(listing.fault, UnlistedError):
         return Finding(subject, State.OK, f"{url} answers; {listing.fault.what}")
@@ -114,32 +114,32 @@ def _judge_role(
     except ConfigError as error:
         return Finding(subject, State.FAIL, error.what, error.fix)
     model, hosts = find_role(config.llm, role).model, find_hosts(config, role)
-    asked = {pair.host: verdict for pair, verdict in verdicts.items() if pair.role == role}
+    probed = {pair.host: verdict for pair, verdict in verdicts.items() if pair.role == role}
     later = [host for host in hosts if host not in config.llm.endpoints]
-    ours = config.serving.name or config.serving.model
-    if later and model != ours:
+    served = config.serving.name or config.serving.model
+    if later and model != served:
         return Finding(
-            subject, State.FAIL, f"{later[0]} does not serve {model}, but {ours}", f"set llm.roles.{role}.model"
+            subject, State.FAIL, f"{later[0]} does not serve {model}, but {served}", f"set llm.roles.{role}.model"
         )
-    if not asked and not later:
+    if not probed and not later:
         return Finding(subject, State.FAIL, f"none of its servers answers ({', '.join(hosts)})", FOLLOWS)
-    found = [*_list_doubts(config, role, asked, listings), *asked.values()]
+    found = [*_list_doubts(config, role, probed, listings), *probed.values()]
     for state in (State.FAIL, State.WARN):
         for verdict in found:
             if verdict.state is state:
                 return Finding(subject, state, verdict.detail, verdict.fix)
-    silent = [host for host in hosts if host not in asked and host not in later]
+    silent = [host for host in hosts if host not in probed and host not in later]
     if silent:
-        return Finding(subject, State.WARN, f"{', '.join(silent)} does not answer, and {', '.join(asked)} does")
+        return Finding(subject, State.WARN, f"{', '.join(silent)} does not answer, and {', '.join(probed)} does")
     return Finding(subject, State.OK, f"{model} at {', '.join(hosts)}")
 
 
 def _list_doubts(
-    config: RunConfig, role: str, asked: Mapping[str, ProbeResult], listings: Mapping[str, ModelListing | ConfigError]
+    config: RunConfig, role: str, probed: Mapping[str, ProbeResult], listings: Mapping[str, ModelListing | ConfigError]
 ) -> Iterator[ProbeResult]:
     """Return the contradictions between the lists of models and a role."""
     model = find_role(config.llm, role).model
-    for host, verdict in asked.items():
+    for host, verdict in probed.items():
         listing = listings[host]
         if isinstance(listing, ConfigError) or not listing.models:
             continue

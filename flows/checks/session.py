@@ -38,9 +38,9 @@ def settle_config(config: RunConfig, roles: Iterable[str]) -> RunConfig:
     use_prompts(config)
     check_tracing(config.llm.trace, os.environ)
     named = config.llm.roles
-    asked = [role for role in roles if role != Role.SCORER and (role in named or "default" in named)]
-    check_prices(config.llm, asked)
-    prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in asked))
+    requested = [role for role in roles if role != Role.SCORER and (role in named or "default" in named)]
+    check_prices(config.llm, requested)
+    prices = pin_prices(config.llm.prices, (find_role(config.llm, role).model for role in requested))
     return config.with_section("llm", prices=prices)
 
 

@@ -7,6 +7,7 @@ missing is reported at once; nothing is written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from flows.checks.findings import Finding, State, look_at, require
@@ -20,8 +21,10 @@ from flows.configuration.sources import find_sources
 from flows.models.roles import find_hosts, needs_server
 from flows.models.serving import MANAGED
 from flows.search_engines.registry import find_engine, read_fingerprint
+from flows.search_engines.remote import FUNCTION_KEY
 from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
+from pipeline.components import identify_component
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.usage_log import CallUsage
@@ -46,6 +49,8 @@ def check_inputs(context: RunContext, specs: Sequence[StageSpec]) -> Iterator[Fi
     names = {spec.name for spec in specs}
     if StageName.CORPUS in names:
         yield check_sources(context)
+    for key, name in (item for spec in specs for item in spec.functions(context.config).items()):
+        yield look_at(key, partial(identify_component, key, name))
     yield from check_models(context, tuple(specs))
     engine = find_engine(context.config)
     if StageName.TRAJECTORIES in names and engine.open_source and not engine.roles:
@@ -91,9 +96,9 @@ def require_served(config: RunConfig, cache: Path, roles: Sequence[str]) -> tupl
 
     Raises EndpointError.
     """
-    ours = [role for role in roles if MANAGED in find_hosts(config, role)]
+    managed = [role for role in roles if MANAGED in find_hosts(config, role)]
     alone = {MANAGED: config.llm.endpoints[MANAGED]}
-    report = check_played(config.with_section("llm", endpoints=alone), cache, ours)
+    report = check_played(config.with_section("llm", endpoints=alone), cache, managed)
     require(report.findings, EndpointError)
     return report.entries
 
@@ -105,4 +110,6 @@ def _say_right(check: Callable[[], None]) -> str:
 
 def _open_source(context: RunContext) -> str:
     read_fingerprint(context)
-    return context.config.search_service.url or str(context.config.search.web.provider)
+    config = context.config
+    name = config.search.function if FUNCTION_KEY in find_engine(config).config_keys else config.search_service.url
+    return name or str(config.search.web.provider)

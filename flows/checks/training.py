@@ -41,7 +41,7 @@ def check_training(
     if layout.nodes > 1:
         yield _check_port(layout)
     yield _check_folder(out, layout)
-    yield _check_room(out, model)
+    yield _check_disk(out, model)
     if search:
         yield look_at("search server", lambda: _ask_server(search))
 
@@ -75,9 +75,9 @@ def list_gpus() -> list[str]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    words = [program, "--query-gpu=name,memory.free", "--format=csv,noheader"]
+    argv = [program, "--query-gpu=name,memory.free", "--format=csv,noheader"]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True)  # noqa: S603 - ours
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=WAIT_SECONDS, check=True)  # noqa: S603 - ours
     except (OSError, subprocess.SubprocessError):
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
@@ -89,16 +89,16 @@ def _check_environment(name: str) -> str:
 
 
 def _check_gpus(layout: Layout) -> Finding:
-    there, found = list_gpus(), count_gpus()
-    wanted = layout.gpus
-    if wanted == 0:
+    names, found = list_gpus(), count_gpus()
+    required = layout.gpus
+    if required == 0:
         return Finding("GPUs", State.OK, "not needed")
-    if wanted is not None and found < wanted:
-        return Finding("GPUs", State.FAIL, f"{found} available, {wanted} required", "set --gpus lower")
+    if required is not None and found < required:
+        return Finding("GPUs", State.FAIL, f"{found} available, {required} required", "set --gpus lower")
     if not found:
         state = State.FAIL if layout.nodes > 1 else State.WARN
         return Finding("GPUs", state, "none: one process trains on the CPU, slowly", "fine for a small model; --gpus 0")
-    return Finding("GPUs", State.OK, f"{found}: {there[0]} free" if there else str(found))
+    return Finding("GPUs", State.OK, f"{found}: {names[0]} free" if names else str(found))
 
 
 def _check_port(layout: Layout) -> Finding:
@@ -125,10 +125,10 @@ def _check_port(layout: Layout) -> Finding:
 def _check_folder(out: Path, layout: Layout) -> Finding:
     """Check that the folder is writable and, with several machines, that each sees the marker files of the others."""
     marks = out / "preflight"
-    mine = marks / f"{layout.rank}-{socket.gethostname()}"
+    marker = marks / f"{layout.rank}-{socket.gethostname()}"
     try:
         marks.mkdir(parents=True, exist_ok=True)
-        mine.write_text(uuid.uuid4().hex, "utf-8")
+        marker.write_text(uuid.uuid4().hex, "utf-8")
         seen = sorted(path.name for path in marks.iterdir())
     except OSError as error:
         return Finding("folder", State.FAIL, f"{out} is not writable ({error.strerror})", "use another --out")
@@ -142,18 +142,18 @@ def _check_folder(out: Path, layout: Layout) -> Finding:
     return Finding("folder", State.OK, f"{out} is shared by {layout.nodes} machines")
 
 
-def _check_room(out: Path, model: str) -> Finding:
+def _check_disk(out: Path, model: str) -> Finding:
     """Check the disk space for the maximum number of checkpoints."""
     weights = _measure_weights(model)
     need = CHECKPOINTS * STATE_FACTOR * (weights or UNKNOWN_MODEL)
     free = shutil.disk_usage(out if out.exists() else out.absolute().parent).free
-    guess = "" if weights else ", for a model whose size is not known here"
-    told = f"{free / GIB:.1f} GiB free, about {need / GIB:.1f} for {CHECKPOINTS} checkpoints{guess}"
+    unknown = "" if weights else ", for a model whose size is not known here"
+    space = f"{free / GIB:.1f} GiB free, about {need / GIB:.1f} for {CHECKPOINTS} checkpoints{unknown}"
     if free < need:
         return Finding(
-            "disk", State.FAIL if weights else State.WARN, told, "make room, or train an adapter (--tuning lora)"
+            "disk", State.FAIL if weights else State.WARN, space, "make room, or train an adapter (--tuning lora)"
         )
-    return Finding("disk", State.OK, told)
+    return Finding("disk", State.OK, space)
 
 
 def _measure_weights(model: str) -> int | None:

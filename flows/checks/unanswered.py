@@ -26,9 +26,9 @@ def explain_silence(url: str, error: Exception, proxy: str | None = None) -> tup
     fault = next((cause for cause in causes if isinstance(cause, httpx2.HTTPError)), error)
     if through and isinstance(fault, httpx2.ProxyError | httpx2.ConnectError | httpx2.ConnectTimeout):
         place = urlsplit(through)
-        way = f"the proxy {place.hostname}:{place.port or 80} cannot reach it ({error})"
+        cause_text = f"the proxy {place.hostname}:{place.port or 80} cannot reach it ({error})"
         fix = f"correct the proxy (the endpoint's `proxy`, or HTTPS_PROXY), or add {host} to NO_PROXY"
-        return f"{url} does not answer: {way}", fix
+        return f"{url} does not answer: {cause_text}", fix
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             fix = "set SSL_CERT_FILE to the certificate of the authority that signed it"

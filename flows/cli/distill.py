@@ -63,8 +63,8 @@ def distill(
     from flows.distillation.plan import draw_plan
 
     root = out / name
-    words = [*(overrides or []), *([f"distill.rounds={rounds}"] if rounds is not None else [])]
-    settings = load_config(config, words, _find_base(find_config(root), start) if config is None else None)
+    settings_text = [*(overrides or []), *([f"distill.rounds={rounds}"] if rounds is not None else [])]
+    settings = load_config(config, settings_text, _find_base(find_config(root), start) if config is None else None)
     if not settings.corpus.sources:
         raise ConfigError("no sources: corpus.sources is empty", "rampforge distill NAME --config lab-cpu")
     console = Console(stderr=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from flows.cli.model_options import take_options
 from flows.cli.options import Config, Overrides
 from pipeline.errors import ConfigError
 from schemas.evaluations import EvalMethod, EvalSettings
@@ -40,14 +41,11 @@ Corpus = Annotated[
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the evaluation; default: BENCHMARK-METHOD.")]
 Out = Annotated[Path, typer.Option(help="Parent folder of the evaluation.")]
-Runs = Annotated[int, typer.Option(min=1, help="Answers to each question.")]
-Sample = Annotated[int | None, typer.Option(min=1, help="Number of questions to draw, evenly.")]
-Seed = Annotated[int, typer.Option(help="Seed of the draw.")]
-Judge = Annotated[bool, typer.Option("--judge", help="Also judge answers with the model of the role `judge`.")]
 Compare = Annotated[bool, typer.Option("--compare", help="Compare evaluations with the first one named.")]
 Force = Annotated[bool, typer.Option("--force", help="Compare even if the index or settings differ.")]
 
 
+@take_options(EvalSettings, {name: name for name in ("runs", "sample", "seed", "judge")})
 def evaluate_benchmark(
     folders: Folders = None,
     benchmark: Questions = None,
@@ -56,14 +54,11 @@ def evaluate_benchmark(
     corpus: Corpus = None,
     name: Name = None,
     out: Out = Path("outputs/evaluations"),
-    runs: Runs = 1,
-    sample: Sample = None,
-    seed: Seed = 0,
-    judge: Judge = False,
     config: Config = None,
     overrides: Overrides = None,
     compare: Compare = False,
     force: Force = False,
+    **options: Any,
 ) -> None:
     """Evaluate a method on a benchmark; the same command resumes after an interruption.
 
@@ -91,7 +86,7 @@ def evaluate_benchmark(
     path = find_benchmark(benchmark, cache / "benchmarks")
     settings = _load_settings(config, overrides or [], index)
     questions = read_benchmark(path, None if path == Path(benchmark) else benchmark)
-    wanted = EvalSettings(method=method, runs=runs, sample=sample, seed=seed, judge=judge)
+    wanted = EvalSettings(method=method, **options)
     folder = out / (name or f"{questions.name}-{method}")
     with _show_progress(folder) as note:
         evaluate(questions, folder, wanted, settings, cache, index=index, corpus=corpus, note=note)

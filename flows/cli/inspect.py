@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
     from pipeline.inspecting.row_query import RowQuery
     from pipeline.inspecting.shard_listing import ShardListing
-    from pipeline.inspecting.text_tables import TextTable
 
 ROWS = 20
 
@@ -105,63 +104,63 @@ def inspect(
     from pipeline.inspecting.errors import UnreadableError
     from pipeline.inspecting.shard_listing import drop_damaged, list_shards
 
-    listing, asked = list_shards(place), InspectQuestion(row, where, sample, dataset, limit, seed, diff, force)
+    listing, query = list_shards(place), InspectQuestion(row, where, sample, dataset, limit, seed, diff, force)
     try:
-        value, grids = _look(listing, asked)
+        value, grids = _look(listing, query)
     except UnreadableError:
         sound = drop_damaged(listing)
         if len(sound.broken) == len(listing.broken):
             raise
         listing = sound
-        value, grids = _look(listing, asked)
+        value, grids = _look(listing, query)
     for one in listing.broken:
         typer.echo(f"skipped {one.name!r}: {one.why!r}", err=True)
     _print(value, grids, as_json, markdown)
 
 
-def _look(listing: ShardListing, asked: InspectQuestion) -> tuple[Any, Sequence[TextTable]]:
+def _look(listing: ShardListing, query: InspectQuestion) -> tuple[Any, Sequence[TextTable]]:
     """Return the result as plain values and as tables."""
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
 
     database = ReadonlyDatabase(listing)
     try:
-        return _ask(database, asked)
+        return _ask(database, query)
     finally:
         database.close()
 
 
-def _ask(database: ReadonlyDatabase, asked: InspectQuestion) -> tuple[Any, Sequence[TextTable]]:
+def _ask(database: ReadonlyDatabase, query: InspectQuestion) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.row_query import Draw, RowQuery
     from pipeline.inspecting.summary import summarise
     from pipeline.inspecting.text_tables import summary_tables
 
-    if asked.row is not None:
-        return _find_row(database, asked.row)
-    if asked.diff is not None:
-        return _compare(database, asked.diff, asked.force)
-    if asked.where is None and asked.sample is None and asked.dataset is None:
+    if query.row is not None:
+        return _find_row(database, query.row)
+    if query.diff is not None:
+        return _compare(database, query.diff, query.force)
+    if query.where is None and query.sample is None and query.dataset is None:
         summary = summarise(database)
         record = summary.record.model_dump(mode="json") if summary.record else None
         funnel = [step.model_dump(mode="json") for step in summary.funnel]
         return asdict(summary) | {"record": record, "funnel": funnel}, summary_tables(summary)
-    wanted = RowQuery(
-        dataset=asked.dataset or _choose_dataset(database),
-        where=asked.where or "",
-        limit=asked.sample or asked.limit,
-        draw=Draw.SAMPLE if asked.sample else Draw.FIRST,
-        seed=asked.seed,
+    query = RowQuery(
+        dataset=query.dataset or _choose_dataset(database),
+        where=query.where or "",
+        limit=query.sample or query.limit,
+        draw=Draw.SAMPLE if query.sample else Draw.FIRST,
+        seed=query.seed,
     )
-    return _read(database, wanted)
+    return _read(database, query)
 
 
-def _read(database: ReadonlyDatabase, wanted: RowQuery) -> tuple[Any, Sequence[TextTable]]:
+def _read(database: ReadonlyDatabase, query: RowQuery) -> tuple[Any, Sequence[TextTable]]:
     from pipeline.inspecting.attempts_table import ATTEMPTS, make_attempts
     from pipeline.inspecting.row_query import read_rows
     from pipeline.inspecting.text_tables import page_table
 
-    if wanted.dataset == ATTEMPTS:
+    if query.dataset == ATTEMPTS:
         make_attempts(database)
-    page = read_rows(database, wanted)
+    page = read_rows(database, query)
     return {"dataset": page.dataset, "total": page.total, "rows": page.found.as_dicts()}, [page_table(page)]
 
 

@@ -10,8 +10,7 @@ from flows.configuration.run_config import list_presets
 from schemas.config import Engine
 
 Config = Annotated[
-    str | None,
-    typer.Option("--config", "-c", help=f"A YAML file, or a preset: {', '.join(list_presets())}."),
+    str | None, typer.Option("--config", "-c", help=f"A YAML file, or a preset: {', '.join(list_presets())}.")
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from flows.cli.locations import fetch_measured
 from flows.cli.options import Config, Overrides
@@ -17,7 +18,7 @@ from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
 from pipeline.errors import ConfigError
 from schemas.plan import CostPlan, PlanComparison
-from schemas.scale_plan import MachineFleet, ScalePlan
+from schemas.scale_plan import MachineFleet
 
 PLAIN_WIDTH = 220
 """Width without a terminal; nothing is folded."""
@@ -70,53 +71,49 @@ def plan(
 
     Recommended: `rampforge run --limit 50 --name pilot`, then `rampforge plan --from outputs/pilot --limit 100000`.
     """
+    from flows.cli.plan_tables import draw_scale
     from flows.execution.plan import PlanQuestion, answer, answer_scale, look_back, write_means
 
-    words = [*(overrides or []), *([f"masking.limit={limit}"] if limit else [])]
+    changes = [*(overrides or []), *([f"masking.limit={limit}"] if limit else [])]
     workers = os.cpu_count() or 1
     question = PlanQuestion(measured, gpus, tokens_per_second, cache_folder(), workers)
-    if compare and (config or words):
+    if compare and (config or changes):
         raise ConfigError("--compare uses the run's own configuration", "leave out --config, --set and --limit")
     if scale:
         base = question.find_config() if config is None else None
         fleet = MachineFleet(machines=machines, cores=cores, price=machine_price)
-        _show_scale(answer_scale(question, load_config(config, words, base), scale, trajectories, fleet), as_json)
+        scaled = answer_scale(question, load_config(config, changes, base), scale, trajectories, fleet)
+        if as_json:
+            typer.echo(scaled.model_dump_json(indent=1))
+        else:
+            _draw(partial(draw_scale, scaled))
         return
     if compare:
         made, rows = look_back(question, compare)
     else:
         base = question.find_config() if config is None else None
-        made, rows = answer(question, load_config(config, words, base)), ()
+        made, rows = answer(question, load_config(config, changes, base)), ()
     if save_means:
         write_means(question, save_means)
     _show(made, rows, as_json)
 
 
 def _show(made: CostPlan, rows: Sequence[PlanComparison], as_json: bool) -> None:
-    if as_json:
-        values = made.model_dump(mode="json")
-        if rows:
-            values = {"plan": values, "compared": [row.model_dump(mode="json") for row in rows]}
-        typer.echo(json.dumps(values, indent=1, ensure_ascii=False))
-        return
     from flows.cli.plan_tables import draw_comparison, draw_plan
 
-    console = _open_console()
-    for part in draw_comparison(made, rows, console.is_terminal) if rows else draw_plan(made, console.is_terminal):
-        console.print(part, highlight=False)
-
-
-def _show_scale(plan: ScalePlan, as_json: bool) -> None:
-    if as_json:
-        typer.echo(plan.model_dump_json(indent=1))
+    if not as_json:
+        _draw(lambda terminal: draw_comparison(made, rows, terminal) if rows else draw_plan(made, terminal))
         return
-    from flows.cli.plan_tables import draw_scale
+    values = made.model_dump(mode="json")
+    if rows:
+        values = {"plan": values, "compared": [row.model_dump(mode="json") for row in rows]}
+    typer.echo(json.dumps(values, indent=1, ensure_ascii=False))
 
-    console = _open_console()
-    for part in draw_scale(plan, console.is_terminal):
-        console.print(part, highlight=False)
 
-
-def _open_console() -> Console:
+def _draw(draw: Callable[[bool], Iterable[RenderableType]]) -> None:
+    """Print the parts of a plan. `draw` takes whether they are for a terminal."""
     console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
+    for part in draw(console.is_terminal):
+        console.print(part, highlight=False)

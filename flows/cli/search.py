@@ -49,7 +49,7 @@ def serve(
 ) -> None:
     """Serve an index with the protocols of Search-R1 and ZeroSearch, at POST /retrieve. See /docs for the protocol.
 
-    Remote and simulated engines (http, web, simulated) are served by a single process. With --token-env, clients send
+    Remote, simulated and custom engines are served by a single process. With --token-env, clients send
     `Authorization: Bearer TOKEN`; clients that accept only a URL use http://HOST:PORT/t/TOKEN/retrieve.
     """
     from flows.models.credentials import read_token

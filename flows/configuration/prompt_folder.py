@@ -19,10 +19,10 @@ SOLVING = (StageName.TRAJECTORIES, StageName.DIFFICULTIES)
 
 
 def use_prompts(config: RunConfig) -> dict[str, str]:
-    """Have this process use the templates of a configuration; return the digests of the user's own, by name.
+    """Use the templates of a configuration in this process; return the digests of the user's own, by name.
 
-    Raises ConfigError for a folder that is not there, a file of an unknown name, or one with other fields than ours.
-    """
+    Raises ConfigError for a folder that does not exist, a file of an unknown name, or a template with other fields than
+    the one it replaces."""
     folder = config.prompts.folder
     try:
         return use_folder(None if folder is None else Path(folder).absolute())

@@ -123,12 +123,12 @@ def _apply(values: dict[str, Any], override: str) -> None:
     )
 
 
-def _find_section(values: dict[str, Any], sections: Sequence[str], said: str) -> dict[str, Any]:
+def _find_section(values: dict[str, Any], sections: Sequence[str], origin: str) -> dict[str, Any]:
     place = values
     for section in sections:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
-            raise ConfigError(f"{said}: {section} is not a section", FIX)
+            raise ConfigError(f"{origin}: {section} is not a section", FIX)
     return place
 
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class ProcessResources:
-    """What a process opens once and uses for every shard: tokenizer, encoder, usage log, tracer; one of each kind."""
+    """Resources that a process opens once and uses for every shard: tokenizer, usage log, tracer; one of each kind."""
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[object, Any]] = {}

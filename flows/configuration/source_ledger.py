@@ -31,8 +31,8 @@ def look_at_sources(sources: Sequence[str]) -> tuple[SourceRecord, ...]:
     """Return the current state of the sources, unread. Raises SourceError, StorageError."""
     edges = fingerprint_sources(sources)
     return tuple(
-        SourceRecord(name=name, edges=told, modified=_find_time(source))
-        for source, (name, told) in zip(sources, edges.items(), strict=True)
+        SourceRecord(name=name, edges=edges_text, modified=_find_time(source))
+        for source, (name, edges_text) in zip(sources, edges.items(), strict=True)
     )
 
 
@@ -62,7 +62,7 @@ def write_source_records(run: RunFolder, records: Sequence[SourceRecord]) -> Non
 def open_digest(source: str, sources: Sequence[str]) -> SourceDigest | None:
     """Return a hasher for a source that is being read; None if it is not a file or folder on this machine."""
     path = Path(source)
-    return SourceDigest(path, _list_apart(sources)) if path.exists() else None
+    return SourceDigest(path, list(map(Path, sources))) if path.exists() else None
 
 
 def note_digest(run: RunFolder, number: int, source: str, sha256: str) -> None:
@@ -104,12 +104,8 @@ def _locate(run: RunFolder) -> Path:
     return run.ledger(StageName.CORPUS) / "sources.json"
 
 
-def _list_apart(sources: Sequence[str]) -> list[Path]:
-    return [Path(source) for source in sources]
-
-
 def _hash(source: str, sources: Sequence[str]) -> str | None:
-    return hash_source(Path(source), _list_apart(sources)) if Path(source).exists() else None
+    return hash_source(Path(source), list(map(Path, sources))) if Path(source).exists() else None
 
 
 def _find_time(source: str) -> int | None:

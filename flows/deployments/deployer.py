@@ -85,9 +85,9 @@ def fill_in(entry: Mapping[str, Any], target: Target, config: RunConfig | None) 
     flow = _load(entry["entrypoint"])
     parameters = dict(entry["parameters"])
     if config is not None:
-        said = config.model_dump(mode="json", exclude_defaults=True)
-        for name in said.keys() & flow.parameters.properties.keys():
-            parameters[name] = _merge(parameters.get(name), said[name])
+        sections = config.model_dump(mode="json", exclude_defaults=True)
+        for name in sections.keys() & flow.parameters.properties.keys():
+            parameters[name] = _merge(parameters.get(name), sections[name])
     if target.out:
         parameters["out"] = target.out
     variables = dict(entry["work_pool"]["job_variables"])
@@ -153,11 +153,11 @@ def _apply(plan: Mapping[str, Any]) -> None:
         done = subprocess.run(words, capture_output=True, text=True, timeout=DEPLOY_SECONDS, env=dict(os.environ))  # noqa: S603 - our own words
     if done.returncode:
         raise DeploymentError(
-            f"prefect deploy failed: {_tell_end(done.stdout + done.stderr)}", "prefect version; prefect config view"
+            f"prefect deploy failed: {_shorten(done.stdout + done.stderr)}", "prefect version; prefect config view"
         )
 
 
-def _tell_end(output: str) -> str:
+def _shorten(output: str) -> str:
     """Return the reason for Prefect's error, without its frames and tracebacks."""
     words = " ".join(word for word in output.split() if any(character.isalnum() for character in word))
     return words[words.rfind("Error") :][:500] if "Error" in words else words[-500:]

@@ -29,11 +29,7 @@ from flows.monitoring.prefect_artifacts import attempt
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import find_benchmark
-from schemas.config import (
-    CorpusConfig,
-    RunConfig,
-    StageName,
-)
+from schemas.config import CorpusConfig, RunConfig, StageName
 from schemas.distill_config import DistillConfig
 from schemas.evaluations import EvalMethod, EvalSettings, EvaluationResult
 from schemas.llm_config import LlmConfig

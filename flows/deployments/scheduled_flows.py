@@ -61,11 +61,7 @@ def name_flow_run() -> str:
 @flow(name="weekly-corpus", flow_run_name=name_flow_run, task_runner=RUNNER, persist_result=False)
 @take_sections("agents", "policy", "judging", "search_service", "report", "distill", "decontamination")
 def weekly_corpus(
-    corpus: CorpusConfig,
-    name: str = "corpus-{date}",
-    out: str = "outputs",
-    seed: int = 0,
-    **sections: Any,
+    corpus: CorpusConfig, name: str = "corpus-{date}", out: str = "outputs", seed: int = 0, **sections: Any
 ) -> State[Any]:
     """Make passages, mask tasks and a search index of Wikipedia: everything that trajectories need.
 
@@ -83,11 +79,7 @@ def weekly_corpus(
 
 @flow(name="nightly-trajectories", flow_run_name="{run}", task_runner=RUNNER, persist_result=False)
 @take_sections("corpus", "passages", "masking", "search", "distill", "decontamination")
-def nightly_trajectories(
-    run: str = "corpus-*",
-    out: str = "outputs",
-    **sections: Any,
-) -> State[Any]:
+def nightly_trajectories(run: str = "corpus-*", out: str = "outputs", **sections: Any) -> State[Any]:
     """Attempt the tasks of the newest corpus and judge the attempts, for as long as a night has; the next one goes on.
 
     Args:
@@ -113,8 +105,8 @@ def lead(location: str, config: RunConfig, stages: Sequence[str]) -> State[Any]:
         if config.llm.budget.hours is None:
             raise
         return Completed(message=f"{error.what}; the next flow run resumes {location}")
-    told = f"; report: {locate_report(context)}" if locate_report(context) else ""
-    return Completed(message=f"{location}: {stages[-1]} is finished{told}")
+    report = f"; report: {locate_report(context)}" if locate_report(context) else ""
+    return Completed(message=f"{location}: {stages[-1]} is finished{report}")
 
 
 def wait_until_free(work: Callable[[], Result]) -> Result:

@@ -43,11 +43,11 @@ def run_lab(
     folder = DistillFolder(root)
     settings = EvalSettings(method=EvalMethod.POLICY, sample=sample)
     with DistillationSession(folder, config, cache, console) as session:
-        asked = [ask_model(session, name, model, bench, settings) for name, model in list_models(session)]
+        evaluated = [ask_model(session, name, model, bench, settings) for name, model in list_models(session)]
     from flows.evaluation.run import compare_evaluations
 
-    told, page = compare_evaluations(asked, force=False)
-    Console().print(told, highlight=False, markup=False, soft_wrap=True)
+    table, page = compare_evaluations(evaluated, force=False)
+    Console().print(table, highlight=False, markup=False, soft_wrap=True)
     console.print(f"side by side: {page}", highlight=False, markup=False, soft_wrap=True)
 
 

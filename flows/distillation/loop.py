@@ -14,7 +14,7 @@ from rich.console import Console
 from flows.distillation.configs import ATTEMPTED, SHARED, STUDENT, locate_base
 from flows.distillation.plan import find_lacks
 from flows.distillation.rounds import run_round
-from flows.distillation.session import BEFORE, DistillationSession, say_again
+from flows.distillation.session import BEFORE, DistillationSession, write_resume_command
 from flows.distillation.training import train_student
 from flows.distillation.validation import adopt_plan, validate
 from flows.prefect_api.ephemeral_server import local_api
@@ -36,12 +36,7 @@ changes that would affect its rows."""
 
 
 def start_distillation(
-    root: Path,
-    config: RunConfig,
-    cache: Path,
-    adopted: Path | None,
-    console: Console,
-    other_version: bool = False,
+    root: Path, config: RunConfig, cache: Path, adopted: Path | None, console: Console, other_version: bool = False
 ) -> None:
     """Run rounds until a stopping rule applies, then train the student. Raises RampforgeError.
 
@@ -56,12 +51,12 @@ def start_distillation(
             student = train_student(session, records)
             learned = validate_student(session, records[-1].number, student) if student else None
         except KeyboardInterrupt:
-            session.tell(f"stopped; finished work is kept: resume with `{say_again()}`")
+            session.tell(f"stopped; finished work is kept: resume with `{write_resume_command()}`")
             raise
         draw_rounds(session, records, learned)
         if student:
-            told = f", validation recall {learned.recall:.3f}" if learned else ""
-            session.tell(f"the student: {student}{told}")
+            recall = f", validation recall {learned.recall:.3f}" if learned else ""
+            session.tell(f"the student: {student}{recall}")
     console.print(f"the report: {folder.report}", highlight=False, markup=False, soft_wrap=True)
 
 

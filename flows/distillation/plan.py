@@ -15,10 +15,12 @@ from flows.distillation.configs import ATTEMPTED, configure_round, configure_tea
 from flows.distillation.training import is_trained
 from flows.models.roles import check_roles
 from flows.stages.registry import find_spec, list_roles
+from pipeline.components import identify_component
 from pipeline.distillation.folders import DistillFolder
 from pipeline.errors import RampforgeError
 from pipeline.evaluation.benchmarks import read_benchmark
 from schemas.config import RunConfig
+from schemas.rewards import RewardName
 from schemas.serving_config import ServingMode
 
 
@@ -38,11 +40,11 @@ def draw_plan(root: Path, config: RunConfig, adopted: Path | None, console: Cons
 
 def _describe(folder: DistillFolder, config: RunConfig, number: int, adopted: Path | None) -> list[str]:
     attempts = (config.distill.attempts if number else config.agents.attempts) * len(config.search.hide)
-    who = name_teacher(number) if number else str(adopted or config.agents.policy)
+    solver = name_teacher(number) if number else str(adopted or config.agents.policy)
     learned = f"rounds 0 to {number - 1}" if number > 1 else "round 0" if number else "–"
     masks = ", ".join(map(str, config.distill.masks_of(number)))
     tasks = f"{config.distill.tasks_of(number):,}"
-    return [str(number), who, learned, tasks, masks, str(attempts), describe_state(folder, number)]
+    return [str(number), solver, learned, tasks, masks, str(attempts), describe_state(folder, number)]
 
 
 def describe_state(folder: DistillFolder, number: int) -> str:
@@ -58,12 +60,12 @@ def describe_state(folder: DistillFolder, number: int) -> str:
 
 def describe_end(config: RunConfig) -> str:
     """Describe the stopping rules, and what follows."""
-    stop, student, held = config.distill.stop, config.distill.student, config.distill.validation
+    stop, student, held_out = config.distill.stop, config.distill.student, config.distill.validation
     rules = [
         f"validation recall reaches {stop.recall:g}" if stop.recall else "",
         f"accept rate falls below {stop.accept_rate:.0%}" if stop.accept_rate else "",
         f"distinct word pairs fall below {stop.diversity:g}" if stop.diversity else "",
-        f"{stop.patience} rounds bring no gain on validation" if held.tasks or held.questions else "",
+        f"{stop.patience} rounds bring no gain on validation" if held_out.tasks or held_out.questions else "",
         f"{stop.tokens:,} tokens are spent" if stop.tokens else "",
         f"{stop.money:g} of money is spent" if stop.money else "",
         f"{stop.hours:g} hours are spent" if stop.hours else "",
@@ -77,9 +79,9 @@ def describe_end(config: RunConfig) -> str:
 def find_obstacles(config: RunConfig, adopted: Path | None) -> Iterator[tuple[State, str]]:
     """Return the problems found before starting."""
     rounds, limit = config.distill.rounds, config.masking.limit
-    wanted = sum(config.distill.tasks_of(number) for number in range(rounds + 1)) + config.distill.validation.tasks
-    if limit is not None and adopted is None and wanted > limit:
-        line = f"{wanted:,} tasks are requested, but masking.limit={limit:,} finds spans for that many only"
+    requested = sum(config.distill.tasks_of(number) for number in range(rounds + 1)) + config.distill.validation.tasks
+    if limit is not None and adopted is None and requested > limit:
+        line = f"{requested:,} tasks are requested, but masking.limit={limit:,} finds spans for that many only"
         yield State.WARN, f"{line}; a passage then gives several, as far as its spans reach"
     for error in find_lacks(config):
         yield State.FAIL, f"{error.what}: {error.fix}"
@@ -87,8 +89,8 @@ def find_obstacles(config: RunConfig, adopted: Path | None) -> Iterator[tuple[St
 
 def find_lacks(config: RunConfig) -> Iterator[RampforgeError]:
     """Return what the machine or the configuration lacks for training, serving and validating teachers."""
-    rounds, held, student = config.distill.rounds, config.distill.validation, config.distill.student.enabled
-    served = rounds or ((held.tasks or held.questions) and (held.baseline or student))
+    rounds, held_out, student = config.distill.rounds, config.distill.validation, config.distill.student.enabled
+    served = rounds or ((held_out.tasks or held_out.questions) and (held_out.baseline or student))
     names = ["trl"] if rounds or student else []
     if served and config.serving.mode is ServingMode.MANAGED:
         names.append(config.serving.environment)
@@ -97,8 +99,11 @@ def find_lacks(config: RunConfig) -> Iterator[RampforgeError]:
         taught = configure_round(configure_teacher(config), 1, 1)
         roles = list_roles(taught, map(find_spec, ATTEMPTED))
         looks.append(partial(check_roles, taught, roles))
-    if held.questions is not None:
-        looks.append(partial(read_benchmark, Path(held.questions)))
+    if held_out.questions is not None:
+        looks.append(partial(read_benchmark, Path(held_out.questions)))
+    reward = config.distill.student.rl.reward
+    if student and not isinstance(reward, RewardName):
+        looks.append(partial(identify_component, "distill.student.rl.reward", reward))
     for look in looks:
         try:
             look()

@@ -1,11 +1,11 @@
-"""Serves one trained model after another: what the rounds of self-distillation ask for tokens.
+"""Server of one trained model after another, for the rounds of self-distillation.
 
     with PolicyServer(config, cache, logs) as server:
         config = server.serve(checkpoint)   # any number of runs under this configuration
-        server.stop()                       # the memory is free for a training; `serve` starts again
+        server.stop()                       # frees the memory for a training; `serve` starts it again
 
-Promises: what `serve` returns is served when it returns, by the checks of `policy_checks`; weights are exchanged in the
-running server where it can do that, else it is started anew; nothing of ours outlives the block.
+Guarantees: what `serve` returns is being served, as checked by `flows.checks.policy`; weights are exchanged in the
+running server where it supports that, otherwise it is restarted; no process outlives the block.
 """
 
 from __future__ import annotations
@@ -103,17 +103,17 @@ class PolicyServer:
         self.stop()
 
 
-def _post_reload(hook: str, asked: dict[str, str], seconds: float) -> None:
+def _post_reload(hook: str, body: dict[str, str], seconds: float) -> None:
     """Raise EndpointError unless the hook replies with success (HTTP 2xx)."""
     try:
         with open_client(hook, timeout=seconds) as client:
-            reply = client.post(hook, json=asked)
+            reply = client.post(hook, json=body)
     except httpx.HTTPError as error:
         said = str(error) or type(error).__name__
         raise EndpointError(f"policy.reload: {hook} does not answer ({said})", "start the server behind it") from None
     if not reply.is_success:
         said = " ".join(reply.text.split())[:200]
-        what = f"policy.reload: {hook} rejected {asked['model']} (HTTP {reply.status_code}: {said})"
+        what = f"policy.reload: {hook} rejected {body['model']} (HTTP {reply.status_code}: {said})"
         raise EndpointError(what, "check the server behind it; the round can be resumed")
 
 

@@ -8,14 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flows.distillation.configs import (
-    ATTEMPTED,
-    TAUGHT_STAGES,
-    UNTRAINED,
-    configure_round,
-    locate_base,
-    name_teacher,
-)
+from flows.distillation.configs import ATTEMPTED, TAUGHT_STAGES, UNTRAINED, configure_round, locate_base, name_teacher
 from flows.distillation.session import OWN, DistillationSession
 from flows.distillation.training import name_start, train_teacher
 from flows.distillation.validation import holds_out, share_stages, validate
@@ -73,7 +66,7 @@ def plan_tasks(session: DistillationSession, number: int, run: RunFolder) -> boo
 
 
 def _teach(session: DistillationSession, number: int, records: Sequence[RoundRecord]) -> _Taught:
-    """Train the round's teacher, validate it, and choose who attempts the tasks."""
+    """Train the round's teacher, validate it, and choose the solver of the tasks."""
     config = session.config.distill
     taught = _Taught(train_teacher(session, number, records), attempting=number)
     model, run = session.folder.teacher(number).model, session.folder.validated(number)

@@ -125,9 +125,11 @@ class DistillationSession:
 def explain_failure(number: int, step: str, error: RampforgeError) -> tuple[str, str]:
     """Return an error that names the failed step, its cause, and the command that resumes."""
     where = f"round {number}" if number >= 0 else "the work outside the rounds"
-    resume_command = f"`{say_again()}` resumes from this step"
+    resume_command = f"`{write_resume_command()}` resumes from this step"
     if OTHER_VERSION in error.fix:  # this command serves the round's model: its run cannot be resumed by itself
-        resume_command = f"install those versions again; or use `{say_again()} {OTHER_VERSION}` for the new ones"
+        resume_command = (
+            f"install those versions again; or use `{write_resume_command()} {OTHER_VERSION}` for the new ones"
+        )
         return f"{where} stopped in step {step}: {error.what}", resume_command
     return (
         f"{where} stopped in step {step}: {error.what}",
@@ -135,7 +137,7 @@ def explain_failure(number: int, step: str, error: RampforgeError) -> tuple[str,
     )
 
 
-def say_again() -> str:
+def write_resume_command() -> str:
     """Return the command that resumes."""
     return shlex.join(["rampforge", *sys.argv[1:]])
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from flows.distillation.configs import TAUGHT_STAGES, locate_base
 from flows.distillation.session import DistillationSession
@@ -133,35 +130,15 @@ def reinforce(
 def serve_search(session: DistillationSession) -> Iterator[str]:
     """Run the search server over the index of the rounds during the block; yield its URL."""
     port = find_port()
-    words = [
-        sys.executable,
-        "-P",
-        "-m",
-        "rampforge",
-        "search",
-        "serve",
-        str(session.folder.base.root),
-        "--port",
-        str(port),
-    ]
+    run = str(session.folder.base.root)
+    argv = [sys.executable, "-P", "-m", "rampforge", "search", "serve", run, "--port", str(port)]
     log = session.folder.logs / "search.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as printed, BoundProcess(words, os.environ, printed) as server:
+    with log.open("ab") as printed, BoundProcess(argv, os.environ, printed) as server:
         url = f"http://{LOOPBACK}:{port}"
-        deadline = time.monotonic() + SEARCH_SECONDS
-        with httpx.Client(trust_env=False) as client:
-            while not _answers(client, url):
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise SearchError("the search server did not start", f"see {log}")
-                time.sleep(0.2)
+        if not server.wait_until_healthy(f"{url}/healthz", SEARCH_SECONDS):
+            raise SearchError("the search server did not start", f"see {log}")
         yield url
-
-
-def _answers(client: httpx.Client, url: str) -> bool:
-    try:
-        return client.get(f"{url}/healthz").status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False
 
 
 def is_trained(folder: TrainingFolder) -> bool:

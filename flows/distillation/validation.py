@@ -48,9 +48,9 @@ def _ask_questions(
         result = read_result(out)
     else:
         served = session.serve(number, model, config)
-        asked = EvalSettings(method=EvalMethod.POLICY, sample=session.config.distill.validation.sample)
+        settings = EvalSettings(method=EvalMethod.POLICY, sample=session.config.distill.validation.sample)
         with session.step(number, STEP):
-            result = evaluate(questions, out, asked, served, session.cache, index=session.folder.base.root)
+            result = evaluate(questions, out, settings, served, session.cache, index=session.folder.base.root)
     names = (MetricName.RECALL, MetricName.EXACT, MetricName.F1)
     means = {str(name): result.metrics[name].mean for name in names}
     return ValidationFigures(questions=result.answers, finished=result.finished, **means)
@@ -63,13 +63,13 @@ def holds_out(config: RunConfig) -> bool:
 
 def hold_out(session: DistillationSession, run: RunFolder) -> RoundPlan:
     """Link what all rounds share, and write the plan of the validation tasks, which is made once."""
-    held, first = session.config.distill.validation, session.folder.round(0)
+    held_out, first = session.config.distill.validation, session.folder.round(0)
     share_stages(session.folder.base, run)
     if not locate_plan(session.folder.validation).exists():
         share_stages(session.folder.base, session.folder.validation)
         # A run adopted as round 0 may have used some of these spans.
         earlier = [first] if first.find_manifest(StageName.TASKS) else []
-        write_plan(session.folder.validation, BEFORE, held.tasks, held.mask_counts, held.share, earlier)
+        write_plan(session.folder.validation, BEFORE, held_out.tasks, held_out.mask_counts, held_out.share, earlier)
     return adopt_plan(session.folder.validation, run)
 
 

@@ -1,6 +1,6 @@
-"""Puts labelled answers to the judge of a configuration, and shows how it did.
+"""Calibration of a judge: its verdicts on labelled answers, and tables of how they agree.
 
-The calls go the way of the job's own: budget, journal, flow control, a managed server where one is configured.
+The calls are made as those of a run: budget, journal, flow control, and a managed server where one is configured.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ JUDGES: dict[str, Callable[[Judged], Verdict]] = {
     "the model alone": lambda one: one.by_model,
     "rules, then the model": lambda one: one.by_job,
 }
-"""Who judges; the last is what the job does."""
+"""Verdicts by name of the judge; the last is what a run does."""
 
 
 def judge_all(context: RunContext, labelled: Sequence[LabelledAnswer]) -> list[Judged]:

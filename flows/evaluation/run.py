@@ -1,4 +1,4 @@
-"""Evaluates a method on a benchmark, in a folder of its own: rows, calls and figures.
+"""Evaluation of a method on a benchmark, in a folder of its own: rows, calls and figures.
 
 evaluations/part-0.parquet       a row for each question and run
 rejects/                         rows of the benchmark, and of a corpus, that could not be used
@@ -43,7 +43,7 @@ from schemas.roles import Role
 
 RESULTS, TABLE, PAGE, COMPARISON = "results.json", "results.md", "results.html", "comparison.html"
 Note = Callable[[int, int], None]
-"""Told how many questions are done, of how many."""
+"""Called with the number of questions done, and of all."""
 
 
 def evaluate(
@@ -72,7 +72,7 @@ def evaluate(
     Raises RampforgeError: for other settings than the folder was begun with, too.
     """
     benchmark = questions if isinstance(questions, Benchmark) else read_benchmark(questions)
-    drawn = draw_sample(benchmark.questions, settings.sample, settings.seed)
+    sampled = draw_sample(benchmark.questions, settings.sample, settings.seed)
     run, roles = RunFolder(out), list_eval_roles(settings, config)
     with ExitStack() as stack:
         stack.enter_context(run.locked())
@@ -84,15 +84,15 @@ def evaluate(
         calls = require_start(context, roles) if owed else ()
         bench = prepare_bench(context, settings.method, index, corpus)
         fingerprint = open_bench_engine(bench).fingerprint
-        facts = {"questions": digest_questions(drawn), "engine": fingerprint}
-        facts["prompts"] = digest_prompts(settings, config, (question.lang for question in drawn))
+        facts = {"questions": digest_questions(sampled), "engine": fingerprint}
+        facts["prompts"] = digest_prompts(settings, config, (question.lang for question in sampled))
         _open_ledger(bench, settings, facts)
         write_rejects(run, BENCHMARK_STAGE, benchmark.rejects)
         if owed:
             served = stack.enter_context(open_session(context, roles, calls))
-            _work(replace(bench, context=served), settings, drawn, note)
+            _work(replace(bench, context=served), settings, sampled, note)
         close_stage(run, STAGE, [SHARD])
-    result = _sum_up(run, benchmark, drawn, settings, config, fingerprint)
+    result = _sum_up(run, benchmark, sampled, settings, config, fingerprint)
     write_atomically(run.root / RESULTS, result.model_dump_json(indent=1).encode())
     write_atomically(run.root / TABLE, write_results([result]).encode())
     write_atomically(run.root / PAGE, write_page([result], ()).encode())
@@ -113,10 +113,9 @@ def read_tally(folder: Path) -> Tallied:
 
 
 def compare_evaluations(folders: Sequence[Path], force: bool) -> tuple[str, Path]:
-    """Hold evaluations against the first: the tables as Markdown, and the page that is written beside the last.
+    """Compare evaluations with the first: the tables as Markdown, and the page that is written beside the last.
 
-    Raises ConfigError when they were found or asked differently, unless that is forced.
-    """
+    Raises ConfigError when their questions, index or settings differ, unless `force` is set."""
     results = [read_result(folder) for folder in folders]
     if not force:
         for other in results[1:]:
@@ -174,8 +173,8 @@ def _open_ledger(bench: Bench, settings: EvalSettings, facts: Mapping[str, str])
         decides += ["llm.roles"]
     if settings.judge:
         decides += ["judging"]
-    asked = {f"eval.{key}": str(value) for key, value in settings.model_dump(mode="json").items()}
-    known = asked | dict(facts) | dict(policy_facts(context))
+    options = {f"eval.{key}": str(value) for key, value in settings.model_dump(mode="json").items()}
+    known = options | dict(facts) | dict(policy_facts(context))
     try:
         open_stage(context.run, STAGE, pick_settings(context.config, decides) | known, None)
     except ConfigError as error:
@@ -186,7 +185,7 @@ def _open_ledger(bench: Bench, settings: EvalSettings, facts: Mapping[str, str])
 def _sum_up(
     run: RunFolder,
     benchmark: Benchmark,
-    drawn: tuple[EvalQuestion, ...],
+    sampled: tuple[EvalQuestion, ...],
     settings: EvalSettings,
     config: RunConfig,
     engine: str,
@@ -200,8 +199,8 @@ def _sum_up(
         runs=settings.runs,
         offered=len(benchmark.questions) + len(benchmark.rejects),
         rejected=count_reasons(benchmark.rejects),
-        sampled_out=len(benchmark.questions) - len(drawn),
-        questions=len(drawn),
+        sampled_out=len(benchmark.questions) - len(sampled),
+        questions=len(sampled),
         answers=tallied.answers,
         finished=tallied.answers - tallied.stops.total(),
         unfinished=dict(sorted(Counter(tallied.stops).items())),
@@ -213,7 +212,7 @@ def _sum_up(
         prompt_tokens=tallied.prompt_tokens,
         completion_tokens=tallied.completion_tokens,
         cost=tallied.cost,
-        questions_digest=digest_questions(drawn),
+        questions_digest=digest_questions(sampled),
         engine=engine,
         k=config.search.k,
         version=rampforge_version(),

@@ -1,4 +1,4 @@
-"""Opens what an evaluation needs: the engine, the method and its models."""
+"""Openers for an evaluation: its search engine, its method and its models."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ METHOD_ROLES = {
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where an evaluation is worked on."""
+    """Context of an evaluation, and its index."""
 
     context: RunContext
     """Its folder and configuration."""
     index: Path
-    """The index that is searched, for engines that search one of ours."""
+    """The index, for engines that search a local one."""
 
 
 def list_eval_roles(settings: EvalSettings, config: RunConfig) -> tuple[str, ...]:
@@ -54,7 +54,7 @@ def list_eval_roles(settings: EvalSettings, config: RunConfig) -> tuple[str, ...
 
 
 def digest_prompts(settings: EvalSettings, config: RunConfig, langs: Iterable[str]) -> str:
-    """A hash of the templates that shape the answers: an evaluation half done under others is not gone on with."""
+    """A hash of the templates that shape the answers; an evaluation is resumed only under the same ones."""
     from pipeline.agents.extractive.phrasing import TEMPLATES as EXTRACTIVE_TEMPLATES
     from pipeline.agents.llm_prompts import list_prompts
     from pipeline.evaluation import rag_solver

@@ -89,7 +89,7 @@ def read_source(session: RunSession, number: int, sources: Sequence[str], gauge:
                 CORPUS, clean_pages, context.run.location, shard, context.config, context.cache, pages
             )
             under_way.add(future)
-            if len(under_way) >= PIECES_AHEAD * session.room(CORPUS):
+            if len(under_way) >= PIECES_AHEAD * session.capacity(CORPUS):
                 under_way -= _collect(under_way, reports, gauge)
         while under_way:
             under_way -= _collect(under_way, reports, gauge)

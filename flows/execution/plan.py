@@ -53,7 +53,7 @@ class PlanQuestion:
 
     def find_config(self) -> RunConfig | None:
         """Return the configuration of the run that the means are taken from, if there is one."""
-        return read_config(self.measured) if self.measured and self.measured.is_dir() else None
+        return recall_config(RunFolder(self.measured)) if self.measured and self.measured.is_dir() else None
 
 
 def answer(question: PlanQuestion, config: RunConfig) -> CostPlan:
@@ -67,7 +67,7 @@ def answer(question: PlanQuestion, config: RunConfig) -> CostPlan:
 def look_back(question: PlanQuestion, root: Path) -> tuple[CostPlan, tuple[PlanComparison, ...]]:
     """Plan a run's configuration and tasks, and compare the plan with its actual cost."""
     run = RunFolder(root)
-    config = read_config(root)
+    config = recall_config(run)
     tasks = find_step(collect_funnel(run), StageName.TRAJECTORIES, "task")
     if tasks is None:
         raise ConfigError(f"{root}: the stage trajectories is not finished", f"rampforge resume {root}")
@@ -76,8 +76,10 @@ def look_back(question: PlanQuestion, root: Path) -> tuple[CostPlan, tuple[PlanC
     return plan, compare(plan, spent.roles if spent else (), spent.busy_seconds if spent else 0.0)
 
 
-def answer_scale(question: PlanQuestion, config: RunConfig, scale: str, wanted: int, fleet: MachineFleet) -> ScalePlan:
-    """Plan `wanted` attempts over a whole wiki, at the rates of a measured run.
+def answer_scale(
+    question: PlanQuestion, config: RunConfig, scale: str, attempts: int, fleet: MachineFleet
+) -> ScalePlan:
+    """Plan `attempts` attempts over a whole wiki, at the rates of a measured run.
 
     Raises RampforgeError.
     """
@@ -88,7 +90,7 @@ def answer_scale(question: PlanQuestion, config: RunConfig, scale: str, wanted: 
     run = RunFolder(question.measured)
     record = run.record().model_copy(update={"funnel": collect_funnel(run)})
     scaled = list_scaled_stages()
-    plan = scale_up(run, record, _read_size(scale), wanted, fleet, scaled)
+    plan = scale_up(run, record, _read_size(scale), attempts, fleet, scaled)
     asking = [name for name in scaled if STAGES[name].enabled(config) and STAGES[name].roles(config)]
     if not asking:
         return plan
@@ -108,11 +110,6 @@ def _read_size(scale: str) -> WikiSize:
             f"--scale {scale}: neither a known wiki nor a file with the size of one: {problem}",
             f"use {', '.join(known)}, or a YAML file with articles, words, dump_bytes and source",
         ) from None
-
-
-def read_config(root: Path) -> RunConfig:
-    """Return the configuration that a run was made with. Raises StorageError for a folder that is not a run."""
-    return recall_config(RunFolder(root))
 
 
 def find_means(question: PlanQuestion) -> Means:
@@ -163,11 +160,11 @@ def _measure_sources(question: PlanQuestion, config: RunConfig) -> int | None:
 def _find_machines(question: PlanQuestion, config: RunConfig) -> Machines:
     serving, llm = config.serving, config.llm
     managed = serving.mode is ServingMode.MANAGED
-    ours = serving.tensor_parallel * serving.data_parallel if managed else 0
+    managed_gpus = serving.tensor_parallel * serving.data_parallel if managed else 0
     slots = sum(endpoint.max_in_flight for endpoint in llm.endpoints.values()) + serving.max_in_flight * managed
     processes = config.execution.workers or question.cores
     return Machines(
         in_flight=processes * min(llm.in_flight, slots or llm.in_flight),
-        gpus=question.gpus or ours or (1 if question.tokens_per_second else 0),
+        gpus=question.gpus or managed_gpus or (1 if question.tokens_per_second else 0),
         tokens_per_second=question.tokens_per_second,
     )

@@ -48,7 +48,7 @@ def run_with_fallback(context: RunContext, lead: Callable[[], object]) -> None:
         with temporary_api() as url:
             if _lead_under(url, lead):
                 return
-        _say("Prefect's temporary API is gone: the run continues under another; finished work is kept")
+        _print_line("Prefect's temporary API is gone: the run continues under another; finished work is kept")
         with temporary_api():
             lead()
         return
@@ -56,9 +56,9 @@ def run_with_fallback(context: RunContext, lead: Callable[[], object]) -> None:
         _report_missed(context)
         if _lead_under(server, lead):
             return
-        _say(f"Prefect's server at {server} is gone: the run continues without it; finished work is kept")
+        _print_line(f"Prefect's server at {server} is gone: the run continues without it; finished work is kept")
     else:
-        _say(f"Prefect's server at {server} does not answer: the run continues without it")
+        _print_line(f"Prefect's server at {server} does not answer: the run continues without it")
     _lead_alone(context, server, lead)
 
 
@@ -95,7 +95,7 @@ def _lead_alone(context: RunContext, server: str, lead: Callable[[], object]) ->
             if answers(server):
                 _report_missed(context)
             else:
-                _say(
+                _print_line(
                     f"{server} gets the report when the run is started again: `rampforge resume {context.run.location}`"
                 )
 
@@ -111,19 +111,19 @@ def _report_missed(context: RunContext) -> None:
         return
 
     @flow(name="rampforge", flow_run_name=context.run.name, persist_result=False)
-    def told_late() -> State[None]:
+    def report_late() -> State[None]:
         publish_run(context)
         if missed.fault:
             return Failed(message=f"ended at {missed.at}, while this server was unavailable: {missed.fault}")
         return Completed(message=f"ended at {missed.at}, while this server was unavailable")
 
     try:
-        told_late(return_state=True)
+        report_late(return_state=True)
     except Exception as error:  # whatever Prefect raises: the report is kept for the next time
         log.info("Prefect rejected the missed report: %s: %s", type(error).__name__, error)
         return
     path.unlink(missing_ok=True)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)

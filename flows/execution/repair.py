@@ -28,11 +28,11 @@ def repair_and_resume(run: RunFolder, found: Verification, owner: str) -> Iterat
         yield from repair_run(run, found.findings, recover_config(run) if forgotten else None)
     config = recall_config(run)
     begun = [stage for stage in begun if find_spec(stage).enabled(config)]
-    while owed := [stage for stage in begun if stage not in _read_digests(run)]:
+    while unfinished := [stage for stage in begun if stage not in _read_digests(run)]:
         stopped = None
         try:
-            start_job(run.location, config, cache_folder(), owed)
-            yield f"{run.location}: made again the discarded parts of {', '.join(owed)}"
+            start_job(run.location, config, cache_folder(), unfinished)
+            yield f"{run.location}: made again the discarded parts of {', '.join(unfinished)}"
         except StorageError as error:
             stopped = error  # except when a stage has other bytes now
         with run.locked(owner):

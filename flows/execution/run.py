@@ -30,12 +30,7 @@ from flows.monitoring.run_events import watch_run, watch_start
 from flows.process.ray_pool import RayPool
 from flows.process.worker_pool import WorkerPool
 from flows.stages.corpus import CORPUS
-from flows.stages.ledger_checks import (
-    accept_other_versions,
-    check_stages,
-    find_other_versions,
-    refuse_other_versions,
-)
+from flows.stages.ledger_checks import accept_other_versions, check_stages, find_other_versions, refuse_other_versions
 from flows.stages.registry import find_spec, list_chat_roles, list_from, list_roles
 from flows.stages.run_record import write_record
 from flows.stages.spec import StageSpec
@@ -63,18 +58,18 @@ def run_stages(
     stages: Sequence[str],
     redo: str | None = None,
     other_version: bool = False,
-    asked: Sequence[CallUsage] | None = None,
+    probe_calls: Sequence[CallUsage] | None = None,
 ) -> str:
     """Run the named stages, in order, and return the run's location.
 
     `config` is a whole `RunConfig` as plain values, `root` the run's folder or URL, `cache` the folder of the assets;
     `redo` is a stage to discard first, with all later ones; `other_version`: resume what other versions of rampforge,
-    or of the packages that affect rows, have started; `asked`: see `run_stages_here`.
+    or of the packages that affect rows, have started; `probe_calls`: see `run_stages_here`.
     """
     settings = RunConfig.model_validate(config)
     use_prompts(settings)
     context = RunContext(open_run(root, Path(cache), settings.store), settings, Path(cache), RESOURCES)
-    run_stages_here(context, stages, redo, other_version, asked)
+    run_stages_here(context, stages, redo, other_version, probe_calls)
     return root
 
 
@@ -83,20 +78,20 @@ def run_stages_here(
     stages: Sequence[str],
     redo: str | None = None,
     other_version: bool = False,
-    asked: Sequence[CallUsage] | None = None,
+    probe_calls: Sequence[CallUsage] | None = None,
 ) -> None:
     """Run the named stages inside a flow of Prefect.
 
-    `asked`: the calls of a check of the stages' requirements made just before; None makes the check here. Raises
+    `probe_calls`: the calls of a check of the stages' requirements made just before; None makes the check here. Raises
     RampforgeError. An error before the work begins leaves the run's folder unchanged.
     """
     execution = context.config.execution
     with ExitStack() as stack:
         stack.enter_context(context.run.locked(f"process {os.getpid()} on {socket.gethostname()}", abort_session))
         watch = stack.enter_context(watch_run(context))
-        wanted, owed, others = check_ledgers(context, stages, redo, other_version)
-        calls = check_owed(context, owed) if asked is None else asked
-        served = stack.enter_context(open_session(context, list_roles(context.config, owed), calls))
+        requested, unfinished, others = check_ledgers(context, stages, redo, other_version)
+        calls = check_unfinished(context, unfinished) if probe_calls is None else probe_calls
+        served = stack.enter_context(open_session(context, list_roles(context.config, unfinished), calls))
         if redo:
             discard_stages(context.run, redo)
         accept_other_versions(context.run, others)
@@ -109,7 +104,7 @@ def run_stages_here(
         write_record(
             context, session.timings
         )  # the context as configured: the address of the managed server is not a setting
-        for name in wanted:
+        for name in requested:
             before = len(session.timings)
             run_corpus(session) if name == CORPUS.name else run_stage(session, find_spec(name))
             write_record(context, session.timings[before:])
@@ -125,19 +120,19 @@ def check_ledgers(
     Returns the names of the requested stages, the unfinished ones among them, and those started with other versions.
     Raises RampforgeError.
     """
-    wanted = [name for name in stages if find_spec(name).enabled(context.config)]
+    requested = [name for name in stages if find_spec(name).enabled(context.config)]
     redone = list_from(redo) if redo else []
-    check_stages(context, wanted, redone)
-    others = find_other_versions(context, wanted, redone)
+    check_stages(context, requested, redone)
+    others = find_other_versions(context, requested, redone)
     if not other_version:
         refuse_other_versions(context.run, others)
-    owed = [find_spec(name) for name in wanted if name in redone or context.run.find_manifest(name) is None]
-    return wanted, owed, others
+    unfinished = [find_spec(name) for name in requested if name in redone or context.run.find_manifest(name) is None]
+    return requested, unfinished, others
 
 
-def check_owed(context: RunContext, owed: Sequence[StageSpec]) -> tuple[CallUsage, ...]:
+def check_unfinished(context: RunContext, unfinished: Sequence[StageSpec]) -> tuple[CallUsage, ...]:
     """Check what unfinished stages need before they start; return the cost of the probes. Raises ConfigError."""
-    return require_start(context, list_roles(context.config, owed), owed) if owed else ()
+    return require_start(context, list_roles(context.config, unfinished), unfinished) if unfinished else ()
 
 
 def start_job(
@@ -160,7 +155,7 @@ def start_job(
     runner: Any = ThreadPoolTaskRunner(max_workers=workers)  # Any: Prefect's own types of runners disagree
     flow_of_run = run_stages.with_options(task_runner=runner)
     context = RunContext(open_run(root, cache, config.store), config, cache, RESOURCES)
-    words = (
+    arguments = (
         name_run(str(root)),
         str(root),
         config.model_dump(mode="json"),
@@ -169,11 +164,11 @@ def start_job(
         redo,
         other_version,
     )
-    with say_how_to_go_on(root):
+    with add_resume_command(root):
         with watch_start(context):  # before anything is started or written
-            _, owed, _ = check_ledgers(context, stages, redo, other_version)
-            asked = [check_owed(context, owed)]
-        run_with_fallback(context, lambda: flow_of_run(*words, asked.pop() if asked else ()))
+            _, unfinished, _ = check_ledgers(context, stages, redo, other_version)
+            probe_calls = [check_unfinished(context, unfinished)]
+        run_with_fallback(context, lambda: flow_of_run(*arguments, probe_calls.pop() if probe_calls else ()))
 
 
 def count_workers(execution: ExecutionConfig) -> int:
@@ -184,7 +179,7 @@ def count_workers(execution: ExecutionConfig) -> int:
 
 
 @contextmanager
-def say_how_to_go_on(root: str | Path) -> Iterator[None]:
+def add_resume_command(root: str | Path) -> Iterator[None]:
     """Add the run's name to the message of a stopped or failed session: lower layers do not have it."""
     try:
         yield

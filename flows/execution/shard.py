@@ -124,13 +124,15 @@ def run_timed(
     versions = list_versions(spec.packages(context.config))
     plan = ShardPlan(context.run, spec.name, shard, outputs, stage_provenance(context.run, spec.name), versions)
     resumed = 0 if stage.whole_shard else count_lines(context.run.journal(spec.name, shard))
-    asked = stage if isinstance(stage, AsyncStage) else None
-    reporter = ShardHeartbeat(context.run, spec.name, shard, spec.unit, resumed, asked.load if asked else None)
+    model_stage = stage if isinstance(stage, AsyncStage) else None
+    reporter = ShardHeartbeat(
+        context.run, spec.name, shard, spec.unit, resumed, model_stage.load if model_stage else None
+    )
     timed = TimedStage(stage, reporter.note)
     with ExitStack() as stack:
         stack.enter_context(at_place(run=context.run.name, stage=spec.name, shard=shard))
         stack.enter_context(reporter)
-        if asked:
+        if model_stage:
             stack.enter_context(trace_shard(context, spec.name, shard))
             stack.enter_context(INTERRUPTION.asking())
         stack.callback(timed.close)

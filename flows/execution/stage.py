@@ -65,7 +65,7 @@ class RunSession:
         gpus = self.context.config.execution.shard_gpus.get(spec.name, 0.0)
         return self.cluster.submit(gpus, work, *args, **kwargs)
 
-    def room(self, spec: StageSpec) -> int:
+    def capacity(self, spec: StageSpec) -> int:
         """Return how many shards of a stage can be in progress at once."""
         return self.pool.workers if self.cluster is None or spec.roles(self.context.config) else self.cluster.workers
 
@@ -135,12 +135,12 @@ def work_shards(session: RunSession, spec: StageSpec, shards: Iterable[str], gau
 
     watch = ParseFailureDetector(spec.name)
     refusals = RefusalWatch(any(report.commit.inputs for report in reports))
-    owed = [shard for shard, commit in done.items() if commit is None]
-    parts = [ShardSlice(session, spec, part, gauge, watch, refusals) for part in cut_slices(owed)]
+    unfinished = [shard for shard, commit in done.items() if commit is None]
+    parts = [ShardSlice(session, spec, part, gauge, watch, refusals) for part in cut_slices(unfinished)]
     futures = [work_slice.submit(part) for part in parts]
     wait(futures)
-    again = [number for number, part in enumerate(parts) if part.refused and refusals.answered]
-    for number in again:  # other shards have been answered since, so these rejections are due to the items
+    retried = [number for number, part in enumerate(parts) if part.refused and refusals.answered]
+    for number in retried:  # other shards have been answered since, so these rejections are due to the items
         futures[number] = work_slice.submit(parts[number])
     wait(futures)
     return reports + [report for future in futures for report in future.result()]

@@ -54,7 +54,7 @@ def open_screen(config: DecontaminationConfig, cache: Path, more: Sequence[str] 
     """Open the screen over the configured benchmarks and further ones; None without benchmarks. Raises ConfigError,
     SourceError.
     """
-    found = [find_benchmark(said, cache / "benchmarks") for said in dict.fromkeys((*config.benchmarks, *more))]
+    found = [find_benchmark(name, cache / "benchmarks") for name in dict.fromkeys((*config.benchmarks, *more))]
     benchmarks = [read_benchmark(path) for path in found]
     if not benchmarks:
         return None

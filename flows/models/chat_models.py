@@ -1,4 +1,4 @@
-"""Builds the language model of a shard: client, budget and call journal."""
+"""The language model of a shard: client, budget and call journal."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pipeline.stage import Outcome
 from schemas.llm_config import LlmConfig, Unanswered
 
 SEARCHES_IN_FLIGHT = 128
-"""Items under work at once where no language model is asked: enough for searches to come in large batches."""
+"""Items in progress at once in a stage without a language model: enough for searches to form large batches."""
 
 
 def open_model(context: RunContext, stage: str, shard: str) -> OpenedModel:
-    """The model that a shard asks. Its calls outlive the stage: made again under other settings, it asks only for what
-    is new."""
+    """The model of a shard. Its journal outlives the stage: a stage that is redone under other settings sends new
+    requests only."""
     config = context.config.llm
     client = open_client(config)
     budget = open_budget(context)
@@ -52,7 +52,8 @@ def open_client(config: LlmConfig) -> OpenAiChatModel:
 
 
 def describe_calls(context: RunContext, client: OpenAiChatModel) -> Callable[[ChatRequest], dict[str, Any]]:
-    """What decides a reply: the request as it is sent, and the weights behind the model's name where they are known."""
+    """A description of what a reply depends on: the request as sent, and the weights behind the model's name where they
+    are known."""
     name_weights = lru_cache(partial(name_role_weights, context.config, context.cache))
 
     def describe(request: ChatRequest) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def describe_calls(context: RunContext, client: OpenAiChatModel) -> Callable[[Ch
 def make_stage(
     context: RunContext, work: Callable[[Any], Awaitable[Outcome]], model: OpenedModel | None, *services: Service
 ) -> AsyncStage:
-    """A stage of asynchronous work; the services, and those of the model that it asks, are closed at its end."""
+    """A stage of asynchronous work; the services, and those of its model, are closed at its end."""
     tracing = open_tracing(context)
     if tracing is not None:
         work = tracing.trace_items(work)

@@ -1,4 +1,4 @@
-"""Opens a trained model as a policy: its tokenizer from its folder, its tokens from a server."""
+"""A trained model as a policy: its tokenizer from its folder, its tokens from a server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def open_tokenizer(context: RunContext, where: str) -> tuple[Any, str]:
 
 
 def policy_facts(context: RunContext) -> Mapping[str, str]:
-    """What decides a policy's rows: the section `policy` as far as it does, its weights and its tokenizer."""
+    """Fingerprint inputs of a policy: the relevant keys of the section `policy`, its weights and its tokenizer."""
     if not plays_policy(context.config):
         return {}
     where = locate_policy(context.config, context.cache)

@@ -1,6 +1,6 @@
-"""Which roles language models play under a configuration, and who serves them.
+"""Roles of language models under a configuration, and the endpoints that serve them.
 
-Checked before a run spends anything: a stage whose role no model plays, or no endpoint serves, would fail hours later.
+Checked before a run spends anything: a stage whose role has no model or no endpoint would fail hours later.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.serving_config import ServingMode
 
 
 def find_hosts(config: RunConfig, role: str) -> tuple[str, ...]:
-    """Names of the endpoints that serve a role, our own server among them."""
+    """Names of the endpoints that serve a role, the managed server among them."""
     hosts = [name for name, endpoint in config.llm.endpoints.items() if not endpoint.roles or role in endpoint.roles]
     serving = config.serving
     if serving.mode is ServingMode.MANAGED and (not serving.roles or role in serving.roles):
@@ -24,12 +24,12 @@ def find_hosts(config: RunConfig, role: str) -> tuple[str, ...]:
 
 
 def needs_server(config: RunConfig, roles: Iterable[str]) -> bool:
-    """Whether any of these roles is for a server of our own to play: none is started for work that asks it nothing."""
+    """Whether the managed server serves any of these roles; otherwise it is not started."""
     return any(MANAGED in find_hosts(config, role) for role in roles)
 
 
 def check_roles(config: RunConfig, roles: Iterable[str]) -> None:
-    """Raise ConfigError for the first role that no model plays or no endpoint serves."""
+    """Raise ConfigError for the first role without a model or an endpoint."""
     for role in roles:
         find_role(config.llm, role)
         if not find_hosts(config, role):

@@ -1,4 +1,4 @@
-"""Model servers for a run: starts the one that `serving` asks for, and opens the one that scores spans."""
+"""Model servers for a run: the managed one, and the client of the one that scores spans."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flows.configuration.environments import open_environment
 from flows.models.credentials import read_key
+from flows.models.tokenizers import read_tokenizer
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
@@ -24,15 +25,14 @@ if TYPE_CHECKING:
     from pipeline.masking.served_scorer import ServedScorer
 
 MANAGED = "managed"
-"""What the endpoint of our own server is called among `llm.endpoints`."""
+"""Name of the managed server's endpoint among `llm.endpoints`."""
 
 
 @contextmanager
 def serve_models(config: RunConfig, cache: Path, logs: Path) -> Iterator[RunConfig]:
-    """Run the server that the configuration asks for, if any; yields the configuration with its endpoint.
+    """Run the managed server, if one is configured; yield the configuration with its endpoint.
 
-    `cache`: folder of the assets; `logs`: takes what the server prints. Raises RampforgeError.
-    """
+    `cache`: folder of the assets; `logs`: folder of its output. Raises RampforgeError."""
     serving = config.serving
     if serving.mode is ServingMode.EXTERNAL:
         yield config
@@ -42,7 +42,7 @@ def serve_models(config: RunConfig, cache: Path, logs: Path) -> Iterator[RunConf
         try:
             yield config.with_section("llm", endpoints={**config.llm.endpoints, MANAGED: endpoint})
         except EndpointError:
-            server.check()  # its own last words tell more than that it is silent
+            server.check()  # the reason of its end is more useful than that it does not answer
             raise
 
 
@@ -79,7 +79,7 @@ def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | No
     `masking.scorer` is the same model, whose tokeniser is loaded here; `limits`: instead of those configured. Raises
     ConfigError, AssetError, EndpointError.
     """
-    from pipeline.masking.served_scorer import ServedScorer, load_tokenizer  # with it comes torch: two seconds
+    from pipeline.masking.served_scorer import ServedScorer  # with it comes torch: two seconds
 
     role = config.llm.roles.get(Role.SCORER)
     if role is None or config.masking.scorer is None:
@@ -90,7 +90,7 @@ def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | No
     hosts = [(name, endpoint) for name, endpoint in known if not endpoint.roles or Role.SCORER in endpoint.roles]
     if not hosts:
         raise ConfigError("llm.roles names a scorer and no endpoint serves it", "name one in llm.endpoints")
-    tokenizer = load_tokenizer(str(resolve_model(config.masking.scorer, cache)))
+    tokenizer = read_tokenizer(config.masking.scorer, cache, "set masking.scorer to the served model")
     host, endpoint = hosts[0]
     key, name = read_key(host, endpoint), f"{role.model} (served)"
     return ServedScorer(endpoint.url, role.model, tokenizer, name, key, limits or config.llm.limits, endpoint.proxy)

@@ -1,6 +1,9 @@
-"""Opens the tokenizer of the model to be trained."""
+"""Tokenizers of models: assets, folders, or names on the hub."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 from flows.configuration.cache import cache_folder
 from pipeline.assets.store import resolve_model
@@ -9,20 +12,18 @@ from pipeline.rendering.token_masks import OWN_WORDS, TokenMasker
 from schemas.renderings import SegmentKind
 
 
-def open_masker(model: str, train_observations: bool = False) -> TokenMasker:
-    """Tokens and masks with a model's own tokenizer: an asset, a folder, or a name on the hub.
-
-    Raises AssetError when it cannot be loaded, ChatTemplateError when it has no chat template.
-    """
+def read_tokenizer(model: str, cache: Path, fix: str = "give an asset, a folder or a hub name") -> Any:
+    """The tokenizer of a model, without its weights. `cache`: folder of the assets. Raises AssetError."""
     from transformers import AutoTokenizer
 
-    place = resolve_model(model, cache_folder())
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        return AutoTokenizer.from_pretrained(resolve_model(model, cache))
     except (OSError, ValueError) as error:
         what = str(error).strip().split("\n", 1)[0]
-        raise AssetError(
-            f"cannot load the tokenizer of {model}: {what}", "give an asset, a folder or a hub name"
-        ) from error
+        raise AssetError(f"cannot load the tokenizer of {model}: {what}", fix) from error
+
+
+def open_masker(model: str, train_observations: bool = False) -> TokenMasker:
+    """Tokens and masks with a model's own tokenizer. Raises AssetError; ChatTemplateError without a chat template."""
     extra = {SegmentKind.OBSERVATION} if train_observations else set()
-    return TokenMasker(tokenizer, OWN_WORDS | extra)
+    return TokenMasker(read_tokenizer(model, cache_folder()), OWN_WORDS | extra)

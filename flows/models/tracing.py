@@ -1,8 +1,8 @@
-"""Sends the trace of calls where the environment says, over OTLP/HTTP: `OTEL_EXPORTER_OTLP_ENDPOINT` and its kin.
+"""Export of the trace of calls over OTLP/HTTP, as set by `OTEL_EXPORTER_OTLP_ENDPOINT` and the related variables.
 
-Promises: nothing of OpenTelemetry's is imported unless `llm.trace` is on; a shard's spans are sent before the shard
-counts as finished, also when the run is being stopped; a receiver that is away costs spans, which is said, never calls,
-and holds nobody up for more than a few seconds a minute.
+Guarantees: OpenTelemetry is not imported unless `llm.trace` is set; the spans of a shard are sent before the shard
+counts as finished, also when the run is being stopped; an unavailable receiver costs spans, which is logged, never
+calls, and delays the work by a few seconds a minute at most.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 NEEDED = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 SEND_SECONDS = 5.0
-"""How long one batch may take to send."""
+"""Timeout of sending one batch."""
 PAUSE_SECONDS = 30.0
-"""How long a receiver that took nothing is left alone."""
+"""Seconds without an attempt after a receiver accepted nothing."""
 QUEUE, BATCH, DELAY_MS = 1 << 15, 512, 1000
 
 
 def check_tracing(trace: bool | str, environment: Mapping[str, str]) -> None:
-    """Raise ConfigError when calls are to be traced and cannot be."""
+    """Raise ConfigError when tracing is configured and impossible."""
     if not trace:
         return
     if not all(_is_there(module) for module in NEEDED):
@@ -59,7 +59,7 @@ def _is_there(module: str) -> bool:
 
 
 def open_tracing(context: RunContext) -> CallTracing | None:
-    """What makes the spans of this process; None when calls are not traced."""
+    """The tracer of this process; None when calls are not traced."""
     trace = context.config.llm.trace
     if not trace:
         return None
@@ -69,7 +69,7 @@ def open_tracing(context: RunContext) -> CallTracing | None:
 
 @contextmanager
 def trace_shard(context: RunContext, stage: str, shard: str) -> Iterator[None]:
-    """A span around the work on a shard; at its end everything is sent. Nothing when calls are not traced."""
+    """Trace the work on a shard as one span, and send everything at its end; do nothing when calls are not traced."""
     tracing = open_tracing(context)
     if tracing is None:
         yield
@@ -82,7 +82,7 @@ def trace_shard(context: RunContext, stage: str, shard: str) -> Iterator[None]:
 
 
 def send_trace(context: RunContext) -> None:
-    """Send what is still here."""
+    """Send the spans that are still queued."""
     if context.config.llm.trace:
         _open_sender(context)[1].force_flush()
 
@@ -101,7 +101,7 @@ def _make_sender(run: str, content: bool) -> tuple[CallTracing, Any]:
 
     from pipeline.llm.tracing import CallTracing
 
-    # Its own words about a receiver that is away come with every batch; ours come once.
+    # OpenTelemetry logs an unavailable receiver with every batch; PatientExporter logs it once.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL)
     named = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": "rampforge"}
     resource = Resource.create({**named, "service.version": rampforge_version(), "rampforge.run": run})
@@ -112,12 +112,12 @@ def _make_sender(run: str, content: bool) -> tuple[CallTracing, Any]:
 
 
 def make_patient(sender: SpanExporter) -> SpanExporter:
-    """An exporter that leaves a receiver alone for a while after it took nothing, and says so."""
+    """An exporter that pauses after the receiver accepted nothing, and logs it."""
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
     class PatientExporter(SpanExporter):
-        """Sends, or gives up quickly."""
+        """Exporter with a pause after a failure."""
 
         away_until = float("-inf")
         lost = 0
@@ -133,11 +133,11 @@ def make_patient(sender: SpanExporter) -> SpanExporter:
             return SpanExportResult.FAILURE
 
         def shutdown(self) -> None:
-            """Give up the connection."""
+            """Close the connection."""
             sender.shutdown()
 
         def force_flush(self, timeout_millis: int = 30_000) -> bool:
-            """Nothing is held back here."""
+            """Flush the underlying exporter; this one has no queue."""
             return sender.force_flush(timeout_millis)
 
     return PatientExporter()

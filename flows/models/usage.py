@@ -16,7 +16,7 @@ from pipeline.storage.run_folder import RunFolder
 
 
 def locate_usage_log(run: RunFolder) -> Path:
-    """Where a run's spending is written down: one file, shared by all its processes."""
+    """The file of a run's spending, shared by all its processes."""
     return run.root / "calls" / "usage.jsonl"
 
 
@@ -28,7 +28,7 @@ class SessionClock:
     began: float
     """The wall clock at the beginning."""
     origin: float
-    """The monotonic clock then. All processes of a machine share it, and language models are asked by one machine."""
+    """The monotonic clock at that time. All processes of a machine share it, and one machine makes all calls."""
 
     def __call__(self) -> float:
         """The time."""
@@ -36,7 +36,7 @@ class SessionClock:
 
 
 def begin_session(run: RunFolder) -> None:
-    """Write down that a session begins now: its hours are counted from here, in every process."""
+    """Record the begin of a session, from which every process counts its hours."""
     write_atomically(_locate_session(run), f"{time.time()!r} {time.monotonic()!r}".encode())
 
 

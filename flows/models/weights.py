@@ -1,4 +1,4 @@
-"""Which weights are behind a model's name, where this machine can tell."""
+"""Weights behind a model's name, where this machine can determine them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from schemas.config import RunConfig
 from schemas.roles import Role
 
 REVISIONS = ("--revision", "--code-revision", "--quantization", "--lora-modules")
-"""Arguments of a server that exchange the weights behind a name."""
+"""Arguments of a server that change the weights behind a name."""
 
 
 def name_role_weights(config: RunConfig, cache: Path, role: str) -> str | None:
-    """What tells the weights that play a role from others: a fingerprint of a folder on this machine, or a name on
-    the hub; None where only a server knows, or where the model's name says it. `cache`: folder of the assets.
+    """An identity of the weights that play a role: a fingerprint of a folder on this machine, or a name on the hub;
+    None where only the server knows it, or where the model's name is the identity. `cache`: folder of the assets.
 
-    Raises ConfigError for a role without a model.
-    """
+    Raises ConfigError for a role without a model."""
     model = find_role(config.llm, role).model
     try:
         found = _find_weights(config, cache, role, model)
@@ -42,7 +41,7 @@ def _find_weights(config: RunConfig, cache: Path, role: str, model: str) -> str 
 
 
 def _pick_revisions(arguments: tuple[str, ...]) -> list[str]:
-    """The arguments that exchange weights, with their values."""
+    """Those arguments, with their values."""
     picked = []
     for number, argument in enumerate(arguments):
         name, _, value = argument.partition("=")

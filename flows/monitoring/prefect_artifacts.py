@@ -62,11 +62,11 @@ class ProgressArtifact:
     def _publish(self) -> None:
         live = self._latest
         share = measure_percent(live) if live else 0.0
-        said = describe_stage(live) if live else self._stage
+        text = describe_stage(live) if live else self._stage
         if self._id is None:
-            self._id = create_progress_artifact(share, key=f"progress-{self._stage}", description=said)
+            self._id = create_progress_artifact(share, key=f"progress-{self._stage}", description=text)
         else:
-            update_progress_artifact(self._id, share, description=said)
+            update_progress_artifact(self._id, share, description=text)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -146,29 +146,21 @@ def show_step(step: FunnelStep) -> dict[str, Any]:
     }
 
 
-class Outbox:
-    """Publisher of artifacts, each from its own thread: an artifact that Prefect does not accept, for example while its
-    database is locked, is waited for once and blocks no other."""
-
-    def __init__(self) -> None:
-        self._hanging: threading.Thread | None = None
-
-    def hand_over(self, publish: Callable[[], object]) -> None:
-        """Publish, and wait briefly until that is done."""
-        thread = threading.Thread(target=copy_context().run, args=(_try, publish), daemon=True)
-        thread.start()
-        if self._hanging is not None and self._hanging.is_alive():
-            return
-        thread.join(HANGING_SECONDS)
-        self._hanging = thread
-
-
-OUTBOX = Outbox()
+_hanging: list[threading.Thread] = []
+"""The last artifact that was waited for."""
 
 
 def attempt(publish: Callable[[], object]) -> None:
-    """Publish if the API of Prefect accepts it in time."""
-    OUTBOX.hand_over(publish)
+    """Publish from a thread of its own, if the API of Prefect accepts it in time.
+
+    An artifact that is not accepted, for example while Prefect's database is locked, is waited for once and blocks no
+    other.
+    """
+    thread = threading.Thread(target=copy_context().run, args=(_try, publish), daemon=True)
+    thread.start()
+    if not any(one.is_alive() for one in _hanging):
+        thread.join(HANGING_SECONDS)
+        _hanging[:] = [thread]
 
 
 def _try(publish: Callable[[], object]) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -33,14 +33,6 @@ POLL_SECONDS = 0.5
 PLAIN_LINE_SECONDS = 10.0
 
 
-class View(AbstractContextManager["View"], Protocol):
-    """Display of a stage's state while the block runs."""
-
-    def show(self, live: StageLive) -> None:
-        """Show the state, or skip this update."""
-        ...
-
-
 class PlainLines:
     """Periodic lines, where there is no terminal."""
 
@@ -56,50 +48,28 @@ class PlainLines:
             self._console.print(write(), highlight=False, markup=False, soft_wrap=True)
 
 
-class PlainView:
-    """Periodic line about the stage."""
+@contextmanager
+def show_stage(console: Console, spec: StageSpec, total: int | None) -> Iterator[Callable[[StageLive], None]]:
+    """Show the state of a stage, as reported inside the block: a bar with a line below it, or periodic lines."""
+    if not console.is_terminal:
+        lines = PlainLines(console)
+        yield lambda live: lines.tell(lambda: describe_stage(live))
+        return
+    bar = Progress(
+        TextColumn("{task.description:<18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(name_many(spec.unit)),
+        TextColumn("[cyan]{task.fields[rate]:,.1f}/s"),
+    )
+    task, below = bar.add_task(spec.name, total=total, rate=0.0), Text(style="dim")
 
-    def __init__(self, console: Console) -> None:
-        self._lines = PlainLines(console)
+    def show(live: StageLive) -> None:
+        bar.update(task, completed=live.done, rate=live.rate)
+        below.plain = "; ".join(describe_rest(live))
 
-    def show(self, live: StageLive) -> None:
-        """Print a line if one is due."""
-        self._lines.tell(lambda: describe_stage(live))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing: there is nothing to clean up."""
-
-
-class TerminalView:
-    """Bar with a line below it."""
-
-    def __init__(self, console: Console, spec: StageSpec, total: int | None) -> None:
-        columns = (
-            TextColumn("{task.description:<18}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn(name_many(spec.unit)),
-            TextColumn("[cyan]{task.fields[rate]:,.1f}/s"),
-        )
-        self._progress = Progress(*columns)
-        self._bar = self._progress.add_task(spec.name, total=total, rate=0.0)
-        self._below = Text(style="dim")
-        self._live = Live(Group(self._progress, self._below), console=console, transient=True, refresh_per_second=4)
-
-    def show(self, live: StageLive) -> None:
-        """Draw the state."""
-        self._progress.update(self._bar, completed=live.done, rate=live.rate)
-        self._below.plain = "; ".join(describe_rest(live))
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
+    with Live(Group(bar, below), console=console, transient=True, refresh_per_second=4):
+        yield show
 
 
 class ProgressBoard:
@@ -108,7 +78,7 @@ class ProgressBoard:
     def __init__(self, console: Console | None = None, watch: RunEvents | None = None) -> None:
         """`watch`: further observers."""
         self.console = console or Console(stderr=True)
-        self._told = watch
+        self._events = watch
 
     @contextmanager
     def stage(self, context: RunContext, spec: StageSpec, total: int | None) -> Iterator[StageProgress]:
@@ -125,14 +95,14 @@ class ProgressBoard:
                 yield gauge
             except BaseException as error:
                 self._end(stop, thread)
-                self._tell_break(gauge.read(), error, context)
+                self._print_end(gauge.read(), error, context)
                 raise
             else:
                 self._end(stop, thread)
                 live = gauge.read()
                 artifact.show(live)
-                if self._told:
-                    self._told.note(live)
+                if self._events:
+                    self._events.note(live)
                 done = f"[green]done[/] {spec.name:<13}{describe_end(live)}"
                 self.console.print(done, highlight=False, soft_wrap=True)
             finally:
@@ -153,8 +123,7 @@ class ProgressBoard:
         stop: threading.Event,
     ) -> None:
         watch = StallDetector(spec.name, time.monotonic())
-        view: View = TerminalView(self.console, spec, total) if self.console.is_terminal else PlainView(self.console)
-        with view:
+        with show_stage(self.console, spec, total) as show:
             while not stop.wait(POLL_SECONDS):
                 live = gauge.read()
                 for line in self._list_stalls(watch, live, gauge):
@@ -162,25 +131,25 @@ class ProgressBoard:
                 if live.calls and watch.stalled:
                     live = live.model_copy(update={"calls": live.calls.model_copy(update={"stalled": watch.stalled})})
                 write_live(context.run.live_stage(spec.name), live)
-                view.show(live)
+                show(live)
                 artifact.show(live)
-                if self._told:
-                    self._told.note(live)
+                if self._events:
+                    self._events.note(live)
 
     def _list_stalls(self, watch: StallDetector, live: StageLive, gauge: StageProgress) -> Iterator[str]:
         """Return the lines to print; observers are notified of a stall, not of its end."""
         before = watch.stalls
         for line in watch.note(time.monotonic(), live.done, gauge.endpoints):
-            if self._told and watch.stalls > before:
-                self._told.note_stall(live.stage, line)
+            if self._events and watch.stalls > before:
+                self._events.note_stall(live.stage, line)
             before = watch.stalls
             yield line
 
-    def _tell_break(self, live: StageLive, error: BaseException, context: RunContext) -> None:
+    def _print_end(self, live: StageLive, error: BaseException, context: RunContext) -> None:
         """Print the state of a stage that did not finish, and the work still in progress."""
         failed = isinstance(error, Exception) and not isinstance(error, StoppedError | BudgetSpentError)
-        told = f"{'failed' if failed else 'stopped'} {describe_stage(live)}"
-        self.console.print(told, highlight=False, markup=False, soft_wrap=True)
+        line = f"{'failed' if failed else 'stopped'} {describe_stage(live)}"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
         in_flight = live.calls.in_flight if live.calls else 0
         if not isinstance(error, Exception) and in_flight:  # Ctrl-C, or Prefect's exception for SIGTERM
             grace = context.config.llm.limits.grace

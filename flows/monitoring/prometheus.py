@@ -85,8 +85,8 @@ class RunMetrics(Collector):
         """Return all metrics, as called by Prometheus."""
         with self._lock:
             stages, stalls, funnel = dict(self._stages), dict(self._stalls), self._funnel
-        yield from self._tell(OF_STAGES, stages)
-        yield from self._tell(OF_CALLS, {name: live.calls for name, live in stages.items() if live.calls})
+        yield from self._make_metrics(OF_STAGES, stages)
+        yield from self._make_metrics(OF_CALLS, {name: live.calls for name, live in stages.items() if live.calls})
         stalled = Counter(f"{PREFIX}_stalls", "Stalls of the stage.", labels=STAGE)
         for stage in stages:
             stalled.add_metric((self._run, stage), stalls.get(stage, 0))
@@ -98,7 +98,7 @@ class RunMetrics(Collector):
                 rejected.add_metric((self._run, step.stage, step.unit, reason), count)
         yield rejected
 
-    def _tell(self, table: Iterable[Row[T]], found: Mapping[str, T]) -> Iterator[Metric]:
+    def _make_metrics(self, table: Iterable[Row[T]], found: Mapping[str, T]) -> Iterator[Metric]:
         """Return the metrics of a table, for each stage with a value."""
         for kind, name, meaning, read in table:
             metric = kind(f"{PREFIX}_{name}", meaning, labels=STAGE)

@@ -32,7 +32,7 @@ class ProgressSums:
     at: float = 0.0
     done: int = 0
     done_now: int = 0
-    told: int = 0
+    judged: int = 0
     """Inputs done of which the number of accepted ones is known."""
     accepted: int = 0
     answered: int = 0
@@ -43,12 +43,12 @@ class ProgressSums:
 
     def add_shard(self, shard: ShardLive) -> ProgressSums:
         """Add a shard in progress."""
-        told = 0 if shard.accepted is None else shard.done
+        judged = 0 if shard.accepted is None else shard.done
         added = replace(
             self,
             done=self.done + shard.resumed + shard.done,
             done_now=self.done_now + shard.done,
-            told=self.told + told,
+            judged=self.judged + judged,
             accepted=self.accepted + (shard.accepted or 0),
         )
         return added.add_calls(shard)
@@ -66,7 +66,7 @@ class ProgressSums:
             self,
             done=self.done + commit.inputs,
             done_now=self.done_now + now,
-            told=self.told + (commit.inputs if passed else 0),
+            judged=self.judged + (commit.inputs if passed else 0),
             accepted=self.accepted + sum(passed),
         )
 
@@ -151,7 +151,7 @@ class StageProgress:
             done=sums.done,
             done_now=sums.done_now,
             rate=rate,
-            accepted_share=sums.accepted / sums.told if sums.told else None,
+            accepted_share=sums.accepted / sums.judged if sums.judged else None,
             seconds_left=max(0, self._total - sums.done) / rate if self._total is not None and rate else None,
             shards=shards,
             calls=calls,

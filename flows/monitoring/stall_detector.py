@@ -38,7 +38,7 @@ class Silence:
     faults: int
     """Its failures at that time."""
     since: float
-    told: bool = False
+    reported: bool = False
 
 
 class StallDetector:
@@ -54,7 +54,7 @@ class StallDetector:
     @property
     def stalled(self) -> tuple[str, ...]:
         """Return the stalled endpoints."""
-        return tuple(name for name, silence in sorted(self._endpoints.items()) if silence.told)
+        return tuple(name for name, silence in sorted(self._endpoints.items()) if silence.reported)
 
     def note(self, now: float, done: int, endpoints: Iterable[EndpointLive]) -> Iterator[str]:
         """Compare with the previous state; yield the lines to print."""
@@ -63,11 +63,11 @@ class StallDetector:
             yield from self._note_endpoint(now, endpoint)
         whole = self._whole
         if done != whole.count:
-            if whole.told:
+            if whole.reported:
                 yield f"{self._stage}: continues after {now - whole.since:.0f} s"
             self._whole = Silence(done, 0, now)
-        elif now - whole.since > STAGE_STALL and not whole.told:
-            whole.told = True
+        elif now - whole.since > STAGE_STALL and not whole.reported:
+            whole.reported = True
             self.stalls += 1
             yield f"{self._stage}: nothing finished for {now - whole.since:.0f} s"
 
@@ -75,21 +75,21 @@ class StallDetector:
         silence = self._endpoints.setdefault(endpoint.name, Silence(endpoint.answered, endpoint.faults, now))
         quiet = now - silence.since
         if endpoint.answered != silence.count:
-            if silence.told:
+            if silence.reported:
                 yield f"{self._stage}: {endpoint.name} answers again after {quiet:.0f} s"
             self._endpoints[endpoint.name] = Silence(endpoint.answered, endpoint.faults, now)
-        elif not silence.told and not is_owed(endpoint, silence):
+        elif not silence.reported and not is_pending(endpoint, silence):
             silence.since = now
-        elif not silence.told and quiet > allow_silence(endpoint):
-            silence.told = True
+        elif not silence.reported and quiet > allow_silence(endpoint):
+            silence.reported = True
             self.stalls += 1
             usual = f", {endpoint.usual_seconds:.1f} s is usual" if endpoint.usual_seconds else ""
             fault = f"; last error: {endpoint.last_fault}" if endpoint.last_fault else ""
-            owed = f"{endpoint.in_flight} in flight, {endpoint.waiting} waiting"
-            yield f"{self._stage}: no reply from {endpoint.name} for {quiet:.0f} s ({owed}{usual}){fault}"
+            pending = f"{endpoint.in_flight} in flight, {endpoint.waiting} waiting"
+            yield f"{self._stage}: no reply from {endpoint.name} for {quiet:.0f} s ({pending}{usual}){fault}"
 
 
-def is_owed(endpoint: EndpointLive, silence: Silence) -> bool:
+def is_pending(endpoint: EndpointLive, silence: Silence) -> bool:
     """Return whether a reply is pending: to a request that was sent, is queued, or pauses after an error."""
     return endpoint.in_flight + endpoint.waiting > 0 or endpoint.faults > silence.faults
 

@@ -31,10 +31,12 @@ LOCK = "lock"
 def place_database() -> Iterator[Path]:
     """Return a path for a database: a copy of the template if there is one, else a path without a file."""
     with ExitStack() as stack:
-        shelf = _find_shelf() or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rampforge-prefect-")))
-        database = stack.enter_context(_claim_folder(shelf)) / "prefect.db"
+        databases = _find_databases() or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="rampforge-prefect-"))
+        )
+        database = stack.enter_context(_claim_folder(databases)) / "prefect.db"
         with suppress(OSError):
-            shutil.copyfile(_locate_template(shelf), database)
+            shutil.copyfile(_locate_template(databases), database)
         yield database
 
 
@@ -52,34 +54,34 @@ def keep_template(database: Path) -> None:
         log.info("cannot keep a template of Prefect's database: %s", error)
 
 
-def _find_shelf() -> Path | None:
+def _find_databases() -> Path | None:
     """Return the folder of the databases, shared by the runs of a user; None if it is not writable."""
-    shelf = locate_cache() / "prefect"
+    databases = locate_cache() / "prefect"
     try:
-        shelf.mkdir(parents=True, exist_ok=True)
+        databases.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        log.info("%s: %s", shelf, error)
+        log.info("%s: %s", databases, error)
         return None
-    return shelf if os.access(shelf, os.W_OK) else None
+    return databases if os.access(databases, os.W_OK) else None
 
 
-def _locate_template(shelf: Path) -> Path:
-    return shelf / f"template-{importlib.metadata.version('prefect')}.db"
+def _locate_template(databases: Path) -> Path:
+    return databases / f"template-{importlib.metadata.version('prefect')}.db"
 
 
 @contextmanager
-def _claim_folder(shelf: Path) -> Iterator[Path]:
+def _claim_folder(databases: Path) -> Iterator[Path]:
     """Create a folder that is locked during the block; remove folders that no process holds."""
-    with FileLock(shelf / LOCK):
-        for left in shelf.glob(f"{PREFIX}*"):
+    with FileLock(databases / LOCK):
+        for left in databases.glob(f"{PREFIX}*"):
             _remove_unheld(left)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=shelf))
-        held = FileLock(folder / LOCK)
-        held.acquire()
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=databases))
+        lock = FileLock(folder / LOCK)
+        lock.acquire()
     try:
         yield folder
     finally:
-        held.release()
+        lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,14 +1,14 @@
-"""A Prefect API of our own for as long as we run, where the user has named no server or one that does not answer.
+"""A temporary Prefect API for the duration of a command, where no server is configured or the configured one does not
+answer.
 
-Prefect would start one itself, but as a plain child: Ctrl-C reaches it before our last report does, and `kill -9`
-leaves it behind. Ours is a `BoundProcess` with a database of its own, so nothing is left in Prefect's home.
+Prefect would start one itself, but as a plain child: Ctrl-C reaches it before the last report is sent, and `kill -9`
+leaves it behind. This one is a `BoundProcess` with a database of its own, so nothing is left in Prefect's home.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager, nullcontext, suppress
@@ -37,13 +37,13 @@ class LocalApiError(RampforgeError):
 
 @contextmanager
 def local_api() -> Iterator[None]:
-    """Make Prefect talk to a temporary API inside the block, unless its settings name a server."""
+    """Set a temporary API inside the block, unless Prefect's settings name a server."""
     with nullcontext("") if name_server() else temporary_api():
         yield
 
 
 def name_server() -> str | None:
-    """The server that Prefect's settings name."""
+    """URL of the server in Prefect's settings."""
     from prefect.settings import PREFECT_API_URL
 
     url: str | None = PREFECT_API_URL.value()
@@ -51,35 +51,38 @@ def name_server() -> str | None:
 
 
 def answers(url: str) -> bool:
-    """Whether a Prefect server is there: neither one that cannot reach its database nor a page of something else is."""
+    """Whether a Prefect server answers: not one without its database, nor another kind of server."""
     return find_fault(url) is None
 
 
 def find_fault(url: str) -> str | None:
-    """Why no Prefect server is there, None when one is."""
+    """The reason why no Prefect server answers; None when one does."""
     try:
         with open_client(url, timeout=ANSWER_SECONDS) as client:
             reply = client.get(f"{url.rstrip('/')}/ready")
-        said = reply.json() if reply.status_code == httpx.codes.OK else None
+        reply_json = reply.json() if reply.status_code == httpx.codes.OK else None
     except (httpx.HTTPError, httpx.InvalidURL, ConfigError) as error:
         return f"does not answer ({type(error).__name__})"
     except ValueError:
         return "answers with something that is not Prefect's API"
-    if said is None:
+    if reply_json is None:
         return f"answers HTTP {reply.status_code}"
-    return None if isinstance(said, dict) and "message" in said else "answers with something that is not Prefect's API"
+    return (
+        None
+        if isinstance(reply_json, dict) and "message" in reply_json
+        else "answers with something that is not Prefect's API"
+    )
 
 
 def dismiss_events(seconds: float) -> None:
-    """Let Prefect tell its API for this long what it still has to tell, and drop the rest.
+    """Wait this long for Prefect to deliver its pending events, and drop the rest.
 
-    Left to itself it waits for that as we exit: for minutes when the API is gone, and once in some hundreds of runs
-    without end. This reaches into Prefect (3.9), whose worker for events knows no giving up.
-    """
+    By default Prefect waits for them at exit: for minutes when the API is gone, and once in some hundreds of runs
+    without end. This uses private attributes of Prefect (3.9), whose event worker has no timeout."""
     from prefect.events.worker import EventsWorker
 
-    held = EventsWorker._instances  # type: ignore[misc]  # Prefect types what the class holds as an instance's own
-    workers = list(held.values())
+    instances = EventsWorker._instances  # type: ignore[misc]  # Prefect types what the class holds as an instance's own
+    workers = list(instances.values())
     if not seconds:
         for worker in workers:
             _empty(worker._queue)  # what ends the worker needs room there
@@ -100,7 +103,7 @@ def _empty(queue: Queue[Any]) -> None:
 
 @contextmanager
 def temporary_api() -> Iterator[str]:
-    """Make Prefect talk to an API of our own inside the block; its URL. Raises LocalApiError."""
+    """Set a temporary API in Prefect's settings inside the block; yield its URL. Raises LocalApiError."""
     with place_database() as database, _serve(database) as url, _named(url):
         keep_template(database)
         try:
@@ -122,7 +125,11 @@ def _serve(database: Path) -> Iterator[str]:
     environment = inherited | ENVIRONMENT | places
     with Path(os.devnull).open("wb") as nowhere, BoundProcess(command, environment, nowhere) as server:
         url = f"http://127.0.0.1:{port}/api"
-        _wait_until_healthy(server, url)
+        if not server.wait_until_healthy(f"{url}/health", START_SECONDS):
+            raise LocalApiError(
+                "Prefect's temporary API did not start",
+                "see why with `prefect server start`, or name one: PREFECT_API_URL",
+            )
         yield url
 
 
@@ -141,17 +148,3 @@ def _named(url: str) -> Iterator[None]:
         if named is not None:
             os.environ["PREFECT_API_URL"] = named
         refresh_global_settings_context()
-
-
-def _wait_until_healthy(server: BoundProcess, url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    with httpx.Client(trust_env=False) as client:
-        while time.monotonic() < deadline and server.poll() is None:
-            try:
-                if client.get(f"{url}/health").status_code == httpx.codes.OK:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-    raise LocalApiError(
-        "Prefect's temporary API did not start", "see why with `prefect server start`, or name one: PREFECT_API_URL"
-    )

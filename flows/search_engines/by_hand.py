@@ -1,4 +1,4 @@
-"""The engine of a run, or over a bare index, opened outside a run: to be served, or asked by hand."""
+"""Search engine of a run, or over a bare index, opened outside a run: for a server, or for queries by hand."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ def locate_index(folder: Path) -> tuple[Path, RunConfig]:
 
 
 def open_searcher(folder: Path, index: Path, config: RunConfig, shard: str = "by-hand") -> SearchEngine:
-    """The engine that a configuration names. `shard`: names the files in which an engine that is asked keeps replies.
+    """The configured engine. `shard`: name of the files in which a remote engine caches replies.
 
-    Raises SearchError, ConfigError.
-    """
+    Raises SearchError, ConfigError."""
     if find_engine(config).open:
         return open_local_engine(index, config, cache_folder())
     return open_engine(RunContext(RunFolder(folder), config, cache_folder()), shard)

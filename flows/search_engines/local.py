@@ -1,4 +1,4 @@
-"""Builds and opens the engines that search an index of ours: the one place where encoders and rerankers are made."""
+"""Builders and openers of the engines that search an index on this machine; encoders and rerankers are made here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.roles import Role
+from schemas.search_config import DenseConfig
 
 if TYPE_CHECKING:
     from pipeline.search.dense import DenseEngine
@@ -77,7 +78,7 @@ def _build_vectors(context: RunContext, passages: int) -> None:
 
 
 def check_opening(index: Path, config: RunConfig, parts: Iterable[IndexPart]) -> None:
-    """Say what searching an index takes. Raises SearchError when the machine has less, or there is no index."""
+    """Raise SearchError when searching an index takes more memory than there is, or when there is no index."""
     from pipeline.search.index.memory import check_needs, estimate_open
     from pipeline.search.index.parts import measure_part, open_part
 
@@ -88,8 +89,8 @@ def check_opening(index: Path, config: RunConfig, parts: Iterable[IndexPart]) ->
 
 
 def _count_memory(config: RunConfig) -> int | None:
-    said = config.execution.memory_gb
-    return None if said is None else int(said * 1e9)
+    limit_gb = config.execution.memory_gb
+    return None if limit_gb is None else int(limit_gb * 1e9)
 
 
 def _fingerprint_vectors(context: RunContext) -> Mapping[str, str]:
@@ -131,7 +132,7 @@ def open_hybrid(index: Path, config: RunConfig, cache: Path) -> HybridEngine:
     name, reranker = config.search.hybrid.reranker, None
     if name is not None:
         path = str(resolve_model(name, cache))
-        reranker = load_reranker(path, config.search.dense.device, _name_model(name, config, cache))
+        reranker = load_reranker(path, config.search.dense.device, _name_model(name, cache))
     return HybridEngine(Bm25Engine(index), open_dense(index, config, cache), config.search.hybrid, reranker)
 
 
@@ -139,20 +140,18 @@ def open_encoder(config: RunConfig, cache: Path) -> TextEncoder:
     """The encoder that the configuration names. Raises AssetError, ConfigError, SearchError."""
     if config.search.dense.encoder.startswith(ENDPOINT):
         return _open_endpoint(config)
-    return _load_once(config.model_dump_json(include={"search": {"dense"}}), cache)
+    return _load_once(config.search.dense, cache)
 
 
 @lru_cache(maxsize=1)  # a process opens its engine for every shard anew; loading a model takes seconds
-def _load_once(said: str, cache: Path) -> TextEncoder:
+def _load_once(dense: DenseConfig, cache: Path) -> TextEncoder:
     from pipeline.search.encoder import load_encoder
 
-    config = RunConfig.model_validate_json(said)
-    dense = config.search.dense
-    return load_encoder(str(resolve_model(dense.encoder, cache)), dense, _name_model(dense.encoder, config, cache))
+    return load_encoder(str(resolve_model(dense.encoder, cache)), dense, _name_model(dense.encoder, cache))
 
 
-def _name_model(name: str, config: RunConfig, cache: Path) -> str:
-    return f"{name} {find_revision(RunContext(RunFolder(cache), config, cache), name)}"
+def _name_model(name: str, cache: Path) -> str:
+    return f"{name} {find_revision(RunContext(RunFolder(cache), RunConfig(), cache), name)}"
 
 
 def _open_endpoint(config: RunConfig) -> TextEncoder:

@@ -1,4 +1,4 @@
-"""The search engines: one row each. What all of them share - caching, hiding, waiting - is put around them here."""
+"""Registry of the search engines, one row each, and what wraps all of them: caching, hiding, batching."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.configuration.run_context import RunContext
 from flows.search_engines.local import TERMS, VECTORS, IndexPart, check_opening, open_bm25, open_dense, open_hybrid
-from flows.search_engines.remote import open_http, open_simulated, open_web
+from flows.search_engines.remote import FUNCTION_KEY, open_custom, open_http, open_simulated, open_web
 from pipeline.search.batching import BatchedSearch
 from pipeline.search.cache import CachedSearch, SearchCache
 from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngine
@@ -20,7 +20,7 @@ from schemas.roles import Role
 from schemas.search_config import EngineKind, SearchConfig
 
 BATCH = 32
-"""Queries per batch of an engine with a neural encoder, or one that is asked."""
+"""Queries per batch of an engine with a neural encoder, or a remote one."""
 TERM_KEYS = ("search.k1", "search.b", "search.tokenizer")
 """Settings of the terms, which every index has."""
 WEB_HITS = 10
@@ -29,7 +29,7 @@ WEB_HITS = 10
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """One kind of engine: over an index of ours (`open`), or asked (`open_source`)."""
+    """One kind of engine: over a local index (`open`), or remote (`open_source`)."""
 
     kind: EngineKind
     open: Callable[[Path, RunConfig, Path], SearchEngine] | None = None
@@ -42,6 +42,8 @@ class EngineSpec:
     """Configuration keys that its hits depend on, besides those of all engines and of the terms."""
     min_hits: Callable[[SearchConfig], int] = lambda _: 1
     """Hits requested at least: of an engine that is paid by the call, all that one call returns."""
+    reranker: Callable[[SearchConfig], str | None] = lambda _: None
+    """Model that reranks its hits, if any."""
     roles: tuple[Role, ...] = ()
     """Roles that language models play in it."""
     batch: int = BATCH
@@ -60,6 +62,7 @@ ENGINES: dict[EngineKind, EngineSpec] = {
             open=open_hybrid,
             index_parts=(TERMS, VECTORS),
             config_keys=("search.dense", "search.hybrid"),
+            reranker=lambda search: search.hybrid.reranker,
         ),
         EngineSpec(EngineKind.HTTP, open_source=open_http, config_keys=("search.protocol",)),
         EngineSpec(EngineKind.WEB, open_source=open_web, config_keys=("search.web",), min_hits=lambda _: WEB_HITS),
@@ -70,6 +73,7 @@ ENGINES: dict[EngineKind, EngineSpec] = {
             min_hits=lambda search: search.simulated.documents,
             roles=(Role.SIMULATOR,),
         ),
+        EngineSpec(EngineKind.CUSTOM, open_source=open_custom, config_keys=(FUNCTION_KEY,)),
     )
 }
 """Every engine, by its kind."""
@@ -120,8 +124,8 @@ def read_fingerprint(context: RunContext) -> str:
 
 
 def needs_index(config: RunConfig) -> bool:
-    """Whether an index of the run's own passages is asked for: by the engine, or by the extractive agents, who weigh
-    words by how rare they are."""
+    """Whether the run needs an index of its passages: for the engine, or for the extractive agents, which weight words
+    by their frequency."""
     return bool(find_engine(config).index_parts) or config.agents.policy == "extractive"
 
 

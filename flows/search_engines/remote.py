@@ -1,4 +1,5 @@
-"""Opens the engines that are asked: a search server, a web search service, a language model that writes passages."""
+"""Openers of the remote engines: a search server, a web search service, a language model that writes passages, a
+function of the user."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.configuration.run_context import RunContext
 from flows.models.credentials import read_keys, read_token
+from pipeline.components import identify_component, load_component
 from pipeline.errors import ConfigError, SearchError
 from schemas.config import RunConfig
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.search.remote.http_source import ServerAbout
 
 PROBE_SECONDS = 10.0
+FUNCTION_KEY = "search.function"
 
 
 def open_http(context: RunContext, _: str) -> PassageSource:
@@ -48,9 +51,25 @@ def open_simulated(context: RunContext, shard: str) -> PassageSource:
     return SimulatedSource(config.search.simulated, config.llm.roles, config.corpus.lang, model)
 
 
+def open_custom(context: RunContext, _: str) -> PassageSource:
+    """The engine that the user's function `search.function` opens. Raises ConfigError."""
+    from pipeline.search.custom_source import CustomSource
+
+    name = context.config.search.function
+    if name is None:
+        raise ConfigError("engine custom needs a function", f"set {FUNCTION_KEY}=my_module:open_engine")
+    identity = identify_component(FUNCTION_KEY, name)
+    try:
+        opened = load_component(FUNCTION_KEY, name)()
+    except Exception as error:  # whatever the user's function raises
+        what = f"{FUNCTION_KEY}: {name} failed: {type(error).__name__}: {' '.join(str(error).split())}"
+        raise ConfigError(what, "mend the function; it is called without arguments") from error
+    return CustomSource(opened, identity, context.config.search_service)
+
+
 def probe_server(config: RunConfig) -> ServerAbout:
-    """What the server of engine `http` says of itself; a foreign one says nothing. Raises SearchError when none is
-    there."""
+    """Probe the server of engine `http`. A server other than rampforge's reports no fingerprint. Raises SearchError
+    when none answers."""
     import httpx
 
     from pipeline.http.proxies import open_client
@@ -63,11 +82,11 @@ def probe_server(config: RunConfig) -> ServerAbout:
     try:
         with open_client(base, timeout=PROBE_SECONDS) as client:
             reply = client.get(f"{base}/healthz")
-        said: Any = reply.json() if reply.status_code == httpx.codes.OK else None
+        health: Any = reply.json() if reply.status_code == httpx.codes.OK else None
     except ValueError:
-        said = None
+        health = None
     except httpx.HTTPError as error:
         fix = "start it (`rampforge search serve RUN`), or mend search_service.url"
         raise SearchError(f"no search server answers at {base}: {error}", fix) from None
-    engine = said.get("engine") if isinstance(said, dict) else None
+    engine = health.get("engine") if isinstance(health, dict) else None
     return ServerAbout(base, config.search.protocol, engine if isinstance(engine, str) else None)

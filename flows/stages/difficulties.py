@@ -20,7 +20,7 @@ from schemas.tasks import MaskTask
 
 
 def _closed_roles(config: RunConfig) -> tuple[str, ...]:
-    """The role of the model that is asked without searching."""
+    """The role of the closed-book model."""
     return (Role.CLOSED_BOOK,) if config.policy.closed_book else ()
 
 
@@ -36,7 +36,7 @@ def read_tried(context: RunContext, shard: str) -> Iterator[Any]:
 
 
 def open_difficulties(context: RunContext, shard: str) -> Stage[Any]:
-    """Tasks to how hard they are."""
+    """The stage from tasks to difficulties."""
     from flows.models.chat_models import make_stage, open_model
     from pipeline.difficulty.stage import DifficultyStage
 
@@ -47,7 +47,7 @@ def open_difficulties(context: RunContext, shard: str) -> Stage[Any]:
 
 
 def read_difficulties(run: RunFolder) -> dict[str, Difficulty]:
-    """What a run has measured, by task; empty where it has not."""
+    """Measured difficulties of a run, by task; empty without any."""
     from pipeline.difficulty.learnable import index_difficulties
 
     paths = run.files(Difficulty.dataset)
@@ -55,11 +55,11 @@ def read_difficulties(run: RunFolder) -> dict[str, Difficulty]:
 
 
 def difficulty_keys(config: RunConfig) -> tuple[str, ...]:
-    """What decides what is asked without searching, and which answers are right."""
+    """Keys of the closed-book attempts, and of the rules that judge them."""
     if not config.policy.closed_book:
         return ("policy.closed_book",)
-    asked = ("closed_book", "temperature", "top_p", "max_turn")
-    return (*(f"policy.{key}" for key in asked), "judging.min_fuzzy", "judging.min_recall")
+    names = ("closed_book", "temperature", "top_p", "max_turn")
+    return (*(f"policy.{key}" for key in names), "judging.min_fuzzy", "judging.min_recall")
 
 
 DIFFICULTIES = StageSpec(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from flows.configuration.components import identify_component, load_component
 from flows.configuration.run_context import RunContext
 from flows.stages.inputs import read_dataset
 from flows.stages.library_versions import OPENCC, is_chinese
 from flows.stages.spec import RoundPart, StageSpec
+from pipeline.components import identify_component, load_component
 from pipeline.stage import Stage
 from pipeline.storage.shards import reading_boundary
 from schemas.config import RunConfig, StageName
@@ -25,21 +25,13 @@ from schemas.trajectories import Trajectory
 FUNCTION_KEY = "judging.function"
 
 
-def _judge_roles(config: RunConfig) -> tuple[str, ...]:
-    return (Role.JUDGE,) if config.judging.judge == "llm" else ()
-
-
-def _find_function(config: RunConfig) -> str | None:
-    return config.judging.function if config.judging.judge == "custom" else None
-
-
-def _judge_fingerprints(context: RunContext) -> Mapping[str, str]:
-    function = _find_function(context.config)
-    return {"custom judge": identify_component(FUNCTION_KEY, function)} if function else {}
+def _list_functions(config: RunConfig) -> Mapping[str, str]:
+    name = config.judging.function
+    return {FUNCTION_KEY: name} if config.judging.judge == "custom" and name else {}
 
 
 def judging_keys(config: RunConfig) -> tuple[str, ...]:
-    """What decides which attempts are accepted."""
+    """Keys that decide which attempts are accepted."""
     from pipeline.judging.judge_stage import RULE_KEYS
 
     if config.judging.judge == "llm":
@@ -48,7 +40,7 @@ def judging_keys(config: RunConfig) -> tuple[str, ...]:
 
 
 def judging_packages(config: RunConfig) -> tuple[str, ...]:
-    """What compares answers."""
+    """Packages that compare answers."""
     return ("rapidfuzz", *((OPENCC,) if is_chinese(config) else ()))
 
 
@@ -76,7 +68,7 @@ def _group_by_page(context: RunContext, shard: str) -> dict[str, frozenset[str]]
 
 
 def open_judgements(context: RunContext, shard: str) -> Stage[Any]:
-    """Trajectories to judgements."""
+    """The stage from trajectories to judgements."""
     from pipeline.judging.judge_stage import JudgeStage
 
     if context.config.judging.judge == "llm":
@@ -86,10 +78,10 @@ def open_judgements(context: RunContext, shard: str) -> Stage[Any]:
         model = open_model(context, StageName.JUDGEMENTS, shard)
         stage = LlmJudgeStage(context.config.judging, model.model, context.config.llm.roles)
         return make_stage(context, stage.work, model)
-    if (function := _find_function(context.config)) is not None:
+    if name := _list_functions(context.config).get(FUNCTION_KEY):
         from pipeline.judging.custom_judge_stage import CustomJudgeStage
 
-        decide, identity = load_component(FUNCTION_KEY, function), identify_component(FUNCTION_KEY, function)
+        decide, identity = load_component(FUNCTION_KEY, name), identify_component(FUNCTION_KEY, name)
         return CustomJudgeStage(context.config.judging, decide, identity)
     return JudgeStage(context.config.judging)
 
@@ -106,8 +98,8 @@ JUDGEMENTS = StageSpec(
     outputs=(Judgement,),
     read=read_attempts,
     open=open_judgements,
-    fingerprint_inputs=_judge_fingerprints,
-    roles=_judge_roles,
+    functions=_list_functions,
+    roles=lambda config: (Role.JUDGE,) if config.judging.judge == "llm" else (),
     part_of_round=RoundPart.ROUND,
     command="judge",
 )

@@ -1,7 +1,7 @@
-"""Checks a run's ledgers against the configuration and the versions that it is to be continued under.
+"""Checks of a run's ledgers against the configuration and the versions that would resume it.
 
-Promises: nothing is written here, and all stages are checked before any is worked on, so a run that is refused stays as
-it was, byte for byte.
+Guarantees: nothing is written, and all stages are checked before any work, so a run that is refused stays as it was,
+byte for byte.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from flows.configuration.source_ledger import check_sources
 from flows.stages.library_versions import list_versions
 from flows.stages.registry import STAGES, find_spec
 from flows.stages.spec import StageSpec
+from pipeline.components import identify_component
 from pipeline.errors import ConfigError
 from pipeline.llm.roles import find_role
 from pipeline.storage.run_folder import RunFolder
@@ -36,6 +37,8 @@ def list_settings(config: RunConfig, spec: StageSpec) -> dict[str, str]:
 def list_all_settings(context: RunContext, spec: StageSpec) -> dict[str, str]:
     """All that decides a stage's rows, besides its inputs. Raises RampforgeError for what is missing."""
     settings = list_settings(context.config, spec) | digest_prompts(context.config, spec.name)
+    functions = spec.functions(context.config).items()
+    settings |= {f"function {key}": identify_component(key, name) for key, name in functions}
     return settings | dict(spec.fingerprint_inputs(context)) | _digest_inputs(context, spec)
 
 
@@ -47,10 +50,10 @@ def _digest_inputs(context: RunContext, spec: StageSpec) -> dict[str, str]:
     return {other.name.value: digest_manifest(manifest) for other, manifest in manifests.items() if other.outputs}
 
 
-def check_stages(context: RunContext, wanted: Collection[str], redone: Collection[str]) -> None:
+def check_stages(context: RunContext, requested: Collection[str], redone: Collection[str]) -> None:
     """Raise ConfigError or StorageError when a stage that keeps its rows was made under another configuration.
 
-    All of them are compared by their keys; then those in `wanted` also by the files, models and engines behind these.
+    All of them are compared by their keys; then those requested also by the files, models and engines behind these.
     """
     kept = dict(_list_kept(context, redone))
     for name, started in kept.items():
@@ -60,7 +63,7 @@ def check_stages(context: RunContext, wanted: Collection[str], redone: Collectio
     for name, spec in STAGES.items():
         if not spec.enabled(context.config):
             continue
-        if name in kept and name in wanted:
+        if name in kept and name in requested:
             started = kept[name]
             check_start(context.run, name, started, list_all_settings(context, spec), partial=True)
             if name is StageName.CORPUS:
@@ -82,11 +85,13 @@ def _is_key(name: str) -> bool:
     return name.partition(".")[0] in RunConfig.model_fields
 
 
-def find_other_versions(context: RunContext, wanted: Sequence[str], redone: Collection[str]) -> dict[str, StageStart]:
+def find_other_versions(
+    context: RunContext, requested: Sequence[str], redone: Collection[str]
+) -> dict[str, StageStart]:
     """The stages that keep rows of other versions than are installed, when more rows are to be made in this run."""
-    enabled = [name for name in wanted if find_spec(name).enabled(context.config)]
-    owed = [name for name in enabled if name in redone or context.run.find_manifest(name) is None]
-    if set(owed) <= {StageName.REPORT}:
+    enabled = [name for name in requested if find_spec(name).enabled(context.config)]
+    unfinished = [name for name in enabled if name in redone or context.run.find_manifest(name) is None]
+    if set(unfinished) <= {StageName.REPORT}:
         return {}
     kept = _list_kept(context, redone)
     return {name: started for name, started in kept if name != StageName.REPORT and _compare_versions(started)}
@@ -100,9 +105,9 @@ def refuse_other_versions(run: RunFolder, stages: Mapping[str, StageStart]) -> N
     for name, started in stages.items():
         for package, (old, new) in _compare_versions(started).items():
             differing.setdefault(f"{package} was {old}, now {new}", []).append(name)
-    told = "; ".join(f"{change} (stages {', '.join(names)})" for change, names in differing.items())
+    changes = "; ".join(f"{change} (stages {', '.join(names)})" for change, names in differing.items())
     raise ConfigError(
-        f"{run.location}: made with other versions than are installed: {told}",
+        f"{run.location}: made with other versions than are installed: {changes}",
         f"install those versions again; or `rampforge resume {run.location} {OTHER_VERSION}` goes on with the new ones "
         "(the ledger keeps which version made which shard)",
     )

@@ -17,7 +17,7 @@ MODELS = ("torch", "transformers")
 
 
 def list_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Our own version and those of some packages."""
+    """Versions of rampforge and of some packages."""
     return {"rampforge": rampforge_version()} | {name: _find_version(name) for name in packages}
 
 

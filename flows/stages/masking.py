@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from flows.configuration.components import identify_component, load_component
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_models, find_revision
 from flows.models.serving import names_served_scorer
@@ -14,6 +13,7 @@ from flows.stages.library_versions import MODELS, OPENCC
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
 from flows.stages.spec import RoundPart, StageSpec
 from pipeline.assets.store import resolve_model
+from pipeline.components import load_component
 from pipeline.stage import Stage
 from schemas.config import RunConfig, Selection, StageName
 from schemas.documents import Redirect
@@ -25,12 +25,8 @@ from schemas.tasks import MaskTask, Proposals, SpanSet
 EXTRACTOR_KEY = "masking.extractor_function"
 
 
-def _asks_extractor(config: RunConfig) -> bool:
-    return config.masking.extractor
-
-
 def sample_keys(config: RunConfig) -> tuple[str, ...]:
-    """What decides which passages are looked at."""
+    """Keys that decide which passages are searched for spans."""
     sampled = config.masking.limit is not None
     return ("masking.limit", *(("seed", "masking.tasks_per_passage") if sampled else ()))
 
@@ -40,8 +36,8 @@ def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
     from pipeline.masking.sampling import count_needed, sample_passages
 
     config = context.config.masking
-    wanted = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
-    quota = share_limit(context, StageName.DEDUP, Passage, shard, wanted)
+    needed = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
+    quota = share_limit(context, StageName.DEDUP, Passage, shard, needed)
     return (
         sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed)
         if quota is not None
@@ -50,12 +46,12 @@ def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
 
 
 def proposal_keys(config: RunConfig) -> tuple[str, ...]:
-    """What decides what the extractor is asked, and how often."""
+    """Keys that decide the requests to the extractor, and their number."""
     return (*sample_keys(config), "masking.extractor_tokens", "agents.parse_retries")
 
 
 def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
-    """Passages to what a language model would hide in them."""
+    """The stage from passages to proposals of a language model."""
     from flows.models.chat_models import make_stage, open_model
     from pipeline.llm.structured_output import Sampling
     from pipeline.masking.proposal_stage import ProposalStage
@@ -66,17 +62,13 @@ def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
     return make_stage(context, stage.work, model)
 
 
-def _scorer_roles(config: RunConfig) -> tuple[str, ...]:
-    return (Role.SCORER,) if names_served_scorer(config) else ()
-
-
 def is_banded(config: RunConfig) -> bool:
     """Whether spans are dropped for their perplexity."""
     return config.masking.scorer is not None and config.masking.selection is not Selection.RANDOM
 
 
 def span_keys(config: RunConfig) -> tuple[str, ...]:
-    """What decides which spans may be hidden."""
+    """Keys that decide which spans may be hidden."""
     keys = [*sample_keys(config)]
     keys += [f"masking.{key}" for key in ("extractor", "ner", "links", "rules", "scorer", "min_chars", "max_words")]
     if config.masking.scorer is not None and not names_served_scorer(config):
@@ -88,13 +80,16 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
 
 def _span_fingerprints(context: RunContext) -> Mapping[str, str]:
     band = {"perplexity band": "used" if is_banded(context.config) else "unused"}
-    if said := context.config.masking.extractor_function:
-        band["custom extractor"] = identify_component(EXTRACTOR_KEY, said)
     return band | {f"model {name}": revision for name, revision in find_models(context).items()}
 
 
+def _list_functions(config: RunConfig) -> Mapping[str, str]:
+    name = config.masking.extractor_function
+    return {EXTRACTOR_KEY: name} if name else {}
+
+
 def span_packages(config: RunConfig) -> tuple[str, ...]:
-    """What finds names and measures perplexities."""
+    """Packages that recognise names and measure perplexities."""
     ner, scorer = config.masking.ner, config.masking.scorer
     found: list[str] = []
     if ner is not None:
@@ -107,7 +102,7 @@ def span_packages(config: RunConfig) -> tuple[str, ...]:
 
 
 def open_spans(context: RunContext, shard: str) -> Stage[Any]:
-    """Passages to the spans that may be hidden in them."""
+    """The stage from passages to maskable spans."""
     from pipeline.masking.redirect_aliases import find_aliases
     from pipeline.masking.span_stage import SpanStage
 
@@ -115,8 +110,7 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
     proposals = {p.passage_id: p for p in read_dataset(context, Proposals, shard)} if config.extractor else None
     targets = {link.target for passage in read_dataset(context, Passage, shard) for link in passage.links}
     aliases = find_aliases(context.run.files(Redirect.dataset), targets)
-    said = config.extractor_function
-    extract = load_component(EXTRACTOR_KEY, said) if said else None
+    extract = load_component(EXTRACTOR_KEY, config.extractor_function) if config.extractor_function else None
     sampled = _sample(context, shard)
     return SpanStage(config, _open_ner(context), _open_scorer(context), aliases, sampled, proposals, extract)
 
@@ -131,7 +125,7 @@ def _open_ner(context: RunContext) -> Any:
 
 def _open_scorer(context: RunContext) -> Any:
     """The language model behind the perplexities, named with its revision."""
-    from flows.models.serving import names_served_scorer, open_served_scorer
+    from flows.models.serving import open_served_scorer
 
     name = context.config.masking.scorer
     if name is None:
@@ -145,7 +139,7 @@ def _open_scorer(context: RunContext) -> Any:
 
 
 def task_keys(_: RunConfig) -> tuple[str, ...]:
-    """What decides which of the spans are hidden."""
+    """Keys that decide which of the spans are hidden."""
     names = ("limit", "tasks_per_passage", "selection", "mask_counts", "answer_style")
     return ("seed", *(f"masking.{name}" for name in names))
 
@@ -161,7 +155,7 @@ def read_spanned(context: RunContext, shard: str) -> Iterator[Any]:
 
 
 def open_tasks(context: RunContext, shard: str) -> Stage[Any]:
-    """Spans to tasks."""
+    """The stage from spans to tasks."""
     from pipeline.masking.task_stage import TaskStage
 
     if plan := find_plan(context.run):
@@ -181,7 +175,7 @@ PROPOSALS = StageSpec(
     outputs=(Proposals,),
     read=reading(Passage),
     open=open_proposals,
-    enabled=_asks_extractor,
+    enabled=lambda config: config.masking.extractor,
     roles=lambda _: (Role.EXTRACTOR,),
     part_of_round=RoundPart.SHARED,
     command="mask",
@@ -201,7 +195,8 @@ SPANS = StageSpec(
     read=reading(Passage),
     open=open_spans,
     fingerprint_inputs=_span_fingerprints,
-    roles=_scorer_roles,
+    functions=_list_functions,
+    roles=lambda config: (Role.SCORER,) if names_served_scorer(config) else (),
     part_of_round=RoundPart.SHARED,
     command="mask",
 )

@@ -1,4 +1,4 @@
-"""The tasks of a round: what a round's run folder is told of them, and the stage that obeys.
+"""The tasks of a round of a distillation: the plan in the round's run folder, and the stage that follows it.
 
 A run folder without `round/plan.json` makes its tasks as any run does.
 """
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 
 def locate_plan(run: RunFolder) -> Path:
-    """What the run is told."""
+    """The file of the plan."""
     return run.root / "round" / "plan.json"
 
 
 def locate_used(run: RunFolder) -> Path:
-    """The spans that rounds before it have hidden."""
+    """The file of the spans that earlier rounds have hidden."""
     return run.root / "round" / "used.parquet"
 
 
 def find_plan(run: RunFolder) -> RoundPlan | None:
-    """What the run is told, if it is a round of a distillation."""
+    """The plan of a round; None for a run that is not one."""
     path = locate_plan(run)
     return RoundPlan.model_validate_json(path.read_bytes()) if path.exists() else None
 

@@ -18,12 +18,12 @@ TOKENIZERS = {"english": ("PyStemmer",), "jieba": ("jieba",)}
 
 
 def index_keys(config: RunConfig) -> tuple[str, ...]:
-    """What decides an index, besides its vectors."""
+    """Keys that decide an index, besides its vectors."""
     return (*TERM_KEYS, *(("search.engine",) if find_engine(config).index_parts else ()))
 
 
 def index_packages(config: RunConfig) -> tuple[str, ...]:
-    """What cuts text into terms, and makes vectors and searches them."""
+    """Packages of the tokenizer, and of the vectors and their search."""
     from pipeline.search.tokens import choose_tokenizer
 
     found = TOKENIZERS.get(choose_tokenizer(config.search.tokenizer, config.corpus.lang), ())

@@ -1,4 +1,4 @@
-"""Opens solvers: the methods that attempt tasks and answer questions. Heavy libraries are imported with the solver."""
+"""Solvers: the methods that attempt tasks and answer questions. Heavy libraries are imported with the solver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_extractive(context: RunContext, engine: AsyncSearchEngine, index: Path) -> Solver:
-    """The extractive agents; `index` tells how rare words are. Raises SearchError."""
+    """The extractive agents; `index` gives word frequencies. Raises SearchError."""
     from pipeline.agents.extractive.agents import ExtractiveAgents
     from pipeline.agents.extractive.solver import ExtractiveSolver
     from pipeline.search.bm25 import Bm25Engine
@@ -28,7 +28,7 @@ def open_extractive(context: RunContext, engine: AsyncSearchEngine, index: Path)
 
 
 def open_asking(context: RunContext, policy: str, engine: AsyncSearchEngine, model: ChatModel) -> Solver:
-    """The solver of a policy that asks a language model: `agents` or `policy`. Raises ConfigError, AssetError."""
+    """The solver with a language model: `agents` or `policy`. Raises ConfigError, AssetError."""
     config = context.config
     if policy == Role.POLICY:
         from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout

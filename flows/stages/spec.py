@@ -17,22 +17,6 @@ from schemas.record import Record
 from schemas.scale_plan import ScaleUnit
 
 
-def _no_facts(_: RunContext) -> Mapping[str, str]:
-    return {}
-
-
-def _nothing_more(_: RunFolder) -> tuple[Path, ...]:
-    return ()
-
-
-def _always(_: RunConfig) -> bool:
-    return True
-
-
-def _none(_: RunConfig) -> tuple[str, ...]:
-    return ()
-
-
 class RoundPart(StrEnum):
     """The part of a stage in self-distillation."""
 
@@ -67,23 +51,26 @@ class StageSpec:
     """Models of the datasets it writes, besides rejects."""
     optional_outputs: tuple[type[Record], ...] = ()
     """Models of what it writes besides, under configurations that ask for it."""
-    writes_optional: Callable[[RunConfig], bool] = _always
-    """Whether the configuration asks for that."""
+    writes_optional: Callable[[RunConfig], bool] = lambda _: True
+    """Whether the configuration enables these."""
     read: Callable[[RunContext, str], Iterable[Any]] | None = None
     """Reads the inputs of a shard."""
     open: Callable[[RunContext, str], Stage[Any]] | None = None
     """Opens the stage for a shard."""
     prepare: Callable[[RunContext], None] | None = None
     """Work that must be done once, over all shards of its inputs, before any shard."""
-    made: Callable[[RunFolder], tuple[Path, ...]] = _nothing_more
+    made: Callable[[RunFolder], tuple[Path, ...]] = lambda _: ()
     """The files that `prepare` leaves; of an index, those that describe its parts."""
-    fingerprint_inputs: Callable[[RunContext], Mapping[str, str]] = _no_facts
+    fingerprint_inputs: Callable[[RunContext], Mapping[str, str]] = lambda _: {}
     """What else its rows depend on: fingerprints of files, models and indexes."""
-    enabled: Callable[[RunConfig], bool] = _always
-    """Whether the configuration asks for it; a stage that it does not ask for leaves no trace."""
-    roles: Callable[[RunConfig], tuple[str, ...]] = _none
+    functions: Callable[[RunConfig], Mapping[str, str]] = lambda _: {}
+    """The user's functions that it calls, MODULE:FUNCTION, by configuration key. They are imported before a session
+    starts, and their modules' sources are part of its settings."""
+    enabled: Callable[[RunConfig], bool] = lambda _: True
+    """Whether the configuration enables it; a disabled stage leaves no trace."""
+    roles: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
     """The roles that language models play in it, each named in `llm.roles` or played by `default`."""
-    packages: Callable[[RunConfig], tuple[str, ...]] = _none
+    packages: Callable[[RunConfig], tuple[str, ...]] = lambda _: ()
     """The packages that decide its rows, besides rampforge itself."""
     part_of_round: RoundPart | None = None
     """Its part in self-distillation; None for a stage that no round does by itself."""

@@ -8,6 +8,7 @@ from typing import Any
 from flows.configuration.run_context import RunContext
 from flows.models.policy import plays_policy, policy_facts
 from flows.search_engines.registry import TERM_KEYS, find_engine, needs_index, read_fingerprint
+from flows.search_engines.remote import FUNCTION_KEY
 from flows.stages.inputs import reading
 from flows.stages.library_versions import is_chinese
 from flows.stages.search_index import index_packages
@@ -42,8 +43,13 @@ def _attempt_fingerprints(context: RunContext) -> Mapping[str, str]:
     return {"engine": read_fingerprint(context), **_price_fingerprints(context), **policy_facts(context)}
 
 
+def _list_functions(config: RunConfig) -> Mapping[str, str]:
+    used = FUNCTION_KEY in find_engine(config).config_keys
+    return {FUNCTION_KEY: config.search.function} if used and config.search.function else {}
+
+
 def attempt_keys(config: RunConfig) -> tuple[str, ...]:
-    """What decides how tasks are attempted."""
+    """Keys that decide how tasks are attempted."""
     search = ["search.engine", "search.k", "search.hide", "search.hide_copies"]
     search += find_engine(config).config_keys
     search += TERM_KEYS if needs_index(config) else ()
@@ -54,7 +60,7 @@ def attempt_keys(config: RunConfig) -> tuple[str, ...]:
 
 
 def attempt_packages(config: RunConfig) -> tuple[str, ...]:
-    """What searches, and what the extractive agents and a policy's tokenizer are made of."""
+    """Packages of the search engine, the extractive agents and a policy's tokenizer."""
     found = [*index_packages(config)]
     if config.agents.policy == "extractive":
         found += ["PyStemmer"] if config.corpus.lang.startswith("en") else []
@@ -65,7 +71,7 @@ def attempt_packages(config: RunConfig) -> tuple[str, ...]:
 
 
 def open_trajectories(context: RunContext, shard: str) -> Stage[Any]:
-    """Tasks to trajectories, and with a policy to their streams."""
+    """The stage from tasks to trajectories and, with a policy, to their token streams."""
     from flows.models.chat_models import make_stage, open_model
     from flows.search_engines.registry import open_async_engine
     from flows.stages.solvers import open_asking, open_extractive
@@ -95,6 +101,7 @@ TRAJECTORIES = StageSpec(
     read=reading(MaskTask),
     open=open_trajectories,
     fingerprint_inputs=_attempt_fingerprints,
+    functions=_list_functions,
     roles=_attempt_roles,
     optional_outputs=(TokenStream,),
     writes_optional=plays_policy,

@@ -25,8 +25,10 @@ from flows.configuration.cache import cache_folder
 from flows.configuration.environments import open_environment
 from flows.exporting.dataset import export_dataset
 from flows.exporting.decontamination import keep_clean, open_run_screen
+from flows.models.tokenizers import read_tokenizer
 from flows.stages.difficulties import read_difficulties
 from pipeline.assets.store import resolve_model
+from pipeline.components import identify_component
 from pipeline.difficulty.learnable import Learnable
 from pipeline.errors import ConfigError
 from pipeline.exporting.registry import EXPORTERS
@@ -43,6 +45,7 @@ from schemas.difficulties import Difficulty
 from schemas.exports import ExportSettings, RowOrder, Trainer
 from schemas.funnel import FunnelStep
 from schemas.renderings import RenderingName
+from schemas.rewards import RewardName
 from schemas.training import Backend, Layout, RlRequest, SftRequest, StepMetrics, TrainingRequest, TrainingResult
 
 SHOWN = ("loss", "reward", "rollout/format", "rollout/answer", "frac_reward_zero_std", "mean_token_accuracy", "seconds")
@@ -96,10 +99,10 @@ def run_sft(launch: Launch, options: Mapping[str, Any]) -> None:
 
 def run_rl(launch: Launch, options: Mapping[str, Any]) -> None:
     """Train with reinforcement learning and search. Raises RampforgeError."""
-    request = _build(RlRequest, launch, options)
+    request = identify_reward(_build(RlRequest, launch, options))
     folder, overlapping = TrainingFolder(launch.out), Counter[str]()
     with _locked(launch):
-        tokenizer = load_tokenizer(request.base)
+        tokenizer = read_tokenizer(request.base, cache_folder())
         rendering, run = request.rollouts.rendering, RunFolder(launch.data)
         if run.find_record():
             learnable = Learnable(sometimes=launch.learnable)
@@ -108,8 +111,8 @@ def run_rl(launch: Launch, options: Mapping[str, Any]) -> None:
         else:
             rows = list_export_prompts(find_rows(launch.data, "rl"), rendering)
         funnel = write_prompts(rows, folder, tokenizer, request.max_prompt)
-        told = f"{funnel.passed} tasks; left out: {funnel.rejected | dict(overlapping) or 'none'}"
-        console.print(told, soft_wrap=True, highlight=False)
+        line = f"{funnel.passed} tasks; left out: {funnel.rejected | dict(overlapping) or 'none'}"
+        console.print(line, soft_wrap=True, highlight=False)
         settle_request(folder, request, launch.fresh)
         if request.backend is Backend.VERL:
             from flows.training.verl import write_verl
@@ -130,18 +133,6 @@ def _read_measured(run: RunFolder, launch: Launch) -> dict[str, Difficulty]:
     return measured
 
 
-def load_tokenizer(base: str) -> Any:
-    """Load the tokenizer of a model. Raises ConfigError if it has none."""
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(base)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{base}: tokenizer not found: {str(error).splitlines()[0]}", "use a folder or a hub name"
-        ) from error
-
-
 def _build(kind: type[Any], launch: Launch, options: Mapping[str, Any]) -> Any:
     base = str(resolve_model(launch.model, cache_folder()))
     fixed = {"base": base, "data": str(launch.data), "output": str(launch.out), "layout": launch.layout()}
@@ -153,8 +144,17 @@ def _build(kind: type[Any], launch: Launch, options: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{where}: {first['msg']}".removeprefix(": "), "rampforge train --help") from None
 
 
+def identify_reward(request: RlRequest) -> RlRequest:
+    """Add the source of a reward function of the user: another source is another setting. Raises ConfigError."""
+    rollouts = request.rollouts
+    if isinstance(rollouts.reward, RewardName):
+        return request
+    source = identify_component("--reward", rollouts.reward)
+    return request.model_copy(update={"rollouts": rollouts.model_copy(update={"reward_source": source})})
+
+
 def _write_sft_rows(launch: Launch, request: SftRequest) -> FunnelStep:
-    tokenizer = load_tokenizer(request.base)
+    tokenizer = read_tokenizer(request.base, cache_folder())
     masker = TokenMasker(tokenizer)  # rejects a tokenizer without a chat template, whatever made the rows
     run, data = RunFolder(launch.data), launch.data
     if run.find_record():
@@ -214,8 +214,8 @@ def _train(request: TrainingRequest, fleet: TrainingFleet, funnel: FunnelStep) -
 
 
 def _show_step(step: StepMetrics) -> None:
-    said = ", ".join(f"{name} {step.values[name]:.4g}" for name in SHOWN if name in step.values)
-    console.print(f"step {step.step}: {said}", highlight=False, soft_wrap=True)
+    line = ", ".join(f"{name} {step.values[name]:.4g}" for name in SHOWN if name in step.values)
+    console.print(f"step {step.step}: {line}", highlight=False, soft_wrap=True)
 
 
 def show_result(result: TrainingResult, folder: TrainingFolder) -> None:
@@ -257,18 +257,18 @@ def _write_template(launch: Launch, fleet: TrainingFleet) -> None:
     Console().print(f"wrote {path}", soft_wrap=True, highlight=False)
 
 
-def _drop_options(words: list[str]) -> list[str]:
+def _drop_options(arguments: list[str]) -> list[str]:
     """Drop the options that identify this machine, since the script sets them."""
-    kept: list[str] = []
+    remaining: list[str] = []
     skip = False
-    for word in words:
+    for argument in arguments:
         if skip:
             skip = False
-        elif word in MACHINE_OPTIONS:
+        elif argument in MACHINE_OPTIONS:
             skip = True
-        elif not word.startswith(tuple(f"{option}=" for option in MACHINE_OPTIONS)):
-            kept.append(word)
-    return kept
+        elif not argument.startswith(tuple(f"{option}=" for option in MACHINE_OPTIONS)):
+            remaining.append(argument)
+    return remaining
 
 
 @contextmanager

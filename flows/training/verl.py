@@ -24,6 +24,6 @@ def write_verl(request: RlRequest, console: Console) -> None:
     reward = Path(str(trainer_rewards.__file__)).read_text("utf-8")
     overrides = write_verl_files(request, gpus, python, reward)
     root = Path(request.output) / "verl"
-    told = f"{len(overrides)} overrides, dataset, agent loop and reward in {root}"
-    console.print(told, highlight=False, soft_wrap=True)
+    line = f"{len(overrides)} overrides, dataset, agent loop and reward in {root}"
+    console.print(line, highlight=False, soft_wrap=True)
     Console().print(f"one machine:  bash {root}/launch.sh\na cluster:    bash {root}/submit.sh", highlight=False)

@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from pipeline.errors import AssetError
 from pipeline.http.errors import HttpStatusError, ThrottledError, UnavailableError
 from pipeline.http.retrying import Retrying, retrying
 from pipeline.llm.chat_model import EndpointError
@@ -50,20 +49,6 @@ class SpanPrompt:
     """Tokens before the span, and its own."""
     span: int
     """Number of the span's own tokens, at the end."""
-
-
-def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """Load only the tokenizer of a model. Raises AssetError."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        what = str(error).strip().split("\n", 1)[0]
-        raise AssetError(
-            f"cannot load the tokenizer of {path}: {what}", "set masking.scorer to the served model"
-        ) from error
-    return tokenizer
 
 
 class ServedScorer:

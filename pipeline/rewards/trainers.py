@@ -16,13 +16,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from pipeline.components import load_component
 from pipeline.errors import ConfigError
 from pipeline.rewards.completions import Completion
+from pipeline.rewards.custom_reward import call_reward
 from pipeline.rewards.formulas import Assessed, RewardInput, assess, measure_answer, pay
 from pipeline.rewards.overlong import penalise_length
 from schemas.renderings import RenderingName
-from schemas.rewards import RewardName
+from schemas.rewards import Reward, RewardName
 
+REWARD_KEY = "reward"
 TrlReward = Callable[..., list[float | None]]
 
 
@@ -35,9 +38,14 @@ class AnswerJudge(Protocol):
 
 
 def make_trl_reward(
-    reward: RewardName, judge: Callable[[], AnswerJudge] | None = None, format_credit: float = 0.0
+    reward: Reward, judge: Callable[[], AnswerJudge] | None = None, format_credit: float = 0.0
 ) -> TrlReward:
-    """Make a reward function for TRL, named after its reward. `judge` opens the judge at first use."""
+    """Make a reward function for TRL, named after its reward. `judge` opens the judge at first use.
+
+    Raises ConfigError for MODULE:FUNCTION that cannot be imported.
+    """
+    if not isinstance(reward, RewardName):
+        load_component(REWARD_KEY, reward)  # at the start, not after the first rollouts
 
     def give(prompts: Sequence[Any], completions: Sequence[Completion], **columns: Any) -> list[float | None]:
         shown = columns.get("observations") or [None] * len(completions)
@@ -45,9 +53,9 @@ def make_trl_reward(
         for number, completion in enumerate(completions):
             asked = read_row(columns["golds"][number] if "golds" in columns else None, _pick(columns, number))
             items.append((asked, assess(asked, completion, _read_texts(shown[number]))))
-        return [score if valid else None for score, _, valid in _pay_all(reward, items, judge, format_credit)]
+        return [score if valid else None for score, _, valid in pay_all(reward, items, judge, format_credit)]
 
-    give.__name__ = f"{reward.value.replace('-', '_')}_reward"
+    give.__name__ = f"{reward.rpartition(':')[2].replace('-', '_')}_reward"
     return give
 
 
@@ -73,7 +81,7 @@ def penalise_row(own_tokens: Any, most: int, buffer: int) -> float:
 
 
 def score_for_verl(
-    reward: RewardName,
+    reward: Reward,
     solution: Completion,
     ground_truth: Any,
     extra_info: Mapping[str, Any] | None,
@@ -85,7 +93,7 @@ def score_for_verl(
     golds = extra.get("golds")  # as in rampforge's exports, exact also where `target` is made for another scorer
     asked = read_row(ground_truth if golds is None else golds, extra)
     assessed = assess(asked, solution, _read_texts(extra.get("observations")))
-    ((score, right, valid),) = _pay_all(reward, [(asked, assessed)], judge, format_credit)
+    ((score, right, valid),) = pay_all(reward, [(asked, assessed)], judge, format_credit)
     return {
         "score": score,
         "acc": right,
@@ -115,13 +123,19 @@ def read_row(golds: Any, fields: Mapping[str, Any]) -> RewardInput:
     return RewardInput(RenderingName(name), str(lang or "en"), str(question or ""), found)
 
 
-def _pay_all(
-    reward: RewardName,
+def pay_all(
+    reward: Reward,
     items: Sequence[tuple[RewardInput, Assessed]],
     judge: Callable[[], AnswerJudge] | None,
     format_credit: float,
 ) -> list[tuple[float, float, bool]]:
-    """Return for each item its reward, how right it is, and whether both are valid."""
+    """Return for each item its reward, how right it is, and whether both are valid.
+
+    Without a verdict of the judge, or when a function of the user fails, they are not. Raises ConfigError.
+    """
+    if not isinstance(reward, RewardName):
+        function = load_component(REWARD_KEY, reward)
+        return [call_reward(function, asked, one) for asked, one in items]
     if reward is not RewardName.JUDGE:
         return [(pay(reward, one, (), format_credit), _rate(reward, one), True) for _, one in items]
     owed = [item for item in items if item[1].in_form]

@@ -12,10 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Self
+
+import httpx
 
 GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
 """Holds the child back until its guard is there. Should we be killed before, the pipe ends, and so does the child."""
@@ -45,6 +48,7 @@ STOP_SECONDS = 10.0
 GRACE_SECONDS = 2.0
 """How long its descendants may take after it: they give back shared memory, which outlives them otherwise."""
 POLL_SECONDS = 0.05
+HEALTH_SECONDS = 10.0
 
 
 def find_program(name: str, environment: Mapping[str, str]) -> str:
@@ -85,6 +89,16 @@ class BoundProcess:
             return self._child.wait(seconds)
         except subprocess.TimeoutExpired:
             return None
+
+    def wait_until_healthy(self, url: str, seconds: float, stop: threading.Event | None = None) -> bool:
+        """Wait until a GET of the URL returns 200; False when it ended, the time is over, or `stop` is set."""
+        deadline, stop = time.monotonic() + seconds, stop or threading.Event()
+        with httpx.Client(trust_env=False, timeout=HEALTH_SECONDS) as client:
+            while self.poll() is None and time.monotonic() < deadline and not stop.wait(POLL_SECONDS):
+                with suppress(httpx.TransportError):
+                    if client.get(url).status_code == httpx.codes.OK:
+                        return True
+        return False
 
     def stop(self) -> None:
         """End it and all its descendants: ask first, then kill. May be called again."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -30,7 +28,6 @@ VARIABLES = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALL
 RESTARTS = 1
 TAIL_LINES = 12
 POLL_SECONDS = 0.25
-HEALTH_SECONDS = 10.0
 LINE_CHARS = 300
 
 
@@ -156,16 +153,12 @@ class ManagedServer:
         self._wait_until_healthy(self._process)
 
     def _wait_until_healthy(self, process: BoundProcess) -> None:
-        deadline = time.monotonic() + self.spec.startup_seconds
-        with httpx.Client(trust_env=False, timeout=HEALTH_SECONDS) as client:
-            while not self._stopping.wait(POLL_SECONDS):
-                if process.poll() is not None:
-                    raise ServingError(*self._explain(f"ended with {process.poll()} before it answered"))
-                if time.monotonic() > deadline:
-                    raise ServingError(*self._explain(f"did not answer within {self.spec.startup_seconds:g} s"))
-                with suppress(httpx.TransportError):
-                    if client.get(f"http://{LOOPBACK}:{self._port}/health").status_code == httpx.codes.OK:
-                        return
+        seconds = self.spec.startup_seconds
+        healthy = process.wait_until_healthy(f"http://{LOOPBACK}:{self._port}/health", seconds, self._stopping)
+        if not healthy and not self._stopping.is_set():
+            code = process.poll()
+            how = f"did not answer within {seconds:g} s" if code is None else f"ended with {code} before it answered"
+            raise ServingError(*self._explain(how))
 
     def _keep_up(self) -> None:
         """Watch the server until the block ends; start it again when it dies."""

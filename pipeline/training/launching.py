@@ -14,8 +14,10 @@ import yaml
 import pipeline
 import prompts
 import schemas
+from pipeline.components import locate_component
+from pipeline.rewards.trainers import REWARD_KEY
 from pipeline.training.folders import TrainingFolder
-from schemas.training import Layout, SftRequest, TrainingRequest, Tuning
+from schemas.training import Layout, RlRequest, SftRequest, TrainingRequest, Tuning
 
 KEPT = {".py", ".md", ".json", ".yaml"}
 VARIABLES = {"TOKENIZERS_PARALLELISM": "false", "TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -36,12 +38,13 @@ class TrainingFleet:
         return self.layout.nodes * max(self.gpus, 1)
 
 
-def copy_source(target: Path) -> None:
-    """Put the packages that a trainer imports into a folder of their own, unless just these are there.
+def copy_source(target: Path, request: TrainingRequest | None = None) -> None:
+    """Put the packages that a trainer imports into a folder of their own, unless just these are there: those of
+    rampforge, and the module or package of a reward function of the user.
 
     Our own site-packages on its path would bring our torch and transformers with them.
     """
-    files = dict(_list_source())
+    files = dict(_list_source(request))
     digest = hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in files)).hexdigest()
     marker = target / "digest"
     if marker.exists() and marker.read_text("utf-8") == digest:
@@ -55,9 +58,13 @@ def copy_source(target: Path) -> None:
     marker.write_text(digest, "utf-8")
 
 
-def _list_source() -> Iterator[tuple[Path, Path]]:
-    for package in (schemas, prompts, pipeline):
-        root = Path(str(package.__file__)).parent
+def _list_source(request: TrainingRequest | None) -> Iterator[tuple[Path, Path]]:
+    roots = [Path(str(package.__file__)).parent for package in (schemas, prompts, pipeline)]
+    if isinstance(request, RlRequest) and request.rollouts.reward_source:
+        roots.append(locate_component(REWARD_KEY, request.rollouts.reward))
+    for root in roots:
+        if root.is_file():
+            yield root, Path(root.name)
         for path in sorted(root.rglob("*")):
             if path.suffix in KEPT and "__pycache__" not in path.parts:
                 yield path, root.name / path.relative_to(root)

@@ -55,7 +55,7 @@ def run_training(
     if folder.result.exists() and folder.model.exists():
         return TrainingResult.model_validate_json(folder.result.read_bytes())
     if not fleet.layout.rank:  # machines share the folder: one writes
-        copy_source(folder.source)
+        copy_source(folder.source, request)
         folder.attempt.unlink(missing_ok=True)
     if shards_weights(request, fleet):
         write_atomically(folder.root / FSDP_FILE, write_fsdp(request).encode())

@@ -55,7 +55,7 @@ def test_a_run_goes_on_in_a_notebook(small_run: rampforge.Run) -> None:
     assert asyncio.run(run_cell()).report.stat().st_mtime_ns > before
 
 
-def test_an_engine_is_asked(small_run: rampforge.Run) -> None:
+def test_an_engine_is_queried(small_run: rampforge.Run) -> None:
     search = rampforge.Search(small_run)
     title = small_run.table("passages")["title"][0].as_py()
     found = search.ask(title, k=2)

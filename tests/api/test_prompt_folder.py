@@ -27,7 +27,7 @@ def make_config(folder: Path) -> rampforge.RunConfig:
     return rampforge.RunConfig.model_validate({"prompts": {"folder": str(folder)}})
 
 
-def test_rows_and_fingerprints_tell_of_it(project: Path, own: Path, tmp_path: Path) -> None:
+def test_rows_and_fingerprints_contain_its_digest(project: Path, own: Path, tmp_path: Path) -> None:
     text = (FOLDER / "extractive_plan.en.md").read_text()
     (own / "extractive_plan.en.md").write_text(text.replace("span", "stretch"))
     copy = shutil.copytree(project / "outputs" / "pilot", tmp_path / "copy")
@@ -77,7 +77,7 @@ def test_what_is_not_a_template_is_named(own: Path, name: str, text: str) -> Non
         rampforge.run("dump.xml", settings={"prompts.folder": own})
 
 
-def test_words_keep_their_keys(own: Path) -> None:
+def test_labels_keep_their_keys(own: Path) -> None:
     shutil.copy(FOLDER / "agent_words.en.md", own)
     use_prompts(make_config(own))
     assert load_words("agent_words", "en")

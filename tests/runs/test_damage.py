@@ -142,7 +142,7 @@ def test_damage_is_mended(turn: int, finished: Path, prefect_server: Mapping[str
     assert (run / "tasks" / "part-zzz.parquet").read_bytes() == b"somebody else's"
 
 
-def test_a_run_whose_settings_are_left_in_its_shards_alone_is_mended(
+def test_a_run_is_repaired_from_the_settings_in_its_shards(
     finished: Path, prefect_server: Mapping[str, str], tmp_path: Path
 ) -> None:
     """Every ledger of the first stage and run.json at once, and holes in the ledgers of later stages."""

@@ -54,7 +54,7 @@ def check_bytes(tmp_path: Path, words: list[str], prefect_server: Mapping[str, s
     assert hash_shards(tmp_path / "befallen") == hash_shards(tmp_path / "run")
 
 
-def test_a_database_in_prefects_home_is_left_alone(tmp_path: Path, alone: dict[str, str]) -> None:
+def test_a_database_in_prefects_home_is_unchanged(tmp_path: Path, alone: dict[str, str]) -> None:
     """Locked, broken or whole: a run has a database of its own, which goes with it."""
     there = Path(alone["PREFECT_HOME"]) / "prefect.db"
     there.parent.mkdir()

@@ -72,7 +72,7 @@ def test_rubbish_is_named_warned_of_and_comes_to_an_end(
     assert select(tmp_path / "run", "SELECT count(*) FROM '$trajectories/*.parquet'") == [(0,)]
 
 
-def test_overflow_and_filters_are_named_and_asked_again_by_a_redo_alone(
+def test_overflow_and_filters_are_named_and_repeated_by_redo_only(
     prefect_server: Mapping[str, str], words: list[str], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"

@@ -78,7 +78,7 @@ def test_a_policy_attempts_tasks_over_http(prefect_server: Mapping[str, str], tm
         assert read(tmp_path, "streams") == streams
 
 
-def test_after_kill_9_no_answered_call_is_made_again(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
+def test_after_kill_9_no_answered_call_is_repeated(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
     with PolicyHttp(SAY, lambda number: None) as server:
         slow = server.script
 

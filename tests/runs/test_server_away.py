@@ -37,7 +37,7 @@ def name_server(home: Path, port: int) -> dict[str, str]:
     return os.environ | told | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
 
 
-def test_a_server_that_is_away_at_the_start_is_told_later(tmp_path: Path) -> None:
+def test_a_server_that_is_down_at_the_start_gets_the_report_later(tmp_path: Path) -> None:
     home, port, run = tmp_path / "prefect", find_port(), tmp_path / "run"
     environment = name_server(home, port)
     dump = str(write_dump(tmp_path / "towns.xml.bz2", towns=6))

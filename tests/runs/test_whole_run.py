@@ -56,7 +56,7 @@ def count_rows(pattern: Path, column: str = "*") -> int:
     return int(count)
 
 
-def test_whole_job_leaves_shards_that_everyone_reads(whole_run: Path) -> None:
+def test_a_whole_run_leaves_readable_shards(whole_run: Path) -> None:
     attempts = count_rows(whole_run / "trajectories" / "part-*.parquet")
     assert attempts > 50
     judged = whole_run / "judgements" / "*.parquet"
@@ -150,7 +150,7 @@ def test_a_changed_configuration_is_refused(prefect_server: Mapping[str, str], d
     assert code == 0, output
 
 
-def test_a_plan_for_the_size_of_the_run_itself_says_what_it_took(whole_run: Path) -> None:
+def test_a_plan_for_the_size_of_the_run_matches_it(whole_run: Path) -> None:
     run = RunFolder(whole_run)
     record = run.record()
     seen = measure_amounts(run, record)
@@ -169,7 +169,7 @@ def test_a_plan_for_the_size_of_the_run_itself_says_what_it_took(whole_run: Path
     assert plan.bytes == pytest.approx(shards + index + 1)
 
 
-def test_a_plan_for_twice_the_words_takes_twice_the_cutting_and_no_more_attempts(whole_run: Path) -> None:
+def test_a_plan_for_twice_the_words_doubles_the_chunking_only(whole_run: Path) -> None:
     run = RunFolder(whole_run)
     record = run.record()
     words = int(measure_amounts(run, record).words)
@@ -193,7 +193,7 @@ def test_a_plan_for_twice_the_words_takes_twice_the_cutting_and_no_more_attempts
     assert twice["trajectories"].core_hours == pytest.approx(once["trajectories"].core_hours)
 
 
-def test_a_plan_for_a_wiki_that_nobody_knows_is_refused(
+def test_a_plan_for_an_unknown_wiki_is_refused(
     prefect_server: Mapping[str, str], whole_run: Path, tmp_path: Path
 ) -> None:
     code, output = rampforge(prefect_server, "plan", "--scale", "marswiki", "--from", str(whole_run))

@@ -24,7 +24,7 @@ Kind = TypeVar("Kind", bound=StrEnum)
 
 
 class ExportOptions(TypedDict, total=False):
-    """What is exported; `schemas.exports.ExportSettings` says what each means, and its default."""
+    """Options of an export; `schemas.exports.ExportSettings` documents each, and its default."""
 
     tasks: TaskSelection | str
     order: RowOrder | str

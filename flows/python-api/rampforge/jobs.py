@@ -46,8 +46,8 @@ def run(
     Raises:
         RampforgeError: Anything that a user can mend.
     """
-    wanted = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
-    given = {**(settings or {}), **({"corpus.sources": wanted} if wanted else {})}
+    sources_list = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    given = {**(settings or {}), **({"corpus.sources": sources_list} if sources_list else {})}
     chosen = make_config(config, given)
     if not chosen.corpus.sources:
         raise ConfigError("no sources: nothing to read pages from", 'rampforge.run("DUMP.xml.bz2"), or config="demo"')

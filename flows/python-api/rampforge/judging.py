@@ -1,4 +1,4 @@
-"""A judge of answers: the rules, and where a configuration names one, a language model for what they leave open."""
+"""A judge of answers: the rules, or where the configuration names one, a language model or a function of the user."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GivenAnswer:
     golds: Sequence[str]
     """What is right: the text itself, then other ways to write it; at least one."""
     question: str = ""
-    """What was asked, or a passage with `[mask]` where the gold stood: only a language model needs it."""
+    """The question, or a passage with `[mask]` where the gold stood; used by language models and functions only."""
     lang: str = "en"
     """Language code of the question."""
     kind: SpanKind = SpanKind.TERM
@@ -44,7 +44,7 @@ class AnswerVerdict:
     verdict: Verdict
     """Right or wrong, or why there is no verdict."""
     judge: str
-    """`rules`, the model that was asked, or the function."""
+    """`rules`, the name of the model, or the function."""
     reason: str = ""
     """The model's reason."""
 
@@ -79,7 +79,7 @@ class Judge:
         return self.judge_all([GivenAnswer(answer, golds, question, lang, kind)])[0]
 
     def judge_all(self, answers: Sequence[GivenAnswer]) -> list[AnswerVerdict]:
-        """The verdicts on several answers, in order; a model is asked about them together. Raises RampforgeError."""
+        """The verdicts on several answers, in order; requests to a model are sent together. Raises RampforgeError."""
         if bare := next((given for given in answers if isinstance(given.golds, str) or not any(given.golds)), None):
             raise ConfigError(f"the answer {bare.answer[:80]!r} has no golds", "give a list of right answers")
         config = self.config.judging
@@ -90,13 +90,15 @@ class Judge:
         unsettled = [number for number, one in enumerate(ruled) if not one.settled]
         if config.judge == "llm" and unsettled:
             with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop that runs already
-                asked = thread.submit(asyncio.run, self._ask([answers[number] for number in unsettled])).result()
-            for number, verdict in zip(unsettled, asked, strict=True):
+                ruled_by_model = thread.submit(
+                    asyncio.run, self._ask([answers[number] for number in unsettled])
+                ).result()
+            for number, verdict in zip(unsettled, ruled_by_model, strict=True):
                 verdicts[number] = verdict
         return verdicts
 
     def _call_function(self, function: str, answers: Sequence[GivenAnswer]) -> list[AnswerVerdict]:
-        from flows.configuration.components import load_component
+        from pipeline.components import load_component
         from pipeline.judging.custom_judge_stage import JudgeFunctionError, call_judge
 
         decide, verdicts = load_component("judging.function", function), []

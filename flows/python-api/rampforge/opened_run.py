@@ -123,7 +123,7 @@ class Run:
         return f"<Run {self.location}: {', '.join(self.datasets) or 'nothing finished yet'}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The summary, as HTML for a notebook."""
         return self._reader._repr_html_()
 
     @cached_property

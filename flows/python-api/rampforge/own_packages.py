@@ -11,12 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PACKAGES = {
-    "schemas": "record.py",
-    "prompts": "library.py",
-    "pipeline": "errors.py",
-    "flows": "trainer_rewards.py",
-}
+PACKAGES = {"schemas": "record.py", "prompts": "library.py", "pipeline": "errors.py", "flows": "trainer_rewards.py"}
 """Each package with a module that it holds."""
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2] if HERE.parent.name == "python-api" else HERE.parent

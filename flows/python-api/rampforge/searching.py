@@ -1,4 +1,4 @@
-"""A search engine over a run or an index, asked by hand."""
+"""A search engine over a run or an index, for use by hand."""
 
 from __future__ import annotations
 

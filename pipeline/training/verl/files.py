@@ -58,7 +58,7 @@ def write_verl_files(request: RlRequest, gpus: int, python: str, reward: str) ->
     """
     folder = TrainingFolder(Path(request.output))
     root = (folder.root / "verl").resolve()
-    copy_source(folder.source)
+    copy_source(folder.source, request)
     files = {"train": root / "train.parquet", "agents": root / "agents.yaml", "reward": root / "reward.py"}
     write_dataset(folder.rows, files["train"])
     write_atomically(files["agents"], write_agents(request).encode())

@@ -163,7 +163,7 @@ def put_environment(cache: Path, packages: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(("roles", "asked"), [((), False), (("planner",), False), (("planner", "judge"), True)])
-def test_our_own_server_is_started_for_its_roles_only(roles: tuple[str, ...], asked: bool, tmp_path: Path) -> None:
+def test_the_managed_server_is_started_for_its_roles_only(roles: tuple[str, ...], asked: bool, tmp_path: Path) -> None:
     serving = {"mode": "managed", "model": "m", "roles": ["judge"]}
     config = load_config(write_config(tmp_path, serving=serving))
     assert needs_server(config, roles) is asked

@@ -20,7 +20,7 @@ from tests.support.fault_server import FaultServer
 from tests.support.scripted_http import Said
 
 
-def test_one_token_is_asked_of_each_role_with_its_own_body() -> None:
+def test_each_role_is_probed_by_one_token_with_its_own_body() -> None:
     with FaultServer() as server:
         config = make_config(f"{server.url}", {"top_p": 0.9, "extra": {"seed": 3}})
         report = check_servers(config, Path(), ["planner", "rewriter", "observer", "judge"])
@@ -69,7 +69,7 @@ WARM = "Unsupported value: 'temperature' does not support 0.0 with this model. O
         (lambda body: Said(307, headers={"location": "https://elsewhere"}), State.FAIL, "307", ""),
     ],
 )
-def test_what_a_run_would_meet_is_told(
+def test_obstacles_of_a_run_are_reported(
     chat: Answer, state: State, said: str, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.checks.role_probes.PROBE_SECONDS", 5.0)
@@ -80,7 +80,7 @@ def test_what_a_run_would_meet_is_told(
     assert fix in found["role judge"].fix
 
 
-def test_a_server_that_refuses_schemas_is_told_from_one_that_can_do_without() -> None:
+def test_servers_that_refuse_or_ignore_schemas_are_distinguished() -> None:
     def without(words: str) -> Answer:
         return lambda body: refuse(400, words) if "response_format" in body else reply()
 
@@ -135,7 +135,7 @@ def test_a_model_that_is_not_listed() -> None:
         ({"max_model_len": None}, 3000, State.OK),
     ],
 )
-def test_the_window_is_held_against_the_longest_reply(card: dict[str, Any], longest: int, state: State) -> None:
+def test_the_window_is_compared_with_the_longest_reply(card: dict[str, Any], longest: int, state: State) -> None:
     models = Said(body=json.dumps({"data": [{"id": "m", **card}]}).encode())
     with serve(lambda body: reply(), models) as server:
         assert look(make_config(f"{server.url}/v1", {"max_tokens": longest}))["role judge"].state is state
@@ -165,7 +165,7 @@ def test_a_role_with_one_server_of_two_is_warned_of() -> None:
     assert found["endpoint two"].state is State.WARN, "the run can do without it"
 
 
-def test_asked_inside_an_event_loop() -> None:
+def test_probes_inside_an_event_loop() -> None:
     with serve(lambda body: reply()) as server:
         config = make_config(f"{server.url}/v1")
 

@@ -15,7 +15,7 @@ from tests.support.sample_dump import write_dump
 from tests.support.scripted_http import Said, ScriptedHttp
 
 
-def test_all_that_is_missing_is_told_at_once() -> None:
+def test_everything_missing_is_reported_at_once() -> None:
     assets = ["enwiki-sample", "en_core_web_sm", "smollm2-135m-instruct"]
     lacks = [Finding(name, State.FAIL, "is missing", f"rampforge assets get {name}") for name in assets]
     with pytest.raises(ConfigError) as caught:
@@ -31,7 +31,7 @@ def test_all_that_is_missing_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("status", "found"), [(200, True), (302, True), (307, True), (401, False), (404, False), (500, False)]
 )
-def test_the_hub_is_asked_once(status: int, found: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_hub_gets_one_request(status: int, found: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with ScriptedHttp(lambda request, body, count: Said(status)) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)

@@ -51,7 +51,7 @@ def test_a_port_that_is_taken_is_found_on_the_head(tmp_path: Path) -> None:
     assert look(tmp_path, Layout(nodes=2, port=port))["port"].state is State.OK
 
 
-def test_a_machine_that_takes_itself_for_the_head_is_told(tmp_path: Path) -> None:
+def test_a_machine_that_resolves_the_head_to_itself_is_reported(tmp_path: Path) -> None:
     found = look(tmp_path, Layout(nodes=2, rank=1, address="127.0.0.1"))
     assert found["port"].state is State.FAIL
     assert "--address" in found["port"].fix
@@ -79,7 +79,7 @@ def test_training_stops_before_it_starts(tmp_path: Path) -> None:
         preflight.require_training(tmp_path, "owner/model", Layout(nodes=2), Backend.TRL, None)
 
 
-def test_the_search_server_is_asked(tmp_path: Path) -> None:
+def test_the_search_server_is_probed(tmp_path: Path) -> None:
     with serve_one_document() as url:
         assert look(tmp_path, Layout(), url)["search server"].state is State.OK
     gone = look(tmp_path, Layout(), url)["search server"]

@@ -53,7 +53,7 @@ def ask_for_list(url: str) -> tuple[str, str]:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
-def test_tls_and_its_absence_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_and_its_absence_are_distinguished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve_tls(tmp_path) as port:
         what, fix = ask_for_list(f"https://localhost:{port}/v1")
         assert "certificate" in what

@@ -104,7 +104,7 @@ def test_pieces_in_any_order_give_the_hash_of_the_whole(content: bytes, reads: l
     path.unlink()
 
 
-def test_sources_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
+def test_sources_of_one_file_name_are_distinguished(tmp_path: Path) -> None:
     assert name_sources(["a/x.xml", "b/y.xml"]) == ["x.xml", "y.xml"]
     assert name_sources(["a/x.xml", "b/x.xml", "c"]) == ["a/x.xml", "b/x.xml", "c"]
     assert name_sources(["1/a/x", "2/a/x", "2/b/x"]) == ["1/a/x", "2/a/x", "b/x"]

@@ -82,7 +82,7 @@ def test_rounds_make_fresh_tasks_and_better_teachers(finished: Lab) -> None:
     assert "teacher-r2" in report
 
 
-def test_rounds_share_what_need_not_be_made_again(finished: Lab) -> None:
+def test_rounds_share_common_stages(finished: Lab) -> None:
     folder = finished.distilled
     for number in range(3):
         for path in sorted((folder.base.root / "passages").glob("*.parquet")):
@@ -191,7 +191,7 @@ def is_alive(pid: int) -> bool:
     ("program", "said"),
     [("train", "round 1 stopped in step train: the trainer ended with 1"), ("serve", "round 1 stopped in step serve")],
 )
-def test_a_failed_step_says_so_in_one_line_and_can_be_mended(program: str, said: str, lab: Lab, finished: Lab) -> None:
+def test_a_failed_step_is_one_line_and_can_be_resumed(program: str, said: str, lab: Lab, finished: Lab) -> None:
     failing = lab.folder / f"{program}-fail"
     failing.touch()
     code, output = lab.command(*lab.adopting(finished))
@@ -240,7 +240,7 @@ def test_a_worse_teacher_is_given_up_for_the_best_before_it(lab: Lab, finished: 
     assert "nothing was accepted in round 2" in str(record.stop)
 
 
-def test_a_regression_stops_the_loop_where_that_is_asked_for(lab: Lab, finished: Lab) -> None:
+def test_a_regression_stops_the_loop_where_configured(lab: Lab, finished: Lab) -> None:
     held = "distill.validation={tasks: 6, share: 0.2, mask_counts: [1]}"
     lab.say(base_knows=True)
     words = lab.adopting(finished, held, "distill.on_regression=stop")

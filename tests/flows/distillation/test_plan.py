@@ -41,7 +41,7 @@ def test_questions_without_answers_are_refused(tmp_path: Path) -> None:
         ({"rounds": 1, "validation": {"tasks": 0}}, True),
     ],
 )
-def test_a_role_is_asked_for_where_a_model_is_served(distill: dict[str, Any], wanted: bool) -> None:
+def test_a_role_is_required_where_a_model_is_served(distill: dict[str, Any], wanted: bool) -> None:
     assert any("policy" in line for line in list_lacks(**distill)) == wanted
 
 

@@ -121,7 +121,7 @@ def test_another_tokenizer_is_refused(tmp_path: Path, tokens: bytes, another: bo
             refuse_wrong_model(make_config(server.url, model), tmp_path)
 
 
-def test_a_server_that_takes_no_wish_for_token_ids_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_server_without_token_ids_is_found_at_the_start(tmp_path: Path) -> None:
     refusal = Said(422, b'{"error": {"message": "Unexpected fields in the request: {\'return_token_ids\'}"}}')
     with PolicyHttp(SAY, lambda number: refusal) as server:
         findings = check_servers(
@@ -132,7 +132,7 @@ def test_a_server_that_takes_no_wish_for_token_ids_is_told_at_the_start(tmp_path
     assert "return_token_ids" in told.detail
 
 
-def test_others_are_told_to_reload(tmp_path: Path) -> None:
+def test_external_servers_reload(tmp_path: Path) -> None:
     first, second = write_model(tmp_path / "r1"), write_model(tmp_path / "r2", b"more")
     with PolicyHttp(SAY, root=str(tmp_path)) as server:
         told: list[dict[str, str]] = []

@@ -35,12 +35,12 @@ def name(config: RunConfig, role: str = "judge") -> str | None:
     return name_role_weights(config, Path("nowhere"), role)
 
 
-def test_of_a_server_of_others_the_name_alone_is_known() -> None:
+def test_of_an_external_server_only_the_name_is_known() -> None:
     assert name(configure()) is None
 
 
 @pytest.mark.parametrize("way", ["managed", "policy", "path"])
-def test_other_weights_in_one_folder_are_told_apart(way: str, tmp_path: Path) -> None:
+def test_other_weights_in_one_folder_are_distinguished(way: str, tmp_path: Path) -> None:
     folder = make_weights(tmp_path / "model", b"first")
     config = {
         "managed": lambda: configure(serving={"mode": "managed", "model": folder, "name": "m"}),
@@ -64,11 +64,11 @@ def test_a_hub_name_counts_with_its_revision_and_not_twice() -> None:
         assert name(changed) == "owner/m --revision v2"
 
 
-def test_a_folder_that_is_no_model_is_known_by_its_name_alone(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_identified_by_its_name(tmp_path: Path) -> None:
     assert name(configure(llm={**CHAT, "roles": {"default": {"model": str(tmp_path)}}})) is None
 
 
-def test_a_reply_of_other_weights_is_asked_for_again(tmp_path: Path) -> None:
+def test_a_reply_of_other_weights_is_requested_anew(tmp_path: Path) -> None:
     folder = make_weights(tmp_path / "model", b"first")
     config = configure(serving={"mode": "managed", "model": folder, "name": "m"})
     context = RunContext(RunFolder(tmp_path / "run"), config, tmp_path)

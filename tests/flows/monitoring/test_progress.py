@@ -148,7 +148,7 @@ def test_unwritable_folder_stops_nothing(tmp_path: Path) -> None:
         (KeyboardInterrupt(), "stopped"),
     ],
 )
-def test_a_stage_that_broke_off_says_whether_it_failed(error: BaseException, told: str, tmp_path: Path) -> None:
+def test_an_unfinished_stage_reports_whether_it_failed(error: BaseException, told: str, tmp_path: Path) -> None:
     printed = io.StringIO()
     board = ProgressBoard(Console(file=printed))
     with pytest.raises(type(error)), board.stage(make_place(tmp_path), find_spec("chunk"), 1):

@@ -72,7 +72,7 @@ def read_metrics(text: str) -> dict[str, float]:
     return {f"{s.name} {s.labels.get('stage')} {s.labels.get('reason', '')}".strip(): s.value for s in samples}
 
 
-def test_prometheus_is_told_of_rows_calls_cost_stalls_and_rejects(tmp_path: Path) -> None:
+def test_prometheus_metrics_of_rows_calls_cost_stalls_and_rejects(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -122,7 +122,7 @@ def tell_webhook(
         return [json.loads(body) for body in receiver.asked]
 
 
-def test_a_webhook_hears_of_stalls_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_receives_stalls_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context = make_place(tmp_path)
     stalled, finished = tell_webhook(context, None, monkeypatch)
     assert (stalled["event"], stalled["stage"], stalled["run"]) == ("stalled", "trajectories", "r")
@@ -132,7 +132,7 @@ def test_a_webhook_hears_of_stalls_and_ends(tmp_path: Path, monkeypatch: pytest.
     assert (stopped["event"], stopped["fix"]) == ("stopped", f"rampforge resume {context.run.location}")
 
 
-def test_no_secret_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     llm = {"endpoints": {"api": {"url": "http://127.0.0.1:9/v1", "key": "MY_KEY"}}}
     error = StorageError("sk-0123456789 was refused by http://me:word@host/v1", "set MY_KEY")
     _, failed = tell_webhook(make_place(tmp_path, llm=llm), error, monkeypatch)
@@ -165,7 +165,7 @@ def test_a_variable_that_holds_no_url_is_refused_without_showing_it(monkeypatch:
     assert "secret" not in str(raised.value)
 
 
-def test_a_run_tells_both_and_logs_json(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
+def test_a_run_notifies_both_and_logs_json(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
     """Through the command line: standard error is JSON lines that name run, stage and shard."""
     light = ["masking.ner=null", "masking.scorer=null", "masking.selection=random", "execution.workers=1"]
     words = [word for setting in [*light, f"watch.metrics_file={tmp_path / 'run.prom'}"] for word in ("--set", setting)]

@@ -28,7 +28,7 @@ def watch_silence(seconds: float, endpoint: EndpointLive) -> list[str]:
     return [line for tick in range(int(seconds)) for line in watch.note(tick, tick, [endpoint])]
 
 
-def test_a_stall_is_told_once_and_so_is_its_end() -> None:
+def test_a_stall_is_reported_once_and_so_is_its_end() -> None:
     watch = StallDetector("trajectories", 0.0)
     said = [line for tick in range(100) for line in watch.note(tick, 0, [make_endpoint(7, faults=3)])]
     assert said == [
@@ -63,7 +63,7 @@ def test_a_stage_without_models_is_watched_too() -> None:
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=200))
-def test_no_stall_is_told_twice_in_a_row(steps: list[int]) -> None:
+def test_no_stall_is_reported_twice_in_a_row(steps: list[int]) -> None:
     watch = StallDetector("trajectories", 0.0)
     answered, now, said = 0, 0.0, []
     for step in steps:

@@ -59,7 +59,7 @@ def test_a_line_names_level_logger_place_and_fault() -> None:
     assert "run" not in second
 
 
-def test_records_that_are_worked_on_at_once_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_records_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     below = io.StringIO()
     monkeypatch.setenv(VARIABLE, "json")
     monkeypatch.setattr(sys, "stderr", below)

@@ -39,7 +39,7 @@ def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
     assert time.monotonic() - started < 15
 
 
-def test_a_missing_ray_is_told_with_the_way_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ray_is_reported_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match="not installed") as caught:
         RayPool(ExecutionConfig(engine=Engine.RAY))
@@ -52,7 +52,7 @@ def test_an_address_of_another_kind_is_refused(address: str) -> None:
         ExecutionConfig(ray_address=address)
 
 
-def test_a_node_says_whether_it_sees_the_run(tmp_path: Path) -> None:
+def test_a_node_reports_whether_it_can_access_the_run(tmp_path: Path) -> None:
     assert describe_node(tmp_path)["sees the run"] == "yes"
     assert str(tmp_path / "no") in describe_node(tmp_path / "no")["sees the run"]
 

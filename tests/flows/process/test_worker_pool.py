@@ -60,7 +60,7 @@ def test_a_worker_starts_without_what_few_stages_need() -> None:
         assert pool.submit(list_heavy).result(timeout=60) == []
 
 
-def test_pool_is_made_again_after_a_worker_died() -> None:
+def test_the_pool_is_recreated_after_a_worker_died() -> None:
     with WorkerPool(1) as pool:
         with pytest.raises(BrokenProcessPool):
             pool.submit(kill_self).result(timeout=60)

@@ -17,7 +17,7 @@ from flows.configuration.recalled_config import recall_config
 from flows.configuration.run_config import load_config
 from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import compare_source, list_source_records
-from flows.execution.run import run_stages_here, say_how_to_go_on
+from flows.execution.run import add_resume_command, run_stages_here
 from flows.stages import ledger_checks as stage_checks
 from flows.stages import library_versions as deciding_packages
 from flows.stages.ledger_checks import check_stages, find_other_versions, list_settings
@@ -100,7 +100,7 @@ def test_a_refused_command_changes_no_byte(changes: Sequence[str], redo: str | N
     assert hash_files(run) == before
 
 
-def test_a_command_for_one_stage_is_held_against_all_of_them(run: Path) -> None:
+def test_a_command_for_one_stage_is_checked_against_all_stages(run: Path) -> None:
     before = hash_files(run)
     with pytest.raises(ConfigError, match=r"judging.min_fuzzy was 0.9, now 0.5"):
         lead(run, ["judging.min_fuzzy=0.5"], ["spans", "tasks"])
@@ -197,7 +197,7 @@ def lose_a_shard(run: Path, stage: str) -> None:
     commit.unlink()
 
 
-def test_pages_that_come_again_have_ids_of_their_own(finished: Path) -> None:
+def test_repeated_pages_have_distinct_ids(finished: Path) -> None:
     run = RunFolder(finished)
     rows = {name: [row for path in run.files(name) for row in read_rows(path, model)] for name, model in MODELS.items()}
     assert len(rows["documents"]) == 43
@@ -209,7 +209,7 @@ def test_pages_that_come_again_have_ids_of_their_own(finished: Path) -> None:
     assert {row.document_id for row in rows["passages"]} <= {row.document_id for row in rows["documents"][:30]}
 
 
-def test_a_source_is_known_by_the_hash_of_its_whole(finished: Path, tmp_path: Path) -> None:
+def test_a_source_is_identified_by_the_hash_of_its_content(finished: Path, tmp_path: Path) -> None:
     pages = finished.parent / "pages.jsonl"
     whole = hashlib.sha256(pages.read_bytes()).hexdigest()
     run = RunFolder(finished)
@@ -233,7 +233,7 @@ def test_another_version_in_mid_run_is_refused(package: str, run: Path, monkeypa
     assert hash_files(run) == before
 
 
-def test_versions_matter_only_while_rows_are_owed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_matter_only_while_rows_are_missing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade(monkeypatch, rampforge="9.9.9")
     context = RunContext(RunFolder(run), recall_config(RunFolder(run)), run.parent)
     assert find_other_versions(context, list(STAGES), []) == {}
@@ -241,7 +241,7 @@ def test_versions_matter_only_while_rows_are_owed(run: Path, monkeypatch: pytest
 
 
 @pytest.mark.slow
-def test_another_version_goes_on_when_asked_to(run: Path, prefect_server: Mapping[str, str], tmp_path: Path) -> None:
+def test_another_version_resumes_on_request(run: Path, prefect_server: Mapping[str, str], tmp_path: Path) -> None:
     fake = {"rampforge": "9.9.9", "rapidfuzz": "0.0.1"}
     (tmp_path / "sitecustomize.py").write_text(VERSIONS.replace("{fake}", repr(fake)))
     upgraded = {**prefect_server, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
@@ -260,7 +260,7 @@ def test_another_version_goes_on_when_asked_to(run: Path, prefect_server: Mappin
 
 
 def test_the_next_command_names_the_run(tmp_path: Path) -> None:
-    with pytest.raises(StorageError) as caught, say_how_to_go_on(tmp_path / "mine"), wrap_os_errors(tmp_path):
+    with pytest.raises(StorageError) as caught, add_resume_command(tmp_path / "mine"), wrap_os_errors(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert f"`rampforge resume {tmp_path / 'mine'}`" in caught.value.fix
     assert "RUN" not in str(caught.value)

@@ -16,11 +16,12 @@ from flows.configuration.cache import cache_folder
 from flows.configuration.environments import environments_folder, read_recipe
 from flows.configuration.run_config import load_config
 from flows.models.serving import build_spec
+from flows.models.tokenizers import read_tokenizer
 from pipeline.assets.store import find_asset
 from pipeline.judging.calibration import read_labelled
 from pipeline.masking.causal_scorer import load_scorer
 from pipeline.masking.perplexity import SpanContext
-from pipeline.masking.served_scorer import ServedScorer, load_tokenizer
+from pipeline.masking.served_scorer import ServedScorer
 from pipeline.serving.environments import find_environment
 from pipeline.serving.managed_server import ManagedServer
 from tests.pipeline.masking.test_perplexity import TEXTS, make_contexts
@@ -72,7 +73,7 @@ def test_served_scorer_agrees_with_the_local_one(server: ManagedServer, assets: 
     path = str(find_asset(MODEL, assets))
     contexts = [SpanContext(title, c.text, c.spans) for title in TEXTS for c in make_contexts()]
     here = load_scorer(path, "cpu").score(contexts)
-    with ServedScorer(server.url, MODEL, load_tokenizer(path), "served") as scorer:
+    with ServedScorer(server.url, MODEL, read_tokenizer(path, assets), "served") as scorer:
         there = scorer.score(contexts)
         assert [pytest.approx(scores, rel=1e-3) for scores in there] == here
         backwards = scorer.score(contexts[::-1])[::-1]
