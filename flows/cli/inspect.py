@@ -143,14 +143,14 @@ def _ask(database: ReadonlyDatabase, query: InspectQuestion) -> tuple[Any, Seque
         record = summary.record.model_dump(mode="json") if summary.record else None
         funnel = [step.model_dump(mode="json") for step in summary.funnel]
         return asdict(summary) | {"record": record, "funnel": funnel}, summary_tables(summary)
-    query = RowQuery(
+    row_query = RowQuery(
         dataset=query.dataset or _choose_dataset(database),
         where=query.where or "",
         limit=query.sample or query.limit,
         draw=Draw.SAMPLE if query.sample else Draw.FIRST,
         seed=query.seed,
     )
-    return _read(database, query)
+    return _read(database, row_query)
 
 
 def _read(database: ReadonlyDatabase, query: RowQuery) -> tuple[Any, Sequence[TextTable]]:

@@ -16,17 +16,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
 import yaml
 
+from flows.prefect_api.ephemeral_server import find_fault, name_server
 from pipeline.errors import ConfigError, RampforgeError
-from pipeline.http.proxies import open_client
 from schemas.config import RunConfig
 
 DEPLOYMENTS = files("flows.deployments") / "prefect.yaml"
 PROCESS = "process"
 """Type of work pool whose workers start flows as local processes."""
-ANSWER_SECONDS = 10.0
 DEPLOY_SECONDS = 300.0
 
 
@@ -113,17 +111,12 @@ def _load(entrypoint: str) -> Any:
 
 
 def _require_server() -> None:
-    from prefect.settings import PREFECT_API_URL
-
-    url = PREFECT_API_URL.value()
+    url = name_server()
     start = "prefect server start, then export PREFECT_API_URL=http://127.0.0.1:4200/api"
     if not url:
         raise ConfigError("PREFECT_API_URL is not set: no Prefect server to deploy to", start)
-    try:
-        with open_client(url, timeout=ANSWER_SECONDS) as client:
-            client.get(f"{url}/health").raise_for_status()
-    except httpx.HTTPError as error:
-        raise ConfigError(f"no Prefect server answers at {url}: {error}", start) from None
+    if fault := find_fault(url):
+        raise ConfigError(f"no Prefect server at {url}: it {fault}", start)
 
 
 def _settle_pool(target: Target) -> None:

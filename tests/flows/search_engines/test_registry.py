@@ -17,7 +17,7 @@ def test_every_kind_has_a_row() -> None:
 
 def test_the_settings_of_a_row_exist() -> None:
     for kind in EngineKind:
-        config = load_config(None, [f"search.engine={kind}", "agents.policy=agents"])
+        config = load_config(None, [f"search.engine={kind}", "search.function=my:open", "agents.policy=agents"])
         spec = find_engine(config)
         assert bool(spec.config_keys) <= bool(pick_settings(config, spec.config_keys))
         assert spec.min_hits(config.search) >= 1
