@@ -44,7 +44,7 @@ def read_reward(name: str) -> RewardName | str:
     if re.match(COMPONENT, name):
         return name
     if name not in list(RewardName):
-        raise ValueError(f"no reward {name}; use one of {', '.join(RewardName)}, or MODULE:FUNCTION of your own")
+        raise ValueError(f"no reward of that name; use one of {', '.join(RewardName)}, or MODULE:FUNCTION of your own")
     return RewardName(name)
 
 

@@ -85,7 +85,7 @@ def test_they_work_in_worker_processes(
     assert all(row.verdict is rampforge.Verdict.ERROR for row in failed)
     trajectories = [row for row in run.records("trajectories") if isinstance(row, Trajectory)]
     calls = [call for row in trajectories for turn in row.turns for call in turn.calls]
-    assert {SearchStatus.OK} <= {call.status for call in calls} <= {SearchStatus.OK, SearchStatus.ERROR}
+    assert SearchStatus.OK in {call.status for call in calls}
     assert {row.engine for row in trajectories} == {rampforge.Search(run).fingerprint}
     assert rampforge.Search(run).ask("where")[0].title == "Elbe"
     mine.write_text(f"{MINE}# changed\n")
