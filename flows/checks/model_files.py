@@ -116,7 +116,7 @@ def find_on_hub(name: str, fix: str) -> str:
 def _find_encoder(context: RunContext) -> str:
     name = context.config.search.dense.encoder
     if name.startswith(ENDPOINT):
-        return f"answers with vectors of {open_encoder(context.config, context.cache).dimension} numbers"
+        return f"answers with vectors of {open_encoder(context).dimension} numbers"
     return find_model(context, name, "set search.dense.encoder to another model (`rampforge assets list`)")
 
 

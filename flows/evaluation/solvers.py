@@ -81,7 +81,7 @@ def open_bench_engine(bench: Bench) -> AsyncSearchEngine:
     """The engine that the configuration names. Raises SearchError, ConfigError."""
     context = bench.context
     if find_engine(context.config).open:
-        return BatchedSearch(open_local_engine(bench.index, context.config, context.cache))
+        return BatchedSearch(open_local_engine(context, bench.index))
     return open_async_engine(context, SHARD)
 
 

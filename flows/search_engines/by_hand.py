@@ -28,7 +28,7 @@ def locate_index(folder: Path) -> tuple[Path, RunConfig]:
 def open_searcher(folder: Path, index: Path, config: RunConfig, shard: str = "by-hand") -> SearchEngine:
     """The configured engine. `shard`: name of the files in which a remote engine caches replies.
 
-    Raises SearchError, ConfigError."""
-    if find_engine(config).open:
-        return open_local_engine(index, config, cache_folder())
-    return open_engine(RunContext(RunFolder(folder), config, cache_folder()), shard)
+    Raises SearchError, ConfigError.
+    """
+    context = RunContext(RunFolder(folder), config, cache_folder())
+    return open_local_engine(context, index) if find_engine(config).open else open_engine(context, shard)

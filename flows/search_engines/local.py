@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,10 +12,8 @@ from flows.configuration.sources import find_revision
 from flows.process.worker_pool import WorkerPool
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
-from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.roles import Role
-from schemas.search_config import DenseConfig
 
 if TYPE_CHECKING:
     from pipeline.search.dense import DenseEngine
@@ -71,7 +68,7 @@ def _build_vectors(context: RunContext, passages: int) -> None:
     from pipeline.search.index.memory import check_needs, estimate_dense
 
     config = context.config
-    encoder = open_encoder(config, context.cache)
+    encoder = open_encoder(context)
     needs = estimate_dense(passages, encoder.dimension, config.search.dense.index)
     check_needs("building the vectors", needs, context.run.root, _count_memory(config))
     dense_build.build_dense(context.run.index, config.search.dense, encoder)
@@ -109,49 +106,48 @@ TERMS = IndexPart("bm25")
 VECTORS = IndexPart("dense", _build_vectors, _fingerprint_vectors, _list_vector_packages)
 
 
-def open_bm25(index: Path, config: RunConfig, cache: Path) -> SearchEngine:
+def open_bm25(context: RunContext, index: Path) -> SearchEngine:
     """BM25 over an index. Raises SearchError."""
     from pipeline.search.bm25 import Bm25Engine
 
     return Bm25Engine(index)
 
 
-def open_dense(index: Path, config: RunConfig, cache: Path) -> DenseEngine:
+def open_dense(context: RunContext, index: Path) -> DenseEngine:
     """The dense engine over an index. Raises SearchError, AssetError, ConfigError."""
     from pipeline.search.dense import DenseEngine
 
-    return DenseEngine(index, config.search.dense, open_encoder(config, cache))
+    return DenseEngine(index, context.config.search.dense, open_encoder(context))
 
 
-def open_hybrid(index: Path, config: RunConfig, cache: Path) -> HybridEngine:
+def open_hybrid(context: RunContext, index: Path) -> HybridEngine:
     """The hybrid engine over an index, with its reranker if there is one. Raises as `open_dense` does."""
     from pipeline.search.bm25 import Bm25Engine
     from pipeline.search.hybrid import HybridEngine
     from pipeline.search.reranker import load_reranker
 
-    name, reranker = config.search.hybrid.reranker, None
-    if name is not None:
-        path = str(resolve_model(name, cache))
-        reranker = load_reranker(path, config.search.dense.device, _name_model(name, cache))
-    return HybridEngine(Bm25Engine(index), open_dense(index, config, cache), config.search.hybrid, reranker)
+    search, reranker = context.config.search, None
+    if name := search.hybrid.reranker:
+        path = str(resolve_model(name, context.cache))
+        reranker = load_reranker(path, search.dense.device, f"{name} {find_revision(context, name)}")
+    return HybridEngine(Bm25Engine(index), open_dense(context, index), search.hybrid, reranker)
 
 
-def open_encoder(config: RunConfig, cache: Path) -> TextEncoder:
-    """The encoder that the configuration names. Raises AssetError, ConfigError, SearchError."""
-    if config.search.dense.encoder.startswith(ENDPOINT):
-        return _open_endpoint(config)
-    return _load_once(config.search.dense, cache)
+def open_encoder(context: RunContext) -> TextEncoder:
+    """The configured encoder, opened once per process. Raises AssetError, ConfigError, SearchError."""
+    config = context.config
+    key = (config.search.dense, config.search_service, config.llm.endpoints, context.cache)
+    return context.resources.keep("encoder", key, lambda: _open_encoder(context))
 
 
-@lru_cache(maxsize=1)  # a process opens its engine for every shard anew; loading a model takes seconds
-def _load_once(dense: DenseConfig, cache: Path) -> TextEncoder:
+def _open_encoder(context: RunContext) -> TextEncoder:
+    dense = context.config.search.dense
+    if dense.encoder.startswith(ENDPOINT):
+        return _open_endpoint(context.config)
     from pipeline.search.encoder import load_encoder
 
-    return load_encoder(str(resolve_model(dense.encoder, cache)), dense, _name_model(dense.encoder, cache))
-
-
-def _name_model(name: str, cache: Path) -> str:
-    return f"{name} {find_revision(RunContext(RunFolder(cache), RunConfig(), cache), name)}"
+    name = f"{dense.encoder} {find_revision(context, dense.encoder)}"
+    return load_encoder(str(resolve_model(dense.encoder, context.cache)), dense, name)
 
 
 def _open_endpoint(config: RunConfig) -> TextEncoder:

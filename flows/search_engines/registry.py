@@ -14,7 +14,7 @@ from pipeline.search.batching import BatchedSearch
 from pipeline.search.cache import CachedSearch, SearchCache
 from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngine
 from pipeline.search.source_hiding import SourceHidingSearch
-from pipeline.search.sync_adapter import BlockingSearch
+from pipeline.search.sync_adapter import SyncSearch
 from schemas.config import RunConfig
 from schemas.roles import Role
 from schemas.search_config import EngineKind, SearchConfig
@@ -32,8 +32,8 @@ class EngineSpec:
     """One kind of engine: over a local index (`open`), or remote (`open_source`)."""
 
     kind: EngineKind
-    open: Callable[[Path, RunConfig, Path], SearchEngine] | None = None
-    """Opens it over the folder of an index; the last argument is the folder of the assets."""
+    open: Callable[[RunContext, Path], SearchEngine] | None = None
+    """Opens it over the folder of an index."""
     open_source: Callable[[RunContext, str], PassageSource] | None = None
     """Opens it for a shard of the trajectories."""
     index_parts: tuple[IndexPart, ...] = ()
@@ -84,21 +84,20 @@ def find_engine(config: RunConfig) -> EngineSpec:
     return ENGINES[config.search.engine]
 
 
-def open_local_engine(index: Path, config: RunConfig, cache: Path) -> SearchEngine:
-    """The engine that the configuration names, one over an index. Raises SearchError, ConfigError."""
-    spec = find_engine(config)
+def open_local_engine(context: RunContext, index: Path) -> SearchEngine:
+    """The configured engine over an index. Raises SearchError, ConfigError."""
+    spec = find_engine(context.config)
     if spec.open is None:
         raise TypeError(f"{spec.kind} searches no index")
-    check_opening(index, config, spec.index_parts)
-    return spec.open(index, config, cache)
+    check_opening(index, context.config, spec.index_parts)
+    return spec.open(context, index)
 
 
 def open_async_engine(context: RunContext, shard: str) -> AsyncSearchEngine:
     """The engine that the configuration names, for coroutines. Raises SearchError, ConfigError."""
     spec, search, hides = find_engine(context.config), context.config.search, True
     if spec.open_source is None:
-        index = context.run.fetch_index()
-        engine: AsyncSearchEngine = BatchedSearch(open_local_engine(index, context.config, context.cache))
+        engine: AsyncSearchEngine = BatchedSearch(open_local_engine(context, context.run.fetch_index()))
     else:
         source = spec.open_source(context, shard)
         hides = source.hides
@@ -109,10 +108,10 @@ def open_async_engine(context: RunContext, shard: str) -> AsyncSearchEngine:
 
 
 def open_engine(context: RunContext, shard: str) -> SearchEngine:
-    """The same for callers that cannot wait."""
+    """The same for synchronous callers."""
     if find_engine(context.config).open and context.config.search.hide_copies is None:
-        return open_local_engine(context.run.fetch_index(), context.config, context.cache)
-    return BlockingSearch(open_async_engine(context, shard))
+        return open_local_engine(context, context.run.fetch_index())
+    return SyncSearch(open_async_engine(context, shard))
 
 
 def read_fingerprint(context: RunContext) -> str:
@@ -120,7 +119,7 @@ def read_fingerprint(context: RunContext) -> str:
     spec = find_engine(context.config)
     if spec.open_source:
         return spec.open_source(context, "").fingerprint
-    return open_local_engine(context.run.fetch_index(), context.config, context.cache).fingerprint
+    return open_local_engine(context, context.run.fetch_index()).fingerprint
 
 
 def needs_index(config: RunConfig) -> bool:

@@ -1,7 +1,7 @@
-"""A local engine for many coroutines: their searches are gathered into batches that run beside the event loop.
+"""A local engine shared by coroutines: their searches are gathered into batches that run in a thread.
 
-Promises: one batch runs at a time, so the engine needs no locks; what comes while it runs makes the next batch, so that
-nothing waits for a clock; a failing batch fails just those who are in it.
+Guarantees: one batch runs at a time, so the engine needs no locks; searches that arrive meanwhile are the next batch,
+so that none waits for a timer; a failing batch fails only its own searches.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from itertools import groupby, islice
 from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest
 from schemas.trajectories import SearchCall
 
-LARGEST = 128
-"""Those who share one batch; the next ones wait."""
+MAX_BATCH = 128
+"""Pending lookups in one batch."""
 
-Found = tuple[list[SearchCall], list[FoundPassage]]
+BatchResult = tuple[list[SearchCall], list[FoundPassage]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What one coroutine waits for."""
+class _PendingLookup:
+    """Requests and passage ids of one coroutine."""
 
     requests: Sequence[SearchRequest]
     k: int
     passage_ids: Sequence[str]
-    future: asyncio.Future[Found]
+    future: asyncio.Future[BatchResult]
 
 
 class BatchedSearch:
@@ -36,8 +36,8 @@ class BatchedSearch:
 
     def __init__(self, engine: SearchEngine) -> None:
         self._engine = engine
-        self._wishes: deque[_Wish] = deque()
-        self._work: asyncio.Task[None] | None = None
+        self._pending: deque[_PendingLookup] = deque()
+        self._task: asyncio.Task[None] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -45,51 +45,51 @@ class BatchedSearch:
         return self._engine.fingerprint
 
     async def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
-        """A call for each request, in order."""
-        calls, _ = await self._wish(requests, k, ())
+        """Answer every request with at most k hits, best first."""
+        calls, _ = await self._enqueue(requests, k, ())
         return calls
 
     async def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
         """Passages by id, in order. Raises SearchError for an unknown one."""
-        _, passages = await self._wish((), 0, passage_ids)
+        _, passages = await self._enqueue((), 0, passage_ids)
         return passages
 
     async def close(self) -> None:
-        """Wait for the batch under way."""
-        if self._work is not None:
-            await asyncio.wait([self._work])
+        """Wait for the running batch."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
-    async def _wish(self, requests: Sequence[SearchRequest], k: int, passage_ids: Sequence[str]) -> Found:
-        future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._wishes.append(_Wish(requests, k, passage_ids, future))
-        if self._work is None:
-            self._work = asyncio.create_task(self._drain())
+    async def _enqueue(self, requests: Sequence[SearchRequest], k: int, passage_ids: Sequence[str]) -> BatchResult:
+        future: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
+        self._pending.append(_PendingLookup(requests, k, passage_ids, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
         return await future
 
     async def _drain(self) -> None:
         try:
-            while self._wishes:
-                batch = [self._wishes.popleft() for _ in range(min(len(self._wishes), LARGEST))]
-                await self._grant(batch)
+            while self._pending:
+                batch = [self._pending.popleft() for _ in range(min(len(self._pending), MAX_BATCH))]
+                await self._run(batch)
         finally:
-            self._work = None
+            self._task = None
 
-    async def _grant(self, batch: Sequence[_Wish]) -> None:
+    async def _run(self, batch: Sequence[_PendingLookup]) -> None:
         try:
             calls, passages = await asyncio.to_thread(self._look_up, batch)
-        except Exception as error:  # whatever it is, those who wait must hear of it
-            for wish in batch:
-                if not wish.future.done():
-                    wish.future.set_exception(error)
+        except Exception as error:  # of any kind: the coroutines of the batch raise it
+            for lookup in batch:
+                if not lookup.future.done():
+                    lookup.future.set_exception(error)
             return
-        some_calls, some_passages = iter(calls), iter(passages)
-        for wish in batch:
-            found = list(islice(some_calls, len(wish.requests))), list(islice(some_passages, len(wish.passage_ids)))
-            if not wish.future.done():
-                wish.future.set_result(found)
+        next_calls, next_passages = iter(calls), iter(passages)
+        for lookup in batch:
+            own = list(islice(next_calls, len(lookup.requests))), list(islice(next_passages, len(lookup.passage_ids)))
+            if not lookup.future.done():
+                lookup.future.set_result(own)
 
-    def _look_up(self, batch: Sequence[_Wish]) -> Found:
+    def _look_up(self, batch: Sequence[_PendingLookup]) -> BatchResult:
         calls: list[SearchCall] = []
-        for k, wishes in groupby(batch, key=lambda wish: wish.k):
-            calls += self._engine.search([request for wish in wishes for request in wish.requests], k)
-        return calls, self._engine.read([passage_id for wish in batch for passage_id in wish.passage_ids])
+        for k, lookups in groupby(batch, key=lambda lookup: lookup.k):
+            calls += self._engine.search([request for lookup in lookups for request in lookup.requests], k)
+        return calls, self._engine.read([passage_id for lookup in batch for passage_id in lookup.passage_ids])

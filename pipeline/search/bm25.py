@@ -1,8 +1,8 @@
-"""Local BM25 over passages: bm25s's scores, kept on disk and memory-mapped.
+"""Local BM25 over passages: bm25s's scores, on disk and memory-mapped.
 
-Promises: the scores are those of bm25s's "lucene" variant (`title. text` indexed), found faster by a cheaper selection
-of the best; ties go to the earlier row; hiding a source zeroes it in the query's own scores and never touches the
-index, so as many hits come back as if it had never been there; opening reads neither vocabulary nor matrix.
+Guarantees: the scores are those of bm25s's "lucene" variant (`title. text` indexed), with a cheaper selection of the
+best; ties go to the earlier row; hiding a source zeroes it in the query's own scores, not in the index, so that as many
+hits are returned as without it; opening reads neither vocabulary nor matrix.
 """
 
 from __future__ import annotations
@@ -16,31 +16,29 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import SearchError
-from pipeline.search.engine import FoundPassage, SearchRequest
+from pipeline.search.engine import FoundPassage, SearchRequest, check_query, make_call
 from pipeline.search.index.bm25 import ENDS, KIND, ROWS, SCORES, build_bm25
-from pipeline.search.index.parts import FIX, RunBlocks, advise_rebuild, open_part
-from pipeline.search.index.passage_store import PassageStore
+from pipeline.search.index.parts import RunBlocks, advise_rebuild
+from pipeline.search.index.passage_store import open_over_passages
 from pipeline.search.index.passages import build_store
 from pipeline.search.index.sorted_strings import SortedStrings
 from pipeline.search.index.term_counts import TERMS
-from pipeline.search.queries import check_query, make_call
 from pipeline.search.tokens import KNOWN_WORDS, make_tokenizer
 from schemas.search_config import SearchConfig
 from schemas.trajectories import Hit, SearchCall
 
 NEAR_BEST = (0.4, 0.2, 0.1, 0.0)
-"""Shares of the best score above which the best hits are looked for, one after another until there are enough."""
-FEW = 1 / 50
+"""Shares of the best score above which candidates are selected, tried in order until there are k."""
+SPARSE = 1 / 50
 """Below this share of postings to passages it is cheaper to sort the postings than to go through all passages."""
 MANY = 1 << 16
-"""Fewer postings than that are brought together for one addition, instead of one for each term."""
+"""Fewer postings than this are concatenated for one addition, instead of one per term."""
 
 
 def build_index(
     shards: Sequence[Path], folder: Path, config: SearchConfig, lang: str, run_blocks: RunBlocks = map
 ) -> dict[str, Any]:
-    """Build the `passages` and `bm25` parts of the index at `folder`, where they are not there yet; the description of
-    the latter.
+    """Build the missing parts among `passages` and `bm25` of the index at `folder`; the description of the latter.
 
     Raises SearchError when there is no passage.
     """
@@ -52,12 +50,9 @@ def build_index(
 class Bm25Engine:
     """Searches an index that `build_index` wrote. Many processes may open one folder."""
 
-    def __init__(self, folder: Path, corpus: str | None = None) -> None:
-        """Open the index; with `corpus`, refuse one that was built from other passages. Raises SearchError."""
-        self.about = open_part(folder / KIND, KIND)
-        self.store = PassageStore(folder / "passages")
-        if self.about["corpus"] != self.store.corpus or corpus not in (None, self.store.corpus):
-            raise SearchError(f"the index in {folder} was built from other passages", FIX)
+    def __init__(self, folder: Path) -> None:
+        """Open the index. Raises SearchError."""
+        self.about, self.store = open_over_passages(folder, KIND)
         try:
             # Plain arrays over the same memory map: slicing a numpy.memmap costs several times as much.
             self._scores, self._rows, ends = (
@@ -70,9 +65,9 @@ class Bm25Engine:
             raise SearchError(
                 f"the parts of the index in {folder} disagree on the number of terms", advise_rebuild(folder)
             )
-        self._ends = ends.data  # its items are Python integers, got at in a third of the time
+        self._ends = ends.data  # its items are Python integers, three times as fast to access
         self._find_term = lru_cache(maxsize=KNOWN_WORDS)(terms.find)
-        self._tokenize = make_tokenizer(self.lang, self.about["tokenizer"], self.about.get("folded", False))
+        self._tokenize = make_tokenizer(self.lang, self.about["tokenizer"])
 
     @property
     def fingerprint(self) -> str:
@@ -85,7 +80,7 @@ class Bm25Engine:
         return str(self.about["lang"])
 
     def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
-        """Answer every request; an empty, overlong or wordless query gets a status and no hits."""
+        """Answer every request; an empty or overlong query, or one without terms, gets a status and no hits."""
         return [self._search_one(request, k) for request in requests]
 
     def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
@@ -95,41 +90,40 @@ class Bm25Engine:
     def rarity(self, term: str) -> float:
         """BM25's inverse document frequency of an index term; that of a term in no passage when unknown."""
         number = self._find_term(term)
-        found = 0 if number is None else self._ends[number + 1] - self._ends[number]
-        return math.log(1 + (len(self.store) - found + 0.5) / (found + 0.5))
+        passages = 0 if number is None else self._ends[number + 1] - self._ends[number]
+        return math.log(1 + (len(self.store) - passages + 0.5) / (passages + 0.5))
 
     def _search_one(self, request: SearchRequest, k: int) -> SearchCall:
         query, refused = check_query(request, k)
         if refused:
             return refused
-        found = [self._find_term(term) for term in self._tokenize(query)]
-        numbers = [number for number in found if number is not None]
-        if not numbers:
+        terms = [self._find_term(term) for term in self._tokenize(query)]
+        spans = [(self._ends[term], self._ends[term + 1]) for term in terms if term is not None]
+        if not spans:
             return make_call(query, ())
-        places = [(self._ends[number], self._ends[number + 1]) for number in numbers]
-        postings = sum(end - start for start, end in places)
+        postings = sum(end - start for start, end in spans)
         hidden = self.store.hidden_rows(request)
-        if postings < len(self.store) * FEW:
-            rows, scores = self._score_found(places)
+        if postings < len(self.store) * SPARSE:
+            rows, scores = self._score_matching(spans)
             scores[np.isin(rows, hidden)] = 0.0
             return make_call(query, self._take_best(scores, k, rows))
-        scores = self._score_all(places, postings)
+        scores = self._score_all(spans, postings)
         scores[hidden] = 0.0
         return make_call(query, self._take_best(scores, k))
 
-    def _score_all(self, places: Sequence[tuple[int, int]], postings: int) -> np.ndarray:
-        """The score of every passage, from so many postings at these places."""
+    def _score_all(self, spans: Sequence[tuple[int, int]], postings: int) -> np.ndarray:
+        """The score of every passage. `spans`: start and end of the postings of each term, `postings` in all."""
         scores = np.zeros(len(self.store), dtype=np.float32)
         if postings < MANY:
-            np.add.at(scores, *self._bring_together(places))
+            np.add.at(scores, *self._concatenate(spans))
             return scores
-        for start, end in places:
+        for start, end in spans:
             np.add.at(scores, self._rows[start:end], self._scores[start:end])
         return scores
 
-    def _score_found(self, places: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-        """The passages that hold a term, in order, and their scores: the same sums, in the same order, as over all."""
-        rows, data = self._bring_together(places)
+    def _score_matching(self, spans: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows that contain a term, in order, and their scores: the same sums, in the same order, as `_score_all`."""
+        rows, data = self._concatenate(spans)
         order = np.argsort(rows, kind="stable")  # of sorted runs: a merge
         rows = rows[order]
         first = np.ones(len(rows), dtype=bool)
@@ -138,26 +132,23 @@ class Bm25Engine:
         np.add.at(scores, np.cumsum(first) - 1, data[order])
         return rows[first], scores
 
-    def _bring_together(self, places: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-        """The postings at these places, in this order: rows, as numpy wants them for indices, and scores."""
-        rows = np.concatenate([self._rows[start:end] for start, end in places], dtype=np.intp)
-        return rows, np.concatenate([self._scores[start:end] for start, end in places])
+    def _concatenate(self, spans: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Rows, in numpy's index type, and scores of the postings in these spans."""
+        rows = np.concatenate([self._rows[start:end] for start, end in spans], dtype=np.intp)
+        return rows, np.concatenate([self._scores[start:end] for start, end in spans])
 
     def _take_best(self, scores: np.ndarray, k: int, passages: np.ndarray | None = None) -> tuple[Hit, ...]:
-        """The best hits, of passages with these scores: of all in order, unless their rows are given."""
-        # Few passages come near the best: one comparison sets most aside. Sorting all would cost most of a search.
+        """The k best hits. `passages`: the row of each score; None: scores are of all rows in order."""
+        # Few passages come near the best: one comparison excludes most. Sorting all would cost most of a search.
         best_score = scores.max()
         for share in NEAR_BEST:
             (rows,) = (scores > best_score * share).nonzero()
             if len(rows) >= k:
                 break
-        found = scores[rows]
+        near = scores[rows]
         if len(rows) > k:
-            keep = found >= np.partition(found, len(found) - k)[len(found) - k]
-            rows, found = rows[keep], found[keep]
-        best = np.argsort(-found, kind="stable")[:k]  # stable: of equals, the earlier row
+            keep = near >= np.partition(near, len(near) - k)[len(near) - k]
+            rows, near = rows[keep], near[keep]
+        best = np.argsort(-near, kind="stable")[:k]  # stable: of equals, the earlier row
         rows = rows if passages is None else passages[rows]
-        return tuple(
-            Hit(passage_id=self.store.id_at(row), score=score)
-            for row, score in zip(rows[best].tolist(), found[best].tolist(), strict=True)
-        )
+        return self.store.make_hits(rows[best], near[best])

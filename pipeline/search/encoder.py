@@ -1,9 +1,9 @@
-"""Turns text into vectors, by a model of transformers.
+"""Text encoders: texts into vectors, by a model of transformers.
 
-Promises: vectors have length 1, so that a dot product is a cosine; the vector of a text does not depend on what else is
-encoded, but for the last digits (below 1e-5); texts of like length are encoded together, so that little is padding;
-what sentence-transformers, of any version, wrote beside a model is followed where the configuration does not say
-otherwise, and a model that needs more than is done here is refused.
+Guarantees: vectors have length 1, so that a dot product is a cosine; the vector of a text does not depend on the rest
+of its batch, but for the last digits (below 1e-5); texts of similar length are encoded together, to pad little; the
+files of sentence-transformers, of any version, beside a model apply unless the configuration overrides them, and a
+model that needs unsupported layers is refused.
 """
 
 from __future__ import annotations
@@ -27,80 +27,72 @@ POOLINGS = {
     "mean": "mean", "cls": "cls", "lasttoken": "last",
     "pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last",
 }  # fmt: skip
-"""By the names of sentence-transformers, from version 6 on and before."""
+"""Poolings by the names of sentence-transformers, from version 6 on and before."""
 OFFSET_MODELS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet"}
 UNBOUNDED = 1 << 20
-"""Tokenizers without a limit tell one above this."""
+"""Tokenizers without a limit report one above this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """What is put before a text."""
+    """Prefixes of queries and of passages."""
 
     query: str = ""
-    """Before a query."""
     passage: str = ""
-    """Before a passage."""
 
 
 class TextEncoder(Protocol):
-    """Turns text into vectors of length 1."""
+    """An encoder of texts into vectors of length 1."""
 
     @property
     def identity(self) -> str:
-        """What decides the vectors: the model, its revision, and how its token vectors become one."""
-        ...
+        """Everything that decides the vectors: the model, its revision, its pooling and its limit on tokens."""
 
     @property
     def dimension(self) -> int:
         """Length of a vector, in numbers."""
-        ...
 
     @property
     def prompts(self) -> Prompts:
-        """What its makers put before a text."""
-        ...
+        """Prefixes that the model was trained with."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One row a text, float32. Raises SearchError when the encoder fails."""
-        ...
+        """One row per text, float32. Raises SearchError when the encoder fails."""
 
     def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
-        """The same for queries: where it can be had, to the last bit whatever else is encoded."""
-        ...
+        """The same for queries: where possible, bit for bit independent of the rest of the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderFiles:
-    """What sentence-transformers wrote beside a model."""
+    """The settings that sentence-transformers wrote beside a model."""
 
     poolings: tuple[str, ...]
-    """How token vectors become one, in their words; vectors of several are joined."""
+    """Names of the poolings; the vectors of several are concatenated."""
     max_tokens: int | None
-    """Where text is cut."""
+    """Length at which text is truncated."""
     prompts: Prompts
-    """What is put before a text."""
-    pools_prompts: bool = True
+    pools_prompts: bool
     """Whether the tokens of a prompt count in the mean."""
 
 
 def count_positions(config: Any) -> int | None:
-    """Tokens that a model has places for; None when it has no limit. RoBERTa's kin leave the first places unused."""
+    """Longest input of a model in tokens; None without a limit. Models like RoBERTa do not use the first positions."""
     positions: int | None = getattr(config, "max_position_embeddings", None)
     unused = 2 if config.model_type in OFFSET_MODELS else 0
     return positions - unused if positions else None
 
 
 def choose_prompts(config: DenseConfig, encoder: TextEncoder | EncoderFiles) -> Prompts:
-    """What the configuration says is put before a text; where it says nothing, what the encoder's makers did."""
+    """The configured prefixes; where none is configured, the encoder's own."""
     query, passage, own = config.query_prefix, config.passage_prefix, encoder.prompts
     return Prompts(own.query if query is None else query, own.passage if passage is None else passage)
 
 
 def load_encoder(path: str, config: DenseConfig, name: str | None = None) -> TransformersEncoder:
-    """Load an encoder from a folder or by its name on the hub; `name` is what its index calls it, revision included.
+    """Load an encoder from a folder or by its name on the hub. `name`: its identity in the index, revision included.
 
-    Raises AssetError when it cannot be loaded, or needs what is not done here.
+    Raises AssetError when it cannot be loaded, or needs unsupported layers.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -122,7 +114,7 @@ def load_encoder(path: str, config: DenseConfig, name: str | None = None) -> Tra
 
 
 def _choose_pooling(path: str, files: EncoderFiles, config: DenseConfig) -> str:
-    """How token vectors become one: as configured, else as the files say. Raises AssetError for what is not done."""
+    """The pooling: the configured one, else that of the files. Raises AssetError for an unsupported one."""
     named = [config.pooling] if config.pooling != "auto" else [POOLINGS.get(name, "") for name in files.poolings]
     if len(named) != 1 or named[0] not in POOLERS:
         what = f"the encoder {path} pools by {', '.join(files.poolings) or 'nothing'}, which is not supported"
@@ -134,13 +126,13 @@ def _choose_pooling(path: str, files: EncoderFiles, config: DenseConfig) -> str:
 
 
 class TransformersEncoder:
-    """Encodes on this machine."""
+    """A TextEncoder on this machine."""
 
     def __init__(
         self, model: Any, tokenizer: Any, identity: str, pooling: str, max_tokens: int, batch: int, prompts: Prompts
     ) -> None:
-        """`max_tokens`: text is cut after so many; `batch`: texts encoded together; `prompts`: its makers', which
-        whoever calls puts before the texts."""
+        """`max_tokens`: length at which texts are truncated; `batch`: texts encoded together; `prompts`: prefixes for
+        the caller to add to the texts."""
         self.identity = identity
         self.prompts = prompts
         self.dimension = int(model.config.hidden_size)
@@ -151,7 +143,7 @@ class TransformersEncoder:
         self._batch = batch
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One row a text, float32, of length 1."""
+        """One row per text, float32, of length 1."""
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         if not texts:
             return vectors
@@ -163,8 +155,8 @@ class TransformersEncoder:
         return vectors
 
     def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
-        """The same for queries. On a CPU each goes alone, which costs little and makes a vector the same in every run;
-        on an accelerator they go together, and the last digits may vary."""
+        """The same for queries. On a CPU they are encoded one by one, which costs little and makes a vector the same in
+        every run; on an accelerator they are encoded together, and the last digits may vary."""
         if self.model.device.type != "cpu":
             return self.encode(texts)
         return np.concatenate([self.encode([]), *(self.encode([text]) for text in texts)])
@@ -196,7 +188,7 @@ POOLERS = {"mean": _pool_mean, "cls": _pool_first, "last": _pool_last}
 
 
 def read_encoder_files(path: str) -> EncoderFiles:
-    """What modules.json and the files it names say. Raises AssetError for a module that is not known."""
+    """The settings in modules.json and the files that it names. Raises AssetError for an unknown module."""
     poolings: tuple[str, ...] = ("mean",)
     limit, pools_prompts = None, True
     for module in _read_json(path, "modules.json") or []:
@@ -204,23 +196,23 @@ def read_encoder_files(path: str) -> EncoderFiles:
         if kind not in KNOWN_MODULES:
             raise AssetError(f"the encoder {path} has a layer of kind {kind}, which is not supported", FIX)
         if kind == "Transformer":
-            said = _read_json(path, "sentence_bert_config.json") or {}
-            limit = said.get("max_seq_length")
+            limit = (_read_json(path, "sentence_bert_config.json") or {}).get("max_seq_length")
         if kind == "Pooling":
-            said = _read_json(path, f"{module['path']}/config.json") or {}
-            poolings, pools_prompts = _read_poolings(said), said.get("include_prompt") is not False
-    said = (_read_json(path, "config_sentence_transformers.json") or {}).get("prompts") or {}
-    return EncoderFiles(poolings, limit, Prompts(said.get("query") or "", said.get("document") or ""), pools_prompts)
+            pooling = _read_json(path, f"{module['path']}/config.json") or {}
+            poolings, pools_prompts = _read_poolings(pooling), pooling.get("include_prompt") is not False
+    prompts = (_read_json(path, "config_sentence_transformers.json") or {}).get("prompts") or {}
+    own = Prompts(prompts.get("query") or "", prompts.get("document") or "")
+    return EncoderFiles(poolings, limit, own, pools_prompts)
 
 
-def _read_poolings(said: Mapping[str, Any]) -> tuple[str, ...]:
-    """The poolings that a file names: from version 6 on one or a list, before a switch for each."""
-    named = said.get("pooling_mode")
+def _read_poolings(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """The poolings in a file: from version 6 on one name or a list, before a switch for each."""
+    named = fields.get("pooling_mode")
     if isinstance(named, str):
         return (named,)
     if named is not None:
         return tuple(map(str, named))
-    return tuple(key for key, value in said.items() if key.startswith("pooling_mode_") and value is True)
+    return tuple(key for key, value in fields.items() if key.startswith("pooling_mode_") and value is True)
 
 
 def _read_json(path: str, name: str) -> Any:

@@ -1,8 +1,8 @@
-"""What a search engine owes to whoever searches.
+"""Search engines: their protocols, requests and results.
 
-Promises of every engine: a batch of requests gives as many calls, in the same order, each with its own status; bad
+Guarantees of every engine: a batch of requests gives as many calls, in the same order, each with its own status; bad
 queries and failing backends become statuses, never exceptions; equal scores come in a fixed order; the result of a
-request does not depend on what else was in the batch.
+request does not depend on the rest of its batch.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from typing import Protocol
 
 from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
 
+MAX_QUERY_CHARS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """One query, and what of a task's source must not come back for it."""
+    """One query, and the source of its task, which is hidden from the results."""
 
     query: str
-    """The query as written."""
     hide: HideMode = HideMode.NONE
-    """What of the source is withheld."""
     passage_id: str = ""
-    """The source passage; withheld in modes `passage` and `page`."""
+    """Source passage; hidden in modes `passage` and `page`."""
     page_id: int | None = None
-    """The source page; withheld in mode `page`."""
+    """Source page; hidden in mode `page`."""
     title: str = ""
-    """Title of the source page: tells it apart where page numbers mean nothing, such as on the web."""
+    """Title of the source page: identifies it where page ids mean nothing, such as on the web."""
     text: str = ""
-    """Text of the source passage, gold included: only for telling copies of it apart."""
+    """Text of the source passage, gold included: only for recognising copies of it."""
     question: str = ""
-    """What is to be found out: only for an engine that makes its documents up."""
+    """Masked text: only for simulated engines."""
     answers: tuple[str, ...] = ()
-    """The gold answers: only for an engine that makes its documents up."""
+    """Gold answers: only for simulated engines."""
     progress: float | None = None
-    """How far a training is, 0 to 1: only for an engine that makes its documents up, whose curriculum it moves."""
+    """Progress of the training, 0 to 1: only for simulated engines, whose curriculum depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,11 @@ class FoundPassage:
     """A passage as an engine reads it back."""
 
     passage_id: str
-    """The passage."""
     title: str
     """Title of its page."""
     text: str
-    """Its text."""
     anchors: tuple[tuple[int, int], ...] = ()
-    """Start and end of the wikilinks inside the text; empty when the engine does not know them."""
+    """Start and end of the wikilinks in the text; empty where the engine does not have them."""
 
 
 class SearchEngine(Protocol):
@@ -58,83 +56,86 @@ class SearchEngine(Protocol):
     @property
     def fingerprint(self) -> str:
         """Hash of the kind of engine, its settings and its corpus: results of two fingerprints are not comparable."""
-        ...
 
     def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
         """Answer every request with at most k hits, best first."""
-        ...
 
     def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
-        """Read passages that were hits, in the order asked. Raises SearchError for an unknown id."""
-        ...
+        """Read passages that were hits, in the given order. Raises SearchError for an unknown id."""
 
 
 class AsyncSearchEngine(Protocol):
-    """A search engine that is waited for: a server, the web, a language model. It owes what a SearchEngine owes, and
-    reads back what it found itself, in this process or an earlier one of the same run."""
+    """An asynchronous SearchEngine: a server, the web, a language model. It reads back its own hits, of this process or
+    an earlier one of the same run."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the kind of engine, its settings and what is known of its corpus."""
-        ...
+        """Hash of the kind of engine, its settings and the identity of its corpus as far as known."""
 
     async def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
         """Answer every request with at most k hits, best first."""
-        ...
 
     async def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
-        """Read passages that were hits, in the order asked. Raises SearchError for an unknown id."""
-        ...
+        """Read passages that were hits, in the given order. Raises SearchError for an unknown id."""
 
     async def close(self) -> None:
-        """End what is under way and let connections go."""
-        ...
+        """Close connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How the search of one request ended, with the texts of its hits."""
+    """Result of one request: the call, and the passage of each hit in order."""
 
     call: SearchCall
-    """Status and hits."""
     passages: tuple[FoundPassage, ...] = ()
-    """The text of each hit, in the order of the hits."""
 
 
 class PassageSource(Protocol):
-    """What hands the texts over with the hits and keeps neither: a server, the web, a language model. `CachedSearch`
-    makes an AsyncSearchEngine of it. It owes statuses and order as every engine does, and need not hide anything."""
+    """A stateless source of passages, whose answers include the texts: a server, the web, a language model.
+    `CachedSearch` makes an AsyncSearchEngine of it. Statuses and order are as of every engine."""
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the kind of engine, its settings and what is known of its corpus."""
-        ...
+        """Hash of the kind of engine, its settings and the identity of its corpus as far as known."""
 
     @property
     def hides(self) -> bool:
         """Whether it hides the sources of a request by itself."""
-        ...
 
     def identify(self, request: SearchRequest) -> list[str | int | None]:
-        """What of a request, besides k, decides the answer: two that agree in it are one."""
-        ...
+        """The parts of a request that decide the answer, besides k: the cache key."""
 
     async def find(self, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
         """Answer every request with at most k passages, best first."""
-        ...
 
     async def close(self) -> None:
-        """End what is under way and let connections go."""
-        ...
+        """Close connections."""
+
+
+def check_query(request: SearchRequest, k: int) -> tuple[str, SearchCall | None]:
+    """The query as valid text, and the call that refuses it where it cannot be searched for."""
+    query = request.query.encode("utf-8", "replace").decode()  # half of a surrogate pair cannot be encoded
+    if k < 1:
+        return query, fail_call(query[:MAX_QUERY_CHARS], f"k is {k}, must be at least 1")
+    if len(query) > MAX_QUERY_CHARS:
+        reason = f"query of {len(query)} characters, at most {MAX_QUERY_CHARS}"
+        return query, fail_call(query[:MAX_QUERY_CHARS], reason)
+    return query, None
+
+
+def make_call(query: str, hits: tuple[Hit, ...]) -> SearchCall:
+    """The call of an answered query."""
+    status = SearchStatus.OK if hits else SearchStatus.EMPTY
+    return SearchCall(query=query, status=status, hits=hits, detail=None)
 
 
 def fail_call(query: str, detail: str, status: SearchStatus = SearchStatus.ERROR) -> SearchCall:
-    """A call that brought nothing because it failed."""
+    """The call of a failed query."""
     return SearchCall(query=query, status=status, hits=(), detail=detail)
 
 
 def merge_round_robin(hit_lists: Iterable[Sequence[Hit]], k: int) -> list[Hit]:
-    """Take the first hit of every list, then the second of every list, and so on, no passage twice, k at most."""
+    """The first hit of every list, then the second of every list, and so on, without duplicates, k at most."""
     lists = [list(hits) for hits in hit_lists]
     merged: dict[str, Hit] = {}
     for rank in range(max(map(len, lists), default=0)):

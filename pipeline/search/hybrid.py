@@ -1,17 +1,16 @@
-"""BM25 and vectors together, by reciprocal rank fusion (Cormack, Clarke and Buettcher 2009), and a reranker if wanted.
+"""Hybrid retrieval: BM25 and vectors by reciprocal rank fusion (Cormack, Clarke and Buettcher 2009), then a reranker
+if configured.
 
-Promises: a call is answered only when both engines answered it, so that no row depends on which of them happened to
-work; equal scores go by the rank in BM25's list, then in the other; what is hidden stays hidden in both.
+Guarantees: a call is answered only when both engines answered it, so that no row depends on which of them worked; equal
+scores are ordered by the rank in BM25's list, then in the other; hidden sources are hidden in both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.errors import SearchError
-from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest
+from pipeline.search.engine import FoundPassage, SearchEngine, SearchRequest, make_call
 from pipeline.search.index.passage_store import join_title
-from pipeline.search.queries import make_call
 from pipeline.search.reranker import Reranker
 from schemas.record import content_id
 from schemas.search_config import HybridConfig
@@ -21,46 +20,42 @@ DIGITS = 5
 
 
 class HybridEngine:
-    """Searches with two engines over the same passages and fuses what they find."""
+    """A SearchEngine over two engines with the same passages."""
 
     def __init__(
-        self, words: SearchEngine, vectors: SearchEngine, config: HybridConfig, reranker: Reranker | None = None
+        self, sparse: SearchEngine, dense: SearchEngine, config: HybridConfig, reranker: Reranker | None = None
     ) -> None:
-        """`words`: BM25; `vectors`: the dense engine. A reranker is given, or not, as `config` says."""
-        if (config.reranker is None) != (reranker is None):
-            raise SearchError(
-                "the reranker does not fit search.hybrid.reranker", "set it to the reranker that is loaded, or to null"
-            )
-        self._words = words
-        self._vectors = vectors
+        """`sparse`: BM25; `reranker`: the one that `config` names, if any."""
+        self._sparse = sparse
+        self._dense = dense
         self._config = config
         self._reranker = reranker
 
     @property
     def fingerprint(self) -> str:
         """Hash of both engines and of how they are fused."""
-        decides = self._config.model_dump(mode="json", exclude=None if self._reranker else {"rerank_depth"})
-        scorer = self._reranker.identity if self._reranker else None
-        return content_id("hybrid", decides, scorer, self._words.fingerprint, self._vectors.fingerprint)
+        settings = self._config.model_dump(mode="json", exclude=None if self._reranker else {"rerank_depth"})
+        reranker = self._reranker.identity if self._reranker else None
+        return content_id("hybrid", settings, reranker, self._sparse.fingerprint, self._dense.fingerprint)
 
     def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
-        """Answer every request with the best of both; a call that failed in one engine has failed."""
+        """Answer every request with the fused hits; a call fails when it fails in one engine."""
         depth = max(k, self._config.depth) if k > 0 else k
-        pairs = zip(self._words.search(requests, depth), self._vectors.search(requests, depth), strict=True)
-        return [self._fuse(one, two, k) for one, two in pairs]
+        pairs = zip(self._sparse.search(requests, depth), self._dense.search(requests, depth), strict=True)
+        return [self._fuse(sparse, dense, k) for sparse, dense in pairs]
 
     def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
         """Read passages by id. Raises SearchError for an unknown id."""
-        return self._words.read(passage_ids)
+        return self._sparse.read(passage_ids)
 
-    def _fuse(self, one: SearchCall, two: SearchCall, k: int) -> SearchCall:
-        for call in (one, two):
+    def _fuse(self, sparse: SearchCall, dense: SearchCall, k: int) -> SearchCall:
+        for call in (sparse, dense):
             if call.status not in (SearchStatus.OK, SearchStatus.EMPTY):
                 return call.model_copy(update={"hits": ()})
-        hits = fuse_ranks([(1.0, one.hits), (self._config.dense_weight, two.hits)], self._config.constant)
+        hits = fuse_ranks([(1.0, sparse.hits), (self._config.dense_weight, dense.hits)], self._config.constant)
         if self._reranker is not None:
-            hits = self._rerank(one.query, hits[: max(k, self._config.rerank_depth)], self._reranker)
-        return make_call(one.query, tuple(hits[:k]))
+            hits = self._rerank(sparse.query, hits[: max(k, self._config.rerank_depth)], self._reranker)
+        return make_call(sparse.query, tuple(hits[:k]))
 
     def _rerank(self, query: str, hits: Sequence[Hit], reranker: Reranker) -> list[Hit]:
         passages = self.read([hit.passage_id for hit in hits])

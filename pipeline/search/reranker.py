@@ -1,7 +1,6 @@
-"""Orders hits anew by a cross-encoder: a model of transformers that reads query and passage together.
+"""Rerankers: cross-encoders, models of transformers that read query and passage together.
 
-Promises: the score of a pair does not depend on what else is scored, but for the last digits; equal scores keep the
-order they came in.
+Guarantees: the score of a pair does not depend on the rest of its batch, but for the last digits.
 """
 
 from __future__ import annotations
@@ -22,16 +21,14 @@ BATCH = 32
 
 
 class Reranker(Protocol):
-    """Tells how well passages answer a query."""
+    """A scorer of passages by how well they answer a query."""
 
     @property
     def identity(self) -> str:
-        """What decides the scores."""
-        ...
+        """Everything that decides the scores."""
 
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """One score a text; higher is better."""
-        ...
+        """One score per text; higher is better."""
 
 
 def load_reranker(path: str, device: str = "auto", name: str | None = None) -> CrossEncoder:
@@ -45,12 +42,12 @@ def load_reranker(path: str, device: str = "auto", name: str | None = None) -> C
         what = str(error).strip().split("\n", 1)[0]
         raise AssetError(f"cannot load the reranker {path}: {what}", FIX) from error
     if model.config.num_labels > 2:
-        raise AssetError(f"{path} tells {model.config.num_labels} classes apart; a reranker has one score", FIX)
+        raise AssetError(f"{path} has {model.config.num_labels} classes; a reranker has one score", FIX)
     return CrossEncoder(model.to(choose_device(device)), tokenizer, name or path)
 
 
 class CrossEncoder:
-    """Scores pairs of query and passage on this machine."""
+    """A Reranker on this machine."""
 
     def __init__(self, model: Any, tokenizer: Any, identity: str) -> None:
         self.identity = identity
@@ -60,7 +57,7 @@ class CrossEncoder:
 
     @torch.inference_mode()
     def score(self, query: str, texts: Sequence[str]) -> list[float]:
-        """One score a text: the model's logit, or with two classes how far the second is above the first."""
+        """One score per text: the model's logit, or with two classes the second less the first."""
         scores = np.zeros(len(texts), np.float64)
         order = sorted(range(len(texts)), key=lambda index: (len(texts[index]), index))
         for start in range(0, len(order), BATCH):
@@ -71,5 +68,5 @@ class CrossEncoder:
             )  # fmt: skip
             logits = self._model(**pairs.to(self._model.device)).logits.float()
             scores[group] = (logits[:, -1] - (logits[:, 0] if logits.shape[1] == 2 else 0)).cpu().numpy()
-        found: list[float] = scores.tolist()
-        return found
+        result: list[float] = scores.tolist()
+        return result

@@ -1,4 +1,4 @@
-"""An engine that is waited for, made usable where nothing can wait: its event loop runs in a thread of its own."""
+"""Synchronous adapter of an asynchronous engine: its event loop runs in a thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.trajectories import SearchCall
 T = TypeVar("T")
 
 
-class BlockingSearch:
+class SyncSearch:
     """A SearchEngine over an AsyncSearchEngine. Called from one thread at a time."""
 
     def __init__(self, engine: AsyncSearchEngine) -> None:
@@ -30,15 +30,15 @@ class BlockingSearch:
         return self._engine.fingerprint
 
     def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
-        """A call for each request, in order."""
+        """Answer every request with at most k hits, best first."""
         return self._wait_for(self._engine.search(requests, k))
 
     def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
-        """Passages that were hits, in order. Raises SearchError for an unknown one."""
+        """Read passages that were hits, in the given order. Raises SearchError for an unknown id."""
         return self._wait_for(self._engine.read(passage_ids))
 
     def close(self) -> None:
-        """Close the engine and end the thread; also done when nobody holds this any more."""
+        """Close the engine and end the thread; also done when this is collected, and at exit."""
         self._closing()
 
     def _wait_for(self, work: Coroutine[Any, Any, T]) -> T:

@@ -1,11 +1,8 @@
-"""How text becomes index terms, by language.
+"""Tokenizers: text into index terms, by language.
 
-English: folded words (`folding`) without stopwords, stemmed (Snowball). Other languages with spaces: folded words.
-Chinese, Japanese: overlapping pairs of characters, which need no segmenter and so cannot disagree with one; a run of a
-single character is a term by itself, and Latin words and numbers inside are words. Chinese may also be cut into words
-by jieba.
-
-An index built before words were folded is searched with terms that are lower-cased only, as its own are.
+English: folded words (`pipeline.text.folding`) without stopwords, stemmed (Snowball). Other languages with spaces:
+folded words. Chinese, Japanese: overlapping pairs of characters, which depend on no segmenter; a run of a single
+character is a term by itself, and Latin words and numbers inside are words. Chinese may also be segmented by jieba.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from pipeline.text.folding import fold, list_joined
 WORD = re.compile(r"\w+")
 CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 CJK_FORMS = re.compile(r"[\u00bc-\u00be\u2e80-\u2fdf\u3099\u309a\u3200-\u33ff\uf900-\ufaff\uff61-\uff9f]")
-"""What is written otherwise once normalised, and then holds or joins characters of `CJK`, or is several words."""
+"""Characters whose normal form (NFKC) differs and contains or joins characters of `CJK`, or is several words."""
 PAIRED_LANGS = ("zh", "ja")
 _STOPWORDS_EN = """
 a about above after again against all also am an and any are as at be because been before being below between both
@@ -33,15 +30,14 @@ own s same she should so some such t than that the their theirs them then there 
 under until up very was we were what when where which while who whom why will with would you your
 """
 STOPWORDS_EN = frozenset(_STOPWORDS_EN.split())
-KNOWN_WORDS = 1 << 18  # words whose stem is remembered; a vocabulary's frequent part
+KNOWN_WORDS = 1 << 18
+"""Words whose term is cached: the frequent part of a vocabulary."""
 
 Tokenizer = Callable[[str], list[str]]
 
 
-def _make_cutter(folded: bool) -> Tokenizer:
-    """Cuts text into words in lower case, those beyond ASCII still to be folded."""
-    if not folded:
-        return lambda text: WORD.findall(text.lower())
+def _make_cutter() -> Tokenizer:
+    """A splitter into lower-case words; those beyond ASCII are not folded yet."""
     find, find_joined = WORD.findall, re.compile(rf"[\w{list_joined()}]+").findall
     normalize = unicodedata.normalize
 
@@ -51,40 +47,36 @@ def _make_cutter(folded: bool) -> Tokenizer:
     return cut
 
 
-def _make_words(folded: bool) -> Tokenizer:
-    cut = _make_cutter(folded)
-    if not folded:
-        return cut
+def _make_words() -> Tokenizer:
+    cut = _make_cutter()
     fold_word = lru_cache(maxsize=KNOWN_WORDS)(fold)
     return lambda text: [found for word in cut(text) if (found := fold_word(word))]
 
 
-def _make_english(folded: bool) -> Tokenizer:
+def _make_english() -> Tokenizer:
     stem = Stemmer.Stemmer("english").stemWord
-    cut = _make_cutter(folded)
+    cut = _make_cutter()
 
     @lru_cache(maxsize=KNOWN_WORDS)
     def term(word: str) -> str:
-        word = fold(word) if folded and not word.isascii() else word
+        word = word if word.isascii() else fold(word)
         return "" if word in STOPWORDS_EN else str(stem(word))
 
     return lambda text: [found for word in cut(text) if (found := term(word))]
 
 
-def _make_jieba(folded: bool) -> Tokenizer:
+def _make_jieba() -> Tokenizer:
     jieba = open_jieba()
-    prepare = fold if folded else str.lower
-    return lambda text: [word for piece in jieba.cut_for_search(prepare(text)) for word in WORD.findall(piece)]
+    return lambda text: [word for piece in jieba.cut_for_search(fold(text)) for word in WORD.findall(piece)]
 
 
-def _make_pairs(folded: bool) -> Tokenizer:
-    joined = list_joined() if folded else ""
-    find = re.compile(rf"([{CJK}]+)|((?:[^\W{CJK}]|[{joined}])+)" if folded else rf"([{CJK}]+)|([^\W{CJK}]+)").findall
-    finish = lru_cache(maxsize=KNOWN_WORDS)(fold) if folded else str.lower
+def _make_pairs() -> Tokenizer:
+    find = re.compile(rf"([{CJK}]+)|((?:[^\W{CJK}]|[{list_joined()}])+)").findall
+    finish = lru_cache(maxsize=KNOWN_WORDS)(fold)
 
     def tokenize(text: str) -> list[str]:
         terms: list[str] = []
-        if folded and CJK_FORMS.search(text):
+        if CJK_FORMS.search(text):
             text = unicodedata.normalize("NFKC", text)
         for chars, word in find(text):
             if word:
@@ -98,8 +90,11 @@ def _make_pairs(folded: bool) -> Tokenizer:
     return tokenize
 
 
+MAKERS = {"english": _make_english, "jieba": _make_jieba, "pairs": _make_pairs, "words": _make_words}
+
+
 def choose_tokenizer(name: str, lang: str) -> str:
-    """The tokenizer that a configured name stands for: `auto` goes by the language."""
+    """The name of a tokenizer, with `auto` resolved by the language."""
     if name != "auto":
         return name
     if lang.split("-")[0] in PAIRED_LANGS:
@@ -107,12 +102,6 @@ def choose_tokenizer(name: str, lang: str) -> str:
     return "english" if lang.split("-")[0] == "en" else "words"
 
 
-def make_tokenizer(lang: str, name: str = "auto", folded: bool = True) -> Tokenizer:
-    """The function that cuts text into index terms; not `folded`: into those of indexes of before folding."""
-    makers: dict[str, Callable[[bool], Tokenizer]] = {
-        "english": _make_english,
-        "jieba": _make_jieba,
-        "pairs": _make_pairs,
-        "words": _make_words,
-    }
-    return makers[choose_tokenizer(name, lang)](folded)
+def make_tokenizer(lang: str, name: str = "auto") -> Tokenizer:
+    """The function from text to index terms."""
+    return MAKERS[choose_tokenizer(name, lang)]()

@@ -17,8 +17,7 @@ import orjson
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from starlette.exceptions import HTTPException
 
-from pipeline.search.engine import SearchRequest, fail_call
-from pipeline.search.queries import MAX_QUERY_CHARS
+from pipeline.search.engine import MAX_QUERY_CHARS, SearchRequest, fail_call
 from pipeline.search.remote.retrieve_protocol import MAX_K
 from schemas.trajectories import HideMode, SearchCall, SearchStatus
 

@@ -21,8 +21,7 @@ import uvloop
 from pipeline.agents.trajectory_stage import TrajectoryStage
 from pipeline.llm.async_stage import run_concurrently
 from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout
-from pipeline.search.engine import FoundPassage, SearchRequest
-from pipeline.search.queries import make_call
+from pipeline.search.engine import FoundPassage, SearchRequest, make_call
 from schemas.llm_config import RoleModelConfig
 from schemas.policies import PolicyConfig
 from schemas.streams import TokenStream

@@ -15,8 +15,7 @@ from typing import Any
 import httpx
 
 from pipeline.search.bm25 import Bm25Engine, build_index
-from pipeline.search.engine import FoundPassage, SearchRequest
-from pipeline.search.queries import check_query, make_call
+from pipeline.search.engine import FoundPassage, SearchRequest, check_query, make_call
 from pipeline.search_server.settings import ServerSettings
 from pipeline.search_server.supervisor import SearchServer
 from schemas.passages import Passage

@@ -12,8 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from pipeline.llm.chat_model import ChatReply, ChatRequest
-from pipeline.search.engine import FoundPassage, SearchRequest
-from pipeline.search.queries import check_query, make_call
+from pipeline.search.engine import FoundPassage, SearchRequest, check_query, make_call
 from schemas.live import EndpointLive
 from schemas.trajectories import Hit, SearchCall, SearchStatus
 from tests.support.scripted_http import Said, ScriptedHttp

@@ -1,10 +1,10 @@
 """Builds the `bm25` part of an index from the `passages` part: the scores of bm25s's "lucene" variant, bit for bit.
 
-The terms of each block of passages are counted apart (`term_counts`). Then the vocabularies are merged as streams, and
-the columns of the score matrix are filled range by range of terms, each range from all blocks.
+The terms of each block of passages are counted separately (`term_counts`). Then the vocabularies are merged as streams,
+and the columns of the score matrix are filled range by range of terms, each range from all blocks.
 
-Promises: memory is bounded by the block and the range, whatever the size of the corpus; blocks and ranges may be worked
-in any number of processes and the bytes are the same; after a kill, finished blocks are not counted again.
+Guarantees: memory is bounded by the block and the range, whatever the size of the corpus; blocks and ranges may be
+processed in any number of processes and the bytes are the same; after a kill, finished blocks are not counted again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import heapq
 import math
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise, repeat
@@ -38,18 +37,16 @@ RANGE_POSTINGS = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class FillWork:
-    """What filling the columns of any range of terms needs to know."""
+    """Parameters of `fill_range`, the same for every range of terms."""
 
     building: Path
-    """Where the matrix is."""
+    """Folder of the matrix."""
     starts: tuple[int, ...]
     """First row of each block."""
     mean_length: float
-    """Terms of the average passage."""
+    """Terms per passage."""
     k1: float
-    """Term saturation."""
     b: float
-    """Length normalisation."""
 
 
 def build_bm25(folder: Path, config: SearchConfig, lang: str, run_blocks: RunBlocks = map) -> dict[str, Any]:
@@ -69,8 +66,8 @@ def build_bm25(folder: Path, config: SearchConfig, lang: str, run_blocks: RunBlo
         count = CountWork(folder / "passages", building / SCRATCH, str(settings["tokenizer"]))
         for _ in run_blocks(partial(count_block, count), blocks):
             pass
-        facts = _fill(building, starts, config, run_blocks)
-        about = {**settings, **facts, "corpus": store.corpus, "passages": len(store)}
+        counts = _fill(building, starts, config, run_blocks)
+        about = {**settings, **counts, "corpus": store.corpus, "passages": len(store)}
         finish_part(building, folder / KIND, {**about, "fingerprint": content_id(settings, store.corpus)})
     return open_part(folder / KIND, KIND)
 
@@ -79,56 +76,52 @@ def _fill(building: Path, starts: tuple[int, ...], config: SearchConfig, run_blo
     """Merge the vocabularies and fill the matrix; the numbers of terms and of postings."""
     scratch = building / SCRATCH
     blocks = [TermBlock(place_block(scratch, number)) for number in range(len(starts) - 1)]
-    found = merge_terms(building, blocks)
-    if not len(found):
+    frequencies = merge_terms(building, blocks)
+    if not len(frequencies):
         raise nothing_to_index()
-    ends = np.zeros(len(found) + 1, np.int64)
-    np.cumsum(found, out=ends[1:])
+    ends = np.zeros(len(frequencies) + 1, np.int64)
+    np.cumsum(frequencies, out=ends[1:])
     np.save(building / ENDS, ends)
-    np.save(scratch / RARITIES, weigh_terms(found, starts[-1]))
+    np.save(scratch / RARITIES, weigh_terms(frequencies, starts[-1]))
     for name, dtype in ((SCORES, np.float32), (ROWS, np.int32)):
         np.lib.format.open_memmap(building / name, "w+", dtype, (int(ends[-1]),)).flush()
     total = sum(int(block.lengths.sum(dtype=np.int64)) for block in blocks)
     work = FillWork(building, starts, total / starts[-1], config.k1, config.b)
     cuts = np.searchsorted(ends, np.arange(0, int(ends[-1]), RANGE_POSTINGS)).tolist()
-    for _ in run_blocks(partial(fill_range, work), list(pairwise([*dict.fromkeys(cuts), len(found)]))):
+    for _ in run_blocks(partial(fill_range, work), list(pairwise([*dict.fromkeys(cuts), len(frequencies)]))):
         pass
-    return {"terms": len(found), "postings": int(ends[-1])}
+    return {"terms": len(frequencies), "postings": int(ends[-1])}
 
 
 def merge_terms(building: Path, blocks: list[TermBlock]) -> np.ndarray:
-    """Write the vocabulary of all blocks, and beside each block the numbers of its terms there; how many passages hold
-    each term.
+    """Write the vocabulary of all blocks, and beside each block the numbers of its terms in it; the document frequency
+    of each term.
     """
     numbers = [array("i") for _ in blocks]
     last, previous = -1, b""
     with SortedStringsWriter(building / TERMS) as writer:
-        for term, index in heapq.merge(*map(_label_terms, blocks, range(len(blocks)))):
+        for term, index in heapq.merge(*(zip(block.terms, repeat(number)) for number, block in enumerate(blocks))):
             if last < 0 or term != previous:
                 writer.append(term)
                 last, previous = last + 1, term
             numbers[index].append(last)
-    found = np.zeros(last + 1, np.int64)
+    frequencies = np.zeros(last + 1, np.int64)
     for index, (block, own) in enumerate(zip(blocks, numbers, strict=True)):
         column = np.asarray(own, np.int32)
-        found[column] += np.diff(block.ends)
+        frequencies[column] += np.diff(block.ends)
         np.save(place_block(building / SCRATCH, index) / NUMBERS, column)
-    return found
+    return frequencies
 
 
-def _label_terms(block: TermBlock, index: int) -> Iterator[tuple[bytes, int]]:
-    return zip(block.terms, repeat(index))
-
-
-def weigh_terms(found: np.ndarray, passages: int) -> np.ndarray:
+def weigh_terms(frequencies: np.ndarray, passages: int) -> np.ndarray:
     """Inverse document frequency of each term, as float32; few frequencies differ, so each is computed once."""
-    values, which = np.unique(found, return_inverse=True)
+    values, indices = np.unique(frequencies, return_inverse=True)
     weights = [math.log(1 + (passages - n + 0.5) / (n + 0.5)) for n in values.tolist()]
-    return np.asarray(weights, np.float32)[which]
+    return np.asarray(weights, np.float32)[indices]
 
 
 def fill_range(work: FillWork, terms: tuple[int, int]) -> None:
-    """Fill the columns from one term to another: rows in order, and their scores."""
+    """Fill the columns of a range of terms: rows in order, and their scores."""
     scratch = work.building / SCRATCH
     ends = np.load(work.building / ENDS, mmap_mode="r")[terms[0] : terms[1] + 1]
     weights = np.asarray(np.load(scratch / RARITIES, mmap_mode="r")[terms[0] : terms[1]])
@@ -143,7 +136,7 @@ def fill_range(work: FillWork, terms: tuple[int, int]) -> None:
         names = np.asarray(names[low:high]) - terms[0]
         sizes, piece = np.diff(block.ends[low : high + 1]), slice(block.ends[low], block.ends[high])
         here, counts = block.rows[piece], block.counts[piece].astype(np.float64)
-        # Each run of a term goes behind those of the blocks before it.
+        # The postings of a term follow those of the blocks before.
         places = np.repeat(heads[names] - block.ends[low:high], sizes) + np.arange(piece.start, piece.stop)
         rows[places] = here + start
         norms = work.k1 * ((1 - work.b) + work.b * block.lengths[here] / work.mean_length)

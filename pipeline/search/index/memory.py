@@ -1,6 +1,6 @@
-"""What an index costs in memory and on disk, told before it is built or opened, and refused when the machine has less.
+"""Memory and disk that an index needs: estimated before it is built or opened, and refused on a smaller machine.
 
-The figures are estimates on the safe side: the words of a passage are guessed from its bytes.
+The estimates are conservative: the number of terms of a passage is derived from its bytes.
 """
 
 from __future__ import annotations
@@ -19,41 +19,40 @@ from schemas.search_config import DenseIndex
 
 log = logging.getLogger(__name__)
 
-BYTES_A_TERM = 6
-"""Text that makes one term: a word and its space; of Chinese, a pair of characters."""
+TERM_BYTES = 6
+"""Text per term: a word and its space; of Chinese, a pair of characters."""
 COUNTED_TERM_BYTES = 60
-"""Memory that a term of a block takes while the block is counted: its number, its keys, and their sorting."""
+"""Memory per term while a block is counted: its number, its keys, and their sorting."""
 RANGE_BYTES = 1 << 30
-"""Memory that filling a range of the matrix takes."""
+"""Memory for filling a range of the matrix."""
 PASSAGE_BYTES = 32
-"""Memory that a passage takes while ids are sorted."""
+"""Memory per passage while ids are sorted."""
 POSTING_BYTES = 8
-"""Disk that a posting takes: row and score; while building, as much again for the counted blocks."""
+"""Disk per posting: row and score; while building, as much again for the counted blocks."""
 QUERY_BYTES = 16
-"""Memory that a passage takes while a query is answered: its score and what is chosen by it."""
+"""Memory per passage while a query is answered: its score and the selection."""
 FIXED_BYTES = 400 << 20
-"""An interpreter with its libraries."""
+"""Memory of an interpreter with its libraries."""
 LINK_BYTES = 400
-"""Memory that a passage's links and its place take in an HNSW graph."""
+"""Memory per passage for its node and links in an HNSW graph."""
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a piece of work takes, in bytes."""
+    """Bytes that a task needs."""
 
     memory: int
-    """Held at once, over all processes."""
+    """At the same time, over all processes."""
     disk: int
-    """Written, at most; of an index to be opened, what is mapped into memory as far as there is room."""
+    """Written, at most; of an index to be opened, mapped into memory as far as it fits."""
 
-    def tell(self) -> str:
-        """Both, for a person."""
+    def __str__(self) -> str:
         return f"{self.memory / 1e9:.1f} GB of memory and {self.disk / 1e9:.1f} GB of disk"
 
 
 def estimate_build(shards: Sequence[Path], block_rows: int, workers: int) -> Needs:
-    """What the `passages` and `bm25` parts take while they are built."""
+    """Needs of building the `passages` and `bm25` parts."""
     rows = text = 0
     for path in shards:
         metadata = pq.read_metadata(path)
@@ -65,8 +64,8 @@ def estimate_build(shards: Sequence[Path], block_rows: int, workers: int) -> Nee
 
 
 def estimate_sizes(rows: int, text: int, block_rows: int, workers: int) -> Needs:
-    """The same for so many passages with so many bytes of text and titles."""
-    terms = text // BYTES_A_TERM
+    """The same by the number of passages, and the bytes of their texts and titles."""
+    terms = text // TERM_BYTES
     blocks = max(1, min(workers, -(-rows // block_rows)))
     block = min(rows, block_rows) * (terms // max(rows, 1)) * COUNTED_TERM_BYTES
     filled = min(RANGE_BYTES, terms * 8 * POSTING_BYTES)
@@ -77,7 +76,7 @@ def estimate_sizes(rows: int, text: int, block_rows: int, workers: int) -> Needs
 
 
 def estimate_dense(passages: int, dimension: int, kind: DenseIndex) -> Needs:
-    """What the `dense` part takes while it is built, besides the encoder."""
+    """Needs of building the `dense` part, without the encoder."""
     vectors = passages * dimension * 4
     graph = passages * (LINK_BYTES + dimension * 2) if kind is DenseIndex.HNSW else 0
     codes = passages * (8 + dimension // 8) if kind is DenseIndex.IVFPQ else 0
@@ -85,26 +84,26 @@ def estimate_dense(passages: int, dimension: int, kind: DenseIndex) -> Needs:
 
 
 def estimate_open(passages: int, mapped: int) -> Needs:
-    """What answering queries takes: memory of its own, and the files mapped, which processes share."""
+    """Needs of answering queries. `mapped`: bytes of the mapped files, which processes share."""
     return Needs(memory=FIXED_BYTES + passages * QUERY_BYTES, disk=mapped)
 
 
 def measure_memory() -> int:
-    """Bytes of memory that this machine, or the container it is, has."""
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    said = CGROUP.read_text().strip() if CGROUP.is_file() else "max"
-    return min(whole, int(said)) if said.isdigit() else whole
+    """Bytes of memory of this machine, or of the container."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = CGROUP.read_text().strip() if CGROUP.is_file() else "max"
+    return min(physical, int(limit)) if limit.isdigit() else physical
 
 
 def check_needs(what: str, needs: Needs, folder: Path | None = None, limit: int | None = None) -> None:
-    """Say what something takes. Raises SearchError when that is more memory than there is, or, where `folder` is
-    written to, more than the disk has free. `limit`: bytes of memory to count on instead of the machine's own."""
-    log.info("%s takes about %s", what, needs.tell())
+    """Log what a task needs. Raises SearchError when that is more than the memory, or than the free disk space of
+    `folder`, which the task writes to. `limit`: bytes of memory in place of the machine's."""
+    log.info("%s takes about %s", what, needs)
     memory = measure_memory() if limit is None else limit
     if needs.memory > memory:
         raise SearchError(
             f"{what} takes about {needs.memory / 1e9:.1f} GB of memory, and {memory / 1e9:.1f} GB are there",
-            "use fewer workers (execution.workers), or say how much there is: execution.memory_gb",
+            "use fewer workers (execution.workers), or set the memory that is there: execution.memory_gb",
         )
     if folder is not None and needs.disk > (free := shutil.disk_usage(folder).free):
         raise SearchError(
@@ -112,4 +111,4 @@ def check_needs(what: str, needs: Needs, folder: Path | None = None, limit: int 
             "free some space, or put the run elsewhere: --out FOLDER",
         )
     if folder is None and needs.memory + needs.disk > memory:
-        log.warning("%s does not fit into memory whole: the first queries will wait for the disk", what)
+        log.warning("%s does not fit into memory: the first queries will wait for the disk", what)

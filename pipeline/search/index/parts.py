@@ -1,8 +1,8 @@
-"""An index is a folder of parts: `passages` (the texts), `bm25` (terms) and `dense` (vectors).
+"""Parts of an index, one folder each: `passages` (the texts), `bm25` (terms) and `dense` (vectors).
 
-Promises: a part is complete or absent, because it is built beside its place and renamed at the end; a build that was
-killed goes on with the blocks it had finished, if it is asked for the same; a part with a file missing or cut short,
-or of another version, is refused in one clear line. `about.json` holds the size and the SHA-256 of every file.
+Guarantees: a part is complete or absent, because it is built in another folder and renamed at the end; a build after a
+kill continues from the finished blocks, if its plan is the same; a part with a missing or truncated file, or of another
+version, is refused. `about.json` has the size and the SHA-256 of every file.
 """
 
 from __future__ import annotations
@@ -31,17 +31,16 @@ R = TypeVar("R")
 
 
 class RunBlocks(Protocol):
-    """Applies a function to every block of work and gives the results in order: `map`, or a pool of processes."""
+    """A function like `map`, perhaps over a pool of processes."""
 
     def __call__(self, work: Callable[[T], R], blocks: Sequence[T], /) -> Iterable[R]:
-        """The results."""
-        ...
+        """The result of each block, in order."""
 
 
 def start_part(folder: Path, plan: Mapping[str, Any]) -> tuple[Path, bool]:
-    """Where the part is built, and whether an earlier try has already built it under the same plan.
+    """The folder to build in, and whether the part is already finished under the same plan.
 
-    What an unfinished try under the same plan left is kept; anything else in the way is removed.
+    The blocks of an unfinished build under the same plan are kept; those of another plan are removed.
     """
     text = json.dumps({**plan, "version": INDEX_VERSION}, indent=1, sort_keys=True)
     building = folder.with_name(f".{folder.name}.building")
@@ -55,7 +54,7 @@ def start_part(folder: Path, plan: Mapping[str, Any]) -> tuple[Path, bool]:
 
 
 def finish_part(building: Path, folder: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the scratch blocks, note the size and the SHA-256 of every file, and put the part in its place."""
+    """Remove the scratch blocks, record the size and the SHA-256 of every file, and move the part to its folder."""
     shutil.rmtree(building / SCRATCH, ignore_errors=True)
     files = [path for path in sorted(building.iterdir()) if path.name != ABOUT]
     sizes = {path.name: path.stat().st_size for path in files if path.name != PLAN}
@@ -77,10 +76,11 @@ def open_part(folder: Path, kind: str) -> dict[str, Any]:
         raise SearchError(f"there is no {kind} index in {folder}", fix)
     try:
         about = read_about(folder)
-        found = about["kind"], about["version"]
+        is_current = (about["kind"], about["version"]) == (kind, INDEX_VERSION)
     except (OSError, ValueError, KeyError) as error:
-        raise SearchError(f"{folder / ABOUT}: {_explain(error)}", fix) from error
-    if found != (kind, INDEX_VERSION):
+        what = "missing" if isinstance(error, FileNotFoundError) else str(error)
+        raise SearchError(f"{folder / ABOUT}: {what}", fix) from error
+    if not is_current:
         raise SearchError(f"the index in {folder} was made by another version of rampforge", FIX)
     fault = _find_faults(folder)
     if fault:
@@ -89,13 +89,13 @@ def open_part(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """The description of a part. Raises OSError, and ValueError for one that is damaged."""
+    """The description of a part. Raises OSError, and ValueError for a damaged one."""
     about: dict[str, Any] = read_file((folder / ABOUT).read_bytes())
     return about
 
 
 def advise_rebuild(index: Path) -> str:
-    """The command that builds an index again. One in a folder of its own belongs to no run that could be named."""
+    """The command that builds an index again. An index outside a run has none of its own."""
     if index.name != "index":
         return FIX
     run = index.parent
@@ -103,12 +103,8 @@ def advise_rebuild(index: Path) -> str:
     return f"`rampforge index {run}` builds it" if missing else advise_repair(run)
 
 
-def _explain(error: Exception) -> str:
-    return "missing" if isinstance(error, FileNotFoundError) else str(error)
-
-
 def nothing_to_index() -> SearchError:
-    """What is raised when the corpus is empty."""
+    """The error for an empty corpus."""
     return SearchError("there is no passage to index", "check the funnel of the passages stage: rampforge report")
 
 

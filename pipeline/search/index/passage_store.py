@@ -1,8 +1,7 @@
 """The texts behind an index: Arrow files, memory-mapped, read a row at a time.
 
-Promises: opening reads no text, no id and no page, so memory stays small and processes share the pages; rows keep the
-order they were written in; the corpus fingerprint is a hash of the passage ids in that order (ids hash the text they
-stand for).
+Guarantees: opening reads no text, id or page, so memory stays small and processes share the pages; rows keep their
+order; the corpus fingerprint is a hash of the passage ids in that order (ids are hashes of their texts).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ import pyarrow as pa
 from pipeline.errors import SearchError
 from pipeline.search.engine import FoundPassage, SearchRequest
 from pipeline.search.index.parts import FIX, advise_rebuild, open_part
-from schemas.trajectories import HideMode
+from schemas.trajectories import HideMode, Hit
 
 KIND = "passages"
 HASHES = "id_hashes.npy"
@@ -35,13 +35,19 @@ def name_part(number: int) -> str:
 
 
 def hash_id(passage_id: str) -> int:
-    """A passage id as 64 bits, by which its row is found; two ids may share them."""
+    """64 bits of a passage id, by which its row is found; two ids may share them."""
     return int.from_bytes(hashlib.blake2b(passage_id.encode("utf-8", "replace"), digest_size=8).digest(), "little")
 
 
 def join_title(title: str, text: str) -> str:
-    """What of a passage is searched."""
+    """The indexed text of a passage."""
     return f"{title}. {text}"
+
+
+def read_batches(path: Path) -> list[pa.RecordBatch]:
+    """The record batches of an Arrow file: views of its memory map, not copies."""
+    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    return [reader.get_batch(i) for i in range(reader.num_record_batches)]
 
 
 class PassageStore:
@@ -51,11 +57,8 @@ class PassageStore:
         """Open the part at `folder`. Raises SearchError when it is absent or damaged."""
         self.about = open_part(folder, KIND)
         try:
-            # From a memory map batches are views, not copies.
-            readers = [
-                pa.ipc.open_file(pa.memory_map(str(folder / name_part(n)))) for n in range(len(self.about["counts"]))
-            ]
-            self._batches = [reader.get_batch(i) for reader in readers for i in range(reader.num_record_batches)]
+            names = map(name_part, range(len(self.about["counts"])))
+            self._batches = [batch for name in names for batch in read_batches(folder / name)]
             self._hashes, self._rows, self.page_ids = (
                 np.asarray(np.load(folder / name, mmap_mode="r")) for name in (HASHES, ROWS, PAGES)
             )
@@ -80,34 +83,37 @@ class PassageStore:
 
     def find_row(self, passage_id: str) -> int | None:
         """The row of a passage id; None when the store lacks it."""
-        wanted = np.uint64(hash_id(passage_id))
-        place = int(np.searchsorted(self._hashes, wanted))
-        while place < len(self) and self._hashes[place] == wanted:
-            row = int(self._rows[place])
+        key = np.uint64(hash_id(passage_id))
+        position = int(np.searchsorted(self._hashes, key))
+        while position < len(self) and self._hashes[position] == key:
+            row = int(self._rows[position])
             if self.id_at(row) == passage_id:
                 return row
-            place += 1
+            position += 1
         return None
 
-    def rows_of_page(self, page_id: int) -> np.ndarray:
-        """Every row of a page."""
-        return np.flatnonzero(self.page_ids == page_id)
-
     def hidden_rows(self, request: SearchRequest) -> np.ndarray:
-        """Rows that must not come back for a request."""
+        """Rows hidden from a request."""
         if request.hide is HideMode.NONE:
             return np.zeros(0, dtype=np.int64)
         if request.hide is HideMode.PAGE and request.page_id is not None:
-            return self.rows_of_page(request.page_id)
+            return np.flatnonzero(self.page_ids == request.page_id)
         row = self.find_row(request.passage_id)
         return np.array([] if row is None else [row], dtype=np.int64)
 
+    def make_hits(self, rows: np.ndarray, scores: np.ndarray) -> tuple[Hit, ...]:
+        """The hits of rows with their scores."""
+        return tuple(
+            Hit(passage_id=self.id_at(row), score=score)
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
+        )
+
     def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
-        """Read passages in the order asked. Raises SearchError for an id that the store lacks."""
+        """Read passages in the given order. Raises SearchError for an unknown id."""
         return [self._read_row(self._require_row(passage_id)) for passage_id in passage_ids]
 
     def read_texts(self, start: int, end: int) -> Iterator[str]:
-        """What is searched of the passages from one row to another."""
+        """The indexed texts of a range of rows."""
         while start < end:
             batch, offset = self._locate(start)
             part = self._batches[batch].slice(offset, end - start)
@@ -133,3 +139,11 @@ class PassageStore:
     def _locate(self, row: int) -> tuple[int, int]:
         batch = bisect_right(self._starts, row) - 1
         return batch, row - self._starts[batch]
+
+
+def open_over_passages(index: Path, kind: str) -> tuple[dict[str, Any], PassageStore]:
+    """The description of a part of an index, and the passages that it was built from. Raises SearchError."""
+    about, store = open_part(index / kind, kind), PassageStore(index / "passages")
+    if about["corpus"] != store.corpus:
+        raise SearchError(f"the index in {index} was built from other passages", FIX)
+    return about, store

@@ -1,7 +1,7 @@
 """Builds the `passages` part of an index from Parquet shards: Arrow files of some ten thousand passages each.
 
-Promises: a block is read, written and forgotten, so memory does not grow with the corpus but for 32 bytes a passage at
-the end; what is written does not depend on how many processes write it, nor on how often the build was killed.
+Guarantees: memory does not grow with the corpus but for 32 bytes per passage at the end; the bytes do not depend on the
+number of processes, nor on how often the build was killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.search.index.parts import RunBlocks, finish_part, nothing_to_index, open_part, start_part
-from pipeline.search.index.passage_store import HASHES, KIND, PAGES, ROWS, hash_id, name_part
+from pipeline.search.index.passage_store import HASHES, KIND, PAGES, ROWS, hash_id, name_part, read_batches
 from pipeline.storage.files import replace_atomically, temporary_name
 from pipeline.storage.hashing import hash_file
 
@@ -39,15 +39,14 @@ class StoreBlock:
     """Row groups that become one file of the store."""
 
     number: int
-    """Which file."""
-    pieces: tuple[tuple[Path, int], ...]
-    """Parquet file and row group, in order."""
+    row_groups: tuple[tuple[Path, int], ...]
+    """Parquet file and number of the row group, in order."""
 
 
 def build_store(
     shards: Sequence[Path], folder: Path, run_blocks: RunBlocks = map, block_rows: int = BLOCK_ROWS
 ) -> dict[str, Any]:
-    """Build the part at `folder` from Parquet files with the columns of `COLUMNS`, in their order; its description.
+    """Build the part at `folder` from Parquet files with the columns `COLUMNS`, in their order; its description.
 
     Raises SearchError when there is no passage.
     """
@@ -65,21 +64,21 @@ def build_store(
 def plan_blocks(shards: Sequence[Path], block_rows: int) -> list[StoreBlock]:
     """Row groups in order, gathered into blocks of at least `block_rows` rows (the last may have fewer)."""
     blocks: list[StoreBlock] = []
-    pieces: list[tuple[Path, int]] = []
+    row_groups: list[tuple[Path, int]] = []
     rows = 0
     for path in shards:
         metadata = pq.read_metadata(path)
         for group in range(metadata.num_row_groups):
-            pieces.append((path, group))
+            row_groups.append((path, group))
             rows += metadata.row_group(group).num_rows
             if rows >= block_rows:
-                blocks.append(StoreBlock(len(blocks), tuple(pieces)))
-                pieces, rows = [], 0
-    return [*blocks, StoreBlock(len(blocks), tuple(pieces))] if pieces else blocks
+                blocks.append(StoreBlock(len(blocks), tuple(row_groups)))
+                row_groups, rows = [], 0
+    return [*blocks, StoreBlock(len(blocks), tuple(row_groups))] if row_groups else blocks
 
 
 def write_block(building: Path, block: StoreBlock) -> int:
-    """Write one file of the store, unless it is there; how many passages it holds."""
+    """Write one file of the store unless it exists; the number of its passages."""
     path = building / name_part(block.number)
     if not path.exists():
         temporary = temporary_name(path)
@@ -87,12 +86,11 @@ def write_block(building: Path, block: StoreBlock) -> int:
             for batch in _read_block(block):
                 writer.write_batch(_reshape(batch))
         replace_atomically(temporary, path)
-    reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    return sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
+    return sum(batch.num_rows for batch in read_batches(path))
 
 
 def _read_block(block: StoreBlock) -> Iterator[pa.RecordBatch]:
-    for path, group in block.pieces:
+    for path, group in block.row_groups:
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=COLUMNS)
 
@@ -110,8 +108,7 @@ def _write_ids(building: Path, parts: int) -> dict[str, Any]:
     hashes: list[np.ndarray] = []
     pages: list[np.ndarray] = []
     for number in range(parts):
-        reader = pa.ipc.open_file(pa.memory_map(str(building / name_part(number))))
-        for batch in (reader.get_batch(i) for i in range(reader.num_record_batches)):
+        for batch in read_batches(building / name_part(number)):
             digest.update("".join(f"{passage_id}\n" for passage_id in batch.column(0).to_pylist()).encode())
             pages.append(batch.column(1).to_numpy(zero_copy_only=False))
             hashes.append(batch.column(5).to_numpy())

@@ -1,7 +1,6 @@
 """Sorted strings on disk: written as a stream, found by bisection in a memory map.
 
-Promises: neither writing nor opening holds the strings in memory, so a vocabulary of tens of millions of terms costs
-a process nothing; the order is that of the UTF-8 bytes.
+Guarantees: neither writing nor opening holds the strings in memory; the order is that of the UTF-8 bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ BUFFERED = 1 << 16
 
 
 class SortedStringsWriter:
-    """Writes strings, which must come in order."""
+    """A writer of strings, which must be appended in order."""
 
     def __init__(self, stem: Path) -> None:
         self._stem = stem
@@ -52,7 +51,7 @@ class SortedStringsWriter:
 
 
 class SortedStrings:
-    """Finds the number of a string, and the string of a number."""
+    """A mapping between strings and their numbers in order."""
 
     def __init__(self, stem: Path) -> None:
         ends = np.load(stem.with_name(stem.name + ENDS), mmap_mode="r")
@@ -69,17 +68,17 @@ class SortedStrings:
         return map(self.at, range(len(self)))
 
     def at(self, number: int) -> bytes:
-        """The string of that number."""
+        """The string of a number."""
         return bytes(self._bytes[self._ends[number] : self._ends[number + 1]])
 
     def find(self, string: str) -> int | None:
         """The number of a string, or None."""
-        wanted = string.encode("utf-8", "replace")
+        key = string.encode("utf-8", "replace")
         low, high, ends, data = 0, len(self), self._ends, self._bytes
         while low < high:
             middle = (low + high) // 2
-            if data[ends[middle] : ends[middle + 1]] < wanted:
+            if data[ends[middle] : ends[middle + 1]] < key:
                 low = middle + 1
             else:
                 high = middle
-        return low if low < len(self) and self.at(low) == wanted else None
+        return low if low < len(self) and self.at(low) == key else None

@@ -1,6 +1,6 @@
-"""Counts the terms of a block of passages and keeps the counts on disk, sorted by term and then by row.
+"""Term counts of a block of passages, on disk, sorted by term and then by row.
 
-Promises: a block that is on disk is whole; what it holds depends on its passages and the tokenizer alone.
+Guarantees: a block on disk is complete; it depends on its passages and the tokenizer alone.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ TERMS = "terms"
 
 @dataclass(frozen=True, slots=True)
 class CountWork:
-    """What counting the terms of any block needs to know."""
+    """Parameters of `count_block`, the same for every block."""
 
     store: Path
     """The `passages` part."""
     scratch: Path
-    """Where blocks are kept."""
+    """Folder of the blocks."""
     tokenizer: str
-    """Name of the tokenizer."""
 
 
 class TermBlock:
@@ -37,11 +36,11 @@ class TermBlock:
     def __init__(self, folder: Path) -> None:
         self.terms = SortedStrings(folder / TERMS)
         self.ends = _load(folder, "ends")
-        """Where the postings of each term start, and at last their number; int64."""
+        """Start of the postings of each term, and the end of the last; int64."""
         self.rows = _load(folder, "rows")
-        """Row of each posting, counted from the block's first; int32."""
+        """Row of each posting, from the block's first; int32."""
         self.counts = _load(folder, "counts")
-        """How often the term stands there; int32."""
+        """Occurrences of the term in the row; int32."""
         self.lengths = _load(folder, "lengths")
         """Number of terms of each passage; int32."""
 
@@ -56,7 +55,7 @@ def place_block(scratch: Path, number: int) -> Path:
 
 
 def count_block(work: CountWork, block: tuple[int, int, int]) -> None:
-    """Count the terms of a block (its number, first row, and the row after its last), unless that is done."""
+    """Count the terms of a block (its number, first row, and the row after its last) unless it exists."""
     number, start, end = block
     folder = place_block(work.scratch, number)
     if folder.exists():
@@ -79,13 +78,8 @@ def count_block(work: CountWork, block: tuple[int, int, int]) -> None:
     terms, rows = np.divmod(postings, end - start)
     ends = np.zeros(len(order) + 1, np.int64)
     np.cumsum(np.bincount(terms, minlength=len(order)), out=ends[1:])
-    columns: dict[str, np.ndarray] = {
-        "ends": ends,
-        "rows": rows.astype(np.int32),
-        "counts": counts.astype(np.int32),
-        "lengths": lengths,
-    }
-    for name, column in columns.items():
+    columns = (ends, rows.astype(np.int32), counts.astype(np.int32), lengths)
+    for name, column in zip(("ends", "rows", "counts", "lengths"), columns, strict=True):
         np.save(partial / f"{name}.npy", column)
     partial.rename(folder)
 

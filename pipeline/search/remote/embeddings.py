@@ -1,12 +1,13 @@
-"""Turns text into vectors by a server's /v1/embeddings, in the shape of the OpenAI API.
+"""Text encoder behind a server's /v1/embeddings, the protocol of OpenAI.
 
-Promises: faults that may pass are tried again (see `service`); a server that gives up is one SearchError, never a
-missing or a zero vector; vectors have length 1, whatever the server sends.
+Guarantees: transient errors are retried (see `service`); a failing server is one SearchError, never a missing or a zero
+vector; vectors are normalised to length 1.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import threading
 from collections.abc import Coroutine, Sequence
@@ -21,19 +22,19 @@ from pipeline.search.encoder import Prompts
 from pipeline.search.remote.service import FailedCallError, SearchService, UnreadableSearchReplyError
 
 T = TypeVar("T")
-CHARS_A_TOKEN = 4
-"""The server cuts by tokens that are not known here: text is cut after this many characters for each."""
-MOST_BYTES = 1 << 28
-"""Of a reply: a batch of 512 vectors of 16,384 numbers has fewer."""
+TOKEN_CHARS = 4
+"""Characters at which text is truncated, per token of the limit: the server's tokenizer is unknown."""
+MAX_REPLY_BYTES = 1 << 28
+"""More than a batch of 512 vectors of 16,384 numbers."""
 
 
 class EndpointEncoder:
-    """Encodes on a server. May be called from any thread, inside or outside an event loop."""
+    """A TextEncoder on a server. May be called from any thread, inside or outside an event loop."""
 
     def __init__(
         self, service: SearchService, client: openai.AsyncOpenAI, model: str, max_tokens: int, batch: int
     ) -> None:
-        """`service`: the limits of the server that the client leads to; `batch`: texts of a request.
+        """`service`: the limits of the client's server; `batch`: texts per request.
 
         Raises SearchError when the server does not answer.
         """
@@ -42,15 +43,21 @@ class EndpointEncoder:
         self._service = service
         self._client = client
         self._model = model
-        self._max_chars = max_tokens * CHARS_A_TOKEN
+        self._max_chars = max_tokens * TOKEN_CHARS
         self._batch = batch
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="encoder", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
         self.dimension = 0
-        self.dimension = self.encode(["how long is a vector"]).shape[1]
+        try:
+            self.dimension = self.encode(["how long is a vector"]).shape[1]
+        except BaseException:
+            self.close()
+            raise
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One row a text, float32, of length 1. Raises SearchError."""
+        """One row per text, float32, of length 1. Raises SearchError."""
         if not texts:
             return np.zeros((0, self.dimension), np.float32)
         try:
@@ -59,8 +66,17 @@ class EndpointEncoder:
             raise SearchError(f"the embeddings of {self._model} failed: {error.detail}", "see llm.endpoints") from error
 
     def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
-        """The same: how the server groups texts is not known here."""
+        """The same: the server decides on its batches."""
         return self.encode(texts)
+
+    def close(self) -> None:
+        """Close the connections and end the thread; also done at the end of the process."""
+        atexit.unregister(self.close)
+        if not self._loop.is_closed():
+            self._wait(self._client.close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -80,7 +96,7 @@ class EndpointEncoder:
         body = json.dumps({"model": self._model, "input": inputs, "encoding_format": "float"}).encode()
 
         async def exchange() -> np.ndarray:
-            return self._read(await request(self._client, "/embeddings", body, MOST_BYTES), len(inputs))
+            return self._read(await request(self._client, "/embeddings", body, MAX_REPLY_BYTES), len(inputs))
 
         return await self._service.repeat(exchange)
 
@@ -90,10 +106,10 @@ class EndpointEncoder:
             vectors = np.asarray([row["embedding"] for row in rows], np.float32)
         except (ValueError, KeyError, TypeError) as error:
             raise UnreadableSearchReplyError(f"a reply without embeddings: {content[:100]!r}") from error
-        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True) if vectors.ndim == 2 else np.zeros(1)
-        if vectors.ndim != 2 or len(vectors) != count or not (np.isfinite(lengths).all() and lengths.all()):
+        norms = np.linalg.norm(vectors, axis=-1, keepdims=True) if vectors.ndim == 2 else np.zeros(1)
+        if vectors.ndim != 2 or len(vectors) != count or not (np.isfinite(norms).all() and norms.all()):
             raise UnreadableSearchReplyError(f"embeddings of shape {vectors.shape} for {count} texts")
         if self.dimension not in (0, vectors.shape[1]):
             raise UnreadableSearchReplyError(f"embeddings of {vectors.shape[1]} numbers, {self.dimension} before")
-        scaled: np.ndarray = vectors / lengths
+        scaled: np.ndarray = vectors / norms
         return scaled

@@ -1,7 +1,7 @@
-"""Search by a server that speaks POST /retrieve: one of ours, Search-R1's, ZeroSearch's, or their kin.
+"""Source of passages behind POST /retrieve: a server of rampforge's, Search-R1's or ZeroSearch's kind.
 
-Promises: what fails becomes a status; a server of ours hides sources itself and is held to the index it had when it was
-opened: an answer from another index is an error, not a result.
+Guarantees: failures become statuses; a rampforge server hides sources itself, and an answer from another index than at
+opening is an error.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from pipeline.search.engine import Answer, SearchRequest, fail_call
-from pipeline.search.queries import check_query, make_call
+from pipeline.search.engine import Answer, SearchRequest, check_query, fail_call, make_call
 from pipeline.search.remote.retrieve_protocol import (
     ENGINE_HEADER,
     MAX_K,
@@ -26,24 +25,22 @@ from schemas.record import content_id
 from schemas.search_config import HttpProtocol
 from schemas.trajectories import HideMode, SearchStatus
 
-PIECE = 32
-"""Queries sent together: few enough that the workers of a server share the queries of one step."""
+QUERIES_PER_REQUEST = 32
+"""Few enough that the workers of a server share the queries of one step."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAbout:
-    """What is known of a server before it is asked."""
+    """Description of a server."""
 
     url: str
-    """Where it listens."""
     protocol: HttpProtocol
-    """What it speaks."""
     engine: str | None = None
-    """Fingerprint of its engine, when it is one of ours."""
+    """Fingerprint of its engine; None for a foreign server."""
 
     @property
     def hides(self) -> bool:
-        """Whether it hides sources by itself."""
+        """Whether it hides sources."""
         return self.engine is not None and self.protocol is HttpProtocol.SEARCH_R1
 
 
@@ -60,16 +57,16 @@ class HttpSource:
 
     @property
     def hides(self) -> bool:
-        """Whether the server hides sources by itself."""
+        """Whether the server hides sources."""
         return self._about.hides
 
     @property
     def fingerprint(self) -> str:
-        """That of the engine behind a server of ours; of another all that is known is where it is."""
+        """That of the server's engine; of a foreign server, a hash of its address."""
         return self._about.engine or content_id("http", self._about.protocol, self._url)
 
     def identify(self, request: SearchRequest) -> list[str | int | None]:
-        """The query, and what the server hides."""
+        """The query, and the source that the server hides."""
         if not self.hides or request.hide is HideMode.NONE:
             return [request.query]
         return [request.query, request.passage_id, request.page_id if request.hide is HideMode.PAGE else None]
@@ -77,37 +74,35 @@ class HttpSource:
     async def find(self, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
         """Answer every request with at most k passages, best first."""
         answers: dict[int, Answer] = {}
-        owed: dict[int, SearchRequest] = {}
+        valid: dict[int, SearchRequest] = {}
         for i, request in enumerate(requests):
             query, refused = check_query(request, k)
             if refused is not None or not query.strip():
                 answers[i] = Answer(refused or make_call(query, ()))
             else:
-                owed[i] = replace(request, query=query)
-        size = PIECE if self._about.protocol is HttpProtocol.SEARCH_R1 else 1
-        waiting = list(owed.values())
-        pieces = [waiting[start : start + size] for start in range(0, len(waiting), size)]
-        found = await asyncio.gather(*(self._ask(piece, min(k, MAX_K)) for piece in pieces))
-        answers |= zip(owed, chain.from_iterable(found), strict=True)
+                valid[i] = replace(request, query=query)
+        size = QUERIES_PER_REQUEST if self._about.protocol is HttpProtocol.SEARCH_R1 else 1
+        batches = [list(valid.values())[start : start + size] for start in range(0, len(valid), size)]
+        replies = await asyncio.gather(*(self._send(batch, min(k, MAX_K)) for batch in batches))
+        answers |= zip(valid, chain.from_iterable(replies), strict=True)
         return [answers[i] for i in range(len(requests))]
 
     async def close(self) -> None:
-        """Give up the connections."""
+        """Close connections."""
         await self._service.close()
 
-    async def _ask(self, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
+    async def _send(self, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
         def read(reply: ServiceReply) -> list[Answer]:
-            served = reply.headers.get(ENGINE_HEADER)
-            if served != self._about.engine:
-                raise FailedCallError(SearchStatus.ERROR, f"the server now serves another index ({served})")
+            engine = reply.headers.get(ENGINE_HEADER)
+            if engine != self._about.engine:
+                raise FailedCallError(SearchStatus.ERROR, f"the server now serves another index ({engine})")
             if self._about.protocol is HttpProtocol.ZEROSEARCH:
                 return [read_zerosearch(reply.content, requests[0], k)]
             return read_search_r1(reply.content, requests, k)
 
         try:
-            return await self._service.call(
-                HttpRequest("POST", self._url, body=self._write(requests, k), headers=self._headers), read
-            )
+            body = self._write(requests, k)
+            return await self._service.call(HttpRequest("POST", self._url, body=body, headers=self._headers), read)
         except FailedCallError as error:
             return [Answer(fail_call(request.query, error.detail, error.status)) for request in requests]
 

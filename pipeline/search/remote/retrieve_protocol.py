@@ -1,13 +1,13 @@
-"""What retrieval servers and their clients say to each other: POST /retrieve, as Search-R1 and ZeroSearch speak it.
+"""The protocol of retrieval servers: POST /retrieve, of Search-R1 and of ZeroSearch.
 
     Search-R1   {"queries", "topk", "return_scores"}
                 -> {"result": [[{"document": {"id", "contents"}, "score"}, ...], ...]}
-                without scores the documents stand in the lists by themselves; contents are `"title"\\ntext`
+                without scores the lists contain the documents themselves; contents are `"title"\\ntext`
     ZeroSearch  {"query", "top_k"}
                 -> [{"id", "title", "text", "score"}, ...]
 
-Ours may be asked for three things more, which a client of either never names: `exclude`, the source to hide from each
-query; `details`, which adds the status of each query and the parts of each document; and `progress` of a training.
+Rampforge's server takes three more fields: `exclude`, the source to hide from each query; `details`, which adds the
+status of each query and the parts of each document; and `progress` of a training.
 """
 
 from __future__ import annotations
@@ -18,24 +18,23 @@ from typing import Any
 
 import orjson
 
-from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
-from pipeline.search.queries import make_call
+from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call, make_call
 from pipeline.search.remote.service import UnreadableSearchReplyError
 from schemas.record import content_id
-from schemas.trajectories import HideMode, Hit, SearchCall, SearchStatus
+from schemas.trajectories import HideMode, Hit, SearchStatus
 
 MAX_K = 1000
 ENGINE_HEADER = "x-rampforge-engine"
-"""Names the fingerprint of the engine that answered."""
+"""Header with the fingerprint of the answering engine."""
 
 
 def write_contents(passage: FoundPassage) -> str:
-    """A passage as Search-R1's corpora have it."""
+    """A passage in the form of Search-R1's corpora."""
     return f'"{passage.title}"\n{passage.text}'
 
 
 def write_search_r1(requests: Sequence[SearchRequest], k: int, ours: bool) -> bytes:
-    """The body of a request; `ours`: for a server of ours, which hides by itself."""
+    """The body of a request. `ours`: for a rampforge server, which hides sources."""
     body: dict[str, Any] = {"queries": [request.query for request in requests], "topk": k, "return_scores": True}
     if ours:
         body |= {"details": True, "exclude": [_write_exclusion(request) for request in requests]}
@@ -55,7 +54,7 @@ def write_zerosearch(request: SearchRequest, k: int) -> bytes:
 
 
 def read_search_r1(content: bytes, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
-    """The answers in a reply. Raises UnreadableReplyError."""
+    """The answers in a reply. Raises UnreadableSearchReplyError."""
     reply = _parse(content)
     lists = reply.get("result") if isinstance(reply, dict) else None
     if not isinstance(lists, list) or len(lists) != len(requests):
@@ -68,7 +67,7 @@ def read_search_r1(content: bytes, requests: Sequence[SearchRequest], k: int) ->
 
 
 def read_zerosearch(content: bytes, request: SearchRequest, k: int) -> Answer:
-    """The answer in a reply. Raises UnreadableReplyError."""
+    """The answer in a reply. Raises UnreadableSearchReplyError."""
     return read_documents(request.query, _parse(content), k, None)
 
 
@@ -80,7 +79,7 @@ def _parse(content: bytes) -> Any:
 
 
 def read_documents(query: str, documents: Any, k: int, status: Mapping[str, Any] | None) -> Answer:
-    """One list of documents as an answer; best first, no passage twice. Raises UnreadableReplyError."""
+    """One list of documents as an answer; best first, no duplicates. Raises UnreadableSearchReplyError."""
     if not isinstance(documents, list):
         raise UnreadableSearchReplyError("a query's documents are not a list")
     if status is not None and status.get("status") not in (SearchStatus.OK, SearchStatus.EMPTY):
@@ -92,8 +91,7 @@ def read_documents(query: str, documents: Any, k: int, status: Mapping[str, Any]
         usable = isinstance(score, int | float) and math.isfinite(score)
         hit = Hit(passage_id=passage.passage_id, score=score if usable else 1 / (rank + 1))
         found.setdefault(passage.passage_id, (hit, passage))
-    call: SearchCall = make_call(query, tuple(hit for hit, _ in found.values()))
-    return Answer(call, tuple(passage for _, passage in found.values()))
+    return Answer(make_call(query, tuple(hit for hit, _ in found.values())), tuple(p for _, p in found.values()))
 
 
 def _read_passage(document: Any) -> FoundPassage:
@@ -111,12 +109,12 @@ def _read_passage(document: Any) -> FoundPassage:
     try:
         anchors = tuple((int(start), int(end)) for start, end in document.get("anchors") or ())
     except (TypeError, ValueError):
-        raise UnreadableSearchReplyError("a document's `anchors` are no pairs of offsets") from None
+        raise UnreadableSearchReplyError("a document's `anchors` are not pairs of offsets") from None
     return FoundPassage(passage_id, title, text, anchors)
 
 
 def _open_item(item: Any) -> tuple[Any, Any]:
-    """The document and its score, where they stand side by side; else the document, which may hold its score."""
+    """The document and its score; a document without a wrapper may have its score inside."""
     if not isinstance(item, dict):
         return item, None
     return item.get("document", item), item.get("score")

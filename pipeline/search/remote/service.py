@@ -1,10 +1,9 @@
-"""How a search service behind HTTP is called: a server of ours or of others, or a web API.
+"""Client of a search service behind HTTP: a retrieval server or a web API.
 
-Promises: a call ends within its deadline, as an answer or as a `FailedCallError` that carries the status for the row;
-faults that may pass are tried again inside the deadline, after a pause that is never the same for all, or as long as
-the server asks; no more calls are under way, and no more are started in a second, than the configuration allows; a
-service that does not answer is left alone, but for a probe now and then; a spent quota is an error that says so and
-ends all asking, never an empty result. Keys travel in headers and parameters, and are in no message.
+Guarantees: a call ends within its deadline, as an answer or as a `FailedCallError` with the status of the row;
+transient errors are retried inside the deadline, with jitter or as Retry-After says; concurrency and rate stay within
+the configuration; a service that does not answer is called by single probes alone until it does; a spent quota is an
+error, never an empty result, and ends all calls. Keys are sent in headers and parameters, and are in no message.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ FIRST_PAUSE = 0.25
 CONNECT_SECONDS = 5.0
 KEEP_ALIVE = 60.0
 QUOTA = "quota spent"
-"""How the detail of a call begins that was refused because nothing is left to spend."""
+"""Start of the detail of a call that was refused for a spent quota."""
 
 T = TypeVar("T")
 
 
 class FailedCallError(Exception):
-    """A call that brought nothing; what becomes of it is a row's status, not a traceback."""
+    """A call that failed, with the status and detail of its row."""
 
     def __init__(self, status: SearchStatus, detail: str) -> None:
         super().__init__(detail)
@@ -51,16 +50,16 @@ class FailedCallError(Exception):
 
 
 class UnreadableSearchReplyError(ValueError):
-    """A reply of 200 that does not hold what it should. Raised by whoever reads it; the call may be tried again."""
+    """A reply of 200 with the wrong content; the call may be retried."""
 
 
-FAULTS = (HttpStatusError, UnreadableSearchReplyError, aiohttp.ClientError, OSError)
-"""What a try may end with; a TimeoutError is an OSError."""
+FAILURES = (HttpStatusError, UnreadableSearchReplyError, aiohttp.ClientError, OSError)
+"""Errors of an attempt; a TimeoutError is an OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What is sent. Equal for every try."""
+    """A request, the same for every attempt."""
 
     method: str
     url: str
@@ -78,7 +77,7 @@ class ServiceReply:
 
 
 class SearchService:
-    """One service: its connections, its limits, and whether it answers. Used inside one event loop at a time."""
+    """One service: its connections, its limits, and its circuit breaker. Used inside one event loop at a time."""
 
     def __init__(
         self,
@@ -87,8 +86,8 @@ class SearchService:
         is_quota: Callable[[HttpStatusError], bool] | None = None,
         secret: str = "",
     ) -> None:
-        """`name`: what messages call it; `is_quota`: whether a refusal means that nothing is left to spend; `secret`:
-        the key, so that a server that repeats it puts it nowhere."""
+        """`name`: for messages; `is_quota`: whether a refusal reports a spent quota; `secret`: the key, removed from
+        replies."""
         self.name = name
         self._config = config
         self._is_quota = is_quota or says_unpaid
@@ -98,10 +97,10 @@ class SearchService:
         self._next_start = float("-inf")
         self._spent: str | None = None
         self._session: aiohttp.ClientSession | None = None
-        self.last_fault = ""
+        self.last_failure = ""
 
     async def call(self, request: HttpRequest, read: Callable[[ServiceReply], T]) -> T:
-        """What `read` makes of the reply. Raises FailedCallError; `read` raises UnreadableSearchReplyError."""
+        """The result of `read` on the reply. Raises FailedCallError; `read` may raise UnreadableSearchReplyError."""
 
         async def exchange() -> T:
             return read(await self._send(request))
@@ -109,46 +108,46 @@ class SearchService:
         return await self.repeat(exchange)
 
     async def repeat(self, exchange: Callable[[], Awaitable[T]]) -> T:
-        """What an exchange with the service brings, tried again after what may pass. Raises FailedCallError."""
+        """The result of an exchange with the service, retried after transient errors. Raises FailedCallError."""
         async with self._slots:
             await self._take_turn()
             time = asyncio.get_running_loop().time
             deadline = time() + self._config.deadline
-            tried = 0
+            attempts = 0
 
-            async def try_once() -> T:
-                nonlocal tried
-                if tried:
+            async def attempt() -> T:
+                nonlocal attempts
+                if attempts:
                     await self._take_turn()
-                tried += 1
+                attempts += 1
                 remaining = deadline - time()
-                # A hung try must leave time for another.
-                return await self._try_once(exchange, remaining / (1 if tried == self._config.tries else 2))
+                # A hung attempt must leave time for another.
+                return await self._attempt(exchange, remaining / (1 if attempts == self._config.tries else 2))
 
             retry = retrying(
                 AsyncRetrying,
                 self.name,
-                FAULTS,
+                FAILURES,
                 unless=self._is_final,
                 tries=self._config.tries,
                 seconds=self._config.deadline,
                 pause=FIRST_PAUSE,
             )
             try:
-                return await retry(try_once)
-            except FAULTS as fault:
-                last = tried == self._config.tries and not isinstance(fault, TimeoutError)
-                status = SearchStatus.ERROR if last or self._is_final(fault) else SearchStatus.TIMEOUT
-                raise FailedCallError(status, self.last_fault) from None
+                return await retry(attempt)
+            except FAILURES as error:
+                last = attempts == self._config.tries and not isinstance(error, TimeoutError)
+                status = SearchStatus.ERROR if last or self._is_final(error) else SearchStatus.TIMEOUT
+                raise FailedCallError(status, self.last_failure) from None
 
     async def close(self) -> None:
-        """Give up the connections; the next call opens new ones."""
+        """Close the connections; the next call opens new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     async def _take_turn(self) -> None:
-        """Wait until another call may be started."""
+        """Wait for the rate limit."""
         if self._config.per_second is None:
             return
         now = asyncio.get_running_loop().time()
@@ -156,19 +155,19 @@ class SearchService:
         self._next_start = start + 1 / self._config.per_second
         await asyncio.sleep(start - now)
 
-    async def _try_once(self, exchange: Callable[[], Awaitable[T]], seconds: float) -> T:
+    async def _attempt(self, exchange: Callable[[], Awaitable[T]], seconds: float) -> T:
         time = asyncio.get_running_loop().time
         started = time()
         if self._spent is not None:
             raise FailedCallError(SearchStatus.ERROR, self._spent)
         if not self._breaker.admits(started):
-            raise FailedCallError(SearchStatus.ERROR, f"{self.name} is left alone: {self.last_fault}")
+            raise FailedCallError(SearchStatus.ERROR, f"{self.name} does not answer: {self.last_failure}")
         self._breaker.start()
         try:
             async with asyncio.timeout(seconds):
                 reply = await exchange()
-        except FAULTS as error:
-            self._note_fault(error, started)
+        except FAILURES as error:
+            self._note_failure(error, started)
             raise
         except BaseException:
             self._breaker.abandon()
@@ -185,7 +184,7 @@ class SearchService:
             data=request.body,
             headers=request.headers,
             proxy=find_proxy(request.url),
-            allow_redirects=False,  # a redirect would carry the key elsewhere
+            allow_redirects=False,  # a redirect would send the key elsewhere
         ) as response:
             content = await response.read()
             if self._secret:
@@ -201,29 +200,29 @@ class SearchService:
         )
         return self._session
 
-    def _note_fault(self, error: Exception, started: float) -> None:
-        self.last_fault = describe_fault(error)
+    def _note_failure(self, error: Exception, started: float) -> None:
+        self.last_failure = describe_failure(error)
         answer = error if isinstance(error, HttpStatusError) else None
         if answer is not None and self._is_quota(answer):
-            self._spent = self.last_fault = f"{QUOTA}: {self.last_fault}"
+            self._spent = self.last_failure = f"{QUOTA}: {self.last_failure}"
             log.warning("%s: %s", self.name, self._spent)
-        # One that turns requests away for now, or for good, is there.
+        # A server that refuses requests, for now or for good, is up.
         if isinstance(answer, ThrottledError | RefusalError) or (answer is not None and answer.retry_after):
             self._breaker.note_answer()
         elif self._breaker.note_fault(asyncio.get_running_loop().time(), started):
-            log.warning("%s is left alone for a while: %s", self.name, self.last_fault)
+            log.warning("%s does not answer and is called less for a while: %s", self.name, self.last_failure)
 
     def _is_final(self, error: BaseException) -> bool:
         return isinstance(error, RefusalError) or (isinstance(error, HttpStatusError) and self._is_quota(error))
 
 
 def says_unpaid(error: HttpStatusError) -> bool:
-    """Whether a refusal is about money: 402, or the words that such refusals use."""
+    """Whether a refusal is about money: by status 402, or by its text."""
     return error.status == 402 or (error.status in (403, 429) and bool(UNPAID.search(error.detail)))
 
 
-def describe_fault(error: Exception) -> str:
-    """One line about what came instead of an answer. URLs are left out: some carry the key."""
+def describe_failure(error: Exception) -> str:
+    """One line about an error, without URLs: some contain the key."""
     if isinstance(error, HttpStatusError | UnreadableSearchReplyError):
         return str(error)
     if isinstance(error, TimeoutError):
@@ -231,5 +230,5 @@ def describe_fault(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection: {error.os_error.strerror or error.os_error}"
     if isinstance(error, ConnectionError) and not isinstance(error, aiohttp.ClientError):
-        return str(error)  # of `pipeline.llm.client`, which has no key in its words
+        return str(error)  # of `pipeline.llm.client`, without a key
     return f"connection lost: {type(error).__name__}"

@@ -1,8 +1,7 @@
-"""What web search services answer with, whatever their JSON looks like: results with a title, an address and a text.
+"""Results of web search services, read from their JSON: title, address and text.
 
-Promises: text comes out plain, on one line, writable and of bounded length; an entry without title or text is passed
-over; a reply that is no JSON object, or lacks what every answer of the service has, is unreadable and never an empty
-list.
+Guarantees: text is plain, on one line, encodable and of bounded length; entries without title or text are skipped; a
+reply that is not a JSON object, or lacks the keys of every reply of the service, is unreadable and not an empty list.
 """
 
 from __future__ import annotations
@@ -21,9 +20,7 @@ from pipeline.search.engine import FoundPassage
 from pipeline.search.remote.service import ServiceReply, UnreadableSearchReplyError
 from schemas.record import content_id
 
-LONGEST_TEXT = 4_000
-"""Characters kept of a result."""
-LONGEST_TITLE = 300
+MAX_TEXT_CHARS, MAX_TITLE_CHARS = 4_000, 300
 
 _TAG = re.compile(r"</?[a-z][^<>]*>", re.IGNORECASE)
 _ENCYCLOPEDIA = re.compile(r"(^|\.)(wikipedia\.org|wikiwand\.com)$")
@@ -34,33 +31,33 @@ class WebResult:
     """One entry of a result list."""
 
     title: str
-    """Title of the page, of its encyclopedia article where the address names one."""
+    """Title of the page, or of its encyclopedia article."""
     url: str
-    """Address of the page; empty when the service gives none."""
+    """Address of the page; may be empty."""
     text: str
-    """What the service shows of it."""
+    """Excerpt."""
 
     def make_passage(self) -> FoundPassage:
-        """The result as a passage; the same page shown with another text is another passage."""
+        """The result as a passage; another excerpt of the same page is another passage."""
         return FoundPassage(content_id("web", self.url, self.title, self.text), self.title, self.text)
 
 
 def read_object(reply: ServiceReply) -> dict[str, Any]:
-    """The JSON object of a reply. Raises UnreadableReplyError for anything else."""
+    """The JSON object of a reply. Raises UnreadableSearchReplyError for anything else."""
     try:
         value = orjson.loads(reply.content)
     except orjson.JSONDecodeError:
         start = " ".join(_TAG.sub(" ", reply.content[:400].decode("utf-8", "replace")).split())[:80]
-        raise UnreadableSearchReplyError(f"the reply is no JSON; it begins: {start!r}") from None
+        raise UnreadableSearchReplyError(f"the reply is not JSON; it begins: {start!r}") from None
     if not isinstance(value, dict):
-        raise UnreadableSearchReplyError("the reply is no JSON object")
+        raise UnreadableSearchReplyError("the reply is not a JSON object")
     return value
 
 
 def find_list(fields: Mapping[str, Any], path: Sequence[str], signs: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The objects of the list at `path`. It may be absent where one of `signs`, keys that every answer has, is there.
+    """The objects of the list at `path`, which may be absent only beside one of the keys `signs`.
 
-    Raises UnreadableReplyError.
+    Raises UnreadableSearchReplyError.
     """
     value: Any = fields
     for key in path:
@@ -73,12 +70,13 @@ def find_list(fields: Mapping[str, Any], path: Sequence[str], signs: Sequence[st
 
 
 def collect(entries: Iterable[tuple[object, object, Iterable[object]]], marked_up: bool = False) -> list[WebResult]:
-    """Results of (title, address, texts), in order, no page with the same text twice."""
+    """Results of (title, address, texts or lists of texts), in order, without duplicates."""
     results: dict[WebResult, None] = {}
     for title, url, texts in entries:
         address = url if isinstance(url, str) else ""
-        text = " ".join(filter(None, (_clean(text, marked_up) for text in texts)))[:LONGEST_TEXT]
-        heading = find_article(address) or _clean(title, marked_up)[:LONGEST_TITLE]
+        parts = (part for text in texts for part in (text if isinstance(text, list) else [text]))
+        text = " ".join(filter(None, (_clean(part, marked_up) for part in parts)))[:MAX_TEXT_CHARS]
+        heading = find_article(address) or _clean(title, marked_up)[:MAX_TITLE_CHARS]
         if heading and text:
             results[WebResult(heading, address, text)] = None
     return list(results)
@@ -96,7 +94,7 @@ def find_article(url: str) -> str:
     last = named[0] if named else unquote(parts.path.rstrip("/").rpartition("/")[2] if "/" in parts.path[1:] else "")
     if "/wiki/" in parts.path:  # a title may hold a slash
         last = unquote(parts.path.partition("/wiki/")[2])
-    return "" if last.endswith(".php") else _clean(last.replace("_", " "), marked_up=False)[:LONGEST_TITLE]
+    return "" if last.endswith(".php") else _clean(last.replace("_", " "), marked_up=False)[:MAX_TITLE_CHARS]
 
 
 def _clean(value: object, marked_up: bool) -> str:

@@ -1,7 +1,7 @@
-"""What a language model that plays the search engine is told (ZeroSearch, arXiv 2505.04588, section 3).
+"""Prompts of a simulated search engine (ZeroSearch, arXiv 2505.04588, section 3).
 
-Promises: a prompt depends on its arguments alone, and what comes from outside is inert in it; gold stands in it only
-where answers are given; a tuned simulator is asked in the very form of the data it was tuned on.
+Guarantees: a prompt depends on its arguments alone, and inserted texts are inert; it contains gold only where answers
+are given; the prompt of a tuned simulator has the form of its training data.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TEMPLATES = {
 
 @dataclass(frozen=True, slots=True)
 class SimulationFacts:
-    """What an informed simulator knows beside the query."""
+    """Facts for an informed simulator."""
 
     question: str
     """The masked text."""
@@ -33,7 +33,7 @@ class SimulationFacts:
 def write_prompt(
     mode: SimulationMode, lang: str, query: str, count: int, usefulness: Usefulness, facts: SimulationFacts | None
 ) -> str:
-    """The user message that asks for documents; without facts the simulator knows the query alone."""
+    """The user message that requests documents. `facts`: None for a simulator that gets the query alone."""
     words = load_words("simulate_words", lang)
     common: dict[str, str | Block] = {"query": query, "count": str(count), "facts": _write_facts(lang, facts)}
     if mode is SimulationMode.TUNED:
@@ -43,7 +43,7 @@ def write_prompt(
 
 
 def list_simulation_prompts(mode: SimulationMode, lang: str) -> tuple[PromptUse, ...]:
-    """The templates that shape a reply."""
+    """The templates in use."""
     return use_templates(TEMPLATES[mode], lang)
 
 

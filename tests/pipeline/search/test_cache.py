@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 from pipeline.errors import SearchError
 from pipeline.search.batching import BatchedSearch
 from pipeline.search.cache import CachedSearch, SearchCache
-from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
-from pipeline.search.queries import make_call
+from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call, make_call
 from pipeline.search.source_hiding import SourceHidingSearch, is_source
-from pipeline.search.sync_adapter import BlockingSearch
+from pipeline.search.sync_adapter import SyncSearch
 from pipeline.storage.jsonl import SharedJsonlLog
 from pipeline.text.near_copies import cut_triples, is_copy
 from schemas.trajectories import HideMode, Hit, SearchStatus
@@ -78,7 +77,7 @@ def test_answers_are_kept_for_good_with_the_date(tmp_path: Path) -> None:
     again = Shelf([])
     memory = CachedSearch(again, SearchCache(path, today))
     assert search(memory, *queries) == [["f0", "f1"]] * 3
-    assert (shelf.asked, again.asked, memory.repeated) == (["a", "b"], [], 3)
+    assert (shelf.asked, again.asked, memory.saved) == (["a", "b"], [], 3)
     assert asyncio.run(memory.read(["f1", "f0"])) == [shelf.passages[1], shelf.passages[0]]
     assert [json.loads(line).get("date") for line in path.read_text().splitlines()] == [None, None, today(), today()]
     assert search(memory, SearchRequest("a"), k=2) == [[]]  # another k is another question
@@ -224,7 +223,7 @@ def test_local_engines_are_gathered_and_waited_for(tmp_path: Path) -> None:
         await engine.close()
 
     asyncio.run(run())
-    blocking = BlockingSearch(BatchedSearch(bare))
+    blocking = SyncSearch(BatchedSearch(bare))
     assert [blocking.search(requests, k) for requests, k in wanted] == [bare.search(r, k) for r, k in wanted]
     assert blocking.read(["p0003"]) == bare.read(["p0003"])
     assert blocking.fingerprint == bare.fingerprint

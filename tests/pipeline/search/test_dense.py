@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -15,7 +16,9 @@ from pipeline.errors import SearchError
 from pipeline.search.dense import DenseEngine
 from pipeline.search.engine import SearchRequest
 from pipeline.search.index.dense import build_dense
+from pipeline.search.index.parts import read_about
 from pipeline.search.index.passages import build_store
+from pipeline.storage.seals import seal_file
 from schemas.passages import Passage
 from schemas.search_config import DenseConfig, DenseIndex
 from schemas.trajectories import HideMode, SearchStatus
@@ -162,8 +165,12 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, passages: list[Passage]) -
     ):
         with pytest.raises(SearchError, match=words):
             DenseEngine(index, config, encoder)
+    about = index / "dense/about.json"
+    sealed = about.read_bytes()
+    about.write_bytes(seal_file(json.dumps({**read_about(about.parent), "corpus": "another"}).encode()))
     with pytest.raises(SearchError, match="other passages"):
-        DenseEngine(index, FLAT, WordEncoder(), corpus="another")
+        DenseEngine(index, FLAT, WordEncoder())
+    about.write_bytes(sealed)
     with pytest.raises(SearchError, match=r"at least 2,560 passages, and there are 300"):
         build_dense(index, DenseConfig(index=DenseIndex.IVFPQ), WordEncoder())
     vectors = index / "dense/vectors.npy"

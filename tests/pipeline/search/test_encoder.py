@@ -203,6 +203,9 @@ def test_an_endpoint_gives_the_same_vectors_in_order(server: tuple[str, type[Emb
     assert {body["model"] for body in server[1].asked} == {"tiny"}
     assert max(len(body["input"]) for body in server[1].asked) == 8
     assert encoder.dimension == 32
+    encoder.close()
+    encoder.close()
+    assert encoder._client.is_closed()
 
 
 def test_an_endpoint_that_fails_is_one_clear_error(server: tuple[str, type[EmbeddingServer]]) -> None:

@@ -127,7 +127,5 @@ def test_two_classes_make_one_score_and_more_are_refused(tmp_path: Path) -> None
     two = load_reranker(str(save_tiny_model(tmp_path / "two", labels=2)), "cpu")
     texts = [p.text for p in PASSAGES[:40]]
     np.testing.assert_allclose(two.score("river", texts)[::-1], two.score("river", texts[::-1]), atol=1e-5)
-    with pytest.raises(AssetError, match="tells 3 classes apart"):
+    with pytest.raises(AssetError, match="3 classes"):
         load_reranker(str(save_tiny_model(tmp_path / "three", labels=3)))
-    with pytest.raises(SearchError, match=r"search\.hybrid\.reranker"):
-        HybridEngine(object(), object(), HybridConfig(), two)  # type: ignore[arg-type]  # never touched

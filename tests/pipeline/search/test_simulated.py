@@ -23,7 +23,7 @@ from pipeline.llm.chat_model import (
 )
 from pipeline.search.cache import CachedSearch, SearchCache
 from pipeline.search.engine import Answer, SearchRequest
-from pipeline.search.simulated.source import SimulatedSource, draw_usefulness, noise_share
+from pipeline.search.simulated.source import SimulatedSource, choose_usefulness, noise_share
 from pipeline.search.source_hiding import SourceHidingSearch
 from schemas.llm_config import RoleModelConfig
 from schemas.search_config import SimulatedConfig, SimulationMode
@@ -74,13 +74,13 @@ def test_the_curriculum_of_the_paper() -> None:
 @given(SHARES, SHARES, st.text())
 def test_what_is_noisy_stays_so_when_noise_rises(one: float, other: float, query: str) -> None:
     low, high = sorted((one, other))
-    assert draw_usefulness(low, query) is Usefulness.USEFUL or draw_usefulness(high, query) is Usefulness.NOISY
-    assert draw_usefulness(1.0, query) is Usefulness.NOISY
-    assert draw_usefulness(0.0, query) is Usefulness.USEFUL
+    assert choose_usefulness(low, query) is Usefulness.USEFUL or choose_usefulness(high, query) is Usefulness.NOISY
+    assert choose_usefulness(1.0, query) is Usefulness.NOISY
+    assert choose_usefulness(0.0, query) is Usefulness.USEFUL
 
 
 def test_the_share_of_noise_is_as_drawn() -> None:
-    drawn = [draw_usefulness(0.3, f"query {n}") for n in range(5000)]
+    drawn = [choose_usefulness(0.3, f"query {n}") for n in range(5000)]
     assert drawn.count(Usefulness.NOISY) / 5000 == pytest.approx(0.3, abs=0.03)
 
 
@@ -188,7 +188,7 @@ def test_what_ends_the_run_ends_it_for_all_who_share_a_request() -> None:
 
 def test_one_call_answers_every_smaller_k(tmp_path: Path) -> None:
     model = ScriptedModel(lambda _: DOCUMENTS)
-    memory = CachedSearch(open_source(model), SearchCache(tmp_path / "cache.jsonl", lambda: "2026-11-21"), least=5)
+    memory = CachedSearch(open_source(model), SearchCache(tmp_path / "cache.jsonl", lambda: "2026-11-21"), min_hits=5)
 
     async def work() -> list[int]:
         return [len((await memory.search([REQUEST], k))[0].hits) for k in (1, 5, 2, 0)]

@@ -12,8 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import Message
 
-from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
-from pipeline.search.queries import make_call
+from pipeline.search.engine import FoundPassage, SearchRequest, fail_call, make_call
 from pipeline.search_server.app import RetrievalApp
 from pipeline.search_server.metrics import Metrics
 from pipeline.search_server.settings import ServerSettings

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.search.engine import FoundPassage, SearchRequest
-from pipeline.search.queries import make_call
+from pipeline.search.engine import FoundPassage, SearchRequest, make_call
 from pipeline.search_server.query_queue import TURN_SECONDS, Found, QueryQueue, QueueFullError
 from schemas.trajectories import SearchCall
 

@@ -1,10 +1,8 @@
-"""Accents and Unicode forms: texts and queries meet under one spelling, and indexes of before keep theirs."""
+"""Accents and Unicode forms: texts and queries match in every spelling."""
 
 from __future__ import annotations
 
-import json
 import unicodedata
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,10 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.search.bm25 import Bm25Engine, build_index
 from pipeline.search.engine import SearchRequest
-from pipeline.search.index import term_counts
-from pipeline.search.index.parts import read_about
 from pipeline.search.tokens import make_tokenizer
-from pipeline.storage.seals import seal_file
 from pipeline.text.folding import fold
 from schemas.search_config import SearchConfig
 from tests.support.passage_samples import make_passage, write_shards
@@ -77,12 +72,6 @@ def test_terms_are_the_same_for_every_form(text: str, lang: str) -> None:
         assert tokenize(unicodedata.normalize("NFD", text)) == terms
 
 
-@given(st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5) | st.sampled_from("，。1a B")))
-def test_chinese_and_ascii_are_cut_as_before(text: str) -> None:
-    for lang in ("zh", "en"):
-        assert make_tokenizer(lang)(text) == make_tokenizer(lang, folded=False)(text)
-
-
 @pytest.mark.parametrize(
     ("query", "title"),
     [
@@ -98,16 +87,3 @@ def test_either_spelling_finds_the_page_first(engine: Bm25Engine, query: str, ti
 def test_a_word_with_marks_is_one_term() -> None:
     assert make_tokenizer("en")("Bjo\u0308rk x\u030cy ❤\ufe0f हिन्दी") == ["bjork", "xy", "हिन्दी"]
     assert make_tokenizer("zh", "jieba")("Dvořák住在ＡＢＣ")[0] == "dvorak"
-
-
-def test_an_index_of_before_is_searched_by_its_own_terms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(term_counts, "make_tokenizer", partial(make_tokenizer, folded=False))
-    new = build(tmp_path)
-    path = tmp_path / "index" / "bm25" / "about.json"
-    about = read_about(path.parent)
-    assert about.pop("folded") is True
-    path.write_bytes(seal_file(json.dumps(about).encode()))
-    old = Bm25Engine(tmp_path / "index")
-    assert find_titles(old, "Dvořák") == [TITLES[0]]
-    assert find_titles(old, "Dvorak") == []
-    assert find_titles(new, "Dvořák") == []
