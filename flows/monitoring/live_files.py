@@ -6,7 +6,6 @@ disk, so they are worthless after a power failure.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from pipeline.storage.files import temporary_name
-from pipeline.storage.remote.mirror import LOCK
 from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.run_lock import LOCK, is_held
 from schemas.live import RunState, ShardLive, StageLive
 
 LiveRecord = TypeVar("LiveRecord", ShardLive, StageLive)
@@ -57,24 +56,12 @@ def clear_live(run: RunFolder) -> None:
     shutil.rmtree(run.live_stage("x").parent, ignore_errors=True)
 
 
-def is_held(run: RunFolder) -> bool:
-    """Return whether a process holds the run now."""
-    try:
-        with (run.root / LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def read_state(run: RunFolder, now: float) -> RunState:
     """Return the state of a run at a time, in seconds since 1970."""
     if find_stage(run, now) is not None:
         return RunState.RUNNING
     started, finished = (list((run.root / "ledger").glob(f"*/{name}.json")) for name in ("stage", "manifest"))
-    if is_held(run):
+    if is_held(run.root):
         begun = _read_time(run.root / LOCK)
         return RunState.BETWEEN if any(_read_time(path) > begun for path in finished) else RunState.STARTING
     if not started and not finished:

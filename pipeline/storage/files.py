@@ -1,4 +1,4 @@
-"""Turns the operating system's errors into ours, at the one place where files are touched, and writes files whole."""
+"""File access: errors of the operating system as StorageError, and atomic writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FIXES = {
 
 
 class StorageBoundary:
-    """Turns an OSError inside its block into a StorageError. Entered for every call: a generator would cost more."""
+    """Context manager that raises an OSError as a StorageError. A class, because a generator costs more per call."""
 
     __slots__ = ("_path",)
 
@@ -39,21 +39,17 @@ class StorageBoundary:
 
 
 def wrap_os_errors(path: Path) -> StorageBoundary:
-    """Raise StorageError, naming the path and the way out, for any OSError inside."""
+    """Raise StorageError, with the path and the way out, for any OSError inside."""
     return StorageBoundary(path)
 
 
 def temporary_name(path: Path) -> Path:
-    """Where a file is written until it is whole. One that a killed process left is overwritten by the next try."""
+    """The path to write a file at until it is complete. That of a killed process is overwritten by the next."""
     return path.with_name(f".{path.name}.tmp")
 
 
 def replace_atomically(temporary: Path, path: Path) -> None:
-    """Give a finished file its name.
-
-    The file reaches the disk before it gets its name, and the name before this returns: a reader sees the old file,
-    the new file, or none, never half of one.
-    """
+    """Rename a finished file durably: a reader sees the old file, the new file, or none, never a part."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -61,7 +57,7 @@ def replace_atomically(temporary: Path, path: Path) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a small file so that it is there whole or not at all."""
+    """Write a small file, completely or not at all."""
     temporary = temporary_name(path)
     with wrap_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""Finds what can go: what killed processes left in runs, runs and copies that nobody has used for long.
+"""Garbage: leftovers of killed processes in runs, and old runs, working folders and copies.
 
-Promises: nothing is named that rampforge did not make by itself in a place that it knows; nothing of a run that is at
-work; no link is followed. Finding removes nothing. What was paid for (calls of models, answers of web searches) goes
-only with its run.
+Guarantees: only files that rampforge itself made, in known places, are listed, and none of a running run; links are
+not followed; listing removes nothing; paid results (calls of models, answers of web searches) go only with their run.
 """
 
 from __future__ import annotations
@@ -18,17 +17,18 @@ from pathlib import Path
 
 from pipeline.errors import StorageError
 from pipeline.storage.files import wrap_os_errors
-from pipeline.storage.remote.mirror import KEPT, LOCK, SITTING
+from pipeline.storage.remote.mirror import KEPT, SITTING
 from pipeline.storage.remote.open_run import RUNS
 from pipeline.storage.remote.transfer import COPIES
 from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.run_lock import LOCK, is_held
 from schemas.ledger import ShardCommit
 
 DAY = 86_400.0
 
 
 class GarbageKind(StrEnum):
-    """What it is."""
+    """Kinds of garbage."""
 
     TEMPORARY = "temporary file"
     JOURNAL = "journal of a finished shard"
@@ -41,28 +41,28 @@ class GarbageKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """One thing that can go."""
+    """A file or folder that can be removed."""
 
     kind: GarbageKind
     path: Path
     size: int
     """Bytes."""
     run: Path
-    """The folder whose lock must be free while it goes."""
+    """The folder whose lock must be free for its removal."""
 
 
 def find_garbage(
     out: Path, cache: Path, datasets: Sequence[str], now: float, days: float, *, runs: bool
 ) -> list[Garbage]:
-    """All that can go.
+    """Everything that can be removed.
 
     Args:
-        out: Folder that runs lie in, or one run.
-        cache: Folder of the assets, which working folders and copies lie in.
-        datasets: Names of the datasets that a run may hold.
+        out: Folder of runs, or one run.
+        cache: Folder of the assets, with working folders and copies.
+        datasets: Names of the datasets that a run may have.
         now: The time, in seconds since 1970.
-        days: For how long nobody has touched what is called old.
-        runs: Whether whole runs that are old may go.
+        days: Age, since the last use, from which on something is old.
+        runs: Whether old runs are included.
     """
     found: list[Garbage] = []
     for run in list_runs(out):
@@ -82,17 +82,11 @@ def list_runs(out: Path) -> list[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    """A run has a record that can be read and the ledgers of its stages."""
+    """Whether a folder has a readable run record and ledgers."""
     try:
         return (folder / "ledger").is_dir() and RunFolder(folder).find_record() is not None
     except StorageError:
         return False
-
-
-def is_held(run: Path) -> bool:
-    """Whether a process is at work in a run's folder."""
-    with _hold(run) as held:
-        return not held
 
 
 @contextmanager
@@ -112,7 +106,7 @@ def _hold(run: Path) -> Iterator[bool]:
 
 
 def find_leftovers(run: Path, datasets: Iterable[str]) -> list[Garbage]:
-    """What killed processes left in a run, and what a redone stage did."""
+    """Leftovers of killed processes and of redone stages in a run."""
     commits = _read_commits(run)
     if commits is None:
         return []
@@ -138,7 +132,7 @@ def find_leftovers(run: Path, datasets: Iterable[str]) -> list[Garbage]:
 
 
 def _read_commits(run: Path) -> list[ShardCommit] | None:
-    """Every commit of a run; None when one cannot be read: then nothing is known to be nobody's."""
+    """Every commit of a run; None when one cannot be read: then no file is certain to be an orphan."""
     folder = RunFolder(run)
     try:
         return [commit for stage in folder.stages() for commit in folder.commits(stage)]
@@ -164,7 +158,7 @@ def _find_caches(cache: Path, now: float, days: float) -> Iterator[Garbage]:
 
 
 def _is_old(path: Path, now: float, days: float) -> bool:
-    """Whether something that is there has not been written for so many days."""
+    """Whether an existing file has not been written for this many days."""
     try:
         return path.stat().st_mtime < now - days * DAY
     except OSError:
@@ -176,7 +170,7 @@ def _list(folder: Path) -> list[Path]:
 
 
 def _list_folders(folder: Path, depth: int) -> list[Path]:
-    """Folders up to a depth, no link among them."""
+    """Folders up to a depth, without links."""
     found = [path for path in _list(folder) if path.is_dir() and not path.is_symlink()]
     return found + [deeper for path in found for deeper in _list_folders(path, depth - 1) if depth > 1]
 
@@ -189,7 +183,7 @@ def _measure(kind: GarbageKind, path: Path, run: Path) -> Garbage:
 
 
 def remove_garbage(items: Iterable[Garbage]) -> list[Garbage]:
-    """Remove things; what a process has begun to work on since is left. Those that are gone. Raises StorageError."""
+    """Remove garbage, except that of runs that have been started since; what was removed. Raises StorageError."""
     gone = []
     for item in items:
         with _hold(item.run) as held, wrap_os_errors(item.path):

@@ -1,7 +1,7 @@
 """Append-only files of JSON lines, each with a checksum.
 
-Contract: after `kill -9` at any moment the file holds every line whose append returned; the torn last line of a killed
-writer is cut off by the next one; a damaged line is left out, and only that line; memory grows with the keys, not with
+Contract: after `kill -9` at any moment the file has every line whose append returned; the torn last line of a killed
+writer is truncated by the next one; a damaged line is skipped, and only that line; memory grows with the keys, not with
 the lines.
 """
 
@@ -24,26 +24,26 @@ from pipeline.storage.seals import read_line, seal_line
 log = logging.getLogger(__name__)
 
 BLOCK = 1 << 16
-"""Bytes read at once. Some look at every call, and most often there is next to nothing: more would cost more."""
+"""Bytes per read: few, because polling readers mostly find little."""
 
 
 class JsonlTail:
-    """A file that several processes append to, and how far this one has read it."""
+    """A file that several processes append to, and the position of this reader."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, made when it is not there. Raises StorageError where nothing can be written."""
+        """Open or create the file. Raises StorageError where nothing can be written."""
         self.path = path
         self.end = 0
-        """Offset just past the last line that was given."""
+        """Offset just past the last line read."""
         with wrap_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        # Closed, and its lock given back, also when nobody holds this any more: a shard may be tried again here.
+        # Closed, and unlocked, also when this is collected: a shard may be retried in this process.
         self.close = weakref.finalize(self, os.close, self.file)
         """Close the file."""
 
     def read_on(self) -> Iterator[tuple[int, bytes]]:
-        """The whole lines that are new since the last reading, each with its offset. One without its end waits."""
+        """The complete lines since the last read, each with its offset."""
         rest = b""
         while True:
             size = max(BLOCK, len(rest))
@@ -59,7 +59,7 @@ class JsonlTail:
                 return
 
     def append(self, content: bytes) -> None:
-        """Write whole lines, all or none. To be called with the file locked and read to its end."""
+        """Write complete lines, all or none. To be called with the file locked and read to its end."""
         with wrap_os_errors(self.path):
             try:
                 written = os.write(self.file, content)
@@ -70,7 +70,7 @@ class JsonlTail:
                 raise
 
     def cut_off(self) -> None:
-        """Remove what follows the last whole line: it would swallow the next one. Needs no space on the disk."""
+        """Remove an incomplete last line, which would corrupt the next one. Needs no disk space."""
         os.ftruncate(self.file, self.end)
 
 
@@ -78,23 +78,24 @@ class _KeyedLines:
     """The lines of a file, addressed by their member `key`."""
 
     def __init__(self, path: Path, *, last: bool) -> None:
-        """`last`: of several lines of one key the last counts, not the first."""
+        """`last`: whether the last of several lines of a key counts, not the first."""
         self.path = path
         self._last = last
         self._tail = JsonlTail(path)
         self._places: dict[str, tuple[int, int]] = {}
+        """Offset and length of the line of each key."""
 
     def _read_on(self) -> None:
-        """Index the whole lines that were written since the last look."""
-        left_out = 0
+        """Index the complete lines written since the last read."""
+        damaged = 0
         for start, line in self._tail.read_on():
-            if line.strip():  # a damaged line that was dropped is blank
-                left_out += not self._index(line, start)
-        if left_out:
-            log.warning("%s: %d damaged lines are left out, and what they held is done again", self.path, left_out)
+            if line.strip():  # `verify --repair` blanks damaged lines
+                damaged += not self._index(line, start)
+        if damaged:
+            log.warning("%s: %d damaged lines are skipped, and their work is done again", self.path, damaged)
 
     def _index(self, line: bytes, start: int) -> bool:
-        """Note where a line is; whether it is sound."""
+        """Index a line; whether it is intact."""
         try:
             key = read_line(line)["key"]
         except (ValueError, KeyError, TypeError):
@@ -104,18 +105,18 @@ class _KeyedLines:
         return isinstance(key, str)
 
     def read(self, key: str) -> Any:
-        """The line of a key, parsed. Raises KeyError for an unknown one."""
+        """The parsed line of a key. Raises KeyError for an unknown one."""
         start, length = self._places[key]
         with wrap_os_errors(self.path):
             return read_line(os.pread(self._tail.file, length, start))
 
     def close(self) -> None:
-        """Close the file and give its lock back; also done when nobody holds this any more."""
+        """Close and unlock the file; also done when this is collected."""
         self._tail.close()
 
 
 class JsonlLog(_KeyedLines):
-    """A file of one writer, kept out of other processes by a lock; of several lines of one key the last counts."""
+    """A file locked by its only writer; of several lines of one key the last counts."""
 
     def __init__(self, path: Path) -> None:
         """Raises StorageError where another process writes the file, or nothing can be written."""
@@ -141,7 +142,7 @@ class JsonlLog(_KeyedLines):
         return len(self._places)
 
     def append(self, key: str, line: bytes) -> None:
-        """Write one line, newline included; when this returns, the death of the process cannot lose it."""
+        """Append one line, newline included, durably against the death of the process."""
         line = seal_line(line)
         self._tail.append(line)
         self._places[key] = (self._tail.end, len(line))
@@ -155,7 +156,7 @@ class JsonlLog(_KeyedLines):
         self._places.clear()
 
     def delete(self) -> None:
-        """Remove the file: nothing in it is needed any more."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -176,14 +177,14 @@ class SharedJsonlLog(_KeyedLines):
         super().__init__(path, last=False)
 
     def find(self, key: str) -> dict[str, Any] | None:
-        """The line of a key, parsed; None when nobody has written one."""
+        """The parsed line of a key, if any process has written one."""
         if key not in self._places:
             self._read_on()
         line: dict[str, Any] | None = self.read(key) if key in self._places else None
         return line
 
     def append(self, lines: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write lines under their keys, leaving out those that are there; all of them or, when this raises, none."""
+        """Append lines under their keys, without those of known keys; all of them or, when this raises, none."""
         with wrap_os_errors(self.path):
             fcntl.flock(self._tail.file, fcntl.LOCK_EX)
             try:

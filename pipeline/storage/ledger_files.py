@@ -1,7 +1,6 @@
-"""The JSON files of a run's ledger, and its run.json: written with a checksum, read with it, as records.
+"""The JSON files of a run's ledger, and its run.json: records with a checksum.
 
-Contract: a file that is cut off, changed or of other types raises a StorageError that names the file and the command
-that repairs it.
+Contract: a truncated, changed or invalid file raises a StorageError with the file and the command that repairs it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ T = TypeVar("T", bound=Frozen)
 
 
 class OtherVersionError(ValueError):
-    """The file is as it was written, by a version of rampforge whose records are others."""
+    """The file is intact, and was written by an incompatible version of rampforge."""
 
 
 def encode_record(record: Frozen) -> bytes:
@@ -29,7 +28,7 @@ def encode_record(record: Frozen) -> bytes:
 
 
 def read_record(path: Path, model: type[T], location: str) -> T:
-    """The record of a ledger file. `location`: of the run, for the message. Raises StorageError."""
+    """The record of a ledger file. `location`: of the run. Raises StorageError."""
     with wrap_os_errors(path):
         content = path.read_bytes()
     try:
@@ -41,7 +40,7 @@ def read_record(path: Path, model: type[T], location: str) -> T:
 
 
 def decode_record(content: bytes, model: type[T]) -> T:
-    """The record in the content of a ledger file. Raises ValueError, whose text says what is wrong."""
+    """The record in the content of a ledger file. Raises ValueError with the reason."""
     value = read_file(content)
     try:
         return model.model_validate(value)
@@ -52,5 +51,5 @@ def decode_record(content: bytes, model: type[T]) -> T:
 
 
 def advise_repair(location: str | Path) -> str:
-    """The command that makes what is damaged again."""
+    """The command that repairs a run."""
     return f"`rampforge verify {location} --repair` mends it"

@@ -1,6 +1,6 @@
-"""The files of a run where the run is, on disk or on an object store, listed and read in one way.
+"""The files of a run, on disk or on an object store.
 
-Promises: nothing is written; memory does not grow with a file; of a run on a store its objects are read, never the
+Guarantees: nothing is written; memory does not grow with a file; of a run on a store its objects are read, not the
 copies in the working folder.
 """
 
@@ -10,7 +10,6 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.remote.object_store import ObjectStore
@@ -20,30 +19,14 @@ RANGE = 8 << 20
 """Bytes of an object read at once."""
 
 
-class RunFiles(Protocol):
-    """The files of a run, by their paths in it."""
-
-    def sizes(self) -> dict[str, int]:
-        """Every file with its size in bytes, in order of the paths. Raises OSError, StorageError."""
-
-    def read(self, name: str) -> bytes:
-        """The content of a small file. Raises OSError, StorageError."""
-
-    def digest(self, name: str) -> str:
-        """SHA-256 of a file. Raises OSError, StorageError."""
-
-    def lines(self, name: str) -> Iterator[bytes]:
-        """The lines of a file. Raises OSError, StorageError."""
-
-
 class FolderFiles:
-    """Those of a run on disk."""
+    """Files of a run on disk. All methods raise OSError."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def sizes(self) -> dict[str, int]:
-        """Every file with its size; of a link, that of what it leads to, and one that leads nowhere is left out."""
+        """Size in bytes by path, in order; of a link, that of its target; broken links are left out."""
         found: dict[str, int] = {}
         for folder, _, names in os.walk(self._root):
             for path in (Path(folder, name) for name in names):
@@ -66,13 +49,13 @@ class FolderFiles:
 
 
 class StoredFiles:
-    """Those of a run on an object store."""
+    """Files of a run on an object store. All methods raise StorageError, and OSError for a missing file."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
     def sizes(self) -> dict[str, int]:
-        """Every object with its size."""
+        """Size in bytes by path, in order."""
         return {key: entry.size for key, entry in self._store.find().items()}
 
     def read(self, name: str) -> bytes:
@@ -91,8 +74,11 @@ class StoredFiles:
         return seen.hexdigest()
 
     def lines(self, name: str) -> Iterator[bytes]:
-        """The lines of an object; logs are on a store in pieces that fit into memory."""
+        """The lines of an object, read at once: the pieces of logs fit into memory."""
         yield from self.read(name).splitlines(keepends=True)
+
+
+RunFiles = FolderFiles | StoredFiles
 
 
 def open_files(run: RunFolder) -> RunFiles:

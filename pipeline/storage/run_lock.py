@@ -1,4 +1,4 @@
-"""The lock of a run's folder: held by one process, and gone with it."""
+"""The lock of a run's folder: held by one process, and released at its death."""
 
 from __future__ import annotations
 
@@ -12,17 +12,29 @@ from typing import IO
 
 from pipeline.errors import RunHeldError
 from pipeline.storage.files import wrap_os_errors
-from pipeline.storage.remote.mirror import LOCK
 
+LOCK = ".lock"
 LOOK_SECONDS = 0.2
-"""How long a lock that is taken is asked for again: a page that shows a run's state takes it for an instant."""
+"""How long a taken lock is retried: a page that shows a run's state takes it for an instant."""
+
+
+def is_held(root: Path) -> bool:
+    """Whether a process holds a run's folder now."""
+    try:
+        with (root / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextmanager
 def hold_folder(root: Path, location: str) -> Iterator[None]:
-    """Hold a folder inside the block; one that was made for it and in which nothing was left is taken away again.
+    """Hold a folder inside the block; a new one that stays empty is removed again.
 
-    `location`: how people name it. Raises RunHeldError when another process has it.
+    `location`: for messages. Raises RunHeldError when another process has it.
     """
     new = not root.exists()
     with _open_lock(root, location):
@@ -31,12 +43,12 @@ def hold_folder(root: Path, location: str) -> Iterator[None]:
         finally:
             if new and [path.name for path in root.iterdir()] == [LOCK]:
                 (root / LOCK).unlink()
-                with suppress(OSError):  # somebody else has just begun here
+                with suppress(OSError):  # another process has just begun here
                     root.rmdir()
 
 
 def _open_lock(root: Path, location: str) -> IO[str]:
-    """The lock, open and held."""
+    """The lock, open and locked."""
     path = root / LOCK
     while True:
         with wrap_os_errors(root):
@@ -48,11 +60,11 @@ def _open_lock(root: Path, location: str) -> IO[str]:
         with suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(lock.fileno()).st_ino:
                 return lock
-        lock.close()  # the process that held it before took it away
+        lock.close()  # the process that held it before removed it
 
 
 def _lock(lock: IO[str]) -> bool:
-    """Take the lock; False where another process keeps it, and does not only look whether it is taken."""
+    """Take the lock; False where another process holds it for longer than an instant."""
     deadline = time.monotonic() + LOOK_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Seals: a checksum as the last member of a JSON text, so that a changed bit is found and the text stays plain JSON.
+"""Seals: a checksum as the last member of a JSON text, which stays plain JSON.
 
 A line of a log carries a CRC-32 (`"crc"` of an object, a text `"crc:..."` at the end of an array). A file of the
 ledger, which is an object, carries a SHA-256 (`"sha256"`). Each is taken over the bytes before it.
@@ -27,7 +27,7 @@ def seal_line(line: bytes) -> bytes:
 
 
 def read_line(line: bytes) -> Any:
-    """The value of a line, without the seal. Raises ValueError for one that is not JSON, or not what was sealed."""
+    """The value of a line, without the seal. Raises ValueError for a line that is not JSON or was changed."""
     value = orjson.loads(line)
     if isinstance(value, dict) and "crc" in value:
         del value["crc"]
@@ -49,7 +49,7 @@ def seal_file(content: bytes) -> bytes:
 
 
 def read_file(content: bytes) -> dict[str, Any]:
-    """The object in a sealed file. Raises ValueError for one that holds no JSON object, or not what was sealed."""
+    """The object in a sealed file. Raises ValueError for a file without a JSON object, or a changed one."""
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:

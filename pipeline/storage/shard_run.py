@@ -1,7 +1,7 @@
 """Runs a stage over one shard: journal, commit, resume.
 
-Promises: after `kill -9` at any moment a rerun redoes only what was in flight; no row is missing or doubled; the bytes
-of the shard do not depend on how often it was interrupted.
+Guarantees: after `kill -9` at any moment a rerun repeats only what was in flight; no row is missing or duplicated; the
+bytes of the shard do not depend on how often it was interrupted.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from schemas.record import Record
 
 
 class Keyed(Protocol):
-    """Anything with an id."""
+    """An input with an id."""
 
     @property
     def key(self) -> str:
         """The id."""
-        ...
 
 
 Item = TypeVar("Item", bound=Keyed)
@@ -36,43 +35,42 @@ Item = TypeVar("Item", bound=Keyed)
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """What identifies a shard's work and where it goes."""
+    """Identity and outputs of a shard's work."""
 
     run: RunFolder
     stage: str
     shard: str
     outputs: tuple[type[Record], ...]
-    """Models of the datasets that the stage writes; rejects come by themselves."""
+    """Models of the datasets that the stage writes, besides rejects."""
     provenance: Mapping[str, str]
     """Written into every file's metadata; the same for the same inputs."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Versions of rampforge and of the packages that decide the rows."""
+    """Versions of rampforge and of the packages that the rows depend on."""
 
     @property
     def models(self) -> Mapping[str, type[Record]]:
-        """Models of all datasets written, rejects among them, by name."""
+        """Models of all datasets written, with rejects, by name."""
         written: tuple[type[Record], ...] = (*self.outputs, Reject)
         return {model.dataset: model for model in written}
 
 
 def run_shard(plan: ShardPlan, stage: Stage[Item], inputs: Iterable[Item]) -> ShardCommit:
-    """Bring a shard to its end, from wherever it stands, and return its commit."""
-    done = plan.run.find_commit(plan.stage, plan.shard)
-    if done is not None:
-        return done
+    """Finish a shard, from its current state, and return its commit."""
+    if commit := plan.run.find_commit(plan.stage, plan.shard):
+        return commit
     with Journal(plan.run.journal(plan.stage, plan.shard)) as journal:
         if stage.whole_shard:
             journal.clear()
         order: dict[str, int] = {}
-        for outcome in stage.run(_owed(inputs, journal.keys, order)):
-            journal.append(outcome)
+        for outcome in stage.run(_select_pending(inputs, journal.keys, order)):
+            journal.record(outcome)
         commit = _commit(plan, journal, order)
         journal.delete()
     return commit
 
 
-def _owed(inputs: Iterable[Item], done: frozenset[str], order: dict[str, int]) -> Iterator[Item]:
-    """The inputs that have no outcome yet. How often each key came is counted in `order`."""
+def _select_pending(inputs: Iterable[Item], done: frozenset[str], order: dict[str, int]) -> Iterator[Item]:
+    """The inputs without an outcome. The occurrences of each key are counted in `order`."""
     for item in inputs:
         order[item.key] = order.get(item.key, 0) + 1
         if order[item.key] == 1 and item.key not in done:
@@ -80,7 +78,7 @@ def _owed(inputs: Iterable[Item], done: frozenset[str], order: dict[str, int]) -
 
 
 def _commit(plan: ShardPlan, journal: Journal, order: dict[str, int]) -> ShardCommit:
-    """Turn the journal into Parquet files, then write the proof."""
+    """Turn the journal into Parquet files, then write the commit."""
     missing = [key for key in order if key not in journal.keys]
     if missing:
         raise StorageError(f"{plan.stage}: no outcome for {len(missing)} inputs of {plan.shard}, first {missing[0]}")
@@ -92,7 +90,7 @@ def _commit(plan: ShardPlan, journal: Journal, order: dict[str, int]) -> ShardCo
             with wrap_os_errors(path):
                 writers[dataset] = stack.enter_context(ShardWriter(path.parent, path.name, model, plan.provenance))
         with wrap_os_errors(plan.run.root):
-            for outcome in journal.read(order):
+            for outcome in journal.read_outcomes(order):
                 for dataset, row in outcome.rows:
                     writers[dataset].append(row)
                 for raw in outcome.funnel:
@@ -115,19 +113,19 @@ def _commit(plan: ShardPlan, journal: Journal, order: dict[str, int]) -> ShardCo
 def _reject_repeats(
     stage: str, key: str, repeats: int, rejects: ShardWriter, steps: dict[tuple[str, str], FunnelStep]
 ) -> None:
-    """A key that came again is the same content again: it was worked on once, and its repeats are named rejects."""
+    """Reject the repeats of a key: the same key is the same content, processed once."""
     for _ in range(repeats):
         rejects.append(Reject(stage=stage, unit="input", input_id=key, reason="repeated", detail="").model_dump())
         _add_step(steps, FunnelStep(stage=stage, unit="input", entered=1, passed=0, rejected={"repeated": 1}))
 
 
 def _add_step(steps: dict[tuple[str, str], FunnelStep], step: FunnelStep) -> None:
-    place = (step.stage, step.unit)
-    steps[place] = steps[place] + step if place in steps else step
+    key = (step.stage, step.unit)
+    steps[key] = steps[key] + step if key in steps else step
 
 
 def sum_funnel(steps: Iterable[FunnelStep]) -> tuple[FunnelStep, ...]:
-    """Add up the steps of many shards, keeping the order in which units first appear."""
+    """The sums of the steps of many shards, in the order in which units first appear."""
     sums: dict[tuple[str, str], FunnelStep] = {}
     for step in steps:
         _add_step(sums, step)

@@ -1,9 +1,9 @@
-"""Parquet shards: complete or absent, plain for every reader, the same bytes for the same rows."""
+"""Parquet shards: complete or absent, readable by every Parquet reader, the same bytes for the same rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,19 +21,19 @@ from schemas.record import Record
 Row = TypeVar("Row", bound=Record)
 
 DAMAGE = ("ArrowInvalid", "ArrowSerializationError", "IOException", "InvalidInputException", "SerializationException")
-"""Errors of PyArrow and DuckDB that tell of a damaged file, by name, so that DuckDB need not be imported."""
+"""Names of PyArrow's and DuckDB's errors for a damaged file, so that DuckDB need not be imported."""
 ROWS_PER_GROUP = 2_000
 """Rows buffered and written as one row group: bounds the writer's memory, keeps readers' statistics useful."""
 
 
 class ShardWriter:
-    """Writes the rows of one file. Nothing has the file's name until `close`; leaving without it leaves nothing."""
+    """A writer of one file, which appears at `close`; without that, nothing is left."""
 
     def __init__(self, folder: Path, name: str, model: type[Record], provenance: Mapping[str, str]) -> None:
         self.path = folder / name
         schema = arrow_schema(model)
-        facts = {f"rampforge.{key}": value for key, value in sorted(provenance.items())}
-        self._schema = schema.with_metadata({**(schema.metadata or {}), **facts})
+        metadata = {f"rampforge.{key}": value for key, value in sorted(provenance.items())}
+        self._schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
         self._model = model
         self._rows: list[dict[str, Any]] = []
         self._count = 0
@@ -42,7 +42,7 @@ class ShardWriter:
         self._writer = pq.ParquetWriter(self._temporary, self._schema, compression="zstd")
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add a row given as plain values."""
+        """Add a row of plain values."""
         self._rows.append(row)
         self._count += 1
         if len(self._rows) >= ROWS_PER_GROUP:
@@ -53,7 +53,7 @@ class ShardWriter:
         self._rows.clear()
 
     def close(self) -> ShardFile:
-        """Put the file in its place and say what it holds."""
+        """Finish the file and return its record."""
         if self._rows:
             self._flush()
         self._writer.close()
@@ -66,34 +66,26 @@ class ShardWriter:
 
     def __exit__(self, *_: object) -> None:
         if self._writer.is_open:
-            with suppress(OSError):  # the disk may be full: what matters then is the error that led here
+            with suppress(OSError):  # the disk may be full: the first error is the one to raise
                 self._writer.close()
         self._temporary.unlink(missing_ok=True)
 
 
-class ReadingBoundary:
-    """Turns what a reader of Parquet says of a damaged file into a StorageError."""
+@contextmanager
+def reading_boundary(path: Path, run: str | Path | None = None) -> Iterator[None]:
+    """Raise StorageError, with the path and the command that repairs it, for a damaged Parquet file.
 
-    def __init__(self, path: Path, run: str | Path) -> None:
-        self._path, self._run = path, run
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+    `run`: the run of the path; by default the folder of the dataset's folder.
+    """
+    try:
+        yield
+    except Exception as error:
         missing = isinstance(error, FileNotFoundError)
         damaged = type(error).__name__ in DAMAGE or (isinstance(error, OSError) and error.errno is None)
-        if error is not None and (missing or damaged):
-            what = "missing" if missing else f"damaged: {str(error).splitlines()[0][:160]}"
-            raise StorageError(f"{self._path}: {what}", advise_repair(self._run)) from error
-
-
-def reading_boundary(path: Path, run: str | Path | None = None) -> ReadingBoundary:
-    """Raise StorageError, naming the path and the way out, where a Parquet file cannot be read or decoded.
-
-    `run`: the run that the path belongs to; by default the folder of the dataset's folder.
-    """
-    return ReadingBoundary(path, run or path.parent.parent)
+        if not (missing or damaged):
+            raise
+        what = "missing" if missing else f"damaged: {str(error).splitlines()[0][:160]}"
+        raise StorageError(f"{path}: {what}", advise_repair(run or path.parent.parent)) from error
 
 
 def read_rows(path: Path, model: type[Row]) -> Iterator[Row]:

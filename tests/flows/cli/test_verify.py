@@ -61,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(write_index(tmp_path_factory.mktemp("built"), draw_passages(20)), root / "index")
     with Journal(root / "journals" / "other" / "000.jsonl") as journal:
         for title in TITLES:
-            journal.append(make_outcome(title.key))
+            journal.record(make_outcome(title.key))
     return root
 
 

@@ -18,12 +18,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from flows.cli.inspect_web import _listen, read_job
-from flows.monitoring.live_files import is_held, write_live
+from flows.monitoring.live_files import write_live
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import read_latest
 from pipeline.storage.remote.mirror import LOCK
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.run_lock import LOOK_SECONDS
+from pipeline.storage.run_lock import LOOK_SECONDS, is_held
 from schemas.live import RunState, StageLive
 from tests.pipeline.inspecting.test_web import TOKEN, open_pages
 from tests.support.inspect_samples import make_run
@@ -87,7 +87,7 @@ def test_looking_at_a_run_keeps_nobody_from_working_on_it(folder: RunFolder) -> 
         fcntl.flock(look, fcntl.LOCK_SH)
         threading.Timer(LOOK_SECONDS / 4, fcntl.flock, (look, fcntl.LOCK_UN)).start()
         with folder.locked():
-            assert is_held(folder)
+            assert is_held(folder.root)
 
 
 @pytest.fixture

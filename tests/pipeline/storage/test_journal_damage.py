@@ -19,7 +19,7 @@ from tests.pipeline.storage.test_shards import TITLES, RedirectStage, make_outco
 def write_journal(path: Path) -> list[bytes]:
     with Journal(path) as journal:
         for title in TITLES:
-            journal.append(make_outcome(title.key))
+            journal.record(make_outcome(title.key))
     return path.read_bytes().splitlines(keepends=True)
 
 
@@ -45,7 +45,7 @@ def test_a_flipped_bit_in_a_journal_costs_no_other_line(
         kept = [title.key for title in TITLES if title.key in journal.keys]
         original = [json.loads(line) for line in lines]
         rows = {line["key"]: [tuple(row) for row in line["rows"]] for line in original}
-        assert [outcome.rows for outcome in journal.read(kept)] == [rows[key] for key in kept]
+        assert [outcome.rows for outcome in journal.read_outcomes(kept)] == [rows[key] for key in kept]
     stage = RedirectStage()
     root = path.parent
     (root / "journals" / "demo").mkdir(parents=True)

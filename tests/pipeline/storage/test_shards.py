@@ -96,7 +96,7 @@ def test_torn_journal_loses_only_its_last_line(tmp_path_factory: pytest.TempPath
     path = root / "journal.jsonl"
     with Journal(path) as journal:
         for title in TITLES:
-            journal.append(make_outcome(title.key))
+            journal.record(make_outcome(title.key))
     lines = path.read_bytes().splitlines(keepends=True)
     torn = path.read_bytes()[:cut]
     path.write_bytes(torn)
@@ -104,7 +104,7 @@ def test_torn_journal_loses_only_its_last_line(tmp_path_factory: pytest.TempPath
     with Journal(path) as journal:
         assert journal.keys == {title.key for title in TITLES[:whole]}
         for title in TITLES[whole:]:
-            journal.append(make_outcome(title.key))
+            journal.record(make_outcome(title.key))
     assert path.read_bytes() == b"".join(lines)
 
 
