@@ -1,7 +1,7 @@
-"""The ledger of a stage, opened and closed; settings other than those it was started with are refused.
+"""The ledger of a stage, opened and closed.
 
-A stage may be worked on by many processes, each writing the commits of its own shards. What it was started with binds
-it as soon as anything it made is on record: from then on the same must be given, or the keys that differ are named.
+Several processes may work on a stage, each writing the commits of its own shards. Once a stage has a commit or a
+journal line, other settings than those it was started with are refused, with the keys that differ.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from schemas.config import RunConfig
 from schemas.ledger import StageManifest, StageStart
 
 UNDECIDING = ("search.dense.device", "search.dense.batch")
-"""Keys inside sections that decide rows which decide none themselves: where vectors are made, and how many at once."""
+"""Keys that rows do not depend on, in sections that they depend on: the device and the batch of the encoder."""
 
 
-def pick_settings(config: RunConfig, decides: Iterable[str]) -> dict[str, str]:
-    """The configuration keys named (`section` or `section.key`), flat, each with its value as JSON text; without those
-    that decide nothing."""
+def pick_settings(config: RunConfig, names: Iterable[str]) -> dict[str, str]:
+    """The named configuration keys (`section` or `section.key`), flat, each with its value as JSON text; without those
+    that rows do not depend on."""
     values = config.model_dump(mode="json")
     flat: dict[str, str] = {}
-    for name in decides:
+    for name in names:
         section, _, key = name.partition(".")
         _flatten(name, values[section][key] if key else values[section], flat)
     return {key: value for key, value in sorted(flat.items()) if key not in UNDECIDING}
@@ -44,17 +44,17 @@ def _flatten(name: str, value: Any, flat: dict[str, str]) -> None:
 
 
 _DEFAULTS = pick_settings(RunConfig(), RunConfig.model_fields)
-"""Every key of the configuration with its default: what a key stood for before it existed."""
+"""Every key of the configuration with its default, which is also its value before the key existed."""
 
 
 def digest_manifest(manifest: StageManifest) -> str:
-    """What a finished stage made: a hash over its files' checksums."""
+    """A hash over the checksums of a finished stage's files."""
     files = [[f.dataset, f.name, f.sha256] for shard in manifest.shards for f in shard.files]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:20]
 
 
 def holds_work(run: RunFolder, stage: str) -> bool:
-    """Whether anything that a stage made is on record: a commit, or a line of a journal."""
+    """Whether a stage has a commit or a line in a journal."""
     if run.find_manifest(stage) is not None or next(run.commits(stage), None) is not None:
         return True
     return any(path.stat().st_size for path in _find_journals(run, stage).glob("*"))
@@ -68,17 +68,17 @@ def open_stage(
     versions: Mapping[str, str] | None = None,
     partial: bool = False,
 ) -> None:
-    """Start or continue a stage. One of which nothing is on record yet is started anew, under the settings given.
+    """Start or continue a stage; without commits and journal lines it is started anew, under the given settings.
 
     Args:
         run: The run.
         stage: The stage.
-        settings: What decides its rows.
-        upstream: Digest of what it is made from.
-        versions: Versions of what decides its rows.
-        partial: Whether `settings` leave out keys of the configuration that do not matter under the others.
+        settings: Settings that its rows depend on.
+        upstream: Digest of its inputs.
+        versions: Versions of the packages that its rows depend on.
+        partial: Whether `settings` lack configuration keys without effect under the others.
 
-    Raises ConfigError when it was started with something else.
+    Raises ConfigError for other settings than at its start.
     """
     started = run.find_start(stage)
     if started is not None and holds_work(run, stage):
@@ -90,14 +90,8 @@ def open_stage(
         run.write_record(run.ledger(stage) / "stage.json", start)
 
 
-def check_start(
-    run: RunFolder,
-    stage: str,
-    started: StageStart,
-    settings: Mapping[str, str],
-    partial: bool = False,
-) -> None:
-    """Raise ConfigError, naming the keys that differ, when a stage was started with other settings."""
+def check_start(run: RunFolder, stage: str, started: StageStart, settings: Mapping[str, str], partial: bool) -> None:
+    """Raise ConfigError, with the keys that differ, when a stage was started with other settings."""
     differing = find_differences(started, settings, partial)
     if not differing:
         return
@@ -121,9 +115,9 @@ def check_upstream(run: RunFolder, stage: str, started: StageStart, upstream: st
 def find_differences(
     started: StageStart, settings: Mapping[str, str], partial: bool
 ) -> dict[str, tuple[str | None, str | None]]:
-    """What decides a stage's rows and is not what it was started with: before and now.
+    """Settings that differ from those at the start of a stage: the value then and now.
 
-    With `partial`, a key of the configuration that is missing on one side decides nothing under that side's other keys.
+    With `partial`, a configuration key that is missing on one side has no effect under that side's other keys.
     """
     then = started.settings
     keys = sorted({*then, *settings})
@@ -131,16 +125,16 @@ def find_differences(
     if not partial:
         return differing
     of_config = {key for key in differing if key.partition(".")[0] in RunConfig.model_fields}
-    told = {key: differing[key] for key in of_config if _matters(key, *differing[key])}
+    effective = {key: differing[key] for key in of_config if _matters(key, *differing[key])}
     for key, (old, new) in differing.items():
-        # A model or file that comes or goes with a key of the configuration is no news beside it.
-        if key not in of_config and not (told and None in (old, new)):
-            told[key] = old, new
-    return dict(sorted(told.items()))
+        # A model or file that appears with a configuration key is implied by it.
+        if key not in of_config and not (effective and None in (old, new)):
+            effective[key] = old, new
+    return dict(sorted(effective.items()))
 
 
 def _matters(key: str, old: str | None, new: str | None) -> bool:
-    """Whether a key of the configuration that differs decided, or decides, anything."""
+    """Whether a configuration key that differs has, or had, an effect."""
     return new is not None and (old is not None or new != _DEFAULTS.get(key))
 
 
@@ -164,7 +158,7 @@ def close_stage(run: RunFolder, stage: str, shards: Iterable[str], made: Iterabl
 
 
 def discard_stage(run: RunFolder, stage: str) -> None:
-    """Throw away everything a stage has made, its proof first."""
+    """Remove everything that a stage has made, its manifest and commits first."""
     with wrap_os_errors(run.root):
         commits = list(run.commits(stage))
         run.remove([run.ledger(stage) / "manifest.json"])
@@ -175,7 +169,7 @@ def discard_stage(run: RunFolder, stage: str) -> None:
 
 
 def _remove_journals(run: RunFolder, stage: str) -> None:
-    """Nothing in them is owed any more. (A process killed between commit and clean-up leaves its own behind.)"""
+    """Remove the journals of a stage, also those of processes killed between commit and clean-up."""
     shutil.rmtree(_find_journals(run, stage), ignore_errors=True)
 
 

@@ -78,7 +78,7 @@ def count_block(work: CountWork, block: tuple[int, int, int]) -> None:
     terms, rows = np.divmod(postings, end - start)
     ends = np.zeros(len(order) + 1, np.int64)
     np.cumsum(np.bincount(terms, minlength=len(order)), out=ends[1:])
-    columns = (ends, rows.astype(np.int32), counts.astype(np.int32), lengths)
+    columns: tuple[np.ndarray, ...] = (ends, rows.astype(np.int32), counts.astype(np.int32), lengths)
     for name, column in zip(("ends", "rows", "counts", "lengths"), columns, strict=True):
         np.save(partial / f"{name}.npy", column)
     partial.rename(folder)

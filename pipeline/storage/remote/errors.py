@@ -1,7 +1,7 @@
-"""What can go wrong with an object store, named by what a person can do about it.
+"""Errors of object stores, classified by their remedy.
 
-Each store's client raises kinds of its own; they are told apart by Python's own kinds where it has them, and else by
-name, so that no client need be installed.
+Each store's client raises classes of its own; they are recognised by Python's base classes, and else by name, so that
+no client need be installed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class StoreFault(StrEnum):
 RESUME = "finished records are kept: `rampforge resume RUN` goes on"
 CREDENTIALS = "for S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role gives them"
 LOCAL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Errors of this machine's own disk, which a download or an upload may meet."""
+"""Errors of the local disk in a download or an upload."""
 NAMES = {
     "NoCredentialsError": StoreFault.NO_CREDENTIALS,
     "PartialCredentialsError": StoreFault.NO_CREDENTIALS,
@@ -35,7 +35,7 @@ NAMES = {
     "DefaultCredentialsError": StoreFault.NO_CREDENTIALS,
     "RefreshError": StoreFault.NO_CREDENTIALS,
 }
-WORDS = {
+TEXTS = {
     "InvalidAccessKeyId": StoreFault.DENIED,
     "SignatureDoesNotMatch": StoreFault.DENIED,
     "AccessDenied": StoreFault.DENIED,
@@ -49,13 +49,13 @@ WORDS = {
 
 
 def name_fault(error: BaseException) -> StoreFault:
-    """Which fault an exception stands for. Unknown ones count as a store that does not answer: they are tried again."""
+    """The fault of an exception; unknown ones are `UNREACHABLE`, and so are retried."""
     chain = [error, *filter(None, (error.__cause__, error.__context__))]
     for link in chain:
         if type(link).__name__ in NAMES:
             return NAMES[type(link).__name__]
-        for words, fault in WORDS.items():
-            if words in str(link):
+        for text, fault in TEXTS.items():
+            if text in str(link):
                 return fault
     if isinstance(error, FileNotFoundError):
         return StoreFault.ABSENT
@@ -67,14 +67,14 @@ def name_fault(error: BaseException) -> StoreFault:
 
 
 def explain(fault: StoreFault, error: BaseException) -> tuple[str, str]:
-    """What is wrong, and what to do."""
-    said = " ".join(str(error).split())[:200] or type(error).__name__
+    """The cause and the remedy of a fault."""
+    text = " ".join(str(error).split())[:200] or type(error).__name__
     return {
         StoreFault.ABSENT: ("not there", "check the address; a bucket is not made by rampforge"),
         StoreFault.EXISTS: ("is there already", RESUME),
         StoreFault.NO_CREDENTIALS: ("no credentials for this store", CREDENTIALS),
-        StoreFault.DENIED: (f"the store denies it ({said})", "ask for the right to read, write, list and delete there"),
+        StoreFault.DENIED: (f"the store denies it ({text})", "ask for the right to read, write, list and delete there"),
         StoreFault.NO_BUCKET: ("the bucket does not exist", "make it, or check the address"),
-        StoreFault.LOCAL: (f"this machine's disk: {said}", f"free some space; {RESUME}"),
-        StoreFault.UNREACHABLE: (f"the store does not answer ({said})", f"try again when it does; {RESUME}"),
+        StoreFault.LOCAL: (f"this machine's disk: {text}", f"free some space; {RESUME}"),
+        StoreFault.UNREACHABLE: (f"the store does not answer ({text})", f"try again when it does; {RESUME}"),
     }[fault]

@@ -1,13 +1,13 @@
-"""Who works on a run that lies on an object store: a row of numbered sessions, of which the last may be at work.
+"""Lease of a run on an object store: numbered sessions, of which the last may be active.
 
-A session is an object `.leases/<number>` that its owner makes - only where none of that number is - and puts again
-every few seconds as a sign of life. At its end it says so in the object. A session without a sign of life for the time
-of its lease is taken for dead and the next number taken. Numbers only grow, so an owner that was taken for dead and is
-not finds a higher one and stops.
+A session is an object `.leases/<number>`, which its owner creates - only where that number is free - and writes again
+every few seconds as a heartbeat. At its end the object records that. A session without a heartbeat for the time of its
+lease counts as dead, and the next number is taken. Numbers only grow, so an owner that was declared dead by mistake
+finds a higher one and stops.
 
-Promises: of two that begin at once one succeeds, on a store that makes objects conditionally (S3, Google's, Azure's;
-elsewhere it is a matter of milliseconds); no clock of a machine is compared with that of another: ages are those of
-objects, by the store's clock, against one put just now.
+Guarantees: of two sessions that begin at once one succeeds, on a store with conditional writes (S3, Google's, Azure's;
+elsewhere within milliseconds); clocks of machines are never compared: ages are those of objects, by the store's clock,
+against an object put just now.
 """
 
 from __future__ import annotations
@@ -29,44 +29,44 @@ log = logging.getLogger(__name__)
 
 FOLDER = ".leases"
 BEATS = 8
-"""Signs of life in the time of a lease."""
+"""Heartbeats in the time of a lease."""
 GIVEN_UP = 5
-"""Beats without an answer of the store after which an owner stops: before anyone may take it for dead."""
+"""Heartbeats without a reply of the store after which an owner stops: before others may declare it dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One who worked on the run, as its object tells."""
+    """A session, as read from its object."""
 
     number: int
     token: str
     owner: str
-    """Which machine and process, for people."""
+    """Machine and process, for messages."""
     lease: float
     ended: bool
 
 
 def find_last(store: ObjectStore) -> Lease | None:
-    """The last session over a run; None when there was none. Raises StorageError."""
+    """The last session of a run, if any. Raises StorageError."""
     while keys := sorted(key for key in store.find(FOLDER) if key.rpartition("/")[2].isdigit()):
         content = store.read(keys[-1])
-        if content is not None:  # else it was tidied away just now
+        if content is not None:  # else it has just been removed
             return _read(int(keys[-1].rpartition("/")[2]), content)
     return None
 
 
 def find_number(store: ObjectStore) -> int:
-    """The number of the last session; 0 when there was none. One request."""
+    """The number of the last session; 0 without one. One request."""
     return max(
         (int(name) for name in (key.rpartition("/")[2] for key in store.find(FOLDER)) if name.isdigit()), default=0
     )
 
 
 class RunLease:
-    """Our session over a run."""
+    """The session of this process."""
 
     def __init__(self, store: ObjectStore, owner: str, lease: float, lost: Callable[[str], None]) -> None:
-        """`lost` is called, from a thread, with the reason, when another has taken over or the store is gone."""
+        """`lost` is called, from a thread, with the reason, when another session began or the store does not answer."""
         self._store, self._owner, self._lease, self._lost = store, owner, lease, lost
         self._token = uuid.uuid4().hex
         self._beat = 0
@@ -77,7 +77,7 @@ class RunLease:
     def begin(self, dead: str | None = None) -> Lease | None:
         """Take the next number; the session before it. `dead`: token of a session that is known to have ended.
 
-        Waits for one that gives no sign of life until its lease is over. Raises StorageError while another is at work.
+        Waits until the lease of a silent session expires. Raises StorageError while another is active.
         """
         while True:
             last = find_last(self._store)
@@ -87,18 +87,18 @@ class RunLease:
             if self._store.create(self._key(self.number), self._describe(ended=False)):
                 if find_number(self._store) == self.number:
                     break
-                self._store.delete([self._key(self.number)])  # numbers were tidied away between our two looks
+                self._store.delete([self._key(self.number)])  # numbers were removed between the two requests
         self._tidy()
         self._thread.start()
         return last
 
     @property
     def token(self) -> str:
-        """What this session is known by."""
+        """Identity of this session."""
         return self._token
 
     def end(self) -> None:
-        """Say that the work is over. A store that is gone learns it by the lease."""
+        """Record the end of the session; if the store does not answer, the lease expires."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -107,7 +107,7 @@ class RunLease:
                 self._store.write(self._key(self.number), self._describe(ended=True))
 
     def _outlive(self, other: Lease) -> None:
-        """Return when a session is over. Raises StorageError when it shows that it lives."""
+        """Wait for the end of a session. Raises StorageError at a heartbeat."""
         key = self._key(other.number)
         seen = self._store.read(key)
         age = self._measure_age(key)
@@ -139,7 +139,7 @@ class RunLease:
         return (now - then).total_seconds() if now and then else float("inf")
 
     def _live(self) -> None:
-        """Give signs of life until the end, or until somebody else has the run."""
+        """Send heartbeats until the end, or until another session begins."""
         answered = time.monotonic()
         pause = self._lease / BEATS
         while not self._stop.wait(pause):

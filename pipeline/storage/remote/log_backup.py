@@ -1,11 +1,10 @@
-"""Puts the logs of what was paid for to the store as they grow: calls of language models, answers of web searches.
+"""Backup of the logs of paid work to the store: calls of language models, answers of web searches.
 
-An object cannot be appended to, so a log lies on the store in pieces, each named by the place in the log where it
-begins: what is new since the last saving is one more piece. Only whole lines are put. What a machine that dies had not
-saved is lost with it: `save_every` seconds of calls at most.
+Objects cannot be appended to, so a log is stored in pieces, each named by its offset in the log; what is new since the
+last backup is one more piece, of complete lines. A machine that dies loses `save_every` seconds of calls at most.
 
-Promises: the pieces of a log, joined, are how the log in the working folder begins; a log that two machines have grown
-apart from each other is brought together again without losing a line.
+Guarantees: the pieces of a log, joined, are a prefix of the log in the working folder; logs that two machines have
+extended independently are merged without losing a line.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ log = logging.getLogger(__name__)
 
 FOLDERS = ("calls", "searches")
 LARGEST = 32 << 20
-"""Bytes of a piece at most, roughly: a piece is held in memory."""
+"""Bytes of a piece, roughly: it is held in memory."""
 
 
 class LogBackup:
-    """Saves the logs of one session while the block runs, and once more at its end."""
+    """Context manager that backs up the logs of a session periodically, and at its end."""
 
     def __init__(self, mirror: WorkingCopy) -> None:
         self._mirror = mirror
@@ -38,7 +37,7 @@ class LogBackup:
         self._thread = threading.Thread(target=self._save_on, name="log-saver", daemon=True)
 
     def restore(self, *, trusted: bool) -> None:
-        """Bring what the store has of every log. `trusted`: nobody else has worked on the run since we did."""
+        """Fetch every log. `trusted`: whether no other machine has worked on the run since this one."""
         pieces: dict[str, dict[str, int]] = {}
         for folder in FOLDERS:
             for key, entry in self._mirror.store.find(folder).items():
@@ -46,11 +45,11 @@ class LogBackup:
         for name, parts in pieces.items():
             path, size = self._mirror.root / name, sum(parts.values())
             if not (trusted and path.exists() and path.stat().st_size >= size):
-                self._bring_together(path, list(parts))
+                self._merge(path, list(parts))
             self._saved[name] = size
 
-    def _bring_together(self, path: Path, keys: list[str]) -> None:
-        """Write a log anew: what the store has, then the lines that only we have."""
+    def _merge(self, path: Path, keys: list[str]) -> None:
+        """Rewrite a log: the lines of the store, then those of this machine alone."""
         temporary = temporary_name(path)
         with wrap_os_errors(path):
             ours = path.read_bytes().splitlines(keepends=True) if path.exists() else []
@@ -66,7 +65,7 @@ class LogBackup:
             replace_atomically(temporary, path)
 
     def save(self) -> None:
-        """Put what is new. Raises StorageError."""
+        """Put the new lines. Raises StorageError."""
         for path in self._list():
             name = self._mirror.key(path)
             while piece := _read_whole_lines(path, self._saved.get(name, 0)):
@@ -100,7 +99,7 @@ class LogBackup:
 
 
 def _read_whole_lines(path: Path, start: int) -> bytes:
-    """What stands in a file from a place on, up to the end of its last whole line, or a good deal of it."""
+    """The complete lines of a file from an offset on, or the first of them."""
     with wrap_os_errors(path), path.open("rb") as file:
         file.seek(start)
         block = file.read(LARGEST)

@@ -1,8 +1,8 @@
-"""Objects under one address of a store that fsspec knows: S3, Google's, Azure's and others; opened only here.
+"""Object store below one URL, by fsspec: S3, Google's, Azure's and others.
 
-Promises: a store that does not answer is asked again for a while; what goes wrong then is one line that says what to
-do; an object is read and written whole. Keys are paths below the address. Credentials are found by the store's own
-client (environment, profile, instance role) and are never seen here.
+Guarantees: requests are retried while the store does not answer; errors have a cause and a remedy; objects are written
+completely or not at all. Keys are paths below the URL. Credentials are read by the store's own client (environment,
+profile, instance role).
 """
 
 from __future__ import annotations
@@ -25,23 +25,22 @@ from schemas.locations import find_secret
 T = TypeVar("T")
 
 CONNECTIONS = 8
-"""Files moved at the same time."""
+"""Concurrent transfers."""
 OPTIONS: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 4}, "s3a": {"max_concurrency": 4}}
-"""A part of a large upload takes 50 MB of memory: a process does not hold more than four."""
+"""A part of a large upload takes 50 MB of memory: four at most."""
 
 
 class Entry(NamedTuple):
-    """An object as listed."""
+    """An object as listed, with its size in bytes."""
 
     size: int
-    """Bytes."""
 
 
 class ObjectStore:
-    """Everything below one address."""
+    """The objects below one URL."""
 
     def __init__(self, url: str, patience: float = 60.0) -> None:
-        """`patience`: seconds that a store which does not answer is asked again. Raises ConfigError."""
+        """`patience`: seconds of retries while the store does not answer. Raises ConfigError."""
         refuse_secrets(url)
         self.url = url.rstrip("/")
         self._patience = patience
@@ -57,17 +56,17 @@ class ObjectStore:
         self._base = str(base).rstrip("/")
 
     def read(self, key: str) -> bytes | None:
-        """The content of an object; None where there is none. Raises StorageError."""
+        """The content of an object, if it exists. Raises StorageError."""
         content: bytes | None = self._try(key, lambda: self._files.cat_file(self._path(key)), absent=None)
         return content
 
     def write(self, key: str, content: bytes) -> None:
-        """Put an object, in place of any before. Raises StorageError."""
+        """Put an object, replacing an earlier one. Raises StorageError."""
         self._try(key, lambda: self._files.pipe_file(self._path(key), content))
 
     def create(self, key: str, content: bytes) -> bool:
-        """Put an object where none is; False where one is. S3, Google's and Azure's stores decide it themselves, so of
-        two that try at once one succeeds; elsewhere the store is looked at first."""
+        """Put an object unless one exists; False where one does. Atomic on S3, Google's and Azure's stores; elsewhere
+        existence is checked first."""
 
         def put() -> bool:
             self._files.pipe_file(self._path(key), content, mode="create")
@@ -81,23 +80,23 @@ class ObjectStore:
         self._try(key, lambda: self._files.put_file(str(path), self._path(key)))
 
     def download(self, key: str, path: Path) -> bool:
-        """Bring an object into a file, whole or not at all; False where there is none. Raises StorageError."""
+        """Download an object into a file, completely or not at all; False where there is none. Raises StorageError."""
         temporary = temporary_name(path).with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            found = self._try(key, lambda: self._fetch(key, temporary), absent=False)
-            if found:
+            exists = self._try(key, lambda: self._fetch(key, temporary), absent=False)
+            if exists:
                 replace_atomically(temporary, path)
-            return bool(found)
+            return bool(exists)
         finally:
             temporary.unlink(missing_ok=True)
 
-    def download_all(self, wanted: Iterable[tuple[str, Path]]) -> None:
-        """Bring several objects. Raises StorageError for one that is not there."""
+    def download_all(self, targets: Iterable[tuple[str, Path]]) -> None:
+        """Download several objects. Raises StorageError for a missing one."""
         with ThreadPoolExecutor(CONNECTIONS) as pool:
-            pending = {key: pool.submit(self.download, key, path) for key, path in wanted}
-            for key, found in pending.items():
-                if not found.result():
+            pending = {key: pool.submit(self.download, key, path) for key, path in targets}
+            for key, exists in pending.items():
+                if not exists.result():
                     raise StorageError(f"{self.url}/{key}: not there", "the run is damaged; do the stage again: --redo")
 
     def _fetch(self, key: str, path: Path) -> bool:
@@ -105,7 +104,7 @@ class ObjectStore:
         return True
 
     def find(self, prefix: str = "") -> dict[str, Entry]:
-        """Every object whose key begins with a folder, by key, in order. Raises StorageError."""
+        """Every object below a folder, by key, in order. Raises StorageError."""
         found: dict[str, Any] = self._try(
             prefix, lambda: self._files.find(self._path(prefix), detail=True, withdirs=False), absent={}
         )
@@ -113,7 +112,7 @@ class ObjectStore:
         return {path[start:]: Entry(int(about["size"] or 0)) for path, about in sorted(found.items())}
 
     def list_folders(self, prefix: str) -> list[str]:
-        """Names of the folders just below one. Raises StorageError."""
+        """Names of the direct subfolders. Raises StorageError."""
         found: list[dict[str, Any]] = self._try(
             prefix, lambda: self._files.ls(self._path(prefix), detail=True), absent=[]
         )
@@ -122,7 +121,7 @@ class ObjectStore:
         )
 
     def identify(self, key: str) -> str | None:
-        """A text that changes when the object does; None where there is none. Raises StorageError."""
+        """A text that changes with the object; None where there is none. Raises StorageError."""
         path = self._path(key)
 
         def look() -> str | None:
@@ -141,12 +140,12 @@ class ObjectStore:
         return content
 
     def modified(self, key: str) -> datetime | None:
-        """When an object was last put, by the store's clock; None where there is none. Raises StorageError."""
+        """Time of an object's last write, by the store's clock; None where there is none. Raises StorageError."""
         when: datetime | None = self._try(key, lambda: self._files.modified(self._path(key)), absent=None)
         return when
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects; what is not there is no error. Raises StorageError."""
+        """Remove objects; missing ones are ignored. Raises StorageError."""
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             list(pool.map(self._remove, keys))
 
@@ -154,14 +153,14 @@ class ObjectStore:
         self._try(key, lambda: self._files.rm_file(self._path(key)), absent=None)
 
     def reach(self, key: str = "") -> tuple[Any, str]:
-        """The store's client and the path that it takes for a key: for readers of their own, Arrow and DuckDB."""
+        """The store's client and its path of a key, for Arrow and DuckDB."""
         return self._files, self._path(key)
 
     def _path(self, key: str) -> str:
         return f"{self._base}/{key}" if key else self._base
 
     def _try(self, key: str, work: Callable[[], Any], **outcomes: Any) -> Any:
-        """Do it, again and again while the store does not answer. `outcomes`: values that stand for a fault."""
+        """Do work, with retries. `outcomes`: results in place of a fault, by its name."""
         retry = retrying(Retrying, self.url, Exception, unless=_is_final, seconds=self._patience)
         try:
             return retry(work)
@@ -178,7 +177,7 @@ def _is_final(error: BaseException) -> bool:
 
 
 def refuse_secrets(url: str) -> None:
-    """Raise ConfigError for a URL that carries a secret: it would end up in run.json, in logs and on screens."""
+    """Raise ConfigError for a URL with a secret, which would be written into run.json, logs and messages."""
     secret = find_secret(url)
     if secret:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Opens runs wherever they lie: in a folder of this machine, or under the URL of an object store."""
+"""Opens runs by location: a folder of this machine, or the URL of an object store."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from schemas.locations import is_url
 from schemas.store_config import StoreConfig
 
 RUNS = "runs"
-"""Folder of the cache that working folders lie in."""
+"""Folder of the cache with the working folders."""
 LOCAL_URL = re.compile(r"^(file|local)://", re.IGNORECASE)
 
 
 def open_run(location: str | Path, cache: Path, settings: StoreConfig | None = None) -> RunFolder:
-    """The run at a location, there or not. One that lies on a store is worked on in a folder of the cache.
+    """The run at a location, existing or not. The working copy of a run on a store is in the cache.
 
-    Any number of processes on any machines may have a run open; one at a time may hold it (`RunFolder.locked`).
-    Raises StorageError for a store that cannot be reached, ConfigError for a URL of no known kind.
+    Any number of processes on any machines may open a run; one at a time may hold it (`RunFolder.locked`).
+    Raises StorageError for an unreachable store, ConfigError for a URL of an unknown kind.
     """
     name = str(location)
     if not is_url(name):
@@ -31,7 +31,7 @@ def open_run(location: str | Path, cache: Path, settings: StoreConfig | None = N
 
 
 def find_working_folder(url: str, cache: Path) -> Path:
-    """Where a run that lies on a store is worked on here."""
+    """The working folder of a run on a store."""
     tidy = url.rstrip("/")
     digest = hashlib.sha256(tidy.encode()).hexdigest()[:12]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", tidy.partition("://")[2])[-60:].strip("-.")
@@ -44,5 +44,5 @@ def name_run(location: str) -> str:
 
 
 def join_location(folder: str, name: str) -> str:
-    """The location of what lies in a folder, be it here or on a store."""
+    """The location of an entry of a folder, local or on a store."""
     return f"{folder.rstrip('/')}/{name}" if is_url(folder) else str(Path(folder) / name)

@@ -1,4 +1,4 @@
-"""Holds a run that lies on an object store for one process, from its lock to the last saving of what was paid for."""
+"""Session over a run on an object store: lease, working copy and log backup."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.storage.remote.object_store import ObjectStore
 
 @contextmanager
 def hold_lease(mirror: WorkingCopy, owner: str, lost: Callable[[str], None]) -> Iterator[None]:
-    """Take the run's lock on its store, bring the working folder up to date, and keep both until the block ends.
+    """Hold the lease of a run and keep the working folder up to date inside the block.
 
-    To be entered with the working folder's own lock held: then whoever had the last session in this folder is dead,
-    and need not be waited for. Raises StorageError while another machine is at work.
+    To be entered with the lock of the working folder held: then the process of the last session in this folder is dead,
+    and its lease need not expire. Raises StorageError while another machine is active.
     """
-    impatient = ObjectStore(mirror.url, patience=0)  # a sign of life that comes late is no sign of life
+    impatient = ObjectStore(mirror.url, patience=0)  # a late heartbeat is worthless
     lock = RunLease(impatient, owner, mirror.settings.lease, lost)
     before = lock.begin(dead=mirror.find_token())
     try:

@@ -1,7 +1,7 @@
-"""Copies of what lies on an object store, for what reads files of this machine: dumps, exported tables, weights.
+"""Local copies of objects, for readers of files: dumps, exported tables, weights.
 
-A copy lies in the cache under its address and its identity on the store, so one that has changed there is fetched anew,
-and one that has not is fetched once.
+A copy is cached by the URL and the identity of its object, so that a changed object is fetched again, and an unchanged
+one once.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from pipeline.storage.remote.object_store import ObjectStore
 from schemas.locations import is_url
 
 COPIES = "copies"
-"""Folder of the cache that copies lie in."""
+"""Folder of the cache with the copies."""
 WEB = ("http://", "https://")
-"""Of these a file is asked for by its name only: the web has no folders to list."""
+"""URLs of single files: the web has no folders to list."""
 
 
 def list_objects(url: str) -> list[str]:
-    """The URLs that a URL stands for, in order: itself, what lies in it, or what it matches (`*`, `?`).
+    """The objects at a URL, in order: itself, the entries of a folder, or the matches of a pattern (`*`, `?`).
 
-    Names that begin with a dot or an underscore are left out. Raises StorageError where nothing is there.
+    Names that begin with a dot or an underscore are excluded. Raises StorageError for none.
     """
     folder, _, name = url.rstrip("/").rpartition("/")
     if url.startswith(WEB):
         return [url]
     if any(mark in name for mark in "*?["):
-        found = [key for key in ObjectStore(folder).find() if "/" not in key and fnmatch.fnmatchcase(key, name)]
-        urls = [f"{folder}/{key}" for key in found]
+        keys = [key for key in ObjectStore(folder).find() if "/" not in key and fnmatch.fnmatchcase(key, name)]
+        urls = [f"{folder}/{key}" for key in keys]
     elif not url.endswith("/") and ObjectStore(folder).identify(name) is not None:
         urls = [url]
     else:
@@ -58,7 +58,7 @@ def copy_object(url: str, cache: Path) -> Path:
 
 
 def copy_folder(url: str, cache: Path) -> Path:
-    """A copy of all that lies in a folder of a store. Raises StorageError where nothing is there."""
+    """A copy of a folder of a store. Raises StorageError where nothing is there."""
     store = ObjectStore(url)
     keys = store.find()
     if not keys:
@@ -71,8 +71,8 @@ def copy_folder(url: str, cache: Path) -> Path:
 
 @contextmanager
 def put_when_done(location: str, cache: Path) -> Iterator[Path]:
-    """A folder to write into: the location itself or, where that is a URL, one whose files are put there when the block
-    ends well. A file named README.md comes last."""
+    """A folder to write into: the location itself or, for a URL, a temporary one that is uploaded when the block
+    succeeds, with README.md last."""
     if not is_url(location):
         yield Path(location)
         return

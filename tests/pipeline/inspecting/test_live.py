@@ -21,9 +21,8 @@ from flows.cli.inspect_web import _listen, read_job
 from flows.monitoring.live_files import write_live
 from pipeline.errors import ConfigError
 from pipeline.inspecting.live_view import read_latest
-from pipeline.storage.remote.mirror import LOCK
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.run_lock import LOOK_SECONDS, is_held
+from pipeline.storage.run_lock import LOCK, LOOK_SECONDS, is_held
 from schemas.live import RunState, StageLive
 from tests.pipeline.inspecting.test_web import TOKEN, open_pages
 from tests.support.inspect_samples import make_run
