@@ -1,23 +1,20 @@
-"""When a server that does not answer is left alone, and when it is tried again.
-
-No clock is read here: times come in, in seconds from any origin.
-"""
+"""Circuit breaker of a server. Times are arguments, in seconds from any origin."""
 
 from __future__ import annotations
 
 
 class CircuitBreaker:
-    """Leaves a server alone after faults in a row, then lets single requests try it until one is answered."""
+    """Stops requests to a server after consecutive faults, then admits single probes until one is answered."""
 
     FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
     def __init__(self, trip: int = 10) -> None:
-        """`trip`: faults in a row after which the server is left alone."""
+        """`trip`: consecutive faults after which the breaker opens."""
         self.trip = trip
         self.open_until: float | None = None
-        """When the next try is due; None while requests flow."""
+        """Time of the next probe; None while the breaker is closed."""
         self.silent_since: float | None = None
-        """When the first fault of the current row came."""
+        """Time of the first of the current consecutive faults."""
         self._faults = 0
         self._pause = self.FIRST_PAUSE
         self._opened_at = float("-inf")
@@ -28,18 +25,18 @@ class CircuitBreaker:
         return self.open_until is None or (now >= self.open_until and not self._probing)
 
     def start(self) -> None:
-        """A request is sent."""
+        """Record the start of a request."""
         self._probing = self.open_until is not None
 
     def note_answer(self) -> None:
-        """The server answered, be it with a refusal."""
+        """Record an answer, which may be a refusal: closes the breaker."""
         self._faults = 0
         self.open_until = self.silent_since = None
         self._pause = self.FIRST_PAUSE
         self._probing = False
 
     def note_fault(self, now: float, started: float) -> bool:
-        """The server did not answer, or not sensibly. True when it is left alone from now on."""
+        """Record a missing or invalid answer; whether it opened the breaker."""
         self.silent_since = now if self.silent_since is None else self.silent_since
         self._faults += 1
         if self._faults < self.trip or started < self._opened_at:
@@ -51,5 +48,5 @@ class CircuitBreaker:
         return True
 
     def abandon(self) -> None:
-        """The request was cancelled before its end: another one may try."""
+        """Record the cancellation of a request, which may have been the probe."""
         self._probing = False

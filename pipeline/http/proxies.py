@@ -1,8 +1,8 @@
-"""The proxy that a URL is reached through, and HTTP clients that follow it: the one place that decides.
+"""Proxies of URLs, and HTTP clients that use them.
 
-Contract: a proxy named in the configuration is used as named; without one, those of the environment hold (HTTP_PROXY,
-HTTPS_PROXY, ALL_PROXY, NO_PROXY), except for this machine itself, which is always reached directly. Certificates are
-checked against the system's store or SSL_CERT_FILE, as by every other client of this package.
+Contract: a configured proxy is used; without one, those of the environment apply (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY,
+NO_PROXY), except for this machine itself, which is always reached directly. Certificates are checked against the
+system's store or SSL_CERT_FILE.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from schemas.locations import is_loopback
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def find_proxy(url: str, named: str | None = None) -> str | None:
-    """The proxy for a URL, None for a direct connection; `named`: what the configuration says.
+def find_proxy(url: str, configured: str | None = None) -> str | None:
+    """The proxy for a URL, None for a direct connection. `configured`: the proxy in the configuration.
 
-    Raises ConfigError for a SOCKS proxy, and for a URL that is none.
+    Raises ConfigError for a SOCKS proxy, and for an invalid URL.
     """
     try:
-        proxy = named or _find_in_environment(url)
+        proxy = configured or _find_in_environment(url)
     except ValueError as error:
         raise ConfigError(f"{url} is not a valid server URL ({error})", "correct its url") from None
     if proxy is None:
@@ -55,7 +55,7 @@ def _find_in_environment(url: str) -> str | None:
 
 
 def _is_in_excluded_network(host: str, excluded: str) -> bool:
-    """Whether NO_PROXY names a network, such as 10.0.0.0/8, that an address belongs to."""
+    """Whether an address is in a network of NO_PROXY, such as 10.0.0.0/8."""
     with suppress(ValueError):
         address = ipaddress.ip_address(host)
         for entry in excluded.split(","):
@@ -66,12 +66,12 @@ def _is_in_excluded_network(host: str, excluded: str) -> bool:
 
 
 def open_client(url: str, proxy: str | None = None, **options: Any) -> httpx.Client:
-    """A client for the server of one URL; `proxy`: the one that the configuration names. Raises ConfigError."""
+    """A client for the server of one URL. `proxy`: the proxy in the configuration. Raises ConfigError."""
     return httpx.Client(trust_env=False, proxy=find_proxy(url, proxy), verify=ssl.create_default_context(), **options)
 
 
 def exempt_loopback(environment: MutableMapping[str, str]) -> None:
-    """Make libraries that read NO_PROXY themselves reach this machine directly."""
+    """Exempt this machine in NO_PROXY, for libraries that read it."""
     excluded = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     names = [name.strip() for name in excluded.split(",") if name.strip()]
     value = ",".join(dict.fromkeys([*names, *LOOPBACK]))

@@ -1,8 +1,8 @@
-"""The retry policy: every request and reply that is tried again goes through `retrying`.
+"""The retry policy of every request and reply.
 
-Contract: the first try is made at once; the pauses between tries are random, so that clients which failed together do
-not come back together, or as long as the server asks (Retry-After); a 429 costs no try where the caller gives it a time
-of its own; the error of the last try is raised as it is.
+Contract: the first attempt is made at once; pauses are random, so that clients which failed together do not retry
+together, or as long as Retry-After; a 429 is not counted as an attempt where the caller gives it a time of its own; the
+error of the last attempt is raised unchanged.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 
 class Retrying(tenacity.Retrying):
-    """Calls a function. What tenacity links in a circle is let go of at the end, and with it what was sent."""
+    """tenacity's, without the reference cycle that would keep the request in memory."""
 
     def __call__(self, fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """What the function returns."""
+        """The result of the function."""
         try:
             return super().__call__(fn, *args, **kwargs)
         finally:
@@ -39,7 +39,7 @@ class AsyncRetrying(tenacity.AsyncRetrying):
     """The same for a coroutine."""
 
     async def __call__(self, fn: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any) -> T:  # type: ignore[override]  # as tenacity's
-        """What the coroutine returns."""
+        """The result of the coroutine."""
         call: Any = super().__call__
         try:
             result: T = await call(fn, *args, **kwargs)
@@ -63,12 +63,12 @@ def retrying(
     pause: float = 0.5,
     longest_pause: float = 8.0,
 ) -> R:
-    """What calls a function until it returns: `retrying(AsyncRetrying, "name", ConnectionError)(function, *arguments)`.
+    """The caller of a function with retries: `retrying(AsyncRetrying, "name", ConnectionError)(function, *arguments)`.
 
-    `label`: what is tried, for the log; `on`: errors that may pass, `unless` this holds of one; `tries`: at most so
-    many; `seconds`: no try begins later than this after the first; `throttled_seconds`: 429s do not count as tries, and
-    are given up so many seconds after the first failure; `pause`, `longest_pause`: upper bounds of the first pause,
-    which doubles with each try, and of all of them (0: none).
+    `label`: name in the log; `on`: transient errors, `unless` this holds; `tries`: attempts at most; `seconds`: time
+    after the first attempt in which others may begin; `throttled_seconds`: 429s do not count as attempts, and are
+    raised this long after the first failure; `pause`, `longest_pause`: upper bounds of the first pause, which doubles
+    with each attempt, and of all pauses (0: none).
     """
     policy = _Policy(label, tries, seconds, throttled_seconds, pause, longest_pause)
     return kind(
@@ -89,7 +89,7 @@ class _Policy:
     first_pause: float
     longest_pause: float
     failures: int = 0
-    """Tries that count."""
+    """Attempts that count."""
     first_failed_at: float | None = None
 
     def stop(self, state: tenacity.RetryCallState) -> bool:

@@ -1,14 +1,14 @@
-"""The retrieval server as one worker runs it: an ASGI application over an engine.
+"""ASGI application of a retrieval server's worker.
 
     POST /retrieve       Search-R1's request and response, SkyRL's or ZeroSearch's (requests.py)
     everything else      pages.py
 
-Every path may be written with surplus slashes, and after `/t/TOKEN` by clients that can be given nothing but a URL.
+Every path may have surplus slashes, and the prefix `/t/TOKEN` for clients that accept only a URL.
 
-Promises: a request that is wrong is answered with what is wrong with it, as JSON, and a query that is wrong costs only
-itself; no body is read before the token is checked, nor more of one than is allowed; a request that finds the queue
-full is turned away at once with 503 and the seconds to wait; no document is made up for a search that failed; the token
-is compared in constant time, and no path that may hold it is logged.
+Guarantees: an invalid request is answered with the reason, as JSON, and an invalid query refuses only itself; no body
+is read before the token is checked, nor beyond the limit; when the queue is full a request is refused at once with 503
+and the seconds to wait; a failed search never has documents; the token is compared in constant time, and no path, which
+may contain it, is logged.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from pipeline.search.engine import SearchEngine
 from pipeline.search.remote.retrieve_protocol import ENGINE_HEADER
 from pipeline.search_server.metrics import Metrics
 from pipeline.search_server.pages import HEALTH, JSON, make_pages, write_error
-from pipeline.search_server.query_queue import Found, QueryQueue, QueueFullError
-from pipeline.search_server.requests import QueryRequest, read_question
+from pipeline.search_server.query_queue import Outcome, QueryQueue, QueueFullError
+from pipeline.search_server.requests import QueryRequest, read_request
 from pipeline.search_server.responses import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
 from schemas.trajectories import SearchCall, SearchStatus
@@ -47,16 +47,16 @@ TOKEN_PREFIX = re.compile(r"/+t/([^/]+)(/.*)?", re.DOTALL)
 
 
 class EarlyRefusalError(HTTPException):
-    """A request that is refused before its body has come to its end."""
+    """A refusal before the end of the request's body."""
 
 
 class RetrievalApp:
-    """Answers requests by an engine."""
+    """The application over an engine."""
 
     def __init__(
         self, engine: SearchEngine, settings: ServerSettings, metrics: Metrics, registry: CollectorRegistry
     ) -> None:
-        """`registry`: what /metrics shows."""
+        """`registry`: the source of /metrics."""
         self._settings = settings
         self._metrics = metrics
         self._queue = QueryQueue(engine, settings.queue, settings.gather)
@@ -67,7 +67,7 @@ class RetrievalApp:
 
     @property
     def waiting(self) -> int:
-        """Queries that wait for a search."""
+        """Queued queries."""
         return self._queue.waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +92,7 @@ class RetrievalApp:
         if response is not None:
             await response(scope, receive, count_and_send)
         else:
-            # uvicorn leaves out the body of a reply to HEAD by itself.
+            # uvicorn omits the body of a reply to HEAD.
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
             await self._pages({**scope, "path": path, "method": method}, receive, count_and_send)
 
@@ -106,11 +106,11 @@ class RetrievalApp:
         return write_error(error)
 
     def _authorize(self, scope: Scope) -> str:
-        """The path, without a token. Raises HTTPException where the token is missing or wrong."""
+        """The path, without a token. Raises HTTPException for a missing or wrong token."""
         path, token = read_path(scope["raw_path"].decode("latin-1"))
         if self._token and path not in HEALTH:
-            shown = dict(scope["headers"]).get(b"authorization", b"") if token is None else b"Bearer " + token
-            if not hmac.compare_digest(shown, b"Bearer " + self._token):
+            sent = dict(scope["headers"]).get(b"authorization", b"") if token is None else b"Bearer " + token
+            if not hmac.compare_digest(sent, b"Bearer " + self._token):
                 what = "a token is needed: `Authorization: Bearer TOKEN`, or /t/TOKEN before the path"
                 raise EarlyRefusalError(401, what, {"www-authenticate": "Bearer"})
         return path
@@ -119,21 +119,21 @@ class RetrievalApp:
         body = await read_body(scope, receive, self._settings.max_body)
         loop = asyncio.get_running_loop()
         started = loop.time()
-        request = read_question(body)
+        request = read_request(body)
         queued: asyncio.Future[list[SearchCall]] = loop.create_future()
         calls = self._queue.search(request.searches, request.k or self._settings.k, partial(settle, queued))
         response = self._write_reply(request, await queued if calls is None else calls)
         self._metrics.seconds.observe(loop.time() - started)
         return response
 
-    def _write_reply(self, request: QueryRequest, found: Sequence[SearchCall]) -> Response:
-        """The reply. Raises HTTPException for a failed search that the reply has no place for."""
-        for call in found:
+    def _write_reply(self, request: QueryRequest, searched: Sequence[SearchCall]) -> Response:
+        """The reply. Raises HTTPException for a failed search that the reply cannot report."""
+        for call in searched:
             self._metrics.queries[call.status].inc()
             self._metrics.documents.inc(len(call.hits))
         if request.refused:
             self._metrics.queries["refused"].inc(len(request.refused))
-        calls = request.place(found)
+        calls = request.merge(searched)
         failed = [(i, c.detail) for i, c in enumerate(calls) if c.status in FAILED and i not in request.refused]
         if failed and not request.details:
             what = f"the search of {len(failed)} queries failed; query {failed[0][0]}: {failed[0][1]}"
@@ -145,17 +145,17 @@ class RetrievalApp:
         return Response(body, headers=self._headers, media_type=JSON)
 
 
-def settle(queued: asyncio.Future[list[SearchCall]], found: Found) -> None:
-    """Hand over what was found, unless nobody waits for it any more."""
+def settle(queued: asyncio.Future[list[SearchCall]], outcome: Outcome) -> None:
+    """Set a future to an outcome, unless it was cancelled."""
     if not queued.done():
-        if isinstance(found, Exception):
-            queued.set_exception(found)
+        if isinstance(outcome, Exception):
+            queued.set_exception(outcome)
         else:
-            queued.set_result(found)
+            queued.set_result(outcome)
 
 
 def read_path(path: str) -> tuple[str, bytes | None]:
-    """A path without surplus slashes, and the token that stood before it."""
+    """A path without surplus slashes and token prefix, and the token."""
     if path == RETRIEVE:
         return path, None
     prefix = TOKEN_PREFIX.fullmatch(path)
@@ -164,13 +164,13 @@ def read_path(path: str) -> tuple[str, bytes | None]:
     return "/" + "/".join(filter(None, rest.split("/"))), token
 
 
-async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
-    """The body of a request. Raises HTTPException where it is longer than `most` bytes, ClientDisconnect."""
-    promised = int(dict(scope["headers"]).get(b"content-length", b"0"))
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The body of a request. Raises HTTPException for one longer than `limit` bytes, ClientDisconnect."""
+    announced = int(dict(scope["headers"]).get(b"content-length", b"0"))
     body, more = bytearray(), True
     while True:
-        if max(promised, len(body)) > most:
-            raise (EarlyRefusalError if more else HTTPException)(413, f"the request is longer than {most:,} bytes")
+        if max(announced, len(body)) > limit:
+            raise (EarlyRefusalError if more else HTTPException)(413, f"the request is longer than {limit:,} bytes")
         if not more:
             return bytes(body)
         message = await receive()
@@ -181,8 +181,8 @@ async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
 
 
 async def send_early(response: Response, receive: Receive, send: Send) -> None:
-    """Answer a request whose body is still coming, then discard the body: if the connection were closed before, it
-    would be reset, and the client might not see the reply."""
+    """Answer a request before the end of its body, then discard the body: closing the connection earlier would reset
+    it, and the client might not read the reply."""
     await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
     while (await receive()).get("more_body", False):

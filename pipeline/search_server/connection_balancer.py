@@ -1,10 +1,10 @@
-"""The only place where clients are accepted: each new connection goes to the worker with the fewest.
+"""Connection balancer: the only acceptor of clients, which sends each connection to the worker with the fewest.
 
-Left to the kernel, connections are spread by chance: of 64, one of two workers may get 42, and as clients keep their
+The kernel would distribute connections at random: of 64, one of two workers may get 42, and as clients keep their
 connections, its queries wait while the other worker idles.
 
-Promises: a connection is with one worker, in the queue of one, or waits here; none goes to a worker that is being
-started, and to one whose event loop is stuck only where all are.
+Guarantees: a connection is with one worker, in the queue of one, or waits here; none is sent to a starting worker, and
+to one whose event loop is stuck only when all are.
 """
 
 from __future__ import annotations
@@ -16,35 +16,31 @@ from collections.abc import Sequence
 from typing import Protocol
 
 SILENT_SECONDS = 2.0
-"""Of an event loop, after which others are preferred."""
+"""Silence of an event loop after which others are preferred."""
 AT_ONCE = 64
-"""Connections that are accepted before the workers are looked after."""
+"""Connections accepted between checks of the workers."""
 REST_SECONDS = 1.0
-"""How long none is accepted where this process may open no more files, or every queue is full."""
+"""Pause of accepting at the limit of open files, or when every queue is full."""
 
 
 class Worker(Protocol):
-    """One that connections are sent to."""
+    """A receiver of connections."""
 
     ready: bool
-    """Whether it takes any."""
 
     @property
     def connections(self) -> int:
-        """How many it has."""
-        ...
+        """Number of open connections."""
 
     def seconds_silent(self, now: float) -> float:
-        """How long ago its event loop had a turn."""
-        ...
+        """Time since the last turn of its event loop."""
 
     def send(self, connection: socket.socket) -> bool:
-        """Hand a connection over, and close it here; False where there is no room."""
-        ...
+        """Send a connection, and close it here; False when the queue is full."""
 
 
 class ConnectionBalancer:
-    """Accepts at one socket."""
+    """The acceptor at one socket."""
 
     def __init__(self, listener: socket.socket, workers: Sequence[Worker]) -> None:
         listener.setblocking(False)
@@ -54,11 +50,11 @@ class ConnectionBalancer:
         self._rests_until = 0.0
 
     def is_open(self) -> bool:
-        """Whether a connection that comes now would find a worker; otherwise it waits in the kernel."""
+        """Whether a worker is available; otherwise connections wait in the kernel."""
         return time.monotonic() >= self._rests_until and any(worker.ready for worker in self._workers)
 
     def accept(self) -> None:
-        """Share out the connections that have come."""
+        """Accept and distribute the waiting connections."""
         for _ in range(AT_ONCE):
             try:
                 connection, _ = self.listener.accept()
@@ -67,9 +63,9 @@ class ConnectionBalancer:
             except OSError:
                 self._rest()
                 return
-            self.share_out([connection])
+            self.distribute([connection])
 
-    def share_out(self, connections: Sequence[socket.socket]) -> None:
+    def distribute(self, connections: Sequence[socket.socket]) -> None:
         """Send connections to workers, after those that wait already."""
         self._waiting += connections
         while self._waiting and self.is_open():
@@ -79,18 +75,18 @@ class ConnectionBalancer:
                 self._rest()
 
     def close(self) -> None:
-        """Accept no more."""
+        """Close the listener and the waiting connections."""
         for connection in (self.listener, *self._waiting):
             connection.close()
 
     def _send(self, connection: socket.socket) -> bool:
         now = time.monotonic()
 
-        def burden(worker: Worker) -> tuple[bool, int]:
+        def rank(worker: Worker) -> tuple[bool, int]:
             return worker.seconds_silent(now) > SILENT_SECONDS, worker.connections
 
         ready = [worker for worker in self._workers if worker.ready]
-        return any(worker.send(connection) for worker in sorted(ready, key=burden))
+        return any(worker.send(connection) for worker in sorted(ready, key=rank))
 
     def _rest(self) -> None:
         self._rests_until = time.monotonic() + REST_SECONDS

@@ -1,12 +1,12 @@
-"""HTTP/1.1 as uvicorn speaks it over httptools, with the limits that it does not have.
+"""uvicorn's HTTP/1.1 protocol over httptools, with additional limits.
 
-Promises: a head or trailer that does not end is refused with 431, a request that does not come in with 408; a client
-that does not take its reply is cut off; a refusal is sent after the answers to the requests before it, and may be read
-by a client that still sends; of a request that offers another protocol the offer is ignored, not the body.
+Guarantees: an endless head or trailer is refused with 431, an incomplete request with 408; a client that does not read
+its reply is disconnected; a refusal is sent after the replies to earlier requests, and can be read by a client that
+still sends; an upgrade to another protocol is ignored, and the request answered.
 
-Where uvicorn differs from RFC 9112 it is left as it is: a request without Host, or with two, is answered; a field in
-the trailer of a chunked body that comes in one piece with its head counts as a header; an unknown method is 400, not
-501; a head that comes in one piece may be longer than the limit.
+Deviations of uvicorn from RFC 9112 remain: a request without Host, or with two, is answered; a field in the trailer of
+a chunked body that arrives in one read with its head counts as a header; an unknown method is 400, not 501; a head that
+arrives in one read may be longer than the limit.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 MAX_HEAD = 64 << 10
-"""Bytes in a row that end no head and belong to no body, counted in whole reads."""
+"""Consecutive bytes that neither end a head nor belong to a body, counted in whole reads."""
 REQUEST_SECONDS = 30
-"""How long a request may take to come in, less the time in which it is not read from."""
+"""Time for a request to arrive, without the time in which reading is paused."""
 REPLY_SECONDS = 30
-"""How far a client may fall behind one that takes `SLOWEST_READER` bytes of its reply a second."""
+"""How far a client may fall behind one that reads `SLOWEST_READER` bytes of its reply per second."""
 SLOWEST_READER = 16 << 10
 LINGER_SECONDS = 3
-"""How long a client that was refused is listened to: closed with bytes unread, its connection would be reset, and it
-would not see the reason."""
+"""How long a refused client is still read from: closing a connection with unread bytes would reset it before the client
+reads the reason."""
 
 
 class HttpConnection(HttpToolsProtocol):
-    """One client's connection. `on_second` is to be called once a second."""
+    """The connection of one client. `on_second` is to be called every second."""
 
     def __init__(
         self,
@@ -44,33 +44,33 @@ class HttpConnection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         on_lost: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_lost` is called when the connection has ended."""
+        """`on_lost` is called at the end of the connection."""
         super().__init__(config, server_state, app_state, _loop)
         self._on_lost = on_lost
         self._head_bytes = 0
         self._receiving = False
-        """Whether a request has begun and not ended."""
+        """Whether a request is incomplete."""
         self._seconds_receiving = 0
         self._seconds_unread = 0.0
         self._unread = 0
-        """Bytes that the client had yet to take a second ago."""
+        """Bytes that the client had not read a second ago."""
         self._refusal: bytes | None = None
         self._seconds_refused: int | None = None
         """Since the refusal was sent."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
-        """A client is there."""
+        """Start the timeout of an idle connection."""
         super().connection_made(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client has gone."""
+        """End the timeout."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._on_lost()
 
     def data_received(self, data: bytes) -> None:
-        """Read what came in."""
+        """Parse received bytes."""
         if self._refusal is not None:
             return
         self._unset_keepalive_if_required()
@@ -85,35 +85,35 @@ class HttpConnection(HttpToolsProtocol):
             self._refuse(431, f"the head of the request is longer than {MAX_HEAD:,} bytes")
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Start the time of a request."""
         super().on_message_begin()
         self._receiving, self._seconds_receiving = True, 0
 
     def on_headers_complete(self) -> None:
-        """Its head has ended."""
+        """Reset the count of the head."""
         self._head_bytes = 0
         if not self.parser.should_upgrade():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Some of its body."""
+        """Reset the count of a trailer."""
         self._head_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """It has come in whole."""
+        """End the time of a request."""
         self._head_bytes, self._receiving = 0, False
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A reply is written."""
+        """End the connection after the last reply before a refusal."""
         super().on_response_complete()
-        if self._refusal is not None and not self._is_owing():
+        if self._refusal is not None and not self._has_pending():
             self._end()
 
     def on_second(self) -> None:
-        """Count the seconds that a slow client takes."""
+        """Enforce the time limits."""
         if self._seconds_refused is not None:
             self._seconds_refused += 1
             if self._seconds_refused > LINGER_SECONDS:
@@ -131,13 +131,13 @@ class HttpConnection(HttpToolsProtocol):
         if self._seconds_unread > REPLY_SECONDS:
             self.transport.abort()
 
-    def _is_owing(self) -> bool:
-        """Whether a request that has come in whole waits for its answer."""
+    def _has_pending(self) -> bool:
+        """Whether a complete request has no reply yet."""
         cycle = self.cycle
         return bool(self.pipeline) or (cycle is not None and not cycle.response_complete and not cycle.more_body)
 
     def _decline(self, rest: bytes) -> None:
-        """Read a request that offers another protocol as if it did not: httptools takes its body for that protocol."""
+        """Parse a request again without its upgrade, for which httptools would not parse the body."""
         method = self.parser.get_method()
         if method == b"CONNECT":
             self._refuse(405, "this server is not a proxy")
@@ -152,11 +152,11 @@ class HttpConnection(HttpToolsProtocol):
             body = orjson.dumps({"error": what})
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             self._refusal = STATUS_LINE[status] + head + body
-            if not self._is_owing():
+            if not self._has_pending():
                 self._end()
 
     def _end(self) -> None:
-        """Send the refusal, unless the request that it is about has its answer already, and end the connection."""
+        """Send the refusal, unless its request has a reply already, and end the connection."""
         cycle, self._seconds_refused = self.cycle, 0
         if cycle is None or (cycle.response_complete and not cycle.more_body) or not cycle.response_started:
             self.transport.write(self._refusal or b"")

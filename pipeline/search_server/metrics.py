@@ -1,7 +1,7 @@
-"""Counts of a search server, kept by prometheus-client in one file per worker and kind.
+"""Metrics of a search server, kept by prometheus-client in one file per worker and kind.
 
-Promises: any worker reports the sums over all workers; counts outlive the death of the worker that made them, since its
-successor goes on with the same files. Gauges are as of the last tick of each worker, a tenth of a second.
+Guarantees: any worker reports the sums over all workers; counters survive the death of a worker, since its successor
+continues with the same files. Gauges are as of the last tick of each worker, a tenth of a second.
 """
 
 from __future__ import annotations
@@ -49,12 +49,9 @@ class Metrics:
 
 
 def share_metrics(folder: Path, row: int) -> CollectorRegistry:
-    """Keep the metrics of this process that are made from now on in `folder`, as worker `row`.
-
-    The registry that is returned reads those of all workers.
-    """
+    """Store metrics created from now on in `folder`, as worker `row`; a registry of the metrics of all workers."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    # The library picks this when it is imported, which the engine may have done already.
+    # The library chooses this at its import, which the engine may have done already.
     values.ValueClass = values.MultiProcessValue(lambda: row)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(folder))
@@ -62,5 +59,5 @@ def share_metrics(folder: Path, row: int) -> CollectorRegistry:
 
 
 def drop_gauges(folder: Path, row: int) -> None:
-    """Forget what a dead worker said of the present."""
+    """Remove the gauges of a dead worker."""
     mark_process_dead(row, str(folder))

@@ -1,10 +1,10 @@
-"""What the server answers beside searches, and the description of the whole protocol: a FastAPI application.
+"""FastAPI application of the paths besides searches, and of the description of the protocol.
 
-    GET /healthz         that it is up, and which engine it serves; also /health
+    GET /healthz         health, and the engine; also /health
     GET /metrics         counts of all workers, in Prometheus's text format
-    GET /openapi.json    the protocol; /docs shows it, by scripts that the reader's browser gets from a public server
+    GET /openapi.json    the protocol; /docs shows it, with scripts that the browser loads from a public server
 
-POST /retrieve is described here and answered in app.py: FastAPI's own work for a request takes longer than a search.
+POST /retrieve is described here and answered in app.py: FastAPI's overhead per request exceeds the time of a search.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EXAMPLES: dict[str, tuple[Any, Any]] = {
         [{"id": "...", "title": "Eiffel Tower", "text": "...", "score": 11.5}],
     ),
 }
-"""How each protocol asks, and what it gets."""
+"""Request and reply of each protocol."""
 FAULTS = {
     400: "The body is not JSON.",
     401: "The token is missing or wrong: `Authorization: Bearer TOKEN`, or in the path, as /t/TOKEN/retrieve.",
@@ -119,7 +119,7 @@ def make_pages(settings: ServerSettings, fingerprint: str, registry: CollectorRe
 
 
 def write_error(error: HTTPException) -> Response:
-    """The reply to a request that is turned away."""
+    """The reply of a refused request."""
     return Response(orjson.dumps({"error": error.detail}), error.status_code, error.headers, JSON)
 
 

@@ -1,10 +1,9 @@
-"""The line before an engine, in one worker.
+"""Queue of queries before the engine of one worker.
 
-Promises: first come, first served; never more queries wait than allowed, unless a single request brings them; what
-finds nobody in line is searched on the spot, until half a millisecond of the event loop's time has gone into that; what
-comes then forms the line. The loop gets its turn twice a millisecond or after each search, whichever is later, so that
-answers leave and new requests are heard, or turned away, while a long batch is worked on. A core does one search at a
-time anyway: nothing is won by threads.
+Guarantees: first come, first served; no more queries are queued than allowed, unless by a single request. A request
+that finds the queue empty is searched at once, for half a millisecond of the event loop's time; later ones are queued.
+The loop gets a turn twice a millisecond or after each search, whichever is later, so that replies are sent and requests
+received, or refused, during a long batch. A core does one search at a time: threads would gain nothing.
 """
 
 from __future__ import annotations
@@ -21,45 +20,45 @@ from schemas.trajectories import SearchCall
 TURN_SECONDS = 0.0005
 """Longer turns cost latency, shorter ones throughput."""
 
-Found = list[SearchCall] | Exception
-Tell = Callable[[Found], None]
-"""Hears what was found, or why nothing was; raises nothing."""
+Outcome = list[SearchCall] | Exception
+Callback = Callable[[Outcome], None]
+"""Takes the outcome of a request; raises nothing."""
 
 
 class QueueFullError(Exception):
-    """No room for a request now."""
+    """The queue is full."""
 
 
 @dataclass(slots=True)
-class _Order:
-    """What one request is owed."""
+class _Job:
+    """The searches of one queued request."""
 
     requests: Sequence[SearchRequest]
     k: int
-    tell: Tell
+    callback: Callback
     calls: list[SearchCall] = field(default_factory=list)
 
 
 class QueryQueue:
-    """Searches for many requests of one event loop."""
+    """The queue of one event loop."""
 
     def __init__(
-        self, engine: SearchEngine, most: int, gather: int = 1, clock: Callable[[], float] = time.monotonic
+        self, engine: SearchEngine, limit: int, gather: int = 1, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`most`: queries that may wait; `gather`: queries given to the engine together; `clock`: seconds. The loop's
-        own may count in whole milliseconds (uvloop's does), longer than a turn."""
+        """`limit`: queued queries at most; `gather`: queries searched together; `clock`: in seconds. The loop's own may
+        count whole milliseconds (uvloop's does), longer than a turn."""
         self._engine = engine
-        self._most = most
+        self._limit = limit
         self._gather = gather
         self._clock = clock
-        self._orders: deque[_Order] = deque()
+        self._jobs: deque[_Job] = deque()
         self._turn_ends: float | None = None
-        """When the searches on the spot end; None: the loop has had its turn since the last of them."""
+        """End of immediate searches; None: the loop has had a turn since the last of them."""
         self.waiting = 0
-        """Queries not searched yet."""
+        """Queued queries."""
 
-    def search(self, requests: Sequence[SearchRequest], k: int, tell: Tell) -> list[SearchCall] | None:
-        """A call for each request, in order; None where they are in line: `tell` hears of them.
+    def search(self, requests: Sequence[SearchRequest], k: int, callback: Callback) -> list[SearchCall] | None:
+        """A call for each request, in order; None when they are queued: `callback` gets them later.
 
         Raises QueueFullError, and what the engine raises.
         """
@@ -67,16 +66,16 @@ class QueryQueue:
             return []
         if len(requests) <= self._gather and self._is_free():
             return self._engine.search(requests, k)
-        if self.waiting and self.waiting + len(requests) > self._most:
+        if self.waiting and self.waiting + len(requests) > self._limit:
             raise QueueFullError
-        self._orders.append(_Order(requests, k, tell))
+        self._jobs.append(_Job(requests, k, callback))
         self.waiting += len(requests)
         self._begin_turn()
         return None
 
     def _is_free(self) -> bool:
-        """Whether what comes now is searched on the spot: that saves the wait, and a good part of a search's cost."""
-        return not self._orders and self._clock() < self._begin_turn()
+        """Whether a request is searched at once, which saves the wait and a good part of a search's cost."""
+        return not self._jobs and self._clock() < self._begin_turn()
 
     def _begin_turn(self) -> float:
         if self._turn_ends is None:
@@ -85,43 +84,43 @@ class QueryQueue:
         return self._turn_ends
 
     def _work(self) -> None:
-        """Search for those in line, for a turn. They hear of it at its end: to wake their clients one by one would
-        take a good part of it."""
+        """Search queued queries for a turn. Callbacks are called at its end: waking the clients one by one would take
+        a good part of it."""
         ends = self._clock() + TURN_SECONDS
-        done: list[tuple[_Order, Found]] = []
-        while self._orders:
+        done: list[tuple[_Job, Outcome]] = []
+        while self._jobs:
             done += self._step()
             if self._clock() >= ends:
                 break
-        for order, found in done:
-            order.tell(found)
+        for job, outcome in done:
+            job.callback(outcome)
         self._turn_ends = None
-        if self._orders:
+        if self._jobs:
             self._begin_turn()
 
-    def _step(self) -> list[tuple[_Order, Found]]:
-        """One batch: the next queries in line that want the same number of hits. Who of them has got all."""
-        k = self._orders[0].k
+    def _step(self) -> list[tuple[_Job, Outcome]]:
+        """Search one batch: the next queries with the same number of hits. The jobs that are finished by it."""
+        k = self._jobs[0].k
         batch: list[SearchRequest] = []
-        shares: list[tuple[_Order, int]] = []
-        for order in self._orders:
-            if order.k != k or len(batch) == self._gather:
+        shares: list[tuple[_Job, int]] = []
+        for job in self._jobs:
+            if job.k != k or len(batch) == self._gather:
                 break
-            done = len(order.calls)
-            some = order.requests[done : done + self._gather - len(batch)]
-            batch += some
-            shares.append((order, len(some)))
+            done = len(job.calls)
+            share = job.requests[done : done + self._gather - len(batch)]
+            batch += share
+            shares.append((job, len(share)))
         self.waiting -= len(batch)
         try:
             calls = iter(self._engine.search(batch, k))
-        except Exception as error:  # whatever it is, those who wait must hear of it
-            for order, count in shares:
-                self.waiting -= len(order.requests) - len(order.calls) - count
-                self._orders.remove(order)
-            return [(order, error) for order, _ in shares]
-        for order, count in shares:
-            order.calls += [next(calls) for _ in range(count)]
-        whole = [order for order, _ in shares if len(order.calls) == len(order.requests)]
-        for _ in whole:
-            self._orders.popleft()
-        return [(order, order.calls) for order in whole]
+        except Exception as error:  # of any kind: it is the outcome of the jobs
+            for job, count in shares:
+                self.waiting -= len(job.requests) - len(job.calls) - count
+                self._jobs.remove(job)
+            return [(job, error) for job, _ in shares]
+        for job, count in shares:
+            job.calls += [next(calls) for _ in range(count)]
+        finished = [job for job, _ in shares if len(job.calls) == len(job.requests)]
+        for _ in finished:
+            self._jobs.popleft()
+        return [(job, job.calls) for job in finished]

@@ -1,8 +1,8 @@
-"""What clients ask of POST /retrieve, as Search-R1, SkyRL, ZeroSearch and their kin write it.
+"""Requests to POST /retrieve, in the forms of Search-R1, SkyRL and ZeroSearch.
 
-Contract: a field that is not known is ignored, as those servers do; a count of 0 or null is the server's default. A
-query that cannot be searched for is refused by itself, with the reason, and the rest of its batch is searched. A
-request that is wrong as a whole raises HTTPException.
+Contract: unknown fields are ignored, as those servers do; a count of 0 or null is the server's default. An invalid
+query is refused by itself, with the reason, and the rest of its batch is searched. An invalid request raises
+HTTPException.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pipeline.search.remote.retrieve_protocol import MAX_K
 from schemas.trajectories import HideMode, SearchCall, SearchStatus
 
 MAX_QUERIES = 8192
-"""In one request: Search-R1 sends the queries of a whole rollout batch together."""
+"""Per request: Search-R1 sends the queries of a rollout batch together."""
 HALF_PAIR = re.compile("[\ud800-\udfff]")
 JSON_KINDS = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", list: "a list"}
 SEARCH_R1_FIELDS = {"topk", "return_scores", "details"}
-"""A request of one query that names one of these comes from a client that reads Search-R1's reply, such as SkyRL."""
+"""A request of one query with one of these is from a client that reads Search-R1's reply, such as SkyRL."""
 
 Query = Annotated[Any, WithJsonSchema({"type": "string", "maxLength": MAX_QUERY_CHARS})]
 
@@ -66,83 +66,83 @@ class RetrieveRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class QueryRequest:
-    """A request that can be answered."""
+    """A valid request."""
 
     searches: tuple[SearchRequest, ...]
-    """Of the queries that can be searched for, in order."""
+    """Of the valid queries, in order."""
     refused: Mapping[int, SearchCall]
-    """The calls of those that cannot, by their place in the batch."""
+    """Calls of the invalid queries, by their index in the batch."""
     k: int | None
-    """Documents for each query; None: the server's default."""
+    """Documents per query; None: the server's default."""
     scores: bool
-    """Whether each document comes with its score."""
+    """Whether the reply has scores."""
     details: bool
-    """Whether the status of each query is wanted."""
+    """Whether the reply has the status of each query."""
     bare: bool
-    """Whether the reply is ZeroSearch's: the documents of one query and nothing else."""
+    """Whether the reply is ZeroSearch's: a list of documents."""
 
-    def place(self, found: Sequence[SearchCall]) -> Sequence[SearchCall]:
-        """The calls of all queries in order, from those of the searches."""
+    def merge(self, searched: Sequence[SearchCall]) -> Sequence[SearchCall]:
+        """The calls of all queries in order, given those of the searches."""
         if not self.refused:
-            return found
-        calls = iter(found)
-        return [self.refused.get(i) or next(calls) for i in range(len(found) + len(self.refused))]
+            return searched
+        calls = iter(searched)
+        return [self.refused.get(i) or next(calls) for i in range(len(searched) + len(self.refused))]
 
     def list_errors(self) -> list[str | None] | None:
-        """Why each query was refused; None where none was."""
+        """The reason for each refused query; None when none was refused."""
         count = len(self.searches) + len(self.refused)
         return [self.refused[i].detail if i in self.refused else None for i in range(count)] if self.refused else None
 
 
-def read_question(body: bytes) -> QueryRequest:
-    """What is asked. Raises HTTPException with what is wrong with it."""
-    asked = _parse(body)
-    known = asked if isinstance(asked, dict) else {}
-    single = known.get("queries") is None
-    if single == (known.get("query") is None):
+def read_request(body: bytes) -> QueryRequest:
+    """The request in a body. Raises HTTPException with the reason for an invalid one."""
+    value = _parse(body)
+    fields = value if isinstance(value, dict) else {}
+    single = fields.get("queries") is None
+    if single == (fields.get("query") is None):
         raise HTTPException(
             422, "the body is an object with `queries` (Search-R1), or with `query` (ZeroSearch, SkyRL)"
         )
-    bare = single and not SEARCH_R1_FIELDS & known.keys()
-    request = _validate({**known, "queries": [known["query"]]} if single else known)
-    refused = {place: call for place, query in enumerate(request.queries) if (call := _refuse(query)) is not None}
+    bare = single and not SEARCH_R1_FIELDS & fields.keys()
+    request = _validate({**fields, "queries": [fields["query"]]} if single else fields)
+    refused = {index: call for index, query in enumerate(request.queries) if (call := _refuse(query)) is not None}
     if bare and refused and refused[0].status is SearchStatus.ERROR:
-        raise HTTPException(422, str(refused[0].detail))  # a bare list has no place for it
+        raise HTTPException(422, str(refused[0].detail))  # a bare list cannot report it
     return QueryRequest(
         _read_searches(request, refused), refused, request.topk, request.return_scores, request.details, bare
     )
 
 
 def _parse(body: bytes) -> Any:
-    """The body as values. Half of a surrogate pair, which JSON may hold and text may not, costs only its own query."""
+    """The JSON value of a body. An unpaired surrogate, legal in JSON and not in text, refuses only its own query."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        fault = error
+        failure = error
     try:
         if b"\\u" in body:
             return json.loads(body.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         pass
-    raise HTTPException(400, f"the body is not JSON: {fault}")
+    raise HTTPException(400, f"the body is not JSON: {failure}")
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _validate(asked: dict[str, Any]) -> RetrieveRequest:
+def _validate(fields: dict[str, Any]) -> RetrieveRequest:
     try:
-        return RetrieveRequest.model_validate(asked)
+        return RetrieveRequest.model_validate(fields)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False)
-        where = ".".join(map(str, faults[0]["loc"]))
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise HTTPException(422, f"{where}: {faults[0]['msg']}{more}") from None
+        errors = error.errors(include_url=False, include_input=False)
+        where = ".".join(map(str, errors[0]["loc"]))
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise HTTPException(422, f"{where}: {errors[0]['msg']}{more}") from None
 
 
 def _refuse(query: Any) -> SearchCall | None:
-    """The call of a query that cannot be searched for."""
+    """The call of an invalid query."""
     if not isinstance(query, str):
         return fail_call("", f"a query is text, not {JSON_KINDS.get(type(query), 'an object')}")
     if len(query) > MAX_QUERY_CHARS:
@@ -152,12 +152,12 @@ def _refuse(query: Any) -> SearchCall | None:
     return None if query.strip() else fail_call("", "the query is empty", SearchStatus.EMPTY)
 
 
-def _read_searches(asked: RetrieveRequest, refused: Mapping[int, SearchCall]) -> tuple[SearchRequest, ...]:
-    exclude = asked.exclude or [None] * len(asked.queries)
-    if len(exclude) != len(asked.queries):
-        raise HTTPException(422, f"{len(asked.queries)} queries but {len(exclude)} in `exclude`")
-    pairs = enumerate(zip(asked.queries, exclude, strict=True))
-    return tuple(_read_search(*pair, asked.progress) for place, pair in pairs if place not in refused)
+def _read_searches(request: RetrieveRequest, refused: Mapping[int, SearchCall]) -> tuple[SearchRequest, ...]:
+    exclude = request.exclude or [None] * len(request.queries)
+    if len(exclude) != len(request.queries):
+        raise HTTPException(422, f"{len(request.queries)} queries but {len(exclude)} in `exclude`")
+    pairs = enumerate(zip(request.queries, exclude, strict=True))
+    return tuple(_read_search(*pair, request.progress) for index, pair in pairs if index not in refused)
 
 
 def _read_search(query: str, exclusion: Exclusion | None, progress: float | None) -> SearchRequest:

@@ -1,4 +1,4 @@
-"""Writes the answers of an engine as bodies of replies. Documents that many queries lead to are written once."""
+"""Writer of reply bodies from search calls. Frequent documents are serialised once."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pipeline.search.engine import SearchEngine
 from pipeline.search.remote.retrieve_protocol import write_contents
 from schemas.trajectories import SearchCall
 
-REMEMBERED = 1 << 14
-"""Documents kept ready to send, of each form."""
+CACHED = 1 << 14
+"""Serialised documents in memory, of each form."""
 
 
 class ReplyWriter:
-    """Writes for one engine."""
+    """The writer for one engine."""
 
     def __init__(self, engine: SearchEngine) -> None:
         self._engine = engine
-        self._plain = lru_cache(REMEMBERED)(self._write_plain)
-        self._detailed = lru_cache(REMEMBERED)(self._write_detailed)
-        self._zero = lru_cache(REMEMBERED)(self._write_zero)
+        self._plain = lru_cache(CACHED)(self._write_plain)
+        self._detailed = lru_cache(CACHED)(self._write_detailed)
+        self._zero = lru_cache(CACHED)(self._write_zero)
 
     def write_result(
         self, calls: Sequence[SearchCall], scores: bool, details: bool, errors: Sequence[str | None] | None = None
     ) -> bytes:
-        """Search-R1's reply; with `details`, how each query ended and the parts of each document; with `errors`, why
-        each query was refused."""
+        """Search-R1's reply; with `details`, the status of each query and the parts of each document; with `errors`,
+        the reason for each refused query."""
         write = self._detailed if details else self._plain
         form = b'{"document":%b,"score":%b}' if scores else b"%b"
         lists: list[bytes] = []
@@ -64,7 +64,7 @@ class ReplyWriter:
         return orjson.dumps(self._read(passage_id))
 
     def _write_zero(self, passage_id: str) -> bytes:
-        """Without its end: the score follows."""
+        """Without the closing brace: the score follows."""
         document = self._read(passage_id)
         return orjson.dumps({name: document[name] for name in ("id", "title", "text")})[:-1]
 

@@ -1,4 +1,4 @@
-"""What a search server is started with."""
+"""Settings of a search server."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """Handed to every worker process."""
+    """Settings of every worker process."""
 
     open_engine: Callable[[], SearchEngine]
-    """Opens the engine in a worker; must be importable from there."""
+    """Opens the engine in a worker; picklable."""
     host: str = "127.0.0.1"
-    """Address to listen at."""
     port: int = 8000
-    """Port; 0 takes a free one."""
+    """0 for any free one."""
     workers: int = 1
-    """Processes that answer, each on a core of its own."""
+    """Processes."""
     queue: int = 4096
-    """Queries that may wait in one worker; what comes on top is turned away with 503."""
+    """Queued queries per worker; further ones are refused with 503."""
     gather: int = 1
-    """Queries searched together: more than one where the engine gains by it."""
+    """Queries searched together, for engines that gain by it."""
     k: int = 3
-    """Documents for a query that does not say how many."""
+    """Default number of documents per query."""
     token: str | None = field(default=None, repr=False)
-    """What clients must show, if anything."""
+    """Token that clients must send, if any."""
     max_body: int = 32 << 20
     """Bytes of the largest request."""
     hang_seconds: float = 30.0
-    """How long a worker may do nothing but search before it is replaced: longer than the longest single search."""
+    """Silence of a worker's event loop after which it is replaced: longer than the longest single search."""

@@ -1,8 +1,7 @@
-"""A search server: one process that accepts connections and keeps its workers alive.
+"""Search server: one process that accepts connections and restarts its workers.
 
-The listening socket belongs to this process: connections that come while no worker is ready wait for one, and only
-those that a worker held when it died are reset, which clients answer by asking again (a search changes nothing, so it
-may always be repeated). A worker that hangs is killed and replaced like one that died.
+The listening socket belongs to this process: connections wait while no worker is ready, and only those of a worker that
+died are reset, which clients may retry (a search has no side effects). A hung worker is killed and replaced.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ BACKLOG = 2048
 STOP_SECONDS = 15.0
 POLL_SECONDS = 0.25
 LATE_SECONDS = 2.0
-"""A supervisor that comes so late to look at its workers was stopped itself, as they may have been."""
+"""Delay of a check after which the supervisor was suspended itself, perhaps with its workers."""
 
 
 class SearchServer:
-    """The workers of one server; a context manager. Raises SearchServerError where the address cannot be had."""
+    """The workers of one server; a context manager. Raises SearchServerError for an unavailable address."""
 
     def __init__(self, settings: ServerSettings) -> None:
         listener = open_listener(settings.host, settings.port)
@@ -57,25 +56,23 @@ class SearchServer:
         return all(worker.ready for worker in self.workers)
 
     def watch(self, until_ready: bool = False) -> None:
-        """Share out connections and keep the workers alive until `stop` is called, or all are ready.
+        """Distribute connections and restart workers until `stop` is called, or all are ready.
 
         Raises SearchServerError.
         """
         while not (self._stopping.is_set() or (until_ready and self.ready)):
             handles = [handle for worker in self.workers for handle in worker.handles()]
             listeners = [self._balancer.listener] if self._balancer.is_open() else []
-            found = wait([*handles, *listeners], POLL_SECONDS)
-            if self._balancer.listener in found:
+            events = wait([*handles, *listeners], POLL_SECONDS)
+            if self._balancer.listener in events:
                 self._balancer.accept()
-            if len(found) != 1 or found[0] is not self._balancer.listener or self._is_due():
+            is_due = time.monotonic() - self._checked >= POLL_SECONDS
+            if is_due or events != [self._balancer.listener]:
                 self._check()
 
     def stop(self) -> None:
         """End `watch`, from a signal handler or another thread."""
         self._stopping.set()
-
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._checked >= POLL_SECONDS
 
     def _check(self) -> None:
         now = time.monotonic()
@@ -83,7 +80,7 @@ class SearchServer:
             self._awake_since = now
         self._checked = now
         for worker in self.workers:
-            self._balancer.share_out(worker.check(now, self._awake_since))
+            self._balancer.distribute(worker.check(now, self._awake_since))
 
 
 def open_listener(host: str, port: int) -> socket.socket:

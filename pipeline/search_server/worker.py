@@ -1,6 +1,6 @@
-"""One worker process: opens the engine, and serves the connections that the supervisor hands over.
+"""Worker process: opens the engine, and serves the connections from the supervisor.
 
-It ends on SIGTERM or SIGINT, when the requests under way are answered, and when the supervisor is gone.
+It ends on SIGTERM or SIGINT, after answering the requests in progress, and with the supervisor.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ from pipeline.search_server.settings import ServerSettings
 from pipeline.search_server.socket_queue import receive_socket
 
 GRACE = 10
-"""Seconds that requests under way have to end when the worker is told to stop."""
+"""Seconds for requests in progress after a signal."""
 KEEP_ALIVE = 75
-"""Seconds an idle connection is kept: longer than clients keep theirs, so that none is closed under a request."""
+"""Seconds of an idle connection: more than clients use, so that none is closed during a request."""
 AT_ONCE = 64
-"""Connections that are received before what is under way gets its turn."""
+"""Connections received in one turn of the event loop."""
 REST_SECONDS = 1.0
-"""How long none is received where the process may open no more files."""
+"""Pause of receiving at the limit of open files."""
 READY = "ready"
 
 
 class WorkerState(Structure):
-    """What a worker tells the supervisor, in shared memory."""
+    """State of a worker, in memory shared with the supervisor."""
 
     _fields_ = (("closed", c_uint64), ("heartbeat", c_double))
     closed: int
-    """Connections that have ended."""
+    """Closed connections."""
     heartbeat: float
-    """When its event loop last had a turn, by the monotonic clock."""
+    """Time of the last turn of its event loop, by the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSockets:
-    """What joins a worker to the supervisor."""
+    """Channels between a worker and the supervisor."""
 
     queue: socket.socket
-    """Connections come by it; its end is the supervisor's."""
+    """Receives connections; closed with the supervisor."""
     pipe: Connection
-    """Where the worker says that it is ready, or why it cannot start."""
+    """Sends `READY`, or why the worker cannot start."""
     state: WorkerState
     metrics: Path
     """The folder of the metrics of all workers."""
     row: int
     """The number of this worker."""
     restarted: bool
-    """Whether it takes the place of one that died."""
+    """Whether it replaces a dead one."""
 
 
 class WorkerServer(uvicorn.Server):
-    """uvicorn's server, with connections from a queue instead of a listening socket."""
+    """uvicorn's server with a queue of connections in place of a listening socket."""
 
     def __init__(self, config: uvicorn.Config, sockets: WorkerSockets, app: RetrievalApp, metrics: Metrics) -> None:
         super().__init__(config)
@@ -76,14 +76,14 @@ class WorkerServer(uvicorn.Server):
         self._opening: set[asyncio.Task[object]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Receive connections from now on."""
+        """Start to receive connections."""
         await super().startup(sockets=[])
         self._watch()
         self._sockets.state.heartbeat = time.monotonic()
         self._sockets.pipe.send(READY)
 
     async def on_tick(self, counter: int) -> bool:
-        """What is done ten times a second."""
+        """Update heartbeat, gauges and time limits; called ten times a second."""
         self._sockets.state.heartbeat = time.monotonic()
         self._metrics.connections.set(len(self.server_state.connections))
         self._metrics.in_flight.set(len(self.server_state.tasks))
@@ -95,7 +95,7 @@ class WorkerServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Receive no more, and end what is under way."""
+        """Stop to receive connections, and finish the requests in progress."""
         asyncio.get_running_loop().remove_reader(self._sockets.queue.fileno())
         await super().shutdown(sockets)
 
@@ -129,7 +129,7 @@ class WorkerServer(uvicorn.Server):
 
     def _settle(self, task: asyncio.Task[object]) -> None:
         self._opening.discard(task)
-        if task.cancelled() or task.exception():  # a client that has gone already is not a fault
+        if task.cancelled() or task.exception():  # the client has disconnected already
             self._count_closed()
 
     def _count_closed(self) -> None:
@@ -137,7 +137,7 @@ class WorkerServer(uvicorn.Server):
 
 
 def run_worker(settings: ServerSettings, sockets: WorkerSockets) -> None:
-    """Work until the end. What stops the worker from starting is sent to the supervisor in words."""
+    """Run a worker. An error that prevents its start is sent to the supervisor."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     registry, metrics = share_metrics(sockets.metrics, sockets.row), Metrics(CollectorRegistry())
     metrics.restarts.inc(sockets.restarted)
@@ -162,8 +162,8 @@ def run_worker(settings: ServerSettings, sockets: WorkerSockets) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
-    # What is loaded now stays: collecting must not walk over it in the middle of a request.
+    # Exempt the loaded modules and index from garbage collection during requests.
     gc.collect()
     gc.freeze()
-    with suppress(KeyboardInterrupt):  # uvicorn raises again, when it is done, the signal that ended it
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal that ended it once more
         WorkerServer(config, sockets, app, metrics).run()

@@ -1,4 +1,4 @@
-"""The process of one worker, as the supervisor sees it."""
+"""Process of one worker, for the supervisor."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 HOPELESS = 3
-"""Deaths of one worker in a row, each before it was ready, after which it is not started again."""
+"""Consecutive deaths of one worker before it was ready, after which it is not restarted."""
 
 
 class SearchServerError(RampforgeError):
-    """A search server cannot be started, or its workers die again and again."""
+    """A search server cannot be started, or its workers die repeatedly."""
 
 
 class WorkerProcess:
-    """One worker: the process that runs now, and its queue, which outlives the process."""
+    """One worker: its current process, and its queue, which outlives the process."""
 
     def __init__(self, settings: ServerSettings, metrics: Path, row: int) -> None:
         self.ready = False
@@ -38,7 +38,7 @@ class WorkerProcess:
         self._row = row
         self._queue, self._far_end = open_queue()
         self._sent = 0
-        """Connections that this process was given."""
+        """Connections sent to this process."""
         self._state = WorkerState()
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
@@ -53,7 +53,7 @@ class WorkerProcess:
 
     @property
     def connections(self) -> int:
-        """The open connections that it was given."""
+        """Number of open connections."""
         return self._sent - self._state.closed
 
     def start(self) -> None:
@@ -71,15 +71,15 @@ class WorkerProcess:
         pipe.close()
 
     def handles(self) -> list[Connection | int]:
-        """What to wait for: a message of the process, or its end."""
+        """Handles for `wait`: messages of the process, and its end."""
         return [self._pipe, self._process.sentinel] if self._pipe and self._process else []
 
     def seconds_silent(self, now: float) -> float:
-        """How long ago its event loop had a turn."""
+        """Time since the last turn of its event loop."""
         return now - self._state.heartbeat
 
     def send(self, connection: socket.socket) -> bool:
-        """Hand a connection over; False where the queue has no room for it."""
+        """Send a connection; False when the queue is full."""
         try:
             send_socket(self._queue, connection)
         except OSError:
@@ -88,9 +88,10 @@ class WorkerProcess:
         return True
 
     def check(self, now: float, silent_since: float) -> list[socket.socket]:
-        """Replace the process where it is dead, or hangs; the connections that it has not taken, where it is dead.
+        """Replace a dead or hung process; the connections that it has not received.
 
-        `silent_since`: silence before it does not count. Raises SearchServerError where the process cannot start.
+        `silent_since`: silence before this time does not count. Raises SearchServerError for a process that cannot
+        start.
         """
         if self._process is None:
             if now >= self._due:
@@ -139,12 +140,12 @@ class WorkerProcess:
         self._process = self._pipe = None
 
     def terminate(self) -> None:
-        """Have the process finish what is under way and end."""
+        """Let the process finish the requests in progress and end."""
         if self._process is not None:
             self._process.terminate()
 
     def stop(self, deadline: float) -> None:
-        """Wait for the end of a process that was terminated; kill it at the deadline."""
+        """Wait for the end of the terminated process; kill it at the deadline."""
         if self._process is not None:
             self._process.join(max(0.0, deadline - time.monotonic()))
             if self._process.is_alive():

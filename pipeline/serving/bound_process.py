@@ -1,7 +1,7 @@
-"""A child process in a session of its own that does not outlive us.
+"""Child process in a session of its own that does not outlive its parent.
 
-Ctrl-C in the terminal does not reach it, so we end it when we are ready. Should we be killed, a guard, a small process
-of its own, notices and ends the child with all its descendants.
+Ctrl-C in the terminal does not reach it: the parent ends it. When the parent is killed, a guard, a small third process,
+ends the child with all its descendants.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, Self
 import httpx
 
 GATE = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
-"""Holds the child back until its guard is there. Should we be killed before, the pipe ends, and so does the child."""
+"""Delays the child until its guard runs. When the parent is killed before, the pipe closes, and the child ends."""
 
 GUARD = """
 import os, signal, sys, time
@@ -44,15 +44,15 @@ while send(os.killpg, 0) and time.monotonic() < deadline:
 send(os.killpg, signal.SIGKILL)
 """
 STOP_SECONDS = 10.0
-"""How long a child may take to end by itself before it is killed."""
+"""Time between SIGTERM and SIGKILL for a child."""
 GRACE_SECONDS = 2.0
-"""How long its descendants may take after it: they give back shared memory, which outlives them otherwise."""
+"""Time for its descendants after it: they free shared memory, which would outlive them."""
 POLL_SECONDS = 0.05
 HEALTH_SECONDS = 10.0
 
 
 def find_program(name: str, environment: Mapping[str, str]) -> str:
-    """Where a program lies. Raises FileNotFoundError."""
+    """The path of a program. Raises FileNotFoundError."""
     found = shutil.which(name, path=environment.get("PATH", os.defpath))
     if found is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -63,7 +63,7 @@ class BoundProcess:
     """A running child. Use as a context manager, or call `stop`."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None = None) -> None:
-        """Start `command`; `log` takes what it prints, otherwise that goes where ours goes. Raises OSError."""
+        """Start `command`. `log`: file for its output, by default that of the parent. Raises OSError."""
         self._child = subprocess.Popen(  # noqa: S603 - the shell reads none of the words; they are the caller's own
             [*GATE, find_program(command[0], environment), *command[1:]],
             env=dict(environment),
@@ -84,7 +84,7 @@ class BoundProcess:
         return self._child.poll()
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Wait for its end; None when it still runs after so many seconds."""
+        """Wait for its end; None when it still runs after `seconds`."""
         try:
             return self._child.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -101,7 +101,7 @@ class BoundProcess:
         return False
 
     def stop(self) -> None:
-        """End it and all its descendants: ask first, then kill. May be called again."""
+        """End it and all its descendants: SIGTERM, then SIGKILL. Idempotent."""
         if self.poll() is None:
             self._child.terminate()
             self.wait(STOP_SECONDS)
@@ -116,7 +116,7 @@ class BoundProcess:
             self._guard.communicate(b"all is well")
 
     def _signal_group(self, number: int) -> bool:
-        """Signal it and its descendants; False when none is left."""
+        """Signal it and its descendants; False when all have ended."""
         try:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies

@@ -1,8 +1,8 @@
-"""Python environments of their own for servers and trainers, which pin torch and transformers against each other.
+"""Python environments of servers and trainers, which pin torch and transformers against each other.
 
-An environment is a folder `<root>/<name>/`. Its marker is written last and holds a digest of the recipe it was built
-from, so an environment that is unfinished, or was built from another recipe, is none and is built anew. Pip runs as a
-subprocess, so the index, proxy and certificates that the user has set up for pip apply here too.
+An environment is a folder `<root>/<name>/`. Its marker is written last, with a digest of its recipe, so that an
+unfinished environment, or one of another recipe, is built again. Pip runs as a subprocess, with the index, proxy and
+certificates of the user's configuration.
 """
 
 from __future__ import annotations
@@ -22,50 +22,50 @@ from filelock import FileLock
 from pipeline.errors import RampforgeError
 
 MARKER = "environment.json"
-KEPT_LINES = 8
+TAIL_LINES = 8
 CHECK_SECONDS = 300.0
 
 Progress = Callable[[str], None]
-"""Told every line that pip prints."""
+"""Takes each line of pip's output."""
 
 
 class EnvironmentBuildError(RampforgeError):
-    """An environment cannot be built, or is there and does not work."""
+    """An environment cannot be built, or does not work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What an environment is made of."""
+    """Packages of an environment."""
 
     name: str
     summary: str
-    """What it is for, for a person."""
+    """Its purpose."""
     imports: str
-    """The module that must import in it."""
+    """The module that must be importable."""
     requirements: tuple[str, ...]
-    """What pip installs, in one go."""
+    """Packages that pip installs together."""
     alone: tuple[str, ...] = ()
-    """What pip installs after that, without what it asks for."""
+    """Packages that pip installs after that, without their dependencies."""
     remove: tuple[str, ...] = ()
-    """What pip uninstalls afterwards."""
+    """Packages that pip uninstalls afterwards."""
     variables: Mapping[str, str] | None = None
-    """Environment variables that programs in it are started with, unless they are set already."""
+    """Default environment variables of programs in it."""
 
     @property
     def package(self) -> str:
-        """The package that it is all about."""
+        """The main package."""
         return (*self.alone, *self.requirements)[0]
 
     @property
     def digest(self) -> str:
-        """A hash of what gets installed."""
+        """A hash of the packages."""
         installed = [self.requirements, self.remove, *([self.alone] if self.alone else [])]
         return hashlib.sha256(json.dumps(installed).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True, slots=True)
 class PythonEnvironment:
-    """An environment that is wholly built."""
+    """A finished environment."""
 
     recipe: Recipe
     folder: Path
@@ -77,12 +77,12 @@ class PythonEnvironment:
 
 
 def locate_python(folder: Path) -> Path:
-    """Where the interpreter of an environment lies."""
+    """The path of an environment's interpreter."""
     return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
 def find_environment(recipe: Recipe, root: Path) -> PythonEnvironment | None:
-    """The environment, if it is wholly built from just this recipe."""
+    """The environment, if it is finished and of this recipe."""
     folder = root / recipe.name
     try:
         digest = json.loads((folder / MARKER).read_text("utf-8"))["digest"]
@@ -98,10 +98,10 @@ def create_environment(
     progress: Progress | None = None,
     python: str = sys.executable,
 ) -> PythonEnvironment:
-    """Build an environment, unless it is there.
+    """Build an environment unless it is finished.
 
-    `variables`: the environment variables that pip sees; `python`: the interpreter it is built with. What pip prints is
-    kept in `<root>/<name>.log`. Raises EnvironmentBuildError.
+    `variables`: environment variables of pip; `python`: the interpreter to build it with. Pip's output is written to
+    `<root>/<name>.log`. Raises EnvironmentBuildError.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -121,13 +121,13 @@ def _build(
     if folder.exists():  # unfinished, or of another recipe
         shutil.rmtree(folder)
     pip = [str(locate_python(folder)), "-m", "pip", "--no-input", "--disable-pip-version-check"]
-    listed = root / f"{recipe.name}.txt"
-    listed.write_text("\n".join(recipe.requirements) + "\n", "utf-8")
+    requirements = root / f"{recipe.name}.txt"
+    requirements.write_text("\n".join(recipe.requirements) + "\n", "utf-8")
     steps = [
         [python, "-m", "venv", str(folder)],
         # The pip that comes with Python may be too old for the wheels' tags and for its own settings.
         [*pip, "install", "--upgrade", "pip"],
-        [*pip, "install", "--requirement", str(listed)],
+        [*pip, "install", "--requirement", str(requirements)],
     ]
     if recipe.alone:
         steps.append([*pip, "install", "--no-deps", *recipe.alone])
@@ -136,45 +136,47 @@ def _build(
     log = root / f"{recipe.name}.log"
     with log.open("w", encoding="utf-8") as lines:
 
-        def tell(line: str) -> None:
+        def report(line: str) -> None:
             lines.write(line + "\n")
             if progress:
                 progress(line)
 
         for step in steps:
-            _run_step(step, clean_variables(variables), tell, recipe, log)
+            _run_step(step, clean_variables(variables), report, recipe, log)
     (folder / MARKER).write_text(json.dumps({"name": recipe.name, "digest": recipe.digest}) + "\n", "utf-8")
     return PythonEnvironment(recipe, folder)
 
 
-def _run_step(command: Sequence[str], variables: Mapping[str, str], tell: Progress, recipe: Recipe, log: Path) -> None:
-    last: deque[str] = deque(maxlen=KEPT_LINES)
+def _run_step(
+    command: Sequence[str], variables: Mapping[str, str], report: Progress, recipe: Recipe, log: Path
+) -> None:
+    last: deque[str] = deque(maxlen=TAIL_LINES)
     with subprocess.Popen(  # noqa: S603 - there is no shell; the words are ours
         command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
             for line in process.stdout or ():
-                tell(line.rstrip())
+                report(line.rstrip())
                 last.append(line.rstrip())
         except BaseException:
             process.kill()
             raise
     if process.returncode:
-        told = "\n".join(f"  {line}" for line in last)
+        tail = "\n".join(f"  {line}" for line in last)
         raise EnvironmentBuildError(
-            f"building {recipe.name} failed ({' '.join(command[1:4])} ended with {process.returncode}):\n{told}",
-            f"all that pip said is in {log}; mend it, then: rampforge env create {recipe.name}",
+            f"building {recipe.name} failed ({' '.join(command[1:4])} ended with {process.returncode}):\n{tail}",
+            f"pip's output is in {log}; repair the cause, then: rampforge env create {recipe.name}",
         )
 
 
 def clean_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables without those by which our own environment would leak into another."""
+    """Environment variables without those that would carry this environment into another."""
     leaks = {"PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS", "VIRTUAL_ENV", "PIP_REQUIRE_VIRTUALENV"}
     return {name: value for name, value in variables.items() if name not in leaks}
 
 
 def check_environment(environment: PythonEnvironment, variables: Mapping[str, str]) -> str:
-    """Import the main module in a process of its own; returns its version. Raises EnvironmentBuildError."""
+    """The version of the main module, imported in a subprocess. Raises EnvironmentBuildError."""
     recipe = environment.recipe
     code = f"import {recipe.imports} as module; print(getattr(module, '__version__', 'unknown'))"
     fix = f"build it anew: rampforge env create {recipe.name} --again"
@@ -196,7 +198,7 @@ def check_environment(environment: PythonEnvironment, variables: Mapping[str, st
 
 
 def discard_environment(recipe: Recipe, root: Path) -> None:
-    """Remove an environment, whole or not."""
+    """Remove an environment, finished or not."""
     with FileLock(root / f".{recipe.name}.lock"):
         (root / recipe.name / MARKER).unlink(missing_ok=True)
         shutil.rmtree(root / recipe.name, ignore_errors=True)

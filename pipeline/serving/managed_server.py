@@ -1,7 +1,7 @@
-"""A vLLM server of our own for as long as a block runs.
+"""vLLM server for the duration of a block.
 
-It listens on the loopback alone, in an environment of its own, and dies with us. When it dies by itself it is started
-again, once, at the same address: whoever asks it retries until it is back.
+It listens on the loopback alone, in an environment of its own, and does not outlive the parent. When it dies it is
+restarted once, at the same address; clients retry until then.
 """
 
 from __future__ import annotations
@@ -32,49 +32,49 @@ LINE_CHARS = 300
 
 
 class ServingError(RampforgeError):
-    """A server of ours did not come up, or died for good."""
+    """A managed server did not start, or died repeatedly."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """What is served, and with what."""
+    """Model, environment and arguments of a server."""
 
     python: Path
-    """The interpreter of the environment that holds vLLM."""
+    """The interpreter of the environment with vLLM."""
     model: str
     """A folder, or a name on the hub."""
     name: str
-    """What requests call the model."""
+    """Name of the model in requests."""
     tensor_parallel: int = 1
     """Devices that share one copy of the model."""
     data_parallel: int = 1
     """Copies of the model."""
     max_model_len: int | None = None
-    """Longest prompt and reply together, in tokens; None: as the model says."""
+    """Longest prompt and reply together, in tokens; None: the model's."""
     arguments: tuple[str, ...] = ()
     """More arguments for vLLM."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    """All the environment variables it is started with, besides those that keep vLLM from calling home."""
+    """Its environment variables, besides those that disable vLLM's usage statistics."""
     startup_seconds: float = 900.0
-    """How long it may take to come up; a large model takes minutes to load."""
+    """Time to start; a large model takes minutes to load."""
 
     def command(self, port: int) -> list[str]:
-        """The words that start the server."""
-        words = [str(self.python), "-m", ENTRY]
-        words += ["--host", LOOPBACK, "--port", str(port), "--model", self.model, "--served-model-name", self.name]
+        """The command line of the server."""
+        argv = [str(self.python), "-m", ENTRY]
+        argv += ["--host", LOOPBACK, "--port", str(port), "--model", self.model, "--served-model-name", self.name]
         for flag, count in (("tensor", self.tensor_parallel), ("data", self.data_parallel)):
             if count > 1:
-                words += [f"--{flag}-parallel-size", str(count)]
+                argv += [f"--{flag}-parallel-size", str(count)]
         if self.max_model_len:
-            words += ["--max-model-len", str(self.max_model_len)]
-        return [*words, *self.arguments]
+            argv += ["--max-model-len", str(self.max_model_len)]
+        return [*argv, *self.arguments]
 
 
 class ManagedServer:
     """A context manager: the server answers inside the block and is gone after it."""
 
     def __init__(self, spec: ServerSpec, logs: Path) -> None:
-        """`logs`: the folder that takes what the server prints."""
+        """`logs`: the folder of the server's log."""
         self.spec = spec
         self.log = logs / "server.log"
         self.restarts = 0
@@ -82,7 +82,7 @@ class ManagedServer:
         self._process: BoundProcess | None = None
         self._stopping = threading.Event()
         self.failure: ServingError | None = None
-        """Why it is down for good; None while it is not."""
+        """Why it is down for good, if it is."""
         self._watch = threading.Thread(target=self._keep_up, name="server watch", daemon=True)
 
     @property
@@ -92,7 +92,7 @@ class ManagedServer:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the server as it now runs."""
+        """Process id of the server."""
         return self._process.pid if self._process else None
 
     def check(self) -> None:
@@ -101,16 +101,16 @@ class ManagedServer:
             raise self.failure
 
     def swap(self, model: str) -> bool:
-        """Take the weights of another folder into the running server; False when it cannot, and it stays as it was.
+        """Load the weights of another folder into the running server; False when it cannot, and keeps the old ones.
 
-        Needs `VLLM_SERVER_DEV_MODE=1` among its variables. Should the server die later, it comes back with these.
+        Needs `VLLM_SERVER_DEV_MODE=1` among its variables. A later restart loads the new weights.
         """
         base = f"http://{LOOPBACK}:{self._port}"
-        asked = {"method": "reload_weights", "kwargs": {"weights_path": model}}
+        body = {"method": "reload_weights", "kwargs": {"weights_path": model}}
         try:
             with httpx.Client(trust_env=False, timeout=self.spec.startup_seconds) as client:
-                client.post(f"{base}/collective_rpc", json=asked).raise_for_status()
-                # What the old weights made of a prompt would go on being used.
+                client.post(f"{base}/collective_rpc", json=body).raise_for_status()
+                # Else the cached prefixes of the old weights would be reused.
                 client.post(f"{base}/reset_prefix_cache").raise_for_status()
         except httpx.HTTPError as error:
             log.info("%s keeps its weights: %s", self.spec.name, error)
@@ -139,7 +139,7 @@ class ManagedServer:
             self._process.stop()
 
     def _start(self) -> None:
-        """Start the process and wait until it answers."""
+        """Start the process and wait for its first answer."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as printed:
             printed.write(f"--- start {self.restarts + 1}, port {self._port}\n".encode())
@@ -161,7 +161,7 @@ class ManagedServer:
             raise ServingError(*self._explain(how))
 
     def _keep_up(self) -> None:
-        """Watch the server until the block ends; start it again when it dies."""
+        """Restart the server when it dies, until the block ends."""
         while not self._stopping.wait(POLL_SECONDS):
             if self._process is None or (code := self._process.poll()) is None:
                 continue
@@ -174,11 +174,11 @@ class ManagedServer:
                 self._start()
             except ServingError as error:
                 self.failure = error
-                log.error("%s", error)  # whoever asks it meets mere silence
+                log.error("%s", error)  # clients see a refused connection alone
                 return
 
     def _explain(self, what: str) -> tuple[str, str]:
-        """What is wrong with the log's last lines, and where the rest is."""
+        """A message with the last lines of the log, and the path of the rest."""
         lines = [line for line in self.log.read_text("utf-8", "replace").splitlines() if line.strip()]
         tail = "\n".join(f"  {line[:LINE_CHARS]}" for line in lines[-TAIL_LINES:])
         return f"the server of {self.spec.name} {what}:\n{tail}", f"its whole log: {self.log}"

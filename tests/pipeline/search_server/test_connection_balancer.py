@@ -62,7 +62,7 @@ class House:
         """The supervisor's turn."""
         if self.balancer.is_open():
             self.balancer.accept()
-        self.balancer.share_out([])
+        self.balancer.distribute([])
 
     def held(self) -> list[int]:
         """Connections of each worker."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.search.engine import FoundPassage, SearchRequest, make_call
-from pipeline.search_server.query_queue import TURN_SECONDS, Found, QueryQueue, QueueFullError
+from pipeline.search_server.query_queue import TURN_SECONDS, Outcome, QueryQueue, QueueFullError
 from schemas.trajectories import SearchCall
 
 
@@ -35,7 +35,7 @@ class Engine:
         return []
 
 
-def ask(queue: QueryQueue, queries: Sequence[str], told: list[Found], k: int = 3) -> None:
+def ask(queue: QueryQueue, queries: Sequence[str], told: list[Outcome], k: int = 3) -> None:
     """Ask; what is found at once and what is told later end in the same list."""
     try:
         calls = queue.search([SearchRequest(query) for query in queries], k, told.append)
@@ -45,7 +45,7 @@ def ask(queue: QueryQueue, queries: Sequence[str], told: list[Found], k: int = 3
         told += [] if calls is None else [calls]
 
 
-def read_answers(told: Sequence[Found]) -> list[list[str] | str]:
+def read_answers(told: Sequence[Outcome]) -> list[list[str] | str]:
     return [str(found) if isinstance(found, Exception) else [call.query for call in found] for found in told]
 
 
@@ -70,7 +70,7 @@ def test_each_request_is_told_of_its_own_queries_once(
         def pass_time() -> None:
             now[0] += 2 * TURN_SECONDS if slow else 0.0
 
-        queue, answers = QueryQueue(Engine(pass_time), 1000, gather, lambda: now[0]), [list[Found]() for _ in asked]
+        queue, answers = QueryQueue(Engine(pass_time), 1000, gather, lambda: now[0]), [list[Outcome]() for _ in asked]
         for (queries, k), told in zip(asked, answers, strict=True):
             ask(queue, queries, told, k)
         await let_work(queue)
@@ -83,7 +83,7 @@ def test_each_request_is_told_of_its_own_queries_once(
 
 def test_only_half_a_millisecond_goes_into_searches_on_the_spot() -> None:
     async def run() -> None:
-        now, told = [0.0], list[Found]()
+        now, told = [0.0], list[Outcome]()
 
         def pass_time() -> None:
             now[0] += TURN_SECONDS * 0.4
@@ -103,7 +103,7 @@ def test_only_half_a_millisecond_goes_into_searches_on_the_spot() -> None:
 
 def test_the_loop_has_its_turn_after_each_long_search_and_nobody_is_passed_by() -> None:
     async def run() -> None:
-        now, told = [0.0], list[Found]()
+        now, told = [0.0], list[Outcome]()
 
         def pass_time() -> None:
             now[0] += 1.0
@@ -124,7 +124,7 @@ def test_the_loop_has_its_turn_after_each_long_search_and_nobody_is_passed_by() 
 
 def test_a_full_line_refuses_but_takes_any_single_request() -> None:
     async def run() -> None:
-        told: list[Found] = []
+        told: list[Outcome] = []
         queue = QueryQueue(Engine(), 4)
         ask(queue, ["a"] * 9, told)
         assert (told, queue.waiting) == ([], 9)
@@ -138,10 +138,10 @@ def test_a_full_line_refuses_but_takes_any_single_request() -> None:
 
 def test_who_asks_again_when_told_waits_for_the_next_turn() -> None:
     async def run() -> None:
-        told: list[Found] = []
+        told: list[Outcome] = []
         queue = QueryQueue(Engine(), 100)
 
-        def ask_again(found: Found) -> None:
+        def ask_again(found: Outcome) -> None:
             told.append(found)
             ask(queue, ["c", "d"], told)
 
