@@ -12,6 +12,7 @@ class Difficulty(Record):
 
     dataset: ClassVar[str] = "difficulties"
     id_field: ClassVar[str] = "task_id"
+    references: ClassVar[dict[str, str]] = {"task_id": "tasks"}
 
     task_id: str
     """The task."""

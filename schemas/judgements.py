@@ -56,6 +56,7 @@ class Judgement(Record):
 
     dataset: ClassVar[str] = "judgements"
     id_field: ClassVar[str] = "judgement_id"
+    references: ClassVar[dict[str, str]] = {"trajectory_id": "trajectories"}
 
     judgement_id: str
     """Hash of the trajectory id and the judge's settings."""

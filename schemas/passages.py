@@ -13,6 +13,7 @@ class Passage(Record):
 
     dataset: ClassVar[str] = "passages"
     id_field: ClassVar[str] = "passage_id"
+    references: ClassVar[dict[str, str]] = {"passage_id": "chunks"}
 
     passage_id: str
     """Hash of the document id and the two offsets."""
@@ -43,6 +44,7 @@ class Chunk(Record):
 
     dataset: ClassVar[str] = "chunks"
     id_field: ClassVar[str] = "passage_id"
+    references: ClassVar[dict[str, str]] = {"passage.document_id": "documents"}
 
     passage_id: str
     """Id of the passage."""

@@ -28,6 +28,8 @@ class Record(Frozen):
     """Name of the dataset, and so of the folder, that holds rows of this kind."""
     id_field: ClassVar[str]
     """Field that holds the row's id."""
+    references: ClassVar[dict[str, str]] = {}
+    """Datasets whose ids its columns hold, by column."""
     version: ClassVar[int] = 1
     """Incremented when a field changes its meaning; written into every shard."""
 

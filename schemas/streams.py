@@ -25,6 +25,7 @@ class TokenStream(Record):
 
     dataset: ClassVar[str] = "streams"
     id_field: ClassVar[str] = "trajectory_id"
+    references: ClassVar[dict[str, str]] = {"trajectory_id": "trajectories"}
 
     trajectory_id: str
     """The trajectory."""

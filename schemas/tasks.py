@@ -75,6 +75,7 @@ class Proposals(Record):
 
     dataset: ClassVar[str] = "proposals"
     id_field: ClassVar[str] = "passage_id"
+    references: ClassVar[dict[str, str]] = {"passage_id": "passages"}
 
     passage_id: str
     """The passage."""
@@ -91,6 +92,7 @@ class SpanSet(Record):
 
     dataset: ClassVar[str] = "spans"
     id_field: ClassVar[str] = "passage_id"
+    references: ClassVar[dict[str, str]] = {"passage_id": "passages"}
 
     passage_id: str
     """Passage of the spans."""
@@ -112,6 +114,7 @@ class MaskTask(Record):
 
     dataset: ClassVar[str] = "tasks"
     id_field: ClassVar[str] = "task_id"
+    references: ClassVar[dict[str, str]] = {"passage_id": "spans"}
 
     task_id: str
     """Hash of the passage id, the spans' offsets and the answer style."""

@@ -137,6 +137,7 @@ class Trajectory(Record):
 
     dataset: ClassVar[str] = "trajectories"
     id_field: ClassVar[str] = "trajectory_id"
+    references: ClassVar[dict[str, str]] = {"task_id": "tasks"}
 
     trajectory_id: str
     """Hash of task, attempt, policy, hide mode, engine fingerprint, prompts, models and sampling."""

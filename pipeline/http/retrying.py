@@ -109,7 +109,7 @@ class _Policy:
         return random.uniform(0.0, longest)  # noqa: S311 - the same
 
     def report(self, state: tenacity.RetryCallState) -> None:
-        # The words of an error may hold a URL with a key in it.
+        # The text of an error may contain a URL with a key.
         log.info("%s: %s: again in %.1f s", self.label, type(_find_error(state)).__name__, state.upcoming_sleep)
 
 

@@ -1,7 +1,7 @@
-"""Compares every file of a run with what was recorded when it was written.
+"""Verification of every file of a run against its record.
 
-Promises: nothing is changed; each file that differs is named, once, with the command that makes it again; a file that
-cannot be read is named and the rest is looked at; memory grows with the number of files, not with their size.
+Guarantees: nothing is changed; each file that differs is reported once, with the command that repairs it; an unreadable
+file is reported and the others are verified; memory grows with the number of files, not with their size.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOGS = ("journals", "calls", "searches")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A file as it was recorded."""
+    """Recorded identity of a file."""
 
     name: str
     part: Part
@@ -37,13 +37,13 @@ class Expected:
 
 
 def verify_files(files: RunFiles, location: str, *, quick: bool, note: Callable[[int], None]) -> Verification:
-    """Look at every file of a run.
+    """Verify every file of a run.
 
     Args:
-        files: Those of the run.
-        location: The run, as commands name it.
-        quick: Compare sizes alone; the small files of the ledger are read all the same.
-        note: Given the bytes of each file that has been compared.
+        files: The files of the run.
+        location: Location of the run, for messages.
+        quick: Whether to compare sizes alone; the small files of the ledger are read all the same.
+        note: Called with the bytes of each compared file.
 
     Raises StorageError where there is no run.
     """
@@ -56,31 +56,31 @@ def verify_files(files: RunFiles, location: str, *, quick: bool, note: Callable[
     findings = [*ledger.findings, *(one for one in index if isinstance(one, VerificationFinding))]
 
     def compare(one: Expected) -> VerificationFinding | None:
-        found = _compare(files, sizes, one, quick=quick)
+        finding = _compare(files, sizes, one, quick=quick)
         note(sizes.get(one.name, 0))
-        return found
+        return finding
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         logs = [name for name in sizes if name.startswith(tuple(f"{folder}/" for folder in LOGS))]
         compared = pool.map(compare, expected)
         read = pool.map(lambda name: _read_log(files, name, sizes[name], note), [] if quick else logs)
-        findings += [found for found in chain(compared, read) if found]
+        findings += [finding for finding in chain(compared, read) if finding]
     findings += find_unlisted(sizes, ledger, {one.name for one in expected}, findings)
-    looked = {one.name for one in expected} | set(ledger.names) | set(logs)
+    verified = {one.name for one in expected} | set(ledger.names) | set(logs)
     return Verification(
         run=location,
-        files=len(looked & set(sizes)),
-        bytes=sum(sizes.get(name, 0) for name in looked),
-        findings=tuple(_name_once(findings, location)),
+        files=len(verified & set(sizes)),
+        bytes=sum(sizes.get(name, 0) for name in verified),
+        findings=tuple(_deduplicate(findings, location)),
     )
 
 
-def _name_once(findings: list[VerificationFinding], location: str) -> Iterator[VerificationFinding]:
-    """Each file once, harm first, with the command that mends it."""
-    named: set[str] = set()
+def _deduplicate(findings: list[VerificationFinding], location: str) -> Iterator[VerificationFinding]:
+    """One finding per file, harmful ones first, with the command that repairs it."""
+    seen: set[str] = set()
     for one in sorted(findings, key=lambda one: (one.harmless, one.file)):
-        if one.file not in named:
-            named.add(one.file)
+        if one.file not in seen:
+            seen.add(one.file)
             advised = one.fix or one.harmless
             yield one if advised else one.model_copy(update={"fix": advise_repair(location)})
 
@@ -138,7 +138,7 @@ def _compare(files: RunFiles, sizes: dict[str, int], one: Expected, *, quick: bo
 
 
 def _read_log(files: RunFiles, name: str, size: int, note: Callable[[int], None]) -> VerificationFinding | None:
-    """Damaged lines of a log. A last line without its end is no damage: its writer is at work, or was killed."""
+    """Damaged lines of a log. An incomplete last line is not damage: its writer is running, or was killed."""
     stage = PurePosixPath(name).parts[1] if name.startswith("journals/") else ""
     try:
         damaged = sum(not is_sound(line) for line in files.lines(name))
@@ -154,7 +154,7 @@ def _read_log(files: RunFiles, name: str, size: int, note: Callable[[int], None]
 
 
 def is_sound(line: bytes) -> bool:
-    """Whether a line of a log is the one that was written."""
+    """Whether a line of a log is undamaged."""
     if not line.endswith(b"\n") or not line.strip():
         return True
     try:

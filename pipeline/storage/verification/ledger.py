@@ -1,6 +1,6 @@
-"""Reads the ledger of a run file by file, so that one that is damaged does not hide the rest.
+"""Reader of a run's ledger, file by file, so that a damaged file does not hide the others.
 
-Promises: a shard's commit is found in its own file or, where that is damaged, in the manifest of its stage.
+Guarantees: the commit of a shard is read from its own file or, where that is damaged, from the manifest of its stage.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ OTHER_VERSION = "use the version of rampforge that wrote it"
 
 @dataclass(slots=True)
 class LedgerReading:
-    """What could be read, and what is wrong."""
+    """Readable records and findings."""
 
     names: set[str] = field(default_factory=set)
     """Paths of the ledger's files, run.json among them."""
     record: RunRecord | None = None
     starts: dict[str, StageStart] = field(default_factory=dict)
-    """What each stage was started with."""
+    """Starts by stage."""
     manifests: dict[str, StageManifest] = field(default_factory=dict)
-    """The finished stages."""
+    """Manifests by finished stage."""
     found: dict[tuple[str, str], ShardCommit] = field(default_factory=dict)
     """Commits by stage and shard."""
     findings: list[VerificationFinding] = field(default_factory=list)
@@ -113,7 +113,7 @@ def _add(
 
 
 def _check_stage(ledger: LedgerReading, stage: str, sizes: dict[str, int]) -> None:
-    """Hold the files of a stage's ledger against each other."""
+    """Compare the files of a stage's ledger with each other."""
     folder = f"ledger/{stage}"
     manifest, start = ledger.manifests.get(stage), ledger.starts.get(stage)
     begun = manifest is not None or any(found == stage for found, _ in ledger.found)
@@ -135,7 +135,7 @@ def _check_stage(ledger: LedgerReading, stage: str, sizes: dict[str, int]) -> No
 
 
 def _check_upstream(ledger: LedgerReading) -> None:
-    """Name the finished stages that were made from other shards than the run holds now."""
+    """Report the finished stages that were made from other shards than the run has now."""
     if any(finding.part is Part.MANIFEST and not finding.harmless for finding in ledger.findings):
         return
     digests = {digest_manifest(manifest) for manifest in ledger.manifests.values()}

@@ -1,7 +1,7 @@
-"""Takes away what is damaged in a run, so that resuming it makes that again; what the ledger holds twice is restored.
+"""Repair of a run: removes damaged files, so that resuming makes them again; records that exist twice are restored.
 
-Promises: a file in no ledger is never touched; a sound shard is kept; killed at any moment and begun again it ends the
-same, since a proof is removed before what it proves.
+Guarantees: files in no ledger and sound shards are never touched; after a kill at any moment a second repair has the
+same result, since a record is removed before the files that it lists.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from schemas.ledger import RunRecord, StageManifest, StageStart
 from schemas.verification import FileFault, Part, VerificationFinding
 
 ORDER = (Part.LOG, Part.SOURCES, Part.COMMIT, Part.MANIFEST, Part.START, Part.SHARD, Part.MADE, Part.INDEX)
-"""Parts that can be mended, each after those that it is mended from."""
+"""Parts that can be repaired, each after the parts that it is restored from."""
 
 
 def repair_run(run: RunFolder, findings: Iterable[VerificationFinding], config: RunConfig | None = None) -> list[str]:
-    """Mend or discard what was found; what was done, a line each. To be called with the run held.
+    """Repair or discard the findings; the actions, a line each. To be called with the run held.
 
-    `config`: for a run.json that is to be written anew. Raises StorageError for what cannot be written.
+    `config`: for a new run.json. Raises StorageError when nothing can be written.
     """
     harmful = [finding for finding in findings if not finding.harmless]
     lost = any(finding.part is Part.RECORD for finding in harmful)
@@ -45,7 +45,7 @@ def repair_run(run: RunFolder, findings: Iterable[VerificationFinding], config: 
 
 
 def _mend_log(run: RunFolder, finding: VerificationFinding) -> str:
-    """Blank the damaged lines: their place stays, since pieces of a log on a store are named by their offsets."""
+    """Overwrite damaged lines with blanks: offsets stay, because pieces of a log on a store are named by them."""
     path = run.root / finding.file
     if run.mirror:
         run.mirror.store.write(finding.file, _blank(run.mirror.store.read(finding.file) or b""))
@@ -61,7 +61,7 @@ def _blank(content: bytes) -> bytes:
 
 
 def _write_record(run: RunFolder, config: RunConfig) -> str:
-    """A run.json to continue with; its sums and versions are written when the run goes on."""
+    """Write a run.json to resume with; its sums and versions are updated by the run."""
     run.write_record(
         run.root / "run.json",
         RunRecord(

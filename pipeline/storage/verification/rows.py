@@ -1,6 +1,6 @@
-"""Holds the rows of a run against their schemas and against each other: what `rampforge verify --deep` adds.
+"""Verification of a run's rows against their schemas and each other, for `rampforge verify --deep`.
 
-Promises: memory is DuckDB's own bound, whatever the size of the run; a file that is missing or damaged is left to the
+Guarantees: memory is bounded by DuckDB's limit, whatever the size of the run; missing and damaged files are left to the
 comparison of checksums.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -24,30 +23,8 @@ from schemas.record import Record
 from schemas.verification import FileFault, Part, VerificationFinding
 
 
-class Reference(NamedTuple):
-    """A column whose values are ids of another dataset."""
-
-    dataset: str
-    column: str
-    target: str
-    """The dataset that has them."""
-
-
-REFERENCES = (
-    Reference("chunks", "passage.document_id", "documents"),
-    Reference("passages", "passage_id", "chunks"),
-    Reference("proposals", "passage_id", "passages"),
-    Reference("spans", "passage_id", "passages"),
-    Reference("tasks", "passage_id", "spans"),
-    Reference("trajectories", "task_id", "tasks"),
-    Reference("streams", "trajectory_id", "trajectories"),
-    Reference("judgements", "trajectory_id", "trajectories"),
-    Reference("difficulties", "task_id", "tasks"),
-)
-
-
 def verify_rows(run: RunFolder, models: Mapping[str, type[Record]]) -> Iterator[VerificationFinding]:
-    """What is wrong with the rows of the finished shards. `models`: of every dataset, by name."""
+    """Defects in the rows of the finished shards. `models`: of every dataset, by name."""
     commits = [commit for stage in run.stages() for commit in run.commits(stage)]
     rows = {(file.dataset, file.name): (commit.stage, file.rows) for commit in commits for file in commit.files}
     stages = {dataset: stage for (dataset, _), (stage, _) in rows.items()}
@@ -56,7 +33,7 @@ def verify_rows(run: RunFolder, models: Mapping[str, type[Record]]) -> Iterator[
         try:
             paths = run.files(dataset)
         except StorageError:
-            continue  # named by the comparison of checksums
+            continue  # reported by the comparison of checksums
         faults = [_check_file(path, models[dataset], *rows[dataset, path.name]) for path in paths]
         yield from (fault for fault in faults if fault)
         if not any(faults) and paths:
@@ -66,10 +43,9 @@ def verify_rows(run: RunFolder, models: Mapping[str, type[Record]]) -> Iterator[
             database.read_parquet(names, hive_partitioning=False).create_view(dataset)
         for dataset in sound.keys() - {Reject.dataset}:
             yield from _check_ids(database, dataset, models[dataset].id_field, stages[dataset])
-        for reference in REFERENCES:
-            if {reference.dataset, reference.target} <= sound.keys():
-                id_field = models[reference.target].id_field
-                yield from check_reference(database, reference, id_field, stages[reference.dataset])
+            for column, target in models[dataset].references.items():
+                if target in sound:
+                    yield from check_reference(database, models[dataset], column, models[target], stages[dataset])
 
 
 def _check_file(path: Path, model: type[Record], stage: str, rows: int) -> VerificationFinding | None:
@@ -98,17 +74,17 @@ def _check_ids(
 
 
 def check_reference(
-    database: duckdb.DuckDBPyConnection, reference: Reference, id_field: str, stage: str
+    database: duckdb.DuckDBPyConnection, model: type[Record], column: str, target: type[Record], stage: str
 ) -> Iterator[VerificationFinding]:
-    """What rows of a dataset name that another lacks. Both are views or tables of the database."""
-    dataset, column, target = reference
+    """Ids in a column that the target dataset lacks. Both datasets are views or tables of the database."""
     query = (
-        f"SELECT count(*), min(a.{column}) FROM {dataset} a "  # noqa: S608  # names of our own models
-        f"WHERE NOT EXISTS (SELECT 1 FROM {target} b WHERE b.{id_field} = a.{column})"
+        f"SELECT count(*), min(a.{column}) FROM {model.dataset} a "  # noqa: S608  # names of our own models
+        f"WHERE NOT EXISTS (SELECT 1 FROM {target.dataset} b WHERE b.{target.id_field} = a.{column})"
     )
     ((dangling, first),) = database.execute(query).fetchall()
     if dangling:
-        yield _find(dataset, "", stage, f"{dangling:,} rows name a {column} that {target} lacks, such as {first}")
+        what = f"{dangling:,} rows name a {column} that {target.dataset} lacks, such as {first}"
+        yield _find(model.dataset, "", stage, what)
 
 
 def _find(dataset: str, name: str, stage: str, what: str) -> VerificationFinding:

@@ -1,4 +1,4 @@
-"""What the shards of a run say of the settings that they were made under: the last copy, when its ledger is lost."""
+"""Settings in the metadata of a run's shards: the last copy when the ledger is lost."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 STAGE, SETTINGS = b"rampforge.stage", b"rampforge.settings"
-TWIN = b"ARROW:schema"
-"""Where a Parquet file has the same facts once more: no checksum proves either copy, but that they are equal."""
+ARROW_SCHEMA = b"ARROW:schema"
+"""Key of a second copy of the metadata: there is no checksum, so equal copies are trusted."""
 
 
 def read_shard_settings(root: Path) -> dict[str, dict[str, str]]:
-    """By stage the settings, flat, that most of its sound files have. `root`: the run's folder."""
-    said: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    """Flat settings by stage, those of most of its sound files. `root`: the run's folder."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for path in sorted(root.glob("*/part-*.parquet")):
         try:
-            facts = pq.read_metadata(path).metadata or {}
-            twin = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(facts[TWIN]))).metadata or {}
-            if (facts[STAGE], facts[SETTINGS]) == (twin[STAGE], twin[SETTINGS]):
-                said[facts[STAGE].decode()][facts[SETTINGS].decode()] += 1
+            own = pq.read_metadata(path).metadata or {}
+            copy = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(own[ARROW_SCHEMA]))).metadata or {}
+            if (own[STAGE], own[SETTINGS]) == (copy[STAGE], copy[SETTINGS]):
+                counts[own[STAGE].decode()][own[SETTINGS].decode()] += 1
         except (OSError, pa.ArrowException, KeyError, ValueError):
-            continue  # cut off, noise, or nobody's
-    return {stage: json.loads(counts.most_common(1)[0][0]) for stage, counts in said.items()}
+            continue  # truncated, damaged, or foreign
+    return {stage: json.loads(settings.most_common(1)[0][0]) for stage, settings in counts.items()}

@@ -1,6 +1,6 @@
-"""The files of a run that no sound record names: foreign ones, and those whose record is damaged.
+"""Files of a run in no sound record: foreign ones, and those of damaged records.
 
-Promises: a file is called foreign only where no damaged record can have named it.
+Guarantees: a file is reported as foreign only when no damaged record can have listed it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ REPORT, REJECTS = "report.html", "rejects"
 def find_unlisted(
     sizes: Iterable[str], ledger: LedgerReading, expected: set[str], findings: Iterable[VerificationFinding]
 ) -> Iterator[VerificationFinding]:
-    """Files in the folders of the datasets, of the ledger and of the index that no sound record names.
+    """Files in the folders of the datasets, of the ledger and of the index that no sound record lists.
 
-    Hidden ones are those of a writer at work, or of one that was killed (`rampforge gc`). `expected`: what the sound
-    records name; `findings`: what is wrong with the records.
+    Hidden files are those of a running writer, or of a killed one (`rampforge gc`). `expected`: the files in sound
+    records; `findings`: the defects of the records.
     """
     known = expected | ledger.names
     datasets = {file.dataset for commit in ledger.commits for file in commit.files}
@@ -43,7 +43,7 @@ def find_unlisted(
 
 
 class _Lost:
-    """Damaged records, by the files that they may have named."""
+    """Damaged records, by the files that they may have listed."""
 
     def __init__(self, ledger: LedgerReading, harmful: Iterable[VerificationFinding]) -> None:
         self._folders: dict[PurePosixPath, str] = {}
@@ -60,7 +60,7 @@ class _Lost:
                 self._files[f"{REJECTS}/part-{one.stage}-{one.shard}.parquet"] = one.file
 
     def find_record(self, path: PurePosixPath) -> str | None:
-        """The damaged record that may have named a file."""
+        """The damaged record that may have listed a file."""
         if str(path) in self._files:
             return self._files[str(path)]
         of_shard = len(path.parts) == 2 and path.parts[0] not in (REJECTS, INDEX, "ledger")
