@@ -30,7 +30,7 @@ def check(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
 
     entries: dict[tuple[str, str, str], list[Paid]] = {}
     for attack in list_attacks():
-        about = (attack.asked.lang, attack.reason.value, attack.name)
+        about = (attack.row.lang, attack.reason.value, attack.name)
         entries.setdefault(about, []).append(attack_rewards(attack))
     most = {
         about: {reward.value: max(one.rewards[reward] for one in paid) for reward in RewardName}

@@ -45,7 +45,7 @@ class Attack:
     """Name of the attack."""
     reason: GamingReason
     """Reason that the filter must give."""
-    asked: RewardInput
+    row: RewardInput
     """Question."""
     completion: str
     """Completion with observations inserted."""
@@ -79,8 +79,8 @@ def list_attacks() -> Iterator[Attack]:
 
 def attack_rewards(attack: Attack) -> Paid:
     """Return the reward of an attack under every reward function, the maximum over all settings."""
-    assessed = assess(attack.asked, attack.completion, attack.observations)
-    judged = (True,) * len(attack.asked.golds)
+    assessed = assess(attack.row, attack.completion, attack.observations)
+    judged = (True,) * len(attack.row.golds)
     rewards = {reward: pay(reward, assessed, judged, format_credit=0.5) for reward in RewardName}
     return Paid(attack, assessed.gaming, rewards)
 
@@ -96,8 +96,8 @@ def write_stream(rendered: Rendered) -> str:
 
 def _build(rendering: RenderingName, about: dict[str, Any], entry: dict[str, Any]) -> Attack:
     golds = tuple(map(tuple, about["golds"]))
-    asked = RewardInput(rendering, about["lang"], about["text"], golds)
-    question = RenderedQuestion(kind=QuestionKind.RAMP, lang=asked.lang, text=asked.question, answers=len(golds))
+    row = RewardInput(rendering, about["lang"], about["text"], golds)
+    question = RenderedQuestion(kind=QuestionKind.RAMP, lang=row.lang, text=row.question, answers=len(golds))
     documents = tuple(ShownDocument(title=title, text=text) for title, text in about["documents"])
     rendered = RENDERINGS[rendering].render(question, _solve(documents, (_ANSWER,) * len(golds)))
     shown = tuple(s.text for m in rendered.messages for s in m.segments if s.kind == "observation")
@@ -108,7 +108,7 @@ def _build(rendering: RenderingName, about: dict[str, Any], entry: dict[str, Any
     gold = write_answers([forms[0] for forms in golds])
     if "answer" in entry:
         return Attack(
-            entry["name"], GamingReason(entry["reason"]), asked, start + frame.replace(inside, entry["answer"]), shown
+            entry["name"], GamingReason(entry["reason"]), row, start + frame.replace(inside, entry["answer"]), shown
         )
     opening, closing, search = _find_tags(rendering)
     pieces = {
@@ -119,7 +119,7 @@ def _build(rendering: RenderingName, about: dict[str, Any], entry: dict[str, Any
     for key, piece in pieces.items():
         text = text.replace(f"{{{key}}}", piece)
     theirs = shown if "{start}" in entry["text"] else ()
-    return Attack(entry["name"], GamingReason(entry["reason"]), asked, text, theirs)
+    return Attack(entry["name"], GamingReason(entry["reason"]), row, text, theirs)
 
 
 def _solve(documents: tuple[ShownDocument, ...], answers: tuple[str, ...]) -> Transcript:

@@ -120,11 +120,11 @@ def _count_marks(marks: re.Pattern[str], text: str) -> Counter[str]:
 
 def _adds_numbers(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
     """Return whether a gold appears beside another number of the same length as one of its own."""
-    said = Counter(filter(None, map(_read_figures, tokens)))
+    numbers = Counter(filter(None, map(_read_figures, tokens)))
     for gold in golds:
         own = Counter(filter(None, map(_read_figures, gold.tokens.elements())))
         lengths = {len(figures) for figures in own}
-        if any(len(figures) in lengths for figures in said - own) and holds_tokens(folded, gold.folded):
+        if any(len(figures) in lengths for figures in numbers - own) and holds_tokens(folded, gold.folded):
             return True
     return False
 
@@ -137,9 +137,9 @@ def _read_figures(token: str) -> str:
 
 def _is_padded(tokens: list[str], folded: str, golds: Sequence[GoldForm]) -> bool:
     """Return whether the answer is far longer than every gold, or buries a gold in other words."""
-    said = Counter(token for token in tokens if token not in _FILLERS)
+    words = Counter(token for token in tokens if token not in _FILLERS)
     around = [gold for gold in golds if holds_tokens(folded, gold.folded)]
-    if any((said - gold.tokens).total() >= max(FEW + gold.unspaced, gold.tokens.total()) for gold in around):
+    if any((words - gold.tokens).total() >= max(FEW + gold.unspaced, gold.tokens.total()) for gold in around):
         return True
     sizes = [gold.tokens.total() for gold in golds]
-    return bool(sizes) and all(said.total() > max(2 * size, size + FEW) for size in sizes)
+    return bool(sizes) and all(words.total() > max(2 * size, size + FEW) for size in sizes)

@@ -57,9 +57,9 @@ class Reading:
     """Whether more answers are given than requested."""
 
 
-def read_completion(rendering: RenderingName, lang: str, wanted: int, completion: Completion) -> Reading:
-    """Parse a completion. `wanted`: number of answers requested."""
-    question = RenderedQuestion(kind=QuestionKind.QA, lang=lang, text="", answers=wanted)
+def read_completion(rendering: RenderingName, lang: str, count: int, completion: Completion) -> Reading:
+    """Parse a completion. `count`: number of answers requested."""
+    question = RenderedQuestion(kind=QuestionKind.QA, lang=lang, text="", answers=count)
     form = RENDERINGS[rendering]
     if isinstance(form, TaggedRendering):
         return _read_tagged(form, question, completion)
@@ -97,7 +97,7 @@ def _join_contents(completion: Completion) -> str:
     return "".join(message.content for message in read_messages(completion))
 
 
-def _finish(own: str, observations: tuple[str, ...], in_form: bool, wanted: int, boxed: bool) -> Reading:
+def _finish(own: str, observations: tuple[str, ...], in_form: bool, count: int, boxed: bool) -> Reading:
     found = ANSWER.findall(own)
     if not found:
         return Reading(own, observations, in_form=False, answers=None, surplus=False)
@@ -106,11 +106,11 @@ def _finish(own: str, observations: tuple[str, ...], in_form: bool, wanted: int,
     if boxed and (box := _BOX.fullmatch(inside)):
         inside = box[1]
     try:
-        return Reading(own, observations, in_form, read_answers(inside, wanted), surplus=twice)
+        return Reading(own, observations, in_form, read_answers(inside, count), surplus=twice)
     except ReadingError:
         lines = [_NUMBER.sub("", line).strip() for line in inside.split("\n") if line.strip()]
-        answers = tuple(line or None for line in lines[:wanted]) + (None,) * (wanted - len(lines))
-        return Reading(own, observations, in_form=False, answers=answers, surplus=twice or len(lines) > wanted)
+        answers = tuple(line or None for line in lines[:count]) + (None,) * (count - len(lines))
+        return Reading(own, observations, in_form=False, answers=answers, surplus=twice or len(lines) > count)
 
 
 def _is_read(parse: Callable[[], object]) -> bool:
@@ -170,11 +170,11 @@ def _divide(text: str, place: _Place) -> tuple[list[str], list[list[str]]]:
     observations: list[list[str]] = []
     at = 0
     while match := place.opening.search(text, at):
-        said = text[at : match.start()]
-        found, past = _take_observations(text, match.end(), place, max(said.count(place.query), 1))
+        written = text[at : match.start()]
+        found, past = _take_observations(text, match.end(), place, max(written.count(place.query), 1))
         if not found:
             break
-        own.append(said)
+        own.append(written)
         observations.append(found)
         after = place.after.match(text, past)
         at = after.end() if after else past
@@ -199,7 +199,7 @@ def _split_messages(text: str) -> tuple[ChatMessage, ...]:
     """Return the messages that a stream of Qwen's tags consists of."""
     own, observations = _divide(_strip_end(clean_text(text)), _RESPONSE)
     messages = [make_message(ChatRole.ASSISTANT, own[0])]
-    for shown, said in zip(observations, own[1:], strict=True):
+    for shown, written in zip(observations, own[1:], strict=True):
         messages += [make_message(ChatRole.USER, f"<tool_response>{each}</tool_response>") for each in shown]
-        messages.append(make_message(ChatRole.ASSISTANT, said))
+        messages.append(make_message(ChatRole.ASSISTANT, written))
     return tuple(messages)

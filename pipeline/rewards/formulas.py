@@ -56,11 +56,11 @@ class Assessed:
         return self.reading.in_form and self.gaming is None
 
 
-def assess(asked: RewardInput, completion: Completion, observations: Sequence[str] | None = None) -> Assessed:
+def assess(row: RewardInput, completion: Completion, observations: Sequence[str] | None = None) -> Assessed:
     """Measure a completion. `observations`: texts inserted by the environment, in order, if known."""
-    reading = read_completion(asked.rendering, asked.lang, len(asked.golds), completion)
-    spans, golds = zip(*map(_fold_golds, asked.golds), strict=True)
-    gaming = find_gaming(reading, golds, _fold_question(asked.question), observations)
+    reading = read_completion(row.rendering, row.lang, len(row.golds), completion)
+    spans, golds = zip(*map(_fold_golds, row.golds), strict=True)
+    gaming = find_gaming(reading, golds, _fold_question(row.question), observations)
     answers = reading.answers or (None,) * len(golds)
     scores = tuple(
         score_answer(fold_text(answer or ""), forms, span)

@@ -80,17 +80,17 @@ class JudgeReward:
     async def _judge_all(self, items: Sequence[tuple[RewardInput, Assessed]]) -> list[tuple[bool | None, ...]]:
         return [tuple(row) for row in await asyncio.gather(*(self._judge_one(*item) for item in items))]
 
-    async def _judge_one(self, asked: RewardInput, assessed: Assessed) -> list[bool | None]:
-        answers = assessed.reading.answers or (None,) * len(asked.golds)
-        return await asyncio.gather(*(self._settle(asked, assessed, n, answer) for n, answer in enumerate(answers)))
+    async def _judge_one(self, row: RewardInput, assessed: Assessed) -> list[bool | None]:
+        answers = assessed.reading.answers or (None,) * len(row.golds)
+        return await asyncio.gather(*(self._settle(row, assessed, n, answer) for n, answer in enumerate(answers)))
 
-    async def _settle(self, asked: RewardInput, assessed: Assessed, number: int, answer: str | None) -> bool | None:
+    async def _settle(self, row: RewardInput, assessed: Assessed, number: int, answer: str | None) -> bool | None:
         if assessed.scores[number].exact:
             return True
         if not answer or not fold_text(answer):
             return False
-        question = make_question(asked, number, answer)
-        digests = [prompt.digest for prompt in list_prompts(asked.lang)]
+        question = make_question(row, number, answer)
+        digests = [prompt.digest for prompt in list_prompts(row.lang)]
         key = content_id(
             *(question.lang, question.title, question.masked_text, number, question.golds, answer),
             *(self._about, digests),
@@ -147,12 +147,12 @@ def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str]) -> JudgeReward:
     return JudgeReward(endpoint, lambda: OpenAiChatModel(config, keys))
 
 
-def make_question(asked: RewardInput, number: int, answer: str) -> JudgeQuestion:
+def make_question(row: RewardInput, number: int, answer: str) -> JudgeQuestion:
     """Return the question about one answer for the judge; a question without gaps gets one at its end."""
-    masked = _NUMBERED_MASK.sub(MASK, asked.question)
+    masked = _NUMBERED_MASK.sub(MASK, row.question)
     title, text = "", f"{masked}\n{MASK}"
-    if masked.count(MASK) == len(asked.golds):
+    if masked.count(MASK) == len(row.golds):
         title, _, text = masked.partition("\n") if "\n" in masked else ("", "", masked)
-    elif len(asked.golds) > 1:
-        text = "\n".join([masked, *(f"{n}. {MASK}" for n in range(1, len(asked.golds) + 1))])
-    return JudgeQuestion(asked.lang, title, (), text, number, asked.golds[number], answer)
+    elif len(row.golds) > 1:
+        text = "\n".join([masked, *(f"{n}. {MASK}" for n in range(1, len(row.golds) + 1))])
+    return JudgeQuestion(row.lang, title, (), text, number, row.golds[number], answer)

@@ -94,7 +94,8 @@ def make_pages(settings: ServerSettings, fingerprint: str, registry: CollectorRe
     @pages.post("/retrieve", dependencies=guarded, responses=faults | {200: found})
     async def retrieve(
         request: Annotated[
-            RetrieveRequest, Body(openapi_examples={name: {"value": asked} for name, (asked, _) in EXAMPLES.items()})
+            RetrieveRequest,
+            Body(openapi_examples={name: {"value": request_body} for name, (request_body, _) in EXAMPLES.items()}),
         ],
     ) -> Any:
         """Search. Documents come best first; a query that nothing is found for has none."""

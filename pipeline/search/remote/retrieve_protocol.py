@@ -33,10 +33,10 @@ def write_contents(passage: FoundPassage) -> str:
     return f'"{passage.title}"\n{passage.text}'
 
 
-def write_search_r1(requests: Sequence[SearchRequest], k: int, ours: bool) -> bytes:
-    """The body of a request. `ours`: for a rampforge server, which hides sources."""
+def write_search_r1(requests: Sequence[SearchRequest], k: int, own_server: bool) -> bytes:
+    """The body of a request. `own_server`: for a rampforge server, which hides sources."""
     body: dict[str, Any] = {"queries": [request.query for request in requests], "topk": k, "return_scores": True}
-    if ours:
+    if own_server:
         body |= {"details": True, "exclude": [_write_exclusion(request) for request in requests]}
     return orjson.dumps(body)
 

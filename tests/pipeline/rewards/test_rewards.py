@@ -32,7 +32,7 @@ def reward_all(asked: RewardInput, completion: object, judged: bool = True) -> d
     return {reward: pay(reward, assessed, (judged,) * len(asked.golds)) for reward in RewardName}
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.asked.rendering}-{attack.name}")
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: f"{attack.row.rendering}-{attack.name}")
 def test_gaming_earns_nothing_and_is_named(attack: Attack) -> None:
     paid = attack_rewards(attack)
     assert not any(paid.rewards.values()), paid.rewards
@@ -40,9 +40,9 @@ def test_gaming_earns_nothing_and_is_named(attack: Attack) -> None:
 
 
 def test_the_set_covers_every_reason_in_both_languages() -> None:
-    covered = {(attack.asked.lang, attack.reason) for attack in ATTACKS}
+    covered = {(attack.row.lang, attack.reason) for attack in ATTACKS}
     assert covered == set(itertools.product(["en", "zh"], GamingReason))
-    assert len({(attack.name, attack.asked.rendering) for attack in ATTACKS}) >= len(STREAMS) * 80
+    assert len({(attack.name, attack.row.rendering) for attack in ATTACKS}) >= len(STREAMS) * 80
 
 
 @RENDERING
@@ -108,10 +108,10 @@ def test_rewards_stay_between_nothing_and_one(text: str, rendering: RenderingNam
 @given(st.sampled_from(ATTACKS), st.booleans(), WRITTEN.map("".join))
 @settings(max_examples=150, deadline=None)
 def test_nothing_after_the_answer_raises_a_reward(attack: Attack, right: bool, more: str) -> None:
-    asked = make_asked(attack.asked.rendering, "en", 2)
+    asked = make_asked(attack.row.rendering, "en", 2)
     base = write_gold(asked) if right else attack.completion
     assert isinstance(base, str)
-    asked = asked if right else attack.asked
+    asked = asked if right else attack.row
     if "</answer>" in base:
         before, after = reward_all(asked, base), reward_all(asked, base + more)
         assert all(after[reward] <= before[reward] for reward in RewardName)

@@ -11,7 +11,7 @@ from pipeline.llm.chat_model import OpenedModel
 from pipeline.rollouts.search_rollout import SearchStep
 from pipeline.search.engine import SearchRequest
 from pipeline.search.simulated.source import SimulatedSource, noise_share
-from pipeline.search_server.requests import RetrieveRequest, read_question
+from pipeline.search_server.requests import RetrieveRequest, read_request
 from pipeline.training.trainers.retriever import Retriever
 from schemas.llm_config import RoleModelConfig
 from schemas.search_config import SimulatedConfig
@@ -41,8 +41,8 @@ def test_progress_moves_the_share_of_noise_and_a_noisy_query_stays_noisy() -> No
 
 def test_without_progress_nothing_changes() -> None:
     assert noise_share(CONFIG) == 0.0
-    assert read_question(b'{"queries": ["a"]}').searches[0].progress is None
-    assert read_question(b'{"queries": ["a", "b"], "progress": 0.25}').searches[1].progress == 0.25
+    assert read_request(b'{"queries": ["a"]}').searches[0].progress is None
+    assert read_request(b'{"queries": ["a", "b"], "progress": 0.25}').searches[1].progress == 0.25
 
 
 def test_the_trainer_tells_its_step_to_a_server_of_ours_only_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
