@@ -10,6 +10,11 @@ from pydantic import model_validator
 from schemas.record import Frozen, Record
 
 
+def pluralise(unit: str) -> str:
+    """The plural of a unit: pages, trajectories."""
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+
+
 class Reject(Record):
     """Item that a stage dropped, with the reason."""
 

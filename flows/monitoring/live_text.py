@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from schemas.config import StageName
+from schemas.funnel import pluralise
 from schemas.live import CallsLive, StageLive
-
-
-def name_many(unit: str) -> str:
-    """Return the plural of a unit."""
-    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
 
 
 def describe_stage(live: StageLive) -> str:
@@ -20,7 +16,7 @@ def describe_stage(live: StageLive) -> str:
 def describe_count(live: StageLive) -> str:
     """Describe how many inputs are done."""
     of = f"/{live.total:,}" if live.total is not None else ""
-    return f"{live.done:,}{of} {name_many(live.unit)}"
+    return f"{live.done:,}{of} {pluralise(live.unit)}"
 
 
 def describe_rest(live: StageLive) -> list[str]:
@@ -54,7 +50,7 @@ def describe_calls(calls: CallsLive) -> list[str]:
 def describe_end(live: StageLive) -> str:
     """Describe what an ended stage did in this session, without the name of the stage."""
     rate = live.done_now / live.seconds if live.seconds else 0.0
-    line = f"{live.done:>9,} {name_many(live.unit):<13}{live.seconds:>8.1f} s {rate:>10,.1f}/s"
+    line = f"{live.done:>9,} {pluralise(live.unit):<13}{live.seconds:>8.1f} s {rate:>10,.1f}/s"
     if live.calls is None:
         return line
     calls = live.calls

@@ -20,12 +20,12 @@ from prefect.artifacts import (
 )
 
 from flows.configuration.run_context import RunContext
-from flows.monitoring.live_text import describe_stage, name_many
+from flows.monitoring.live_text import describe_stage
 from flows.prefect_api.ephemeral_server import answers, name_server
 from flows.stages.run_record import collect_funnel
 from pipeline.report.agreement import drop_comparisons
 from pipeline.storage.shard_run import sum_funnel
-from schemas.funnel import FunnelStep
+from schemas.funnel import FunnelStep, pluralise
 from schemas.ledger import StageManifest
 from schemas.live import StageLive
 
@@ -93,7 +93,7 @@ def publish_stage(live: StageLive, manifest: StageManifest) -> None:
         "seconds": round(live.seconds, 1),
         "rate": round(live.done_now / live.seconds, 2) if live.seconds else 0.0,
     }
-    row |= {f"{name_many(step.unit)} rejected": sum(step.rejected.values()) for step in steps}
+    row |= {f"{pluralise(step.unit)} rejected": sum(step.rejected.values()) for step in steps}
     if live.calls:
         row |= {
             "calls": live.calls.answered,

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from flows.configuration.run_context import RunContext
 from flows.monitoring.live_files import clear_live, write_live
-from flows.monitoring.live_text import describe_end, describe_rest, describe_stage, name_many
+from flows.monitoring.live_text import describe_end, describe_rest, describe_stage
 from flows.monitoring.prefect_artifacts import ProgressArtifact
 from flows.monitoring.run_events import RunEvents
 from flows.monitoring.stage_progress import StageProgress
@@ -27,6 +27,7 @@ from flows.monitoring.stall_detector import StallDetector
 from flows.process.interruption import StoppedError
 from flows.stages.spec import StageSpec
 from pipeline.llm.chat_model import BudgetSpentError
+from schemas.funnel import pluralise
 from schemas.live import StageLive
 
 POLL_SECONDS = 0.5
@@ -59,7 +60,7 @@ def show_stage(console: Console, spec: StageSpec, total: int | None) -> Iterator
         TextColumn("{task.description:<18}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(name_many(spec.unit)),
+        TextColumn(pluralise(spec.unit)),
         TextColumn("[cyan]{task.fields[rate]:,.1f}/s"),
     )
     task, below = bar.add_task(spec.name, total=total, rate=0.0), Text(style="dim")

@@ -1,28 +1,28 @@
-"""The funnel, laid out: for each step what entered, what went on, and where the rest went."""
+"""Layout of the funnel: for each step how many items entered and passed, and the reasons for the others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.funnel import FunnelStep
+from schemas.funnel import FunnelStep, pluralise
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What one reason took."""
+    """Items dropped for one reason."""
 
     reason: str
     count: int
     share: float
     """Of what entered the step."""
     width: float
-    """Its share, of the largest share that any reason took in any step; 0 to 100."""
+    """Its share relative to the largest share of any reason in any step; 0 to 100."""
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnStep:
-    """One step of the funnel, drawn as a band that narrows from `top` to `bottom` (0 to 100, of its unit's first)."""
+class FunnelBand:
+    """Step of the funnel, drawn as a band that narrows from `top` to `bottom` (0 to 100, of its unit's first)."""
 
     stage: str
     units: str
@@ -36,12 +36,12 @@ class DrawnStep:
     bottom: float
     losses: tuple[Loss, ...]
     bridge: str
-    """How this step's unit follows from the one before; empty inside a unit."""
+    """Relation of this unit to the one before; empty within a unit."""
 
 
-def draw_funnel(steps: Sequence[FunnelStep]) -> tuple[DrawnStep, ...]:
-    """Lay out the steps in order. Widths compare within a run of one unit; where the unit changes they start afresh."""
-    drawn: list[DrawnStep] = []
+def lay_funnel(steps: Sequence[FunnelStep]) -> tuple[FunnelBand, ...]:
+    """Lay out the steps in order. Widths are relative to the first step of a unit; a change of unit restarts them."""
+    bands: list[FunnelBand] = []
     first = 1
     most = max((n / step.entered for step in steps for n in step.rejected.values() if n), default=1.0)
     for number, step in enumerate(steps):
@@ -52,10 +52,10 @@ def draw_funnel(steps: Sequence[FunnelStep]) -> tuple[DrawnStep, ...]:
             bridge = _bridge(before, step) if before else ""
         ordered = sorted(step.rejected.items(), key=lambda item: (-item[1], item[0]))
         entered = max(step.entered, 1)
-        drawn.append(
-            DrawnStep(
+        bands.append(
+            FunnelBand(
                 stage=step.stage,
-                units=name_several(step.unit),
+                units=pluralise(step.unit),
                 entered=step.entered,
                 passed=step.passed,
                 lost=step.entered - step.passed,
@@ -66,7 +66,7 @@ def draw_funnel(steps: Sequence[FunnelStep]) -> tuple[DrawnStep, ...]:
                 bridge=bridge,
             )
         )
-    return tuple(drawn)
+    return tuple(bands)
 
 
 def _bridge(before: FunnelStep, step: FunnelStep) -> str:
@@ -74,10 +74,5 @@ def _bridge(before: FunnelStep, step: FunnelStep) -> str:
         return ""
     ratio = step.entered / before.passed
     if ratio >= 1:
-        return f"{ratio:,.1f} {name_several(step.unit)} from each {before.unit}"
-    return f"{step.entered:,} {name_several(step.unit)} from {before.passed:,} {name_several(before.unit)}"
-
-
-def name_several(unit: str) -> str:
-    """The plural of a unit: pages, trajectories."""
-    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"
+        return f"{ratio:,.1f} {pluralise(step.unit)} from each {before.unit}"
+    return f"{step.entered:,} {pluralise(step.unit)} from {before.passed:,} {pluralise(before.unit)}"

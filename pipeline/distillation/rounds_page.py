@@ -12,8 +12,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pipeline.charts import rounds as round_charts
-from pipeline.charts.rounds import RoundChart, lay_lines, lay_shares
+from pipeline.charts import layout
+from pipeline.charts.layout import Chart, lay_lines, lay_shares
 from pipeline.report.page import TEMPLATES, flatten_settings, open_environment, write_policy
 from schemas.rounds import DiversityFigures, NamedCount, RoundRecord, ValidationFigures
 
@@ -37,13 +37,13 @@ def build_page(
         style=Markup(style),  # noqa: S704  # our own files, not outside text
         policy=write_policy(style),
         charts=charts,
-        drawing=round_charts,
+        frame=layout,
         settings=list(flatten_settings(dict(config))),
         seconds=[sum(step.seconds for step in record.seconds) for record in records],
     )
 
 
-def list_charts(records: Sequence[RoundRecord]) -> list[RoundChart | None]:
+def list_charts(records: Sequence[RoundRecord]) -> list[Chart | None]:
     """The charts, in the order they are shown; None where no round has the figures."""
     held = [record.validation for record in records]
     figures = [record.diversity for record in records]

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.charts.bars import Bar, BarChart, Histogram, lay_out
+from pipeline.charts.layout import Bar, Chart, Histogram, lay_histogram
 from pipeline.inspecting.attempt_filter import AttemptFilter
 from pipeline.inspecting.attempt_pages import narrow
 from pipeline.inspecting.readonly_database import ReadonlyDatabase
+from pipeline.report.collecting import write_power
 
 LN2 = math.log(2)
 MOST_BARS = 24
@@ -23,7 +24,7 @@ TENTH = "floor({} * 10 + 1e-6)::INT"
 class LinkedChart:
     """A chart, and where each of its bars leads: the query of the table's address."""
 
-    drawn: BarChart
+    chart: Chart
     links: list[str]
 
 
@@ -46,17 +47,12 @@ def _tenth(low: str, high: str) -> Callable[[int], dict[str, Any]]:
     return lambda n: {low: n / 10, high: round(n / 10 + 0.0999, 4) if n < 10 else None}
 
 
-def _write_power(exponent: int) -> str:
-    value = 2.0**exponent
-    return f"{value:g}" if value < 10_000 else f"{value / 1000:.0f}k"
-
-
 AXES = (
     _Axis("Masks", "masks", "a.masks", lambda n: {"masks": n}),
     _Axis("Kinds of mask", "kind; a task may have several", KINDS, lambda n: {"kind": n}),
     _Axis(
         "Difficulty", "perplexity of the hidden spans, from", f"floor(a.difficulty / {LN2})::INT",
-        lambda n: {"min_difficulty": round(n * LN2, 6), "max_difficulty": round((n + 1) * LN2, 6)}, _write_power,
+        lambda n: {"min_difficulty": round(n * LN2, 6), "max_difficulty": round((n + 1) * LN2, 6)}, write_power,
     ),
     _Axis("Turns", "turns taken", "a.turns", lambda n: {"turns": n}),
     _Axis("What was hidden", "hide mode", "a.hide", lambda n: {"hide": n}),
@@ -87,6 +83,6 @@ def draw_charts(database: ReadonlyDatabase, wanted: AttemptFilter) -> list[Linke
         if len(rows) < axis.fewest:
             continue
         bars = tuple(Bar(axis.label(key), count, accepted) for key, count, accepted in rows)
-        drawn = lay_out(Histogram(axis.title, axis.axis, "attempts", bars))
-        charts.append(LinkedChart(drawn, [wanted.as_query(**axis.narrow(key)) for key, _, _ in rows]))
+        chart = lay_histogram(Histogram(axis.title, axis.axis, "attempts", bars))
+        charts.append(LinkedChart(chart, [wanted.as_query(**axis.narrow(key)) for key, _, _ in rows]))
     return charts

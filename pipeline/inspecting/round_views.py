@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pydantic import ValidationError
 
-from pipeline.charts.rounds import RoundChart
+from pipeline.charts.layout import Chart
 from pipeline.distillation.rounds_page import list_charts
 from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.shard_listing import SUFFIX
@@ -23,7 +23,7 @@ class RoundsView:
 
     name: str
     records: tuple[RoundRecord, ...]
-    charts: tuple[RoundChart, ...]
+    charts: tuple[Chart, ...]
     fault: str
     """What could not be read; empty where all could."""
     prefix: str

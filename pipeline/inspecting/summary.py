@@ -9,24 +9,12 @@ from pipeline.errors import StorageError
 from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.shard_listing import BrokenFile
 from pipeline.report.collecting import QUERIED, count_acceptance
-from pipeline.report.report_data import Acceptance
+from pipeline.report.report_data import Acceptance, DatasetSize
 from pipeline.storage.run_folder import RunFolder
 from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord
 
 TOP = 12
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetSummary:
-    """A dataset on disk."""
-
-    name: str
-    rows: int
-    shards: int
-    bytes: int
-    columns: dict[str, str]
-    """Types by column name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +34,7 @@ class Summary:
     path: str
     record: RunRecord | None
     """run.json, where there is one that can be read."""
-    datasets: tuple[DatasetSummary, ...]
+    datasets: tuple[DatasetSize, ...]
     funnel: tuple[FunnelStep, ...]
     acceptance: tuple[Acceptance, ...]
     rejects: tuple[RejectCount, ...]
@@ -66,7 +54,7 @@ def summarise(database: ReadonlyDatabase) -> Summary:
         path=listing.place.address,
         record=record,
         datasets=tuple(
-            DatasetSummary(
+            DatasetSize(
                 name, listing.rows(name), len(shards), sum(shard.file.size for shard in shards), database.columns(name)
             )
             for name, shards in listing.datasets.items()

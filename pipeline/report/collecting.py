@@ -1,29 +1,32 @@
-"""Collects what the report shows from the shards of a run.
+"""Collection of the report's data from the shards of a run.
 
-Promises: memory does not grow with the run (DuckDB aggregates over streamed shards; only chosen examples become
-records), the same shards give the same report, and a dataset that is missing leaves its part of the report empty.
+Guarantees: memory does not grow with the run (DuckDB aggregates over streamed shards; only selected examples become
+records); the same shards give the same report; a missing dataset leaves its part of the report empty.
 """
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import duckdb
 import pyarrow.parquet as pq
 
-from pipeline.charts.bars import Bar, Histogram
-from pipeline.report.example_choice import choose_examples
+from pipeline.charts.layout import Bar, Histogram
 from pipeline.report.leaks import count_leaks, sum_simulated
-from pipeline.report.report_data import Acceptance, DatasetSize, ReportData
+from pipeline.report.report_data import Acceptance, DatasetSize, ReportData, ReportExample
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement
 from schemas.ledger import RunRecord
 from schemas.record import Record
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
+
+Row = TypeVar("Row", bound=Record)
 
 QUERIED: tuple[type[Record], ...] = (MaskTask, Trajectory, Judgement)
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -40,13 +43,7 @@ _TENTH = "floor({} * 10 + 1e-9)::INT"
 
 
 def collect_report(record: RunRecord, shards: Mapping[str, Sequence[Path]], examples: int) -> ReportData:
-    """Read the shards of a run.
-
-    Args:
-        record: What run.json says.
-        shards: Files of each dataset by name.
-        examples: How many trajectories to show in full.
-    """
+    """Read the shards of a run, given by dataset; `examples`: number of trajectories to show in full."""
     with duckdb.connect(config=SETTINGS) as db:
         for model in QUERIED:
             _open_dataset(db, model, shards.get(model.dataset, []))
@@ -62,7 +59,7 @@ def collect_report(record: RunRecord, shards: Mapping[str, Sequence[Path]], exam
 
 
 def _open_dataset(db: duckdb.DuckDBPyConnection, model: type[Record], files: Sequence[Path]) -> None:
-    """Name the shards as a view; an empty table when there are none."""
+    """Open the shards as a view; an empty table when there are none."""
     if files:
         names = [glob.escape(str(path)) for path in files]  # DuckDB takes every path for a pattern
         db.read_parquet(names, hive_partitioning=False).create_view(model.dataset)
@@ -77,22 +74,26 @@ def _measure(name: str, files: Sequence[Path]) -> DatasetSize:
 
 def _count_histograms(db: duckdb.DuckDBPyConnection) -> list[Histogram]:
     spans = "(SELECT unnest(spans, recursive := true) FROM tasks)"
-    scores = "(SELECT unnest(scores, recursive := true), accepted AS kept FROM judgements)"
-    tried = f"({_PER_TRAJECTORY})"
+    scores = "(SELECT unnest(scores, recursive := true), accepted FROM judgements)"
+    attempts = f"({_PER_TRAJECTORY})"
     octave = "floor(log2(perplexity))::INT"
     return [
-        _histogram(db, "Masks a task", "masks", "trajectories", "masks", "accepted", tried),
-        _histogram(db, "Turns", "turns taken", "trajectories", "turns", "accepted", tried),
-        _histogram(db, "Why they stopped", "stop reason", "trajectories", "stop_reason", "accepted", tried),
+        _histogram(db, "Masks a task", "masks", "trajectories", "masks", "accepted", attempts),
+        _histogram(db, "Turns", "turns taken", "trajectories", "turns", "accepted", attempts),
+        _histogram(db, "Why they stopped", "stop reason", "trajectories", "stop_reason", "accepted", attempts),
         _histogram(db, "Kinds of mask", "kind", "masks", "kind", None, spans),
         _histogram(db, "Who found the spans", "source", "masks", "source", None, spans),
-        _fill_gaps(_histogram(db, "Perplexity", "perplexity, from", "masks", octave, None, spans), _write_power),
+        _fill_gaps(_histogram(db, "Perplexity", "perplexity, from", "masks", octave, None, spans), write_power),
         _fill_gaps(
-            _histogram(db, "Token F1", "mean over masks, from", "trajectories", _TENTH.format("f1"), "accepted", tried),
+            _histogram(
+                db, "Token F1", "mean over masks, from", "trajectories", _TENTH.format("f1"), "accepted", attempts
+            ),
             _write_tenth,
         ),
         _fill_gaps(
-            _histogram(db, "Similarity of answers", "0 to 1, from", "answers", _TENTH.format("fuzzy"), "kept", scores),
+            _histogram(
+                db, "Similarity of answers", "0 to 1, from", "answers", _TENTH.format("fuzzy"), "accepted", scores
+            ),
             _write_tenth,
         ),
     ]
@@ -101,24 +102,24 @@ def _count_histograms(db: duckdb.DuckDBPyConnection) -> list[Histogram]:
 def _histogram(
     db: duckdb.DuckDBPyConnection, title: str, axis: str, counted: str, key: str, accepted: str | None, source: str
 ) -> Histogram:
-    """Count by a key. The pieces of SQL are this module's own; no outside text ever enters one."""
-    kept = f"count_if({accepted})" if accepted else "NULL"
+    """Count by a key. All SQL is this module's own; no outside text enters it."""
+    part = f"count_if({accepted})" if accepted else "NULL"
     rows = db.execute(
-        f"SELECT {key} AS k, count(*), {kept} FROM {source} WHERE k IS NOT NULL GROUP BY k ORDER BY k"  # noqa: S608  # above
+        f"SELECT {key} AS k, count(*), {part} FROM {source} WHERE k IS NOT NULL GROUP BY k ORDER BY k"  # noqa: S608  # above
     ).fetchall()
     return Histogram(title, axis, counted, tuple(Bar(str(k), count, part) for k, count, part in rows))
 
 
-def _fill_gaps(histogram: Histogram, write: Any) -> Histogram:
-    """Bins between the first and the last that hold nothing become bars of height 0; numbers become labels."""
-    found = {int(bar.label): bar for bar in histogram.bars}
+def _fill_gaps(histogram: Histogram, write: Callable[[int], str]) -> Histogram:
+    """Add the empty bins between the first and the last, and turn numbers into labels."""
+    by_bin = {int(bar.label): bar for bar in histogram.bars}
     empty = Bar("", 0, 0 if any(bar.accepted is not None for bar in histogram.bars) else None)
-    bins = range(min(found), max(found) + 1) if found else ()
-    bars = tuple(Bar(write(n), found.get(n, empty).count, found.get(n, empty).accepted) for n in bins)
-    return Histogram(histogram.title, histogram.axis, histogram.counted, bars)
+    bins = range(min(by_bin), max(by_bin) + 1) if by_bin else ()
+    return replace(histogram, bars=tuple(replace(by_bin.get(n, empty), label=write(n)) for n in bins))
 
 
-def _write_power(exponent: int) -> str:
+def write_power(exponent: int) -> str:
+    """Two to a power, as a label."""
     value = 2.0**exponent
     return f"{value:g}" if value < 10_000 else f"{value / 1000:.0f}k"
 
@@ -128,7 +129,7 @@ def _write_tenth(tenth: int) -> str:
 
 
 def count_acceptance(db: duckdb.DuckDBPyConnection) -> tuple[Acceptance, ...]:
-    """How attempts ended, by hide mode and number of masks, from the views of the judged datasets."""
+    """Outcomes of attempts by hide mode and number of masks, from the views `trajectories` and `judgements`."""
     rows = db.execute("""
         SELECT t.hide, coalesce(len(j.scores), 0) AS masks, count(*), count_if(j.accepted), count_if(j.answer_seen),
                count_if(j.accepted AND j.answer_seen), count_if(j.from_source_page)
@@ -137,3 +138,41 @@ def count_acceptance(db: duckdb.DuckDBPyConnection) -> tuple[Acceptance, ...]:
         ORDER BY t.hide, masks = 0, masks
     """).fetchall()
     return tuple(Acceptance(*row) for row in rows)
+
+
+def choose_examples(db: duckdb.DuckDBPyConnection, limit: int) -> tuple[ReportExample, ...]:
+    """Up to `limit` examples from the views `tasks`, `trajectories` and `judgements`.
+
+    Accepted and rejected ones alternate; each mask count and hide mode contributes its smallest ids in turn.
+    """
+    ranked = db.execute(
+        """
+        SELECT accepted, trajectory_id FROM (
+            SELECT j.accepted, j.trajectory_id, len(j.scores) AS masks, t.hide,
+                   row_number() OVER (PARTITION BY j.accepted, masks, t.hide ORDER BY j.trajectory_id) AS place
+            FROM judgements j JOIN trajectories t USING (trajectory_id)
+        ) WHERE place <= $limit ORDER BY place, masks, hide
+        """,
+        {"limit": limit},
+    ).fetchall()
+    accepted = [trajectory for passed, trajectory in ranked if passed]
+    rejected = [trajectory for passed, trajectory in ranked if not passed]
+    mixed = chain.from_iterable(zip_longest(accepted, rejected))
+    selected = [trajectory for trajectory in mixed if trajectory is not None][:limit]
+    trajectories = _read(db, Trajectory, "trajectory_id", selected)
+    judgements = _read(db, Judgement, "trajectory_id", selected)
+    tasks = _read(db, MaskTask, "task_id", [row.task_id for row in trajectories.values()])
+    return tuple(
+        ReportExample(tasks[trajectories[key].task_id], trajectories[key], judgements[key])
+        for key in selected
+        if trajectories[key].task_id in tasks
+    )
+
+
+def _read(db: duckdb.DuckDBPyConnection, model: type[Row], field: str, values: list[str]) -> dict[str, Row]:
+    """The rows with one of some values of a field, by that value."""
+    query = f"SELECT * FROM {model.dataset} WHERE {field} IN (SELECT unnest($values))"  # noqa: S608  # names of our own models
+    cursor = db.execute(query, {"values": values})
+    columns = [column[0] for column in cursor.description]
+    rows = (dict(zip(columns, row, strict=True)) for row in cursor.fetchall())
+    return {row[field]: model.model_validate(row) for row in rows}

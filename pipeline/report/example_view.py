@@ -1,4 +1,4 @@
-"""One trajectory beside its passage, as the template shows it."""
+"""One trajectory beside its passage, prepared for the template."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AnswerView:
     """An answer against its gold span."""
 
     number: int
-    """Counted from 1, as people do."""
+    """Counted from 1."""
     state: str
     """`right`, `wrong`, `missing`, or `given` before it is judged."""
     gold: Span
@@ -26,23 +26,23 @@ class AnswerView:
     score: MaskScore | None
     """None before it is judged."""
     evidence: str | None
-    """Anchor of the passage it was read from; None when it names none that was shown."""
+    """Anchor of the passage it names as evidence; None when no such passage was shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassageView:
-    """A passage that was shown."""
+    """Passage that was shown."""
 
     anchor: str
     title: tuple[TextPiece, ...]
     gist: str
-    """How its text begins: tells passages of one title apart."""
+    """Start of its text, which distinguishes passages of one title."""
     text: tuple[TextPiece, ...]
     holds_gold: bool
     origin: str
     """`passage` for the one that was masked, `page` for another of its page, else empty."""
     cited: tuple[int, ...]
-    """Numbers of the masks whose answers were read from it."""
+    """Numbers of the masks whose answers name it as evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _view_turns(anchor: str, example: ReportExample, answers: tuple[AnswerView, 
         for place, shown in enumerate(turn.shown, start=1):
             here = f"{anchor}-step-{number}-passage-{place}"
             title, text = mark_forms(shown.title, gold, wrong), mark_forms(shown.text, gold, wrong)
-            holds = any(piece.found == "gold" for piece in (*title, *text))
+            holds = any(piece.mark == "gold" for piece in (*title, *text))
             cited = tuple(answer.number for answer in answers if answer.evidence == here)
             origin = _name_origin(shown, example.task)
             passages.append(PassageView(here, title, shown.text[:GIST_CHARS], text, holds, origin, cited))
@@ -128,7 +128,7 @@ def _view_turns(anchor: str, example: ReportExample, answers: tuple[AnswerView, 
 
 
 def _name_origin(shown: ShownPassage, task: MaskTask) -> str:
-    """Whether a passage comes from the task's own page: a page's passages all carry its title."""
+    """Whether a passage is from the task's own page: all passages of a page have its title."""
     if shown.passage_id == task.passage_id:
         return "passage"
     return "page" if shown.title == task.title else ""

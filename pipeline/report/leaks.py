@@ -1,4 +1,4 @@
-"""Leaks in the report: hidden passages and near-copies that were shown, simulated documents that state a gold."""
+"""Leaks in the report: hidden passages and near-copies that were shown, simulated documents with a gold answer."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from schemas.judgements import SimulatedEvidence
 
 @dataclass(frozen=True, slots=True)
 class LeakRate:
-    """Attempts whose source was hidden, and what they were shown all the same."""
+    """Attempts with a hidden source, and how many were shown it."""
 
     attempts: int
-    """Attempts with something hidden."""
     leaked: int
-    """Of these, how many were shown what was hidden."""
+    """Attempts that were shown hidden content."""
     copied: int
-    """Of these, how many were shown a near-copy of the source passage."""
+    """Attempts that were shown a near-copy of the source passage."""
 
 
 def count_leaks(db: duckdb.DuckDBPyConnection) -> LeakRate | None:
-    """The sums over all judged trajectories; None when nothing was hidden from any."""
+    """Count over all judged trajectories; None when nothing was hidden from any."""
     (row,) = db.execute("""
         SELECT count(*), count_if(j.leaked), count_if(j.copies_shown > 0)
         FROM judgements j JOIN trajectories t USING (trajectory_id) WHERE t.hide <> 'none'
@@ -38,7 +37,7 @@ def describe_leaks(rate: LeakRate) -> str:
 
 
 def sum_simulated(db: duckdb.DuckDBPyConnection) -> SimulatedEvidence | None:
-    """The sums over all judged trajectories; None when nothing that was shown was simulated."""
+    """Total over all judged trajectories; None when no document shown was simulated."""
     sums = ", ".join(f"sum(simulated.{name})::BIGINT" for name in SimulatedEvidence.model_fields)
     query = f"SELECT {sums} FROM judgements WHERE simulated IS NOT NULL"  # noqa: S608 - names of our own fields
     (row,) = db.execute(query).fetchall()
@@ -48,10 +47,10 @@ def sum_simulated(db: duckdb.DuckDBPyConnection) -> SimulatedEvidence | None:
 
 
 def warn_of_gold(simulated: SimulatedEvidence) -> str:
-    """One sentence that a user should read before trusting the acceptance."""
+    """Warning to read before the acceptance is trusted."""
     parts = [
-        f"{held:,} of {shown:,} {kind} ({held / shown:.0%})"
-        for kind, shown, held in (
+        f"{with_gold:,} of {shown:,} {kind} ({with_gold / shown:.0%})"
+        for kind, shown, with_gold in (
             ("useful", simulated.useful, simulated.useful_with_gold),
             ("noisy", simulated.noisy, simulated.noisy_with_gold),
         )

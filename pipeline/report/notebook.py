@@ -1,7 +1,7 @@
-"""Trajectories that a notebook shows as they stand in the report.
+"""Trajectories in a notebook, with the look of the report.
 
-Promises: the card lives in a frame of its own that runs no script and loads nothing, so neither the text of others nor
-our style can reach the notebook.
+Guarantees: the card is a sandboxed frame that runs no script and loads nothing, so neither outside text nor its style
+sheet can affect the notebook.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEIGHT = 560
 
 @dataclass(frozen=True, slots=True)
 class TrajectoryCard:
-    """One trajectory with its task and, where it was judged, its judgement."""
+    """Trajectory with its task and, if it was judged, its judgement."""
 
     example: ReportExample
 
@@ -30,18 +30,18 @@ class TrajectoryCard:
         return f"<{trajectory.trajectory_id}: {self.example.task.title!r}, {len(trajectory.turns)} turns, {ended}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """HTML for the notebook."""
         return f'<iframe sandbox="" width="100%" height="{HEIGHT}" srcdoc="{escape(self.page())}"></iframe>'
 
     def page(self) -> str:
-        """The card as an HTML document of its own."""
+        """The card as an HTML document."""
         style = (TEMPLATES / "report.css").read_text("utf-8")
         return (
             open_environment("pipeline.report")
             .get_template("card.html")
             .render(
                 view=view_example(1, self.example),
-                style=Markup(style),  # noqa: S704  # our own file, not outside text
+                style=Markup(style),  # noqa: S704  # own file, not outside text
                 policy=write_policy(style),
             )
         )

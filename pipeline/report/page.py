@@ -1,8 +1,8 @@
-"""Writes the report: one HTML file that needs nothing else, and in which outside text can do nothing.
+"""The report: one self-contained HTML file in which outside text is inert.
 
-Promises: no request leaves the page; every value is escaped by the template engine, invisible and direction-changing
-characters are written out, and a Content-Security-Policy lets only our own style and script run, by their hashes. The
-same data give the same bytes.
+Guarantees: the page sends no request; the template engine escapes every value, invisible and direction-changing
+characters are written out, and a Content-Security-Policy admits only the report's own style and script, by their
+hashes. The same data give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.charts import bars as bar_charts
-from pipeline.charts.funnel import draw_funnel
+from pipeline.charts import layout
+from pipeline.charts.funnel import lay_funnel
 from pipeline.report.agreement import compare_steps, drop_comparisons
 from pipeline.report.example_view import view_example
 from pipeline.report.leaks import describe_leaks, warn_of_gold
@@ -32,7 +32,7 @@ TEMPLATES = files("pipeline.report") / "templates"
 
 @dataclass(frozen=True, slots=True)
 class StageSpeed:
-    """How fast a stage went, over all its sessions."""
+    """Speed of a stage over all its sessions."""
 
     stage: str
     inputs: int
@@ -50,16 +50,16 @@ def build_report(data: ReportData) -> str:
     return environment.get_template("report.html").render(
         data=data,
         record=data.record,
-        style=Markup(style),  # noqa: S704  # our own file, not outside text
-        script=Markup(script),  # noqa: S704  # our own file, not outside text
+        style=Markup(style),  # noqa: S704  # own file, not outside text
+        script=Markup(script),  # noqa: S704  # own file, not outside text
         policy=write_policy(style, script),
         attempts=sum(row.attempts for row in totals),
         accepted=sum(row.accepted for row in totals),
         sizes={size.name: size.rows for size in data.datasets},
-        funnel=draw_funnel(drop_comparisons(data.record.funnel)),
+        funnel=lay_funnel(drop_comparisons(data.record.funnel)),
         comparisons=compare_steps(data.record.funnel),
-        charts=[bar_charts.lay_out(histogram) for histogram in data.histograms],
-        drawing=bar_charts,
+        charts=[layout.lay_histogram(histogram) for histogram in data.histograms],
+        frame=layout,
         speeds=_sum_speeds(data.record),
         settings=list(flatten_settings(data.record.config)),
         examples=[view_example(number, example) for number, example in enumerate(data.examples, start=1)],
@@ -67,7 +67,7 @@ def build_report(data: ReportData) -> str:
 
 
 def open_environment(*packages: str) -> Environment:
-    """Templates of some packages, the first that has one wins; what they are given is escaped and made visible."""
+    """Templates of some packages, the first match wins; values are escaped, and invisible characters written out."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=True,
@@ -88,7 +88,7 @@ def _finalize(value: Any) -> Any:
 
 
 def write_policy(style: str, script: str | None = None) -> str:
-    """A Content-Security-Policy under which nothing but this style, and this script, has any effect."""
+    """Content-Security-Policy that admits only this style and this script."""
     scripts = "'none'" if script is None else _hash_source(script)
     return (
         f"default-src 'none'; style-src {_hash_source(style)}; script-src {scripts}; "

@@ -1,4 +1,4 @@
-"""Outside text, cut into pieces to mark and made safe to look at. Escaping is the template engine's."""
+"""Outside text, cut into marked pieces, with invisible characters written out. The template engine escapes it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _INVISIBLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """A stretch of text, and what it is: nothing, a numbered mask, or a form that was looked for."""
+    """Stretch of text: plain, a numbered mask, or a gold or wrong form."""
 
     text: str
     mask: int | None = None
-    """The mask that stands here, counted from 0."""
-    found: str | None = None
-    """`gold` for a right form that stands here, `wrong` for a wrong answer."""
+    """Number of the mask, counted from 0."""
+    mark: str | None = None
+    """`gold` for a form of the gold answer, `wrong` for a wrong answer."""
 
 
 def show_controls(text: str) -> str:
-    """Write invisible characters out: what turns text round, hides it or ends it must not do so in the report."""
+    """Write out the characters that would reorder, hide or end the text that is shown."""
     return _INVISIBLE.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", text).replace(HOLE, "▯")
 
 
@@ -40,7 +40,7 @@ def cut_at_masks(masked_text: str) -> tuple[TextPiece, ...]:
 
 
 def mark_forms(text: str, gold: Iterable[str], wrong: Iterable[str]) -> tuple[TextPiece, ...]:
-    """Cut text where a gold form or a wrong answer stands as whole words; where both could, gold wins."""
+    """Cut text at gold forms and wrong answers that occur as whole words; gold takes precedence."""
     kinds = {form.casefold(): "wrong" for form in wrong if form} | {form.casefold(): "gold" for form in gold if form}
     if not kinds:
         return (TextPiece(text),)
@@ -50,7 +50,7 @@ def mark_forms(text: str, gold: Iterable[str], wrong: Iterable[str]) -> tuple[Te
     for match in re.finditer(pattern, text, re.IGNORECASE):
         pieces += [
             TextPiece(text[last : match.start()]),
-            TextPiece(match[0], found=kinds.get(match[0].casefold(), "gold")),
+            TextPiece(match[0], mark=kinds.get(match[0].casefold(), "gold")),
         ]
         last = match.end()
     return (*pieces, TextPiece(text[last:]))

@@ -9,8 +9,7 @@ from urllib.parse import quote
 
 from fastapi.responses import HTMLResponse, Response
 
-from pipeline.charts import bars as bar_charts
-from pipeline.charts import rounds as round_charts
+from pipeline.charts import layout
 from pipeline.inspecting.text_tables import write_cell, write_json
 from pipeline.report.page import open_environment
 from pipeline.report.text_pieces import show_controls
@@ -26,7 +25,7 @@ class PageRenderer:
         self._environment = open_environment(*PACKAGES)
         self._environment.filters |= {"path": quote_segment, "cell": write_cell, "json": lambda v: write_json(v, 1)}
         self._environment.filters |= {"words": lambda text: show_controls(str(text)).replace("_", " ")}
-        self._environment.globals |= {"drawing": bar_charts, "round_drawing": round_charts}
+        self._environment.globals["frame"] = layout
         own, distillation, report = (files(package) / "templates" for package in PACKAGES)
         sheets = (report / "report.css", distillation / "rounds.css", own / "inspect.css")
         style = "".join(sheet.read_text("utf-8") for sheet in sheets)

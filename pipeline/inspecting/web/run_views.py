@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from pipeline.charts.funnel import draw_funnel
+from pipeline.charts.funnel import lay_funnel
 from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.lineage import find_exports, trace_lineage
@@ -61,7 +61,7 @@ class RunViews:
             steps=trace_lineage(opened.folder),
             rounds=next((view for view in self._shelf.find_rounds() if run.startswith(view.prefix)), None),
             exports=find_exports(self._shelf.place.folder, record) if opened.place.kept_here else (),
-            funnel=draw_funnel(drop_comparisons(summary.funnel)),
+            funnel=lay_funnel(drop_comparisons(summary.funnel)),
             comparisons=compare_steps(summary.funnel),
             data={"acceptance": summary.acceptance, "leaks": None, "simulated": None},
             live=self._look(opened.place),

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.charts.bars import BOTTOM, HEIGHT, LEFT, WIDTH, Bar, Histogram, lay_out
-from pipeline.charts.funnel import draw_funnel
+from pipeline.charts.funnel import lay_funnel
+from pipeline.charts.layout import BOTTOM, HEIGHT, LEFT, WIDTH, Bar, Histogram, lay_histogram
 from pipeline.report.agreement import compare_steps
 from pipeline.report.collecting import collect_report
 from pipeline.report.page import build_report
@@ -117,14 +117,14 @@ def test_poison_is_only_text() -> None:
 def test_marking_loses_no_character(text: str, forms: list[str]) -> None:
     pieces = mark_forms(text, gold=forms[::2], wrong=forms[1::2])
     assert "".join(piece.text for piece in pieces) == text
-    assert all(piece.found is None or piece.text in text for piece in pieces)
+    assert all(piece.mark is None or piece.text in text for piece in pieces)
 
 
 def test_marks_stand_on_whole_words_and_gold_wins() -> None:
     found = [
-        (p.text, p.found)
+        (p.text, p.mark)
         for p in mark_forms("In 1868, not 18681; Ada. 在北京", ["1868", "北京"], ["1868", "ada"])
-        if p.found
+        if p.mark
     ]
     assert found == [("1868", "gold"), ("Ada", "wrong"), ("北京", "gold")]
 
@@ -138,17 +138,18 @@ def test_masks_are_numbered_in_order() -> None:
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=40))
 def test_bars_stay_inside_the_drawing(counts: list[int]) -> None:
-    chart = lay_out(
+    chart = lay_histogram(
         Histogram("t", "a", "things", tuple(Bar(str(n), count, count // 2) for n, count in enumerate(counts)))
     )
     assert 2 <= len(chart.ticks) <= 7
-    for bar in chart.bars:
-        assert LEFT <= bar.x <= bar.x + bar.width <= WIDTH
-        assert 0 <= bar.accepted_height <= bar.height + 0.1 <= HEIGHT - BOTTOM
+    for column in chart.columns:
+        whole, accepted = column.rects
+        assert LEFT <= whole.x <= whole.x + whole.width <= WIDTH
+        assert 0 <= accepted.height <= whole.height + 0.1 <= HEIGHT - BOTTOM
 
 
 def test_funnel_bands_join_inside_a_unit_and_start_afresh_after() -> None:
-    steps = draw_funnel(make_record().funnel)
+    steps = lay_funnel(make_record().funnel)
     pages = [step for step in steps if step.units == "pages"]
     assert pages[0].top == 100
     assert pages[1].top == pages[0].bottom
