@@ -11,7 +11,7 @@ from rich.table import Table
 from flows.cli.locations import fetch_whole_run
 from flows.cli.model_options import take_options
 from flows.configuration.cache import cache_folder
-from pipeline.decontamination.filtering import STAGE as DECONTAMINATION
+from pipeline.decontamination.overlap import STAGE as DECONTAMINATION
 from pipeline.storage.remote.open_run import join_location
 from pipeline.storage.remote.transfer import put_when_done
 from pipeline.storage.run_folder import RunFolder

@@ -14,7 +14,7 @@ from flows.distillation.training import name_start, train_teacher
 from flows.distillation.validation import holds_out, share_stages, validate
 from flows.stages.registry import find_spec
 from flows.stages.round_tasks import write_plan
-from pipeline.distillation.diversity import gauge_run
+from pipeline.distillation.diversity import measure_diversity
 from pipeline.distillation.joining import digest_runs
 from pipeline.distillation.measuring import count_round
 from pipeline.distillation.steps import measure_overhead
@@ -100,12 +100,12 @@ def _conclude(
     """Measure the round and write its record, which finishes it."""
     folder, config, run = session.folder, session.config, session.folder.round(number)
     with session.step(number, "measure"):
-        counts, gauge = count_round(run), gauge_run(run)
-        before = gauge_run(folder.round(number - 1)).words if number else None
+        counts, diversity = count_round(run), measure_diversity(run)
+        before = measure_diversity(folder.round(number - 1)).words if number else None
     inputs = digest_runs([folder.round(earlier) for earlier in range(number)])
     played = configure_round(config, number, taught.attempting)
     asking = [name for name in TAUGHT_STAGES if name is StageName.TRAJECTORIES or find_spec(name).roles(played)]
-    spent, seconds, made = run.find_record(), session.book.sum_round(number), run.find_manifest(StageName.TASKS)
+    spent, seconds, made = run.find_record(), session.step_log.sum_round(number), run.find_manifest(StageName.TASKS)
     record = RoundRecord(
         round_id=content_id(number, inputs, digest_runs([run])),
         number=number,
@@ -117,8 +117,8 @@ def _conclude(
         mask_counts=config.distill.masks_of(number),
         wanted=config.distill.tasks_of(number),
         tasks=made.rows(MaskTask.dataset) if made else 0,
-        **counts.as_fields(),
-        diversity=gauge.describe(before),
+        **counts,
+        diversity=diversity.describe(before),
         validation=taught.validation,
         regression=taught.regression,
         seconds=seconds,

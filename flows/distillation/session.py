@@ -19,7 +19,7 @@ from flows.execution.run import start_job
 from flows.stages.ledger_checks import OTHER_VERSION
 from flows.stages.registry import find_spec
 from pipeline.distillation.folders import DistillFolder
-from pipeline.distillation.steps import StepBook
+from pipeline.distillation.steps import StepLog
 from pipeline.errors import RampforgeError
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
@@ -52,8 +52,8 @@ class DistillationSession:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(RunFolder(self.folder.root).locked())
-            self.book = StepBook(self.folder.steps)
-            stack.callback(self.book.close)
+            self.step_log = StepLog(self.folder.steps)
+            stack.callback(self.step_log.close)
             self._server = stack.enter_context(
                 PolicyServer(configure_teacher(self.config), self.cache, self.folder.logs)
             )
@@ -78,7 +78,7 @@ class DistillationSession:
             raise DistillError(*explain_failure(number, name, error)) from error
         finally:
             spent = time.monotonic() - started
-            self.book.note(number, name, max(0.0, spent - self._inner))
+            self.step_log.add(number, name, max(0.0, spent - self._inner))
             self._inner = before + spent
 
     def run_stages(self, number: int, run: RunFolder, config: RunConfig, stages: Sequence[str], step: str = "") -> None:
@@ -97,7 +97,7 @@ class DistillationSession:
                 for timing in _read_timings(run)[len(before) :]:
                     attempting = find_spec(timing.stage).scales_with is ScaleUnit.ATTEMPTS
                     name = step if step and attempting else timing.stage
-                    self.book.note(number, name, timing.seconds)
+                    self.step_log.add(number, name, timing.seconds)
                     self._inner += timing.seconds
 
     def serve(self, number: int, checkpoint: Path, config: RunConfig) -> RunConfig:

@@ -34,8 +34,8 @@ STAGE = "calibration"
 ROLES = (Role.JUDGE,)
 SHOWN = 12
 JUDGES: dict[str, Callable[[Judged], Verdict]] = {
-    "the rules alone": lambda one: one.by_rules,
-    "the model alone": lambda one: one.by_model,
+    "the rules alone": lambda one: one.by_rules.verdict,
+    "the model alone": lambda one: one.by_model.verdict,
     "rules, then the model": lambda one: one.by_job,
 }
 """Verdicts by name of the judge; the last is what a run does."""
@@ -84,12 +84,12 @@ def describe(config: RunConfig, judged: Sequence[Judged], assessment: Assessment
         "misjudged": [
             {
                 **one.labelled.model_dump(mode="json"),
-                "given": one.by_model.value,
-                "settled_by_rules": one.ruled.settled,
-                "reason": one.ruling.reason,
+                "given": one.by_model.verdict.value,
+                "settled_by_rules": one.by_rules.settled,
+                "reason": one.by_model.reason,
             }
             for one in judged
-            if one.by_model is not one.deserved
+            if one.by_model.verdict is not one.label
         ],
     }
 
@@ -102,8 +102,8 @@ def name_model(config: RunConfig) -> str:
 def count_categories(judged: Sequence[Judged]) -> dict[str, Counter[str]]:
     """The model's verdicts on the answers of each category and label, such as `hedged, incorrect`; sorted."""
     counts: dict[str, Counter[str]] = {}
-    for one in sorted(judged, key=lambda one: (one.labelled.category, one.deserved)):
-        counts.setdefault(f"{one.labelled.category}, {one.deserved.value}", Counter())[one.by_model.value] += 1
+    for one in sorted(judged, key=lambda one: (one.labelled.category, one.label)):
+        counts.setdefault(f"{one.labelled.category}, {one.label.value}", Counter())[one.by_model.verdict.value] += 1
     return counts
 
 
@@ -128,7 +128,7 @@ def print_tables(console: Console, config: RunConfig, judged: Sequence[Judged], 
     scores |= {f"the model alone, {lang}": score for lang, score in score_languages(judged).items()}
     console.print(_draw_scores(scores))
     agree, kappa = measure_agreement(judged)
-    settled = sum(one.ruled.settled for one in judged)
+    settled = sum(one.by_rules.settled for one in judged)
     console.print(
         f"The rules settle {settled} of {len(judged)} answers by themselves. On all of them the model says what the "
         f"rules say on {agree} ({agree / len(judged):.0%}, kappa {_write_kappa(kappa)}).",
@@ -158,14 +158,14 @@ def _draw_scores(scores: dict[str, Score]) -> Table:
 
 
 def _print_misjudged(console: Console, judged: Sequence[Judged]) -> None:
-    wrong = [one for one in judged if one.by_job is not one.deserved]
+    wrong = [one for one in judged if one.by_job is not one.label]
     if not wrong:
         return
     table = Table(title=f"misjudged by the job: {min(SHOWN, len(wrong))} of {len(wrong)} (--json shows all)")
     for column in ("gold", "answer", "deserves", "got", "why"):
         table.add_column(column, overflow="fold")
     for one in sorted(wrong, key=lambda one: one.by_job is not Verdict.CORRECT)[:SHOWN]:
-        words = (one.labelled.gold, one.labelled.answer, one.deserved.value, one.by_job.value, one.ruling.reason)
+        words = (one.labelled.gold, one.labelled.answer, one.label.value, one.by_job.value, one.by_model.reason)
         table.add_row(*(Text(show_controls(text)) for text in words))
     console.print(table)
 

@@ -26,10 +26,10 @@ from flows.models.policy import policy_facts
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
 from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark
-from pipeline.evaluation.comparing import check_comparable, compare_tallies, list_mismatches
+from pipeline.evaluation.comparing import check_comparable, compare_totals, list_mismatches
 from pipeline.evaluation.evaluation_stage import STAGE
 from pipeline.evaluation.page import EvaluationComparison, write_page
-from pipeline.evaluation.summary import Tallied, make_groups, tally_rows
+from pipeline.evaluation.summary import EvaluationTotals, make_groups, sum_rows
 from pipeline.evaluation.tables import write_differences, write_results
 from pipeline.stage import Outcome, Stage
 from pipeline.storage.files import write_atomically
@@ -107,9 +107,9 @@ def read_result(folder: Path) -> EvaluationResult:
     return EvaluationResult.model_validate_json(path.read_bytes())
 
 
-def read_tally(folder: Path) -> Tallied:
+def read_totals(folder: Path) -> EvaluationTotals:
     """The sums over the rows of a finished evaluation."""
-    return tally_rows(read_rows(RunFolder(folder).part(Evaluation.dataset, SHARD, STAGE), Evaluation))
+    return sum_rows(read_rows(RunFolder(folder).part(Evaluation.dataset, SHARD, STAGE), Evaluation))
 
 
 def compare_evaluations(folders: Sequence[Path], force: bool) -> tuple[str, Path]:
@@ -120,10 +120,10 @@ def compare_evaluations(folders: Sequence[Path], force: bool) -> tuple[str, Path
     if not force:
         for other in results[1:]:
             check_comparable(results[0], other)
-    tallies = [read_tally(folder) for folder in folders]
+    totals = [read_totals(folder) for folder in folders]
     comparisons = [
-        EvaluationComparison(results[0].name, result.name, compare_tallies(tallies[0], tally))
-        for result, tally in zip(results[1:], tallies[1:], strict=True)
+        EvaluationComparison(results[0].name, result.name, compare_totals(totals[0], total))
+        for result, total in zip(results[1:], totals[1:], strict=True)
     ]
     tables = [write_results(results), *(write_differences(c.base, c.other, c.differences) for c in comparisons)]
     warnings = [
@@ -190,28 +190,28 @@ def _sum_up(
     config: RunConfig,
     engine: str,
 ) -> EvaluationResult:
-    tallied = read_tally(run.root)
-    supports = tallied.supports
+    totals = read_totals(run.root)
+    supports = totals.supports
     return EvaluationResult(
         name=run.name,
         method=settings.method,
-        model=tallied.model,
+        model=totals.model,
         runs=settings.runs,
         offered=len(benchmark.questions) + len(benchmark.rejects),
         rejected=count_reasons(benchmark.rejects),
         sampled_out=len(benchmark.questions) - len(sampled),
         questions=len(sampled),
-        answers=tallied.answers,
-        finished=tallied.answers - tallied.stops.total(),
-        unfinished=dict(sorted(Counter(tallied.stops).items())),
-        unjudged=tallied.unjudged,
-        groups=make_groups(tallied),
+        answers=totals.answers,
+        finished=totals.answers - totals.stops.total(),
+        unfinished=dict(sorted(Counter(totals.stops).items())),
+        unjudged=totals.unjudged,
+        groups=make_groups(totals),
         support=sum(supports) / len(supports) if supports else None,
-        searches=tallied.searches / tallied.answers,
-        calls=tallied.calls,
-        prompt_tokens=tallied.prompt_tokens,
-        completion_tokens=tallied.completion_tokens,
-        cost=tallied.cost,
+        searches=totals.searches / totals.answers,
+        calls=totals.calls,
+        prompt_tokens=totals.prompt_tokens,
+        completion_tokens=totals.completion_tokens,
+        cost=totals.cost,
         questions_digest=digest_questions(sampled),
         engine=engine,
         k=config.search.k,

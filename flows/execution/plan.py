@@ -18,10 +18,10 @@ from flows.stages.registry import STAGES, list_chat_roles, list_scaled_stages
 from flows.stages.run_record import collect_funnel
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import UsageLog
-from pipeline.planning.comparing import compare
 from pipeline.planning.estimate import Machines, estimate
 from pipeline.planning.measuring import find_step, measure_run
 from pipeline.planning.scaling import add_models, scale_up
+from pipeline.planning.spending import compare_spending
 from pipeline.planning.workload import plan_workload
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
@@ -73,7 +73,7 @@ def look_back(question: PlanQuestion, root: Path) -> tuple[CostPlan, tuple[PlanC
         raise ConfigError(f"{root}: the stage trajectories is not finished", f"rampforge resume {root}")
     plan = answer(question, config.with_section("masking", limit=tasks.entered))
     spent = run.record().spending
-    return plan, compare(plan, spent.roles if spent else (), spent.busy_seconds if spent else 0.0)
+    return plan, compare_spending(plan, spent.roles if spent else (), spent.busy_seconds if spent else 0.0)
 
 
 def answer_scale(

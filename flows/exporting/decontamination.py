@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.decontamination.filtering import STAGE, drop_overlapping, reject_overlap
-from pipeline.decontamination.overlap import Overlap, QuestionIndex
+from pipeline.decontamination.overlap import STAGE, Overlap, QuestionIndex, drop_overlapping, reject_overlap
 from pipeline.evaluation.benchmarks import find_benchmark, read_benchmark
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter

@@ -87,15 +87,14 @@ def round_facts(context: RunContext) -> Mapping[str, str]:
 def open_fresh(context: RunContext, shard: str, plan: RoundPlan) -> Stage[Any]:
     """Spans to tasks that no earlier round has met, and that give away no question of a benchmark."""
     from pipeline.distillation.freshness import FreshTasks, read_used
-    from pipeline.distillation.screening import ScreenedTasks
     from pipeline.masking.task_stage import TaskStage
 
     used = read_used(locate_used(context.run), context.run.part(Passage.dataset, shard, StageName.DEDUP))
     # Another draw each round: otherwise the same passages would come first again and again.
     seed = int(content_id("round", context.config.seed, plan.number)[:8], 16)
-    stage = FreshTasks(TaskStage(context.config.masking, seed, quota=plan.shares.get(shard, 0)), plan, used)
     screen = _open_screen(context)
-    return ScreenedTasks(stage, screen.index) if screen else stage
+    stage = TaskStage(context.config.masking, seed, quota=plan.shares.get(shard, 0))
+    return FreshTasks(stage, plan, used, screen.index if screen else None)
 
 
 def _open_screen(context: RunContext) -> Screen | None:

@@ -11,7 +11,7 @@ from flows.configuration.source_ledger import describe_sources
 from flows.configuration.sources import find_models, find_sources
 from flows.models.usage import locate_usage_log, open_budget
 from flows.stages.registry import STAGES
-from pipeline.planning.actuals import count_accepted, sum_spending
+from pipeline.planning.spending import count_accepted, sum_spending
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
 from pipeline.storage.stage_ledger import digest_manifest

@@ -1,13 +1,14 @@
-"""Whether a task or a trajectory gives away a question that models are evaluated on.
+"""Overlap of tasks and trajectories with benchmark questions, and the streaming filter that drops it.
 
-Three signs, the surest first:
-- `eval_answer_and_title`: a hidden span is a gold answer, and the page is one that the question names or rests on;
-- `eval_entity_pair`: a hidden span is a gold answer and a name of the question stands in the passage; or page and
-  hidden span are two of the pages that the question rests on, which is a step on the way to its answer;
-- `eval_ngram`: so many tokens of the question stand together in the passage, or in what a trajectory says.
+Three signs, the strongest first:
+- `eval_answer_and_title`: a hidden span is a gold answer, and the question names the page or rests on it;
+- `eval_entity_pair`: a hidden span is a gold answer and a name of the question occurs in the passage; or page and
+  hidden span are two of the pages that the question rests on, which is a step towards its answer;
+- `eval_ngram`: a run of tokens of the question occurs in the passage, or in the text of a trajectory.
 
-Promises: what is found depends on the task and the questions alone; memory holds the questions and nothing of the
-tasks; text is compared as judging compares it, so Chinese counts by character and spelling variants do not hide.
+Guarantees: the result depends on the task and the questions alone; memory holds the questions and nothing of the
+tasks; text is compared as in judging, so Chinese counts by character, and spelling variants are folded. Every task is
+passed on or rejected with a reason.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from dataclasses import dataclass
 from pipeline.decontamination.question_names import find_names, fold_title, is_telling
 from pipeline.text.normalisation import fold_text, holds_tokens, is_unspaced
 from schemas.evaluations import EvalQuestion
+from schemas.funnel import Reject
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
+STAGE = "decontamination"
 ANSWER_AND_TITLE, ENTITY_PAIR, NGRAM = "eval_answer_and_title", "eval_entity_pair", "eval_ngram"
 DEFAULT_NGRAM = 8
 CHINESE = 2
 """A word of Chinese is about two characters, so as many more of them make an n-gram."""
 _SAYS_NOTHING = frozenset(("yes", "no", "true", "false", "both", "neither", "none", "unknown", "是", "否", "不 是"))
-"""Golds that may answer any question."""
+"""Golds that could answer any question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Overlap:
 
 
 @dataclass(frozen=True, slots=True)
-class _KnownQuestions:
+class _KnownQuestion:
     """Question prepared for comparison."""
 
     question_id: str
@@ -60,8 +63,8 @@ class QuestionIndex:
     def __init__(self, questions: Iterable[EvalQuestion], ngram: int = DEFAULT_NGRAM) -> None:
         """`ngram`: number of consecutive tokens that are an overlap; a shorter question must occur whole."""
         self.ngram = ngram
-        self._by_answer: dict[str, list[_KnownQuestions]] = {}
-        self._by_title: dict[str, list[_KnownQuestions]] = {}
+        self._by_answer: dict[str, list[_KnownQuestion]] = {}
+        self._by_title: dict[str, list[_KnownQuestion]] = {}
         self._ngrams: dict[int, dict[tuple[str, ...], str]] = {}
         self._vocabulary: set[str] = set()
         self.questions = 0
@@ -75,22 +78,20 @@ class QuestionIndex:
         title = fold_title(task.title)
         hidden = list(_fold_hidden(task))
         text = fold_text(task.fill([span.text for span in task.spans]))
-        found = self._find_answer(title, hidden, f"{title} {text}") or self._find_step(title, hidden)
-        return found or self._find_ngram(text)
+        overlap = self._find_answer(title, hidden, f"{title} {text}") or self._find_step(title, hidden)
+        return overlap or self._find_ngram(text)
 
     def check_trajectory(self, trajectory: Trajectory) -> Overlap | None:
         """Check whether thoughts, queries or conclusions repeat a question; passages shown are not included."""
-        for turn in trajectory.turns:
-            for said in (turn.think, *(call.query for call in turn.calls), turn.conclusion):
-                if found := self._find_ngram(fold_text(said)):
-                    return found
-        return self._find_ngram(fold_text(trajectory.final_think))
+        texts = [t for turn in trajectory.turns for t in (turn.think, *(c.query for c in turn.calls), turn.conclusion)]
+        overlaps = (self._find_ngram(fold_text(text)) for text in (*texts, trajectory.final_think))
+        return next((overlap for overlap in overlaps if overlap), None)
 
     def _add(self, question: EvalQuestion) -> None:
         titles = frozenset(filter(None, map(fold_title, question.titles)))
         golds = {fold_text(form) for forms in question.golds for form in forms}
         names = find_names(question) | titles
-        known = _KnownQuestions(question.question_id, names, tuple(sorted(filter(is_telling, names - golds))), titles)
+        known = _KnownQuestion(question.question_id, names, tuple(sorted(filter(is_telling, names - golds))), titles)
         for gold in golds - _SAYS_NOTHING:
             self._by_answer.setdefault(gold, []).append(known)
         if len(titles) > 1:
@@ -139,11 +140,22 @@ class QuestionIndex:
         return None
 
 
+def drop_overlapping(tasks: Iterable[MaskTask], index: QuestionIndex) -> Iterator[MaskTask | Reject]:
+    """Yield each task, or the reason for dropping it."""
+    for task in tasks:
+        overlap = index.check_task(task)
+        yield task if overlap is None else reject_overlap("task", task.task_id, overlap)
+
+
+def reject_overlap(unit: str, input_id: str, overlap: Overlap) -> Reject:
+    """Return the reject row of a dropped item."""
+    detail = f"{overlap.question_id}: {overlap.detail}"
+    return Reject(stage=STAGE, unit=unit, input_id=input_id, reason=overlap.reason, detail=detail)
+
+
 def _fold_hidden(task: MaskTask) -> Iterator[str]:
     """Return all forms of a task's hidden spans, each once."""
-    forms = (
-        form for span in task.spans for form in (span.text, *span.aliases, *([span.target] if span.target else ()))
-    )
+    forms = (form for span in task.spans for form in (span.text, *span.aliases, span.target or ""))
     yield from dict.fromkeys(folded for form in forms if (folded := fold_title(form)))
 
 

@@ -1,6 +1,6 @@
 """Names in a question, which a task must not combine with its answer.
 
-By rule, since no model would find all of them reliably: runs of capitalised words, quoted titles, and the titles of the
+By rules, since a model would miss some: runs of capitalised words, quoted titles, and the titles of the
 pages given by the benchmark. A name that is only part of a longer one is dropped in favour of the longer.
 """
 
@@ -31,10 +31,10 @@ def fold_title(title: str) -> str:
 
 def find_names(question: EvalQuestion) -> frozenset[str]:
     """Return the names in the question, folded, without its golds."""
-    said = [*_QUOTED.findall(question.question), *map(_strip_asking, _NAME.findall(question.question))]
-    names = map(fold_text, said)
+    names = [*_QUOTED.findall(question.question), *map(_strip_asking, _NAME.findall(question.question))]
+    folded = map(fold_text, names)
     golds = {fold_text(form) for forms in question.golds for form in forms}
-    return frozenset(name for name in names if name and not name.isdigit()) - golds
+    return frozenset(name for name in folded if name and not name.isdigit()) - golds
 
 
 def is_telling(name: str) -> bool:

@@ -1,7 +1,7 @@
-"""Takes finished stages of one run over into another: the same files under other names, so the same ids and bytes.
+"""Adoption of finished stages of one run by another: hard links to the same files, with the same ids and bytes.
 
-Promises: nothing is computed and, on one file system, nothing copied; what is killed half way is done again from the
-start and comes to the same; the manifest of a stage comes last, so that half a stage is none.
+Guarantees: nothing is computed and, on one file system, nothing copied; repeating an interrupted adoption gives the
+same result; the manifest of a stage is written last, so that an incomplete stage does not count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 
 
 def adopt_stages(source: RunFolder, target: RunFolder, stages: Iterable[str]) -> None:
-    """Make the named stages of `source` stages of `target`. Raises StorageError for one that is not finished there."""
+    """Link finished stages of `source` into `target`. Raises StorageError for one that is not finished."""
     for stage in stages:
         manifest = source.manifest(stage)
         if target.find_manifest(stage) is not None:
@@ -33,7 +33,7 @@ def adopt_stages(source: RunFolder, target: RunFolder, stages: Iterable[str]) ->
 
 
 def link_tree(source: Path, target: Path, last: str = "") -> None:
-    """Link every file of a folder; the one named `last` at the top comes last."""
+    """Link every file of a folder; the top-level file `last` is copied at the end."""
     for path in sorted(path for path in source.rglob("*") if path.is_file() and path != source / last):
         link_file(path, target / path.relative_to(source))
     if last:
@@ -41,9 +41,9 @@ def link_tree(source: Path, target: Path, last: str = "") -> None:
 
 
 def link_file(source: Path, target: Path) -> None:
-    """A second name for a finished file; a copy where the file system has no such thing.
+    """Link a finished file; copy it where the file system has no hard links.
 
-    Finished files are replaced and never written into, so neither name can change what the other shows.
+    Finished files are replaced and never written to, so a change under one name does not affect the other.
     """
     with wrap_os_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def link_file(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:  # another file system, or one without links
             shutil.copyfile(source, temporary)
-        if target.exists() and temporary.samefile(target):  # renaming one name onto the other would do nothing
+        if target.exists() and temporary.samefile(target):  # rename(2) between links of one file does nothing
             temporary.unlink()
             return
         replace_atomically(temporary, target)

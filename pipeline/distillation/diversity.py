@@ -1,8 +1,8 @@
-"""How varied the trajectories of a round are, and how far they drifted from those of the round before.
+"""Diversity of a round's trajectories, and their drift from the round before.
 
-A share of distinct n-grams falls with the length of the text alone, so it is taken over blocks of equal length and
-averaged (moving-average type-token ratio: Covington and McFall 2010). Words are those that the metrics compare, so
-Chinese counts by character. Memory grows by some bytes a trajectory, and with the vocabulary.
+The share of distinct n-grams falls with the length of a text, so it is averaged over blocks of equal length
+(moving-average type-token ratio: Covington and McFall 2010). Words are the tokens of the metrics, so Chinese counts by
+character. Memory grows by some bytes per trajectory, and with the vocabulary.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BLOCK = 500
 
 @dataclass(slots=True)
 class DistinctBlocks:
-    """The share of distinct n-grams, block by block; a block that is not full says nothing."""
+    """Share of distinct n-grams, block by block; an incomplete block does not count."""
 
     size: int
     """Words in an n-gram."""
@@ -37,7 +37,7 @@ class DistinctBlocks:
     _shares: list[float] = field(default_factory=list)
 
     def add(self, words: Sequence[str]) -> None:
-        """Take in the n-grams of one text."""
+        """Add the n-grams of one text."""
         for at in range(len(words) - self.size + 1):
             self._block.append(tuple(words[at : at + self.size]))
             if len(self._block) == BLOCK:
@@ -46,29 +46,29 @@ class DistinctBlocks:
 
     @property
     def mean(self) -> float | None:
-        """Over all full blocks; None when there is none."""
+        """Mean over all complete blocks; None without one."""
         return sum(self._shares) / len(self._shares) if self._shares else None
 
 
-class DiversityGauge:
-    """Takes in the attempts of a round, one by one."""
+class DiversityCounter:
+    """Diversity of attempts, added one by one."""
 
     def __init__(self) -> None:
         self._thoughts = {size: DistinctBlocks(size) for size in (1, 2, 3)}
         self._queries = DistinctBlocks(2)
-        self._wordings, self._attempts = array("Q"), array("Q")
+        self._query_hashes, self._attempt_hashes = array("Q"), array("Q")
         self._searches: Counter[int] = Counter()
         self._turns: Counter[int] = Counter()
         self._kinds: Counter[str] = Counter()
         self.words: Counter[str] = Counter()
-        """Words of the thoughts of accepted attempts."""
+        """Words in the thoughts of accepted attempts."""
 
     def add(self, trajectory: Trajectory, accepted: bool, kinds: Iterable[str]) -> None:
-        """Take in an attempt; `kinds`: what each mask of its task names."""
+        """Add an attempt; `kinds`: the kinds of its task's spans."""
         thoughts = list_thoughts(trajectory)
         queries = [call.query for turn in trajectory.turns for call in turn.calls]
         answers = [answer.answer for answer in trajectory.answers]
-        self._attempts.append(_hash(thoughts, queries, answers))
+        self._attempt_hashes.append(_hash(thoughts, queries, answers))
         self._searches[len(queries)] += 1
         self._turns[len(trajectory.turns)] += 1
         if not accepted:
@@ -80,18 +80,18 @@ class DiversityGauge:
             for blocks in self._thoughts.values():
                 blocks.add(words)
         for query in map(fold_text, queries):
-            self._wordings.append(_hash(query))
+            self._query_hashes.append(_hash(query))
             self._queries.add(query.split())
 
     def describe(self, before: Mapping[str, int] | None) -> DiversityFigures:
-        """The figures; `before`: words of the round before, None where there was none."""
+        """The figures; `before`: words of the round before, None for the first."""
         return DiversityFigures(
             distinct_1=self._thoughts[1].mean,
             distinct_2=self._thoughts[2].mean,
             distinct_3=self._thoughts[3].mean,
             query_distinct_2=self._queries.mean,
-            queries_distinct=_share_distinct(self._wordings),
-            duplicates=None if (share := _share_distinct(self._attempts)) is None else 1 - share,
+            queries_distinct=_share_distinct(self._query_hashes),
+            duplicates=None if (share := _share_distinct(self._attempt_hashes)) is None else 1 - share,
             drift=measure_divergence(before, self.words) if before and self.words else None,
             searches=list_counts(self._searches),
             turns=list_counts(self._turns),
@@ -99,18 +99,18 @@ class DiversityGauge:
         )
 
 
-def gauge_run(run: RunFolder) -> DiversityGauge:
-    """Take in every judged attempt of a run; one that is not judged has none."""
-    gauge = DiversityGauge()
+def measure_diversity(run: RunFolder) -> DiversityCounter:
+    """Count the judged attempts of a run; none of a run before judging."""
+    counter = DiversityCounter()
     if run.find_manifest(StageName.JUDGEMENTS) is None:
-        return gauge
+        return counter
     for trajectory, judgement, task in read_judged(run):
-        gauge.add(trajectory, judgement.accepted, [span.kind for span in task.spans])
-    return gauge
+        counter.add(trajectory, judgement.accepted, [span.kind for span in task.spans])
+    return counter
 
 
 def read_judged(run: RunFolder) -> Iterator[tuple[Trajectory, Judgement, MaskTask]]:
-    """Every judged attempt of a run with its judgement and its task, a shard at a time."""
+    """Judged attempts of a run with judgement and task, a shard at a time."""
     for shard in run.manifest(StageName.JUDGEMENTS).shards:
         name = shard.shard
         tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
@@ -121,16 +121,13 @@ def read_judged(run: RunFolder) -> Iterator[tuple[Trajectory, Judgement, MaskTas
 
 
 def list_thoughts(trajectory: Trajectory) -> list[str]:
-    """All that was thought, in order."""
+    """Thoughts and conclusions, in order."""
     texts = [text for turn in trajectory.turns for text in (turn.think, turn.conclusion)]
     return [text for text in (*texts, trajectory.final_think) if text.strip()]
 
 
 def measure_divergence(one: Mapping[str, int], other: Mapping[str, int]) -> float:
-    """Jensen-Shannon divergence of two bags of words in bits: 0 for equal shares, 1 when they have no word in common.
-
-    Neither bag may be empty.
-    """
+    """Jensen-Shannon divergence of two non-empty bags of words, in bits: 0 for equal shares, 1 without common words."""
     whole, rest = sum(one.values()), sum(other.values())
     total = 0.0
     for word in sorted({*one, *other}):
@@ -141,7 +138,7 @@ def measure_divergence(one: Mapping[str, int], other: Mapping[str, int]) -> floa
 
 
 def list_counts(counts: Mapping[int, int] | Mapping[str, int]) -> tuple[NamedCount, ...]:
-    """Counts in the order of their names."""
+    """Counts sorted by name."""
     ordered = sorted(counts.items(), key=lambda item: item[0])
     return tuple(NamedCount(name=str(name), count=count) for name, count in ordered)
 

@@ -1,20 +1,19 @@
-"""What lies in the folder of a distillation.
+"""Folder of a distillation.
 
-distill.json              what it was begun with
-steps.jsonl               how long each step took, a line a session
-base/                     a run: pages, passages, spans, index, which all rounds share by links
-validation/               a run: the tasks held out; round-NN/ in it: these attempted by the teacher of that round
-round-NN/                 a run: the tasks of that round, attempts, judgements
-union/round-NN/           a judged run: all rounds before that one, by links
-teachers/round-NN/        its training; model/ is the teacher
+distill.json              configuration that it was started with
+steps.jsonl               duration of each step, one line per session
+base/                     run: pages, passages, spans, index; linked into all rounds
+validation/               run: validation tasks; round-NN/ in it: attempts of that round's teacher at them
+round-NN/                 run: tasks of that round, attempts, judgements
+union/round-NN/           judged run: all rounds before that one, linked
+teachers/round-NN/        training of its teacher; model/ is the teacher
 student/after-round-NN/   union, sft/ and rl/
-rounds/part-NN.parquet    the record of each round
+rounds/part-NN.parquet    record of each round
 report.html
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.storage.run_folder import RunFolder
@@ -23,48 +22,28 @@ from pipeline.training.folders import TrainingFolder
 from schemas.rounds import RoundRecord
 
 
-@dataclass(frozen=True, slots=True)
 class DistillFolder:
-    """The paths of one distillation, and its records."""
+    """Paths and records of one distillation."""
 
-    root: Path
-
-    @property
-    def begun(self) -> Path:
-        """What it was begun with."""
-        return self.root / "distill.json"
-
-    @property
-    def steps(self) -> Path:
-        """How long each step took."""
-        return self.root / "steps.jsonl"
-
-    @property
-    def base(self) -> RunFolder:
-        """The run whose first stages all rounds share."""
-        return RunFolder(self.root / "base")
-
-    @property
-    def validation(self) -> RunFolder:
-        """The run whose tasks are held out."""
-        return RunFolder(self.root / "validation")
-
-    @property
-    def report(self) -> Path:
-        """The report over all rounds."""
-        return self.root / "report.html"
-
-    @property
-    def logs(self) -> Path:
-        """What servers print."""
-        return self.root / "logs"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.begun = root / "distill.json"
+        """The configuration that it was started with."""
+        self.steps = root / "steps.jsonl"
+        self.base = RunFolder(root / "base")
+        """Run whose first stages all rounds share."""
+        self.validation = RunFolder(root / "validation")
+        """Run with the validation tasks."""
+        self.report = root / "report.html"
+        self.logs = root / "logs"
+        """Output of the servers."""
 
     def round(self, number: int) -> RunFolder:
         """The run of a round."""
         return RunFolder(self.root / _name(number))
 
     def validated(self, number: int) -> RunFolder:
-        """The run in which the teacher of a round meets what is held out."""
+        """The run in which the teacher of a round attempts the validation tasks."""
         return RunFolder(self.root / "validation" / _name(number))
 
     def union(self, number: int) -> RunFolder:
@@ -76,22 +55,22 @@ class DistillFolder:
         return TrainingFolder(self.root / "teachers" / _name(number))
 
     def student(self, number: int) -> Path:
-        """What is trained when the last round has this number."""
+        """The folder of the student trained after a round."""
         return self.root / "student" / f"after-{_name(number)}"
 
     def locate(self, path: Path) -> str:
-        """A place in the folder, as records name it."""
+        """A path relative to the folder, as in records."""
         return path.relative_to(self.root).as_posix()
 
     def records(self) -> list[RoundRecord]:
         """The records of the finished rounds, in order. Raises StorageError."""
-        found: list[RoundRecord] = []
-        while (path := self._record(len(found))).exists():
-            found += read_rows(path, RoundRecord)
-        return found
+        records: list[RoundRecord] = []
+        while (path := self._record(len(records))).exists():
+            records += read_rows(path, RoundRecord)
+        return records
 
     def write_record(self, record: RoundRecord) -> None:
-        """Put a round's record in its place: from now on the round is over."""
+        """Write the record of a round, which finishes it."""
         path = self._record(record.number)
         with ShardWriter(path.parent, path.name, RoundRecord, {}) as writer:
             writer.append(record.model_dump(mode="json"))

@@ -1,12 +1,13 @@
-"""Tasks that no earlier round has met: which spans are left, which pages are whose, and how many tasks a shard gives.
+"""Fresh tasks of a round: unused spans, the pages of a split, and the number of tasks per shard.
 
-Promises: a span that was hidden once is never hidden again, so no two rounds share a task or a span of a passage; a
-page gives its tasks to rounds or to validation, never to both; all is decided by content, so any order of the shards
-and any interruption come to the same tasks.
+Guarantees: a span that was hidden once is never hidden again, so no two rounds share a task or a span of a passage; the
+tasks of a page belong to the rounds or to validation, never to both; everything follows from the content, so neither
+the order of the shards nor an interruption changes the tasks; a task that overlaps a benchmark question is rejected.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.decontamination.overlap import STAGE, QuestionIndex, drop_overlapping
 from pipeline.exporting.simulator_tuning import choose_split
 from pipeline.masking.task_stage import SpannedPassage
 from pipeline.stage import Outcome, Stage
@@ -24,6 +26,7 @@ from pipeline.storage.run_folder import RunFolder
 from schemas.config import StageName
 from schemas.exports import Split
 from schemas.funnel import FunnelStep, Reject
+from schemas.record import Record
 from schemas.rounds import RoundPlan
 from schemas.tasks import MaskTask
 
@@ -31,35 +34,53 @@ SET_APART, USED_UP = "set_apart", "used_up"
 SCHEMA = pa.schema([("passage_id", pa.string()), ("start", pa.int64()), ("end", pa.int64())])
 
 Used = Mapping[str, frozenset[tuple[int, int]]]
-"""Of each passage the spans that were hidden, by their offsets."""
+"""Offsets of the hidden spans, by passage."""
 
 
 class FreshTasks:
-    """The stage that makes tasks, given only what is fresh."""
+    """Stage that makes tasks of unused spans."""
 
     whole_shard = True
 
-    def __init__(self, stage: Stage[SpannedPassage], plan: RoundPlan, used: Used) -> None:
-        """`used`: what earlier rounds hid in the passages of the shard."""
-        self._stage, self._plan, self._used = stage, plan, used
+    def __init__(
+        self, stage: Stage[SpannedPassage], plan: RoundPlan, used: Used, questions: QuestionIndex | None = None
+    ) -> None:
+        """`used`: spans hidden by earlier rounds in the passages of the shard; `questions`: benchmarks to avoid."""
+        self._stage, self._plan, self._used, self._questions = stage, plan, used, questions
 
     def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
-        """One outcome a passage; one that is not for this round is rejected as `set_apart` or `used_up`."""
+        """One outcome per passage; one that is not for this round is rejected as `set_apart` or `used_up`."""
         fresh = []
         for item in inputs:
-            left = self._keep_unused(item)
+            left = self._drop_used(item)
             if choose_split(item.passage.document_id, self._plan.share) is not self._plan.split:
                 yield _reject(item, SET_APART, f"its page is not for {self._plan.split}")
             elif item.span_set.spans and not left.span_set.spans:
                 yield _reject(item, USED_UP, f"all {len(item.span_set.spans)} spans were hidden in earlier rounds")
             else:
                 fresh.append(left)
-        yield from self._stage.run(fresh)
+        outcomes = self._stage.run(fresh)
+        yield from outcomes if self._questions is None else drop_overlaps(outcomes, self._questions)
 
-    def _keep_unused(self, item: SpannedPassage) -> SpannedPassage:
+    def _drop_used(self, item: SpannedPassage) -> SpannedPassage:
         used = self._used.get(item.key, frozenset())
         spans = tuple(span for span in item.span_set.spans if (span.start, span.end) not in used)
         return SpannedPassage(item.passage, item.span_set.model_copy(update={"spans": spans}))
+
+
+def drop_overlaps(outcomes: Iterable[Outcome], questions: QuestionIndex) -> Iterator[Outcome]:
+    """Replace each task that overlaps a benchmark question by a reject."""
+    for outcome in outcomes:
+        tasks = [row for row in outcome.rows if isinstance(row, MaskTask)]
+        if not tasks:
+            yield outcome
+            continue
+        others: list[Record] = [row for row in outcome.rows if not isinstance(row, MaskTask)]
+        checked = list(drop_overlapping(tasks, questions))
+        reasons = Counter(row.reason for row in checked if isinstance(row, Reject))
+        passed = len(tasks) - reasons.total()
+        step = FunnelStep(stage=STAGE, unit="task", entered=len(tasks), passed=passed, rejected=dict(reasons))
+        yield Outcome(outcome.key, (*others, *checked), (*outcome.funnel, step))
 
 
 def _reject(item: SpannedPassage, reason: str, detail: str) -> Outcome:
@@ -69,7 +90,7 @@ def _reject(item: SpannedPassage, reason: str, detail: str) -> Outcome:
 
 
 def write_used(runs: Iterable[RunFolder], target: Path) -> str:
-    """List every span that some runs have hidden; returns the file's digest. Memory is DuckDB's own bound."""
+    """Write every span hidden by some runs to a file, in DuckDB's bounded memory; returns its digest."""
     files = [str(path) for run in runs for path in run.files(MaskTask.dataset)]
     temporary = temporary_name(target)
     with wrap_os_errors(target), duckdb.connect() as database:
@@ -87,7 +108,7 @@ def write_used(runs: Iterable[RunFolder], target: Path) -> str:
 
 
 def read_used(path: Path, passages: Path) -> Used:
-    """What was hidden in the passages of one shard, given by a Parquet file with their ids."""
+    """Hidden spans of one shard's passages, given by a Parquet file with their ids."""
     used: dict[str, set[tuple[int, int]]] = {}
     with wrap_os_errors(path), duckdb.connect() as database:
         rows = database.execute(
@@ -103,7 +124,7 @@ def read_used(path: Path, passages: Path) -> Used:
 
 
 def count_capacity(spans: Path, passages: Path, used: Path, split: Split, share: float, least: int) -> int:
-    """How many passages of a shard can still hide `least` spans for the pages of a split."""
+    """Number of passages of a shard, on pages of a split, that have at least `least` unused spans."""
     query = """
         SELECT p.document_id, count(*) FROM (
             SELECT passage_id FROM (SELECT passage_id, unnest(spans, recursive := true) FROM read_parquet($spans))

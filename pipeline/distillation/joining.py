@@ -1,7 +1,7 @@
-"""The runs of several rounds as one judged run: what `export`, `train` and `inspect` read without knowing of rounds.
+"""Union of the runs of several rounds as one judged run, which `export`, `train` and `inspect` read like any other.
 
-Promises: rows are those of the rounds, not one rewritten; shards are named after their round, so that two rounds'
-never clash; run.json comes last, so that half a union is none.
+Guarantees: rows are those of the rounds, unchanged; shards are named after their round, so that names never clash;
+run.json is written last, so that an incomplete union does not count.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from schemas.ledger import RunRecord, ShardCommit, StageManifest, StageStart
 
 
 def join_runs(runs: Sequence[RunFolder], target: RunFolder, stages: Sequence[str]) -> None:
-    """Link the shards of some stages of all runs into one; a run that lacks a stage, or never had it, gives none.
+    """Link the shards of some stages of all runs into one; a run without a stage contributes none.
 
-    The last run lends its configuration to run.json. A union that is whole already is left as it is.
+    run.json has the configuration of the last run. A complete union is left unchanged.
     """
     if target.find_record() is not None:
         return
     upstream: str | None = None
     for stage in stages:
-        shards = [shard for run in runs for shard in _take_shards(run, target, stage)]
+        shards = [shard for run in runs for shard in _link_shards(run, target, stage)]
         if shards:
             upstream = _write_stage(target, stage, shards, upstream)
     record = runs[-1].record()
     target.write_record(target.root / "run.json", _write_record(record, target.name, runs))
 
 
-def digest_runs(runs: Iterable[RunFolder], stage: str = StageName.JUDGEMENTS) -> tuple[str, ...]:
-    """What each of some runs made in a stage; nothing of a run that has not done it."""
-    found = (run.find_manifest(stage) for run in runs)
-    return tuple(digest_manifest(manifest) for manifest in found if manifest)
+def digest_runs(runs: Iterable[RunFolder]) -> tuple[str, ...]:
+    """Digests of the judgements of some runs, those not yet judged left out."""
+    manifests = (run.find_manifest(StageName.JUDGEMENTS) for run in runs)
+    return tuple(digest_manifest(manifest) for manifest in manifests if manifest)
 
 
-def _take_shards(run: RunFolder, target: RunFolder, stage: str) -> list[ShardCommit]:
+def _link_shards(run: RunFolder, target: RunFolder, stage: str) -> list[ShardCommit]:
     manifest = run.find_manifest(stage)
-    taken = []
+    linked = []
     for commit in manifest.shards if manifest else ():
         shard = f"{run.name}-{commit.shard}"
         files = []
@@ -49,8 +49,8 @@ def _take_shards(run: RunFolder, target: RunFolder, stage: str) -> list[ShardCom
             path = target.shard(file.dataset, shard, stage)
             link_file(run.dataset(file.dataset) / file.name, path)
             files.append(file.model_copy(update={"name": path.name}))
-        taken.append(commit.model_copy(update={"shard": shard, "files": tuple(files)}))
-    return taken
+        linked.append(commit.model_copy(update={"shard": shard, "files": tuple(files)}))
+    return linked
 
 
 def _write_stage(target: RunFolder, stage: str, shards: Sequence[ShardCommit], upstream: str | None) -> str:

@@ -1,4 +1,4 @@
-"""When a distillation ends, and whom it trusts: pure functions of the rounds' records."""
+"""Stop conditions of a distillation, and its best round: pure functions of the rounds' records."""
 
 from __future__ import annotations
 
@@ -9,37 +9,32 @@ from schemas.rounds import RoundRecord
 
 
 def find_best(records: Sequence[RoundRecord]) -> RoundRecord | None:
-    """The round whose own teacher did best on what is held out, the first of equals; None before any is validated.
+    """The round whose teacher has the highest validation recall, the first of equals; None before any is validated.
 
-    Round 0 has no teacher to fall back to, so it is not among them.
+    Round 0 has no teacher, so it does not count.
     """
     taught = [record for record in records if record.validation and record.checkpoint]
     return max(taught, key=lambda record: (_recall(record), -record.number)) if taught else None
 
 
 def measure_regression(records: Sequence[RoundRecord], recall: float, config: DistillConfig) -> float | None:
-    """How much worse a new teacher is than the best before it, untrained base included; None when not too much."""
+    """Recall lost against the best teacher before, untrained base included; None within the tolerance."""
     seen = [_recall(record) for record in records if record.validation]
     worse = max(seen, default=0.0) - recall
     return worse if worse > config.regression else None
 
 
 def find_stop(records: Sequence[RoundRecord], config: DistillConfig) -> str | None:
-    """Why no further round is to be begun after these, as a sentence; None when one is."""
+    """The reason to start no further round; None to continue."""
     last, stop = records[-1], config.stop
     if last.regression is not None and config.on_regression is OnRegression.STOP:
         return f"the teacher lost {last.regression:.3f} of validation recall, more than {config.regression:g}"
     if not last.tasks:
         return "no task is left that no round has met: give it more pages, or raise masking.limit"
-    for reason in (
-        _reach_target(last, stop),
-        _fall_low(last, stop),
-        _stand_still(records, stop),
-        _spend(records, stop),
-    ):
-        if reason:
-            return reason
-    return f"all {config.rounds} rounds are done" if last.number >= config.rounds else None
+    done = f"all {config.rounds} rounds are done" if last.number >= config.rounds else None
+    return (
+        _reach_target(last, stop) or _fall_low(last, stop) or _stagnate(records, stop) or _spend(records, stop) or done
+    )
 
 
 def _recall(record: RoundRecord) -> float:
@@ -63,8 +58,8 @@ def _fall_low(last: RoundRecord, stop: StopConfig) -> str | None:
     return None
 
 
-def _stand_still(records: Sequence[RoundRecord], stop: StopConfig) -> str | None:
-    """Rounds in a row whose teacher gained nothing over all before it."""
+def _stagnate(records: Sequence[RoundRecord], stop: StopConfig) -> str | None:
+    """Count the latest rounds without a gain over all rounds before them."""
     best, still = None, 0
     for record in records:
         if record.validation is None:

@@ -1,7 +1,7 @@
-"""The rows of a benchmark's file, whatever it comes in: JSON, JSON lines, CSV, TSV or Parquet, gzipped or not.
+"""Rows of a benchmark's file: JSON, JSON Lines, CSV, TSV or Parquet, gzipped or not.
 
-Promises: a row that cannot be read is a `BrokenRow` that names its place, and the others are read all the same; a file
-that cannot be read at all is one clear error.
+Guarantees: an unreadable row is a `BrokenRow` with its position, and does not affect the others; an unreadable file is
+one SourceError.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ import pyarrow.parquet as pq
 from pipeline.errors import SourceError
 
 HEADER_ROWS = 10
-"""A table's header stands among so many first rows: FreshQA's sheet opens with lines of warnings."""
+"""Rows in which the header of a table is searched: FreshQA's sheet starts with lines of warnings."""
 LISTS = ("data", "questions", "rows", "examples")
-"""Keys that an object may hold its rows under."""
+"""Keys of an object that may hold its rows."""
 LONGEST_CELL = 1 << 24
 FORMATS = "JSON, JSON lines, CSV, TSV or Parquet, plain or .gz"
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenRow:
-    """A row that holds no object."""
+    """Row without a readable object."""
 
     place: str
-    """Where it stands, such as `line 17`."""
+    """Position, such as `line 17`."""
     detail: str
-    """What is wrong with it."""
+    """The fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedRow:
-    """A row, and where it stands."""
+    """Row with its position."""
 
     place: str
     fields: Mapping[str, Any]
@@ -61,8 +61,8 @@ def read_rows(path: Path) -> Iterator[PlacedRow | BrokenRow]:
             else:
                 yield from _read_json(path, text)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException, csv.Error) as error:
-        what = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise SourceError(f"{path}: cannot be read ({what})", f"a benchmark is {FORMATS}") from None
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise SourceError(f"{path}: cannot be read ({reason})", f"a benchmark is {FORMATS}") from None
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -98,7 +98,7 @@ def _fold_name(name: str) -> str:
 
 
 def _read_json(path: Path, text: IO[str]) -> Iterator[PlacedRow | BrokenRow]:
-    """One array, one object that holds one, or an object a line: told apart by the first line."""
+    """One array, one object with an array, or one object per line, as the first line shows."""
     first = next((line for line in text if line.strip()), "")
     if _is_whole(first) and not first.lstrip().startswith("["):
         lines = enumerate(itertools.chain([first], text), start=1)
@@ -117,7 +117,7 @@ def _read_json(path: Path, text: IO[str]) -> Iterator[PlacedRow | BrokenRow]:
 
 
 def _is_whole(line: str) -> bool:
-    """Whether a line is a row by itself; one that is broken counts as one when the next may be."""
+    """Whether a line is a row by itself. A broken line counts as one if it looks like an object."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,13 +1,13 @@
-"""From a row of a benchmark's file to a question: a small reader for each of the forms that they are published in.
+"""Questions from the rows of a benchmark's file, in each of the published forms.
 
-The form is told by the row's own fields, so a benchmark may come as its authors publish it, as the Hub has it, or in
-the plain form that search agents share (`question`, `golden_answers`). A row that is no question says why.
+The fields of a row indicate its form, so a benchmark may come as its authors publish it, as the Hub has it, or in the
+plain form that search agents share (`question`, `golden_answers`). An unfit row is an error with the reason.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.text.normalisation import fold_text
@@ -24,7 +24,7 @@ FRESH_ANSWERS = 10
 
 
 class UnfitRowError(ValueError):
-    """A row that is no question that could be asked and scored."""
+    """Row without a question that can be answered and scored."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -32,21 +32,21 @@ class UnfitRowError(ValueError):
         """Reason code: no_question, no_answer or unanswerable."""
 
 
-def read_question(row: Fields, dataset: str, lang: str | None = None) -> EvalQuestion:
-    """The question of a row. `dataset` and `lang` stand in where it does not say. Raises UnfitRowError."""
+def read_question(row: Fields, dataset: str) -> EvalQuestion:
+    """The question of a row; `dataset`: its benchmark unless the row names one. Raises UnfitRowError."""
     text = _read_text(row, ("question", "Question", "query"))
     if not text:
         raise UnfitRowError("no_question", f"no text in it; fields: {', '.join(map(str, row))}")
     if row.get("answerable") is False:
         raise UnfitRowError("unanswerable", text)
-    golds = tuple(part for part in _choose_form(row)(row) if part)
+    golds = tuple(part for part in _read_golds(row) if part)
     if not golds:
         raise UnfitRowError("no_answer", text)
     name = _read_text(row, ("dataset",)) or dataset
     return EvalQuestion(
         question_id=_read_text(row, ("question_id", "_id", "id", "qid")) or content_id(name, text),
         dataset=name,
-        lang=_read_text(row, ("lang",)) or lang or guess_language(text),
+        lang=_read_text(row, ("lang",)) or guess_language(text),
         question=text,
         golds=golds,
         titles=tuple(dict.fromkeys(_find_titles(row))),
@@ -69,42 +69,19 @@ def _read_text(row: Fields, names: Iterable[str]) -> str:
     return ""
 
 
-def _choose_form(row: Fields) -> Callable[[Fields], Golds]:
-    if "answers" in row or "golden_answers" in row:
-        return _read_plain
-    if "answer_aliases" in row:
-        return _read_musique
-    if "answer_0" in row:
-        return _read_freshqa
+def _read_golds(row: Fields) -> Golds:
+    """The ways to write each part of the answer, in the form that the row's fields indicate."""
+    if "answers" in row or "golden_answers" in row:  # the plain form, and SQuAD's `{"text": [...]}`
+        forms = row.get("golden_answers", row.get("answers"))
+        return (_collect(forms.get("text") if isinstance(forms, dict) else forms),)
+    if "answer_aliases" in row:  # MuSiQue
+        return (_collect([row.get("answer"), row["answer_aliases"]]),)
+    if "answer_0" in row:  # FreshQA's sheet: a column for each way to write the answer
+        return (_collect(row.get(f"answer_{number}") for number in range(FRESH_ANSWERS)),)
     if "decomposition" in row or "necessary_evidence" in row or isinstance(row.get("answer"), dict):
-        return _read_fanoutqa
-    return _read_single
-
-
-def _read_plain(row: Fields) -> Golds:
-    """A list of ways to write one answer; SQuAD's `{"text": [...]}` too."""
-    said = row.get("golden_answers", row.get("answers"))
-    return (_collect(said.get("text") if isinstance(said, dict) else said),)
-
-
-def _read_musique(row: Fields) -> Golds:
-    """MuSiQue: `answer` and `answer_aliases`."""
-    return (_collect([row.get("answer"), row.get("answer_aliases")]),)
-
-
-def _read_freshqa(row: Fields) -> Golds:
-    """FreshQA's sheet: a column for each way to write the answer."""
-    return (_collect(row.get(f"answer_{number}") for number in range(FRESH_ANSWERS)),)
-
-
-def _read_fanoutqa(row: Fields) -> Golds:
-    """FanOutQA: an answer of many parts, repeated ones each time; of a mapping both keys and values."""
-    return tuple((part,) for part in _flatten(row.get("answer")))
-
-
-def _read_single(row: Fields) -> Golds:
-    """HotpotQA, 2WikiMultihopQA and Bamboogle: one `answer`, or several ways to write it."""
-    return (_collect(row.get("answer", row.get("Answer"))),)
+        # FanOutQA: an answer of many parts, repeated ones each time; of a mapping both keys and values
+        return tuple((part,) for part in _flatten(row.get("answer")))
+    return (_collect(row.get("answer", row.get("Answer"))),)  # HotpotQA, 2WikiMultihopQA and Bamboogle
 
 
 def _collect(values: Any) -> tuple[str, ...]:
@@ -112,7 +89,7 @@ def _collect(values: Any) -> tuple[str, ...]:
 
 
 def _flatten(value: Any) -> Iterator[str]:
-    """Every text in a value that can be compared; truth values as yes and no; whole numbers without a decimal point."""
+    """Every comparable text in a value; truth values as yes and no, whole numbers without a decimal point."""
     if isinstance(value, bool):
         yield "yes" if value else "no"
     elif isinstance(value, float) and value.is_integer():
@@ -130,7 +107,7 @@ def _flatten(value: Any) -> Iterator[str]:
 
 
 def _find_titles(row: Fields) -> Iterator[str]:
-    """Titles of the pages that hold the answer, as each benchmark tells them."""
+    """Titles of the pages with the answer, in the form of each benchmark."""
     yield from _flatten(row.get("supporting_titles"))
     facts = row.get("supporting_facts")  # HotpotQA and 2Wiki: pairs of title and sentence; on the Hub two columns
     if isinstance(facts, dict):

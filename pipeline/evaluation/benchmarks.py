@@ -1,7 +1,7 @@
-"""Benchmarks: the questions of a file, and what of it is none.
+"""Benchmarks: the questions of a file, and its rejects.
 
-Promises: every row is a question or a reject with a reason that names its place; no id comes twice; a sample depends on
-the questions and the seed alone, not on their order.
+Guarantees: every row is a question or a reject with reason and position; ids are unique; a sample depends on the
+questions and the seed, not on their order.
 """
 
 from __future__ import annotations
@@ -37,53 +37,51 @@ PUBLISHED = {
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What a file holds."""
+    """Contents of a file."""
 
     name: str
-    """The benchmark, or the file's own name."""
     questions: tuple[EvalQuestion, ...]
-    """The questions, in the order of the file."""
+    """In the order of the file."""
     rejects: tuple[Reject, ...]
-    """Rows that are none."""
 
     @property
     def digest(self) -> str:
-        """Hash of what is asked and what is right."""
+        """Hash of questions and golds."""
         return digest_questions(self.questions)
 
 
 def digest_questions(questions: Iterable[EvalQuestion]) -> str:
-    """Hash of questions and golds, whatever their order."""
+    """Hash of questions and golds in any order."""
     return content_id(sorted([q.question_id, q.dataset, q.lang, q.question, q.golds] for q in questions))
 
 
-def find_benchmark(said: str, folder: Path) -> Path:
-    """The file that a name or a path means; names are looked up in a folder. Raises ConfigError."""
-    path = Path(said)
+def find_benchmark(name: str, folder: Path) -> Path:
+    """The file given by a path, or by a name in a folder. Raises ConfigError."""
+    path = Path(name)
     if path.is_file():
         return path
-    if said not in PUBLISHED:
-        raise ConfigError(f"benchmark {said}: no such file", f"give a file, or one of: {', '.join(PUBLISHED)}")
-    found = [folder / f"{said}{ending}" for ending in ENDINGS if (folder / f"{said}{ending}").is_file()]
-    if not found:
-        fix = f"put it there as {said}.json (or .jsonl, .csv, .parquet), or give its path: {PUBLISHED[said]}"
-        raise ConfigError(f"benchmark {said} is not in {folder}", fix)
-    return found[0]
+    if name not in PUBLISHED:
+        raise ConfigError(f"benchmark {name}: no such file", f"give a file, or one of: {', '.join(PUBLISHED)}")
+    files = [folder / f"{name}{ending}" for ending in ENDINGS if (folder / f"{name}{ending}").is_file()]
+    if not files:
+        fix = f"put it there as {name}.json (or .jsonl, .csv, .parquet), or give its path: {PUBLISHED[name]}"
+        raise ConfigError(f"benchmark {name} is not in {folder}", fix)
+    return files[0]
 
 
-def read_benchmark(path: Path, name: str | None = None, lang: str | None = None) -> Benchmark:
-    """The questions of a file. Raises SourceError when it cannot be read or holds none."""
+def read_benchmark(path: Path, name: str | None = None) -> Benchmark:
+    """The questions of a file. Raises SourceError when it is unreadable or has none."""
     name = name or path.name.split(".")[0]
     questions: dict[str, EvalQuestion] = {}
     rejects: list[Reject] = []
     for row in read_rows(path):
-        read = _read_row(row, name, lang)
-        if isinstance(read, EvalQuestion) and read.question_id in questions:
-            read = _reject(row.place, "repeated", f"id {read.question_id} stands before")
-        if isinstance(read, Reject):
-            rejects.append(read)
+        question = _read_row(row, name)
+        if isinstance(question, EvalQuestion) and question.question_id in questions:
+            question = _reject(row.place, "repeated", f"id {question.question_id} stands before")
+        if isinstance(question, Reject):
+            rejects.append(question)
         else:
-            questions[read.question_id] = read
+            questions[question.question_id] = question
     if not questions:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in count_reasons(rejects).items()) or "it is empty"
         first = f"; first: {rejects[0].input_id}: {rejects[0].detail}" if rejects else ""
@@ -92,24 +90,24 @@ def read_benchmark(path: Path, name: str | None = None, lang: str | None = None)
 
 
 def count_reasons(rejects: Iterable[Reject]) -> dict[str, int]:
-    """How many rejects have each reason."""
+    """Number of rejects by reason."""
     return dict(sorted(Counter(reject.reason for reject in rejects).items()))
 
 
 def draw_sample(questions: tuple[EvalQuestion, ...], size: int | None, seed: int) -> tuple[EvalQuestion, ...]:
-    """So many of the questions, in their order; all of them for None."""
+    """A sample of the questions, in their order; all of them for None."""
     if size is None or size >= len(questions):
         return questions
-    drawn = sorted(questions, key=lambda question: content_id("sample", seed, question.question_id))[:size]
-    chosen = {question.question_id for question in drawn}
+    sample = sorted(questions, key=lambda question: content_id("sample", seed, question.question_id))[:size]
+    chosen = {question.question_id for question in sample}
     return tuple(question for question in questions if question.question_id in chosen)
 
 
-def _read_row(row: PlacedRow | BrokenRow, name: str, lang: str | None) -> EvalQuestion | Reject:
+def _read_row(row: PlacedRow | BrokenRow, name: str) -> EvalQuestion | Reject:
     if isinstance(row, BrokenRow):
         return _reject(row.place, "not_readable", row.detail)
     try:
-        return read_question(row.fields, name, lang)
+        return read_question(row.fields, name)
     except UnfitRowError as error:
         return _reject(row.place, error.reason, str(error))
     except (ValidationError, TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""A corpus from outside as passages: each object is a passage that is a page by itself.
+"""Passages of an external corpus file: each object is a passage that is a page by itself.
 
-Promises: ids are the corpus's own, so that what a benchmark says of supporting passages holds; a row without text, or
-with an id that came before, is a named reject.
+Guarantees: the corpus's own ids are retained, so that a benchmark's supporting passages refer to them; a row without
+text, or with a repeated id, is a reject with a reason.
 """
 
 from __future__ import annotations
@@ -20,18 +20,15 @@ ID_NAMES = ("id", "passage_id", "_id", "docid")
 
 
 def read_passages(path: Path, lang: str) -> Iterator[Passage | Reject]:
-    """The passages of a file of objects with `id`, `title` and `text`. Raises SourceError.
-
-    `rows` says under which other names title and text may come.
-    """
+    """The passages of a file of objects with `id`, `title` and `text` or synonyms. Raises SourceError."""
     seen: set[str] = set()
     for number, row in enumerate(read_rows(path)):
         if isinstance(row, BrokenRow):
             yield _reject(row.place, "not_readable", row.detail)
             continue
         fields = {name: str(value) for name, value in row.fields.items() if isinstance(value, str | int)}
-        title, found = find_title_and_text(fields)
-        text = found or ""
+        title, text = find_title_and_text(fields)
+        text = text or ""
         passage_id = next((fields[name] for name in ID_NAMES if fields.get(name)), "") or content_id(title, text)
         if not text.strip():
             yield _reject(row.place, "no_text", f"fields: {', '.join(map(str, row.fields))}")

@@ -1,8 +1,8 @@
-"""The stage that answers questions and scores the answers: one question in, one row for each run out.
+"""Evaluation stage: answers questions and scores the answers, one row for each question and run.
 
-Promises: a row depends on its question, the run's number, the method, the replies and the engine, never on what ran
-beside it; an attempt that no reply could be read for, or whose request was refused, is an unfinished answer with that
-reason and counts as 0; a fault of the endpoint or a spent budget leaves the question owed.
+Guarantees: a row depends on its question, the number of the run, the method, the replies and the engine alone; an
+attempt with an unreadable reply or a refused request is an unfinished answer with that reason and counts as 0; an
+error of the endpoint or an exhausted budget leaves the question pending.
 """
 
 from __future__ import annotations
@@ -29,22 +29,20 @@ JUDGE_TEMPLATE = "judge_question"
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
-    """How one answer came about."""
+    """Answer of one attempt."""
 
     text: str | None
-    """The answer; None for none."""
     stop: str
-    """`answered`, or the reason code of an attempt that came to no answer."""
+    """`answered`, or the reason code of an unanswered attempt."""
     turns: int = 0
-    """Steps taken."""
     searches: int = 0
     """Queries sent."""
     shown: tuple[str, ...] = ()
-    """Ids of the passages shown, each once, in order."""
+    """Distinct ids of the passages shown, in order."""
 
     @property
     def finished(self) -> bool:
-        """Whether the attempt came to an answer by itself; one that ran out of turns did not."""
+        """Whether the attempt ended with an answer, and not at the limit of turns."""
         return self.stop == StopReason.ANSWERED.value and bool(self.text and self.text.strip())
 
 
@@ -56,12 +54,11 @@ class EvaluationStage:
         method: EvalMethod,
         solver: Solver,
         runs: int,
-        judge: LlmJudge | None = None,
-        judged_by: str = "",
-        price: Price | None = None,
+        judge: LlmJudge | None,
+        judged_by: str,
+        price: Price | None,
     ) -> None:
-        """`judge`: asked about every finished answer; `judged_by`: all that decides what it says, as text; `price`:
-        what a call costs."""
+        """`judge`: rules on finished answers; `judged_by`: settings that determine its rulings; `price`: of a call."""
         self._method = method
         self._solver = solver
         self._runs = runs
@@ -70,7 +67,7 @@ class EvaluationStage:
         self._price = price
 
     async def work(self, question: EvalQuestion) -> Outcome:
-        """The rows of one question; any number of questions may be under work at once."""
+        """The rows of one question; safe for concurrent questions."""
         rows = await gather_all(self._answer(question, run) for run in range(self._runs))
         step = FunnelStep(stage=STAGE, unit="question", entered=1, passed=1, rejected={})
         return Outcome(question.key, tuple(rows), (step,))
@@ -83,7 +80,7 @@ class EvaluationStage:
         return self._make_row(question, run, answer, ruling, usage, self._solver.describe(attempt))
 
     async def _rule(self, question: EvalQuestion, answer: FinalAnswer, usage: TokenUsage) -> Ruling | None:
-        """The judge's ruling; an unfinished answer is wrong without asking."""
+        """The judge's ruling; an unfinished answer is wrong without a call."""
         if self._judge is None:
             return None
         if not answer.finished:
@@ -100,7 +97,7 @@ class EvaluationStage:
         made_by: Provenance,
     ) -> Evaluation:
         scores = score_answer(answer.text, question) if answer.finished else AnswerScores()
-        wanted = set(question.supporting_ids)
+        supporting = set(question.supporting_ids)
         return Evaluation(
             evaluation_id=self._identify(question, run, made_by),
             question_id=question.question_id,
@@ -123,7 +120,9 @@ class EvaluationStage:
             turns=answer.turns,
             searches=answer.searches,
             shown=answer.shown,
-            support=len(wanted.intersection(answer.shown)) / len(wanted) if wanted and answer.turns else None,
+            support=len(supporting.intersection(answer.shown)) / len(supporting)
+            if supporting and answer.turns
+            else None,
             usage=usage.list_usage(self._price),
             prompts=made_by.prompts,
             sampling=made_by.sampling,
@@ -131,9 +130,9 @@ class EvaluationStage:
         )
 
     def _identify(self, question: EvalQuestion, run: int, made_by: Provenance) -> str:
-        asked = (question.question_id, question.lang, question.question, question.golds)
-        decided = (self._method, made_by.model, made_by.digests, made_by.sampling, made_by.engine)
-        return content_id(asked, run, decided, self._judged_by)
+        task = (question.question_id, question.lang, question.question, question.golds)
+        method = (self._method, made_by.model, made_by.digests, made_by.sampling, made_by.engine)
+        return content_id(task, run, method, self._judged_by)
 
 
 def sum_up(rollout: Rollout | FailedAttempt) -> FinalAnswer:
@@ -147,7 +146,7 @@ def sum_up(rollout: Rollout | FailedAttempt) -> FinalAnswer:
 
 
 def write_judge_prompt(question: EvalQuestion, answer: str) -> str:
-    """What the judge is asked. The answer is a JSON string in it, so that no quote of it can pass for a verdict."""
+    """The judge's prompt. The answer is a JSON string in it, so that no quotation in it can pass for a verdict."""
     return load_template(JUDGE_TEMPLATE, question.lang).fill(
         text=question.question,
         gold="\n".join(" / ".join(forms) for forms in question.golds),

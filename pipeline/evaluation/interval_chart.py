@@ -1,4 +1,4 @@
-"""Geometry of the plot: a panel for each metric, a bar for each evaluation, a whisker for its interval."""
+"""Layout of the chart of metrics: a panel for each metric, a bar with a whisker for each evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TICKS = (0, 25, 50, 75, 100)
 
 @dataclass(frozen=True, slots=True)
 class IntervalBar:
-    """A bar with its whisker, in the units of the drawing."""
+    """Bar with its whisker, in the units of the drawing."""
 
     label: str
     y: float
@@ -29,17 +29,17 @@ class IntervalBar:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One metric."""
+    """Chart of one metric."""
 
     title: str
     height: float
     bars: tuple[IntervalBar, ...]
     summary: str
-    """The same in words, for those who cannot see it."""
+    """The same in words, for screen readers."""
 
 
 def lay_out(results: Sequence[EvaluationResult]) -> tuple[Panel, ...]:
-    """A panel for each metric that some evaluation has."""
+    """A panel for each metric of the evaluations."""
     bars = [(_label(result, group, len(results) > 1), group) for result in results for group in result.groups]
     return tuple(
         _lay_out_panel(
@@ -51,7 +51,7 @@ def lay_out(results: Sequence[EvaluationResult]) -> tuple[Panel, ...]:
 
 
 def place(share: float) -> float:
-    """Where a share from 0 to 1 stands across the drawing."""
+    """Horizontal position of a share from 0 to 1."""
     return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
 
 
@@ -64,7 +64,7 @@ def _label(result: EvaluationResult, group: EvalGroup, several: bool) -> str:
 def _lay_out_panel(title: str, measured: Sequence[tuple[str, Metric]]) -> Panel:
     bars = []
     for number, (label, metric) in enumerate(measured):
-        said = f"{100 * metric.mean:.1f}% ({100 * metric.low:.1f} to {100 * metric.high:.1f})"
+        interval = f"{100 * metric.mean:.1f}% ({100 * metric.low:.1f} to {100 * metric.high:.1f})"
         bars.append(
             IntervalBar(
                 label=label,
@@ -73,7 +73,7 @@ def _lay_out_panel(title: str, measured: Sequence[tuple[str, Metric]]) -> Panel:
                 low=place(metric.low),
                 high=place(metric.high),
                 value=f"{100 * metric.mean:.1f}",
-                hint=f"{label}: {said}",
+                hint=f"{label}: {interval}",
             )
         )
     height = TOP + ROW * len(bars) + FOOT

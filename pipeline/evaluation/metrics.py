@@ -1,11 +1,10 @@
-"""What an answer to a question is worth: token recall, exact match, substring match and F1, side by side.
+"""Metrics of an answer: token recall, exact match, substring match and F1.
 
-Promises: every metric is 0 for no answer and 1 for a gold itself; the best of the ways to write a gold counts, for each
-metric by itself; text is compared as judging compares it (`pipeline.text.normalisation`), so Chinese counts by
-character. An answer of several parts is held against all of them, in any order: recall and substring are means over the
-parts, repeated ones each time; exact and F1 take the parts together, repeated ones each time or once. The published
-rules are in `official`.
-Token recall (MaskSearch, arXiv 2505.20285) does not punish what is added: read it beside F1.
+Guarantees: every metric is 0 without an answer and 1 for a gold; the best form of a gold counts, for each metric
+separately; text is compared as in judging (`pipeline.text.normalisation`), so Chinese counts by character. An answer
+of several parts is compared with all of them, in any order: recall and substring are means over the parts, repeated
+ones each time; exact and F1 take the parts together, repeated ones each time or once. The published rules are in
+`official_metrics`. Token recall (MaskSearch, arXiv 2505.20285) does not penalise additions: read it beside F1.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.evaluations import EvalQuestion
 
 _JOINING = frozenset(("and", "和", "与", "及"))
-"""What stands between the parts of an answer and is none of them."""
+"""Conjunctions between the parts of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerScores:
-    """What one answer is worth, each from 0 to 1."""
+    """Scores of one answer, each from 0 to 1."""
 
     recall: float = 0.0
     exact: float = 0.0
@@ -35,7 +34,7 @@ class AnswerScores:
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """One way to write a part of the answer."""
+    """Form of a part of the answer."""
 
     folded: str
     tokens: Counter[str]
@@ -45,11 +44,11 @@ class _Form:
 
 
 _NEVER = _Form("\0", Counter(("\0",)))
-"""Stands for a part that nothing can be compared with: no answer has this token."""
+"""Form of a part that folds to nothing; no answer has its token."""
 
 
 def score_answer(answer: str | None, question: EvalQuestion) -> AnswerScores:
-    """The scores of an answer; zeros for none."""
+    """The scores of an answer; zeros without one."""
     folded = fold_text(answer) if answer else ""
     if not folded:
         return AnswerScores()
@@ -57,23 +56,23 @@ def score_answer(answer: str | None, question: EvalQuestion) -> AnswerScores:
     folded = respell(folded, (token for forms in parts for form in forms for token in form.tokens))
     bag = Counter(folded.split())
     recalls = [max(_share(bag, form.tokens) for form in forms) for forms in parts]
-    held = [any(holds_tokens(folded, form.folded) for form in forms) for forms in parts]
+    contained = [any(holds_tokens(folded, form.folded) for form in forms) for forms in parts]
     if len(parts) == 1:
         exact = any(folded == form.folded for form in parts[0])
         f1 = max(_f1(bag, form.tokens) for form in parts[0])
     else:
-        said = _leave_joining(bag)
+        own = _drop_joining(bag)
         wholes = [
-            _leave_joining(sum((_nearest(bag, forms) for forms in wanted), Counter[str]()))
-            for wanted in (parts, dict.fromkeys(parts))
+            _drop_joining(sum((_nearest(bag, forms) for forms in required), Counter[str]()))
+            for required in (parts, dict.fromkeys(parts))
         ]
-        exact, f1 = said in wholes, max(_f1(said, whole) for whole in wholes)
-    return AnswerScores(_mean(recalls), float(exact), _mean(held), f1)
+        exact, f1 = own in wholes, max(_f1(own, whole) for whole in wholes)
+    return AnswerScores(_mean(recalls), float(exact), _mean(contained), f1)
 
 
 @lru_cache(maxsize=8192)
 def _fold_golds(golds: tuple[tuple[str, ...], ...]) -> tuple[tuple[_Form, ...], ...]:
-    """Every run holds its answers against the same golds: they are folded once."""
+    """Cached, as every run is scored against the same golds."""
     parts = []
     for forms in golds:
         folded = dict.fromkeys(filter(None, map(fold_text, forms)))
@@ -82,11 +81,11 @@ def _fold_golds(golds: tuple[tuple[str, ...], ...]) -> tuple[tuple[_Form, ...], 
 
 
 def _nearest(bag: Counter[str], forms: Sequence[_Form]) -> Counter[str]:
-    """The tokens of the form that the answer comes nearest to; of equals the first."""
+    """The tokens of the form closest to the answer; of equals the first."""
     return max(forms, key=lambda form: (_share(bag, form.tokens), _f1(bag, form.tokens))).tokens
 
 
-def _leave_joining(bag: Counter[str]) -> Counter[str]:
+def _drop_joining(bag: Counter[str]) -> Counter[str]:
     return Counter({token: count for token, count in bag.items() if token not in _JOINING})
 
 

@@ -1,13 +1,13 @@
-"""EM, F1 and sub-EM by the published rules, for figures that stand beside those of papers.
+"""EM, F1 and sub-EM by the published rules, for comparison with papers.
 
 - EM: equal after SQuAD's normalisation (lower case, no ASCII punctuation, no articles anywhere, single spaces), as
-  HotpotQA's hotpot_evaluate_v1 and Search-R1's `em_check` have it.
-- F1: HotpotQA's, over bags of such words; 0 where just one of both is yes, no or noanswer.
-- sub-EM: Search-R1's `subem_check`, a gold stands in the answer, inside a word too. For an answer of several parts
-  FanOutQA's loose accuracy instead (`answer_in_text`): the share of the parts that stand in the answer between word
+  in HotpotQA's hotpot_evaluate_v1 and Search-R1's `em_check`.
+- F1: HotpotQA's, over bags of such words; 0 where only one of the two is yes, no or noanswer.
+- sub-EM: Search-R1's `subem_check`, a gold occurs in the answer, even inside a word. For an answer of several parts
+  FanOutQA's loose accuracy instead (`answer_in_text`): the share of the parts that occur in the answer between word
   bounds, repeated ones each time. FanOutQA also compares lemmas, by spaCy; this does not.
 
-The best of the forms of a gold counts. EM and F1 of several parts are over the parts in a row, which no paper has.
+The best form of a gold counts. EM and F1 of several parts are over their concatenation, which no paper defines.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOOSE_PUNCTUATION = re.compile(r"[,.?!:;]")
 
 @dataclass(frozen=True, slots=True)
 class OfficialScores:
-    """What one answer is worth by the published rules, each from 0 to 1."""
+    """Scores of one answer by the published rules, each from 0 to 1."""
 
     exact: float = 0.0
     f1: float = 0.0
@@ -37,18 +37,18 @@ class OfficialScores:
 
 
 def score_officially(answer: str | None, golds: tuple[tuple[str, ...], ...]) -> OfficialScores:
-    """The scores of an answer; zeros for none. `golds`: for each part of the right answer the ways to write it."""
+    """The scores of an answer; zeros without one. `golds`: the forms of each part of the right answer."""
     if answer is None:
         return OfficialScores()
-    said = normalise(answer)
+    given = normalise(answer)
     if len(golds) > 1:
         whole = normalise(" ".join(forms[0] for forms in golds))
-        return OfficialScores(float(said == whole), measure_f1(said, whole), measure_loosely(answer, golds))
+        return OfficialScores(float(given == whole), measure_f1(given, whole), measure_loosely(answer, golds))
     forms = [normalise(form) for form in golds[0]]
     return OfficialScores(
-        exact=float(said in forms),
-        f1=max(measure_f1(said, form) for form in forms),
-        substring=float(any(form in said for form in forms)),
+        exact=float(given in forms),
+        f1=max(measure_f1(given, form) for form in forms),
+        substring=float(any(form in given for form in forms)),
     )
 
 
@@ -58,23 +58,23 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def measure_f1(said: str, gold: str) -> float:
+def measure_f1(given: str, gold: str) -> float:
     """HotpotQA's F1 of two normalised texts."""
-    if said != gold and (said in _TRUTHS or gold in _TRUTHS):
+    if given != gold and (given in _TRUTHS or gold in _TRUTHS):
         return 0.0
-    words, wanted = said.split(), gold.split()
-    shared = (Counter(words) & Counter(wanted)).total()
-    return 2 * shared / (len(words) + len(wanted)) if shared else 0.0
+    tokens, gold_tokens = given.split(), gold.split()
+    shared = (Counter(tokens) & Counter(gold_tokens)).total()
+    return 2 * shared / (len(tokens) + len(gold_tokens)) if shared else 0.0
 
 
 def measure_loosely(answer: str, golds: tuple[tuple[str, ...], ...]) -> float:
     """FanOutQA's loose accuracy, lemmas apart."""
-    said = _normalise_loosely(answer)
-    return sum(any(_stands_in(_normalise_loosely(form), said) for form in forms) for forms in golds) / len(golds)
+    given = _normalise_loosely(answer)
+    return sum(any(_occurs_in(_normalise_loosely(form), given) for form in forms) for forms in golds) / len(golds)
 
 
-def _stands_in(gold: str, said: str) -> bool:
-    return re.search(rf"\b{re.escape(gold)}\b", said) is not None
+def _occurs_in(gold: str, given: str) -> bool:
+    return re.search(rf"\b{re.escape(gold)}\b", given) is not None
 
 
 @lru_cache(maxsize=8192)

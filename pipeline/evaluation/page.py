@@ -1,4 +1,4 @@
-"""The figures of evaluations as one HTML file in the look of the report: no script, no request, outside text inert."""
+"""Results of evaluations as one HTML file in the style of the report: no script, no request, inert outside text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,11 @@ SHOWN_ABOVE = {"groups", "name"}
 
 @dataclass(frozen=True, slots=True)
 class EvaluationComparison:
-    """What one evaluation has over another."""
+    """Differences between two evaluations, given by name."""
 
     base: str
-    """Name of the first."""
     other: str
-    """Name of the second."""
     differences: tuple[PairedDifference, ...]
-    """Metric by metric."""
 
 
 def write_page(results: Sequence[EvaluationResult], comparisons: Sequence[EvaluationComparison]) -> str:
@@ -43,11 +40,11 @@ def write_page(results: Sequence[EvaluationResult], comparisons: Sequence[Evalua
         facts=list_facts,
         write_metric=write_metric,
         write_p_value=write_p_value,
-        style=Markup(style),  # noqa: S704  # our own file, not outside text
+        style=Markup(style),  # noqa: S704  # own file, not outside text
         policy=write_policy(style),
     )
 
 
 def list_facts(result: EvaluationResult) -> list[tuple[str, str]]:
-    """What an evaluation's figures rest on, name by name."""
+    """Settings and totals of an evaluation, by name."""
     return list(flatten_settings(result.model_dump(mode="json", exclude=SHOWN_ABOVE)))

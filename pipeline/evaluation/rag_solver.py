@@ -1,4 +1,4 @@
-"""RAG-PE: the question is the query, once; a prompted model answers from what came back (MaskSearch, section 3.1)."""
+"""RAG-PE: one search with the question; a prompted model answers from the results (MaskSearch, section 3.1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, T
 from pipeline.rendering.task_text import use_templates
 from pipeline.search.engine import AsyncSearchEngine
 from prompts.library import load_template
-from prompts.replies import ANSWER, AnswerReply
+from prompts.replies import ANSWER
 from schemas.config import AgentsConfig
 from schemas.llm_config import RoleModelConfig
 from schemas.roles import Role
@@ -24,7 +24,7 @@ TEMPLATES = (ANSWER.template, "shown_passage", "agent_words", "ask_again")
 
 
 class RagSolver:
-    """Retrieves once and asks once."""
+    """Solver that searches once and calls the model once."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class RagSolver:
     ) -> None:
         """`models`: the configuration's `llm.roles`."""
         self._engine = engine
-        self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
+        self._output = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, config.parse_retries))
         self._k = k
         self._config = config
         self._models = describe_models(models, (Role.ANSWERER,))
@@ -56,7 +56,7 @@ class RagSolver:
         return Provenance(POLICY, name_models(self._models), prompts, sampling, self._engine.fingerprint)
 
     async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
-        """Search with the question, show what came back, take the answer."""
+        """Search with the question, show the results, return the answer."""
         question, lang = attempt.task.masked_text, attempt.task.lang
         calls, passages = await search_step(self._engine, attempt.requests([" ".join(question.split())]), self._k)
         shown = tuple(map(show, passages or ()))
@@ -64,10 +64,8 @@ class RagSolver:
         if passages is None:
             return Rollout(StopReason.SEARCH_FAILED, turns, (), "", failed=calls)
         text = load_template(ANSWER.template, lang).fill(passages=write_passages(passages, lang), text=question)
-        answer = await self._asker.ask(Prompt(Role.ANSWERER, lang, text, attempt.number), ANSWER, _take_answer, usage)
+        answer = await self._output.ask(
+            Prompt(Role.ANSWERER, lang, text, attempt.number), ANSWER, lambda reply: reply.answer or None, usage
+        )
         stop = StopReason.ANSWERED if answer else StopReason.GAVE_UP
         return Rollout(stop, turns, (MaskAnswer(mask=0, answer=answer, evidence=None),), "")
-
-
-def _take_answer(reply: AnswerReply) -> str | None:
-    return reply.answer or None

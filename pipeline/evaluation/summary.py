@@ -1,7 +1,7 @@
-"""From the rows of an evaluation to its figures.
+"""Metrics of an evaluation from its rows.
 
-Promises: unfinished answers count as 0 and stand in the denominator; intervals are over questions, whose runs are
-averaged first; the same rows give the same figures, whatever their order.
+Guarantees: unfinished answers count as 0 in every mean; intervals are over questions, with the mean over their runs;
+the order of the rows is irrelevant.
 """
 
 from __future__ import annotations
@@ -27,15 +27,14 @@ Scores = dict[str, dict[int, float]]
 
 
 @dataclass(slots=True)
-class Tallied:
-    """What the rows of an evaluation add up to."""
+class EvaluationTotals:
+    """Totals over the rows of an evaluation."""
 
     benchmarks: dict[str, str] = field(default_factory=dict)
     """Question id to benchmark."""
     scores: dict[MetricName, Scores] = field(default_factory=dict)
-    """Every score."""
     stops: Counter[str] = field(default_factory=Counter)
-    """Unfinished answers by what kept them."""
+    """Unfinished answers by reason."""
     answers: int = 0
     searches: int = 0
     unjudged: int = 0
@@ -48,29 +47,29 @@ class Tallied:
     engine: str = ""
 
 
-def tally_rows(rows: Iterable[Evaluation]) -> Tallied:
-    """Add up the rows; memory holds a few numbers of each."""
-    tallied = Tallied()
+def sum_rows(rows: Iterable[Evaluation]) -> EvaluationTotals:
+    """Add up the rows, keeping a few numbers of each."""
+    totals = EvaluationTotals()
     for row in rows:
-        tallied.answers += 1
-        tallied.benchmarks[row.question_id] = row.benchmark
-        tallied.model, tallied.engine = row.model, row.engine
+        totals.answers += 1
+        totals.benchmarks[row.question_id] = row.benchmark
+        totals.model, totals.engine = row.model, row.engine
         for metric, score in list_scores(row).items():
-            tallied.scores.setdefault(metric, {}).setdefault(row.question_id, {})[row.run] = score
-        tallied.stops.update([] if row.finished else [row.stop])
-        tallied.unjudged += row.verdict is not None and row.verdict not in SETTLED
-        tallied.searches += row.searches
-        tallied.supports += [] if row.support is None else [row.support]
+            totals.scores.setdefault(metric, {}).setdefault(row.question_id, {})[row.run] = score
+        totals.stops.update([] if row.finished else [row.stop])
+        totals.unjudged += row.verdict is not None and row.verdict not in SETTLED
+        totals.searches += row.searches
+        totals.supports += [] if row.support is None else [row.support]
         for usage in row.usage:
-            tallied.calls += usage.calls
-            tallied.prompt_tokens += usage.prompt_tokens
-            tallied.completion_tokens += usage.completion_tokens
-            tallied.cost += usage.cost
-    return tallied
+            totals.calls += usage.calls
+            totals.prompt_tokens += usage.prompt_tokens
+            totals.completion_tokens += usage.completion_tokens
+            totals.cost += usage.cost
+    return totals
 
 
 def list_scores(row: Evaluation) -> dict[MetricName, float]:
-    """The scores of a row; the judge's only when it was asked."""
+    """The scores of a row; the judge's only if it ruled."""
     official = score_officially(row.answer, row.golds) if row.finished else OfficialScores()
     scores = {
         MetricName.RECALL: row.recall,
@@ -85,31 +84,31 @@ def list_scores(row: Evaluation) -> dict[MetricName, float]:
 
 
 def average_runs(scores: Scores) -> dict[str, float]:
-    """The mean of each question over its runs, by question id in order."""
+    """The mean of each question over its runs, sorted by question id."""
     return {question: statistics.fmean(scores[question].values()) for question in sorted(scores)}
 
 
-def make_groups(tallied: Tallied) -> tuple[EvalGroup, ...]:
-    """The figures of all questions, then of each benchmark when there are several."""
-    names = sorted(set(tallied.benchmarks.values()))
-    groups = [_make_group(ALL, tallied.benchmarks.keys(), tallied)]
+def make_groups(totals: EvaluationTotals) -> tuple[EvalGroup, ...]:
+    """The metrics over all questions, then of each of several benchmarks."""
+    names = sorted(set(totals.benchmarks.values()))
+    groups = [_make_group(ALL, totals.benchmarks.keys(), totals)]
     if len(names) > 1:
         for name in names:
-            of_it = [question for question, benchmark in tallied.benchmarks.items() if benchmark == name]
-            groups.append(_make_group(name, of_it, tallied))
+            of_it = [question for question, benchmark in totals.benchmarks.items() if benchmark == name]
+            groups.append(_make_group(name, of_it, totals))
     return tuple(groups)
 
 
-def _make_group(name: str, questions: Iterable[str], tallied: Tallied) -> EvalGroup:
-    wanted = sorted(questions)
-    picked = [{question: scores[question] for question in wanted} for scores in tallied.scores.values()]
+def _make_group(name: str, questions: Iterable[str], totals: EvaluationTotals) -> EvalGroup:
+    selected = sorted(questions)
+    picked = [{question: scores[question] for question in selected} for scores in totals.scores.values()]
     means = np.array([list(average_runs(scores).values()) for scores in picked]).T
     intervals = estimate_intervals(means)
     metrics = {
         metric: Metric(mean=float(mean), low=low, high=high, spread=_spread(scores))
-        for metric, scores, mean, (low, high) in zip(tallied.scores, picked, means.mean(axis=0), intervals, strict=True)
+        for metric, scores, mean, (low, high) in zip(totals.scores, picked, means.mean(axis=0), intervals, strict=True)
     }
-    return EvalGroup(name=name, questions=len(wanted), metrics=metrics)
+    return EvalGroup(name=name, questions=len(selected), metrics=metrics)
 
 
 def _spread(scores: Scores) -> float | None:

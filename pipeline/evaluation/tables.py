@@ -1,6 +1,6 @@
-"""The figures of evaluations as Markdown.
+"""Results of evaluations as Markdown.
 
-Promises: the denominator stands under every table; text from outside cannot break out of a cell.
+Guarantees: every table has its denominator below it; outside text cannot break out of a cell.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ RULES = (
     "Ours folds numbers, accents, scripts and typography. Official: EM and F1 as HotpotQA and Search-R1 (em_check),"
     " sub-EM as Search-R1, for answers of several parts as FanOutQA's loose accuracy without lemmas."
 )
-"""Which rules the columns go by."""
+"""Rules of the columns."""
 
 
 def write_results(results: Sequence[EvaluationResult]) -> str:
-    """A table of evaluations, one row for each group of questions, and what its figures rest on."""
+    """A table of evaluations, one row for each group of questions, with notes."""
     metrics = [metric for metric in HEADINGS if any(metric in result.metrics for result in results)]
     several = len(results) > 1
     names = ["evaluation"] * several + ["method", "model", "questions", *(HEADINGS[metric] for metric in metrics)]
@@ -44,7 +44,9 @@ def write_results(results: Sequence[EvaluationResult]) -> str:
         for group in result.groups
     ]
     return (
-        "\n".join([*draw_table(names, rows), "", *(line for result in results for line in _write_notes(result)), RULES])
+        "\n".join(
+            [*write_table(names, rows), "", *(line for result in results for line in _write_notes(result)), RULES]
+        )
         + "\n"
     )
 
@@ -63,15 +65,15 @@ def write_differences(base: str, other: str, differences: Iterable[PairedDiffere
         for pair in differences
     ]
     names = ["metric", base, other, "difference (95%)", "p, paired", "questions better / worse"]
-    return "\n".join(draw_table(names, rows)) + "\n"
+    return "\n".join(write_table(names, rows)) + "\n"
 
 
 def write_p_value(p_value: float) -> str:
-    """A probability, never as zero."""
+    """A probability; small ones as a bound."""
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
-def draw_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def write_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """The lines of a Markdown table."""
     yield "| " + " | ".join(map(_clean, names)) + " |"
     yield "|" + " --- |" * len(names)
@@ -80,8 +82,8 @@ def draw_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[
 
 
 def _write_metric(group: EvalGroup, metric: MetricName) -> str:
-    found = group.metrics.get(metric)
-    return write_metric(found) if found else ""
+    value = group.metrics.get(metric)
+    return write_metric(value) if value else ""
 
 
 def write_metric(metric: Metric) -> str:
@@ -91,7 +93,7 @@ def write_metric(metric: Metric) -> str:
 
 
 def _write_notes(result: EvaluationResult) -> Iterator[str]:
-    """What the figures rest on."""
+    """Denominator, rejects, retrieval and cost of an evaluation."""
     reasons = ", ".join(f"{_clean(reason)} {count:,}" for reason, count in result.unfinished.items())
     left_out = [f"{_clean(reason)} {count:,}" for reason, count in result.rejected.items()]
     left_out += [f"not drawn {result.sampled_out:,}"] if result.sampled_out else []

@@ -33,13 +33,12 @@ PACKAGED = Path(__file__).with_name("calibration_pairs.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
-class Ruled:
-    """Verdict of the rules."""
+class RuleVerdict:
+    """Verdict of the rules on one answer."""
 
     verdict: Verdict
-    """Verdict without a model."""
     settled: bool
-    """Whether the judging stage accepts it without a model."""
+    """Whether it is final, without a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +46,18 @@ class Judged:
     """Labelled answer with its verdicts."""
 
     labelled: LabelledAnswer
-    ruled: Ruled
-    ruling: Ruling
-    """Ruling of the model."""
+    by_rules: RuleVerdict
+    by_model: Ruling
 
     @property
-    def deserved(self) -> Verdict:
-        """Return the label."""
+    def label(self) -> Verdict:
+        """Verdict given by a person."""
         return Verdict(self.labelled.verdict)
 
     @property
-    def by_model(self) -> Verdict:
-        """Return the model's verdict."""
-        return self.ruling.verdict
-
-    @property
-    def by_rules(self) -> Verdict:
-        """Return the rules' verdict."""
-        return self.ruled.verdict
-
-    @property
     def by_job(self) -> Verdict:
-        """Return the verdict that the judging stage would give."""
-        return self.ruled.verdict if self.ruled.settled else self.ruling.verdict
+        """Verdict that the judging stage would give."""
+        return self.by_rules.verdict if self.by_rules.settled else self.by_model.verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +65,16 @@ class Score:
     """Agreement of verdicts with the labels."""
 
     count: int
-    """Number of answers."""
     right: int
-    """Answers with the correct verdict."""
+    """Answers whose verdict equals the label."""
     deserve_incorrect: int
     """Answers labelled `incorrect`."""
     false_accepts: int
-    """Of these, answers judged correct: they spoil a corpus."""
+    """Of these, answers judged correct, which spoil a corpus."""
     deserve_correct: int
     """Answers labelled `correct`."""
     false_rejects: int
-    """Of these, answers judged incorrect: they cost trajectories."""
+    """Of these, answers judged incorrect, which lose trajectories."""
     undecided: int
     """Answers without a verdict: unreadable, unjudgeable, rejected."""
     kappa: float | None
@@ -96,7 +83,7 @@ class Score:
 
 def score_verdicts(judged: Iterable[Judged], verdict: Callable[[Judged], Verdict]) -> Score:
     """Score the verdicts selected by `verdict` against the labels."""
-    pairs = Counter((one.deserved, verdict(one)) for one in judged)
+    pairs = Counter((one.label, verdict(one)) for one in judged)
 
     def count(*keys: tuple[Verdict, Verdict]) -> int:
         return sum(pairs[key] for key in keys)
@@ -114,7 +101,7 @@ def score_verdicts(judged: Iterable[Judged], verdict: Callable[[Judged], Verdict
 
 
 def measure_kappa(pairs: Counter[tuple[Verdict, Verdict]]) -> float | None:
-    """Compute Cohen's kappa (1960): agreement beyond chance; 1 is perfect, 0 chance.
+    """Cohen's kappa (1960): agreement beyond chance; 1 is perfect, 0 chance.
 
     None where chance alone would give full agreement, or there are no pairs.
     """
@@ -131,8 +118,8 @@ def measure_kappa(pairs: Counter[tuple[Verdict, Verdict]]) -> float | None:
 
 
 def measure_agreement(judged: Sequence[Judged]) -> tuple[int, float | None]:
-    """Return the share of answers on which model and rules agree, and kappa between the two."""
-    pairs = Counter((one.by_rules, one.by_model) for one in judged)
+    """Number of answers on which model and rules agree, and kappa between the two."""
+    pairs = Counter((one.by_rules.verdict, one.by_model.verdict) for one in judged)
     return sum(n for (rules, model), n in pairs.items() if rules is model), measure_kappa(pairs)
 
 
@@ -143,28 +130,30 @@ def read_labelled(path: Path = PACKAGED) -> tuple[LabelledAnswer, ...]:
         lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not readable ({error})", "use a JSON Lines file in UTF-8") from None
-    found = []
+    answers = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            found.append(LabelledAnswer.model_validate_json(line))
+            answers.append(LabelledAnswer.model_validate_json(line))
         except ValidationError as error:
             fault = error.errors()[0]
             where = ".".join(map(str, fault["loc"]))
             raise ConfigError(f"{path}, line {number}: {where}{': ' if where else ''}{fault['msg']}", fix) from None
-    if not found:
+    if not answers:
         raise ConfigError(f"{path}: no labelled answers", fix)
-    return tuple(found)
+    return tuple(answers)
 
 
 async def judge_labelled(labelled: LabelledAnswer, judge: LlmJudge, config: JudgingConfig) -> Judged:
-    """Return the verdicts on one answer. Raises the ModelError that stops a run."""
-    return Judged(labelled, apply_rules(labelled, config), await judge.rule(make_question(labelled), TokenUsage()))
+    """The verdicts on one answer. Raises the ModelError that stops a run."""
+    golds = (labelled.gold, *labelled.aliases)
+    by_rules = rule_answer(labelled.answer, golds, labelled.kind, config)
+    return Judged(labelled, by_rules, await judge.rule(make_question(labelled), TokenUsage()))
 
 
 def make_question(labelled: LabelledAnswer) -> JudgeQuestion:
-    """Return the question about the answer for the judge."""
+    """The question about the answer for the judge."""
     return JudgeQuestion(
         lang=labelled.lang,
         title=labelled.title,
@@ -176,13 +165,8 @@ def make_question(labelled: LabelledAnswer) -> JudgeQuestion:
     )
 
 
-def apply_rules(labelled: LabelledAnswer, config: JudgingConfig) -> Ruled:
-    """Return the verdict of the rules, and whether it is final; no passage is shown."""
-    return rule_answer(labelled.answer, (labelled.gold, *labelled.aliases), labelled.kind, config)
-
-
-def rule_answer(answer: str, golds: Sequence[str], kind: SpanKind, config: JudgingConfig) -> Ruled:
-    """The same for an answer and its golds, the first of which is the text itself."""
+def rule_answer(answer: str, golds: Sequence[str], kind: SpanKind, config: JudgingConfig) -> RuleVerdict:
+    """The verdict of the rules on an answer without passages shown; `golds`: the text itself, then its aliases."""
     span = Span(
         start=0,
         end=len(golds[0]),
@@ -196,5 +180,5 @@ def rule_answer(answer: str, golds: Sequence[str], kind: SpanKind, config: Judgi
     )
     answer = answer.strip()
     if settle_answer(answer, fold_text(answer), read_gold(span), config, lambda _: False):
-        return Ruled(Verdict.CORRECT, settled=True)
-    return Ruled(Verdict.INCORRECT, settled=is_plainly_wrong(answer, span))
+        return RuleVerdict(Verdict.CORRECT, settled=True)
+    return RuleVerdict(Verdict.INCORRECT, settled=is_plainly_wrong(answer, span))

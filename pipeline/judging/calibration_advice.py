@@ -72,31 +72,31 @@ def _grade(job: Score, share: float) -> Trust:
 
 def _advise(judged: Sequence[Judged], job: Score, trust: Trust) -> list[str]:
     advice = []
-    rules = score_verdicts(judged, lambda one: one.by_rules)
-    asked = [one for one in judged if not one.ruled.settled]
-    said = {one.by_model for one in judged}
-    if len(said) == 1 and len(judged) > 1:
-        advice.append(f"It says `{said.pop()}` to everything: it does not judge.")
-    refused = sum(one.by_model is Verdict.ERROR for one in asked)
-    unread = sum(one.by_model is Verdict.UNJUDGEABLE for one in asked)
+    rules = score_verdicts(judged, lambda one: one.by_rules.verdict)
+    unsettled = [one for one in judged if not one.by_rules.settled]
+    verdicts = {one.by_model.verdict for one in judged}
+    if len(verdicts) == 1 and len(judged) > 1:
+        advice.append(f"It says `{verdicts.pop()}` to everything: it does not judge.")
+    refused = sum(one.by_model.verdict is Verdict.ERROR for one in unsettled)
+    unread = sum(one.by_model.verdict is Verdict.UNJUDGEABLE for one in unsettled)
     if refused:
         advice.append(f"The server refused {refused} requests: the reasons stand beside the answers it misjudged.")
-    empty = sum(EMPTY in one.ruling.reason for one in asked)
-    if empty > MOST_UNDECIDED * len(asked):
+    empty = sum(EMPTY in one.by_model.reason for one in unsettled)
+    if empty > MOST_UNDECIDED * len(unsettled):
         advice.append(
-            f"{empty} of {len(asked)} replies are empty beside a filled reasoning_content: the server takes the answer "
-            "for reasoning. Start it with the --reasoning-parser of this model, or with none."
+            f"{empty} of {len(unsettled)} replies are empty beside a filled reasoning_content: the server takes the "
+            "answer for reasoning. Start it with the --reasoning-parser of this model, or with none."
         )
-    elif unread > MOST_UNDECIDED * len(asked):
+    elif unread > MOST_UNDECIDED * len(unsettled):
         advice.append(
-            f"{unread} of {len(asked)} replies hold no verdict: where they are cut off, raise judging.max_tokens; "
+            f"{unread} of {len(unsettled)} replies hold no verdict: where they are cut off, raise judging.max_tokens; "
             "where the server takes JSON schemas, keep llm.roles.judge.structured on; else take another model."
         )
     if job.false_accepts:
-        advice.append(f"It lets pass: {_count_by_category(asked)}. Take a stronger model (llm.roles.judge.model).")
-    if trust is not Trust.YES and any(len(set(one.ruling.votes)) > 1 for one in judged):
+        advice.append(f"It lets pass: {_count_by_category(unsettled)}. Take a stronger model (llm.roles.judge.model).")
+    if trust is not Trust.YES and any(len(set(one.by_model.votes)) > 1 for one in judged):
         advice.append("Its votes differ on the same answer: more of them (judging.votes) steady it.")
-    advice += _compare_languages(asked)
+    advice += _compare_languages(unsettled)
     if rules.false_accepts <= job.false_accepts and rules.right >= job.right:
         advice.append(
             f"The rules alone give {rules.right} answers the verdict that they deserve, accept {rules.false_accepts} "
@@ -109,18 +109,20 @@ def _advise(judged: Sequence[Judged], job: Score, trust: Trust) -> list[str]:
     return advice
 
 
-def _count_by_category(asked: Sequence[Judged]) -> str:
+def _count_by_category(unsettled: Sequence[Judged]) -> str:
     passed: dict[str, int] = defaultdict(int)
-    for one in asked:
-        if (one.deserved, one.by_model) == (Verdict.INCORRECT, Verdict.CORRECT):
+    for one in unsettled:
+        if (one.label, one.by_model.verdict) == (Verdict.INCORRECT, Verdict.CORRECT):
             passed[one.labelled.category] += 1
     return ", ".join(f"{category} {n}" for category, n in sorted(passed.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _compare_languages(asked: Sequence[Judged]) -> list[str]:
+def _compare_languages(unsettled: Sequence[Judged]) -> list[str]:
     shares = {}
-    for lang in sorted({one.labelled.lang for one in asked}):
-        score = score_verdicts((one for one in asked if one.labelled.lang == lang), lambda one: one.by_model)
+    for lang in sorted({one.labelled.lang for one in unsettled}):
+        score = score_verdicts(
+            (one for one in unsettled if one.labelled.lang == lang), lambda one: one.by_model.verdict
+        )
         shares[lang] = _divide(score.right, score.count)
     if not shares:
         return []
@@ -131,7 +133,7 @@ def _compare_languages(asked: Sequence[Judged]) -> list[str]:
 
 
 def bound_share(count: int, total: int) -> float:
-    """Return the upper end of the 95% interval of Wilson (1927) for a share; 1 when nothing was counted."""
+    """The upper end of the 95% interval of Wilson (1927) for a share; 1 when nothing was counted."""
     if not total:
         return 1.0
     share, square = count / total, Z95**2

@@ -1,22 +1,22 @@
-"""The judging stage with a function of the user as judge: it decides each mask, the rules everything else.
+"""Judging stage with a function of the user as judge, which decides each mask; the rules decide everything else.
 
-Guarantees: a function that raises, or returns something else than True or False, makes the attempt a reject
-`judge_failed` with verdict `error`, never a pass; attempts without a usable answer are rejected without asking it.
+Guarantees: if the function raises, or returns anything but True or False, the attempt is rejected as `judge_failed`
+with verdict `error`; attempts without a usable answer are rejected without a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage, RejectReason, conclude, read_answers
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage, RejectReason, conclude, overrule, read_answers
 from pipeline.stage import Outcome
 from schemas.config import JudgingConfig
 from schemas.judgements import Judgement, MaskScore, Verdict
 from schemas.record import content_id
 
 Decide = Callable[[str, tuple[str, ...], str], bool]
-"""An answer, its golds and the masked text in; whether the answer is right out."""
-UNASKED = {RejectReason.SEARCH_FAILED, RejectReason.BAD_FORMAT, RejectReason.UNANSWERED}
+"""From an answer, its golds and the masked text to whether the answer is right."""
+DECIDED_BY_RULES = {RejectReason.SEARCH_FAILED, RejectReason.BAD_FORMAT, RejectReason.UNANSWERED}
 DETAIL_CHARS = 200
 
 
@@ -28,7 +28,7 @@ def call_judge(decide: Decide, answer: str, golds: tuple[str, ...], text: str) -
     """The function's verdict on one answer. Raises JudgeFunctionError."""
     try:
         right = decide(answer, golds, text)
-    except Exception as error:  # whatever the user's function raises
+    except Exception as error:  # the user's function may raise anything
         raise JudgeFunctionError(f"{type(error).__name__}: {error}"[:DETAIL_CHARS]) from error
     if not isinstance(right, bool):
         raise JudgeFunctionError(f"it returned {right!r}, not True or False"[:DETAIL_CHARS])
@@ -36,7 +36,7 @@ def call_judge(decide: Decide, answer: str, golds: tuple[str, ...], text: str) -
 
 
 class CustomJudgeStage:
-    """Judges attempts by a function."""
+    """Judge of attempts by a function."""
 
     whole_shard = False
 
@@ -56,34 +56,22 @@ class CustomJudgeStage:
         """Settle the verdict on one attempt."""
         ruled = self._rules.judge(attempt)
         about = {"judgement_id": content_id(ruled.judgement_id, self._identity), "judge": self._identity.split(" ")[0]}
-        if ruled.reject_reason in UNASKED:
+        if ruled.reject_reason in DECIDED_BY_RULES:
             return ruled.model_copy(update=about)
         try:
             scores = tuple(self._rescore(attempt, score) for score in ruled.scores)
         except JudgeFunctionError as error:
             failed = {"verdict": Verdict.ERROR, "accepted": False, "reject_reason": RejectReason.JUDGE_FAILED.value}
             return ruled.model_copy(update=about | failed | {"reason": f"The judge failed: {error}"})
-        right, seen = all(score.right for score in scores), all(score.seen for score in scores)
-        unseen = RejectReason.UNSEEN_ANSWER if self._config.require_seen and not seen else None
-        reject = unseen if right else RejectReason.WRONG_ANSWER
         wrong = ", ".join(f"mask {score.mask + 1}" for score in scores if not score.right)
-        verdict = {
-            "verdict": Verdict.CORRECT if right else Verdict.INCORRECT,
-            "reason": f"Wrong: {wrong}."
-            if wrong
-            else "Every answer is right."
-            if not unseen
-            else "Right, but not shown.",
-            "scores": scores,
-            "answer_seen": seen,
-            "accepted": reject is None,
-            "reject_reason": reject.value if reject else None,
-        }
-        return ruled.model_copy(update=about | verdict)
+        verdict, reject = (Verdict.INCORRECT, RejectReason.WRONG_ANSWER) if wrong else (Verdict.CORRECT, None)
+        decided = overrule(scores, verdict, reject, self._config.require_seen)
+        right = "Every answer is right." if decided["accepted"] else "Right, but not shown."
+        return ruled.model_copy(update=about | decided | {"reason": f"Wrong: {wrong}." if wrong else right})
 
     def _rescore(self, attempt: JudgedAttempt, score: MaskScore) -> MaskScore:
         answer = read_answers(attempt.trajectory)[score.mask]
         right = call_judge(self._decide, answer, attempt.task.spans[score.mask].forms, attempt.task.masked_text)
-        # An answer in other words than the gold counts as seen where those words were shown.
+        # An answer that paraphrases the gold counts as seen where its own words were shown.
         seen = score.seen or (right and self._rules.is_shown(attempt, answer))
         return score.model_copy(update={"right": right, "seen": seen})

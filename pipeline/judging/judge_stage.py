@@ -7,14 +7,15 @@ answer; every trajectory gets a `Judgement` row, because a rejected one is data 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 
 from pipeline.judging.leaks import count_simulated, find_leaks
-from pipeline.judging.scoring import GoldForm, read_gold, score_answer, settle_answer
-from pipeline.judging.trajectory_format import FormatFault, find_fault
+from pipeline.judging.scoring import read_gold, score_answer, settle_answer
+from pipeline.judging.trajectory_format import Fault, find_fault
 from pipeline.stage import Outcome
 from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.config import JudgingConfig, StageName
@@ -49,7 +50,6 @@ class JudgedAttempt:
     """Trajectory with everything needed to judge it."""
 
     trajectory: Trajectory
-    """The trajectory."""
     task: MaskTask
     """Task that it attempted, gold spans included."""
     page_passages: frozenset[str]
@@ -57,16 +57,8 @@ class JudgedAttempt:
 
     @property
     def key(self) -> str:
-        """Return the trajectory's id."""
+        """The trajectory's id."""
         return self.trajectory.trajectory_id
-
-
-@dataclass(frozen=True, slots=True)
-class MaskFinding:
-    """Result for one mask."""
-
-    score: MaskScore
-    answer: str
 
 
 class JudgeStage:
@@ -91,20 +83,20 @@ class JudgeStage:
             raise ValueError(
                 f"trajectory {trajectory.trajectory_id} attempted {trajectory.task_id}, not {task.task_id}"
             )
-        findings = self._examine_masks(attempt)
-        scores = tuple(finding.score for finding in findings)
+        answers = read_answers(trajectory)
+        scores = self._score_masks(attempt, answers)
         fault = find_fault(trajectory, task.mask_count)
-        reject = self._choose_reject(trajectory, findings, fault)
+        reject = self._choose_reject(trajectory, answers, scores, fault)
         shown = {passage.passage_id for turn in trajectory.turns for passage in turn.shown}
         leaks = find_leaks(trajectory, task, attempt.page_passages)
-        count = len(findings)
+        count = len(scores)
         return Judgement(
             judgement_id=content_id(trajectory.trajectory_id, self._settings),
             trajectory_id=trajectory.trajectory_id,
             task_id=task.task_id,
-            verdict=_choose_verdict(trajectory, findings),
+            verdict=_choose_verdict(trajectory, scores),
             judge=JUDGE,
-            reason=_explain(reject, findings, fault),
+            reason=_explain(reject, answers, scores, fault),
             scores=scores,
             exact=sum(score.exact for score in scores) / count,
             f1=sum(score.f1 for score in scores) / count,
@@ -121,7 +113,7 @@ class JudgeStage:
         )
 
     def is_shown(self, attempt: JudgedAttempt, text: str) -> bool:
-        """Return whether a text occurs in a passage that was shown."""
+        """Whether a text occurs in a passage that was shown."""
         folded = fold_text(text)
         return any(holds_tokens(shown, folded) for shown in self._fold_shown(attempt))
 
@@ -129,77 +121,78 @@ class JudgeStage:
         shown = {(p.title, p.text) for turn in attempt.trajectory.turns for p in turn.shown}
         return [self._fold(text) for pair in sorted(shown) for text in pair]
 
-    def _examine_masks(self, attempt: JudgedAttempt) -> list[MaskFinding]:
-        folded = self._fold_shown(attempt)
-        answers = read_answers(attempt.trajectory)
-        return [
-            self._examine(mask, span, answers.get(mask, ""), folded) for mask, span in enumerate(attempt.task.spans)
-        ]
+    def _score_masks(self, attempt: JudgedAttempt, answers: Mapping[int, str]) -> tuple[MaskScore, ...]:
+        shown = self._fold_shown(attempt)
 
-    def _examine(self, mask: int, span: Span, answer: str, shown: list[str]) -> MaskFinding:
-        def stands_in_results(folded_part: str) -> bool:
-            return any(holds_tokens(text, folded_part) for text in shown)
+        def occurs_in_results(folded: str) -> bool:
+            return any(holds_tokens(text, folded) for text in shown)
 
-        golds: tuple[GoldForm, ...] = read_gold(span)
-        folded = fold_text(answer)
-        scores = score_answer(folded, golds, span)
-        score = MaskScore(
-            mask=mask,
-            exact=scores.exact,
-            right=settle_answer(answer, folded, golds, self._config, stands_in_results),
-            f1=scores.f1,
-            recall=scores.recall,
-            fuzzy=scores.fuzzy,
-            gold=scores.gold,
-            seen=any(stands_in_results(gold.folded) for gold in golds),
-        )
-        return MaskFinding(score, answer)
+        def score_mask(mask: int, span: Span) -> MaskScore:
+            golds, answer = read_gold(span), answers.get(mask, "")
+            folded = fold_text(answer)
+            scores = score_answer(folded, golds, span)
+            return MaskScore(
+                mask=mask,
+                exact=scores.exact,
+                right=settle_answer(answer, folded, golds, self._config, occurs_in_results),
+                f1=scores.f1,
+                recall=scores.recall,
+                fuzzy=scores.fuzzy,
+                gold=scores.gold,
+                seen=any(occurs_in_results(gold.folded) for gold in golds),
+            )
+
+        return tuple(score_mask(mask, span) for mask, span in enumerate(attempt.task.spans))
 
     def _choose_reject(
-        self, trajectory: Trajectory, findings: list[MaskFinding], fault: tuple[FormatFault, str] | None
+        self, trajectory: Trajectory, answers: Mapping[int, str], scores: Sequence[MaskScore], fault: Fault | None
     ) -> RejectReason | None:
         if trajectory.stop_reason is StopReason.SEARCH_FAILED:
             return RejectReason.SEARCH_FAILED
         if fault is not None:
             return RejectReason.BAD_FORMAT
-        if not all(finding.answer for finding in findings):
+        if not all(answers.get(score.mask) for score in scores):
             return RejectReason.UNANSWERED
-        if not all(finding.score.right for finding in findings):
+        if not all(score.right for score in scores):
             return RejectReason.WRONG_ANSWER
-        if self._config.require_seen and not all(finding.score.seen for finding in findings):
+        if self._config.require_seen and not all(score.seen for score in scores):
             return RejectReason.UNSEEN_ANSWER
         return None
 
 
 def read_answers(trajectory: Trajectory) -> dict[int, str]:
-    """Return the answer to each mask; a mask answered more than once counts as unanswered."""
+    """The answer to each mask; a mask answered more than once counts as unanswered."""
     answers: dict[int, str] = {}
     for answer in trajectory.answers:
         answers[answer.mask] = "" if answer.mask in answers else (answer.answer or "").strip()
     return answers
 
 
-def _choose_verdict(trajectory: Trajectory, findings: list[MaskFinding]) -> Verdict:
+def _choose_verdict(trajectory: Trajectory, scores: Sequence[MaskScore]) -> Verdict:
     if trajectory.stop_reason is StopReason.SEARCH_FAILED:
         return Verdict.ERROR
-    return Verdict.CORRECT if all(finding.score.right for finding in findings) else Verdict.INCORRECT
+    return Verdict.CORRECT if all(score.right for score in scores) else Verdict.INCORRECT
 
 
-def _explain(reject: RejectReason | None, findings: list[MaskFinding], fault: tuple[FormatFault, str] | None) -> str:
-    names = [f"mask {finding.score.mask + 1}" for finding in findings]
+def _explain(
+    reject: RejectReason | None, answers: Mapping[int, str], scores: Sequence[MaskScore], fault: Fault | None
+) -> str:
     if reject is None:
-        return "Every mask is answered right." if len(findings) > 1 else "The mask is answered right."
+        return "Every mask is answered right." if len(scores) > 1 else "The mask is answered right."
     if reject is RejectReason.SEARCH_FAILED:
         return "The search engine failed, so nothing can be said about the answers."
     if fault is not None:
         return f"The format is broken: {fault[1]}."
     if reject is RejectReason.UNANSWERED:
-        return f"No answer: {', '.join(n for n, f in zip(names, findings, strict=True) if not f.answer)}."
+        return f"No answer: {_name_masks(score for score in scores if not answers.get(score.mask))}."
     if reject is RejectReason.WRONG_ANSWER:
-        wrong = next(f for f in findings if not f.score.right)
-        return f"Mask {wrong.score.mask + 1}: {_quote(wrong.answer)} is not {_quote(wrong.score.gold)}."
-    unseen = ", ".join(n for n, f in zip(names, findings, strict=True) if not f.score.seen)
-    return f"Right, but the answer stands in no passage shown: {unseen}."
+        wrong = next(score for score in scores if not score.right)
+        return f"Mask {wrong.mask + 1}: {_quote(answers[wrong.mask])} is not {_quote(wrong.gold)}."
+    return f"Right, but the answer stands in no passage shown: {_name_masks(s for s in scores if not s.seen)}."
+
+
+def _name_masks(scores: Iterable[MaskScore]) -> str:
+    return ", ".join(f"mask {score.mask + 1}" for score in scores)
 
 
 def _quote(text: str) -> str:
@@ -207,24 +200,29 @@ def _quote(text: str) -> str:
     return f'"{line[:79]}…"' if len(line) > 80 else f'"{line}"'
 
 
+def overrule(
+    scores: tuple[MaskScore, ...], verdict: Verdict, reject: RejectReason | None, require_seen: bool
+) -> dict[str, Any]:
+    """The changed fields of a judgement whose answers were decided otherwise; right answers must still be seen."""
+    seen = all(score.seen for score in scores)
+    if reject is None and require_seen and not seen:
+        reject = RejectReason.UNSEEN_ANSWER
+    return {
+        "verdict": verdict,
+        "scores": scores,
+        "answer_seen": seen,
+        "accepted": reject is None,
+        "reject_reason": reject.value if reject else None,
+    }
+
+
 def conclude(judgement: Judgement, *more: FunnelStep) -> Outcome:
-    """Return the outcome of a trajectory from its judgement; `more`: further totals."""
+    """The outcome of a trajectory from its judgement; `more`: further totals."""
     rows: tuple[Judgement | Reject, ...] = (judgement,)
     rejected: dict[str, int] = {}
-    if judgement.reject_reason is not None:
-        rejected[judgement.reject_reason] = 1
-        rows += (_reject(judgement),)
-    step = FunnelStep(
-        stage=StageName.JUDGEMENTS, unit="trajectory", entered=1, passed=int(judgement.accepted), rejected=rejected
-    )
-    return Outcome(key=judgement.trajectory_id, rows=rows, funnel=(step, *more))
-
-
-def _reject(judgement: Judgement) -> Reject:
-    return Reject(
-        stage=StageName.JUDGEMENTS,
-        unit="trajectory",
-        input_id=judgement.trajectory_id,
-        reason=judgement.reject_reason or "",
-        detail=judgement.reason,
-    )
+    stage, unit, key = StageName.JUDGEMENTS, "trajectory", judgement.trajectory_id
+    if (reason := judgement.reject_reason) is not None:
+        rejected[reason] = 1
+        rows += (Reject(stage=stage, unit=unit, input_id=key, reason=reason, detail=judgement.reason),)
+    step = FunnelStep(stage=stage, unit=unit, entered=1, passed=int(judgement.accepted), rejected=rejected)
+    return Outcome(key=key, rows=rows, funnel=(step, *more))

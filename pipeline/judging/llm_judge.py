@@ -35,7 +35,6 @@ class JudgeQuestion:
     lang: str
     """Language of the task, and of the prompt."""
     title: str
-    """Title of the page."""
     section: tuple[str, ...]
     """Headings above the passage."""
     masked_text: str
@@ -45,7 +44,6 @@ class JudgeQuestion:
     golds: tuple[str, ...]
     """Gold text and its aliases."""
     answer: str
-    """The answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +62,25 @@ class LlmJudge:
     """Judge that calls the model of the role `judge`."""
 
     def __init__(self, model: ChatModel, config: JudgingConfig) -> None:
-        self._asker = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, retries=0))
+        self._output = StructuredOutput(model, Sampling(config.temperature, config.max_tokens, retries=0))
         self._votes = config.votes
 
-    async def rule(self, question: JudgeQuestion, tally: TokenUsage) -> Ruling:
-        """Return the ruling on one answer."""
-        return await self.rule_prompt(question.lang, write_question(question), tally)
+    async def rule(self, question: JudgeQuestion, usage: TokenUsage) -> Ruling:
+        """The ruling on one answer."""
+        return await self.rule_prompt(question.lang, write_question(question), usage)
 
-    async def rule_prompt(self, lang: str, text: str, tally: TokenUsage) -> Ruling:
-        """Return the ruling on a prompt, whatever the kind of question in it."""
+    async def rule_prompt(self, lang: str, text: str, usage: TokenUsage) -> Ruling:
+        """The ruling on a prompt, whatever the kind of question in it."""
         try:
-            said = await gather_all(self._vote(lang, text, number, tally) for number in range(self._votes))
+            votes = await gather_all(self._vote(lang, text, number, usage) for number in range(self._votes))
         except RefusedRequestError as error:
             return Ruling(Verdict.ERROR, f"{error.reason}: {error.what}"[:REASON_CHARS], ())
-        return count_votes(said)
+        return count_votes(votes)
 
-    async def _vote(self, lang: str, text: str, number: int, tally: TokenUsage) -> tuple[Verdict, str]:
+    async def _vote(self, lang: str, text: str, number: int, usage: TokenUsage) -> tuple[Verdict, str]:
         prompt = Prompt(role=Role.JUDGE, lang=lang, text=text, attempt=number)
         try:
-            return await self._asker.ask(prompt, JUDGE, _take_vote, tally)
+            return await self._output.ask(prompt, JUDGE, _take_vote, usage)
         except UnreadableReplyError as error:
             return Verdict.UNJUDGEABLE, f"unreadable: {error}"[:REASON_CHARS]
 
@@ -91,20 +89,18 @@ def _take_vote(reply: JudgeReply) -> tuple[Verdict, str]:
     return Verdict(reply.verdict), " ".join(reply.reason.split())[:REASON_CHARS]
 
 
-def count_votes(said: Sequence[tuple[Verdict, str]]) -> Ruling:
-    """Return the ruling of votes with their reasons; at least one."""
-    votes = tuple(verdict for verdict, _ in said)
+def count_votes(reasoned: Sequence[tuple[Verdict, str]]) -> Ruling:
+    """The ruling of one or more votes with their reasons."""
+    votes = tuple(verdict for verdict, _ in reasoned)
     verdict, count = Counter(votes).most_common(1)[0]
     if count * 2 <= len(votes):
         split = ", ".join(f"{number} {name}" for name, number in sorted(Counter(votes).items()))
         return Ruling(Verdict.UNJUDGEABLE, f"the votes are divided: {split}", votes)
-    return Ruling(verdict, next(reason for vote, reason in said if vote is verdict), votes)
+    return Ruling(verdict, next(reason for vote, reason in reasoned if vote is verdict), votes)
 
 
 def write_question(question: JudgeQuestion) -> str:
-    """Write the judge's prompt. The answer is a JSON string in it, so that no quotation in it can
-    pass for a verdict.
-    """
+    """The judge's prompt. The answer is a JSON string in it, so that no quotation in it can pass for a verdict."""
     return load_template("judge_answer", question.lang).fill(
         page=write_page(question.title, question.section),
         text=number_masks(question.masked_text),
@@ -115,5 +111,5 @@ def write_question(question: JudgeQuestion) -> str:
 
 
 def list_prompts(lang: str) -> tuple[PromptUse, ...]:
-    """Return the templates used for a verdict in a language."""
+    """The templates used for a verdict in a language."""
     return use_templates(("judge_answer",), lang)

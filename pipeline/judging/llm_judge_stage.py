@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage, RejectReason, conclude, read_answers
+from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage, RejectReason, conclude, overrule, read_answers
 from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, Ruling, list_prompts
 from pipeline.judging.scoring import holds_markup
 from pipeline.llm.chat_model import ChatModel
@@ -29,7 +29,7 @@ from schemas.judgements import Judgement, MaskScore, Verdict
 from schemas.llm_config import RoleModelConfig
 from schemas.record import content_id
 from schemas.roles import Role
-from schemas.tasks import MaskTask, Span, SpanKind
+from schemas.tasks import Span, SpanKind
 
 AUDITED, UNSETTLED = "audited_trajectory", "unsettled_trajectory"
 UNREAD_OPINION = f"model_says_{Verdict.UNJUDGEABLE.value}"
@@ -57,17 +57,17 @@ class LlmJudgeStage:
         self._model = describe_models(models, (Role.JUDGE,)).get(Role.JUDGE, {})
 
     async def work(self, attempt: JudgedAttempt) -> Outcome:
-        """Return the outcome of one attempt. Raises the ModelError that leaves it pending."""
+        """The outcome of one attempt. Raises the ModelError that leaves it pending."""
         ruled = self._rules.judge(attempt)
         judgement = ruled.model_copy(update={"judgement_id": self._identify(attempt, ruled)})
         masks = self._choose_masks(attempt, ruled)
         if not masks:
             return conclude(judgement)
-        tally = TokenUsage()
-        rulings = await gather_all(self._judge.rule(make_question(attempt, mask), tally) for mask in masks)
+        usage = TokenUsage()
+        rulings = await gather_all(self._judge.rule(make_question(attempt, mask), usage) for mask in masks)
         opinion = min((ruling.verdict for ruling in rulings), key=WORST.index)
         if ruled.verdict is not Verdict.CORRECT:
-            names = sorted({model for _, model in tally.sums}) or [str(self._model.get("model", Role.JUDGE))]
+            names = sorted({model for _, model in usage.sums}) or [str(self._model.get("model", Role.JUDGE))]
             judgement = self._overrule(attempt, judgement, dict(zip(masks, rulings, strict=True)), ", ".join(names))
         return conclude(judgement, _compare(ruled.verdict, opinion))
 
@@ -79,7 +79,7 @@ class LlmJudgeStage:
         )
 
     def _choose_masks(self, attempt: JudgedAttempt, ruled: Judgement) -> list[int]:
-        """Return the masks whose answers are sent to the model."""
+        """The masks whose answers are sent to the model."""
         if ruled.reject_reason == RejectReason.WRONG_ANSWER:
             answers, spans = read_answers(attempt.trajectory), attempt.task.spans
             wrong = [score.mask for score in ruled.scores if not score.right]
@@ -106,34 +106,19 @@ class LlmJudgeStage:
             return score.model_copy(update={"right": True, "seen": seen})
 
         scores = tuple(map(rescore, ruled.scores))
-        answer_seen = all(score.seen for score in scores)
-        reject = REJECTS.get(verdict)
-        if reject is None and self._config.require_seen and not answer_seen:
-            reject = RejectReason.UNSEEN_ANSWER
-        return ruled.model_copy(
-            update={
-                "verdict": verdict,
-                "judge": judge,
-                "reason": _explain(rulings, verdict),
-                "scores": scores,
-                "answer_seen": answer_seen,
-                "accepted": reject is None,
-                "reject_reason": reject.value if reject else None,
-            }
-        )
+        decided = overrule(scores, verdict, REJECTS.get(verdict), self._config.require_seen)
+        return ruled.model_copy(update=decided | {"judge": judge, "reason": _explain(rulings, verdict)})
 
 
 def make_question(attempt: JudgedAttempt, mask: int) -> JudgeQuestion:
-    """Return the question about one answer of an attempt for the judge."""
-    task: MaskTask = attempt.task
-    span = task.spans[mask]
-    golds = span.forms
-    answer = read_answers(attempt.trajectory).get(mask, "")
+    """The question about one answer of an attempt for the judge."""
+    task, answer = attempt.task, read_answers(attempt.trajectory).get(mask, "")
+    golds = task.spans[mask].forms
     return JudgeQuestion(task.lang, task.title, task.section, task.masked_text, mask, golds, answer)
 
 
 def is_plainly_wrong(answer: str, span: Span) -> bool:
-    """Return whether an answer that the rules do not accept needs no model.
+    """Whether an answer that the rules do not accept needs no model.
 
     It contains markup or nothing, or it names another year than a date that has one.
     """

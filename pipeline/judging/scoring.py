@@ -70,7 +70,7 @@ class GoldForm:
 
 
 def read_gold(span: Span) -> tuple[GoldForm, ...]:
-    """Return the span's text and its aliases, folded; the text first, aliases with equal folding omitted."""
+    """The span's text and its aliases, folded; the text first, aliases with equal folding omitted."""
     forms: dict[str, GoldForm] = {}
     for text in span.forms:
         folded = fold_text(text)
@@ -86,12 +86,12 @@ def score_answer(folded_answer: str, golds: tuple[GoldForm, ...], span: Span) ->
     best = Scores(exact=False, f1=0.0, recall=0.0, fuzzy=0.0, gold=span.text)
     if not folded_answer:
         return best
-    said, bag, joined = "", Counter[str](), ""
+    current, bag, joined = "", Counter[str](), ""
     for gold in golds:
         respelled = respell(folded_answer, gold.tokens)
-        if respelled != said:
-            said, bag, joined = respelled, Counter(respelled.split()), respelled.replace(" ", "")
-        exact = said == gold.folded
+        if respelled != current:
+            current, bag, joined = respelled, Counter(respelled.split()), respelled.replace(" ", "")
+        exact = current == gold.folded
         shared = (bag & gold.tokens).total()
         scores = Scores(
             exact=exact,
@@ -110,16 +110,16 @@ def settle_answer(
     folded_answer: str,
     golds: tuple[GoldForm, ...],
     config: JudgingConfig,
-    stands_in_results: Callable[[str], bool],
+    occurs_in_results: Callable[[str], bool],
 ) -> bool:
-    """Whether the answer is right: true for some gold form when no tag or mask stands in the answer and either
+    """Whether the answer is right: true for some gold form when the answer has no tag or mask and either
 
     - both are equal after folding, accents that one of them leaves out aside; or
     - the answer has the gold's numbers, single letters, negations and names of direction, order and month (1868 is not
-      1869, World War I not World War II, North not South), offers nothing beside it (no list, no choice, no hedge that
+      1869, World War I not World War II, North not South), offers nothing else (no list, no choice, no hedge that
       the gold lacks), and is similar enough (`min_fuzzy`) from the same first letter on; or
     - the same, and it has `min_recall` of the gold's tokens, at most twice as many in all, and what it adds is filler
-      or it stands, whole, in some passage that was shown. In scripts without spaces the gold must stand in one piece.
+      or it occurs whole in a passage that was shown. In scripts without spaces the gold must occur in one piece.
     """
     if not folded_answer or holds_markup(answer):
         return False
@@ -127,8 +127,8 @@ def settle_answer(
         return True
     marks = _count_marks(answer)
     for gold in golds:
-        said = respell(folded_answer, gold.tokens)
-        tokens = said.split()
+        respelled = respell(folded_answer, gold.tokens)
+        tokens = respelled.split()
         bag, names, joined = Counter(tokens), _count_names(tokens), "".join(tokens)
         if names != gold.names or not marks <= _count_marks(gold.text):
             continue
@@ -137,20 +137,20 @@ def settle_answer(
         if (
             (bag & gold.tokens).total() / gold.tokens.total() >= config.min_recall
             and len(tokens) <= 2 * gold.tokens.total()
-            and (not gold.unspaced or gold.folded in said)
-            and ((bag - gold.tokens).keys() <= _FILLERS or stands_in_results(said))
+            and (not gold.unspaced or gold.folded in respelled)
+            and ((bag - gold.tokens).keys() <= _FILLERS or occurs_in_results(respelled))
         ):
             return True
     return False
 
 
 def equals_gold(folded_answer: str, golds: Sequence[GoldForm]) -> bool:
-    """Return whether a folded answer equals one of the golds, apart from missing accents."""
+    """Whether a folded answer equals one of the golds, apart from missing accents."""
     return any(folded_answer == gold.folded or respell(folded_answer, gold.tokens) == gold.folded for gold in golds)
 
 
 def holds_markup(answer: str) -> bool:
-    """Return whether the answer contains a tag or a mask, and so is not an answer."""
+    """Whether the answer contains a tag or a mask, and so is not an answer."""
     return _NEVER_IN_AN_ANSWER.search(answer) is not None
 
 
@@ -159,7 +159,7 @@ def _count_marks(text: str) -> Counter[str]:
 
 
 def _count_names(tokens: list[str]) -> Counter[str]:
-    """Return the tokens that must be equal: numbers, figures or Roman; single letters at either end; `_NAMES_APART`."""
+    """The tokens that must be equal: numbers, figures or Roman; single letters at either end; `_NAMES_APART`."""
     last = len(tokens) - 1
     return Counter(
         token

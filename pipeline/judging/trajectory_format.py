@@ -1,10 +1,10 @@
-"""The format of a trajectory, as a state machine: which events may follow which, and what each may hold.
+"""Format of a trajectory as a state machine: the order of its events, and the content of each.
 
     START -> THINK -> SEARCH -> RESULTS -> CONCLUSION -> (THINK | CLOSING) ; CLOSING -> ANSWER* -> END
 
-Promises: a broken format is found even when every answer is right, because a model trained on it learns to break it
-(results it wrote itself, turns of the user, text after the answer). Only what the agents wrote is searched for tags;
-passages are outside text and may hold anything. The first violation found names the reason, one of `FormatFault`.
+Guarantees: a broken format is detected even when every answer is right, because a model trained on it learns to break
+it (results it wrote itself, turns of the user, text after the answer). Only text of the agents is searched for tags;
+passages are outside text and may contain anything. The first violation is the reason, one of `FormatFault`.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ _ROLE_TAGS = "think|search|query|answer|tools?|tool_calls?|function|function_cal
 _TAG = re.compile(rf"</?\s*(?:{_ROLE_TAGS}|{'|'.join(RESULT_TAGS)})\b|{SPECIAL_TOKEN}", re.IGNORECASE)
 
 
-def find_fault(trajectory: Trajectory, mask_count: int) -> tuple[FormatFault, str] | None:
-    """Return the first violation, and a sentence with its location; None when the format is correct.
+Fault = tuple[FormatFault, str]
+"""A violation, and a sentence with its location."""
 
-    Args: trajectory: Everything written, searched, shown and answered. mask_count: Number of answers that the task
-    requires.
-    """
+
+def find_fault(trajectory: Trajectory, mask_count: int) -> Fault | None:
+    """The first violation; None when the format is correct. `mask_count`: number of answers that the task requires."""
     return next(_walk(trajectory, mask_count), None)
 
 
-def _walk(trajectory: Trajectory, mask_count: int) -> Iterator[tuple[FormatFault, str]]:
+def _walk(trajectory: Trajectory, mask_count: int) -> Iterator[Fault]:
     for number, turn in enumerate(trajectory.turns, start=1):
         for fault, what in _check_turn(turn):
             yield fault, f"turn {number}: {what}"
@@ -60,13 +60,13 @@ def _walk(trajectory: Trajectory, mask_count: int) -> Iterator[tuple[FormatFault
     yield from _check_stop(trajectory)
 
 
-def _check_turn(turn: Turn) -> Iterator[tuple[FormatFault, str]]:
+def _check_turn(turn: Turn) -> Iterator[Fault]:
     if not turn.think.strip():
         yield FormatFault.EMPTY_THINK, "there is no thought"
     yield from _check_text("thought", turn.think)
     if not turn.calls:
         yield FormatFault.NO_QUERY, "nothing is searched"
-    found: set[str] = set()
+    returned: set[str] = set()
     for call in turn.calls:
         if not call.query.strip():
             yield FormatFault.EMPTY_QUERY, "a query is empty"
@@ -75,16 +75,16 @@ def _check_turn(turn: Turn) -> Iterator[tuple[FormatFault, str]]:
             yield FormatFault.FAILED_SEARCH, f"a search ended with {call.status}"
         elif bool(call.hits) != (call.status is SearchStatus.OK):
             yield FormatFault.STATUS_MISMATCH, f"a search says {call.status} with {len(call.hits)} hits"
-        found.update(hit.passage_id for hit in call.hits)
+        returned.update(hit.passage_id for hit in call.hits)
     shown = [passage.passage_id for passage in turn.shown]
-    if not found.issuperset(shown):
+    if not returned.issuperset(shown):
         yield FormatFault.UNFOUNDED_RESULT, "a passage is shown that no search of the turn returned"
     if len(set(shown)) < len(shown):
         yield FormatFault.REPEATED_RESULT, "a passage is shown twice"
     yield from _check_text("conclusion", turn.conclusion)
 
 
-def _check_answers(trajectory: Trajectory, mask_count: int) -> Iterator[tuple[FormatFault, str]]:
+def _check_answers(trajectory: Trajectory, mask_count: int) -> Iterator[Fault]:
     masks = [answer.mask for answer in trajectory.answers]
     if masks != list(range(mask_count)):
         yield FormatFault.ANSWERS_MISMATCH, f"{mask_count} masks, but the answers are to masks {masks}"
@@ -95,7 +95,7 @@ def _check_answers(trajectory: Trajectory, mask_count: int) -> Iterator[tuple[Fo
             yield FormatFault.UNSEEN_EVIDENCE, "an answer names evidence that was never shown"
 
 
-def _check_stop(trajectory: Trajectory) -> Iterator[tuple[FormatFault, str]]:
+def _check_stop(trajectory: Trajectory) -> Iterator[Fault]:
     answered = all((answer.answer or "").strip() for answer in trajectory.answers)
     if trajectory.stop_reason is StopReason.ANSWERED and not answered:
         yield FormatFault.STOP_MISMATCH, "it says answered, and a mask has no answer"
@@ -105,7 +105,7 @@ def _check_stop(trajectory: Trajectory) -> Iterator[tuple[FormatFault, str]]:
         yield FormatFault.BROKEN_STREAM, "what a trained model wrote does not have its form"
 
 
-def _check_text(what: str, text: str) -> Iterator[tuple[FormatFault, str]]:
+def _check_text(what: str, text: str) -> Iterator[Fault]:
     if ("<" in text or "[" in text) and (tag := _TAG.search(text)):
         yield FormatFault.WRITTEN_TAG, f"the {what} holds {tag[0]!r}"
     if turn := TURN.search(text):

@@ -1,7 +1,7 @@
-"""From measured means and a workload to calls, tokens, money, GPU-hours and hours.
+"""Estimate of calls, tokens, money, GPU-hours and hours from measured means and a workload.
 
-Promises: everything follows from the arguments; what is not known stays unknown and is named in the notes, with how to
-learn it. For the configuration that the means were measured under, the estimate gives back what was measured.
+Guarantees: everything follows from the arguments; unknown quantities stay unknown and are named in the notes, with the
+way to measure them. For the configuration of the measured run the estimate equals the measurement.
 """
 
 from __future__ import annotations
@@ -21,27 +21,24 @@ from schemas.plan import CapCheck, CostPlan, Means, Range, RoleMeans, RolePlan, 
 ALL = "all"
 MILLION = 1_000_000
 HOUR = 3600.0
-KEPT, MAYBE, STOPS, UNKNOWN = "kept", "may stop the run", "stops the run", "unknown"
+WITHIN, MAYBE, STOPS, UNKNOWN = "kept", "may stop the run", "stops the run", "unknown"
 MEASURE = "run some 50 tasks (`--limit 50`), then `rampforge plan --from RUN`"
 
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What calls are made with."""
+    """Machines that serve the models."""
 
     in_flight: int
-    """Calls that may be under way at once."""
+    """Concurrent calls allowed."""
     gpus: int = 0
-    """GPUs behind the endpoints; 0 where they are not ours."""
+    """GPUs behind the endpoints; 0 for those of a provider."""
     tokens_per_second: float | None = None
-    """What all of them do together, sent and received, as the user says; None to go by what was measured."""
+    """Total throughput given by the user, sent and received; None for the measured one."""
 
 
 def estimate(config: RunConfig, roles: Sequence[str], workload: Workload, means: Means, machines: Machines) -> CostPlan:
-    """The plan of a run; `roles` are those that the configuration asks for text.
-
-    Raises ConfigError for a role that no model plays.
-    """
+    """The plan of a run; `roles`: those that call a model. Raises ConfigError for a role without a model."""
     table = PriceTable(config.llm.prices)
     known = {role.role: role for role in means.roles}
     speed = machines.tokens_per_second or (means.speed.tokens_per_second if means.speed else None)
@@ -71,7 +68,7 @@ def estimate(config: RunConfig, roles: Sequence[str], workload: Workload, means:
 
 
 def _count_units(means: RoleMeans, workload: Workload, config: RunConfig) -> Range:
-    """How many times a role is called for its unit."""
+    """Number of the units that a role is called for."""
     counts = {
         TURN: workload.turns * float(workload.attempts),
         ATTEMPT: _fix(workload.attempts * config.judging.votes),
@@ -102,8 +99,8 @@ def _plan_role(
 
 def _sum_roles(plans: Sequence[RolePlan]) -> RolePlan:
     def sum_known(values: Iterable[Range | None]) -> Range | None:
-        found = [value for value in values if value is not None]
-        return reduce(add, found) if found else None
+        known = [value for value in values if value is not None]
+        return reduce(add, known) if known else None
 
     return RolePlan(
         role=ALL,
@@ -118,7 +115,7 @@ def _sum_roles(plans: Sequence[RolePlan]) -> RolePlan:
 
 
 def check_caps(config: RunConfig, total: RolePlan, full: Range | None, pace: Range | None) -> Iterator[CapCheck]:
-    """The caps that are set, each beside what the plan needs."""
+    """The caps that are set, each compared with the plan."""
     budget = config.llm.budget
     hours = Range(low=min(full.low, pace.low), mean=pace.mean, high=pace.high) if full and pace else full or pace
     for cap, limit, planned in (
@@ -135,7 +132,7 @@ def _judge_cap(limit: float, planned: Range | None) -> str:
     if planned is None:
         return UNKNOWN
     if planned.high <= limit:
-        return KEPT
+        return WITHIN
     return STOPS if planned.low > limit else MAYBE
 
 

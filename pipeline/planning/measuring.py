@@ -1,6 +1,6 @@
-"""Measures on a finished run what its roles needed: the right base for planning a larger one.
+"""Measurement of a finished run's calls and turns, as the base for planning a larger one.
 
-Promises: only the run's own usage log and shards enter; memory does not grow with the run.
+Guarantees: only the run's own usage log and shards enter; memory does not grow with the run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import duckdb
 
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import BusyTime, CallUsage
+from pipeline.masking.filters import NOT_SAMPLED
+from pipeline.masking.task_stage import OVER_LIMIT
 from pipeline.planning.spread import Spread, around
 from schemas.config import RunConfig, StageName
 from schemas.funnel import FunnelStep
@@ -26,8 +28,7 @@ from schemas.trajectories import HideMode, StopReason
 
 TURN, ATTEMPT, PASSAGE = "turn", "attempt", "passage"
 UNITS: dict[str, str] = {**dict.fromkeys(AGENT_ROLES, TURN), Role.JUDGE: ATTEMPT, Role.EXTRACTOR: PASSAGE}
-"""What the calls of a role are counted by."""
-NOT_SAMPLED, OVER_LIMIT = "not_sampled", "over_limit"
+"""Unit that the calls of a role are counted by."""
 
 _BYTES = re.compile(r"(\d+) bytes")
 _TURNS = """
@@ -46,13 +47,7 @@ class CallSpreads:
 
 
 def measure_run(name: str, record: RunRecord, entries: Iterable[CallUsage], trajectories: Sequence[Path]) -> Means:
-    """The means of a run.
-
-    Args:
-        name: What to call the run.
-        record: Its run.json.
-        entries: Its usage log.
-        trajectories: Its shards of trajectories.
+    """The means of a run, from run.json, its usage log and its shards of trajectories.
 
     Raises ConfigError when no calls were made, or when a stage that made them is not finished.
     """
@@ -111,28 +106,28 @@ def _measure_role(name: str, role: str, spread: CallSpreads, units: float) -> Ro
 
 
 def _count_units(funnel: Sequence[FunnelStep], role: str, turns: Sequence[TurnCounts], votes: int) -> float:
-    """How many turns, attempts (times votes) or passages the calls of a role were made for; 0 when unfinished."""
+    """Turns, attempts (times votes) or passages that the calls of a role were made for; 0 when unfinished."""
     attempts = find_step(funnel, StageName.TRAJECTORIES, "trajectory")
     if role == Role.EXTRACTOR:
-        asked = find_step(funnel, StageName.PROPOSALS, "passage")
-        return asked.entered - asked.rejected.get(NOT_SAMPLED, 0) if asked else 0
+        proposed = find_step(funnel, StageName.PROPOSALS, "passage")
+        return proposed.entered - proposed.rejected.get(NOT_SAMPLED, 0) if proposed else 0
     if attempts is None:
         return 0
     if role == Role.JUDGE:
         return attempts.entered * votes if find_step(funnel, StageName.JUDGEMENTS, "trajectory") else 0
-    # An attempt that gave no row is taken to have been as long as the others.
+    # Attempts without a row count with the mean length of the others.
     finished = sum(sum(cell.attempts) for cell in turns)
     steps = sum(number * count for cell in turns for number, count in enumerate(cell.attempts))
     return steps * attempts.entered / finished if finished else 0
 
 
 def find_step(funnel: Iterable[FunnelStep], stage: str, unit: str) -> FunnelStep | None:
-    """The sums of one unit through one stage."""
+    """The totals of one unit through one stage."""
     return next((step for step in funnel if (step.stage, step.unit) == (stage, unit)), None)
 
 
 def count_turns(shards: Sequence[Path]) -> tuple[TurnCounts, ...]:
-    """How many turns attempts took, for each number of masks and hide mode."""
+    """Distribution of turns for each number of masks and hide mode."""
     if not shards:
         return ()
     with duckdb.connect(config={"memory_limit": "1GB", "autoinstall_known_extensions": "false"}) as db:
@@ -157,14 +152,11 @@ def count_turns(shards: Sequence[Path]) -> tuple[TurnCounts, ...]:
 def _measure_yield(record: RunRecord) -> Yield | None:
     sizes = [_BYTES.match(fingerprint) for fingerprint in record.sources.values()]
     passages = find_step(record.funnel, StageName.DEDUP, "passage")
-    looked, made = (
-        find_step(record.funnel, StageName.SPANS, "passage"),
-        find_step(record.funnel, StageName.TASKS, "passage"),
-    )
-    if passages is None or looked is None or made is None or not all(sizes):
+    searched, masked = (find_step(record.funnel, stage, "passage") for stage in (StageName.SPANS, StageName.TASKS))
+    if passages is None or searched is None or masked is None or not all(sizes):
         return None
-    seen = looked.entered - looked.rejected.get(NOT_SAMPLED, 0)
-    tasks = made.passed + made.rejected.get(OVER_LIMIT, 0)
+    seen = searched.entered - searched.rejected.get(NOT_SAMPLED, 0)
+    tasks = masked.passed + masked.rejected.get(OVER_LIMIT, 0)
     return Yield(
         source_bytes=sum(int(size[1]) for size in sizes if size),
         passages=passages.passed,

@@ -1,7 +1,7 @@
-"""Scales what a run has measured up to a whole wiki.
+"""Extrapolation of a measured run to a whole wiki.
 
-Each stage's CPU work and files grow with one thing: words of prose, passages looked at, or attempts. The sample a run
-was made of may have longer pages than the wiki has on average, so pages are never the measure.
+CPU work and files of each stage grow with words of prose, searched passages, or attempts. Pages are never the measure:
+those of a sample may be longer than the average of the wiki.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from schemas.plan import CostPlan
 from schemas.scale_plan import MachineFleet, ScalePlan, ScaleUnit, StageNeed, WikiSize
 
 READING = 20
-"""Cores that one reader of a dump keeps busy with cleaning: more do not make the stage `corpus` any faster."""
-_WORDS = "SELECT coalesce(sum(len(text) - len(replace(text, ' ', '')) + 1), 0)::BIGINT, count(*) FROM read_parquet($1)"
+"""Cores that one reader of a dump keeps busy with cleaning; more do not speed up the stage `corpus`."""
+_WORDS = "coalesce(sum(len(text) - len(replace(text, ' ', '')) + 1), 0)"
+_BYTES = "coalesce(sum(strlen(text) + strlen(title)), 0)"
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How much of everything there is: in the run that was measured, or in the whole."""
+    """Quantities of the measured run, or of the whole."""
 
     words: float
     passages: float
     """Passages of the corpus."""
     looked_at: float
-    """Passages that spans were looked for in."""
+    """Passages that were searched for spans."""
     tasks: float
     attempts: float
 
@@ -53,17 +54,16 @@ def scale_up(
     run: RunFolder,
     record: RunRecord,
     wiki: WikiSize,
-    wanted: int,
+    attempts: int,
     fleet: MachineFleet,
     scaled: Mapping[StageName, ScaleUnit],
 ) -> ScalePlan:
-    """What `wanted` attempts over a whole wiki would take, at the rates of a finished run.
+    """The needs of `attempts` attempts over a whole wiki, at the rates of a finished run.
 
-    `scaled`: the stages, and what the work of each scales with. Raises ConfigError when the run is not finished, or too
-    small to say anything.
+    `scaled`: the unit that the work of each stage scales with. Raises ConfigError for a run without attempts.
     """
     seen = measure_amounts(run, record)
-    whole = multiply(seen, wiki, wanted)
+    whole = multiply(seen, wiki, attempts)
     stages = [
         scale_stage(run, record, stage, unit, seen, whole, fleet)
         for stage, unit in scaled.items()
@@ -73,7 +73,7 @@ def scale_up(
         wiki=wiki,
         measured=str(run.root),
         fleet=fleet,
-        trajectories=wanted,
+        trajectories=attempts,
         tasks=round(whole.tasks),
         passages=whole.passages,
         stages=tuple(stages),
@@ -84,7 +84,7 @@ def scale_up(
 
 
 def add_models(plan: ScalePlan, models: CostPlan, stages: Sequence[str]) -> ScalePlan:
-    """With what the language models of some stages need: their time is that of the stages, and no core works on it."""
+    """Add the needs of language models; their time replaces the core-hours of the stages that call them."""
     hours = models.hours_at_pace or models.hours_at_full_flight
     first = stages[0] if stages else ""
     timed = tuple(
@@ -97,16 +97,14 @@ def add_models(plan: ScalePlan, models: CostPlan, stages: Sequence[str]) -> Scal
 
 
 def measure_amounts(run: RunFolder, record: RunRecord) -> Amounts:
-    """What a run was made of. Raises ConfigError for one whose tasks were never attempted."""
+    """The quantities of a run. Raises ConfigError for one without attempts."""
     passages, looked = (find_step(record.funnel, stage, "passage") for stage in (StageName.DEDUP, StageName.SPANS))
     tasks = find_step(record.funnel, StageName.TRAJECTORIES, "task")
     attempts = find_step(record.funnel, StageName.TRAJECTORIES, "trajectory")
     if not (passages and looked and tasks and attempts and attempts.entered):
         raise ConfigError(f"{run.root}: nothing was attempted in this run", f"rampforge resume {run.root}")
-    shards = [str(path) for path in run.files(Document.dataset)]
-    ((words, _),) = duckdb.execute(_WORDS, [shards]).fetchall()
     return Amounts(
-        words=float(words),
+        words=_sum(_WORDS, run.files(Document.dataset)),
         passages=float(passages.passed),
         looked_at=float(looked.entered - looked.rejected.get(NOT_SAMPLED, 0)),
         tasks=float(tasks.entered),
@@ -114,15 +112,15 @@ def measure_amounts(run: RunFolder, record: RunRecord) -> Amounts:
     )
 
 
-def multiply(seen: Amounts, wiki: WikiSize, wanted: int) -> Amounts:
-    """The same proportions over a whole wiki, for so many attempts."""
-    tasks = wanted * seen.tasks / seen.attempts
+def multiply(seen: Amounts, wiki: WikiSize, attempts: int) -> Amounts:
+    """The same proportions over a whole wiki, for a number of attempts."""
+    tasks = attempts * seen.tasks / seen.attempts
     return Amounts(
         words=float(wiki.words),
         passages=seen.passages * wiki.words / seen.words,
         looked_at=tasks * seen.looked_at / seen.tasks,
         tasks=tasks,
-        attempts=float(wanted),
+        attempts=float(attempts),
     )
 
 
@@ -135,7 +133,7 @@ def scale_stage(
     whole: Amounts,
     fleet: MachineFleet,
 ) -> StageNeed:
-    """What one stage would take."""
+    """The needs of one stage."""
     factor = whole.of(unit) / seen.of(unit)
     work = sum(timing.work_seconds for timing in record.timings if timing.stage == stage)
     written = sum(file.bytes for shard in run.manifest(stage).shards for file in shard.files)
@@ -159,14 +157,14 @@ def _index_memory(run: RunFolder, seen: Amounts, whole: Amounts, fleet: MachineF
     if not run.find_manifest(StageName.INDEX):
         return None
     rows = round(whole.passages)
-    text = _measure_text(run.files("passages")) * whole.words / seen.words
+    text = _sum(_BYTES, run.files("passages")) * whole.words / seen.words
     return float(estimate_sizes(rows, round(text), BLOCK_ROWS, fleet.cores).memory)
 
 
-def _measure_text(shards: Sequence[Path]) -> float:
-    query = "SELECT coalesce(sum(strlen(text) + strlen(title)), 0)::BIGINT FROM read_parquet($1)"
-    ((size,),) = duckdb.execute(query, [[str(path) for path in shards]]).fetchall()
-    return float(size)
+def _sum(expression: str, shards: Sequence[Path]) -> float:
+    query = f"SELECT {expression}::BIGINT FROM read_parquet($1)"  # noqa: S608 - this module's own SQL
+    ((total,),) = duckdb.execute(query, [[str(path) for path in shards]]).fetchall()
+    return float(total)
 
 
 def _notes(seen: Amounts, whole: Amounts) -> Sequence[str]:

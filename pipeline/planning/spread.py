@@ -1,4 +1,4 @@
-"""Means with their standard errors, summed up as the numbers come."""
+"""Running means with their standard errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Spread:
     squares: float = 0.0
 
     def add(self, value: float, times: int = 1) -> None:
-        """Take in a number that was seen so many times; none is allowed."""
+        """Add a number that occurred `times` times, 0 included."""
         if not times:
             return
         self.count += times
@@ -30,16 +30,16 @@ class Spread:
 
     @property
     def error(self) -> float:
-        """Standard error of the mean; as large as the mean where a single number tells nothing of it."""
+        """Standard error of the mean; the mean itself while there are fewer than two numbers."""
         if self.count < 2:
             return self.mean
         return math.sqrt(self.squares / (self.count - 1) / self.count)
 
     def range(self) -> Range:
-        """The mean and what lies two standard errors around it."""
+        """The mean plus and minus two standard errors."""
         return around(self.mean, self.error)
 
 
 def around(mean: float, error: float) -> Range:
-    """A mean with a standard error as a range; nothing that is counted is below 0."""
+    """A mean plus and minus two standard errors, not below 0."""
     return Range(low=max(0.0, mean - ERRORS * error), mean=mean, high=mean + ERRORS * error)

@@ -1,4 +1,4 @@
-"""What a configuration asks for: tasks, attempts, turns."""
+"""Workload of a configuration: tasks, attempts, turns."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from schemas.trajectories import HideMode
 
 
 def plan_workload(config: RunConfig, means: Means, source_bytes: int | None) -> Workload:
-    """What the configuration asks for; `source_bytes` is the size of its sources, where that is known.
+    """The workload; `source_bytes`: size of the sources, None if unknown.
 
-    Raises ConfigError when nothing tells the number of tasks.
+    Raises ConfigError when the number of tasks cannot be derived.
     """
     masking = config.masking
     tasks, known_from = _count_tasks(config, means, source_bytes)
@@ -52,7 +52,7 @@ def _count_tasks(config: RunConfig, means: Means, source_bytes: int | None) -> t
 
 
 def expect_turns(means: Means, masks: Sequence[int], hide: Sequence[HideMode], max_turns: int) -> Range:
-    """Turns of an attempt, over the kinds of attempt that a configuration makes."""
+    """Turns of an attempt, averaged over the hide modes and mask counts of a configuration."""
     cells = [cell for cell in means.turns if any(cell.attempts)]
     if not cells:
         return Range(low=1.0, mean=(1 + max_turns) / 2, high=max_turns)
@@ -65,7 +65,7 @@ def expect_turns(means: Means, masks: Sequence[int], hide: Sequence[HideMode], m
 
 
 def _find_like(cells: Sequence[TurnCounts], masks: int, hide: HideMode) -> Sequence[TurnCounts]:
-    """What was seen of attempts of one kind, or of those most like them."""
+    """The measurements of one kind of attempt, or of the most similar ones."""
     same_hide = [cell for cell in cells if cell.hide in (hide, None)]
     same_masks = [cell for cell in cells if cell.masks in (masks, None)]
     both = [cell for cell in same_hide if cell in same_masks]
@@ -82,6 +82,6 @@ def _measure_turns(cells: Iterable[TurnCounts], means: Means, max_turns: int) ->
     if not means.measured:
         return Range(low=min(1.0, spread.mean), mean=spread.mean, high=max(spread.mean, float(max_turns)))
     found = spread.range()
-    # Attempts that ended for want of turns would have gone on, at the worst to the new end.
+    # Attempts that reached the limit of turns would have continued, at the worst to the new limit.
     more = max(0, max_turns - means.max_turns) * stopped / spread.count
     return Range(low=found.low, mean=found.mean, high=found.high + more)

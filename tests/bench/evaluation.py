@@ -24,8 +24,7 @@ import uvloop
 from flows.configuration.cache import cache_folder
 from flows.configuration.run_config import load_config
 from flows.evaluation.run import evaluate
-from pipeline.decontamination.filtering import drop_overlapping
-from pipeline.decontamination.overlap import QuestionIndex
+from pipeline.decontamination.overlap import QuestionIndex, drop_overlapping
 from pipeline.evaluation.benchmarks import Benchmark, read_benchmark
 from schemas.config import RunConfig
 from schemas.evaluations import EvalMethod, EvalSettings

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage
 from pipeline.llm.prices import PriceTable
-from pipeline.planning.actuals import sum_spending
+from pipeline.planning.spending import sum_spending
 from pipeline.report.report_data import ReportExample
 from schemas.arrow import arrow_schema
 from schemas.config import JudgingConfig, RunConfig

@@ -16,8 +16,14 @@ from hypothesis import strategies as st
 
 from flows.exporting.dataset import export_dataset
 from flows.exporting.decontamination import open_screen
-from pipeline.decontamination.filtering import STAGE, drop_overlapping
-from pipeline.decontamination.overlap import ANSWER_AND_TITLE, ENTITY_PAIR, NGRAM, QuestionIndex
+from pipeline.decontamination.overlap import (
+    ANSWER_AND_TITLE,
+    ENTITY_PAIR,
+    NGRAM,
+    STAGE,
+    QuestionIndex,
+    drop_overlapping,
+)
 from pipeline.decontamination.question_names import find_names
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import read_benchmark

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.distillation.diversity import BLOCK, DistinctBlocks, DiversityGauge, measure_divergence
+from pipeline.distillation.diversity import BLOCK, DistinctBlocks, DiversityCounter, measure_divergence
 from pipeline.distillation.rounds_page import build_page
-from pipeline.distillation.steps import StepBook, measure_overhead
+from pipeline.distillation.steps import StepLog, measure_overhead
 from pipeline.distillation.stopping import find_best, find_stop, measure_regression
 from schemas.config import StageName
 from schemas.distill_config import DistillConfig, OnRegression, StopConfig
@@ -22,7 +22,7 @@ from schemas.trajectories import SearchCall, SearchStatus, Trajectory
 from tests.support.report_samples import POISON
 from tests.support.trajectory_samples import make_task, make_trajectory, make_turn
 
-EMPTY = DiversityGauge().describe(None)
+EMPTY = DiversityCounter().describe(None)
 
 
 def make_record(number: int, recall: float | None = None, **more: Any) -> RoundRecord:
@@ -143,7 +143,7 @@ def attempt(task: MaskTask, thought: str, query: str) -> Trajectory:
 
 
 def test_a_teacher_that_says_the_same_again_is_seen() -> None:
-    varied, same = DiversityGauge(), DiversityGauge()
+    varied, same = DiversityCounter(), DiversityCounter()
     task = make_task("It was lit in 1868.", ["1868"])
     for number in range(40):
         thought = " ".join(f"word{number}x{n}" for n in range(30))
@@ -162,20 +162,20 @@ def test_a_teacher_that_says_the_same_again_is_seen() -> None:
 
 
 def test_seconds_are_summed_over_sessions(tmp_path: Any) -> None:
-    book = StepBook(tmp_path / "steps.jsonl")
-    book.note(1, "train", 50.0)
-    book.close()
+    log = StepLog(tmp_path / "steps.jsonl")
+    log.add(1, "train", 50.0)
+    log.close()
     with (tmp_path / "steps.jsonl").open("ab") as torn:
         torn.write(b'{"key": "01/tr')
-    book = StepBook(tmp_path / "steps.jsonl")
+    log = StepLog(tmp_path / "steps.jsonl")
     for number, step, spent in ((1, "train", 25.0), (1, "other", 5.0), (2, "train", 9.0), (1, "judgements", 20.0)):
-        book.note(number, step, spent)
-    seconds = book.sum_round(1)
+        log.add(number, step, spent)
+    seconds = log.sum_round(1)
     assert [(step.step, step.seconds) for step in seconds] == [("train", 75.0), ("other", 5.0), ("judgements", 20.0)]
     assert measure_overhead(seconds, [StageName.TRAJECTORIES]) == pytest.approx(0.25)
     assert measure_overhead(seconds, [StageName.TRAJECTORIES, StageName.JUDGEMENTS]) == pytest.approx(0.05)
     assert measure_overhead((), []) == 0
-    book.close()
+    log.close()
 
 
 def test_the_page_is_inert_and_the_same_for_the_same_rounds() -> None:

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from flows.stages.round_tasks import find_plan, write_plan
 from pipeline.decontamination.overlap import QuestionIndex
 from pipeline.distillation.adoption import adopt_stages
-from pipeline.distillation.freshness import FreshTasks, count_capacity, read_used, write_used
+from pipeline.distillation.freshness import FreshTasks, count_capacity, drop_overlaps, read_used, write_used
 from pipeline.distillation.joining import join_runs
-from pipeline.distillation.screening import ScreenedTasks
 from pipeline.exporting.simulator_tuning import choose_split
 from pipeline.masking.task_stage import SpannedPassage, TaskStage
 from pipeline.storage.hashing import hash_file
@@ -198,8 +197,7 @@ def test_a_task_that_gives_a_question_away_is_dropped_where_it_is_made() -> None
     asked = EvalQuestion(
         question_id="q1", dataset="x", lang="en", question="Who founded it?", golds=(("Name0",),), titles=("Town 1",)
     )
-    stage = ScreenedTasks(TaskStage(MASKING, 0, None), QuestionIndex([asked]))
-    outcomes = list(stage.run(items))
+    outcomes = list(drop_overlaps(TaskStage(MASKING, 0, None).run(items), QuestionIndex([asked])))
     assert [outcome.key for outcome in outcomes if any(isinstance(row, MaskTask) for row in outcome.rows)] != []
     rejects = [row for outcome in outcomes for row in outcome.rows if isinstance(row, Reject)]
     assert [(row.stage, row.unit, row.reason) for row in rejects] == [

@@ -15,7 +15,7 @@ from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
 
 from pipeline.evaluation.bootstrap import compare_paired, estimate_interval
 from pipeline.evaluation.metrics import AnswerScores, score_answer
-from schemas.evaluations import EvalQuestion
+from schemas.evaluations import EvalQuestion, MetricName
 
 WORDS = st.sampled_from(["the", "river", "Oste,", "runs", "past", "Tarn", "in", "winter.", "(Vale)", "stone", "clock"])
 TEXTS = st.lists(WORDS, min_size=1, max_size=6).map(" ".join)
@@ -103,7 +103,7 @@ def test_the_paired_test_is_that_of_scipy() -> None:
     for size, gain in ((12, 0.2), (60, 0.05), (196, 0.0)):
         base = dice.random(size)
         other = base + dice.normal(gain, 0.3, size)
-        ours = compare_paired(base, other)
+        ours = compare_paired(MetricName.F1, base, other)
         theirs = stats.permutation_test(
             (base, other), lambda a, b: np.mean(b - a), permutation_type="samples", n_resamples=10_000, rng=2
         )
@@ -114,7 +114,7 @@ def test_the_paired_test_is_that_of_scipy() -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
 def test_what_is_equal_does_not_differ(values: list[float]) -> None:
-    paired = compare_paired(values, values, rounds=50)
+    paired = compare_paired(MetricName.F1, values, values, rounds=50)
     assert (paired.difference, paired.low, paired.high, paired.p_value) == (0, 0, 0, 1)
     low, high = estimate_interval(values, rounds=50)
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.evaluation.comparing import compare_tallies
+from pipeline.evaluation.comparing import compare_totals
 from pipeline.evaluation.page import EvaluationComparison, write_page
-from pipeline.evaluation.summary import make_groups, tally_rows
+from pipeline.evaluation.summary import make_groups, sum_rows
 from pipeline.evaluation.tables import write_differences, write_results
 from schemas.evaluations import EvalMethod, Evaluation, EvaluationResult
 from schemas.judgements import Verdict
@@ -53,7 +53,7 @@ def make_rows(right: int, model: str, runs: int = 2) -> Iterator[Evaluation]:
 
 
 def make_result(right: int, name: str) -> EvaluationResult:
-    tallied = tally_rows(make_rows(right, POISON))
+    totals = sum_rows(make_rows(right, POISON))
     return EvaluationResult(
         name=name,
         method=EvalMethod.RAG_PE,
@@ -66,8 +66,8 @@ def make_result(right: int, name: str) -> EvaluationResult:
         answers=40,
         finished=38,
         unfinished={POISON: 2},
-        unjudged=tallied.unjudged,
-        groups=make_groups(tallied),
+        unjudged=totals.unjudged,
+        groups=make_groups(totals),
         support=None,
         searches=1,
         calls=0,
@@ -83,21 +83,21 @@ def make_result(right: int, name: str) -> EvaluationResult:
 
 def build(folder: Path) -> Path:
     results = [make_result(5, f"before {POISON}"), make_result(12, "after")]
-    tallies = [tally_rows(make_rows(right, POISON)) for right in (5, 12)]
-    differences = compare_tallies(*tallies)
+    totals = [sum_rows(make_rows(right, POISON)) for right in (5, 12)]
+    differences = compare_totals(*totals)
     path = folder / "page.html"
     path.write_text(write_page(results, [EvaluationComparison(results[0].name, "after", differences)]), "utf-8")
     return path
 
 
 def test_figures_of_rows() -> None:
-    tallied = tally_rows(make_rows(5, "m"))
-    whole, *halves = make_groups(tallied)
+    totals = sum_rows(make_rows(5, "m"))
+    whole, *halves = make_groups(totals)
     assert (whole.questions, [half.questions for half in halves]) == (20, [10, 10])
     assert {metric.mean for metric in whole.metrics.values()} == {0.25}
-    assert tallied.unjudged == 30
-    assert tallied.stops.total() == 2
-    (pair, *_) = compare_tallies(tallied, tally_rows(make_rows(12, "m")))
+    assert totals.unjudged == 30
+    assert totals.stops.total() == 2
+    (pair, *_) = compare_totals(totals, sum_rows(make_rows(12, "m")))
     assert (pair.base, pair.other, pair.better, pair.worse) == (0.25, 0.6, 7, 0)
     assert pair.p_value < 0.05
     assert pair.low > 0
@@ -108,8 +108,8 @@ def test_outside_text_stays_in_its_cell() -> None:
     lines = [line for line in table.splitlines() if line.startswith("|")]
     assert len({line.replace("\\\\|", "").count("|") for line in lines}) == 1
     assert "<script" not in table
-    tallied = tally_rows(make_rows(5, "m"))
-    assert "<script" not in write_differences(POISON, "b", compare_tallies(tallied, tallied))
+    totals = sum_rows(make_rows(5, "m"))
+    assert "<script" not in write_differences(POISON, "b", compare_totals(totals, totals))
 
 
 def test_the_page_is_one_inert_file(tmp_path: Path) -> None:

@@ -19,11 +19,11 @@ from flows.cli.app import app
 from pipeline.errors import ConfigError, RampforgeError
 from pipeline.judging.calibration import (
     Judged,
-    apply_rules,
     judge_labelled,
     make_question,
     measure_kappa,
     read_labelled,
+    rule_answer,
     score_verdicts,
 )
 from pipeline.judging.calibration_advice import Trust, assess_judge, bound_share
@@ -69,7 +69,7 @@ def test_labels_cover_every_category_in_both_languages() -> None:
     kinds = {"right", "wrong", "hedged", "empty", "undetermined", "junk"}
     assert {(one.lang, one.category) for one in LABELLED} == {(lang, kind) for lang in ("en", "zh") for kind in kinds}
     for one in LABELLED:
-        ruled = apply_rules(one, CONFIG)
+        ruled = rule_answer(one.answer, (one.gold, *one.aliases), one.kind, CONFIG)
         assert not ruled.settled or ruled.verdict.value == one.verdict, "what the rules settle, they settle rightly"
         assert ruled.settled or ruled.verdict is NO
 
@@ -94,7 +94,7 @@ def test_rules_come_first_as_in_the_judging_stage() -> None:
             answer=answer,
             verdict="incorrect",
         )
-        ruled = apply_rules(one, CONFIG)
+        ruled = rule_answer(one.answer, (one.gold, *one.aliases), one.kind, CONFIG)
         assert ruled.settled == (not model.requests)
         assert ruled.verdict is judgement.verdict
         assert make_question(one) == question_of_attempt(attempt, 0)
@@ -105,7 +105,7 @@ def test_scores_of_judges_of_one_mind() -> None:
     wrong = len(LABELLED) - right
     for said, verdict in ((say_verdict("correct"), YES), (say_verdict("incorrect"), NO), ("hm", UNSURE)):
         judged = judge_with(said)
-        score = score_verdicts(judged, lambda one: one.by_model)
+        score = score_verdicts(judged, lambda one: one.by_model.verdict)
         assert (score.count, score.deserve_correct, score.deserve_incorrect) == (len(LABELLED), right, wrong)
         assert score.right == {YES: right, NO: wrong, UNSURE: 0}[verdict]
         assert score.false_accepts == (wrong if verdict is YES else 0)
@@ -113,16 +113,16 @@ def test_scores_of_judges_of_one_mind() -> None:
         assert score.undecided == (len(LABELLED) if verdict is UNSURE else 0)
         assert score.kappa == 0
         assert assess_judge(judged).trust is Trust.NO
-        assert all(one.by_job is (one.by_rules if one.ruled.settled else verdict) for one in judged)
+        assert all(one.by_job is (one.by_rules.verdict if one.by_rules.settled else verdict) for one in judged)
     refused = judge_with(lambda _: RefusedRequestError("bad_request", "no"))
-    assert {one.by_model for one in refused} == {Verdict.ERROR}
+    assert {one.by_model.verdict for one in refused} == {Verdict.ERROR}
     assert "refused" in assess_judge(refused).advice[1]
     assert "says `error` to everything" in assess_judge(refused).advice[0]
 
 
 def test_a_judge_that_is_right_is_trusted_and_a_sloppy_one_told_where() -> None:
     perfect = judge_with(lambda request: say_verdict(find_label(request.messages[-1].text)))
-    assert score_verdicts(perfect, lambda one: one.by_model).kappa == 1
+    assert score_verdicts(perfect, lambda one: one.by_model.verdict).kappa == 1
     assessment = assess_judge(perfect)
     assert assessment.trust is Trust.YES
     assert "label more of your own" in assessment.advice[-1]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from flows.execution.plan import PlanQuestion, answer, find_means
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import CallUsage
-from pipeline.planning.comparing import compare
 from pipeline.planning.estimate import KEPT, MAYBE, STOPS, UNKNOWN, Machines, estimate
 from pipeline.planning.measuring import measure_run
+from pipeline.planning.spending import compare_spending
 from pipeline.planning.spread import Spread
 from pipeline.planning.workload import expect_turns, plan_workload
 from schemas.arrow import arrow_schema
@@ -186,7 +186,7 @@ def test_a_run_without_calls_measures_nothing() -> None:
 def test_planned_and_spent_stand_side_by_side(measured: Means) -> None:
     sums = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5, "seconds": 1.0}
     spent = [RoleSpending(role=role, model="m", calls=3, **sums) for role in ("planner", "extractor")]
-    rows = {(row.role, row.quantity): row for row in compare(plan_for(CONFIG, measured), spent, 7200.0)}
+    rows = {(row.role, row.quantity): row for row in compare_spending(plan_for(CONFIG, measured), spent, 7200.0)}
     planned = rows["planner", "calls"].planned
     assert planned
     assert planned.mean == pytest.approx(sum(TURNS))
