@@ -130,7 +130,7 @@ def _look(listing: ShardListing, query: InspectQuestion) -> tuple[Any, Sequence[
 
 
 def _ask(database: ReadonlyDatabase, query: InspectQuestion) -> tuple[Any, Sequence[TextTable]]:
-    from pipeline.inspecting.row_query import Draw, RowQuery
+    from pipeline.inspecting.row_query import RowQuery
     from pipeline.inspecting.summary import summarise
     from pipeline.inspecting.text_tables import summary_tables
 
@@ -147,8 +147,7 @@ def _ask(database: ReadonlyDatabase, query: InspectQuestion) -> tuple[Any, Seque
         dataset=query.dataset or _choose_dataset(database),
         where=query.where or "",
         limit=query.sample or query.limit,
-        draw=Draw.SAMPLE if query.sample else Draw.FIRST,
-        seed=query.seed,
+        sample_seed=query.seed if query.sample else None,
     )
     return _read(database, row_query)
 
@@ -161,7 +160,7 @@ def _read(database: ReadonlyDatabase, query: RowQuery) -> tuple[Any, Sequence[Te
     if query.dataset == ATTEMPTS:
         make_attempts(database)
     page = read_rows(database, query)
-    return {"dataset": page.dataset, "total": page.total, "rows": page.found.as_dicts()}, [page_table(page)]
+    return {"dataset": page.dataset, "total": page.total, "rows": page.result.as_dicts()}, [page_table(page)]
 
 
 def _find_row(database: ReadonlyDatabase, key: str) -> tuple[Any, Sequence[TextTable]]:

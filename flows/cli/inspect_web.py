@@ -43,7 +43,7 @@ def serve_pages(place: DataLocation, port: int | None, tokenizer: str | None) ->
         now=lambda: datetime.now(UTC).isoformat(timespec="seconds"),
         read_live=read_job,
         reviewer=_name_reviewer(),
-        tell=lambda line: console.print(line, soft_wrap=True, highlight=False, markup=False),
+        log=lambda line: console.print(line, soft_wrap=True, highlight=False, markup=False),
         tokenizer=tokenizer or "",
         masker=open_masker(tokenizer) if tokenizer else None,
     )

@@ -9,11 +9,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.planning.estimate import ALL, KEPT, STOPS
+from pipeline.planning.estimate import ALL, STOPS, WITHIN
 from schemas.plan import CapCheck, CostPlan, PlanComparison, Range
 from schemas.scale_plan import ScalePlan
 
-COLOURS = {KEPT: "green", STOPS: "bold red"}
+COLOURS = {WITHIN: "green", STOPS: "bold red"}
 SCALES = ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 
 

@@ -38,9 +38,9 @@ def read_labels(run: Path) -> Iterator[LabelledAnswer]:
     """Return the answers labelled by the reviews of a run, in order. Raises InspectError."""
     from pipeline.inspecting.attempts_table import open_attempts
     from pipeline.inspecting.reading import read_attempt
-    from pipeline.inspecting.reviews import ReviewBook, label_answers
+    from pipeline.inspecting.reviews import ReviewStore, label_answers
 
-    reviews = ReviewBook(run).read()
+    reviews = ReviewStore(run).read()
     if not reviews:
         return
     database, _ = open_attempts(run)

@@ -1,6 +1,6 @@
-"""Distributions of the attempts that a filter lets through; every bar is a link that narrows the filter to it."""
+"""Distributions of the attempts that match a filter; every bar is a link that restricts the filter to it."""
 
-# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+# ruff: noqa: S608  # SQL consists of constants; outside text is passed as parameters
 from __future__ import annotations
 
 import math
@@ -15,14 +15,14 @@ from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.report.collecting import write_power
 
 LN2 = math.log(2)
-MOST_BARS = 24
+MAX_BARS = 24
 KINDS = "unnest(string_split(a.kinds, '+'))"
 TENTH = "floor({} * 10 + 1e-6)::INT"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedChart:
-    """A chart, and where each of its bars leads: the query of the table's address."""
+    """Chart with the query string of each bar's link."""
 
     chart: Chart
     links: list[str]
@@ -30,17 +30,17 @@ class LinkedChart:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """What is counted by."""
+    """Key of a distribution."""
 
     title: str
     axis: str
     key: str
     """SQL over `attempts a`."""
     narrow: Callable[[Any], dict[str, Any]]
-    """What a bar changes in the filter."""
+    """Fields of the filter that a bar sets."""
     label: Callable[[Any], str] = str
-    fewest: int = 1
-    """Shown from so many bars on."""
+    min_bars: int = 1
+    """Number of bars from which the chart is shown."""
 
 
 def _tenth(low: str, high: str) -> Callable[[int], dict[str, Any]]:
@@ -66,23 +66,23 @@ AXES = (
         lambda n: {"min_cost": 2.0**n, "max_cost": 2.0 ** (n + 1)}, lambda n: f"{2.0**n:.2g}",
     ),
     _Axis("Who attempted", "policy", "a.policy", lambda n: {"policy": n}),
-    _Axis("Rounds", "round", "a.round", lambda n: {"round": n}, fewest=2),
+    _Axis("Rounds", "round", "a.round", lambda n: {"round": n}, min_bars=2),
 )  # fmt: skip
 
 
-def draw_charts(database: ReadonlyDatabase, wanted: AttemptFilter) -> list[LinkedChart]:
-    """All charts that have something to show."""
-    condition, values = narrow(database, wanted)
+def lay_charts(database: ReadonlyDatabase, filters: AttemptFilter) -> list[LinkedChart]:
+    """All charts with data."""
+    condition, values = narrow(database, filters)
     charts = []
     for axis in AXES:
         rows = database.query(
             f"SELECT {axis.key} AS bin, count(*), count_if(a.accepted) FROM attempts a WHERE {condition} "
-            f"GROUP BY bin HAVING bin IS NOT NULL AND CAST(bin AS VARCHAR) <> '' ORDER BY bin LIMIT {MOST_BARS}",
+            f"GROUP BY bin HAVING bin IS NOT NULL AND CAST(bin AS VARCHAR) <> '' ORDER BY bin LIMIT {MAX_BARS}",
             values,
         ).rows
-        if len(rows) < axis.fewest:
+        if len(rows) < axis.min_bars:
             continue
         bars = tuple(Bar(axis.label(key), count, accepted) for key, count, accepted in rows)
         chart = lay_histogram(Histogram(axis.title, axis.axis, "attempts", bars))
-        charts.append(LinkedChart(chart, [wanted.as_query(**axis.narrow(key)) for key, _, _ in rows]))
+        charts.append(LinkedChart(chart, [filters.as_query(**axis.narrow(key)) for key, _, _ in rows]))
     return charts

@@ -1,10 +1,10 @@
-"""Which attempts are looked at, and in which order: what a link holds, and the SQL it stands for.
+"""Filter and order of attempts: the query string of a link, and its SQL.
 
-Promises: every value reaches DuckDB as a parameter; the order is total, so that pages never overlap and every attempt
-has one before and one after it; a filter written as a link reads back the same.
+Guarantees: every value reaches DuckDB as a parameter; the order is total, so that pages never overlap and neighbours
+are unique; a filter written as a link is read back unchanged.
 """
 
-# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+# ruff: noqa: S608  # SQL consists of constants; outside text is passed as parameters
 from __future__ import annotations
 
 from enum import StrEnum
@@ -17,22 +17,22 @@ MOST_WORDS = 8
 
 
 class Ending(StrEnum):
-    """How an attempt ended."""
+    """Outcome of an attempt."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     UNJUDGED = "unjudged"
 
 
-class PagePlace(StrEnum):
-    """Where words are looked for."""
+class WordScope(StrEnum):
+    """Text that is searched for words."""
 
     TASK = "task"
     ATTEMPT = "attempt"
 
 
 class SortKey(StrEnum):
-    """What attempts are ordered by; `id` is any order, the same each time."""
+    """Order of attempts; `id` for an arbitrary but fixed one."""
 
     ID = "id"
     TITLE = "title"
@@ -49,30 +49,33 @@ class SortKey(StrEnum):
 
 NOTHING = "''"
 TEXTS = frozenset({SortKey.TITLE, SortKey.REASON})
-EQUALS = ("reason", "masks", "lang", "policy", "hide", "turns", "verdict", "round")
-RANGES = {
+CONDITIONS = {
+    "reason": "reason = ?", "stop": "stop_reason = ?", "masks": "masks = ?", "lang": "lang = ?",
+    "policy": "policy = ?", "hide": "hide = ?", "turns": "turns = ?", "verdict": "verdict = ?",
+    "task": "task_id = ?", "round": "round = ?", "kind": "list_contains(string_split(kinds, '+'), ?)",
     "min_f1": "f1 >= ?", "max_f1": "f1 <= ?", "min_recall": "recall >= ?", "max_recall": "recall <= ?",
     "min_difficulty": "difficulty >= ?", "max_difficulty": "difficulty < ?",
     "min_cost": "cost >= ?", "max_cost": "cost < ?",
 }  # fmt: skip
+"""Condition of each field of the filter; its value is the parameter."""
 WORDS = {
-    PagePlace.TASK: (
+    WordScope.TASK: (
         "task_id",
         "tasks",
         "title || ' ' || masked_text || ' ' || array_to_string(list_transform(spans, lambda s: s.text), ' ')",
     ),
-    PagePlace.ATTEMPT: (
+    WordScope.ATTEMPT: (
         "trajectory_id",
         "trajectories",
         "CAST(turns AS VARCHAR) || ' ' || CAST(answers AS VARCHAR) || ' ' || final_think",
     ),
 }
-"""Where words are looked for: what is found, where, in which text."""
+"""Text that is searched for words: the id of its row, its dataset, the expression."""
 ENDINGS = {Ending.ACCEPTED: "accepted", Ending.REJECTED: "NOT accepted", Ending.UNJUDGED: "accepted IS NULL"}
 
 
 class AttemptFilter(BaseModel):
-    """What a link to the table holds. Empty text stands for nothing, as forms send it."""
+    """Filter of attempts."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -97,53 +100,42 @@ class AttemptFilter(BaseModel):
     max_cost: float | None = None
     round: int | None = None
     words: str | None = Field(None, max_length=500)
-    place: PagePlace = PagePlace.TASK
+    place: WordScope = WordScope.TASK
     sort: SortKey = SortKey.ID
     down: bool = False
 
     def as_query(self, **changed: Any) -> str:
-        """The same as a link holds it, some of it changed; what is as it is anyway is left out."""
+        """Query string of the filter with some fields changed; defaults are omitted."""
         values = self.model_dump(mode="json", exclude_defaults=True) | changed
         return urlencode({key: _write(value) for key, value in values.items() if value not in (None, "", False)})
 
     def chosen(self) -> dict[str, str]:
-        """What narrows the table, by name."""
+        """Fields that restrict the attempts, by name."""
         left = self.model_dump(mode="json", exclude_defaults=True, exclude={"sort", "down", "place"})
         return {key: str(value) for key, value in left.items()}
 
     def conditions(self) -> tuple[str, list[Any]]:
-        """The condition in SQL over `attempts a`, with its parameters."""
+        """Condition in SQL over `attempts`, with its parameters."""
         parts, values = ["true"], []
-        for name in EQUALS:
-            if (value := getattr(self, name)) is not None:
-                parts.append(f"a.{name} = ?")
-                values.append(value)
-        for column, value in (("stop_reason", self.stop), ("task_id", self.task)):
-            if value is not None:
-                parts.append(f"a.{column} = ?")
-                values.append(value)
-        if self.kind is not None:
-            parts.append("list_contains(string_split(a.kinds, '+'), ?)")
-            values.append(self.kind)
         if self.ended is not None:
             parts.append(ENDINGS[self.ended])
-        for name, condition in RANGES.items():
+        for name, condition in CONDITIONS.items():
             if (value := getattr(self, name)) is not None:
-                parts.append(f"a.{condition}")
+                parts.append(condition)
                 values.append(value)
         return " AND ".join(parts), values
 
     def word_query(self) -> tuple[str, str, list[str]] | None:
-        """What finds the words: the column that must be among those found, the query and its parameters."""
+        """Search for the words: the id column, the query that selects its values, and its parameters."""
         words = (self.words or "").split()[:MOST_WORDS]
         if not words:
             return None
         column, source, text = WORDS[self.place]
-        wanted = " AND ".join(f"contains(lower({text}), lower(?))" for _ in words)
-        return column, f"SELECT {column} FROM {source} WHERE {wanted}", words
+        condition = " AND ".join(f"contains(lower({text}), lower(?))" for _ in words)
+        return column, f"SELECT {column} FROM {source} WHERE {condition}", words
 
     def sort_column(self) -> str:
-        """What is sorted by, without holes."""
+        """Expression to sort by, without nulls."""
         if self.sort is SortKey.ID:
             return "a.trajectory_id"
         return f"coalesce(a.{self.sort}, {NOTHING if self.sort in TEXTS else '-1'})"

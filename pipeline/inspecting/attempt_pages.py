@@ -1,9 +1,9 @@
-"""Pages of the table `attempts`, and the way from one attempt to the next.
+"""Pages of the table `attempts`, and neighbours of an attempt.
 
-Promises: a page costs one sort of narrow keys; only the rows that are shown are read whole.
+Guarantees: a page costs one sort of narrow keys; only the rows shown are read in full.
 """
 
-# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+# ruff: noqa: S608  # SQL consists of constants; outside text is passed as parameters
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -17,70 +17,70 @@ PAGE_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class AttemptPage:
-    """Some attempts of those that a filter lets through."""
+    """Page of the attempts that match a filter."""
 
     number: int
     """Counted from 1."""
     pages: int
     total: int
-    """Attempts that the filter lets through."""
+    """Attempts that match the filter."""
     rows: list[dict[str, Any]]
     """Columns of `attempts`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The attempts before and after one, in the order of a filter; None at either end."""
+    """Attempts before and after one, in the order of a filter; None at either end."""
 
     before: str | None
     after: str | None
 
 
-def narrow(database: ReadonlyDatabase, wanted: AttemptFilter) -> tuple[str, list[Any]]:
-    """The filter as a condition over `attempts a`, with its parameters. Words are looked for once, and then known."""
-    condition, values = wanted.conditions()
-    words = wanted.word_query()
+def narrow(database: ReadonlyDatabase, filters: AttemptFilter) -> tuple[str, list[Any]]:
+    """The filter as a condition over `attempts a`, with its parameters. The search for words is cached."""
+    condition, values = filters.conditions()
+    words = filters.word_query()
     if words is None:
         return condition, values
     column, sql, parameters = words
-    return f"{condition} AND a.{column} IN (FROM {database.keep(sql, parameters)})", values
+    return f"{condition} AND a.{column} IN (FROM {database.cache_result(sql, parameters)})", values
 
 
-def read_page(database: ReadonlyDatabase, wanted: AttemptFilter, number: int, size: int = PAGE_ROWS) -> AttemptPage:
-    """A page; the last one where the number is past the end."""
-    condition, values = narrow(database, wanted)
+def read_page(database: ReadonlyDatabase, filters: AttemptFilter, number: int, size: int = PAGE_ROWS) -> AttemptPage:
+    """A page; the last one for a number past the end."""
+    condition, values = narrow(database, filters)
     total = database.query(f"SELECT count(*) FROM attempts a WHERE {condition}", values).rows[0][0]
     pages = max(1, -(-total // size))
     number = max(1, min(number, pages))
     start, count = (number - 1) * size, min(size, total - (number - 1) * size)
     backwards = start > total // 2  # a heap of the first n rows is cheap for a small n: count from the nearer end
     offset = total - start - count if backwards else start
-    order = f"ORDER BY {_order(wanted, backwards)} LIMIT {count} OFFSET {offset}"
+    order = f"ORDER BY {_order(filters, backwards)} LIMIT {count} OFFSET {offset}"
     rows = database.query(f"SELECT * FROM attempts a WHERE {condition} {order}", values).as_dicts()
     return AttemptPage(number, pages, total, rows[::-1] if backwards else rows)
 
 
-def find_neighbours(database: ReadonlyDatabase, wanted: AttemptFilter, trajectory_id: str) -> Neighbours:
-    """The attempts on either side of one, which need not fit the filter itself."""
-    condition, values = narrow(database, wanted)
-    column = wanted.sort_column()
-    found = database.query(f"SELECT {column} FROM attempts a WHERE a.trajectory_id = ?", [trajectory_id], None).rows
-    if not found:
+def find_neighbours(database: ReadonlyDatabase, filters: AttemptFilter, trajectory_id: str) -> Neighbours:
+    """The neighbours of an attempt, which need not match the filter itself."""
+    condition, values = narrow(database, filters)
+    column = filters.sort_column()
+    rows = database.query(f"SELECT {column} FROM attempts a WHERE a.trajectory_id = ?", [trajectory_id], None).rows
+    if not rows:
         return Neighbours(None, None)
-    here = [found[0][0], found[0][0], trajectory_id]
+    here = [rows[0][0], rows[0][0], trajectory_id]
     lower, higher = (f"({column} {sign} ? OR ({column} = ? AND a.trajectory_id {sign} ?))" for sign in "<>")
-    # Both in one pass: over a million rows that is most of what opening an attempt takes.
+    # Both in one pass: with a million rows this is most of the time to open an attempt.
     key = f"ROW({column}, a.trajectory_id)"
     (sides,) = database.query(
         f"SELECT max({key}) FILTER ({lower}), min({key}) FILTER ({higher}) FROM attempts a WHERE {condition}",
         [*here, *here, *values],
     ).rows
     before, after = (side[1] if side is not None else None for side in sides)
-    return Neighbours(after, before) if wanted.down else Neighbours(before, after)
+    return Neighbours(after, before) if filters.down else Neighbours(before, after)
 
 
 def list_choices(database: ReadonlyDatabase) -> dict[str, list[Any]]:
-    """What the columns with few values hold, for the filter's menus."""
+    """Values of the columns with few values, for the menus of the filter."""
     choices: dict[str, list[Any]] = {}
     for column in ("reason", "stop_reason", "masks", "lang", "policy", "hide", "verdict", "round"):
         sql = f"SELECT DISTINCT {column} FROM attempts WHERE {column} IS NOT NULL ORDER BY 1 LIMIT 50"
@@ -89,6 +89,6 @@ def list_choices(database: ReadonlyDatabase) -> dict[str, list[Any]]:
     return choices | {"kind": [row[0] for row in database.query(kinds).rows]}
 
 
-def _order(wanted: AttemptFilter, backwards: bool) -> str:
-    direction = "DESC" if wanted.down != backwards else "ASC"
-    return f"{wanted.sort_column()} {direction}, a.trajectory_id {direction}"
+def _order(filters: AttemptFilter, backwards: bool) -> str:
+    direction = "DESC" if filters.down != backwards else "ASC"
+    return f"{filters.sort_column()} {direction}, a.trajectory_id {direction}"

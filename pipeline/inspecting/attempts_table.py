@@ -1,11 +1,11 @@
 """The table `attempts`: one narrow row for each trajectory, joined with its task and its judgement.
 
-It is what is filtered, sorted and paged. Up to `RESIDENT` rows it is kept in memory, some 200 bytes a row; beyond that
-it is a view over the shards. Where a row stands in its shard is part of it, so that one trajectory is read without
-looking for it. Of the nested columns only the leaves that the table needs are read.
+It is filtered, sorted and paged. Up to `RESIDENT` rows it is in memory, some 200 bytes a row; beyond that it is a view
+over the shards. Each row has its position in the shards, so that one trajectory is read without a search. Of nested
+columns only the leaves used are read.
 """
 
-# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+# ruff: noqa: S608  # SQL consists of constants; outside text is passed as parameters
 from __future__ import annotations
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.inspecting.errors import UnreadableError
-from pipeline.inspecting.leaf_columns import count_items, read_field
+from pipeline.inspecting.leaf_columns import read_leaf
 from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.readonly_database import ReadonlyDatabase, scan_shards
 from pipeline.inspecting.shard_listing import drop_damaged, list_shards
@@ -58,9 +58,9 @@ LEAVES = ("turn_counts", "span_kinds")
 
 
 def open_attempts(where: DataLocation | Path) -> tuple[ReadonlyDatabase, bool]:
-    """Open what lies in a place, with the table, damaged shards left out. False: there are no trajectories.
+    """Open a location with the table, damaged shards left out; False without trajectories.
 
-    Raises InspectError where nothing can be read.
+    Raises InspectError when nothing is readable.
     """
     listing = list_shards(where)
     database = ReadonlyDatabase(listing)
@@ -76,7 +76,7 @@ def open_attempts(where: DataLocation | Path) -> tuple[ReadonlyDatabase, bool]:
 
 
 def make_attempts(database: ReadonlyDatabase) -> bool:
-    """Make the table. False where there are no trajectories to make it from."""
+    """Make the table; False without trajectories."""
     listing = database.listing
     if Trajectory.dataset not in listing.datasets:
         return False
@@ -93,21 +93,21 @@ def make_attempts(database: ReadonlyDatabase) -> bool:
 
 
 def _read_leaves(database: ReadonlyDatabase) -> None:
-    """The tables of what is read leaf by leaf."""
+    """Make the tables of single leaves."""
     datasets = database.listing.datasets
-    turns = count_items(datasets[Trajectory.dataset], "turns")
+    turns = read_leaf(datasets[Trajectory.dataset], "turns")
     spans = datasets.get(MaskTask.dataset)
-    kinds = read_field(spans, "spans", "kind") if spans else NO_KINDS
+    kinds = read_leaf(spans, "spans", "kind") if spans else NO_KINDS
     for name, table in zip(LEAVES, (turns, kinds), strict=True):
         with database.cursor(BUILD_SECONDS) as cursor:
             cursor.from_arrow(table).create(name)
 
 
 def _source(database: ReadonlyDatabase, model: type[Record]) -> str:
-    """A dataset with the place of each row; one without rows where nothing lies on disk."""
+    """A dataset with the position of each row; an empty one without shards."""
     shards = database.listing.datasets.get(model.dataset)
     if shards:
-        return scan_shards(shards)  # DuckDB gives the place of a row in columns that it adds by itself
+        return scan_shards(shards)  # DuckDB adds the columns with the position of a row
     empty = f"no_{model.dataset}"
     with database.cursor() as cursor:
         cursor.from_arrow(arrow_schema(model).empty_table()).create(empty)

@@ -1,7 +1,7 @@
-"""Rows for a condition that somebody wrote, read in a process of its own.
+"""Rows that match a user's condition, read in a separate process.
 
-Promises: a condition that takes too long or too much memory ends with InspectError, and its process with it: the server
-that asked keeps its memory and its threads.
+Guarantees: a condition that takes too long or too much memory ends with InspectError and its process is killed; the
+server's memory and threads are unaffected.
 """
 
 from __future__ import annotations
@@ -20,50 +20,50 @@ from pipeline.inspecting.row_query import RowPage, RowQuery, read_rows
 from pipeline.inspecting.shard_listing import ShardListing, list_shards
 
 SPARE_BYTES = 3 << 29
-"""Address space that a condition may take beside what opening the data took: 1.5 GiB."""
+"""Address space of a condition, in addition to that of the opened data: 1.5 GiB."""
 STATM = Path("/proc/self/statm")
 
 
-def read_rows_apart(listing: ShardListing, wanted: RowQuery, seconds: float = SECONDS) -> RowPage:
-    """As `read_rows`. Raises InspectError, also for a condition that needs more than `seconds` or `SPARE_BYTES`."""
+def read_rows_apart(listing: ShardListing, query: RowQuery) -> RowPage:
+    """As `read_rows`. Raises InspectError also for a condition that exceeds `SECONDS` or `SPARE_BYTES`."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    where: ShardListing | str = listing if listing.place.kept_here else listing.place.address
-    process = context.Process(target=_work, args=(where, wanted, theirs), daemon=True)
+    where: ShardListing | str = listing if listing.place.is_local else listing.place.address
+    process = context.Process(target=_work, args=(where, query, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
-        if not ours.poll(seconds):
-            raise InspectError(f"the query took longer than {seconds:g} s", "ask for less")
-        found = ours.recv()
+        if not ours.poll(SECONDS):
+            raise InspectError(f"the query took longer than {SECONDS:g} s", "ask for less")
+        reply = ours.recv()
     except EOFError:
-        what = f"the query's process died: it needed more than {SPARE_BYTES >> 20:,} MiB of memory, or failed"
-        raise InspectError(what, "ask for less") from None
+        fault = f"the query's process died: it needed more than {SPARE_BYTES >> 20:,} MiB of memory, or failed"
+        raise InspectError(fault, "ask for less") from None
     finally:
         process.kill()
         process.join()
         ours.close()
-    if isinstance(found, RowPage):
-        return found
-    raise InspectError(*found)
+    if isinstance(reply, RowPage):
+        return reply
+    raise InspectError(*reply)
 
 
-def _work(where: ShardListing | str, wanted: RowQuery, answers: Connection) -> None:
-    """In the process: the rows, or what is wrong with the query; nothing where memory did not suffice."""
+def _work(where: ShardListing | str, query: RowQuery, answers: Connection) -> None:
+    """In the process: send the rows, or the error of the query; nothing when out of memory."""
     listing = list_shards(open_location(where)) if isinstance(where, str) else where
     with suppress(MemoryError):
         try:
             database = ReadonlyDatabase(listing)
-            if wanted.dataset == ATTEMPTS:
+            if query.dataset == ATTEMPTS:
                 make_attempts(database)
             _limit_memory()
-            answers.send(read_rows(database, wanted))
+            answers.send(read_rows(database, query))
         except InspectError as error:
             answers.send((error.what, error.fix))
 
 
 def _limit_memory() -> None:
-    """Where the system says how much is taken: elsewhere the time limit alone holds."""
+    """Limit the address space where the system reports its use; elsewhere only the time limit applies."""
     if STATM.exists():
         taken = int(STATM.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + SPARE_BYTES, taken + SPARE_BYTES))

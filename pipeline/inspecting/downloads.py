@@ -1,10 +1,10 @@
-"""What a filter lets through, as a file: CSV, JSON Lines or Parquet, written while it is read.
+"""Attempts that match a filter as a streamed file: CSV, JSON Lines or Parquet.
 
-Promises: memory does not grow with the number of rows; CSV cells that a spreadsheet would take for a formula are
+Guarantees: memory does not grow with the number of rows; CSV cells that a spreadsheet would evaluate as a formula are
 quoted as text.
 """
 
-# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+# ruff: noqa: S608  # SQL consists of constants; outside text is passed as parameters
 from __future__ import annotations
 
 import csv
@@ -28,21 +28,21 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FileFormat(StrEnum):
-    """How rows are written. CSV holds the columns of the table; the others hold the trajectories whole."""
+    """File format. CSV has the columns of the table; the others have whole trajectories."""
 
     CSV = "csv"
     JSONL = "jsonl"
     PARQUET = "parquet"
 
 
-def write_attempts(database: ReadonlyDatabase, wanted: AttemptFilter, form: FileFormat) -> Iterator[bytes]:
-    """The bytes of a file of attempts."""
-    condition, values = narrow(database, wanted)
+def write_attempts(database: ReadonlyDatabase, filters: AttemptFilter, form: FileFormat) -> Iterator[bytes]:
+    """The file of attempts, in pieces."""
+    condition, values = narrow(database, filters)
     if form is FileFormat.CSV:
         sql = f"SELECT * EXCLUDE ({', '.join(sorted(PLACES))}) FROM attempts a WHERE {condition}"
     else:
-        fitting = f"SELECT a.trajectory_id FROM attempts a WHERE {condition}"
-        sql = f"SELECT * FROM trajectories WHERE trajectory_id IN ({fitting})"
+        matching = f"SELECT a.trajectory_id FROM attempts a WHERE {condition}"
+        sql = f"SELECT * FROM trajectories WHERE trajectory_id IN ({matching})"
     with database.cursor(SECONDS) as cursor:
         reader = cursor.sql(sql, params=values).to_arrow_reader(BATCH_ROWS)
         yield from WRITERS[form](reader)
@@ -70,8 +70,8 @@ def _write_jsonl(reader: pa.RecordBatchReader) -> Iterator[bytes]:
         yield "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
-class _Outlet(io.RawIOBase):
-    """A file that only grows, from which what was written is taken out again."""
+class _Buffer(io.RawIOBase):
+    """Append-only file whose content is taken out as it is written."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -90,18 +90,18 @@ class _Outlet(io.RawIOBase):
         return self._length
 
     def take(self) -> bytes:
-        """What was written since the last time."""
+        """The bytes written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)
 
 
 def _write_parquet(reader: pa.RecordBatchReader) -> Iterator[bytes]:
-    outlet = _Outlet()
-    with pq.ParquetWriter(outlet, reader.schema, compression="zstd") as writer:
+    buffer = _Buffer()
+    with pq.ParquetWriter(buffer, reader.schema, compression="zstd") as writer:
         for batch in reader:
             writer.write_batch(batch)
-            yield outlet.take()
-    yield outlet.take()
+            yield buffer.take()
+    yield buffer.take()
 
 
 WRITERS: dict[FileFormat, Callable[[pa.RecordBatchReader], Iterator[bytes]]] = {

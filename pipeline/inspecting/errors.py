@@ -1,4 +1,4 @@
-"""What can go wrong when somebody looks at data."""
+"""Errors of inspecting data."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pipeline.errors import RampforgeError
 
 
 class InspectError(RampforgeError):
-    """What was asked for is not here, may not be read, or is no query."""
+    """The data do not exist, must not be read, or the query is invalid."""
 
 
 class UnreadableError(InspectError):
-    """Something that lies on disk cannot be read, though it looked whole."""
+    """A file with a valid footer cannot be read."""
 
 
 class OpeningError(InspectError):
-    """What was asked for is being opened; asked again later, it is there."""
+    """The run is still being opened; a later request succeeds."""

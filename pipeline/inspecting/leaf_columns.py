@@ -1,7 +1,7 @@
-"""Single leaves of nested columns, read from Parquet without the text beside them.
+"""Single leaves of nested columns of Parquet files.
 
-Promises: of a column of lists only one leaf is decoded, where DuckDB decodes them all. The turns of a million
-trajectories hold gigabytes of what was shown: how many there are is known in a tenth of a second instead of ten.
+Guarantees: of a column of lists only one leaf is decoded, where DuckDB decodes them all. The turns of a million
+trajectories hold gigabytes of text: they are counted in a tenth of a second instead of ten.
 """
 
 from __future__ import annotations
@@ -17,23 +17,11 @@ from pipeline.inspecting.errors import UnreadableError
 from pipeline.inspecting.shard_listing import Shard
 
 
-def count_items(shards: Iterable[Shard], column: str) -> pa.Table:
-    """How many items a list column holds in each row: `file_index`, `file_row_number`, `items`.
+def read_leaf(shards: Iterable[Shard], column: str, field: str | None = None) -> pa.Table:
+    """A text field of a column of lists of structs, as `file_index`, `file_row_number`, `items`.
 
-    Raises UnreadableError.
+    Without a field `items` is the length of each list. Raises UnreadableError.
     """
-    return _read_shards(shards, column, None)
-
-
-def read_field(shards: Iterable[Shard], column: str, field: str) -> pa.Table:
-    """A text field of a column of lists of structs: `file_index`, `file_row_number`, `items`.
-
-    Raises UnreadableError.
-    """
-    return _read_shards(shards, column, field)
-
-
-def _read_shards(shards: Iterable[Shard], column: str, field: str | None) -> pa.Table:
     kind = pa.int32() if field is None else pa.list_(pa.struct({field: pa.string()}))
     tables = [pa.table({"file_index": [], "file_row_number": [], "items": []}).cast(_write_schema(kind))]
     for index, shard in enumerate(shards):
@@ -51,12 +39,12 @@ def _read_shards(shards: Iterable[Shard], column: str, field: str | None) -> pa.
 
 
 def _write_schema(items: pa.DataType) -> pa.Schema:
-    """The same for all shards: writers differ in what may be missing."""
+    """One schema for all shards, as writers differ in nullability."""
     return pa.schema({"file_index": pa.int32(), "file_row_number": pa.int64(), "items": items})
 
 
 def _choose_leaf(metadata: pq.FileMetaData, column: str, field: str | None) -> str:
-    """The leaf that is a field; without one the smallest leaf, as each tells how long the list is."""
+    """The leaf of a field; without one the smallest leaf, as each has the length of the list."""
     sizes: dict[str, int] = {}
     for group in range(metadata.num_row_groups):
         for number in range(metadata.num_columns):

@@ -1,6 +1,4 @@
-"""Where a run's data come from: stage after stage, each made from the one before, and whether that still holds; and the
-exports that were made from it.
-"""
+"""Lineage of a run: its stages, whether each one's input still exists, and the exports made from it."""
 
 from __future__ import annotations
 
@@ -15,27 +13,26 @@ from schemas.judgements import Judgement
 from schemas.ledger import RunRecord, StageManifest
 
 CARD_BYTES = 100_000
-MOST_CARDS = 500
+MAX_CARDS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class LineageStep:
-    """A finished stage."""
+    """Finished stage."""
 
     stage: str
     digest: str
-    """Hash of what it made."""
+    """Digest of its manifest."""
     upstream: str | None
-    """The stage that it was made from; None for the first."""
-    fits: bool
-    """What it was made from lies here still."""
-    shards: int
+    """Stage whose output it read; None for the first."""
+    is_current: bool
+    """Whether its input still exists."""
     datasets: tuple[tuple[str, int], ...]
-    """What it made: rows by dataset, rejects left out."""
+    """Rows by dataset, rejects left out."""
 
 
 def trace_lineage(run: Path) -> tuple[LineageStep, ...]:
-    """The finished stages of a run, each after the one that it was made from."""
+    """The finished stages of a run, each after its input."""
     manifests = _read_manifests(RunFolder(run))
     digests = {digest_manifest(manifest): stage for stage, manifest in manifests.items()}
     steps: dict[str, LineageStep] = {}
@@ -48,14 +45,14 @@ def trace_lineage(run: Path) -> tuple[LineageStep, ...]:
 
 
 def find_exports(root: Path, record: RunRecord | None) -> tuple[str, ...]:
-    """Folders under `root` whose dataset card names this run's judgements: their paths, counted from there."""
+    """Relative paths of the folders under `root` whose dataset card names this run's judgements."""
     digest = record.fingerprints.get(Judgement.dataset) if record else None
     if digest is None:
         return ()
     line = f"| fingerprint {Judgement.dataset} | {digest} |"
     cards = (card for pattern in ("*/README.md", "*/*/README.md") for card in sorted(root.glob(pattern)))
     return tuple(
-        card.parent.relative_to(root).as_posix() for card in islice(cards, MOST_CARDS) if line in _read_start(card)
+        card.parent.relative_to(root).as_posix() for card in islice(cards, MAX_CARDS) if line in _read_start(card)
     )
 
 
@@ -85,7 +82,6 @@ def _describe(manifest: StageManifest, digests: dict[str, str]) -> LineageStep:
         stage=manifest.stage,
         digest=digest_manifest(manifest),
         upstream=digests.get(manifest.upstream or "", manifest.upstream),
-        fits=manifest.upstream is None or manifest.upstream in digests,
-        shards=len(manifest.shards),
+        is_current=manifest.upstream is None or manifest.upstream in digests,
         datasets=tuple((name, manifest.rows(name)) for name in names if name != "rejects"),
     )

@@ -1,4 +1,4 @@
-"""What the page tells of a job under way. Where it comes from is for whoever serves the page to say."""
+"""State of a running job, as the page shows it; the caller provides its source."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ LATEST = 12
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """An input that was finished lately and stands in a journal."""
+    """Input that was finished recently, from a journal."""
 
     shard: str
     key: str
     made: str
-    """What came of it: rows by dataset, or the reason why nothing did."""
+    """Rows by dataset, or reject reasons."""
     rejected: bool
-    """Whether nothing but rejects came of it."""
+    """Whether it has only rejects."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveView:
-    """What a run is doing."""
+    """State of a run."""
 
     state: RunState
     stage: StageLive | None
-    """The stage under work."""
+    """The running stage."""
     shards: tuple[ShardLive, ...]
     words: str
-    """How far the stage is, in one line."""
+    """Progress of the stage, in one line."""
 
 
 ReadLive = Callable[[Path], LiveView]
-"""From a run's folder to what its job tells."""
+"""From a run's folder to its state."""
 
 
-def read_latest(run: Path, limit: int = LATEST) -> tuple[list[Finished], int]:
-    """What the journals of a run hold: the last inputs of the one written last, those of which only rejects came left
-    out unless there are no others, and the bytes of all."""
+def read_latest(run: Path) -> tuple[list[Finished], int]:
+    """The last inputs of the most recent journal, without those that have only rejects unless there are no others;
+    and the bytes of all journals."""
     journals = [path for path in (run / "journals").glob("*/*.jsonl") if path.is_file()]
     if not journals:
         return [], 0
@@ -55,10 +55,10 @@ def read_latest(run: Path, limit: int = LATEST) -> tuple[list[Finished], int]:
         start = max(0, sizes[newest].st_size - TAIL_BYTES)
         file.seek(start)
         lines = file.read().split(b"\n")
-    whole = lines[1 if start else 0 : -1]  # the first may begin in the middle, the last may not have ended
-    ended = [found for line in reversed(whole) if (found := _read_line(line, newest.stem)) is not None]
+    whole = lines[1 if start else 0 : -1]  # the first may be cut off, the last incomplete
+    ended = [one for line in reversed(whole) if (one := _read_line(line, newest.stem)) is not None]
     latest = [one for one in ended if not one.rejected] or ended
-    return latest[:limit], sum(stat.st_size for stat in sizes.values())
+    return latest[:LATEST], sum(stat.st_size for stat in sizes.values())
 
 
 def _read_line(line: bytes, shard: str) -> Finished | None:

@@ -1,4 +1,4 @@
-"""A run in a notebook: its sums, its attempts as a list of cards, any query as rows."""
+"""A run in a notebook: totals, attempts as cards, rows of any query."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from pipeline.report.page import open_environment
 
 
 class RunReader:
-    """A run, a dataset or a shard, opened for reading."""
+    """Run, dataset or shard opened for reading."""
 
     def __init__(self, path: str | Path) -> None:
-        """Raises InspectError where nothing can be read."""
+        """Raises InspectError when nothing is readable."""
         self._database, self.has_attempts = open_attempts(open_location(path))
 
     def summary(self) -> Summary:
-        """Sums: rows, funnel, acceptance, reasons."""
+        """Totals: rows, funnel, acceptance, reasons."""
         return summarise(self._database)
 
     def rows(self, dataset: str, where: str = "", limit: int = 20) -> list[dict[str, Any]]:
-        """Rows of a dataset for which a condition in SQL holds. Raises InspectError."""
-        return read_rows(self._database, RowQuery(dataset, where, limit)).found.as_dicts()
+        """Rows of a dataset that match a condition in SQL. Raises InspectError."""
+        return read_rows(self._database, RowQuery(dataset, where, limit)).result.as_dicts()
 
     def attempts(self, where: str = "", limit: int = 20) -> list[TrajectoryCard]:
-        """Attempts for which a condition on the table `attempts` holds. Raises InspectError."""
+        """Attempts that match a condition on the table `attempts`. Raises InspectError."""
         return [self[row["trajectory_id"]] for row in self.rows(ATTEMPTS, where, limit)]
 
     def __getitem__(self, trajectory_id: str) -> TrajectoryCard:
@@ -43,6 +43,6 @@ class RunReader:
         return "\n".join((self._database.listing.place.address, *lines))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
-        grids: Iterator[TextTable] = (grid for grid in summary_tables(self.summary()) if grid.title != "schema")
-        return open_environment("pipeline.inspecting").get_template("summary.html").render(grids=grids)
+        """HTML for the notebook."""
+        tables: Iterator[TextTable] = (table for table in summary_tables(self.summary()) if table.title != "schema")
+        return open_environment("pipeline.inspecting").get_template("summary.html").render(tables=tables)

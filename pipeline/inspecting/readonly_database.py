@@ -1,11 +1,11 @@
-"""DuckDB over the shards of a listing: reads these files and can do nothing else.
+"""DuckDB restricted to reading the shards of a listing.
 
-Promises: no statement but one SELECT is run for a user; no file but the listed shards can be opened, whatever the
-statement says; extensions are neither installed nor loaded; no setting can be changed; a query ends at its time
-limit. Each dataset is a view of its own name.
+Guarantees: a user can run nothing but one SELECT; no statement can open other files than the listed shards; extensions
+are neither installed nor loaded; no setting can be changed; a query ends at its time limit. Each dataset is a view of
+its own name.
 """
 
-# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+# ruff: noqa: S608  # SQL consists of constants; outside text is passed as parameters
 from __future__ import annotations
 
 import glob
@@ -23,15 +23,15 @@ from pipeline.inspecting.shard_listing import Shard, ShardListing
 
 MEMORY = "1GB"
 SECONDS = 60.0
-"""How long a query may take."""
-ASKER_FAULTS = (
+"""Time limit of a query."""
+USER_ERRORS = (
     duckdb.ParserException, duckdb.SyntaxException, duckdb.BinderException, duckdb.CatalogException,
     duckdb.PermissionException, duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.TypeMismatchException,
     duckdb.OutOfMemoryException, duckdb.NotImplementedException,
 )  # fmt: skip
-"""What whoever asks can do wrong; the rest is the fault of the data."""
-KEPT = 32
-"""Results of costly queries that are kept."""
+"""Errors of the query; any other is an error of the data."""
+MAX_CACHED = 32
+"""Maximum number of cached results of costly queries."""
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": MEMORY,
     "temp_directory": "",
@@ -42,8 +42,8 @@ SETTINGS: dict[str, str | bool | int | float | list[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Rows that a query brought."""
+class QueryResult:
+    """Rows of a query."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -54,7 +54,7 @@ class Found:
 
 
 class ReadonlyDatabase:
-    """One view a dataset, locked."""
+    """Read-only database with one view per dataset."""
 
     def __init__(self, listing: ShardListing) -> None:
         self.listing = listing
@@ -62,7 +62,7 @@ class ReadonlyDatabase:
         if (client := listing.place.client()) is not None:
             self._db.register_filesystem(client)
         paths = [shard.file.address for shards in listing.datasets.values() for shard in shards]
-        # A path is asked for twice: as the pattern that names it, then as itself.
+        # DuckDB checks a path twice: as a pattern, then literally.
         self._db.execute("SET allowed_paths = $1", [paths + [glob.escape(path) for path in paths]])
         self._db.execute("SET parquet_metadata_cache = true")
         self._db.execute("SET enable_external_access = false")
@@ -70,47 +70,47 @@ class ReadonlyDatabase:
             self._db.execute(f"CREATE VIEW {quote_name(name)} AS SELECT * FROM {scan_shards(shards)}")
         self._db.execute("SET lock_configuration = true")
         self._lock = Lock()
-        self._kept: dict[tuple[str, ...], str] = {}
+        self._cached: dict[tuple[str, ...], str] = {}
         self._numbers = count()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         self._db.close()
 
     def columns(self, name: str) -> dict[str, str]:
         """The columns of a dataset, with their types."""
         return {row[0]: str(row[1]) for row in self.query(f"DESCRIBE {quote_name(name)}").rows}
 
-    def query(self, sql: str, parameters: Sequence[Any] = (), seconds: float | None = SECONDS) -> Found:
-        """Run a statement of our own. Raises InspectError."""
+    def query(self, sql: str, parameters: Sequence[Any] = (), seconds: float | None = SECONDS) -> QueryResult:
+        """Run a statement of this package. Raises InspectError."""
         with self.cursor(seconds) as cursor:
             cursor.execute(sql, list(parameters))
             names = tuple(column[0] for column in cursor.description or ())
-            return Found(names, cursor.fetchall())
+            return QueryResult(names, cursor.fetchall())
 
-    def select(self, sql: str, parameters: Sequence[Any] = (), seconds: float = SECONDS) -> Found:
-        """Run a statement that holds a user's SQL: one SELECT, or InspectError."""
+    def select(self, sql: str) -> QueryResult:
+        """Run a statement with a user's SQL. Raises InspectError unless it is one SELECT."""
         check_select(sql)
-        return self.query(sql, parameters, seconds)
+        return self.query(sql)
 
-    def keep(self, sql: str, parameters: Sequence[str]) -> str:
-        """Run a costly query of our own and keep what it brings as a table; the same query gives the same table."""
+    def cache_result(self, sql: str, parameters: Sequence[str]) -> str:
+        """Name of the table with the result of a costly query; the same query is run once."""
         key = (sql, *parameters)
         with self._lock:
-            name = self._kept.pop(key, None)
+            name = self._cached.pop(key, None)
             if name is None:
-                name = f"kept_{next(self._numbers)}"
+                name = f"cached_{next(self._numbers)}"
                 self.query(f"CREATE TABLE {name} AS {sql}", parameters)
-            self._kept[key] = name  # last in line: the first is the one not asked for longest
-            while len(self._kept) > KEPT:
-                self.query(f"DROP TABLE {self._kept.pop(next(iter(self._kept)))}")
+            self._cached[key] = name  # moved to the end: the first is the least recently used
+            while len(self._cached) > MAX_CACHED:
+                self.query(f"DROP TABLE {self._cached.pop(next(iter(self._cached)))}")
         return name
 
     @contextmanager
     def cursor(self, seconds: float | None = SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection for one thread, stopped at the time limit. Raises InspectError, UnreadableError.
 
-        None is for what is found by its place: a limit costs a thread, and on a busy machine more than the query.
+        None is for look-ups by position: a limit costs a thread, and on a busy machine more than the query.
         """
         cursor = self._db.cursor()
         timer = Timer(seconds, cursor.interrupt) if seconds is not None else None
@@ -121,7 +121,7 @@ class ReadonlyDatabase:
             yield cursor
         except duckdb.InterruptException:
             raise InspectError(f"the query took longer than {seconds:g} s", "ask for less") from None
-        except ASKER_FAULTS as error:
+        except USER_ERRORS as error:
             raise InspectError(_first_line(error), self._name_columns()) from None
         except duckdb.Error as error:
             raise UnreadableError(_first_line(error), "one of the shards may be damaged") from None
@@ -142,21 +142,21 @@ def check_select(sql: str) -> None:
     except duckdb.Error as error:
         raise InspectError(_first_line(error), "write a condition as in SQL, such as \"hide = 'passage'\"") from None
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise InspectError("only one SELECT may be run here: data are read, never changed", "write a condition")
+        raise InspectError("only one SELECT may be run: data are read-only", "write a condition")
 
 
 def quote_name(name: str) -> str:
-    """A name as SQL takes it, whatever stands in it."""
+    """A quoted identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def quote_text(text: str) -> str:
-    """A text as SQL takes it."""
+    """A quoted string."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def scan_shards(shards: Sequence[Shard]) -> str:
-    """The table function that reads shards. DuckDB takes every path for a pattern, so each is escaped."""
+    """The table function that reads shards. DuckDB treats paths as patterns, so each is escaped."""
     names = ", ".join(quote_text(glob.escape(shard.file.address)) for shard in shards)
     by_name = any(shard.schema != shards[0].schema for shard in shards)
     return f"read_parquet([{names}], hive_partitioning = false, union_by_name = {by_name})"

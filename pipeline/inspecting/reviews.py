@@ -1,9 +1,9 @@
-"""What people say of attempts: good or bad, with a note; kept in one small Parquet file beside the run.
+"""Reviews of attempts by people: good or bad, with a note; in one small Parquet file beside the run.
 
-Promises: the file is written whole or not at all, so nothing said before is lost; the last word on an attempt counts;
-the run's own shards are never touched. Exported, a review becomes labelled answers for the judge's calibration: each
-answer of a good attempt deserves `correct`; of a bad one, only an answer that the note names (`mask 2: ...`), or the
-only one there is, is known to be `incorrect`, and the others are left out.
+Guarantees: the file is replaced atomically, so no earlier review is lost; the last review of an attempt counts; the
+run's own shards are never changed. Exported, a review becomes labelled answers for the judge's calibration: each
+answer of a good attempt is `correct`; of a bad one only an answer that the note names (`mask 2: ...`), or the only
+answer, is `incorrect`, and the others are left out.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ FILE = "reviews/part-reviews.parquet"
 MASK_NAMED = re.compile(r"\bmask\s+(\d+)", re.IGNORECASE)
 
 
-class ReviewBook:
-    """The reviews of one run."""
+class ReviewStore:
+    """Reviews of one run."""
 
     def __init__(self, run: Path) -> None:
         self.path = run / FILE
@@ -45,9 +45,9 @@ class ReviewBook:
         try:
             return {review.trajectory_id: review for review in read_rows(self.path, Review)}
         except ValidationError:
-            raise InspectError(f"{self.path}: holds no reviews of this version", "move it away") from None
+            raise InspectError(f"{self.path}: not reviews of this version", "move it away") from None
 
-    def keep(self, review: Review) -> None:
+    def save(self, review: Review) -> None:
         """Add a review; it replaces an earlier one of the same attempt. Raises StorageError."""
         with self._locked():
             reviews = self.read()
@@ -55,7 +55,7 @@ class ReviewBook:
             self._write([*reviews.values(), review])
 
     def remove(self, trajectory_id: str) -> None:
-        """Take a review back. Raises StorageError."""
+        """Delete a review. Raises StorageError."""
         with self._locked():
             reviews = self.read()
             if reviews.pop(trajectory_id, None) is not None:
@@ -69,7 +69,7 @@ class ReviewBook:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One writer at a time, whatever the process."""
+        """Exclude other writers in all processes."""
         with wrap_os_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock = (self.path.parent / ".lock").open("w")
@@ -79,7 +79,7 @@ class ReviewBook:
 
 
 def label_answers(review: Review, example: ReportExample) -> Iterator[LabelledAnswer]:
-    """What the review says of the single answers."""
+    """Labels of the single answers."""
     answers = [answer for answer in example.trajectory.answers if (answer.answer or "").strip()]
     named = {int(number) - 1 for number in MASK_NAMED.findall(review.note)}
     for answer in answers:

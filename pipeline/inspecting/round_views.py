@@ -1,6 +1,6 @@
-"""The rounds of a self-distillation, as the dataset `rounds` tells of them: read, and drawn over time.
+"""Rounds of a self-distillation: records of the dataset `rounds`, and their charts.
 
-Promises: a record of another version is named, not guessed at; nothing is shown where there are no rounds.
+Guarantees: a record of another version is an error with its file; without rounds nothing is shown.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from schemas.rounds import RoundRecord
 
 @dataclass(frozen=True, slots=True)
 class RoundsView:
-    """A distillation."""
+    """Rounds of one distillation."""
 
     name: str
     records: tuple[RoundRecord, ...]
     charts: tuple[Chart, ...]
     fault: str
-    """What could not be read; empty where all could."""
+    """Unreadable files; empty without any."""
     prefix: str
-    """What the names of its runs begin with."""
+    """Prefix of the names of its runs."""
 
 
 def view_rounds(place: DataLocation, name: str, prefix: str) -> RoundsView | None:
-    """What lies in the dataset `rounds` of a folder; None where there is none. Raises StorageError."""
+    """The rounds of a folder; None without any. Raises StorageError."""
     folder = next((child for child in place.children() if child.name == RoundRecord.dataset), None)
     records, faults = [], []
     if folder is None:
         return None
     for file in folder.files():
-        if not file.name.endswith(SUFFIX) or file.leads_out:
+        if not file.name.endswith(SUFFIX) or file.is_outside:
             continue
         try:
             with folder.open(file) as shard:
@@ -48,5 +48,5 @@ def view_rounds(place: DataLocation, name: str, prefix: str) -> RoundsView | Non
         return None
     records.sort(key=lambda record: record.number)
     charts = tuple(chart for chart in list_charts(records) if chart) if records else ()
-    fault = f"no whole record of this version: {', '.join(faults)}" if faults else ""
+    fault = f"no complete record of this version: {', '.join(faults)}" if faults else ""
     return RoundsView(name, tuple(records), charts, fault, prefix)

@@ -1,67 +1,59 @@
-"""Rows of any dataset: those a condition lets through, a page of them, or a sample that is the same each time."""
+"""Rows of any dataset under a condition: a page of them, or a reproducible sample."""
 
-# the user's condition is meant to be SQL: `select` lets nothing but one SELECT through
+# the user's condition is SQL: `select` admits nothing but one SELECT
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from pipeline.inspecting.attempts_table import ATTEMPTS
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.reading import find_id_column
-from pipeline.inspecting.readonly_database import Found, ReadonlyDatabase, quote_name
+from pipeline.inspecting.readonly_database import QueryResult, ReadonlyDatabase, quote_name
 from schemas.trajectories import Trajectory
 
 PLACES = frozenset({"t_file", "t_row", "k_file", "k_row", "j_file", "j_row"})
-"""Columns of `attempts` that mean nothing to people."""
-
-
-class Draw(StrEnum):
-    """Which of the rows."""
-
-    FIRST = "first"
-    SAMPLE = "sample"
+"""Internal columns of `attempts`: position of each row in the shards."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowQuery:
-    """Which rows are wanted."""
+    """Query of rows."""
 
     dataset: str
     where: str = ""
-    """A condition in SQL; empty lets every row through."""
+    """Condition in SQL; empty for all rows."""
     limit: int = 20
     offset: int = 0
     sort: str = ""
-    """A column; empty leaves the order of the shards."""
+    """Column; empty for the order of the shards."""
     down: bool = False
-    draw: Draw = Draw.FIRST
-    seed: int = 0
+    sample_seed: int | None = None
+    """Seed of a sample; None for the first rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowPage:
-    """What it brought."""
+    """Rows of a query."""
 
     dataset: str
     total: int
-    """Rows that the condition lets through."""
-    found: Found = field(repr=False)
+    """Rows that match the condition."""
+    result: QueryResult = field(repr=False)
 
 
-def read_rows(database: ReadonlyDatabase, wanted: RowQuery) -> RowPage:
-    """The rows. Raises InspectError for a condition that is none."""
+def read_rows(database: ReadonlyDatabase, query: RowQuery) -> RowPage:
+    """The rows. Raises InspectError for an invalid condition."""
     known = {*database.listing.datasets, ATTEMPTS} if has_attempts(database) else set(database.listing.datasets)
-    if wanted.dataset not in known:
-        raise InspectError(f"no dataset {wanted.dataset!r} lies here", f"there are: {', '.join(sorted(known))}")
-    columns = database.columns(wanted.dataset)
-    # The line break ends a comment in which the condition may end.
-    source = f"FROM {quote_name(wanted.dataset)}" + (f" WHERE ({wanted.where}\n)" if wanted.where.strip() else "")
+    if query.dataset not in known:
+        raise InspectError(f"no dataset {query.dataset!r} lies here", f"there are: {', '.join(sorted(known))}")
+    columns = database.columns(query.dataset)
+    # The line break ends a comment at the end of the condition.
+    source = f"FROM {quote_name(query.dataset)}" + (f" WHERE ({query.where}\n)" if query.where.strip() else "")
     total = int(database.select(f"SELECT count(*) {source}").rows[0][0])
-    shown = ", ".join(quote_name(name) for name in columns if wanted.dataset != ATTEMPTS or name not in PLACES)
-    order = _order(wanted, columns)
-    found = database.select(f"SELECT {shown} {source} {order} LIMIT {wanted.limit} OFFSET {wanted.offset}")
-    return RowPage(wanted.dataset, total, found)
+    shown = ", ".join(quote_name(name) for name in columns if query.dataset != ATTEMPTS or name not in PLACES)
+    order = _order(query, columns)
+    result = database.select(f"SELECT {shown} {source} {order} LIMIT {query.limit} OFFSET {query.offset}")
+    return RowPage(query.dataset, total, result)
 
 
 def has_attempts(database: ReadonlyDatabase) -> bool:
@@ -69,12 +61,12 @@ def has_attempts(database: ReadonlyDatabase) -> bool:
     return Trajectory.dataset in database.listing.datasets
 
 
-def _order(wanted: RowQuery, columns: dict[str, str]) -> str:
-    if wanted.draw is Draw.SAMPLE:
-        key = find_id_column(wanted.dataset, columns) or next(iter(columns))
-        return f"ORDER BY hash({quote_name(key)}, {wanted.seed})"
-    if not wanted.sort:
+def _order(query: RowQuery, columns: dict[str, str]) -> str:
+    if query.sample_seed is not None:
+        key = find_id_column(query.dataset, columns) or next(iter(columns))
+        return f"ORDER BY hash({quote_name(key)}, {query.sample_seed})"
+    if not query.sort:
         return ""
-    if wanted.sort not in columns:
-        raise InspectError(f"{wanted.dataset} has no column {wanted.sort!r}", f"it has: {', '.join(columns)}")
-    return f"ORDER BY {quote_name(wanted.sort)} {'DESC' if wanted.down else 'ASC'} NULLS LAST"
+    if query.sort not in columns:
+        raise InspectError(f"{query.dataset} has no column {query.sort!r}", f"it has: {', '.join(columns)}")
+    return f"ORDER BY {quote_name(query.sort)} {'DESC' if query.down else 'ASC'} NULLS LAST"

@@ -1,6 +1,6 @@
-"""Two runs side by side: what they were told, what they made, and how the same attempts ended in each.
+"""Comparison of two runs: settings, rows, funnel, and acceptance.
 
-Promises: runs that searched with different engines are not compared unless that is asked for.
+Guarantees: runs with different search engines are compared only when forced.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.summary import Summary
 from pipeline.report.page import flatten_settings
+from schemas.funnel import pluralise
 
 ENGINE = "engine"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that differs; None where a run lacks it."""
+    """Difference of one value; None where a run lacks it."""
 
     what: str
     left: str | None
@@ -26,7 +27,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class RateChange:
-    """Acceptance of one kind of attempts in both runs."""
+    """Acceptance of the attempts with one hide mode and mask count in both runs."""
 
     hide: str
     masks: int
@@ -38,7 +39,7 @@ class RateChange:
 
 @dataclass(frozen=True, slots=True)
 class RunDiff:
-    """Everything that differs."""
+    """All differences."""
 
     left: str
     right: str
@@ -48,8 +49,8 @@ class RunDiff:
     acceptance: tuple[RateChange, ...]
 
 
-def compare_runs(left: Summary, right: Summary, force: bool = False) -> RunDiff:
-    """Compare. Raises InspectError when the engines differ."""
+def compare_runs(left: Summary, right: Summary, force: bool) -> RunDiff:
+    """Compare two runs. Raises InspectError when the engines differ, unless `force` is set."""
     engines = [side.record.fingerprints.get(ENGINE) if side.record else None for side in (left, right)]
     if all(engines) and engines[0] != engines[1] and not force:
         raise InspectError(
@@ -85,7 +86,7 @@ def _read_rows(side: Summary) -> dict[str, str]:
 def _read_funnel(side: Summary) -> dict[str, str]:
     lines: dict[str, str] = {}
     for step in side.funnel:
-        lines[f"{step.stage}: {step.unit}s in"] = f"{step.entered:,}"
-        lines[f"{step.stage}: {step.unit}s on"] = f"{step.passed:,}"
+        lines[f"{step.stage}: {pluralise(step.unit)} in"] = f"{step.entered:,}"
+        lines[f"{step.stage}: {pluralise(step.unit)} on"] = f"{step.passed:,}"
         lines |= {f"{step.stage}: {step.unit} {why}": f"{n:,}" for why, n in sorted(step.rejected.items())}
     return lines

@@ -1,11 +1,12 @@
-"""Finds the shards of a place: a run folder, a dataset's folder, or one shard.
+"""Listing of the shards of a run folder, a dataset's folder, or one shard.
 
-Promises: a file that is no whole Parquet file is named with what is wrong with it, and the rest can be read.
+Guarantees: an incomplete Parquet file, or one that differs from the run's ledger, is listed with its fault and skipped.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,9 +14,13 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import StorageError
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.ledger_listing import find_faults
-from pipeline.inspecting.locations import DataLocation, FileHere, open_location
+from pipeline.inspecting.locations import DataFile, DataLocation, open_location
+from pipeline.storage.ledger_files import advise_repair
+from pipeline.storage.run_folder import RunFolder
+from schemas.funnel import Reject
+from schemas.ledger import ShardFile
 
 SUFFIX = ".parquet"
 FOOTERS_AT_ONCE = 16
@@ -23,11 +28,10 @@ FOOTERS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A whole Parquet file."""
+    """Complete Parquet file."""
 
-    file: FileHere
+    file: DataFile
     place: DataLocation
-    """Where it was found."""
     rows: int
     schema: pa.Schema
 
@@ -38,24 +42,23 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class BrokenFile:
-    """A file that is skipped."""
+    """File that is skipped."""
 
     name: str
-    """Its path, counted from the opened folder."""
+    """Path relative to the opened folder."""
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class ShardListing:
-    """What lies in a place."""
+    """Shards and skipped files of a location."""
 
     place: DataLocation
     datasets: dict[str, tuple[Shard, ...]]
-    """Whole shards by dataset, in order of their names."""
+    """Shards by dataset, in order of their names."""
     broken: tuple[BrokenFile, ...]
-    """What is skipped."""
     stamp: str
-    """Changes whenever a file comes, goes or changes."""
+    """Digest that changes with any file."""
 
     def rows(self, dataset: str) -> int:
         """Rows of a dataset."""
@@ -63,12 +66,12 @@ class ShardListing:
 
 
 def list_shards(where: DataLocation | Path) -> ShardListing:
-    """Everything that can be read in a place. Raises InspectError when nothing is there, StorageError."""
+    """The readable shards of a location. Raises InspectError when there are none, StorageError."""
     place = open_location(where) if isinstance(where, Path) else where
     datasets: dict[str, list[Shard]] = {}
     broken: list[BrokenFile] = []
     files, alone = _find_files(place), place.is_file()
-    faults = find_faults(place, files)
+    faults = _find_faults(place, files)
     broken += [BrokenFile(name, fault) for name, fault in sorted(faults.items())]
     stamp = _stamp(files)
     files = [file for file in files if file.name not in faults]
@@ -87,8 +90,42 @@ def list_shards(where: DataLocation | Path) -> ShardListing:
     return ShardListing(place, whole, tuple(broken), stamp)
 
 
+def _find_faults(place: DataLocation, files: Iterable[DataFile]) -> dict[str, str]:
+    """Faults of the files of finished stages, by name: missing, of another size, or foreign.
+
+    Unfinished stages, unreadable ledgers and folders that are not runs have none.
+    """
+    listed = _list_finished(place)
+    here = {file.name: file.size for file in files}
+    faults = {}
+    for name, file in listed.items():
+        if name not in here:
+            faults[name] = f"missing; {advise_repair(place.address)}"
+        elif here[name] != file.bytes:
+            faults[name] = f"damaged: {here[name]:,} bytes instead of {file.bytes:,}; {advise_repair(place.address)}"
+    datasets = {file.dataset for file in listed.values()} - {Reject.dataset}  # running stages write there too
+    for name in here.keys() - listed.keys():
+        path = PurePosixPath(name)
+        if len(path.parts) == 2 and path.parts[0] in datasets and path.suffix == ".parquet":
+            faults[name] = "in no ledger of this run"
+    return faults
+
+
+def _list_finished(place: DataLocation) -> dict[str, ShardFile]:
+    """The files of the finished stages, by name."""
+    if place.is_file() or not (place.folder / "ledger").is_dir():
+        return {}
+    run = RunFolder(place.folder)
+    try:
+        manifests = [manifest for stage in run.stages() if (manifest := run.find_manifest(stage))]
+    except StorageError:
+        return {}
+    files = [file for manifest in manifests for commit in manifest.shards for file in commit.files]
+    return {f"{file.dataset}/{file.name}": file for file in files}
+
+
 def drop_damaged(listing: ShardListing) -> ShardListing:
-    """The listing without the shards that look whole and cannot be read. Reads everything: for when a query failed."""
+    """The listing without shards with damaged data. Reads everything, so it is for a failed query."""
     sound: dict[str, tuple[Shard, ...]] = {}
     broken = list(listing.broken)
     for name, shards in listing.datasets.items():
@@ -110,39 +147,39 @@ def _find_damage(shard: Shard) -> str | None:
 
 
 def stamp_files(place: DataLocation) -> str:
-    """A digest of the names, sizes and times of all files of a place. Raises StorageError."""
+    """Digest of the names, sizes and times of all files of a location. Raises StorageError."""
     return _stamp(_find_files(place))
 
 
-def _stamp(files: list[FileHere]) -> str:
-    seen = hashlib.sha256()
+def _stamp(files: list[DataFile]) -> str:
+    digest = hashlib.sha256()
     for file in files:
-        seen.update(f"{file.name}\0{file.size}\0{file.changed}\n".encode("utf-8", "surrogateescape"))
-    return seen.hexdigest()
+        digest.update(f"{file.name}\0{file.size}\0{file.changed}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
-def _find_files(place: DataLocation) -> list[FileHere]:
+def _find_files(place: DataLocation) -> list[DataFile]:
     alone = place.is_file()
     return [file for file in place.files() if alone or file.name.endswith((SUFFIX, f"{SUFFIX}.tmp"))]
 
 
-def _open_shard(place: DataLocation, file: FileHere, alone: bool) -> Shard | str:
-    """The shard, or what is wrong with it."""
-    if file.leads_out:
-        return "a link that leads out of the opened folder"
+def _open_shard(place: DataLocation, file: DataFile, alone: bool) -> Shard | str:
+    """The shard, or its fault."""
+    if file.is_outside:
+        return "a link to outside the opened folder"
     if file.name.endswith(".tmp") and not alone:
-        return "half-written: its writer is at work, or died"
+        return "incomplete: its writer is still running, or died"
     try:
         with place.open(file) as opened:
             return Shard(file, place, opened.metadata.num_rows, opened.schema_arrow)
     except (pa.ArrowException, OSError) as error:
-        return f"no whole Parquet file: {str(error).splitlines()[0][:160]}"
+        return f"not a complete Parquet file: {str(error).splitlines()[0][:160]}"
 
 
 def _name_dataset(shard: Shard, alone: bool) -> str:
-    """The folder below the root names a dataset; a file or folder that was opened itself tells it in its metadata."""
+    """The folder below the root names a dataset; a file or folder opened directly has it in its metadata."""
     parts = PurePosixPath(shard.file.name).parts[:-1]
     if parts:
         return "_".join(parts)
-    told = (shard.schema.metadata or {}).get(b"rampforge.dataset", b"").decode("utf-8", "replace")
-    return told or (PurePosixPath(shard.place.name).stem if alone else shard.place.name)
+    stored = (shard.schema.metadata or {}).get(b"rampforge.dataset", b"").decode("utf-8", "replace")
+    return stored or (PurePosixPath(shard.place.name).stem if alone else shard.place.name)

@@ -1,6 +1,6 @@
-"""What lies under a path, in sums: datasets with their columns, the funnel, acceptance, the commonest reasons."""
+"""Totals of a run or dataset: datasets with their columns, funnel, acceptance, most common reject reasons."""
 
-# ruff: noqa: S608  # SQL here is put together from our own words; what others wrote travels as parameters
+# ruff: noqa: S608  # SQL consists of constants; outside text is passed as parameters
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TOP = 12
 
 @dataclass(frozen=True, slots=True)
 class RejectCount:
-    """How much one reason took in one stage."""
+    """Items rejected for one reason in one stage."""
 
     stage: str
     unit: str
@@ -29,22 +29,21 @@ class RejectCount:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything in sums."""
+    """Totals of a run or dataset."""
 
     path: str
     record: RunRecord | None
-    """run.json, where there is one that can be read."""
+    """run.json; None if it is missing or unreadable."""
     datasets: tuple[DatasetSize, ...]
     funnel: tuple[FunnelStep, ...]
     acceptance: tuple[Acceptance, ...]
     rejects: tuple[RejectCount, ...]
-    """The commonest first."""
+    """Most common first."""
     broken: tuple[BrokenFile, ...]
-    """Files that were skipped."""
 
 
 def summarise(database: ReadonlyDatabase) -> Summary:
-    """Read the sums."""
+    """Read the totals."""
     listing = database.listing
     record = find_record(database)
     judged = all(model.dataset in listing.datasets for model in QUERIED)
@@ -67,7 +66,7 @@ def summarise(database: ReadonlyDatabase) -> Summary:
 
 
 def find_record(database: ReadonlyDatabase) -> RunRecord | None:
-    """run.json; None where there is none, or one of another version."""
+    """run.json; None if it is missing or of another version."""
     try:
         return RunFolder(database.listing.place.folder).find_record()
     except StorageError:
@@ -75,9 +74,8 @@ def find_record(database: ReadonlyDatabase) -> RunRecord | None:
 
 
 def _count_rejects(database: ReadonlyDatabase) -> tuple[RejectCount, ...]:
-    if not {"stage", "unit", "reason"} <= set(
-        database.columns("rejects") if "rejects" in database.listing.datasets else ()
-    ):
+    columns = database.columns("rejects") if "rejects" in database.listing.datasets else {}
+    if not {"stage", "unit", "reason"} <= columns.keys():
         return ()
     sql = f"SELECT stage, unit, reason, count(*) FROM rejects GROUP BY ALL ORDER BY 4 DESC, 1, 2, 3 LIMIT {TOP}"
     return tuple(RejectCount(*row) for row in database.query(sql).rows)

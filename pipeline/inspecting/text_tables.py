@@ -1,6 +1,6 @@
-"""Findings as tables of text, for terminals and Markdown, and as JSON.
+"""Results as tables of text, for terminals and Markdown, and as JSON.
 
-Promises: no character of the data can move a cursor, change a colour, turn text round or end a cell.
+Guarantees: no character of the data can move a cursor, change a colour, reorder text or end a cell.
 """
 
 from __future__ import annotations
@@ -22,66 +22,68 @@ NOTHING = "–"
 LEFT_OUT = frozenset(
     {"task_id", "lang", "policy", "round", "attempt", "cost", "tokens", "judge", "recall", "answer_seen"}
 )
-"""Columns of `attempts` that a terminal has no room for; JSON has them."""
+"""Columns of `attempts` that are omitted on a terminal; JSON has them."""
 _HARMFUL = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
 
 
 @dataclass(frozen=True, slots=True)
 class TextTable:
-    """A table of plain text."""
+    """Table of plain text."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int] = frozenset()
-    """Columns that are set flush right."""
+    """Columns aligned to the right."""
 
 
 def summary_tables(summary: Summary) -> list[TextTable]:
-    """A summary as tables; what is empty is left out."""
+    """A summary as tables; empty ones are left out."""
     datasets = [
         (one.name, f"{one.rows:,}", f"{one.shards:,}", f"{one.bytes / 1e6:,.1f}", ", ".join(one.columns))
         for one in summary.datasets
     ]
-    grids = [
+    tables = [
         TextTable("datasets", ("dataset", "rows", "shards", "MB", "columns"), tuple(datasets), frozenset({1, 2, 3}))
     ]
     if len(summary.datasets) == 1:
         (only,) = summary.datasets
-        grids.append(TextTable("schema", ("column", "type"), tuple(only.columns.items())))
+        tables.append(TextTable("schema", ("column", "type"), tuple(only.columns.items())))
     funnel = [
         (step.stage, step.unit, f"{step.entered:,}", f"{step.passed:,}", f"{step.entered - step.passed:,}",
          ", ".join(f"{reason} {count:,}" for reason, count in sorted(step.rejected.items(), key=lambda r: -r[1])))
         for step in summary.funnel
     ]  # fmt: skip
     head = ("stage", "unit", "in", "on", "dropped", "why")
-    grids.append(TextTable("funnel", head, tuple(funnel), frozenset({2, 3, 4})))
+    tables.append(TextTable("funnel", head, tuple(funnel), frozenset({2, 3, 4})))
     acceptance = [
         (row.hide, str(row.masks or "all"), f"{row.attempts:,}", f"{row.accepted:,}",
          write_share(row.accepted, row.attempts), f"{row.seen:,}", write_share(row.accepted_seen, row.seen))
         for row in summary.acceptance
     ]  # fmt: skip
     shown = ("hidden", "masks", "attempts", "accepted", "share", "answer shown", "accepted of these")
-    grids.append(TextTable("acceptance", shown, tuple(acceptance), frozenset({2, 3, 4, 5, 6})))
+    tables.append(TextTable("acceptance", shown, tuple(acceptance), frozenset({2, 3, 4, 5, 6})))
     rejects = [(one.stage, one.unit, one.reason, f"{one.count:,}") for one in summary.rejects]
-    grids.append(TextTable("commonest reasons", ("stage", "unit", "reason", "dropped"), tuple(rejects), frozenset({3})))
-    grids.append(TextTable("skipped files", ("file", "why"), tuple((one.name, one.why) for one in summary.broken)))
-    return [grid for grid in grids if grid.rows]
+    tables.append(
+        TextTable("commonest reasons", ("stage", "unit", "reason", "dropped"), tuple(rejects), frozenset({3}))
+    )
+    tables.append(TextTable("skipped files", ("file", "why"), tuple((one.name, one.why) for one in summary.broken)))
+    return [table for table in tables if table.rows]
 
 
 def page_table(page: RowPage) -> TextTable:
-    """Rows as a table: long text is cut, lists are counted."""
-    places = [n for n, name in enumerate(page.found.columns) if page.dataset != ATTEMPTS or name not in LEFT_OUT]
-    rows = tuple(tuple(write_cell(row[n]) for n in places) for row in page.found.rows)
+    """Rows as a table; long texts are cut, lists shown by length."""
+    places = [n for n, name in enumerate(page.result.columns) if page.dataset != ATTEMPTS or name not in LEFT_OUT]
+    rows = tuple(tuple(write_cell(row[n]) for n in places) for row in page.result.rows)
     title = f"{page.dataset}: {len(rows):,} of {page.total:,} rows"
-    first = [page.found.rows[0][n] for n in places] if page.found.rows else []
+    first = [page.result.rows[0][n] for n in places] if page.result.rows else []
     numbers = (n for n, value in enumerate(first) if isinstance(value, int | float) and not isinstance(value, bool))
-    return TextTable(title, tuple(page.found.columns[n] for n in places), rows, frozenset(numbers))
+    return TextTable(title, tuple(page.result.columns[n] for n in places), rows, frozenset(numbers))
 
 
 def row_table(dataset: str, row: Mapping[str, Any]) -> TextTable:
-    """One row, whole: a line for each field, nested values as indented JSON."""
+    """One row in full: a line for each field, nested values as indented JSON."""
     lines = tuple(
         (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1, default=str))
         for key, value in row.items()
@@ -90,22 +92,22 @@ def row_table(dataset: str, row: Mapping[str, Any]) -> TextTable:
 
 
 def diff_tables(diff: RunDiff) -> list[TextTable]:
-    """What differs between two runs."""
+    """The differences of two runs as tables; empty ones are left out."""
     sides = ("A", "B")
-    grids = [
-        _tell_differences("settings", diff.settings),
-        _tell_differences("rows", diff.rows),
-        _tell_differences("funnel", diff.funnel),
+    tables = [
+        _difference_table("settings", diff.settings),
+        _difference_table("rows", diff.rows),
+        _difference_table("funnel", diff.funnel),
     ]
     changes = [
         (one.hide, str(one.masks or "all"), *(f"{a:,}/{n:,} {write_share(a, n)}" for a, n in (one.left, one.right)))
         for one in diff.acceptance
     ]
-    grids.append(TextTable("accepted", ("hidden", "masks", *sides), tuple(changes), frozenset({2, 3})))
-    return [grid for grid in grids if grid.rows]
+    tables.append(TextTable("accepted", ("hidden", "masks", *sides), tuple(changes), frozenset({2, 3})))
+    return [table for table in tables if table.rows]
 
 
-def _tell_differences(title: str, differences: Iterable[Difference]) -> TextTable:
+def _difference_table(title: str, differences: Iterable[Difference]) -> TextTable:
     lines = tuple((one.what, one.left or NOTHING, one.right or NOTHING) for one in differences)
     return TextTable(title, (title, "A", "B"), lines)
 
@@ -130,23 +132,23 @@ def write_share(part: int, whole: int) -> str:
 
 
 def make_harmless(text: str) -> str:
-    """Text that a terminal can only print: line breaks stay, tabs become spaces, the invisible is written out."""
+    """Text without control characters: line breaks stay, tabs become spaces, invisible characters are written out."""
     return show_controls(text.replace("\t", "    ").replace("\r\n", "\n"))
 
 
 def write_json(value: Any, indent: int | None = None) -> str:
-    """JSON in which every character that a terminal could obey is an escape."""
+    """JSON in which every control character is an escape."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
     return _HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def write_markdown(grids: Sequence[TextTable]) -> str:
-    """Tables in Markdown; whatever could be markup is escaped."""
+def write_markdown(tables: Sequence[TextTable]) -> str:
+    """Tables in Markdown; markup in them is escaped."""
     parts = []
-    for grid in grids:
-        marks = ("---:" if number in grid.numbers else "---" for number in range(len(grid.columns)))
-        lines = [f"### {_escape(grid.title)}", "", _write_line(map(_escape, grid.columns)), _write_line(marks)]
-        parts.append("\n".join(lines + [_write_line(map(_escape, row)) for row in grid.rows]))
+    for table in tables:
+        marks = ("---:" if number in table.numbers else "---" for number in range(len(table.columns)))
+        lines = [f"### {_escape(table.title)}", "", _write_line(map(_escape, table.columns)), _write_line(marks)]
+        parts.append("\n".join(lines + [_write_line(map(_escape, row)) for row in table.rows]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What a model is trained on, made visible: a conversation in one format, cut into stretches that carry loss or not."""
+"""View of the training data of an attempt: a conversation in one format, cut into stretches with and without loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.renderings import Rendered, RenderingName, SegmentKind
 
 @dataclass(frozen=True, slots=True)
 class TokenMessage:
-    """Who speaks, and what; a tokenised conversation is one message without a speaker."""
+    """Message of a role; a tokenised conversation is one message without a role."""
 
     role: str
     cells: tuple[Cell, ...]
@@ -24,18 +24,18 @@ class TokenMessage:
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """A conversation to look at."""
+    """Conversation with its loss mask."""
 
     messages: tuple[TokenMessage, ...]
     trained: int
-    """Tokens, or characters where no tokenizer is named, that carry loss."""
+    """Tokens with loss; characters without a tokenizer."""
     total: int
     unit: str
     """`tokens` or `characters`."""
 
 
 def view_tokens(example: ReportExample, name: RenderingName, masker: TokenMasker | None) -> TokenView:
-    """An attempt in a format; by tokens where there is a tokenizer. Raises InspectError for one that does not fit."""
+    """An attempt in a format, by tokens if there is a tokenizer. Raises InspectError if it does not fit the format."""
     try:
         rendered = RENDERINGS[name].render(ask(example.task), transcribe(example.trajectory))
         if masker is None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import ConfigError
-from pipeline.planning.measuring import NOT_SAMPLED, find_step
+from pipeline.masking.filters import NOT_SAMPLED
+from pipeline.planning.measuring import find_step
 from pipeline.search.index.memory import estimate_sizes
 from pipeline.search.index.passages import BLOCK_ROWS
 from pipeline.storage.run_folder import RunFolder

@@ -101,7 +101,7 @@ def measure_ours(run: str) -> dict[str, float]:
 def measure_pages(run: str) -> dict[str, float]:
     """The pages over HTTP, median seconds."""
     seconds: dict[str, float] = {}
-    around = PageServices(clock=lambda: 0.0, now=lambda: "", read_live=read_job, patience=900.0)
+    around = PageServices(clock=lambda: 0.0, now=lambda: "", read_live=read_job, timeout=900.0)
     client = TestClient(build_app(open_location(run), "token", around), "http://127.0.0.1")
     client.get("/", params={"token": "token"})
     keys = [line.split(",")[0] for line in client.get("/run/download?masks=4&hide=passage").text.splitlines()[1:100]]

@@ -1,26 +1,30 @@
-"""Pages of attempts: the table under a filter, one attempt, two side by side, charts, what is trained on."""
+"""Pages of attempts: the table under a filter, one attempt, two side by side, charts, training data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
+from typing import TypeVar
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import ValidationError
 
-from pipeline.inspecting.attempt_charts import draw_charts
+from pipeline.inspecting.attempt_charts import lay_charts
 from pipeline.inspecting.attempt_filter import AttemptFilter, SortKey
 from pipeline.inspecting.attempt_pages import find_neighbours, read_page
 from pipeline.inspecting.downloads import FileFormat, write_attempts
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.reading import list_attempts_of, read_attempt
-from pipeline.inspecting.reviews import ReviewBook
+from pipeline.inspecting.reviews import ReviewStore
 from pipeline.inspecting.token_view import view_tokens
-from pipeline.inspecting.web.opened_runs import OpenedRun, RunShelf
+from pipeline.inspecting.web.opened_runs import OpenedRun, RunOpener
 from pipeline.inspecting.web.rendering import PageRenderer, link, pick
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.report.example_view import view_example
 from schemas.renderings import RenderingName
+
+Format = TypeVar("Format", bound=StrEnum)
 
 CONTENT = {FileFormat.CSV: "text/csv; charset=utf-8", FileFormat.JSONL: "application/x-ndjson"}
 HEADS = (
@@ -33,60 +37,59 @@ HEADS = (
 class AttemptViews:
     """Pages of attempts."""
 
-    def __init__(self, shelf: RunShelf, renderer: PageRenderer, tokenizer: str, masker: TokenMasker | None) -> None:
-        self._shelf = shelf
+    def __init__(self, opener: RunOpener, renderer: PageRenderer, tokenizer: str, masker: TokenMasker | None) -> None:
+        self._opener = opener
         self._renderer = renderer
         self._tokenizer = tokenizer
         self._masker = masker
 
     def show_table(self, request: Request, run: str) -> HTMLResponse:
         """A page of the table."""
-        opened, wanted = self._open(run), read_filter(request.query_params)
+        opened, filters = self._open(run), read_filter(request.query_params)
         number = request.query_params.get("page", "")
-        page = read_page(opened.database, wanted, int(number) if number.isdecimal() and len(number) < 12 else 1)
-        reviews = ReviewBook(opened.folder).read()
-        return self._renderer.draw(
-            "attempts.html", run=opened, wanted=wanted, page=page, link=link, heads=HEADS, reviews=reviews
+        page = read_page(opened.database, filters, int(number) if number.isdecimal() and len(number) < 12 else 1)
+        reviews = ReviewStore(opened.folder).read()
+        return self._renderer.render(
+            "attempts.html", run=opened, filters=filters, page=page, link=link, heads=HEADS, reviews=reviews
         )
 
     def show_charts(self, request: Request, run: str) -> HTMLResponse:
         """Distributions under a filter."""
-        opened, wanted = self._open(run), read_filter(request.query_params)
-        charts = draw_charts(opened.database, wanted)
-        total = read_page(opened.database, wanted, 1, 1).total
-        return self._renderer.draw("charts.html", run=opened, wanted=wanted, charts=charts, total=total, link=link)
+        opened, filters = self._open(run), read_filter(request.query_params)
+        charts = lay_charts(opened.database, filters)
+        total = read_page(opened.database, filters, 1, 1).total
+        return self._renderer.render("charts.html", run=opened, filters=filters, charts=charts, total=total, link=link)
 
     def show_attempt(self, request: Request, run: str, key: str) -> HTMLResponse:
-        """One attempt, and the way to the next one under the filter."""
-        opened, wanted = self._open(run), read_filter(request.query_params)
+        """One attempt, with links to its neighbours under the filter."""
+        opened, filters = self._open(run), read_filter(request.query_params)
         example = read_attempt(opened.database, key)
-        return self._renderer.draw(
+        return self._renderer.render(
             "attempt.html",
             run=opened,
-            wanted=wanted,
+            filters=filters,
             link=link,
             view=view_example(1, example),
-            neighbours=find_neighbours(opened.database, wanted, key),
+            neighbours=find_neighbours(opened.database, filters, key),
             siblings=list_attempts_of(opened.database, example.task.task_id),
-            review=ReviewBook(opened.folder).read().get(key),
+            review=ReviewStore(opened.folder).read().get(key),
             formats=list(RenderingName),
         )
 
     def show_tokens(self, request: Request, run: str, key: str) -> HTMLResponse:
-        """What of an attempt is trained on, in one format."""
-        opened, wanted = self._open(run), read_filter(request.query_params)
-        asked = request.query_params.get("format", RenderingName.SEARCH_R1)
-        name = next((form for form in RenderingName if form == asked), RenderingName.SEARCH_R1)
+        """Training data of an attempt in one format."""
+        opened, filters = self._open(run), read_filter(request.query_params)
+        name = _pick_format(request, RenderingName.SEARCH_R1)
         example = read_attempt(opened.database, key)
         fault, view = None, None
         try:
             view = view_tokens(example, name, self._masker)
         except InspectError as error:
             fault = error
-        return self._renderer.draw(
+        return self._renderer.render(
             "tokens.html",
             run=opened,
-            wanted=wanted,
+            filters=filters,
             link=link,
             example=example,
             view=view,
@@ -101,28 +104,32 @@ class AttemptViews:
         opened = self._open(run)
         keys = [request.query_params.get(side, "") for side in ("a", "b")]
         views = [view_example(n, read_attempt(opened.database, key)) for n, key in enumerate(keys, start=1)]
-        return self._renderer.draw("compare.html", run=opened, views=views)
+        return self._renderer.render("compare.html", run=opened, views=views)
 
     def download(self, request: Request, run: str) -> StreamingResponse:
-        """What the filter lets through, as a file."""
-        opened, wanted = self._open(run), read_filter(request.query_params)
-        asked = request.query_params.get("format")
-        form = next((form for form in FileFormat if form == asked), FileFormat.CSV)
+        """The attempts that match the filter, as a file."""
+        opened, filters = self._open(run), read_filter(request.query_params)
+        form = _pick_format(request, FileFormat.CSV)
         return StreamingResponse(
-            write_attempts(opened.database, wanted, form),
+            write_attempts(opened.database, filters, form),
             media_type=CONTENT.get(form, "application/octet-stream"),
             headers={"content-disposition": f'attachment; filename="attempts.{form}"'},
         )
 
     def _open(self, run: str) -> OpenedRun:
-        opened = self._shelf.open(run)
+        opened = self._opener.open(run)
         if not opened.has_attempts:
             raise InspectError("no trajectories lie here", "open the whole run, or look at the datasets")
         return opened
 
 
+def _pick_format(request: Request, default: Format) -> Format:
+    """The format of a query string; the default for an unknown one."""
+    return next((one for one in type(default) if one == request.query_params.get("format")), default)
+
+
 def read_filter(values: Mapping[str, str]) -> AttemptFilter:
-    """The filter that an address holds. Raises InspectError."""
+    """The filter of a query string. Raises InspectError."""
     try:
         return AttemptFilter.model_validate(pick(values))
     except ValidationError as error:

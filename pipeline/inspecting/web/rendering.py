@@ -1,4 +1,4 @@
-"""Draws the pages from templates: everything is escaped, nothing is loaded from elsewhere."""
+"""Rendering of the pages from templates: all values are escaped, nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PACKAGES = ("pipeline.inspecting", "pipeline.distillation", "pipeline.report")
 
 
 class PageRenderer:
-    """The templates, ready to be filled."""
+    """Renderer of the templates, style and script."""
 
     def __init__(self) -> None:
         self._environment = open_environment(*PACKAGES)
@@ -31,7 +31,7 @@ class PageRenderer:
         style = "".join(sheet.read_text("utf-8") for sheet in sheets)
         self._static = {"style.css": style, "script.js": (own / "inspect.js").read_text("utf-8")}
 
-    def draw(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def render(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """A page."""
         return HTMLResponse(self._environment.get_template(template).render(**values), status)
 
@@ -48,12 +48,12 @@ def quote_segment(text: str) -> str:
 
 
 def link(query: str, **more: Any) -> str:
-    """A query with more in it, question mark included."""
+    """A query string with further parameters, question mark included."""
     extra = "&".join(f"{key}={quote(str(value), safe='')}" for key, value in more.items() if value is not None)
     joined = "&".join(part for part in (query, extra) if part)
     return f"?{joined}" if joined else ""
 
 
 def pick(values: Mapping[str, str]) -> dict[str, str]:
-    """What a form sent, without the fields that were left empty."""
+    """The non-empty fields of a form."""
     return {key: value for key, value in values.items() if value.strip()}

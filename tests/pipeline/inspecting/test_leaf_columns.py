@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.inspecting.errors import UnreadableError
-from pipeline.inspecting.leaf_columns import count_items, read_field
+from pipeline.inspecting.leaf_columns import read_leaf
 from pipeline.inspecting.shard_listing import Shard, list_shards
 
 ROWS = st.lists(st.lists(st.tuples(st.text("ab", max_size=3), st.text("kind", max_size=3)), max_size=3), max_size=9)
@@ -34,7 +34,7 @@ def test_leaves_are_those_of_the_whole_column(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[list[tuple[str, str]]]], strict: bool
 ) -> None:
     found = write_shards(tmp_path_factory.mktemp("run"), shards, strict)
-    counted, kinds = count_items(found, "spans"), read_field(found, "spans", "kind")
+    counted, kinds = read_leaf(found, "spans"), read_leaf(found, "spans", "kind")
     places = [(n, row) for n, rows in enumerate(shards) for row in range(len(rows))]
     for table in (counted, kinds):
         assert list(zip(table["file_index"].to_pylist(), table["file_row_number"].to_pylist(), strict=True)) == places
@@ -48,8 +48,8 @@ def test_shards_of_other_writers_go_with_ours(tmp_path: Path) -> None:
     spans = "[{text: 'b', kind: 'term'}, {text: 'c', kind: NULL}]"
     duckdb.execute(f"COPY (SELECT {spans} AS spans) TO '{path}' (FORMAT parquet)")
     shards = list_shards(tmp_path).datasets["tasks"]
-    assert count_items(shards, "spans")["items"].to_pylist() == [1, 2]
-    assert read_field(shards, "spans", "kind")["items"].to_pylist()[1] == [{"kind": "term"}, {"kind": None}]
+    assert read_leaf(shards, "spans")["items"].to_pylist() == [1, 2]
+    assert read_leaf(shards, "spans", "kind")["items"].to_pylist()[1] == [{"kind": "term"}, {"kind": None}]
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
@@ -59,4 +59,4 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     content[4:1000] = bytes(len(content[4:1000]))
     path.write_bytes(content)
     with pytest.raises(UnreadableError, match="part-0"):
-        count_items(shards, "spans")
+        read_leaf(shards, "spans")

@@ -85,7 +85,7 @@ def test_a_run_in_a_store_is_read_where_it_lies(bucket: str, here: Path) -> None
 
 
 def test_runs_in_a_store_are_shown_as_pages(bucket: str) -> None:
-    around = PageServices(clock=lambda: 0.0, now=lambda: "", read_live=read_job, patience=120.0)
+    around = PageServices(clock=lambda: 0.0, now=lambda: "", read_live=read_job, timeout=120.0)
     client = TestClient(build_app(open_location(bucket), "token", around), "http://127.0.0.1", follow_redirects=False)
     client.get("/", params={"token": "token"})
     listed = client.get("/").text

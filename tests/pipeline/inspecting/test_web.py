@@ -40,13 +40,13 @@ PAGES = (
 
 
 @contextmanager
-def open_pages(path: Path, clock: Callable[[], float] = lambda: 0.0, patience: float = 60.0) -> Iterator[TestClient]:
+def open_pages(path: Path, clock: Callable[[], float] = lambda: 0.0, timeout: float = 60.0) -> Iterator[TestClient]:
     around = PageServices(
         clock=clock,
         now=lambda: "2026-01-02T03:04:05+00:00",
         read_live=read_job,
         reviewer="tester",
-        patience=patience,
+        timeout=timeout,
     )
     yield TestClient(build_app(open_location(path), TOKEN, around), BASE, follow_redirects=False)
 
@@ -202,7 +202,7 @@ def test_a_run_that_takes_long_to_open_keeps_nobody_waiting(run: Path, monkeypat
         return opening(context)
 
     monkeypatch.setattr(opened_runs, "open_attempts", open_slowly)
-    with open_pages(run, lambda: times[0], patience=0.01) as client:
+    with open_pages(run, lambda: times[0], timeout=0.01) as client:
         client.get("/", params={"token": TOKEN})
         reply = client.get("/harbour/attempts")
         assert reply.status_code == 503

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flows.execution.plan import PlanQuestion, answer, find_means
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import CallUsage
-from pipeline.planning.estimate import KEPT, MAYBE, STOPS, UNKNOWN, Machines, estimate
+from pipeline.planning.estimate import MAYBE, STOPS, UNKNOWN, WITHIN, Machines, estimate
 from pipeline.planning.measuring import measure_run
 from pipeline.planning.spending import compare_spending
 from pipeline.planning.spread import Spread
@@ -137,7 +137,7 @@ def test_gpu_hours_need_gpus_and_a_throughput(measured: Means) -> None:
 
 def test_caps_are_kept_passed_or_unknown(measured: Means) -> None:
     spent = sum(entry.prompt_tokens + entry.completion_tokens for entry in make_entries())
-    for tokens, verdict in ((spent * 10, KEPT), (spent, MAYBE), (spent // 20, STOPS)):
+    for tokens, verdict in ((spent * 10, WITHIN), (spent, MAYBE), (spent // 20, STOPS)):
         (cap,) = plan_for(change(llm={"budget": {"tokens": tokens}}), measured).caps
         assert cap.verdict == verdict
     assert cap.reaches == pytest.approx(1 / 20, rel=0.01)
