@@ -10,7 +10,8 @@ from rich.progress import DownloadColumn, Progress, TaskID, TransferSpeedColumn
 from rich.table import Table
 
 from flows.configuration.cache import cache_folder
-from pipeline.assets.catalogue import catalogue, select_assets
+from pipeline.assets import catalogue
+from pipeline.assets.catalogue import select_assets
 from pipeline.assets.checking import UNKNOWN, find_damage
 from pipeline.assets.store import asset_revision, find_asset, get_asset
 
@@ -23,7 +24,7 @@ def list_assets() -> None:
     table = Table(title=f"Assets (cache: {cache_folder()})")
     for column in ("name", "description", "MB", "licence", "in the cache"):
         table.add_column(column)
-    for asset in catalogue():
+    for asset in catalogue.ASSETS:
         path = find_asset(asset.name, cache_folder())
         state = f"yes ({asset_revision(path)})" if path else "no"
         table.add_row(asset.name, asset.summary, f"{asset.size_mb:g}", asset.licence, state)
@@ -55,7 +56,7 @@ def verify(
 ) -> None:
     """Verify the SHA-256 of every file of cached assets; exit code 1 if one is damaged."""
     cache = cache_folder()
-    chosen = select_assets(name) if name else [one for one in catalogue() if find_asset(one.name, cache)]
+    chosen = select_assets(name) if name else [one for one in catalogue.ASSETS if find_asset(one.name, cache)]
     damaged = False
     for asset in chosen:
         damage = find_damage(asset.name, cache) if find_asset(asset.name, cache) else f"not in {cache}"

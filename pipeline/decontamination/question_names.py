@@ -30,7 +30,7 @@ def fold_title(title: str) -> str:
 
 
 def find_names(question: EvalQuestion) -> frozenset[str]:
-    """Return the names in the question, folded, without its golds."""
+    """The names in the question, folded, without its golds."""
     names = [*_QUOTED.findall(question.question), *map(_strip_asking, _NAME.findall(question.question))]
     folded = map(fold_text, names)
     golds = {fold_text(form) for forms in question.golds for form in forms}
@@ -38,7 +38,7 @@ def find_names(question: EvalQuestion) -> frozenset[str]:
 
 
 def is_telling(name: str) -> bool:
-    """Return whether a folded name identifies one thing in any context: a single word is too often an adjective."""
+    """Whether a folded name identifies one thing in any context: a single word is too often an adjective."""
     if any(map(is_unspaced, name)):
         return len(name.replace(" ", "")) > LEAST_WORDS
     return sum(not token.isdigit() for token in name.split()) >= LEAST_WORDS

@@ -21,7 +21,7 @@ class Learnable:
     """Whether a task is left out as `impossible` or `always_solved` unless attempts with search solve it sometimes."""
 
     def find_fault(self, difficulty: Difficulty | None) -> str | None:
-        """Return why a task is left out; None when it is kept. Unmeasured tasks are kept."""
+        """Reason why a task is left out; None when it is kept. Unmeasured tasks are kept."""
         if difficulty is None:
             return None
         known, solved = difficulty.known_rate, difficulty.pass_rate

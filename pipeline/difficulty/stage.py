@@ -37,13 +37,12 @@ class TriedTask:
     """Task with the results of its attempts."""
 
     task: MaskTask
-    """The task."""
     judgements: tuple[Judgement, ...]
     """Judgements of all attempts with search."""
 
     @property
     def key(self) -> str:
-        """Return the task's id."""
+        """The task's id."""
         return self.task.task_id
 
 
@@ -59,7 +58,7 @@ class DifficultyStage:
         self._model = model
 
     async def work(self, tried: TriedTask) -> Outcome:
-        """Return the outcome of one task. Raises the ModelError that leaves it pending."""
+        """The outcome of one task. Raises the ModelError that leaves it pending."""
         judged = [judgement for judgement in tried.judgements if judgement.verdict in JUDGED]
         answered = await gather_all(self._recall(tried.task, number) for number in range(self._config.closed_book))
         closed = [right for right in answered if right is not None]
@@ -74,9 +73,7 @@ class DifficultyStage:
         return Outcome(tried.key, (row,), (step,))
 
     async def _recall(self, task: MaskTask, number: int) -> bool | None:
-        """Return whether an attempt without search gets everything right; None when the server
-        rejects it permanently.
-        """
+        """Whether an attempt without search gets everything right; None when the server refuses it."""
         if self._model is None:
             raise RuntimeError("closed-book attempts need a model")
         question = ask(task)
@@ -95,14 +92,10 @@ class DifficultyStage:
             )
         except RefusedRequestError:
             return None
-        read = read_completion(RenderingName.SEARCH_R1, task.lang, task.mask_count, reply.text)
-        answers = () if read.surplus else read.answers or ()
+        completion = read_completion(RenderingName.SEARCH_R1, task.lang, task.mask_count, reply.text)
+        answers = () if completion.surplus else completion.answers or ()
         return len(answers) == task.mask_count and all(
             answer is not None
-            and settle_answer(answer, fold_text(answer), read_gold(span), self._judging, _shows_nothing)
+            and settle_answer(answer, fold_text(answer), read_gold(span), self._judging, lambda _: False)
             for answer, span in zip(answers, task.spans, strict=True)
         )
-
-
-def _shows_nothing(_: str) -> bool:
-    return False

@@ -265,7 +265,7 @@ def test_a_member_cannot_leave_its_folder(tmp_path: Path) -> None:
 
 
 def test_every_entry_is_pinned() -> None:
-    for asset in catalogue.catalogue():
+    for asset in catalogue.ASSETS:
         assert [s.revision for s in asset.sources]
         pins = [file.sha256 for s in asset.sources if isinstance(s, OfficialSource) for file in s.files]
         pins += [s.sha256 for s in asset.sources if isinstance(s, WheelSource)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.inspecting import condition_process
 from pipeline.inspecting.condition_process import read_rows_apart
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.readonly_database import ReadonlyDatabase
@@ -35,6 +36,7 @@ def test_a_condition_ends_by_memory(listing: ShardListing) -> None:
         read_rows_apart(listing, RowQuery("tasks", LONG_TEXT))
 
 
-def test_a_condition_ends_by_time(listing: ShardListing) -> None:
+def test_a_condition_ends_by_time(listing: ShardListing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(condition_process, "SECONDS", 4.0)
     with pytest.raises(InspectError, match="longer than 4 s"):
-        read_rows_apart(listing, RowQuery("tasks", LONG_TIME), seconds=4.0)
+        read_rows_apart(listing, RowQuery("tasks", LONG_TIME))
