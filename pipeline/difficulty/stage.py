@@ -46,21 +46,21 @@ class TriedTask:
         return self.task.task_id
 
 
+@dataclass(frozen=True)
 class DifficultyStage:
     """Stage that counts attempts, and makes those without search."""
 
     whole_shard = False
 
-    def __init__(self, config: PolicyConfig, judging: JudgingConfig, model: ChatModel | None) -> None:
-        """`model`: for the role `closed_book`; None where `closed_book` is 0."""
-        self._config = config
-        self._judging = judging
-        self._model = model
+    config: PolicyConfig
+    judging: JudgingConfig
+    model: ChatModel | None
+    """Model of the role `closed_book`; None where `closed_book` is 0."""
 
     async def work(self, tried: TriedTask) -> Outcome:
         """The outcome of one task. Raises the ModelError that leaves it pending."""
         judged = [judgement for judgement in tried.judgements if judgement.verdict in JUDGED]
-        answered = await gather_all(self._recall(tried.task, number) for number in range(self._config.closed_book))
+        answered = await gather_all(self._recall(tried.task, number) for number in range(self.config.closed_book))
         closed = [right for right in answered if right is not None]
         row = Difficulty(
             task_id=tried.key,
@@ -74,13 +74,13 @@ class DifficultyStage:
 
     async def _recall(self, task: MaskTask, number: int) -> bool | None:
         """Whether an attempt without search gets everything right; None when the server refuses it."""
-        if self._model is None:
+        if self.model is None:
             raise RuntimeError("closed-book attempts need a model")
         question = ask(task)
         text = f"{write_instruction('solve_closed', question)}\n\n{write_question(question)}"
-        config = self._config
+        config = self.config
         try:
-            reply = await self._model.ask(
+            reply = await self.model.ask(
                 ChatRequest(
                     Role.CLOSED_BOOK,
                     (Message("user", text),),
@@ -96,6 +96,6 @@ class DifficultyStage:
         answers = () if completion.surplus else completion.answers or ()
         return len(answers) == task.mask_count and all(
             answer is not None
-            and settle_answer(answer, fold_text(answer), read_gold(span), self._judging, lambda _: False)
+            and settle_answer(answer, fold_text(answer), read_gold(span), self.judging, lambda _: False)
             for answer, span in zip(answers, task.spans, strict=True)
         )

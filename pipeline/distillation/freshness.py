@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,33 +38,35 @@ Used = Mapping[str, frozenset[tuple[int, int]]]
 """Offsets of the hidden spans, by passage."""
 
 
+@dataclass(frozen=True)
 class FreshTasks:
     """Stage that makes tasks of unused spans."""
 
     whole_shard = True
 
-    def __init__(
-        self, stage: Stage[SpannedPassage], plan: RoundPlan, used: Used, questions: QuestionIndex | None = None
-    ) -> None:
-        """`used`: spans hidden by earlier rounds in the passages of the shard; `questions`: benchmarks to avoid."""
-        self._stage, self._plan, self._used, self._questions = stage, plan, used, questions
+    stage: Stage[SpannedPassage]
+    plan: RoundPlan
+    used: Used
+    """Spans hidden by earlier rounds in the passages of the shard."""
+    questions: QuestionIndex | None = None
+    """Benchmarks to avoid."""
 
     def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
         """One outcome per passage; one that is not for this round is rejected as `set_apart` or `used_up`."""
         fresh = []
         for item in inputs:
             left = self._drop_used(item)
-            if choose_split(item.passage.document_id, self._plan.share) is not self._plan.split:
-                yield _reject(item, SET_APART, f"its page is not for {self._plan.split}")
+            if choose_split(item.passage.document_id, self.plan.share) is not self.plan.split:
+                yield _reject(item, SET_APART, f"its page is not for {self.plan.split}")
             elif item.span_set.spans and not left.span_set.spans:
                 yield _reject(item, USED_UP, f"all {len(item.span_set.spans)} spans were hidden in earlier rounds")
             else:
                 fresh.append(left)
-        outcomes = self._stage.run(fresh)
-        yield from outcomes if self._questions is None else drop_overlaps(outcomes, self._questions)
+        outcomes = self.stage.run(fresh)
+        yield from outcomes if self.questions is None else drop_overlaps(outcomes, self.questions)
 
     def _drop_used(self, item: SpannedPassage) -> SpannedPassage:
-        used = self._used.get(item.key, frozenset())
+        used = self.used.get(item.key, frozenset())
         spans = tuple(span for span in item.span_set.spans if (span.start, span.end) not in used)
         return SpannedPassage(item.passage, item.span_set.model_copy(update={"spans": spans}))
 

@@ -46,46 +46,40 @@ class FinalAnswer:
         return self.stop == StopReason.ANSWERED.value and bool(self.text and self.text.strip())
 
 
+@dataclass(frozen=True)
 class EvaluationStage:
     """Answers questions by one method."""
 
-    def __init__(
-        self,
-        method: EvalMethod,
-        solver: Solver,
-        runs: int,
-        judge: LlmJudge | None,
-        judged_by: str,
-        price: Price | None,
-    ) -> None:
-        """`judge`: rules on finished answers; `judged_by`: settings that determine its rulings; `price`: of a call."""
-        self._method = method
-        self._solver = solver
-        self._runs = runs
-        self._judge = judge
-        self._judged_by = judged_by
-        self._price = price
+    method: EvalMethod
+    solver: Solver
+    runs: int
+    judge: LlmJudge | None = None
+    """Rules on finished answers."""
+    judged_by: str = ""
+    """Settings that determine its rulings."""
+    price: Price | None = None
+    """Price of a call."""
 
     async def work(self, question: EvalQuestion) -> Outcome:
         """The rows of one question; safe for concurrent questions."""
-        rows = await gather_all(self._answer(question, run) for run in range(self._runs))
+        rows = await gather_all(self._answer(question, run) for run in range(self.runs))
         step = FunnelStep(stage=STAGE, unit="question", entered=1, passed=1, rejected={})
         return Outcome(question.key, tuple(rows), (step,))
 
     async def _answer(self, question: EvalQuestion, run: int) -> Evaluation:
         attempt = ask_question(question.question, question.lang, run)
         usage = TokenUsage()
-        answer = sum_up(await run_attempt(self._solver, attempt, usage))
+        answer = sum_up(await run_attempt(self.solver, attempt, usage))
         ruling = await self._rule(question, answer, usage)
-        return self._make_row(question, run, answer, ruling, usage, self._solver.describe(attempt))
+        return self._make_row(question, run, answer, ruling, usage, self.solver.describe(attempt))
 
     async def _rule(self, question: EvalQuestion, answer: FinalAnswer, usage: TokenUsage) -> Ruling | None:
         """The judge's ruling; an unfinished answer is wrong without a call."""
-        if self._judge is None:
+        if self.judge is None:
             return None
         if not answer.finished:
             return Ruling(Verdict.INCORRECT, f"unfinished: {answer.stop}", ())
-        return await self._judge.rule_prompt(question.lang, write_judge_prompt(question, answer.text or ""), usage)
+        return await self.judge.rule_prompt(question.lang, write_judge_prompt(question, answer.text or ""), usage)
 
     def _make_row(
         self,
@@ -105,7 +99,7 @@ class EvaluationStage:
             lang=question.lang,
             question=question.question,
             golds=question.golds,
-            method=self._method,
+            method=self.method,
             model=made_by.model,
             run=run,
             answer=answer.text,
@@ -123,7 +117,7 @@ class EvaluationStage:
             support=len(supporting.intersection(answer.shown)) / len(supporting)
             if supporting and answer.turns
             else None,
-            usage=usage.list_usage(self._price),
+            usage=usage.list_usage(self.price),
             prompts=made_by.prompts,
             sampling=made_by.sampling,
             engine=made_by.engine,
@@ -131,8 +125,8 @@ class EvaluationStage:
 
     def _identify(self, question: EvalQuestion, run: int, made_by: Provenance) -> str:
         task = (question.question_id, question.lang, question.question, question.golds)
-        method = (self._method, made_by.model, made_by.digests, made_by.sampling, made_by.engine)
-        return content_id(task, run, method, self._judged_by)
+        method = (self.method, made_by.model, made_by.digests, made_by.sampling, made_by.engine)
+        return content_id(task, run, method, self.judged_by)
 
 
 def sum_up(rollout: Rollout | FailedAttempt) -> FinalAnswer:

@@ -15,7 +15,7 @@ from pipeline.inspecting.attempts_table import ATTEMPTS
 from pipeline.inspecting.row_query import RowPage
 from pipeline.inspecting.run_diff import Difference, RunDiff
 from pipeline.inspecting.summary import Summary
-from pipeline.report.text_pieces import show_controls
+from pipeline.report.text_pieces import INVISIBLE, show_controls
 
 CELL_CHARS = 60
 NOTHING = "–"
@@ -23,7 +23,6 @@ LEFT_OUT = frozenset(
     {"task_id", "lang", "policy", "round", "attempt", "cost", "tokens", "judge", "recall", "answer_seen"}
 )
 """Columns of `attempts` that are omitted on a terminal; JSON has them."""
-_HARMFUL = re.compile("[\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
 
 
@@ -139,7 +138,7 @@ def make_harmless(text: str) -> str:
 def write_json(value: Any, indent: int | None = None) -> str:
     """JSON in which every control character is an escape."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
-    return _HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def write_markdown(tables: Sequence[TextTable]) -> str:

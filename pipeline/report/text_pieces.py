@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from schemas.documents import HOLE
 from schemas.tasks import MASK
 
-_INVISIBLE = re.compile(
+INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 
@@ -27,7 +27,7 @@ class TextPiece:
 
 def show_controls(text: str) -> str:
     """Write out the characters that would reorder, hide or end the text that is shown."""
-    return _INVISIBLE.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", text).replace(HOLE, "▯")
+    return INVISIBLE.sub(lambda match: f"⟦U+{ord(match[0]):04X}⟧", text).replace(HOLE, "▯")
 
 
 def cut_at_masks(masked_text: str) -> tuple[TextPiece, ...]:

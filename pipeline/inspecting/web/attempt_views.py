@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
@@ -34,14 +35,14 @@ HEADS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
 class AttemptViews:
     """Pages of attempts."""
 
-    def __init__(self, opener: RunOpener, renderer: PageRenderer, tokenizer: str, masker: TokenMasker | None) -> None:
-        self._opener = opener
-        self._renderer = renderer
-        self._tokenizer = tokenizer
-        self._masker = masker
+    opener: RunOpener
+    renderer: PageRenderer
+    tokenizer: str
+    masker: TokenMasker | None
 
     def show_table(self, request: Request, run: str) -> HTMLResponse:
         """A page of the table."""
@@ -49,7 +50,7 @@ class AttemptViews:
         number = request.query_params.get("page", "")
         page = read_page(opened.database, filters, int(number) if number.isdecimal() and len(number) < 12 else 1)
         reviews = ReviewStore(opened.folder).read()
-        return self._renderer.render(
+        return self.renderer.render(
             "attempts.html", run=opened, filters=filters, page=page, link=link, heads=HEADS, reviews=reviews
         )
 
@@ -58,13 +59,13 @@ class AttemptViews:
         opened, filters = self._open(run), read_filter(request.query_params)
         charts = lay_charts(opened.database, filters)
         total = read_page(opened.database, filters, 1, 1).total
-        return self._renderer.render("charts.html", run=opened, filters=filters, charts=charts, total=total, link=link)
+        return self.renderer.render("charts.html", run=opened, filters=filters, charts=charts, total=total, link=link)
 
     def show_attempt(self, request: Request, run: str, key: str) -> HTMLResponse:
         """One attempt, with links to its neighbours under the filter."""
         opened, filters = self._open(run), read_filter(request.query_params)
         example = read_attempt(opened.database, key)
-        return self._renderer.render(
+        return self.renderer.render(
             "attempt.html",
             run=opened,
             filters=filters,
@@ -83,10 +84,10 @@ class AttemptViews:
         example = read_attempt(opened.database, key)
         fault, view = None, None
         try:
-            view = view_tokens(example, name, self._masker)
+            view = view_tokens(example, name, self.masker)
         except InspectError as error:
             fault = error
-        return self._renderer.render(
+        return self.renderer.render(
             "tokens.html",
             run=opened,
             filters=filters,
@@ -96,7 +97,7 @@ class AttemptViews:
             fault=fault,
             name=name,
             formats=list(RenderingName),
-            tokenizer=self._tokenizer,
+            tokenizer=self.tokenizer,
         )
 
     def compare(self, request: Request, run: str) -> HTMLResponse:
@@ -104,7 +105,7 @@ class AttemptViews:
         opened = self._open(run)
         keys = [request.query_params.get(side, "") for side in ("a", "b")]
         views = [view_example(n, read_attempt(opened.database, key)) for n, key in enumerate(keys, start=1)]
-        return self._renderer.render("compare.html", run=opened, views=views)
+        return self.renderer.render("compare.html", run=opened, views=views)
 
     def download(self, request: Request, run: str) -> StreamingResponse:
         """The attempts that match the filter, as a file."""
@@ -117,7 +118,7 @@ class AttemptViews:
         )
 
     def _open(self, run: str) -> OpenedRun:
-        opened = self._opener.open(run)
+        opened = self.opener.open(run)
         if not opened.has_attempts:
             raise InspectError("no trajectories lie here", "open the whole run, or look at the datasets")
         return opened

@@ -1,10 +1,10 @@
-"""Who may ask: the browser of whoever started the page, and nobody else.
+"""Access control: only the browser of the user who started the server.
 
-Promises: a request for another host name (DNS rebinding), from a page of another origin, or without the token is
-refused before anything is read; every answer forbids scripts, styles, frames and requests of anyone else.
+Guarantees: a request for another host name (DNS rebinding), from a page of another origin, or without the token is
+refused before anything is read; every response forbids scripts, styles, frames and requests of other origins.
 
-The token stands in the address that is printed at the start; the first visit turns it into a cookie that scripts
-cannot read and that no other site's requests carry.
+The token is part of the URL that is printed at the start; the first visit turns it into a cookie that scripts cannot
+read and that requests of other sites do not carry.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from fastapi.responses import PlainTextResponse, RedirectResponse
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,9 +26,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffd\\]")
-"""U+FFFD is what a server makes of bytes that are not UTF-8."""
-LONGEST_PATH = 4096
-"""What no header or file name can hold."""
+"""Includes U+FFFD, which servers substitute for bytes that are not UTF-8."""
+MAX_PATH = 4096
+"""Longer paths fit neither a header nor a file name."""
 OWN_SITES = frozenset({b"same-origin", b"none"})
 HEADERS: Mapping[bytes, bytes] = {
     b"content-security-policy": (
@@ -35,7 +37,7 @@ HEADERS: Mapping[bytes, bytes] = {
     ),
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
-    b"referrer-policy": b"same-origin",  # with `no-referrer` browsers send `Origin: null` along with our own forms
+    b"referrer-policy": b"same-origin",  # with `no-referrer` browsers send `Origin: null` with forms of these pages
     b"cross-origin-resource-policy": b"same-origin",
     b"cross-origin-opener-policy": b"same-origin",
     b"cache-control": b"no-store",
@@ -43,39 +45,40 @@ HEADERS: Mapping[bytes, bytes] = {
 
 
 class Guard:
-    """Stands before an application."""
+    """Middleware that admits permitted requests only."""
 
     def __init__(self, app: App, token: str) -> None:
         self._app = app
         self._token = token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
-            return
-        headers = dict(scope["headers"])
-        refusal = find_fault(headers)
-        if refusal:
-            await _refuse(send, refusal)
-            return
-        if UNWRITABLE.search(scope["path"]) or len(scope["path"]) > LONGEST_PATH:
-            await _refuse(send, "a path is short UTF-8 without control characters or backslashes", 400)
-            return
-        shown = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        cookie = f"rampforge-{scope['server'][1]}" if scope.get("server") else "rampforge"
-        if shown and self._fits(shown):
-            await _let_in(send, scope["path"], cookie, self._token)
-        elif self._fits(_read_cookie(headers, cookie)):
-            await self._app(scope, receive, _add_headers(send))
-        else:
-            await _refuse(send, "a token is needed: open the address that `rampforge inspect --web` printed")
+        """Handle one request."""
+        if scope["type"] == "http":
+            await self._choose_app(scope)(scope, receive, _add_headers(send))
 
-    def _fits(self, shown: str) -> bool:
-        return hmac.compare_digest(shown.encode("utf-8", "replace"), self._token.encode())
+    def _choose_app(self, scope: Scope) -> App:
+        """The application, a refusal, or the redirect that turns the token into a cookie."""
+        headers = dict(scope["headers"])
+        if fault := find_fault(headers):
+            return PlainTextResponse(fault, 403)
+        if UNWRITABLE.search(scope["path"]) or len(scope["path"]) > MAX_PATH:
+            return PlainTextResponse("a path is short UTF-8 without control characters or backslashes", 400)
+        token = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        cookie = f"rampforge-{scope['server'][1]}" if scope.get("server") else "rampforge"
+        if token and self._is_valid(token):
+            path = "/" + quote(scope["path"].lstrip("/\\"), safe="/")  # `//host` would lead elsewhere
+            setting = f"{cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            return RedirectResponse(path, 303, {"set-cookie": setting})
+        if self._is_valid(_read_cookie(headers, cookie)):
+            return self._app
+        return PlainTextResponse("a token is needed: open the address that `rampforge inspect --web` printed", 403)
+
+    def _is_valid(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
 
 
 def find_fault(headers: Mapping[bytes, bytes]) -> str | None:
-    """Why a request is refused, if it is."""
+    """The reason to refuse a request, or None."""
     host = headers.get(b"host", b"").decode("latin-1")
     if _hostname(f"//{host}") not in HOSTS:
         return "this page answers to 127.0.0.1 and localhost only"
@@ -101,21 +104,6 @@ def _read_cookie(headers: Mapping[bytes, bytes], name: str) -> str:
     except CookieError:
         return ""
     return jar[name].value if name in jar else ""
-
-
-async def _let_in(send: Send, path: str, cookie: str, token: str) -> None:
-    """Keep the token as a cookie and go to the same address without it."""
-    clean = "/" + quote(path.lstrip("/\\"), safe="/")  # `//host` would lead elsewhere
-    value = f"{cookie}={token}; HttpOnly; SameSite=Strict; Path=/"
-    headers = [(b"location", clean.encode()), (b"set-cookie", value.encode()), *HEADERS.items()]
-    await send({"type": "http.response.start", "status": 303, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _refuse(send: Send, why: str, status: int = 403) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), *HEADERS.items()]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": why.encode()})
 
 
 def _add_headers(send: Send) -> Send:

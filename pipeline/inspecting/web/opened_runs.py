@@ -13,13 +13,18 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
+import pyarrow as pa
+from pydantic import ValidationError
+
+from pipeline.charts.layout import Chart
+from pipeline.distillation.rounds_page import list_charts
 from pipeline.inspecting.attempt_pages import list_choices
 from pipeline.inspecting.attempts_table import open_attempts
 from pipeline.inspecting.errors import InspectError, OpeningError
 from pipeline.inspecting.locations import DataLocation
-from pipeline.inspecting.round_views import RoundsView, view_rounds
-from pipeline.inspecting.shard_listing import stamp_files
+from pipeline.inspecting.shard_listing import SUFFIX, stamp_files
 from pipeline.inspecting.summary import Summary, summarise
+from schemas.rounds import RoundRecord
 from schemas.trajectories import Trajectory
 
 CHECK_SECONDS = 3.0
@@ -30,6 +35,19 @@ DEPTH = 2
 """Maximum depth of the folders of runs, as in a distillation."""
 LOGGED_SECONDS = 1.0
 """Seconds of opening from which a line is printed in the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundsView:
+    """Rounds of one distillation."""
+
+    name: str
+    records: tuple[RoundRecord, ...]
+    charts: tuple[Chart, ...]
+    fault: str
+    """Unreadable files; empty without any."""
+    prefix: str
+    """Prefix of the names of its runs."""
 
 
 class OpenedRun:
@@ -115,7 +133,7 @@ class RunOpener:
         if self.place.is_file() or self.place.is_run():
             return []
         inner = ((child, child.name, f"{child.name}-") for child in self.place.children() if not child.is_run())
-        views = (view_rounds(*one) for one in [(self.place, self.place.name, ""), *inner])
+        views = (_view_rounds(*one) for one in [(self.place, self.place.name, ""), *inner])
         return [view for view in views if view is not None]
 
     def open(self, name: str) -> OpenedRun:
@@ -173,3 +191,25 @@ def _find_runs(place: DataLocation, prefix: str, depth: int) -> Iterator[tuple[s
             yield f"{prefix}{child.name}", child
         elif depth and not child.name.startswith("."):
             yield from _find_runs(child, f"{prefix}{child.name}-", depth - 1)
+
+
+def _view_rounds(place: DataLocation, name: str, prefix: str) -> RoundsView | None:
+    """The rounds of a folder; None without any. Raises StorageError."""
+    folder = next((child for child in place.children() if child.name == RoundRecord.dataset), None)
+    records, faults = [], []
+    if folder is None:
+        return None
+    for file in folder.files():
+        if not file.name.endswith(SUFFIX) or file.is_outside:
+            continue
+        try:
+            with folder.open(file) as shard:
+                records += [RoundRecord.model_validate(row) for row in shard.read().to_pylist()]
+        except (pa.ArrowException, OSError, ValidationError):
+            faults.append(file.name)
+    if not records and not faults:
+        return None
+    records.sort(key=lambda record: record.number)
+    charts = tuple(chart for chart in list_charts(records) if chart) if records else ()
+    fault = f"no complete record of this version: {', '.join(faults)}" if faults else ""
+    return RoundsView(name, tuple(records), charts, fault, prefix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qs, quote
 
 from fastapi import Request
@@ -21,20 +22,20 @@ MAX_BYTES = 32_000
 TAKE_BACK = "none"
 
 
+@dataclass(frozen=True)
 class ReviewViews:
     """Pages of reviews."""
 
-    def __init__(self, opener: RunOpener, renderer: PageRenderer, now: Callable[[], str], reviewer: str) -> None:
-        self._opener = opener
-        self._renderer = renderer
-        self._now = now
-        self._reviewer = reviewer
+    opener: RunOpener
+    renderer: PageRenderer
+    now: Callable[[], str]
+    reviewer: str
 
     def show_reviews(self, run: str) -> HTMLResponse:
         """All reviews of a run."""
-        opened = self._opener.open(run)
+        opened = self.opener.open(run)
         reviews = ReviewStore(opened.folder).read()
-        return self._renderer.render("reviews.html", run=opened, reviews=list(reviews.values())[::-1])
+        return self.renderer.render("reviews.html", run=opened, reviews=list(reviews.values())[::-1])
 
     async def save(self, request: Request, run: str, key: str) -> RedirectResponse:
         """Save the review in a form, and redirect to its attempt."""
@@ -49,7 +50,7 @@ class ReviewViews:
         return RedirectResponse(f"/{quote(run, safe='')}/attempts/{quote(key, safe='')}{back}", 303)
 
     def _write(self, run: str, key: str, form: dict[str, str]) -> None:
-        opened = self._opener.open(run)
+        opened = self.opener.open(run)
         if not opened.place.is_local:
             raise InspectError("reviews are stored beside a run on disk; this one is in a store", "copy the run first")
         read_attempt(opened.database, key)  # raises InspectError for an unknown attempt
@@ -60,5 +61,5 @@ class ReviewViews:
         if mark not in list(ReviewMark) or len(note) > NOTE_CHARS:
             raise InspectError("a review is `good` or `bad`, with a note that is not too long", "send the form again")
         ReviewStore(opened.folder).save(
-            Review(trajectory_id=key, mark=ReviewMark(mark), note=note, reviewer=self._reviewer, at=self._now())
+            Review(trajectory_id=key, mark=ReviewMark(mark), note=note, reviewer=self.reviewer, at=self.now())
         )

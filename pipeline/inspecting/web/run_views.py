@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from fastapi import Request
@@ -27,35 +28,35 @@ from schemas.live import RunState
 PAGE_ROWS = 50
 
 
+@dataclass(frozen=True)
 class RunViews:
     """Pages of runs."""
 
-    def __init__(self, opener: RunOpener, renderer: PageRenderer, read_live: ReadLive) -> None:
-        self._opener = opener
-        self._renderer = renderer
-        self._read_live = read_live
+    opener: RunOpener
+    renderer: PageRenderer
+    read_live: ReadLive
 
     def list_runs(self) -> Response:
         """All runs; redirects to a single one."""
-        found, rounds = self._opener.find(), self._opener.find_rounds()
+        found, rounds = self.opener.find(), self.opener.find_rounds()
         if len(found) == 1 and not rounds:
             return RedirectResponse(f"/{quote(next(iter(found)), safe='')}/", 303)
         runs = [(name, *self._read_record(place), self._read_state(place)) for name, place in found.items()]
-        return self._renderer.render("runs.html", runs=runs, rounds=rounds, names=set(found))
+        return self.renderer.render("runs.html", runs=runs, rounds=rounds, names=set(found))
 
     def show_run(self, run: str) -> HTMLResponse:
         """A run."""
-        opened = self._opener.open(run)
+        opened = self.opener.open(run)
         summary = opened.summary
         record = summary.record
-        return self._renderer.render(
+        return self.renderer.render(
             "run.html",
             run=opened,
             summary=summary,
             record=record,
             steps=trace_lineage(opened.folder),
-            rounds=next((view for view in self._opener.find_rounds() if run.startswith(view.prefix)), None),
-            exports=find_exports(self._opener.place.folder, record) if opened.place.is_local else (),
+            rounds=next((view for view in self.opener.find_rounds() if run.startswith(view.prefix)), None),
+            exports=find_exports(self.opener.place.folder, record) if opened.place.is_local else (),
             funnel=lay_funnel(drop_comparisons(summary.funnel)),
             comparisons=compare_steps(summary.funnel),
             data={"acceptance": summary.acceptance, "leaks": None, "simulated": None},
@@ -65,7 +66,7 @@ class RunViews:
 
     def show_dataset(self, request: Request, run: str, dataset: str) -> HTMLResponse:
         """Rows of a dataset."""
-        opened = self._opener.open(run)
+        opened = self.opener.open(run)
         params = pick(request.query_params)
         number = int(params["page"]) if params.get("page", "").isdecimal() else 1
         query = RowQuery(
@@ -87,7 +88,7 @@ class RunViews:
             fault = error
         columns = opened.database.columns(dataset) if dataset in opened.database.listing.datasets else {}
         key = find_id_column(dataset, columns)
-        return self._renderer.render(
+        return self.renderer.render(
             "dataset.html",
             400 if fault else 200,
             run=opened,
@@ -103,18 +104,18 @@ class RunViews:
 
     def show_row(self, request: Request, run: str) -> HTMLResponse:
         """All rows with an id, in full."""
-        opened = self._opener.open(run)
+        opened = self.opener.open(run)
         key = request.query_params.get("id", "")[:200]
-        return self._renderer.render("row.html", run=opened, key=key, rows=find_rows(opened.database, key))
+        return self.renderer.render("row.html", run=opened, key=key, rows=find_rows(opened.database, key))
 
     def show_live(self, run: str) -> HTMLResponse:
         """The running job, or the state that the last one left."""
-        place = self._opener.find().get(run)
+        place = self.opener.find().get(run)
         if place is None:
             raise InspectError(f"no run {run[:80]!r} lies here", "the first page lists the runs")
         latest, journal_bytes = read_latest(place.folder)
         live = self._read_state(place)
-        return self._renderer.render("live.html", name=run, live=live, latest=latest, journal_bytes=journal_bytes)
+        return self.renderer.render("live.html", name=run, live=live, latest=latest, journal_bytes=journal_bytes)
 
     def _read_record(self, place: DataLocation) -> tuple[RunRecord | None, str]:
         """run.json, or the reason why it is unreadable."""
@@ -126,7 +127,7 @@ class RunViews:
 
     def _read_state(self, place: DataLocation) -> LiveView:
         """State of a run."""
-        return self._read_live(place.folder) if place.is_local else LiveView(RunState.STORED, None, (), "")
+        return self.read_live(place.folder) if place.is_local else LiveView(RunState.STORED, None, (), "")
 
 
 def _link_rejects(run: str, stage: str, reason: str, judged: bool) -> str:

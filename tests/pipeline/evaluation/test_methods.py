@@ -116,7 +116,7 @@ def test_agents_may_answer_what_stands_in_no_passage() -> None:
 )
 def test_a_policy_that_breaks_the_format_has_no_answer(stop: StopReason, answer: str | None, finished: bool) -> None:
     policy = StubPolicy(stop, answer)
-    outcome = asyncio.run(EvaluationStage(EvalMethod.POLICY, policy, 2, None, "", None).work(GOLD))
+    outcome = asyncio.run(EvaluationStage(EvalMethod.POLICY, policy, 2).work(GOLD))
     for row in outcome.rows:
         assert isinstance(row, Evaluation)
         assert (row.finished, row.recall, row.stop, row.support) == (finished, float(finished), stop.value, 0.5)
