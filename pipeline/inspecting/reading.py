@@ -52,10 +52,10 @@ def read_attempt(database: ReadonlyDatabase, trajectory_id: str) -> ReportExampl
         None,
     ).rows
     if not rows:
-        raise InspectError(f"no trajectory {trajectory_id[:40]} lies here", "the table of attempts lists them")
+        raise InspectError(f"no trajectory {trajectory_id[:40]} here", "the table of attempts lists them")
     t_file, t_row, k_file, k_row, j_file, j_row = rows[0]
     if k_row is None:
-        raise InspectError(f"the task of trajectory {trajectory_id[:40]} does not lie here", "open the whole run")
+        raise InspectError(f"the task of trajectory {trajectory_id[:40]} is missing", "open the whole run")
     return ReportExample(
         _read_at(database, MaskTask, k_file, k_row),
         _read_at(database, Trajectory, t_file, t_row),

@@ -45,7 +45,7 @@ def read_rows(database: ReadonlyDatabase, query: RowQuery) -> RowPage:
     """The rows. Raises InspectError for an invalid condition."""
     known = {*database.listing.datasets, ATTEMPTS} if has_attempts(database) else set(database.listing.datasets)
     if query.dataset not in known:
-        raise InspectError(f"no dataset {query.dataset!r} lies here", f"there are: {', '.join(sorted(known))}")
+        raise InspectError(f"no dataset {query.dataset!r} here", f"there are: {', '.join(sorted(known))}")
     columns = database.columns(query.dataset)
     # The line break ends a comment at the end of the condition.
     source = f"FROM {quote_name(query.dataset)}" + (f" WHERE ({query.where}\n)" if query.where.strip() else "")

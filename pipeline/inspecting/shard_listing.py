@@ -84,7 +84,7 @@ def list_shards(where: DataLocation | Path) -> ShardListing:
             datasets.setdefault(_name_dataset(shard, alone), []).append(shard)
     if not datasets and not broken and not place.is_run():
         raise InspectError(
-            f"{place.address}: no Parquet shard lies here", "name a run, a dataset's folder or a .parquet file"
+            f"{place.address}: no Parquet shards here", "name a run, a dataset's folder or a .parquet file"
         )
     whole = {name: tuple(shards) for name, shards in sorted(datasets.items())}
     return ShardListing(place, whole, tuple(broken), stamp)

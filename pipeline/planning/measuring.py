@@ -93,7 +93,7 @@ def _measure_role(name: str, role: str, spread: CallSpreads, units: float) -> Ro
     if not units:
         raise ConfigError(f"{name}: the stage of the {role} is not finished", f"rampforge resume {name}")
     # Rare events have the root of their number for an error. Of calls for turns only those beside one a turn are rare:
-    # replies asked for again, equal requests made once.
+    # retries of unreadable replies, and equal requests sent once.
     error = sqrt(abs(calls - units) if UNITS[role] == TURN else calls)
     return RoleMeans(
         role=role,

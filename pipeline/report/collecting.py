@@ -171,7 +171,7 @@ def choose_examples(db: duckdb.DuckDBPyConnection, limit: int) -> tuple[ReportEx
 
 def _read(db: duckdb.DuckDBPyConnection, model: type[Row], field: str, values: list[str]) -> dict[str, Row]:
     """The rows with one of some values of a field, by that value."""
-    query = f"SELECT * FROM {model.dataset} WHERE {field} IN (SELECT unnest($values))"  # noqa: S608  # names of our own models
+    query = f"SELECT * FROM {model.dataset} WHERE {field} IN (SELECT unnest($values))"  # noqa: S608  # names of own models
     cursor = db.execute(query, {"values": values})
     columns = [column[0] for column in cursor.description]
     rows = (dict(zip(columns, row, strict=True)) for row in cursor.fetchall())

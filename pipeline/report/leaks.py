@@ -39,7 +39,7 @@ def describe_leaks(rate: LeakRate) -> str:
 def sum_simulated(db: duckdb.DuckDBPyConnection) -> SimulatedEvidence | None:
     """Total over all judged trajectories; None when no document shown was simulated."""
     sums = ", ".join(f"sum(simulated.{name})::BIGINT" for name in SimulatedEvidence.model_fields)
-    query = f"SELECT {sums} FROM judgements WHERE simulated IS NOT NULL"  # noqa: S608 - names of our own fields
+    query = f"SELECT {sums} FROM judgements WHERE simulated IS NOT NULL"  # noqa: S608 - names of own fields
     (row,) = db.execute(query).fetchall()
     if row[0] is None:
         return None

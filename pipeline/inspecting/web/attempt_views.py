@@ -120,7 +120,7 @@ class AttemptViews:
     def _open(self, run: str) -> OpenedRun:
         opened = self.opener.open(run)
         if not opened.has_attempts:
-            raise InspectError("no trajectories lie here", "open the whole run, or look at the datasets")
+            raise InspectError("no trajectories here", "open the whole run, or look at the datasets")
         return opened
 
 

@@ -112,9 +112,7 @@ class RunOpener:
         self._open: dict[str, _CachedRun] = {}
         self._openings: dict[str, _Opening] = {}
         if not (found := self.find()):
-            raise InspectError(
-                f"{place.address}: no run, dataset or shard lies here", "name a run, such as outputs/demo"
-            )
+            raise InspectError(f"{place.address}: no run, dataset or shard here", "name a run, such as outputs/demo")
         if len(found) == 1:  # it will be requested
             self._start(*next(iter(found.items())))
 
@@ -147,7 +145,7 @@ class RunOpener:
         if opening is None and known is None:
             place = self.find().get(name)
             if place is None:
-                raise InspectError(f"no run {name[:80]!r} lies here", "the first page lists the runs")
+                raise InspectError(f"no run {name[:80]!r}", "the first page lists the runs")
             opening = self._start(name, place)
         if opening is not None and wait([opening.run], self._timeout).done:
             return self._cache(name, opening)

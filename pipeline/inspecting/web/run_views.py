@@ -112,7 +112,7 @@ class RunViews:
         """The running job, or the state that the last one left."""
         place = self.opener.find().get(run)
         if place is None:
-            raise InspectError(f"no run {run[:80]!r} lies here", "the first page lists the runs")
+            raise InspectError(f"no run {run[:80]!r}", "the first page lists the runs")
         latest, journal_bytes = read_latest(place.folder)
         live = self._read_state(place)
         return self.renderer.render("live.html", name=run, live=live, latest=latest, journal_bytes=journal_bytes)
