@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-    from pipeline.inspecting.notebook import RunReader
-    from pipeline.report.notebook import TrajectoryCard
+    from pipeline.inspecting.notebook import RunReader, TrajectoryCard
 
 
 class Run:

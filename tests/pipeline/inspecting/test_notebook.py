@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.inspecting.notebook import RunReader
-from pipeline.report.notebook import TrajectoryCard
+from pipeline.inspecting.notebook import RunReader, TrajectoryCard
 from tests.support.inspect_samples import POISON, make_poisoned_run, make_run
 from tests.support.places import REPOSITORY
 
