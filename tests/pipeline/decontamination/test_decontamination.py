@@ -140,7 +140,7 @@ def test_an_index_finds_what_its_parts_find(questions: list[str], texts: list[st
         assert (QuestionIndex(asked[::-1]).check_task(task) is None) == (whole.check_task(task) is None)
 
 
-def test_every_task_is_passed_on_or_rejected_and_none_is_kept() -> None:
+def test_tasks_are_streamed_and_passed_on_or_rejected() -> None:
     def make_tasks(count: int) -> Iterator[MaskTask]:
         for number in range(count):
             text = BORN if number % 10 == 0 else "The river flows under Oste Bridge."
@@ -179,7 +179,7 @@ def export(run: RunFolder, out: Path, *files: Path) -> Counter[str]:
     return Counter(row["reason"] for row in rejects if row["stage"] == STAGE)
 
 
-def test_an_export_leaves_out_what_overlaps_and_says_so(judged: RunFolder, tmp_path: Path) -> None:
+def test_export_leaves_out_and_reports_overlaps(judged: RunFolder, tmp_path: Path) -> None:
     assert export(judged, tmp_path / "plain") == {}
     assert "Checked against no benchmark" in (tmp_path / "plain" / "README.md").read_text()
     row = {

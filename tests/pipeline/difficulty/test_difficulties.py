@@ -46,7 +46,7 @@ def make_difficulty(name: str = "t0", **counts: int) -> Difficulty:
     return Difficulty(task_id=name, **({"searched": 0, "solved": 0, "closed": 0, "known": 0} | counts))
 
 
-def test_what_is_known_by_heart_is_counted() -> None:
+def test_closed_book_answers_are_counted() -> None:
     row, model = measure(
         [
             "<think>I know.</think>\n<answer>1. 1868\n2. A. Byron</answer>",
@@ -78,7 +78,7 @@ def test_attempts_with_searching_count_by_their_verdict() -> None:
 
 
 @given(solved=COUNTS, failed=COUNTS, known=COUNTS, unknown=COUNTS)
-def test_only_what_is_solved_sometimes_is_learned(solved: int, failed: int, known: int, unknown: int) -> None:
+def test_only_tasks_solved_sometimes_are_learned(solved: int, failed: int, known: int, unknown: int) -> None:
     row = make_difficulty(searched=solved + failed, solved=solved, closed=known + unknown, known=known)
     fault = Learnable(memorised=0.5, sometimes=True).find_fault(row)
     if known + unknown and known / (known + unknown) > 0.5:
@@ -92,7 +92,7 @@ def test_only_what_is_solved_sometimes_is_learned(solved: int, failed: int, know
     assert (twice.searched, twice.known) == (2 * row.searched, 2 * row.known)
 
 
-def test_the_curriculum_goes_by_what_was_measured() -> None:
+def test_curriculum_follows_measured_difficulty() -> None:
     often, seldom = make_difficulty(searched=4, solved=3), make_difficulty(searched=4, solved=1)
     order = [
         rank_difficulty(1, 9.0, often),

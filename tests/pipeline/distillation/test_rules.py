@@ -93,7 +93,7 @@ def test_a_rule_ends_the_loop(
     assert (found is None) if reason is None else (found is not None and reason in found)
 
 
-def test_a_teacher_that_lost_too_much_is_told_from_one_that_lost_a_little() -> None:
+def test_regression_is_beyond_the_tolerance() -> None:
     config = DistillConfig(regression=0.05, on_regression=OnRegression.STOP)
     records = [make_record(0, 0.2), make_record(1, 0.4), make_record(2, 0.45)]
     assert measure_regression(records, 0.42, config) is None
@@ -142,7 +142,7 @@ def attempt(task: MaskTask, thought: str, query: str) -> Trajectory:
     return make_trajectory(task, ["1868"], [make_turn((), think=thought, calls=(call,))], final_think="")
 
 
-def test_a_teacher_that_says_the_same_again_is_seen() -> None:
+def test_repetition_lowers_diversity() -> None:
     varied, same = DiversityCounter(), DiversityCounter()
     task = make_task("It was lit in 1868.", ["1868"])
     for number in range(40):

@@ -65,7 +65,7 @@ def make_round(
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=30), st.integers(1, 12), st.floats(0.0, 0.9))
-def test_no_round_meets_what_another_has_met(capacities: list[int], quota: int, share: float) -> None:
+def test_rounds_share_no_task(capacities: list[int], quota: int, share: float) -> None:
     items = make_items(capacities)
     used: dict[str, frozenset[tuple[int, int]]] = {}
     seen: set[tuple[str, int, int]] = set()
@@ -96,7 +96,7 @@ def make_base(folder: Path) -> RunFolder:
     return run
 
 
-def test_what_was_hidden_is_found_again_on_disk(tmp_path: Path) -> None:
+def test_used_spans_are_read_back(tmp_path: Path) -> None:
     run = make_base(tmp_path / "base")
     items = make_items([4, 1, 0, 2, 6])
     tasks, _ = make_round(items, 0, {}, 0.0, 3)
@@ -123,7 +123,7 @@ def test_what_was_hidden_is_found_again_on_disk(tmp_path: Path) -> None:
     assert count_capacity(spans, passages, used, Split.VALIDATION, 0.0, 1) == 0
 
 
-def test_a_plan_asks_each_shard_for_what_it_can_give(tmp_path: Path) -> None:
+def test_plan_respects_the_capacity_of_each_shard(tmp_path: Path) -> None:
     base, run = make_base(tmp_path / "base"), RunFolder(tmp_path / "round-00")
     adopt_stages(base, run, ("dedup", "spans"))
     adopt_stages(base, run, ("dedup", "spans"))
@@ -143,7 +143,7 @@ def adopt_again(base: RunFolder, tmp_path: Path) -> Path:
     return tmp_path / "round-01"
 
 
-def test_half_a_stage_is_none(tmp_path: Path) -> None:
+def test_incomplete_stage_does_not_count(tmp_path: Path) -> None:
     base, run = make_base(tmp_path / "base"), RunFolder(tmp_path / "round-00")
     adopt_stages(base, run, ("dedup",))
     (run.ledger("dedup") / "manifest.json").unlink()
@@ -189,7 +189,7 @@ def name_files(run: RunFolder, shard: str) -> list[ShardFile]:
     return files
 
 
-def test_a_task_that_gives_a_question_away_is_dropped_where_it_is_made() -> None:
+def test_overlapping_tasks_are_rejected() -> None:
     items = [
         SpannedPassage(item.passage.model_copy(update={"title": f"Town {n}"}), item.span_set)
         for n, item in enumerate(make_items([1, 1, 1]))

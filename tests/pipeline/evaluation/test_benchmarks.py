@@ -120,7 +120,7 @@ def test_plain_forms(tmp_path: Path) -> None:
     assert benchmark.questions[1].supporting_ids == ("p1",)
 
 
-def test_damaged_rows_are_named_and_the_others_read(tmp_path: Path) -> None:
+def test_damaged_rows_are_rejected_and_others_read(tmp_path: Path) -> None:
     lines = [
         json.dumps({"id": "1", "question": "q1?", "answers": ["a"]}),
         '{"id": "2", "question": "q2?", "answ',
@@ -179,7 +179,7 @@ def test_a_torn_archive_and_a_missing_file(tmp_path: Path) -> None:
     assert find_benchmark("musique", tmp_path) == tmp_path / "musique.jsonl"
 
 
-def test_a_sample_follows_from_the_questions_whatever_their_order() -> None:
+def test_sample_is_independent_of_order() -> None:
     questions = tuple(
         EvalQuestion(question_id=str(n), dataset="d", lang="en", question=f"q{n}?", golds=((str(n),),))
         for n in range(50)
@@ -192,7 +192,7 @@ def test_a_sample_follows_from_the_questions_whatever_their_order() -> None:
     assert digest_questions(questions) == digest_questions(questions[::-1]) == Benchmark("b", questions, ()).digest
 
 
-def test_languages_are_told_by_their_characters() -> None:
+def test_languages_are_detected_by_characters() -> None:
     assert guess_language("谁在1999年写了Aurel？") == "zh"
     assert guess_language("Who wrote 红楼梦?") == "en"
     assert guess_language("誰が時計を作った") == "en"

@@ -75,7 +75,7 @@ def solve(solver: Any) -> FinalAnswer:
     return sum_up(asyncio.run(solver.solve(ask_question(QUESTION, "en"), TokenUsage())))
 
 
-def test_rag_asks_once_and_shows_what_came_back() -> None:
+def test_rag_calls_once_and_shows_the_results() -> None:
     engine, model = OnePassage(), ScriptedModel(lambda _: '{"reason": "r", "answer": "Jon Vale"}')
     assert solve(RagSolver(engine, model, AgentsConfig(), 3, MODELS)) == FinalAnswer(
         "Jon Vale", "answered", 1, 1, ("p1",)
@@ -95,7 +95,7 @@ def test_a_search_that_fails_is_no_answer_and_is_shown_to_nobody(kind: Any) -> N
     assert not any("down" in message.text for request in model.asked for message in request.messages)
 
 
-def test_agents_may_answer_what_stands_in_no_passage() -> None:
+def test_agents_may_answer_without_evidence() -> None:
     replies = [
         '{"think": "t", "mask": 1}',
         '{"queries": ["a", "b", "c"]}',

@@ -72,7 +72,7 @@ def test_published_rules_hold_where_ours_differ(
     assert (scores.exact, scores.f1, scores.substring) == pytest.approx(expected)
 
 
-def test_no_answer_is_worth_nothing() -> None:
+def test_no_answer_scores_zero() -> None:
     assert score_officially(None, (("x",),)) == OfficialScores()
 
 

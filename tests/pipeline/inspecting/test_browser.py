@@ -99,7 +99,7 @@ def test_a_review_is_written_and_help_is_shown(page: Page, address: str) -> None
     assert page.evaluate("typeof window.broken") == "undefined"
 
 
-def test_text_stands_out_from_its_ground(page: Page, address: str) -> None:
+def test_text_contrasts_with_its_background(page: Page, address: str) -> None:
     """WCAG 2 AA: 4.5 to 1, for every element that holds text of its own."""
     for name in ("", "attempts", "attempts/try001", "attempts/try001/tokens", "charts"):
         for dark in (False, True):

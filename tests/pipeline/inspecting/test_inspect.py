@@ -41,7 +41,7 @@ def open_run(run: Path) -> ReadonlyDatabase:
     return open_attempts(run)[0]
 
 
-def test_a_summary_tells_rows_funnel_and_reasons(run: Path) -> None:
+def test_summary_has_rows_funnel_and_reasons(run: Path) -> None:
     summary = json.loads(inspect(str(run), "--json").stdout)
     assert {one["name"]: one["rows"] for one in summary["datasets"]} == {
         "judgements": 24, "rejects": 9, "tasks": 24, "trajectories": 24,
@@ -150,13 +150,13 @@ def test_runs_are_compared(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["/no/such/path"], [".", "--row", "x", "--diff", "y"]])
-def test_what_cannot_be_shown_is_said_in_one_line(words: list[str]) -> None:
+def test_errors_are_one_line(words: list[str]) -> None:
     assert isinstance(inspect(*words).exception, RampforgeError)
 
 
 @pytest.mark.parametrize("sort", list(SortKey))
 @pytest.mark.parametrize("down", [False, True])
-def test_pages_and_neighbours_walk_the_same_way(run: Path, sort: SortKey, down: bool) -> None:
+def test_pages_and_neighbours_have_one_order(run: Path, sort: SortKey, down: bool) -> None:
     database = open_run(run)
     wanted = AttemptFilter(sort=sort, down=down)
     pages = [read_page(database, wanted, number, 5).rows for number in range(1, 6)]
@@ -185,7 +185,7 @@ def test_filters_agree_with_the_rows_themselves(run: Path) -> None:
         assert AttemptFilter.model_validate(dict(parse_qsl(wanted.as_query()))) == wanted
 
 
-def test_an_attempt_is_read_from_where_it_stands(run: Path) -> None:
+def test_attempt_is_read_by_its_position(run: Path) -> None:
     database = open_run(run)
     for row in read_page(database, AttemptFilter(), 1, 100).rows:
         example = read_attempt(database, row["trajectory_id"])

@@ -30,7 +30,7 @@ def write_shards(folder: Path, shards: list[list[list[tuple[str, str]]]], strict
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=3), st.booleans())
-def test_leaves_are_those_of_the_whole_column(
+def test_leaves_equal_those_of_the_whole_column(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[list[tuple[str, str]]]], strict: bool
 ) -> None:
     found = write_shards(tmp_path_factory.mktemp("run"), shards, strict)
@@ -42,7 +42,7 @@ def test_leaves_are_those_of_the_whole_column(
     assert kinds["items"].to_pylist() == [[{"kind": kind} for _, kind in row] for rows in shards for row in rows]
 
 
-def test_shards_of_other_writers_go_with_ours(tmp_path: Path) -> None:
+def test_shards_of_other_writers_are_read(tmp_path: Path) -> None:
     write_shards(tmp_path, [[[("a", "date")]], []], strict=True)
     path = tmp_path / "tasks" / "part-9.parquet"
     spans = "[{text: 'b', kind: 'term'}, {text: 'c', kind: NULL}]"

@@ -98,7 +98,7 @@ def pages(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-def test_pages_say_what_a_run_is_doing(pages: TestClient, tmp_path: Path) -> None:
+def test_pages_show_the_state_of_a_run(pages: TestClient, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "two" / "harbour")
     with folder.locked():
         assert "<h1>Starting</h1>" in pages.get("/harbour/live").text
@@ -113,7 +113,7 @@ def test_pages_say_what_a_run_is_doing(pages: TestClient, tmp_path: Path) -> Non
     assert ">stopped</a>" in pages.get("/").text
 
 
-def test_what_was_rejected_hides_nothing_that_was_made(folder: RunFolder) -> None:
+def test_rejected_inputs_do_not_displace_accepted_ones(folder: RunFolder) -> None:
     journal = folder.journal("trajectories", "000")
     journal.parent.mkdir(parents=True)
     only_rejects = b"".join(REJECT % number for number in range(20))

@@ -66,7 +66,7 @@ def inspect(*words: str) -> Result:
     return CliRunner().invoke(app, ["inspect", *words])
 
 
-def test_a_run_in_a_store_is_read_where_it_lies(bucket: str, here: Path) -> None:
+def test_run_in_a_store_is_read_in_place(bucket: str, here: Path) -> None:
     run, same = f"{bucket}/harbour [light]", str(here / "harbour [light]")
     disk, there = (json.loads(inspect(where, "--json").stdout) for where in (same, run))
     assert there.pop("path") == run
@@ -136,7 +136,7 @@ def test_a_half_written_object_is_named_and_skipped(bucket: str) -> None:
         "{bucket}/a.parquet",
     ],
 )
-def test_an_address_that_shows_nothing_is_said_in_one_line(bucket: str, where: str) -> None:
+def test_empty_address_is_a_one_line_error(bucket: str, where: str) -> None:
     result = inspect(where.format(bucket=bucket))
     assert isinstance(result.exception, RampforgeError)
     assert "sesame" not in str(result.exception)

@@ -99,7 +99,7 @@ def test_poison_is_inert_on_every_page(tmp_path: Path, page: str) -> None:
     assert not set(reply.text) & set("\x1b\x07\x9b\u202e\u202c")
 
 
-def test_only_who_has_the_token_is_let_in(run: Path) -> None:
+def test_token_is_required(run: Path) -> None:
     with open_pages(run) as client:
         assert client.get("/harbour/").status_code == 403
         assert client.get("/", params={"token": "wrong"}).status_code == 403
@@ -137,14 +137,14 @@ def test_other_origins_are_refused(pages: TestClient, headers: dict[str, str]) -
         ("/harbour/data/tasks?sort=" + quote("title; DROP VIEW tasks"), 400), ("/harbour/compare?a=x&b=y", 400),
     ],
 )  # fmt: skip
-def test_what_is_not_there_is_said(pages: TestClient, address: str, status: int) -> None:
+def test_missing_pages_are_errors(pages: TestClient, address: str, status: int) -> None:
     reply = pages.get(address)
     assert reply.status_code in (status, 307)
     assert "root:" not in reply.text
     assert "Traceback" not in reply.text
 
 
-def test_a_review_is_kept_and_becomes_a_label(pages: TestClient, run: Path, tmp_path: Path) -> None:
+def test_review_is_saved_and_becomes_a_label(pages: TestClient, run: Path, tmp_path: Path) -> None:
     where = "/harbour/attempts/try000/review?masks=1"
     reply = pages.post(where, data={"mark": "good", "note": f"clear {POISON}"}, headers={"origin": BASE})
     assert (reply.status_code, reply.headers["location"]) == (303, "/harbour/attempts/try000?masks=1")
@@ -180,7 +180,7 @@ def test_the_current_filter_can_be_had_as_a_file(pages: TestClient) -> None:
     assert set(table.column("trajectory_id").to_pylist()) == wanted
 
 
-def test_shards_that_come_later_are_seen(run: Path) -> None:
+def test_later_shards_are_shown(run: Path) -> None:
     second, times = run / "trajectories" / "part-0001.parquet", [0.0]
     late = second.read_bytes()
     second.unlink()
@@ -288,5 +288,5 @@ def test_the_way_in_leads_to_the_same_path(pages: TestClient) -> None:
     ["attempts?masks=" + "9" * 40, "attempts?round=1e9", "data/tasks?page=" + "9" * 30, "data/tasks?sort=%00",
      "rows?id=%00", "data/nothing", "data/tasks?where=%00", "attempts/%F0%9F%98%80", "compare?a=x"],
 )  # fmt: skip
-def test_odd_parameters_are_no_fault_of_the_server(pages: TestClient, address: str) -> None:
+def test_invalid_parameters_are_client_errors(pages: TestClient, address: str) -> None:
     assert pages.get(f"/harbour/{address}").status_code in (200, 400, 404)

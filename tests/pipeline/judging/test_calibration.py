@@ -100,7 +100,7 @@ def test_rules_come_first_as_in_the_judging_stage() -> None:
         assert make_question(one) == question_of_attempt(attempt, 0)
 
 
-def test_scores_of_judges_of_one_mind() -> None:
+def test_scores_of_constant_judges() -> None:
     right = sum(one.verdict == "correct" for one in LABELLED)
     wrong = len(LABELLED) - right
     for said, verdict in ((say_verdict("correct"), YES), (say_verdict("incorrect"), NO), ("hm", UNSURE)):
@@ -120,7 +120,7 @@ def test_scores_of_judges_of_one_mind() -> None:
     assert "says `error` to everything" in assess_judge(refused).advice[0]
 
 
-def test_a_judge_that_is_right_is_trusted_and_a_sloppy_one_told_where() -> None:
+def test_right_judge_is_trusted_and_sloppy_one_is_advised() -> None:
     perfect = judge_with(lambda request: say_verdict(find_label(request.messages[-1].text)))
     assert score_verdicts(perfect, lambda one: one.by_model.verdict).kappa == 1
     assessment = assess_judge(perfect)
@@ -238,7 +238,7 @@ def test_answers_taken_for_reasoning_name_the_servers_option(tmp_path: Path) -> 
         (("--pairs", "none.jsonl"), "not readable"),
     ],
 )
-def test_the_command_says_what_is_missing(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+def test_command_names_missing_settings(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
     with FaultServer() as server:
         result = run_command(server, tmp_path, *words)
     assert isinstance(result.exception, ConfigError)

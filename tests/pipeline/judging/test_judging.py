@@ -238,7 +238,7 @@ def test_failed_search_is_an_error_and_never_a_pass() -> None:
     assert (verdict.verdict, verdict.accepted, verdict.reject_reason) == (Verdict.ERROR, False, "search_failed")
 
 
-def test_two_answers_to_one_mask_are_none() -> None:
+def test_repeated_answers_to_one_mask_do_not_count() -> None:
     attempt = make_attempt()
     twice = tuple(MaskAnswer(mask=0, answer="1868", evidence=None) for _ in range(2))
     trajectory = attempt.trajectory.model_copy(update={"answers": twice})
@@ -262,7 +262,7 @@ def test_judgement_id_follows_the_settings() -> None:
     assert judge(attempt).judgement_id == judge(attempt).judgement_id != judge(attempt, min_fuzzy=0.8).judgement_id
 
 
-def test_source_page_is_told_by_ids() -> None:
+def test_source_page_is_identified_by_ids() -> None:
     attempt = make_attempt()
     assert judge(attempt).from_source_page
     assert not judge(JudgedAttempt(attempt.trajectory, attempt.task, frozenset({"other"}))).from_source_page

@@ -41,7 +41,7 @@ def make_lovelace(
     return make_attempt(text=TEXT, golds=[GOLD], answers=[answer], shown=shown)
 
 
-def test_the_model_settles_what_the_rules_cannot() -> None:
+def test_model_decides_what_rules_cannot() -> None:
     judgement, outcome, model = judge(CORRECT, make_lovelace())
     assert (judgement.verdict, judgement.judge, judgement.accepted) == (Verdict.CORRECT, "scripted-judge", True)
     assert (judgement.scores[0].right, judgement.scores[0].seen, judgement.answer_seen) == (True, True, True)
@@ -66,7 +66,7 @@ def test_the_model_settles_what_the_rules_cannot() -> None:
         make_attempt(text=TEXT, golds=[GOLD], answers=["Lovelace"], final_think="<search>x</search>"),
     ],
 )
-def test_what_rules_settle_costs_no_call(attempt: JudgedAttempt) -> None:
+def test_rules_need_no_call(attempt: JudgedAttempt) -> None:
     judgement, _, model = judge(CORRECT, attempt)
     ruled = JudgeStage(JudgingConfig()).judge(attempt)
     assert not model.requests
@@ -93,7 +93,7 @@ def test_unreadable_is_unjudgeable_and_no_pass(reply: str, verdict: Verdict) -> 
         assert judgement.reject_reason == "unjudgeable"
 
 
-def test_a_refusal_is_an_error_and_a_fault_leaves_it_owed() -> None:
+def test_refusal_is_an_error_and_fault_leaves_it_pending() -> None:
     judgement, outcome, _ = judge(lambda _: RefusedRequestError("content_filter", "not allowed"), make_lovelace())
     assert (judgement.verdict, judgement.reject_reason) == (Verdict.ERROR, "judge_failed")
     assert outcome.funnel[1].rejected == {"model_says_error": 1}

@@ -21,7 +21,7 @@ def fault_of(turn: dict[str, Any] | None = None, **trajectory: Any) -> str | Non
     return fault[0].value if fault else None
 
 
-def test_a_right_trajectory_passes_whatever_its_passages_hold() -> None:
+def test_right_trajectory_passes_with_any_passages() -> None:
     assert fault_of() is None
 
 

@@ -82,7 +82,7 @@ def change(**sections: dict[str, object]) -> RunConfig:
     return RunConfig.model_validate(values)
 
 
-def test_the_plan_of_a_measured_run_is_what_it_spent(measured: Means) -> None:
+def test_plan_of_a_measured_run_equals_its_spending(measured: Means) -> None:
     plan = plan_for(CONFIG, measured)
     entries = make_entries()
     for role in plan.roles[:-1]:
@@ -121,7 +121,7 @@ def test_fewer_turns_are_counted_exactly_and_more_at_the_upper_end(measured: Mea
     assert more.high == pytest.approx(usual.high + 4 * 2 / 6)
 
 
-def test_turns_follow_the_number_of_masks_that_is_asked_for(measured: Means) -> None:
+def test_turns_depend_on_the_number_of_masks(measured: Means) -> None:
     ones, twos = TURNS[::2], TURNS[1::2]
     assert expect_turns(measured, (1,), (HideMode.PASSAGE,), 5).mean == pytest.approx(sum(ones) / 3)
     assert expect_turns(measured, (2,), (HideMode.NONE,), 5).mean == pytest.approx(sum(twos) / 3)
@@ -158,7 +158,7 @@ def test_shipped_means_say_that_they_are_assumed_and_how_to_measure() -> None:
     )
 
 
-def test_without_a_limit_tasks_are_guessed_from_the_size_or_asked_for() -> None:
+def test_without_a_limit_tasks_are_derived_from_the_source_size() -> None:
     means = find_means(SHIPPED)
     assert means.harvest
     unlimited = change(masking={"limit": None})
@@ -183,7 +183,7 @@ def test_a_run_without_calls_measures_nothing() -> None:
         measure_run("demo", make_record().model_copy(update={"config": CONFIG.model_dump(mode="json")}), [], [])
 
 
-def test_planned_and_spent_stand_side_by_side(measured: Means) -> None:
+def test_plan_is_compared_with_spending(measured: Means) -> None:
     sums = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5, "seconds": 1.0}
     spent = [RoleSpending(role=role, model="m", calls=3, **sums) for role in ("planner", "extractor")]
     rows = {(row.role, row.quantity): row for row in compare_spending(plan_for(CONFIG, measured), spent, 7200.0)}

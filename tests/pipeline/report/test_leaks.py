@@ -46,7 +46,7 @@ def test_leaks_are_found(hide: HideMode, passage_id: str, title: str, text: str,
     assert (judgement.leaked, judgement.copies_shown) == (leaked, copies)
 
 
-def test_the_leak_rate_is_of_attempts_with_something_hidden() -> None:
+def test_leak_rate_counts_attempts_with_a_hidden_source() -> None:
     trajectories = [
         attempt(HideMode.NONE, (TASK.passage_id, TASK.title, TEXT)),
         attempt(HideMode.PASSAGE, (TASK.passage_id, TASK.title, TEXT)),

@@ -81,7 +81,7 @@ def test_report_needs_nothing_from_outside(data: ReportData) -> None:
     assert "default-src &#39;none&#39;; style-src &#39;sha256-" in page
 
 
-def test_spending_stands_in_the_report_by_role_and_for_each_accepted(data: ReportData) -> None:
+def test_report_shows_spending_by_role_and_per_accepted(data: ReportData) -> None:
     page = build_report(data)
     assert "For each of the 4 accepted trajectories" in page
     assert re.search(r'<td>planner</td><td>m-priced</td><td class="n">1,200</td>.*?<td class="n">2.4000</td>', page)
@@ -120,7 +120,7 @@ def test_marking_loses_no_character(text: str, forms: list[str]) -> None:
     assert all(piece.mark is None or piece.text in text for piece in pieces)
 
 
-def test_marks_stand_on_whole_words_and_gold_wins() -> None:
+def test_marks_cover_whole_words_and_gold_has_precedence() -> None:
     found = [
         (p.text, p.mark)
         for p in mark_forms("In 1868, not 18681; Ada. 在北京", ["1868", "北京"], ["1868", "ada"])
@@ -159,7 +159,7 @@ def test_funnel_bands_join_inside_a_unit_and_start_afresh_after() -> None:
     assert all(step.lost == sum(loss.count for loss in step.losses) for step in steps)
 
 
-def test_comparisons_are_told_in_words_and_stay_out_of_the_funnel() -> None:
+def test_comparisons_are_described_and_not_part_of_the_funnel() -> None:
     entity, term, audited, unknown = compare_steps([*make_record().funnel, *COMPARISONS])
     assert entity.topic == "entities found by the model, and by recogniser, links, rules"
     assert (entity.compared, entity.agreed) == (1520, 905)
