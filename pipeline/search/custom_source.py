@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_call
-from pipeline.search.queries import check_query, make_call
+from pipeline.search.engine import Answer, FoundPassage, SearchRequest, check_query, fail_call, make_call
 from schemas.record import content_id
 from schemas.search_config import SearchServiceConfig
 from schemas.trajectories import Hit, SearchStatus
