@@ -23,7 +23,7 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _TRUTHS = frozenset(("yes", "no", "noanswer"))
 _QUOTES = str.maketrans("‘’“”", "''\"\"")
-_GROUPED = re.compile(r"(?:\d+,)++\d+")
+_GROUPED = re.compile(r"(?:\d+,)++(\d*)")  # also where no digit follows, so that the scan stays linear
 _LOOSE_PUNCTUATION = re.compile(r"[,.?!:;]")
 
 
@@ -80,5 +80,5 @@ def _occurs_in(gold: str, given: str) -> bool:
 @lru_cache(maxsize=8192)
 def _normalise_loosely(text: str) -> str:
     folded = unicodedata.normalize("NFC", text.lower().translate(_QUOTES))
-    joined = _GROUPED.sub(lambda found: found[0].replace(",", ""), folded)
+    joined = _GROUPED.sub(lambda found: found[0].replace(",", "") if found[1] else found[0], folded)
     return " ".join(_LOOSE_PUNCTUATION.sub("", joined).split())
