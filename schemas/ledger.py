@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from pydantic import Field
 
@@ -147,5 +148,7 @@ class RunRecord(Frozen):
     """Tokens of language models called over an API."""
     cost: float
     """Cost of these calls."""
+    day: date | None = None
+    """Day on which the run began: the date that chat templates write into prompts."""
     spending: RunSpending | None = None
     """The same by role, with calls and time, and per accepted trajectory; None before the first call."""

@@ -102,6 +102,10 @@ class ChatRole(StrEnum):
     TOOL = "tool"
 
 
+THOUGHT_FIELDS = ("reasoning_content", "thinking", "reasoning")
+"""Fields of a message in which servers and chat templates have its thought."""
+
+
 class ToolUse(Frozen):
     """Tool call, as in chat templates and the OpenAI protocol."""
 
@@ -120,6 +124,8 @@ class ChatMessage(Frozen):
     """Role of the message."""
     segments: tuple[Segment, ...]
     """Content as segments; empty when the message only calls tools."""
+    thought: str | None = None
+    """Thought before the content, without tags; None where the content holds the thoughts, or there is none."""
     tools: tuple[ToolUse, ...] = ()
     """Tool calls after the content; they count as `query`."""
     answers_call: str | None = None
@@ -127,7 +133,7 @@ class ChatMessage(Frozen):
 
     @property
     def content(self) -> str:
-        """Return the whole text."""
+        """Return the text of the segments."""
         return "".join(segment.text for segment in self.segments)
 
 

@@ -31,6 +31,7 @@ from flows.cli.review import review_app
 from flows.cli.rewards import rewards_app
 from flows.cli.search import search_app
 from flows.cli.show_mask import show_mask
+from flows.cli.templates import templates_app
 from flows.cli.train import train_app
 from flows.cli.verify import verify
 from flows.configuration.cache import cache_folder
@@ -63,6 +64,7 @@ app.add_typer(env_app, name="env")
 app.add_typer(rewards_app, name="rewards")
 app.add_typer(search_app, name="search")
 app.add_typer(review_app, name="review")
+app.add_typer(templates_app, name="templates")
 app.add_typer(train_app, name="train")
 app.command("deploy")(deploy)
 app.command("doctor")(doctor)

@@ -58,7 +58,8 @@ def show_mask(
     """Colour the tokens that carry loss. Exit code 1 for a row with loss on search results, or without any loss."""
     from flows.models.tokenizers import open_masker
 
-    masker = open_masker(tokenizer, train_observations)
+    record = RunFolder(place).find_record() if place.is_dir() else None
+    masker = open_masker(tokenizer, train_observations, record.day if record else None)
     found = read_run(place, row, rendering, masker) if place.is_dir() else read_file(place, row, masker)
     views = []
     console = Console()

@@ -22,7 +22,7 @@ from flows.configuration.provenance import rampforge_version, stage_provenance
 from flows.configuration.run_context import RunContext
 from flows.evaluation.index import prepare_bench, write_rejects
 from flows.evaluation.solvers import SHARD, Bench, digest_prompts, list_eval_roles, open_bench_engine, open_evaluation
-from flows.models.policy import policy_facts
+from flows.models.policy import DAY, policy_facts, read_day
 from pipeline.errors import ConfigError
 from pipeline.evaluation.benchmarks import STAGE as BENCHMARK_STAGE
 from pipeline.evaluation.benchmarks import Benchmark, count_reasons, digest_questions, draw_sample, read_benchmark
@@ -175,6 +175,8 @@ def _open_ledger(bench: Bench, settings: EvalSettings, facts: Mapping[str, str])
         decides += ["judging"]
     options = {f"eval.{key}": str(value) for key, value in settings.model_dump(mode="json").items()}
     known = options | dict(facts) | dict(policy_facts(context))
+    if settings.method is EvalMethod.POLICY:
+        known[DAY] = read_day(context.run).isoformat()
     try:
         open_stage(context.run, STAGE, pick_settings(context.config, decides) | known, None)
     except ConfigError as error:

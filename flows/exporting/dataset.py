@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ from pipeline.exporting.selection import REASONS, UNFIT, Choice, ExampleIndex
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
+from pipeline.rendering.chat_template import INLINE
 from pipeline.rendering.token_masks import MaskError, TokenMasker
 from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
@@ -103,6 +105,15 @@ def read_examples(
                 yield make_example(task, trajectory, judgement, stream, difficulty)
 
 
+def read_day(folder: RunFolder) -> date | None:
+    """Return the day on which a run, or the run of an export, began."""
+    if record := folder.find_record():
+        return record.day
+    statistics = folder.root / STATISTICS
+    day = orjson.loads(statistics.read_bytes()).get("day") if statistics.is_file() else None
+    return date.fromisoformat(day) if day else None
+
+
 def _read_beside(run: RunFolder, shard: str, model: type[R]) -> dict[str, R]:
     """Return the rows, by id, of a dataset that not every run has."""
     path = run.find_part(model.dataset, shard)
@@ -133,7 +144,8 @@ class _Work:
         rejects: ShardWriter,
     ) -> None:
         self.out, self.settings, self.exporter = out, settings, exporter
-        self.tables = exporter.build_tables(settings.rendering, masker is not None)
+        self.form = exporter.choose_form(masker.chat, settings.rendering) if masker else None
+        self.tables = exporter.build_tables(settings.rendering, self.form)
         self._masker, self._spill, self._index, self._rejects = masker, spill, index, rejects
         chosen = settings.model_dump_json()
         self._facts = {"rampforge.version": rampforge_version(), "rampforge.export": chosen}
@@ -171,7 +183,7 @@ class _Work:
         """Write the rows of a split; return as rejects those that cannot become rows."""
         examples = self._spill.read(self._index.places(choice.splits[split]))
         while batch := list(islice(examples, BATCH)):
-            samples = make_samples(batch, self.settings, table.purpose, self._masker)
+            samples = make_samples(batch, self.settings, table.purpose, self._masker, self.form or INLINE)
             for example, sample in zip(batch, samples, strict=True):
                 if isinstance(sample, MaskError):
                     yield _reject(f"export-{table.purpose}", example, sample.reason, sample.detail)
@@ -210,25 +222,24 @@ def _explain_nothing(run: RunFolder, step: FunnelStep) -> tuple[str, str]:
 
 def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening: Screening) -> Exported:
     """Write the description of the rows: the trainer's configuration, statistics.json, README.md."""
-    out, settings = work.out, work.settings
+    out, settings, record = work.out, work.settings, run.record()
     files = {
         table.purpose: {split: table.name_file(split) for split in Split if done[table.purpose].rows[split]}
         for table in work.tables
     }
-    written = Written(settings, files, max(table.statistics.longest for table in done.values()))
+    written = Written(settings, files, max(table.statistics.longest for table in done.values()), work.form)
     configs = work.exporter.write_configs(written)
     statistics = {purpose: table.statistics.describe() for purpose, table in done.items()}
     funnel = (*screening.funnel(), *(table.step for table in done.values()))
     about = {
         "settings": settings.model_dump(mode="json"),
+        "day": record.day,
         "tables": statistics,
         "funnel": [step.model_dump() for step in funnel],
         "decontamination": screening.describe(),
     }
     columns = {purpose: table.columns for purpose, table in done.items()}
-    card = write_card(
-        CardFacts(work.exporter, written, run.record(), statistics, funnel, columns, screening.describe())
-    )
+    card = write_card(CardFacts(work.exporter, written, record, statistics, funnel, columns, screening.describe()))
     for name, text in configs.items():
         write_atomically(out / name, text.encode())
     write_atomically(out / STATISTICS, orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))

@@ -53,6 +53,6 @@ def export_run(
 
     `decontaminate`: benchmarks besides those that the run names; `decontaminate_run`: False for no benchmark at all.
     """
-    masker = open_masker(tokenizer, settings.train_observations) if tokenizer else None
+    masker = open_masker(tokenizer, settings.train_observations, run.record().day) if tokenizer else None
     screen = open_run_screen(run, cache_folder(), decontaminate) if decontaminate_run else None
     return export_dataset(run, out, settings, EXPORTERS[settings.trainer], masker, screen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ from flows.configuration.run_context import RunContext
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.rollouts.model_fingerprint import fingerprint_model
+from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
+
+DAY = "day"
+"""Key of the day on which an evaluation began, in its ledger."""
 
 
 def plays_policy(config: RunConfig) -> bool:
@@ -52,6 +57,15 @@ def policy_facts(context: RunContext) -> Mapping[str, str]:
     settings = {"name": context.config.policy.name, **context.config.policy.drawing}
     keys = {f"policy.{key}": json.dumps(value) for key, value in settings.items()}
     return {**keys, "policy weights": name_weights(where), "policy tokenizer": open_tokenizer(context, where)[1]}
+
+
+def read_day(run: RunFolder) -> date:
+    """Return the day on which a run or an evaluation began, which the chat template writes into prompts."""
+    from pipeline.evaluation.evaluation_stage import STAGE
+
+    record, start = run.find_record(), run.find_start(STAGE)
+    began = start.settings.get(DAY) if start else None
+    return (record.day if record else None) or (date.fromisoformat(began) if began else date.today())
 
 
 def name_weights(where: str) -> str:

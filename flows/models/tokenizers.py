@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ def read_tokenizer(model: str, cache: Path, fix: str = "give an asset, a folder 
         raise AssetError(f"cannot load the tokenizer of {model}: {what}", fix) from error
 
 
-def open_masker(model: str, train_observations: bool = False) -> TokenMasker:
-    """Tokens and masks with a model's own tokenizer. Raises AssetError; ChatTemplateError without a chat template."""
+def open_masker(model: str, train_observations: bool = False, day: date | None = None) -> TokenMasker:
+    """Tokens and masks with a model's own tokenizer. `day`: date that its chat template writes, today by default.
+
+    Raises AssetError; ChatTemplateError without a chat template.
+    """
     extra = {SegmentKind.OBSERVATION} if train_observations else set()
-    return TokenMasker(read_tokenizer(model, cache_folder()), OWN_WORDS | extra)
+    return TokenMasker(read_tokenizer(model, cache_folder()), OWN_WORDS | extra, day)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import date
 
 from flows.configuration.prompt_folder import use_prompts
 from flows.configuration.provenance import fingerprint_sources, git_revision, package_versions, rampforge_version
@@ -82,6 +83,7 @@ def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunReco
         timings=(*(earlier.timings if earlier else ()), *timings),
         tokens=sum(role.prompt_tokens + role.completion_tokens for role in spending.roles) if spending else 0,
         cost=sum(role.cost for role in spending.roles) if spending else 0.0,
+        day=(earlier.day if earlier else None) or date.today(),
         spending=spending,
     )
     context.run.write_record(context.run.root / "run.json", record)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.run_context import RunContext
-from flows.models.policy import locate_policy, name_weights, open_tokenizer
+from flows.models.policy import locate_policy, name_weights, open_tokenizer, read_day
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import find_role
 from pipeline.search.engine import AsyncSearchEngine
@@ -36,7 +36,8 @@ def open_asking(context: RunContext, policy: str, engine: AsyncSearchEngine, mod
         where = locate_policy(config, context.cache)
         tokenizer, digest = open_tokenizer(context, where)
         facts = PolicyFacts(find_role(config.llm, Role.POLICY), name_weights(where), digest)
-        return PolicyRollout(engine, model, tokenizer, config.policy, config.search.k, facts)
+        day = read_day(context.run)
+        return PolicyRollout(engine, model, tokenizer, config.policy, config.search.k, facts, day)
     from pipeline.agents.agent_solver import AgentSolver
 
     return AgentSolver(engine, model, config.agents, config.search.k, config.llm.roles)

@@ -23,7 +23,7 @@ from rich.table import Table
 from flows.checks.training import count_gpus, require_training
 from flows.configuration.cache import cache_folder
 from flows.configuration.environments import open_environment
-from flows.exporting.dataset import export_dataset
+from flows.exporting.dataset import export_dataset, read_day
 from flows.exporting.decontamination import keep_clean, open_run_screen
 from flows.models.tokenizers import read_tokenizer
 from flows.stages.difficulties import read_difficulties
@@ -38,7 +38,13 @@ from pipeline.storage.run_folder import RunFolder
 from pipeline.training.folders import TrainingFolder, find_checkpoint
 from pipeline.training.launching import TrainingFleet, write_ray, write_slurm
 from pipeline.training.requests import TrainingError, settle_request
-from pipeline.training.rl_rows import list_export_prompts, list_run_prompts, read_tasks, write_prompts
+from pipeline.training.rl_rows import (
+    list_export_prompts,
+    list_run_prompts,
+    read_tasks,
+    require_plain_prompt,
+    write_prompts,
+)
 from pipeline.training.running import TrainerEnvironment, run_training
 from pipeline.training.sft_rows import admit_rows, find_rows, read_parquet
 from schemas.difficulties import Difficulty
@@ -110,11 +116,12 @@ def run_rl(launch: Launch, options: Mapping[str, Any]) -> None:
             rows = list_run_prompts(tasks, rendering, request.curriculum, _read_measured(run, launch), learnable)
         else:
             rows = list_export_prompts(find_rows(launch.data, "rl"), rendering)
-        funnel = write_prompts(rows, folder, tokenizer, request.max_prompt)
+        funnel = write_prompts(rows, folder, tokenizer, request.max_prompt, read_day(run))
         line = f"{funnel.passed} tasks; left out: {funnel.rejected | dict(overlapping) or 'none'}"
         console.print(line, soft_wrap=True, highlight=False)
         settle_request(folder, request, launch.fresh)
         if request.backend is Backend.VERL:
+            require_plain_prompt(tokenizer)
             from flows.training.verl import write_verl
 
             write_verl(request, console)
@@ -155,8 +162,9 @@ def identify_reward(request: RlRequest) -> RlRequest:
 
 def _write_sft_rows(launch: Launch, request: SftRequest) -> FunnelStep:
     tokenizer = read_tokenizer(request.base, cache_folder())
-    masker = TokenMasker(tokenizer)  # rejects a tokenizer without a chat template, whatever made the rows
     run, data = RunFolder(launch.data), launch.data
+    # Rejects a tokenizer without a chat template, whatever made the rows.
+    masker = TokenMasker(tokenizer, day=read_day(run))
     if run.find_record():
         data = launch.out / "export"
         order = RowOrder.CURRICULUM if request.curriculum else RowOrder.MIXED

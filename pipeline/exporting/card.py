@@ -118,6 +118,7 @@ def _write_body(facts: CardFacts) -> Iterator[str]:
     yield ""
     for purpose, table in facts.statistics.items():
         yield from _write_table(purpose, table, facts)
+    yield from _write_template(facts)
     yield from _write_funnel(facts.funnel)
     yield "## Decontamination"
     yield ""
@@ -152,6 +153,29 @@ def _write_table(purpose: Purpose, table: Mapping[str, Any], facts: CardFacts) -
         yield from _draw_table(("tokens", "number"), [(name, f"{n:,}") for name, n in table["tokens"].items()])
 
 
+def _write_template(facts: CardFacts) -> Iterator[str]:
+    """Write what a trainer and a server have to know of the model's chat template."""
+    exporter, form = facts.exporter, facts.written.form
+    notes = []
+    if Purpose.SFT in facts.written.files and not (exporter.token_renderings and form):
+        if form is None or not exporter.applies_template:
+            notes.append(
+                "The thoughts of the demonstrations stand between `<think>` tags in the content of messages. What a "
+                "trainer makes of them depends on its chat template: some drop the thoughts of earlier turns, move "
+                "them, or open one of their own. `rampforge templates check MODEL` shows what a model's template does."
+            )
+        elif form.thought_field:
+            notes.append(f"The thoughts stand in the field `{form.thought_field}`, where the chat template reads them.")
+    if switches := facts.written.switches:
+        listed = ", ".join(f"`{name}={str(value).lower()}`" for name, value in switches)
+        notes.append(f"The chat template is applied with {listed}; serve the model with the same.")
+    if notes:
+        yield "## Chat template"
+        yield ""
+        yield "\n\n".join(notes)
+        yield ""
+
+
 def _files(facts: CardFacts, purpose: Purpose) -> list[tuple[str, str]]:
     return [(str(split), file) for split, file in facts.written.files[purpose].items()]
 
@@ -175,14 +199,14 @@ def _write_provenance(facts: CardFacts) -> Iterator[str]:
     record = facts.record
     yield "## Provenance"
     yield ""
-    told: list[tuple[str, str]] = [("run", record.run), ("rampforge", record.version)]
-    told += [("revision", record.revision)] if record.revision else []
-    told += [(f"source {name}", mark) for name, mark in sorted(record.sources.items())]
-    told += [(f"model {name}", revision) for name, revision in sorted(record.models.items())]
-    told += [(f"fingerprint {name}", digest) for name, digest in sorted(record.fingerprints.items())]
+    rows: list[tuple[str, str]] = [("run", record.run), ("rampforge", record.version)]
+    rows += [("revision", record.revision)] if record.revision else []
+    rows += [(f"source {name}", mark) for name, mark in sorted(record.sources.items())]
+    rows += [(f"model {name}", revision) for name, revision in sorted(record.models.items())]
+    rows += [(f"fingerprint {name}", digest) for name, digest in sorted(record.fingerprints.items())]
     settings = facts.written.settings.model_dump(mode="json")
-    told += [(f"export {name}", json.dumps(value)) for name, value in settings.items()]
-    yield from _draw_table(("", ""), told)
+    rows += [(f"export {name}", json.dumps(value)) for name, value in settings.items()]
+    yield from _draw_table(("", ""), rows)
 
 
 def _draw_table(head: tuple[str, ...], rows: list[Any]) -> Iterator[str]:

@@ -13,8 +13,8 @@ import orjson
 import pyarrow as pa
 
 from pipeline.exporting.samples import Sample
+from pipeline.rendering.chat_template import INLINE, MessageForm
 from pipeline.rendering.formats import RENDERINGS
-from pipeline.rendering.questions import SEARCH_TOOL
 from schemas.renderings import ChatMessage, RenderingName, SegmentKind
 
 TEXT = pa.string()
@@ -36,17 +36,18 @@ FACTS = (
 MESSAGE = pa.struct([("role", TEXT), ("content", TEXT)])
 
 
-def build_message_type(rendering: RenderingName) -> pa.DataType:
+def build_message_type(rendering: RenderingName, form: MessageForm = INLINE) -> pa.DataType:
     """Return the type of a message without fields that the format never fills, since Arrow would
     fill them with nulls.
     """
+    fields = [*MESSAGE, *([(form.thought_field, TEXT)] if form.thought_field else [])]
     tools = RENDERINGS[rendering].describe_tools("en")
     if tools is None:
-        return MESSAGE
+        return pa.struct(fields)
     (argument,) = orjson.loads(tools)[0]["function"]["parameters"]["required"]
     function = pa.struct([("name", TEXT), ("arguments", pa.struct([(argument, pa.list_(TEXT))]))])
     call = pa.struct([("id", TEXT), ("type", TEXT), ("function", function)])
-    return pa.struct([*MESSAGE, ("tool_calls", pa.list_(call)), ("tool_call_id", TEXT), ("name", TEXT)])
+    return pa.struct([*fields, ("tool_calls", pa.list_(call)), ("tool_call_id", TEXT), ("name", TEXT)])
 
 
 def list_facts(sample: Sample) -> dict[str, Any]:
@@ -70,11 +71,18 @@ def list_facts(sample: Sample) -> dict[str, Any]:
 
 def write_spans(sample: Sample) -> str:
     """Write every stretch of the conversation with its message's index, the role, its kind and its text."""
-    return write_json(list(_list_spans(sample.messages)))
+    return write_json(list(_list_spans(sample.messages, sample.form)))
 
 
-def _list_spans(messages: tuple[ChatMessage, ...]) -> Iterator[dict[str, Any]]:
+def _list_spans(messages: tuple[ChatMessage, ...], form: MessageForm) -> Iterator[dict[str, Any]]:
     for place, message in enumerate(messages):
+        if message.thought is not None:
+            yield {
+                "message": place,
+                "role": message.role,
+                "kind": SegmentKind.THINK,
+                "text": form.write_thought(message),
+            }
         for segment in message.segments:
             yield {"message": place, "role": message.role, "kind": segment.kind, "text": segment.text}
         for use in message.tools:
@@ -93,24 +101,7 @@ def write_messages(sample: Sample) -> list[dict[str, Any]]:
     Arguments are objects: many templates, Qwen2.5's among them, would write a JSON text as a quoted text. All calls
     have the same argument, so Arrow pads nothing.
     """
-    return [write_message(message) for message in sample.messages]
-
-
-def write_message(message: ChatMessage) -> dict[str, Any]:
-    """Write one message."""
-    plain: dict[str, Any] = {"role": str(message.role), "content": message.content}
-    if message.tools:
-        plain["tool_calls"] = [
-            {
-                "id": use.call_id,
-                "type": "function",
-                "function": {"name": use.name, "arguments": orjson.loads(use.arguments)},
-            }
-            for use in message.tools
-        ]
-    if message.answers_call is not None:
-        plain |= {"tool_call_id": message.answers_call, "name": SEARCH_TOOL}
-    return plain
+    return [sample.form.write(message) for message in sample.messages]
 
 
 def write_json(value: Any) -> str:

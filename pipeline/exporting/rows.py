@@ -17,6 +17,7 @@ from pipeline.exporting.columns import (
 )
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import RowPlace
+from pipeline.rendering.chat_template import INLINE, MessageForm
 from pipeline.rendering.formats import RENDERINGS
 from schemas.renderings import RenderingName
 
@@ -51,9 +52,11 @@ def write_chat(sample: Sample, place: RowPlace) -> dict[str, Any]:
     return row | ({"tools": sample.tools} if sample.tools else {})
 
 
-def build_chat_schema(rendering: RenderingName, tools: pa.DataType = TEXT) -> pa.Schema:
+def build_chat_schema(
+    rendering: RenderingName, form: MessageForm | None = None, tools: pa.DataType = TEXT
+) -> pa.Schema:
     """Columns of `write_chat`."""
-    columns: list[Any] = [("messages", pa.list_(build_message_type(rendering)))]
+    columns: list[Any] = [("messages", pa.list_(build_message_type(rendering, form or INLINE)))]
     if RENDERINGS[rendering].describe_tools("en"):
         columns.append(("tools", tools))
     return pa.schema([*columns, *FACTS, ("spans", TEXT)])

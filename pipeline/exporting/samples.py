@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.rendering.chat_template import INLINE, MessageForm
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow
 from schemas.exports import ExportSettings, Purpose, TrainingExample
@@ -25,6 +26,8 @@ class Sample:
     """Trajectory and its task."""
     rendering: RenderingName
     """The format."""
+    form: MessageForm
+    """Form in which a chat template gets the messages."""
     messages: tuple[ChatMessage, ...]
     """Conversation; for a prompt, the part given to the model."""
     tools: str | None
@@ -34,14 +37,18 @@ class Sample:
 
 
 def make_samples(
-    examples: Sequence[TrainingExample], settings: ExportSettings, purpose: Purpose, masker: TokenMasker | None = None
+    examples: Sequence[TrainingExample],
+    settings: ExportSettings,
+    purpose: Purpose,
+    masker: TokenMasker | None = None,
+    written_as: MessageForm = INLINE,
 ) -> Iterator[Sample | MaskError]:
-    """Return the sample of each example, or the reason for having none."""
+    """Return the sample of each example, or the reason for having none. `written_as`: form of the messages."""
     form = RENDERINGS[settings.rendering]
     if purpose is Purpose.RL:
         for example in examples:
             tools = form.describe_tools(example.question.lang)
-            yield Sample(example, form.name, form.prompt(example.question), tools)
+            yield Sample(example, form.name, INLINE, form.prompt(example.question), tools)
         return
     conversations = [render_example(example, form.name) for example in examples]
     rows = _tokenise(examples, conversations, masker) if masker else [None] * len(conversations)
@@ -51,7 +58,7 @@ def make_samples(
         elif row and settings.max_tokens and len(row.input_ids) > settings.max_tokens:
             yield MaskError(TOO_LONG, f"{len(row.input_ids):,} tokens")
         else:
-            yield Sample(example, form.name, conversation.messages, conversation.tools, row)
+            yield Sample(example, form.name, written_as, conversation.messages, conversation.tools, row)
 
 
 def _tokenise(

@@ -10,6 +10,9 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from pipeline.exporting.samples import Sample
+from pipeline.rendering.chat_template import INLINE, MessageForm
+from pipeline.rendering.chat_text import ChatText
+from pipeline.rendering.stream_turn import StreamTurn
 from schemas.exports import ExportSettings, Purpose, Split, TaskSelection, Trainer
 from schemas.renderings import RenderingName
 
@@ -57,6 +60,13 @@ class Written:
     """Files with rows, by purpose and split; paths inside the export."""
     longest: int
     """Tokens of the longest row; 0 without a tokenizer."""
+    form: MessageForm | None = None
+    """Form of the messages for the model's chat template; None without a tokenizer."""
+
+    @property
+    def switches(self) -> tuple[tuple[str, bool], ...]:
+        """Return the variables that the chat template needs, with their values."""
+        return self.form.switches if self.form else ()
 
     @property
     def model(self) -> str:
@@ -75,12 +85,16 @@ class Exporter:
     """Description of the files, in a line."""
     renderings: tuple[RenderingName, ...]
     """Formats in which all loss is in the right position, the default first."""
-    build_tables: Callable[[RenderingName, bool], tuple[Table, ...]]
-    """Function that returns the tables of a format, as tokens or not."""
+    build_tables: Callable[[RenderingName, MessageForm | None], tuple[Table, ...]]
+    """Function that returns the tables of a format; a form of messages is given where there is a tokenizer."""
     write_configs: Callable[[Written], dict[str, str]]
     """Function that returns the trainer's own configuration: file names and texts."""
     token_renderings: tuple[RenderingName, ...] = ()
     """Formats that are exported as tokens, if a tokenizer is named; none if the trainer takes no tokens."""
+    applies_template: bool = True
+    """Whether the trainer writes messages with the model's chat template, rather than with one of its own."""
+    sets_switches: bool = False
+    """Whether its configuration sets variables of the template."""
 
     def choose_rendering(self, rendering: RenderingName | None, tokenised: bool) -> RenderingName:
         """Return the requested format, or the default. Raises ConfigError for one in which loss would be on results."""
@@ -99,6 +113,31 @@ class Exporter:
             f"--rendering {fit[0]}" + (f", or one of {', '.join(fit[1:])}" if fit[1:] else ""),
         )
 
+    def choose_form(self, chat: ChatText, rendering: RenderingName) -> MessageForm:
+        """Return the form in which the messages of demonstrations are written.
+
+        Raises ChatTemplateError when the chat template cannot express the format, ConfigError when it can, but not in
+        this trainer's hands.
+        """
+        layout = chat.find_layout(rendering)
+        if self.token_renderings:
+            return MessageForm(switches=layout.form.switches)
+        if not self.applies_template:
+            return INLINE
+        fault = None
+        if layout.form.switches and not self.sets_switches:
+            needed = ", ".join(f"{name}={value}" for name, value in layout.form.switches)
+            fault = f"the chat template needs {needed}, which {self.trainer} cannot set"
+        elif isinstance(layout, StreamTurn):
+            if layout.lead.strip():
+                fault = f"a stream begins after {layout.lead!r}, which {self.trainer} does not write"
+        elif layout.as_served and any(t.purpose is Purpose.SFT for t in self.build_tables(rendering, None)):
+            fault = "the chat template drops earlier thoughts from a conversation that has ended"
+        if fault:
+            fix = "export tokens (--to trl or --to axolotl); `rampforge templates check MODEL` shows every format"
+            raise ConfigError(f"{rendering}: {fault}", fix)
+        return layout.form
+
     def check(self, settings: ExportSettings) -> None:
         """Raise ConfigError for settings that this trainer's files do not support."""
         if settings.tokenizer is None and (settings.max_tokens or settings.train_observations):
@@ -108,7 +147,7 @@ class Exporter:
                 f"{self.trainer} makes the loss mask itself, and keeps it off results", "--to trl, or --to axolotl"
             )
         if settings.tasks is TaskSelection.ALL and all(
-            table.purpose is Purpose.SFT for table in self.build_tables(settings.rendering, False)
+            table.purpose is Purpose.SFT for table in self.build_tables(settings.rendering, None)
         ):
             raise ConfigError(
                 f"{self.trainer} needs demonstrations, which are made from accepted trajectories only",

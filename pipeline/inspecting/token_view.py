@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.exporting.mask_view import Cell, view_row
 from pipeline.inspecting.errors import InspectError
-from pipeline.rendering.chat_text import ChatTemplateError
+from pipeline.rendering.chat_template import INLINE, ChatTemplateError
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.token_masks import OWN_WORDS, MaskError, TokenMasker
 from pipeline.rendering.transcript import TranscriptError, ask, transcribe
@@ -50,7 +50,8 @@ def view_tokens(example: ReportExample, name: RenderingName, masker: TokenMasker
 def _view_segments(rendered: Rendered) -> TokenView:
     messages = []
     for message in rendered.messages:
-        cells = [Cell(one.text, one.kind, one.kind in OWN_WORDS) for one in message.segments]
+        cells = [Cell(INLINE.write_thought(message), SegmentKind.THINK, True)] if message.thought else []
+        cells += [Cell(one.text, one.kind, one.kind in OWN_WORDS) for one in message.segments]
         cells += [Cell(f"{use.name}({use.arguments})", SegmentKind.QUERY, True) for use in message.tools]
         messages.append(TokenMessage(message.role, tuple(cells)))
     everything = [cell for message in messages for cell in message.cells]

@@ -151,6 +151,8 @@ def _take(text: str, tag: str, at: int) -> tuple[str, int]:
     end = text.find(closing, start)
     if end < 0:
         raise ReadingError(f"{opening} is not closed")
+    if tag == "think" and opening in text[start:end]:
+        raise ReadingError("a thought is opened twice")
     return text[start:end], _skip_space(text, end + len(closing))
 
 

@@ -11,11 +11,13 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from pipeline.rendering.chat_text import ChatText, Stretch
+from pipeline.rendering.chat_template import AlteredError, Stretch
+from pipeline.rendering.chat_text import ChatText
 from schemas.renderings import Rendered, SegmentKind
 from schemas.streams import TokenStream
 
@@ -25,6 +27,8 @@ OWN_WORDS = frozenset({SegmentKind.THINK, SegmentKind.QUERY, SegmentKind.ANSWER}
 """Kinds of text that a model is trained to write."""
 
 
+ALTERED = "altered"
+"""Reason code of a row of which the chat template would lose a part."""
 PASSING = ("truncation", "padding")
 """Call options stored by a tokenizer, which are not part of its identity."""
 
@@ -81,14 +85,15 @@ class TokenRow:
 class TokenMasker:
     """Tokenizer of conversations with one model's tokenizer."""
 
-    def __init__(self, tokenizer: Any, train_on: frozenset[SegmentKind] = OWN_WORDS) -> None:
-        """`train_on` may include `observation`, which trains on results too (an auxiliary loss).
+    def __init__(self, tokenizer: Any, train_on: frozenset[SegmentKind] = OWN_WORDS, day: date | None = None) -> None:
+        """`train_on` may include `observation`, which trains on results too (an auxiliary loss); `day`: date that the
+        chat template writes, today by default.
 
         Raises ChatTemplateError when the tokenizer has no chat template.
         """
         self.tokenizer = tokenizer
         self.train_on = train_on
-        self._chat = ChatText(tokenizer)
+        self.chat = ChatText(tokenizer, day)
 
     @cached_property
     def digest(self) -> str:
@@ -114,19 +119,30 @@ class TokenMasker:
 
     def try_encode(self, rows: Sequence[Rendered]) -> list[TokenRow | MaskError]:
         """Return the tokens of each row, or why it must not be trained on. Raises ChatTemplateError."""
-        cuts = [list(self.cut(rendered)) for rendered in rows]
-        texts = ["".join(stretch.text for stretch in stretches) for cut in cuts for _, stretches in cut]
+        cuts = [self._try_cut(rendered) for rendered in rows]
+        texts = [
+            "".join(stretch.text for stretch in stretches)
+            for cut in cuts
+            if not isinstance(cut, MaskError)
+            for _, stretches in cut
+        ]
         if not texts:
-            return []
+            return [cut for cut in cuts if isinstance(cut, MaskError)]
         encoded = self.tokenizer(
             texts, add_special_tokens=False, return_attention_mask=False, return_token_type_ids=False
         )
         tokens = iter(encoded.encodings)
-        return [self._settle(_assemble(cut, tokens)) for cut in cuts]
+        return [cut if isinstance(cut, MaskError) else self._settle(_assemble(cut, tokens)) for cut in cuts]
+
+    def _try_cut(self, rendered: Rendered) -> list[tuple[bool, list[Stretch]]] | MaskError:
+        try:
+            return list(self.cut(rendered))
+        except AlteredError as error:
+            return MaskError(ALTERED, f"by the chat template: {error}")
 
     def cut(self, rendered: Rendered) -> Iterator[tuple[bool, list[Stretch]]]:
-        """Return non-empty runs of text by one speaker, each trained entirely or not at all."""
-        stretches = (stretch for stretch in self._chat.write(rendered) if stretch.text)
+        """Return non-empty runs of text by one speaker, each trained entirely or not at all. Raises AlteredError."""
+        stretches = (stretch for stretch in self.chat.write(rendered) if stretch.text)
         for (_, trained), run in groupby(stretches, key=lambda s: (s.spoken, s.kind in self.train_on)):
             yield trained, list(run)
 

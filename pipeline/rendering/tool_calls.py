@@ -39,6 +39,10 @@ CALL_TAGS = ("<tool_call>\n", "\n</tool_call>")
 RESPONSE_TAGS = ("<tool_response>\n", "\n</tool_response>")
 _CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _RESPONSE = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
+_FUNCTION = re.compile(r"<function=(\w+)>(.*)</function>", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=(\w+)>(.*?)</parameter>", re.DOTALL)
+_NAME = re.compile(r"(\w+)\s*(<arg_key>.*)", re.DOTALL)
+_KEY_VALUE = re.compile(r"<arg_key>(\w+)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 _Call = tuple[str, tuple[str, ...], list[str]]
 """Thought, queries, and the results as written."""
 
@@ -120,7 +124,7 @@ class ToolRendering:
                 end += 1
             steps.append(self._read_step(turns[at], turns[at + 1 : end]))
             at = end
-        think, rest = _split_think(last.content)
+        think, rest = _split_think(last)
         if last.tools or not (rest.startswith("<answer>") and rest.endswith("</answer>")):
             raise ReadingError("the last message does not answer")
         answer = rest.removeprefix("<answer>").removesuffix("</answer>")
@@ -134,25 +138,25 @@ class ToolRendering:
             yield self._write_call(step, call_id)
             yield self.observe(step.documents, question.lang, call_id)
         answer = f"<answer>{write_answers(transcript.answers)}</answer>"
-        segments = (_write_think(transcript.think), Segment(kind=SegmentKind.ANSWER, text=answer))
-        yield ChatMessage(role=ChatRole.ASSISTANT, segments=segments)
+        segments = (Segment(kind=SegmentKind.ANSWER, text=answer),)
+        yield ChatMessage(role=ChatRole.ASSISTANT, thought=transcript.think, segments=segments)
 
     def _write_call(self, step: Step, call_id: str) -> ChatMessage:
-        think, arguments = _write_think(step.think), {self.argument: list(step.queries)}
+        arguments = {self.argument: list(step.queries)}
         if self.written:
             call = json.dumps({"name": SEARCH_TOOL, "arguments": arguments}, ensure_ascii=False)
-            query = Segment(kind=SegmentKind.QUERY, text=call.join(CALL_TAGS))
-            return ChatMessage(role=ChatRole.ASSISTANT, segments=(think, query))
+            segments = (Segment(kind=SegmentKind.QUERY, text=call.join(CALL_TAGS)),)
+            return ChatMessage(role=ChatRole.ASSISTANT, thought=step.think, segments=segments)
         use = ToolUse(call_id=call_id, name=SEARCH_TOOL, arguments=json.dumps(arguments, ensure_ascii=False))
-        return ChatMessage(role=ChatRole.ASSISTANT, segments=(think,), tools=(use,))
+        return ChatMessage(role=ChatRole.ASSISTANT, thought=step.think, segments=(), tools=(use,))
 
     def _read_step(self, call: ChatMessage, results: Sequence[ChatMessage]) -> _Call:
         """Parse a turn with one or several calls, and a result for each."""
         if call.role is not ChatRole.ASSISTANT:
             raise ReadingError("a call and its results do not alternate")
-        think, rest = _split_think(call.content)
+        think, rest = _split_think(call)
         calls: list[tuple[object, dict[str, object]]] = [(use.name, _read_object(use.arguments)) for use in call.tools]
-        if self.written and not calls:
+        if not calls:
             calls = _read_written(rest)
         elif rest:
             raise ReadingError("text stands beside a call")
@@ -176,15 +180,13 @@ def _read_all(found: Sequence[str], lang: str) -> tuple[ShownDocument, ...]:
     return tuple(document for text in found for document in read_documents(text, lang))
 
 
-def _write_think(think: str) -> Segment:
-    return Segment(kind=SegmentKind.THINK, text=f"<think>\n{think}\n</think>\n\n")
-
-
-def _split_think(text: str) -> tuple[str, str]:
-    """Split a message into the initial thought, whose `<think>` may belong to the prompt, and the rest, ignoring white
-    space.
+def _split_think(message: ChatMessage) -> tuple[str, str]:
+    """Split a message into its thought and the rest, ignoring white space; a `<think>` in the content may belong to the
+    prompt.
     """
-    text = open_thought(text).strip()
+    if message.thought is not None:
+        return message.thought.strip(), message.content.strip()
+    text = open_thought(message.content).strip()
     if not text.startswith("<think>"):
         raise ReadingError("a message does not start with a thought")
     think, found, rest = text.removeprefix("<think>").partition("</think>")
@@ -200,12 +202,29 @@ def _read_written(text: str) -> list[tuple[object, dict[str, object]]]:
     for match in _CALL.finditer(text):
         if text[at : match.start()].strip():
             break
-        call = _read_object(match[1])
-        calls.append((call.get("name"), _read_object(call.get("arguments"))))
+        calls.append(_read_call(match[1].strip()))
         at = match.end()
     if text[at:].strip():
         raise ReadingError(f"{CALL_TAGS[0].strip()} is expected, {text[at : at + 20]!r} is there")
     return calls
+
+
+def _read_call(text: str) -> tuple[object, dict[str, object]]:
+    """Parse one call: JSON as of Qwen2.5 and Hermes, or the tags of Qwen3.5 and Nemotron 3, or those of GLM."""
+    if text.startswith("{"):
+        call = _read_object(text)
+        return call.get("name"), _read_object(call.get("arguments"))
+    for name, argument in ((_FUNCTION, _PARAMETER), (_NAME, _KEY_VALUE)):
+        if match := name.fullmatch(text):
+            return match[1], {key: _read_value(value.strip()) for key, value in argument.findall(match[2])}
+    raise ReadingError("a call is neither JSON nor a function with parameters")
+
+
+def _read_value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _read_results(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.rendering.chat_template import write_inline
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.observations import write_answers
 from pipeline.rewards.formulas import RewardInput, assess, pay
@@ -88,9 +89,9 @@ def attack_rewards(attack: Attack) -> Paid:
 def write_stream(rendered: Rendered) -> str:
     """Return a conversation after its prompt as the single text of a rollout, special tokens decoded."""
     spoken = [message for message in rendered.messages if message.role is not ChatRole.SYSTEM][1:]
-    parts = [spoken[0].content]
+    parts = [write_inline(spoken[0])]
     for message in spoken[1:]:
-        parts += [_TURN_END, str(message.role), _TURN_START, message.content]
+        parts += [_TURN_END, str(message.role), _TURN_START, write_inline(message)]
     return "".join(parts)
 
 
@@ -113,7 +114,7 @@ def _build(rendering: RenderingName, about: dict[str, Any], entry: dict[str, Any
     opening, closing, search = _find_tags(rendering)
     pieces = {
         **{"start": start, "answer": frame.replace(inside, gold), "gold": gold, "search": search},
-        **{"results": opening, "/results": closing, "prompt": "\n".join(m.content for m in rendered.messages[:-1])},
+        **{"results": opening, "/results": closing, "prompt": "\n".join(map(write_inline, rendered.messages[:-1]))},
     }
     text = entry["text"]
     for key, piece in pieces.items():

@@ -31,14 +31,18 @@ Completion = str | Sequence[Mapping[str, Any]]
 
 _END_OF_TURN = re.compile(
     r"(?:<[|｜](?:[\w▁]*?(?:end|eo[stmd]|pad|return|stop)[\w▁]*|reserved_special_token_\d+|user|observation)[|｜]>"
-    r"|</s>|<eos>|<pad>|<unk>|\[(?:PAD|EOS)\]|<end_of_turn>)[\s\u200b\ufeff]*",
+    r"|</s>|<eos>|<pad>|<unk>|\[(?:PAD|EOS)\]|<end_of_(?:turn|sentence)>|<turn\|>|<SPECIAL_\d+>)[\s\u200b\ufeff]*",
     re.IGNORECASE,
 )
+MINIMAX_END = "[e~["
 ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _BOX = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
 _NUMBER = re.compile(r"\A\s*\d{1,2}\s*[.、:)）．]\s*")
 # What a chat template leaves between a call and its results, special tokens decoded or not.
-_GLUE = r"(?:\s|<\|[a-z_]{1,30}\|>|</s>|<(?:start|end)_of_turn>|\b(?:user|tool|assistant|model)\b)*+"
+_GLUE = (
+    r"(?:\s|<[|｜][\w▁]{1,30}[|｜]>|<\|turn>|<turn\|>|</s>|<(?:start|end)_of_turn>|\[e~\[|\]~b\]"
+    r"|\b(?:user|tool|assistant|model|ai)\b)*+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ def _is_read(parse: Callable[[], object]) -> bool:
 
 def _strip_end(text: str) -> str:
     """Remove tokens that end a turn or pad a batch, where they were decoded with the text."""
+    text = text.rstrip().removesuffix(MINIMAX_END) if MINIMAX_END in text[-12:] else text
     end = len(text)
     angle, square = text.rfind("<"), text.rfind("[")
     while (start := max(angle, square)) >= 0 and _END_OF_TURN.fullmatch(text, start, end):

@@ -1,6 +1,6 @@
 """Messages in any form that trainers pass: readable texts, and tool calls that may be malformed.
 
-A message may have its text in parts, its thought in a separate field (`reasoning_content`, `reasoning`), and
+A message may have its text in parts, its thought in a separate field (`reasoning_content`, `thinking`), and
 `tool_calls` of any shape, with or without ids. A malformed message counts as one of the user's; a malformed call counts
 as a call of nothing, so that the format is broken and nothing raises.
 """
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from schemas.renderings import ChatMessage, ChatRole, Segment, SegmentKind, ToolUse
+from schemas.renderings import THOUGHT_FIELDS, ChatMessage, ChatRole, Segment, SegmentKind, ToolUse
 
 
 def read_messages(completion: object) -> tuple[ChatMessage, ...]:
@@ -56,7 +56,7 @@ def _plain(value: object) -> object:
 
 
 def _read_thought(message: Mapping[str, Any]) -> str:
-    given = (clean_text(_plain(message.get(name))) for name in ("reasoning_content", "reasoning"))
+    given = (clean_text(_plain(message.get(name))) for name in THOUGHT_FIELDS)
     return next(filter(None, given), "")
 
 

@@ -1,4 +1,4 @@
-"""What tells one model folder from another, without reading tens of gigabytes."""
+"""Fingerprint of a model folder, from samples of its files instead of tens of gigabytes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 DESCRIPTIONS = ("config.json", "generation_config.json")
 BLOCK = 4096
 BLOCKS = 256
-"""So many blocks of a file are looked at, evenly spread: fine-tuning, an adapter merged in too, changes every part."""
+"""Number of blocks sampled from a file, evenly spread: fine-tuning, or a merged adapter, changes every part."""
 
 
 def fingerprint_model(folder: Path) -> str:
-    """A hash of a model's files: sizes, and samples of the weights. Raises ConfigError where there are no weights."""
+    """Return a hash of a model's files: sizes, and samples of the weights. Raises ConfigError without weights."""
     weights = sorted({path for pattern in WEIGHTS for path in folder.glob(pattern)})
     if not weights or not (folder / "config.json").is_file():
         raise ConfigError(
-            f"{folder} is no model folder: config.json or the weights are missing",
+            f"{folder} is not a model folder: config.json or the weights are missing",
             "name the folder `model` of a training, or another one that vLLM could serve",
         )
     digest = hashlib.blake2b(digest_size=10)

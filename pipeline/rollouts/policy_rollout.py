@@ -1,7 +1,7 @@
-"""A trained model at work: it writes, is stopped at a closing tag, is shown what its search brings, and goes on.
+"""Rollout of a trained model: it writes up to a closing tag, gets the results of its search, and continues.
 
-Promises: token ids go in and out, so what it wrote is never tokenised again; whatever it writes, an attempt ends, with
-a named reason; a failed search is shown to nobody. Used inside one event loop, any number of attempts at once.
+Guarantees: token ids go in and out, so its output is never tokenised again; whatever it writes, an attempt ends, with
+a named reason; a failed search is not shown. Used inside one event loop, any number of attempts at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, TypeVar, TypeVarTuple
 
 from pipeline.agents.roles import OpenTask
@@ -44,7 +45,7 @@ TEMPLATES = {
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """What identifies a policy in rows and ids, besides its configuration."""
+    """Identity of a policy in rows and ids, besides its configuration."""
 
     model: RoleModelConfig
     """`llm.roles.policy`."""
@@ -55,7 +56,7 @@ class PolicyFacts:
 
 
 class _Track:
-    """What an attempt has come to, besides its stream."""
+    """Record of an attempt, besides its stream."""
 
     def __init__(self) -> None:
         self.own: list[str] = []
@@ -67,7 +68,7 @@ class _Track:
 
 
 class PolicyRollout:
-    """The solver of a policy: one stream an attempt."""
+    """Solver of a policy: one stream per attempt."""
 
     def __init__(
         self,
@@ -77,20 +78,24 @@ class PolicyRollout:
         config: PolicyConfig,
         k: int,
         facts: PolicyFacts,
+        day: date | None = None,
     ) -> None:
-        """`k`: passages shown for a step. Raises ChatTemplateError."""
+        """`k`: passages shown for a step; `day`: date that the chat template writes, today by default.
+
+        Raises ChatTemplateError.
+        """
         self._engine = engine
         self._model = model
         self._config = config
         self._k = k
         self._facts = facts
         self._form = TAGGED[config.rendering]
-        self._chat = ChatText(tokenizer)
+        self._chat = ChatText(tokenizer, day)
         self._machine = SearchRollouts(tokenizer, config)
         self._thread = ThreadPoolExecutor(1, "tokenizing")
 
     def describe(self, attempt: TaskAttempt) -> Provenance:
-        """The policy and how it is sampled."""
+        """Return the policy and its sampling settings."""
         facts = self._facts
         settings = {
             "k": self._k,
@@ -104,7 +109,7 @@ class PolicyRollout:
         return Provenance(self._config.name, facts.model.model, prompts, sampling, self._engine.fingerprint)
 
     async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
-        """One stream, to its end.
+        """Return one stream, to its end.
 
         Raises ModelError: RefusedRequestError for a prompt that is too long, or that the server will never answer.
         """
@@ -116,11 +121,11 @@ class PolicyRollout:
             if queries := self._take(one, reply, track):
                 await self._search(one, track, attempt.requests(queries), queries)
         searched = [ParsedSearch(q, d) for q, d in zip(track.queries, one.shown, strict=True)]
-        reading = read_stream(self._form, question, track.own, one.text, searched, one.end)
+        reading = read_stream(self._form, question, track.own, one.stream, searched, one.end)
         return self._conclude(one, track, reading)
 
     async def _apart(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Tokenizing, one text after another in a thread: each attempt asks the model as soon as its own is done.
+        """Tokenise one text after another in a thread: each attempt sends its request as soon as its own is done.
 
         In the event loop, all whose replies came together would be tokenized before the first of them asks again; they
         would stay together, and the server wait for them every time: of its throughput, 0.98 is had instead of 0.94 at
@@ -129,11 +134,11 @@ class PolicyRollout:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
     def _begin(self, question: RenderedQuestion) -> Completion:
-        prompt = self._chat.write_prompt(self._form.prompt(question), None)
+        prompt = self._chat.write_prompt(self._form.prompt(question))
         ids = self._machine.encode(prompt)
         if len(ids) > self._config.max_prompt:
-            said = f"a prompt of {len(ids)} tokens, policy.max_prompt allows {self._config.max_prompt}"
-            raise RefusedRequestError(PROMPT_TOO_LONG, said)
+            detail = f"a prompt of {len(ids)} tokens, policy.max_prompt allows {self._config.max_prompt}"
+            raise RefusedRequestError(PROMPT_TOO_LONG, detail)
         return Completion(Task("", prompt, "", question.lang, (), question.answers, ""), ids)
 
     async def _write(self, one: Completion, attempt: int) -> ChatReply:
@@ -152,12 +157,12 @@ class PolicyRollout:
         )
 
     def _take(self, one: Completion, reply: ChatReply, track: _Track) -> tuple[str, ...]:
-        written, said = len(one.ids), len(one.text)
+        written, start = len(one.ids), len(one.text)
         queries = self._machine.take(one, list(reply.token_ids[: self._machine.room(one)]))
         if one.end is StreamEnd.CUT and reply.finish_reason == "stop":  # by another token than the tokenizer's own
             one.end = StreamEnd.STOPPED
-        track.own.append(one.text[said:])
-        track.runs += self._divide(one.ids[written:], one.text[said:], one.end is StreamEnd.ANSWERED)
+        track.own.append(one.text[start:])
+        track.runs += self._divide(one.ids[written:], one.text[start:], one.end is StreamEnd.ANSWERED)
         return queries
 
     async def _search(
@@ -181,7 +186,7 @@ class PolicyRollout:
         track.runs.append(StreamRun(kind=SegmentKind.OBSERVATION, length=len(one.ids) - before))
 
     def _divide(self, ids: list[int], text: str, answered: bool) -> Iterator[StreamRun]:
-        """The kinds of what the model wrote in one stretch; a token across two of them counts as the first."""
+        """Return the kinds of one stretch of the model's output; a token across two of them counts as the first."""
         kind, opening = (SegmentKind.ANSWER, "<answer>") if answered else (SegmentKind.QUERY, "<search>")
         place = text.rfind(opening)
         if place < 0:
@@ -214,14 +219,14 @@ class PolicyRollout:
 
 
 def write_question(task: OpenTask) -> RenderedQuestion:
-    """A task or a question as the policy gets it."""
+    """Return a task or a question as given to the policy."""
     if task.kind is QuestionKind.QA:
         return RenderedQuestion(kind=QuestionKind.QA, lang=task.lang, text=task.masked_text, answers=1)
     return ask(task)
 
 
 def _ground(answers: Sequence[str | None], shown: Sequence[ShownPassage]) -> tuple[MaskAnswer, ...]:
-    """The answers, each with the last passage shown in which it stands as evidence."""
+    """Return the answers, each with the last shown passage that contains it as evidence."""
     return tuple(
         MaskAnswer(mask=mask, answer=answer, evidence=_find_evidence(answer, shown))
         for mask, answer in enumerate(answers)

@@ -1,4 +1,4 @@
-"""Completions with search: the model writes, is stopped at a closing tag, is shown results, and goes on.
+"""Completions with search: the model writes up to a closing tag, gets results, and continues.
 
 The one state machine of it, for trainers here and for a served model in `pipeline.policy`.
 
@@ -11,6 +11,7 @@ Promises: an answer is followed by the end-of-sequence token where that is asked
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,28 +21,29 @@ from schemas.policies import StreamBounds, StreamEnd
 from schemas.renderings import ShownDocument
 
 TAGGED = {form.name: form for form in (SEARCH_R1, RESEARCH)}
-"""Formats that write into one stream."""
+"""Formats of one stream."""
 SEARCH_END, ANSWER_END = "</search>", "</answer>"
+OPENING = "<think>"
 
 
 @dataclass(frozen=True, slots=True)
 class SearchStep:
-    """The queries of one step of one completion."""
+    """Queries of one step of one completion."""
 
     queries: tuple[str, ...]
     passage_id: str = ""
-    """The source passage, which a server of ours withholds; empty to withhold nothing."""
+    """Source passage, which the search server withholds; empty to withhold nothing."""
 
 
 Generate = Callable[[list[list[int]], int], list[list[int]]]
 """Contexts and a number of tokens in, new tokens of each out; an end-of-sequence token stands where one was written."""
 Find = Callable[[Sequence[SearchStep]], list[tuple[ShownDocument, ...]]]
-"""What searches bring."""
+"""Searches in, results of each out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A prompt and what is right, as the rows have it."""
+    """Prompt with its golds, as in the rows."""
 
     task_id: str
     prompt: str
@@ -54,41 +56,46 @@ class Task:
 
 @dataclass(slots=True)
 class Completion:
-    """One attempt at a task."""
+    """Attempt at a task."""
 
     task: Task
     prompt_ids: list[int]
     ids: list[int] = field(default_factory=list)
-    """What was written and shown."""
+    """Tokens written by the model or inserted."""
     mask: list[int] = field(default_factory=list)
     """1 for the model's own tokens, 0 for results."""
     text: str = ""
-    """The same as text."""
+    """The tokens as text."""
     observations: list[str] = field(default_factory=list)
-    """What was put in."""
+    """Inserted texts."""
     shown: list[tuple[ShownDocument, ...]] = field(default_factory=list)
-    """The documents in it, cut to what found room."""
+    """Inserted documents, cut to the room there was."""
     end: StreamEnd | None = None
-    """How it came to its end; None while it has not."""
+    """Reason for its end; None before it."""
     searches: int = 0
-    """How often results were put in."""
+    """Number of searches with inserted results."""
     reward: float | None = None
-    """What it is paid, length apart; None when that could not be settled."""
+    """Reward without the length penalty; None without a verdict."""
     in_form: float = 0.0
-    """1 when its format is kept."""
+    """1 if its format is right, else 0."""
     right: float = 0.0
-    """How right its answers are."""
+    """Score of its answers."""
     penalty: float = 0.0
-    """What its length costs: 0 to -1."""
+    """Length penalty, 0 to -1."""
+
+    @property
+    def stream(self) -> str:
+        """Return the text with the `<think>` in which the prompt may end."""
+        return f"{OPENING}{self.text}" if self.task.prompt.rstrip().endswith(OPENING) else self.text
 
     @property
     def own_tokens(self) -> int:
-        """Tokens that the model wrote."""
+        """Return the number of tokens that the model wrote."""
         return sum(self.mask)
 
 
 class SearchRollouts:
-    """Draws completions."""
+    """Sampler of completions."""
 
     def __init__(self, tokenizer: Any, settings: StreamBounds, closes: bool = True) -> None:
         """`closes`: an answer is followed by the end of the sequence, which TRL looks for."""
@@ -97,16 +104,16 @@ class SearchRollouts:
         self._settings = settings
         self._closes = closes
         self._eos = int(tokenizer.eos_token_id)
-        # What transformers wraps around it costs as much again, and its batches of one wake up every core.
+        # The wrapper of transformers doubles the time, and its batches of one use every core.
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
 
     @property
     def stops(self) -> tuple[str, ...]:
-        """Where generation stops."""
+        """Return the stop strings of generation."""
         return self._form.stops
 
     def draw(self, tasks: Sequence[Task], generate: Generate, find: Find) -> list[Completion]:
-        """One completion for each task given; a task given several times is attempted several times."""
+        """Return one completion for each given task; a task given several times is attempted several times."""
         completions = [Completion(task, self.encode(task.prompt)) for task in tasks]
         going = list(completions)
         while going:
@@ -123,13 +130,18 @@ class SearchRollouts:
         return completions
 
     def room(self, one: Completion) -> int:
-        """Tokens that the model may still write, the closing one apart."""
+        """Return the number of tokens that the model may still write, without the closing one."""
         return self._settings.max_completion - len(one.ids) - 1
 
     def take(self, one: Completion, ids: list[int]) -> tuple[str, ...]:
-        """Add what was written; the queries to search for, none when the completion is at its end."""
+        """Add the model's output. Return the queries to search for, none at the end of the completion."""
         ended = bool(ids) and ids[-1] == self._eos
         text = self.decode(ids[:-1] if ended else ids)
+        stop = find_stop(text, self.stops)
+        if stop < len(text):
+            # A server cuts its text at the tag, not the tokens: the last one may hold more than the tag.
+            ids = ids[: bisect_left(range(len(ids)), stop, key=lambda count: len(self.decode(ids[:count])))]
+            text, ended = text[:stop], False
         one.ids += ids
         one.mask += [1] * len(ids)
         one.text += text
@@ -148,7 +160,7 @@ class SearchRollouts:
         return queries
 
     def show(self, one: Completion, documents: tuple[ShownDocument, ...]) -> bool:
-        """Put results in; whether the model can go on."""
+        """Insert results. Return whether the model can continue."""
         documents, shown, ids = self._fit(documents, one.task.lang)
         if len(ids) >= self.room(one):
             one.end = StreamEnd.FULL
@@ -162,8 +174,8 @@ class SearchRollouts:
         return True
 
     def _fit(self, documents: tuple[ShownDocument, ...], lang: str) -> tuple[tuple[ShownDocument, ...], str, list[int]]:
-        """Results that are short enough, as documents, text and tokens: documents are left out from the end, and the
-        first loses its last words."""
+        """Return results that are short enough, as documents, text and tokens: documents are dropped from the end, then
+        words of the first one."""
         while True:
             shown = self._form.observe(documents, lang).text
             ids = self.encode(shown)
@@ -177,29 +189,34 @@ class SearchRollouts:
             documents = (clipped,) if words else ()
 
     def encode(self, text: str) -> list[int]:
-        """Tokens of a text by itself."""
+        """Return the tokens of a text by itself."""
         if self._backend is not None:
-            # Offsets, which `encode` works out too, would take a fifth of the time.
+            # `encode` also computes offsets, a fifth of the time.
             ids: list[int] = self._backend.encode_batch_fast([text], add_special_tokens=False)[0].ids
             return ids
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def decode(self, ids: list[int]) -> str:
-        """The text of tokens."""
+        """Return the text of tokens."""
         if self._backend is not None:
             return str(self._backend.decode(ids, skip_special_tokens=False))
         return str(self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
+def find_stop(text: str, stops: Sequence[str]) -> int:
+    """Return the end of the first stop string in a text; that of the text where there is none."""
+    return min((at + len(stop) for stop in stops if (at := text.find(stop)) >= 0), default=len(text))
+
+
 def read_queries(text: str) -> tuple[str, ...]:
-    """The lines between the last pair of search tags; none when they are not there in this order."""
+    """Return the lines between the last pair of search tags; none if they are not there in this order."""
     before, _, _ = text.rpartition(SEARCH_END)
     _, found, inside = before.rpartition("<search>")
     return tuple(line.strip() for line in inside.split("\n") if line.strip()) if found else ()
 
 
 def cut_padding(ids: Sequence[int], eos: int, decode: Callable[[list[int]], str], stops: Sequence[str]) -> list[int]:
-    """What one row of a generated batch really holds, where rows that end early are filled up with `eos`.
+    """Return one row of a generated batch without padding: rows that end early are filled up with `eos`.
 
     A row that stopped at a closing tag has no end of its own: what follows is padding. Any other end is the model's.
     """

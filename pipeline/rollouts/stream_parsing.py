@@ -1,6 +1,6 @@
-"""Reads what a trained model wrote: as strictly as its format asks, and beside that as far as it can be read.
+"""Parser of a trained model's stream: strict for the format, lenient for thoughts and answers.
 
-Promises: an answer counts as given in form only when the strict parser reads the whole stream, and the searches in it
+Guarantees: an answer counts as given in form only when the strict parser reads the whole stream, and the searches in it
 are those that were made: results that the model wrote itself break the format, even when the answer is right.
 """
 
@@ -26,31 +26,31 @@ REASONS = {
     StreamEnd.TURNS: StopReason.MAX_TURNS,
     StreamEnd.UNSEARCHED: StopReason.SEARCH_FAILED,
 }
-"""Why a trajectory ended whose stream has no answer."""
+"""Stop reason of a trajectory whose stream has no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedSearch:
-    """A search that was made, as the stream should hold it."""
+    """Executed search, as the stream should contain it."""
 
     queries: tuple[str, ...]
-    """What was searched for."""
+    """Queries."""
     documents: tuple[ShownDocument, ...]
-    """What was shown."""
+    """Documents shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReading:
-    """A stream, taken apart."""
+    """Parsed stream."""
 
     thoughts: tuple[str, ...]
-    """The thought before each search that was made, and the last one."""
+    """Thought before each executed search, and the last one."""
     answers: tuple[str | None, ...]
-    """One for each that is wanted."""
+    """One for each requested answer."""
     stop_reason: StopReason
-    """Why the attempt ended."""
+    """Reason for the end of the attempt."""
     fault: str | None
-    """What breaks the format; None when it is kept."""
+    """Defect of the format; None when there is none."""
 
 
 def read_stream(
@@ -61,7 +61,7 @@ def read_stream(
     searched: Sequence[ParsedSearch],
     end: StreamEnd,
 ) -> StreamReading:
-    """Take a stream apart.
+    """Parse a stream.
 
     Args:
         form: Its format.
@@ -86,16 +86,16 @@ def read_stream(
 
 
 def _compare(transcript: Transcript, searched: Sequence[ParsedSearch]) -> None:
-    """Raise ReadingError when the stream holds other searches than were made."""
+    """Raise ReadingError when the stream contains other searches than were executed."""
     written = [(step.queries, step.documents) for step in transcript.steps]
     if len(written) > len(searched):
-        raise ReadingError("there are results that no search brought")
+        raise ReadingError("there are results without a search")
     if written != [(made.queries, made.documents) for made in searched]:
-        raise ReadingError("a search is not written as it was made")
+        raise ReadingError("a search is not written as it was executed")
 
 
 def _read_thought(piece: str) -> str:
-    """What stands before the last search or answer of a stretch; without its own tags where they are in order."""
+    """Return the text before the last search or answer of a stretch, without its tags where they are in order."""
     before = piece
     for opening in ("<search>", "<answer>"):
         head, found, _ = piece.rpartition(opening)

@@ -1,4 +1,4 @@
-"""The tokenizer of a trained model: what its prompts are made with."""
+"""Tokenizer of a trained model, which makes its prompts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pipeline.rendering.chat_text import ChatText
 
 
 def open_tokenizer(where: str) -> Any:
-    """The tokenizer of a model folder, or of a name on the hub.
+    """Return the tokenizer of a model folder, or of a name on the hub.
 
-    Raises ConfigError when there is none, or it names no end of the sequence; ChatTemplateError without a template.
+    Raises ConfigError when there is none, or it has no end-of-sequence token; ChatTemplateError without a template.
     """
     from transformers import AutoTokenizer
 
@@ -24,6 +24,6 @@ def open_tokenizer(where: str) -> Any:
     if not getattr(tokenizer, "is_fast", False) or not len(tokenizer):
         raise ConfigError(f"{where}: there is no tokenizer.json", fix)
     if tokenizer.eos_token_id is None:
-        raise ConfigError(f"{where}: the tokenizer names no end of the sequence", "set eos_token and save it")
+        raise ConfigError(f"{where}: the tokenizer has no end-of-sequence token", "set eos_token and save it")
     ChatText(tokenizer)
     return tokenizer

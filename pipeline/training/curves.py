@@ -1,4 +1,4 @@
-"""The curve of a training: what the trainer said of every logged step, over all attempts."""
+"""Curve of a training: the metrics of every logged step, over all attempts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.training import StepMetrics
 
 
 def read_curve(path: Path) -> tuple[StepMetrics, ...]:
-    """The logged steps, in order. A step done again after a resume counts as it was done last; a torn line is none."""
+    """Return the logged steps, in order; a repeated step as last logged. Torn lines are ignored."""
     steps = {metrics.step: metrics for metrics in _read_lines(path)}
     return tuple(steps[step] for step in sorted(steps))
 
@@ -23,11 +23,11 @@ def _read_lines(path: Path) -> Iterator[StepMetrics]:
         return
     for line in lines:
         try:
-            said = json.loads(line)
-            step = int(said.pop("step"))
+            row = json.loads(line)
+            step = int(row.pop("step"))
         except (ValueError, KeyError, AttributeError):
             continue
-        values = {name: float(value) for name, value in said.items() if _is_number(value)}
+        values = {name: float(value) for name, value in row.items() if _is_number(value)}
         yield StepMetrics(step=step, values=values)
 
 

@@ -1,4 +1,4 @@
-"""What lies in the folder of a training, and which of its checkpoints is whole.
+"""Layout of the folder of a training, and its complete checkpoints.
 
     request.json            what was asked, and the digest of the rows
     data/rows.parquet       the rows, as the trainer reads them; data/rejects.jsonl those left out
@@ -27,68 +27,68 @@ CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class TrainingFolder:
-    """The paths of one training."""
+    """Paths of one training."""
 
     root: Path
 
     @property
     def request(self) -> Path:
-        """What was asked."""
+        """Return the path of the request."""
         return self.root / "request.json"
 
     @property
     def rows(self) -> Path:
-        """The rows."""
+        """Return the path of the rows."""
         return self.root / "data" / "rows.parquet"
 
     @property
     def rejects(self) -> Path:
-        """The rows left out, with reasons."""
+        """Return the path of the rejected rows, with reasons."""
         return self.root / "data" / "rejects.jsonl"
 
     @property
     def source(self) -> Path:
-        """What the trainer imports of rampforge."""
+        """Return the folder of the rampforge modules that the trainer imports."""
         return self.root / "source"
 
     @property
     def log(self) -> Path:
-        """What the trainer printed."""
+        """Return the path of the trainer's log."""
         return self.root / "trainer.log"
 
     @property
     def metrics(self) -> Path:
-        """The logged steps."""
+        """Return the path of the metrics."""
         return self.root / "metrics.jsonl"
 
     @property
     def samples(self) -> Path:
-        """Completions that were drawn."""
+        """Return the path of the sampled completions."""
         return self.root / "samples.jsonl"
 
     @property
     def attempt(self) -> Path:
-        """What the last attempt measured of itself."""
+        """Return the path of the last attempt's measurements."""
         return self.root / "attempt.json"
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
+        """Return the folder of the checkpoints."""
         return self.root / "checkpoints"
 
     @property
     def model(self) -> Path:
-        """The final model."""
+        """Return the folder of the final model."""
         return self.root / "model"
 
     @property
     def result(self) -> Path:
-        """What came of it."""
+        """Return the path of the result."""
         return self.root / "result.json"
 
 
 def mark_whole(checkpoint: Path, step: int) -> None:
-    """Say that all of a checkpoint is written: called after the trainer has written everything else."""
+    """Mark a checkpoint as complete, after the trainer has written everything else."""
     temporary = checkpoint / f".{MARKER}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
         json.dump({"step": step}, file)
@@ -98,7 +98,7 @@ def mark_whole(checkpoint: Path, step: int) -> None:
 
 
 def find_checkpoint(folder: TrainingFolder) -> tuple[Path, int] | None:
-    """The newest whole checkpoint and its step; one that is half written is passed over."""
+    """Return the newest complete checkpoint and its step; a partial one is skipped."""
     found = []
     for path in folder.checkpoints.glob("checkpoint-*"):
         match = CHECKPOINT.fullmatch(path.name)
@@ -108,7 +108,7 @@ def find_checkpoint(folder: TrainingFolder) -> tuple[Path, int] | None:
 
 
 def is_whole(checkpoint: Path, step: int) -> bool:
-    """Whether the checkpoint's marker is there and is its own."""
+    """Return whether the checkpoint has its own marker."""
     try:
         marker = json.loads((checkpoint / MARKER).read_text("utf-8"))
     except (OSError, ValueError):

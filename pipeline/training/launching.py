@@ -39,7 +39,7 @@ class TrainingFleet:
 
 
 def copy_source(target: Path, request: TrainingRequest | None = None) -> None:
-    """Put the packages that a trainer imports into a folder of their own, unless just these are there: those of
+    """Copy the packages that a trainer imports into a folder of their own, unless they are there already: those of
     rampforge, and the module or package of a reward function of the user.
 
     Our own site-packages on its path would bring our torch and transformers with them.

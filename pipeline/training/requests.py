@@ -1,4 +1,4 @@
-"""The request of a training, kept beside what it made: a training goes on under its own request only."""
+"""Request of a training, stored beside its results: a training continues under its own request only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FREE = {
     "rollouts.search.deadline": "how long one waits",
     "rollouts.search.tries": "how often one asks",
 }
-"""Keys that may differ when a training goes on, and why."""
+"""Keys that may differ when a training continues, and why."""
 
 
 class TrainingError(RampforgeError):
@@ -33,9 +33,9 @@ class TrainingError(RampforgeError):
 
 
 def settle_request(folder: TrainingFolder, request: TrainingRequest, fresh: bool) -> None:
-    """Write the request into the folder, or find it to be the one that is there. The rows must be in place.
+    """Write the request into the folder, or compare it with the one there. The rows must be in place.
 
-    `fresh`: throw away what an earlier training left. Raises ConfigError when another request began here.
+    `fresh`: discard an earlier training. Raises ConfigError when another request began here.
     """
     if fresh:
         discard_progress(folder)
@@ -52,19 +52,19 @@ def settle_request(folder: TrainingFolder, request: TrainingRequest, fresh: bool
 
 
 def compare_requests(began: dict[str, Any], asked: dict[str, Any]) -> list[str]:
-    """The keys in which two requests differ, with both values, where that matters."""
+    """Return the keys in which two requests differ, with both values, where that matters."""
     old, new = ({**_flatten("", side["request"]), "rows": side["rows"]} for side in (began, asked))
     keys = sorted(key for key in old.keys() | new.keys() if key not in FREE and old.get(key) != new.get(key))
     return [f"{key} was {old.get(key)}, is {new.get(key)}" for key in keys]
 
 
 def has_progress(folder: TrainingFolder) -> bool:
-    """Whether a training got somewhere here."""
+    """Return whether a training has made progress here."""
     return folder.model.exists() or any(folder.checkpoints.glob("checkpoint-*"))
 
 
 def discard_progress(folder: TrainingFolder) -> None:
-    """Throw away everything that a training made: not its rows."""
+    """Discard everything that a training made, except its rows."""
     for path in (folder.checkpoints, folder.model):
         shutil.rmtree(path, ignore_errors=True)
     for path in (folder.request, folder.metrics, folder.samples, folder.attempt, folder.result, folder.log):

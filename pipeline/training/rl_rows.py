@@ -1,4 +1,4 @@
-"""The rows of reinforcement learning: prompts with their golds, and what the search engine is to withhold.
+"""Rows of reinforcement learning: prompts with their golds, and the passage to withhold from search.
 
 One file serves both backends: TRL reads it as it is, verl's dataset is made from it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pyarrow as pa
 
 from pipeline.difficulty.learnable import Learnable
 from pipeline.errors import StorageError
-from pipeline.exporting.columns import TEXT, write_json, write_message
+from pipeline.exporting.columns import TEXT, write_json
 from pipeline.exporting.selection import rank_difficulty
 from pipeline.exporting.table_files import TableFile
+from pipeline.rendering.chat_template import INLINE
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.transcript import ask
@@ -33,7 +35,7 @@ from schemas.tasks import MaskTask
 STAGE = "train"
 EVERY = Learnable()
 PROMPT_TOO_LONG = "prompt_too_long"
-EXPORTED = ("prompt", "golds", "question", "lang", "mask_count", "task_id")
+EXPORTED = ("prompt", "golds", "question", "lang", "mask_count", "task_id", "passage_id", "page_id")
 """Columns that an export of prompts has."""
 SCHEMA = pa.schema(
     [
@@ -52,7 +54,7 @@ SCHEMA = pa.schema(
 
 
 def read_tasks(run: RunFolder) -> Iterator[MaskTask]:
-    """All tasks of a run. Raises StorageError when it has none."""
+    """Return all tasks of a run. Raises StorageError when it has none."""
     files = run.files(MaskTask.dataset)
     if not files:
         raise StorageError(f"{run.root} has no tasks", f"make them: rampforge mask {run.root}")
@@ -61,7 +63,7 @@ def read_tasks(run: RunFolder) -> Iterator[MaskTask]:
 
 
 def rank_task(task: MaskTask, measured: Difficulty | None = None) -> tuple[int, float, float, str]:
-    """The place of a task in the curriculum; the id settles what is equal."""
+    """Return the rank of a task in the curriculum; ties are ordered by id."""
     return *rank_difficulty(task.mask_count, task.difficulty, measured), task.task_id
 
 
@@ -72,9 +74,9 @@ def list_run_prompts(
     measured: Mapping[str, Difficulty] | None = None,
     learnable: Learnable = EVERY,
 ) -> Iterator[dict[str, Any]]:
-    """The prompts of a run's tasks, in the order of the curriculum when asked, else of the shards.
+    """Return the prompts of a run's tasks, in the order of the curriculum if requested, else of the shards.
 
-    `measured`: how often each task was solved, where that is known; a prompt that is not `learnable` says why as
+    `measured`: measured difficulties, where known; a prompt that is not `learnable` has the reason as
     `left_out`.
     """
     form, known = RENDERINGS[rendering], measured or {}
@@ -83,7 +85,7 @@ def list_run_prompts(
         question = ask(task)
         yield {
             "task_id": task.task_id,
-            "messages": [write_message(message) for message in form.prompt(question)],
+            "messages": [INLINE.write(message) for message in form.prompt(question)],
             "question": question.text,
             "lang": task.lang,
             "rendering": str(rendering),
@@ -96,21 +98,26 @@ def list_run_prompts(
 
 
 def list_export_prompts(files: Iterable[Path], rendering: RenderingName) -> Iterator[dict[str, Any]]:
-    """The prompts of an export for TRL, in its own order. Raises TrainingError for one of another format."""
+    """Return the prompts of an export for TRL, in its order. Raises TrainingError for one of another format."""
     for row in read_parquet(files, EXPORTED):
         if row.get("rendering", str(rendering)) != str(rendering):
             raise TrainingError(f"the export is of {row['rendering']}", f"--rendering {row['rendering']}")
-        known = {name: row[name] for name in ("task_id", "question", "lang", "golds", "mask_count")}
-        # An export of an older version does not say which passage to withhold.
-        hidden = {"passage_id": row.get("passage_id") or "", "page_id": row.get("page_id") or 0}
-        yield {**known, **hidden, "rendering": str(rendering), "messages": row["prompt"]}
+        known = {name: row[name] for name in EXPORTED if name != "prompt"}
+        yield {**known, "rendering": str(rendering), "messages": row["prompt"]}
 
 
 def write_prompts(
-    rows: Iterable[Mapping[str, Any]], folder: TrainingFolder, tokenizer: Any, max_prompt: int
+    rows: Iterable[Mapping[str, Any]],
+    folder: TrainingFolder,
+    tokenizer: Any,
+    max_prompt: int,
+    day: date | None = None,
 ) -> FunnelStep:
-    """Write the prompts that fit; memory is flat. Raises ChatTemplateError, and TrainingError when none is left."""
-    chat = ChatText(tokenizer)
+    """Write the prompts that fit; memory is flat. Raises ChatTemplateError, and TrainingError when none is left.
+
+    `day`: date that the chat template writes, today by default.
+    """
+    chat = ChatText(tokenizer, day)
     rejected: Counter[str] = Counter()
     with TableFile(folder.rows, SCHEMA, {}) as file, TableFile(folder.rejects, None, {}) as rejects:
         for row in rows:
@@ -118,7 +125,7 @@ def write_prompts(
                 rejected[reason] += 1
                 rejects.append({"row": row["task_id"], "reason": reason, "detail": "by measured difficulty"})
                 continue
-            prompt = chat.write_prompt([_read_message(message) for message in row["messages"]], None)
+            prompt = chat.write_prompt([_read_message(message) for message in row["messages"]])
             length = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
             if length <= max_prompt:
                 kept = {name: value for name, value in row.items() if name != "left_out"}
@@ -133,6 +140,14 @@ def write_prompts(
         raise TrainingError(f"no task to train on: {why}", fix)
     entered = file.rows + rejected.total()
     return FunnelStep(stage=STAGE, unit="task", entered=entered, passed=file.rows, rejected=dict(rejected))
+
+
+def require_plain_prompt(tokenizer: Any) -> None:
+    """Raise TrainingError unless the template's own generation prompt is ours: verl writes it itself."""
+    turn = ChatText(tokenizer).find_stream()
+    if turn.lead.strip() or turn.form.switches:
+        added = ", ".join([*(f"{name}={value}" for name, value in turn.form.switches), *filter(None, [turn.lead])])
+        raise TrainingError(f"a stream needs more than the generation prompt of this model: {added}", "--backend trl")
 
 
 def _read_message(message: Mapping[str, str]) -> ChatMessage:

@@ -1,4 +1,4 @@
-"""A training from request to result: write what the trainer needs, run it, read what came of it."""
+"""Training from request to result: write the trainer's inputs, run it, read its result."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from schemas.funnel import FunnelStep
 from schemas.training import RlRequest, SftRequest, StepMetrics, TrainingRequest, TrainingResult
 
 PROGRAMS: dict[type[TrainingRequest], str] = {SftRequest: "sft", RlRequest: "rl"}
-"""Which program answers which request."""
+"""Program of each kind of request."""
 
 Tell = Callable[[StepMetrics], None]
-"""Told every logged step."""
+"""Receiver of every logged step."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainerEnvironment:
-    """Where trainers live."""
+    """Environment of the trainers."""
 
     python: str
-    """The interpreter of their environment."""
+    """Interpreter of the environment."""
     variables: Mapping[str, str]
-    """Environment variables that they start with."""
+    """Environment variables of a trainer."""
     resume_command: str
-    """The command that goes on with a training that broke off."""
+    """Command that resumes a training."""
 
 
 def run_training(
     request: TrainingRequest, fleet: TrainingFleet, workshop: TrainerEnvironment, funnel: FunnelStep, tell: Tell
 ) -> TrainingResult:
-    """Train, from the newest whole checkpoint on. The rows and the request are in the folder.
+    """Train, from the newest complete checkpoint on. The rows and the request are in the folder.
 
     Returns the result of a training that is done already. Raises TrainingError.
     """
@@ -75,7 +75,7 @@ def run_training(
 
 
 def list_savings(request: TrainingRequest, fleet: TrainingFleet) -> list[str]:
-    """What to lower when memory runs out, most helpful first."""
+    """Return the options to lower when memory runs out, most helpful first."""
     savings = [f"--batch {request.batch} (and raise --accumulate as much)"] if request.batch > 1 else []
     if not request.weights.checkpointing:
         savings.append("take --checkpointing")
@@ -90,7 +90,7 @@ def list_savings(request: TrainingRequest, fleet: TrainingFleet) -> list[str]:
 
 
 class _Follower:
-    """Tells each step once, as the trainer writes it."""
+    """Follower of the metrics: reports each step once."""
 
     def __init__(self, folder: TrainingFolder, told: int, tell: Tell) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""The rows of supervised fine-tuning: whole, in order, none longer than the model may see.
+"""Rows of supervised fine-tuning: whole, in order, none longer than the limit.
 
 Rows come tokenised, `input_ids` and `labels`: a mask column beside the tokens alone is ignored by TRL without a word,
 and text that the trainer tokenises again drifts from what serving shows.
@@ -31,20 +31,20 @@ READ_TOGETHER = 512
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What came of the rows that were offered."""
+    """Result of admission."""
 
     funnel: FunnelStep
-    """What entered, and why rows were left out."""
+    """Number of rows, and reasons of rejects."""
     tokens: int
     """Tokens of the rows that passed."""
     trained: int
-    """Those that carry loss."""
+    """Tokens that carry loss."""
     longest: int
     """Tokens of the longest row that passed."""
 
 
 def find_rows(data: Path, purpose: str = "sft") -> list[Path]:
-    """The Parquet files of the training split of an export for TRL, in order; `purpose`: sft or rl.
+    """Return the Parquet files of the training split of an export for TRL, in order; `purpose`: sft or rl.
 
     Raises TrainingError.
     """
@@ -56,7 +56,7 @@ def find_rows(data: Path, purpose: str = "sft") -> list[Path]:
 
 
 def read_parquet(files: Iterable[Path], columns: Sequence[str] = TOKENS) -> Iterator[dict[str, Any]]:
-    """Rows of files, in order. Raises TrainingError for a file without the columns."""
+    """Return rows of files, in order. Raises TrainingError for a file without the columns."""
     for path in files:
         with wrap_os_errors(path):
             try:
@@ -74,9 +74,9 @@ def read_parquet(files: Iterable[Path], columns: Sequence[str] = TOKENS) -> Iter
 
 
 def admit_rows(rows: Iterable[Mapping[str, Any]], folder: TrainingFolder, max_length: int, vocabulary: int) -> Admitted:
-    """Write the rows that can be trained on, and name those that cannot. Memory is flat.
+    """Write the rows that can be trained on, and reject the others with reasons. Memory is flat.
 
-    `vocabulary`: number of tokens that the model knows. Raises TrainingError when no row is left, and then nothing is
+    `vocabulary`: number of tokens of the model. Raises TrainingError when no row is left, and then nothing is
     in place.
     """
     rejected: Counter[str] = Counter()
@@ -109,7 +109,7 @@ def _sift(
 
 
 def judge_row(ids: list[int], labels: list[int], max_length: int, vocabulary: int) -> tuple[str | None, str]:
-    """Why a row cannot be trained on, as a code and for a person; None when it can."""
+    """Return why a row cannot be trained on, as code and detail; None if it can."""
     if len(ids) != len(labels):
         return UNEVEN, f"{len(ids)} tokens, {len(labels)} labels"
     if len(ids) > max_length:

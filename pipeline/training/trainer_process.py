@@ -1,4 +1,4 @@
-"""Runs a trainer and says why it died.
+"""Process of a trainer, with a diagnosis of its failure.
 
 Promises: the trainer dies with us; all it printed is in its log; its last words are in the error, with what to lower
 when memory ran out.
@@ -26,7 +26,7 @@ NOISE = re.compile(
 )
 
 Watch = Callable[[], None]
-"""Called again and again while the trainer runs."""
+"""Callback, polled while the trainer runs."""
 
 
 def run_trainer(
@@ -66,9 +66,9 @@ def run_trainer(
 
 
 def explain_death(code: int, words: str, log: Path, lower: Sequence[str], again: str) -> tuple[str, str]:
-    """What is wrong, with the trainer's last lines, and what to do next."""
+    """Return the error, with the trainer's last lines and the next command."""
     tail = "\n".join(f"  {line[:LINE_CHARS]}" for line in pick_last_lines(words))
-    last = f" Its last lines, of {log}:\n{tail}" if tail else f" It said nothing; see {log}"
+    last = f" Its last lines, of {log}:\n{tail}" if tail else f" It printed nothing; see {log}"
     if GPU_MEMORY.search(words):
         return f"the GPU's memory ran out.{last}", f"lower {', or '.join(lower)}; then: {again}"
     if code in KILL_CODES or KILLED.search(words):
@@ -78,6 +78,6 @@ def explain_death(code: int, words: str, log: Path, lower: Sequence[str], again:
 
 
 def pick_last_lines(words: str) -> list[str]:
-    """The last lines that tell something; of a progress bar that rewrites its line only the end."""
+    """Return the last informative lines; of a progress bar only its last state."""
     lines = (line.rsplit("\r", 1)[-1].rstrip() for line in words.splitlines())
     return [line for line in lines if not NOISE.match(line)][-TAIL_LINES:]

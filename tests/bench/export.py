@@ -15,6 +15,7 @@ from pipeline.exporting.selection import ExampleIndex
 from pipeline.exporting.spec import RowPlace
 from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
+from pipeline.rendering.chat_template import INLINE
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.token_masks import TokenMasker
 from schemas.exports import ExportSettings, Purpose, Split, Trainer, TrainingExample
@@ -63,7 +64,7 @@ def run() -> list[Figure]:
 
 def write(examples: list[TrainingExample], settings: ExportSettings, masker: TokenMasker) -> None:
     """Render, mask and write."""
-    table = EXPORTERS[settings.trainer].build_tables(settings.rendering, True)[0]
+    table = EXPORTERS[settings.trainer].build_tables(settings.rendering, INLINE)[0]
     statistics = ExportStatistics()
     with tempfile.TemporaryDirectory() as folder, TableFile(Path(folder) / "rows", table.schema, {}) as file:
         for at in range(0, len(examples), BATCH):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -118,12 +119,18 @@ def make_record(**more: Any) -> RunRecord:
     return RunRecord(**(values | more))
 
 
-def export_sample(run: RunFolder, out: Path, trainer: Trainer, tokenised: bool = False, **more: Any) -> Exported:
-    """Export with the trainer's usual format, or as `more` says."""
+def export_sample(
+    run: RunFolder, out: Path, trainer: Trainer, tokenised: bool = False, template: str | None = None, **more: Any
+) -> Exported:
+    """Export with the trainer's usual format, or as `more` says; `template`: a chat template for the tokenizer."""
     exporter = EXPORTERS[trainer]
     rendering = exporter.choose_rendering(more.pop("rendering", None), tokenised)
     values: dict[str, Any] = {"trainer": trainer, "rendering": rendering, "split": 0.3} | more
     settings = ExportSettings(**values, tokenizer="smollm2-135m-instruct" if tokenised else None)
     exporter.check(settings)
     masker = open_sample_masker(settings.train_observations) if tokenised else None
+    if masker and template:
+        tokenizer = deepcopy(masker.tokenizer)
+        tokenizer.chat_template = template
+        masker = TokenMasker(tokenizer)
     return export_dataset(run, out, settings, exporter, masker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.rendering.chat_template import write_inline
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rewards.adversarial import write_stream
 from pipeline.rewards.formulas import RewardInput
@@ -52,7 +53,7 @@ def write_completion(asked: RewardInput, transcript: Transcript) -> str | list[M
 
 
 def _write_plain(message: ChatMessage) -> Mapping[str, Any]:
-    plain: dict[str, Any] = {"role": str(message.role), "content": message.content}
+    plain: dict[str, Any] = {"role": str(message.role), "content": write_inline(message)}
     if message.tools:
         calls = [{"id": u.call_id, "function": {"name": u.name, "arguments": u.arguments}} for u in message.tools]
         plain["tool_calls"] = calls

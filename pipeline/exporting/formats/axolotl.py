@@ -10,6 +10,7 @@ import yaml
 from pipeline.exporting.rows import TOKENS, write_chat, write_tokens
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
+from pipeline.rendering.chat_template import MessageForm
 from schemas.exports import Purpose, RowOrder, Split, Trainer
 from schemas.renderings import RenderingName
 
@@ -23,9 +24,9 @@ def write_ready_tokens(sample: Sample, place: RowPlace) -> dict[str, Any]:
     return row | {"attention_mask": [1] * len(row["input_ids"])}
 
 
-def build_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:
+def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Demonstrations."""
-    if tokenised:
+    if form:
         return (Table(Purpose.SFT, write_ready_tokens, TOKENS.append(ATTENTION)),)
     return (Table(Purpose.SFT, write_chat),)
 

@@ -14,6 +14,7 @@ import yaml
 from pipeline.exporting.columns import list_facts, write_spans
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
+from pipeline.rendering.chat_template import MessageForm, write_inline
 from schemas.exports import Purpose, RowOrder, Split, Trainer
 from schemas.renderings import ChatMessage, ChatRole, RenderingName
 
@@ -37,13 +38,13 @@ def write_row(sample: Sample, place: RowPlace) -> dict[str, Any]:
 
 def _write_turn(message: ChatMessage) -> dict[str, str]:
     if not message.tools:
-        return {"from": ROLES[message.role], "value": message.content}
+        return {"from": ROLES[message.role], "value": write_inline(message)}
     calls = [{"name": use.name, "arguments": orjson.loads(use.arguments)} for use in message.tools]
     written = json.dumps(calls[0] if len(calls) == 1 else calls, ensure_ascii=False)
-    return {"from": "function_call", "value": message.content + written}
+    return {"from": "function_call", "value": write_inline(message) + written}
 
 
-def build_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:
+def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Demonstrations."""
     return (Table(Purpose.SFT, write_row),)
 
@@ -84,6 +85,7 @@ LLAMA_FACTORY = Exporter(
     trainer=Trainer.LLAMA_FACTORY,
     summary="ShareGPT turns with function_call and observation; dataset_info.json; sft.yaml",
     renderings=(RenderingName.OPENAI_TOOLS, RenderingName.MASKSEARCH, RenderingName.QWEN_TOOLS),
+    applies_template=False,
     build_tables=build_tables,
     write_configs=write_configs,
 )

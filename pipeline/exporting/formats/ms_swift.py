@@ -16,8 +16,9 @@ import yaml
 from pipeline.exporting.columns import list_facts, write_spans
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
+from pipeline.rendering.chat_template import INLINE, MessageForm
 from schemas.exports import Purpose, RowOrder, Split, Trainer
-from schemas.renderings import ChatMessage, ChatRole, RenderingName, SegmentKind
+from schemas.renderings import ChatMessage, ChatRole, RenderingName, Segment, SegmentKind
 
 
 def write_row(sample: Sample, place: RowPlace) -> dict[str, Any]:
@@ -34,14 +35,17 @@ def _write_pieces(message: ChatMessage) -> Iterator[dict[str, Any]]:
     if message.role is not ChatRole.ASSISTANT:
         yield {"role": str(message.role), "content": message.content}
         return
-    for shown, segments in groupby(message.segments, key=lambda segment: segment.kind is SegmentKind.OBSERVATION):
-        yield {"role": "assistant", "content": "".join(segment.text for segment in segments), "loss": not shown}
+    segments = message.segments
+    if message.thought is not None:
+        segments = (Segment(kind=SegmentKind.THINK, text=INLINE.write_thought(message)), *segments)
+    for shown, piece in groupby(segments, key=lambda segment: segment.kind is SegmentKind.OBSERVATION):
+        yield {"role": "assistant", "content": "".join(segment.text for segment in piece), "loss": not shown}
     for use in message.tools:
         call = {"name": use.name, "arguments": orjson.loads(use.arguments)}
         yield {"role": "tool_call", "content": json.dumps(call, ensure_ascii=False)}
 
 
-def build_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:
+def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Demonstrations."""
     return (Table(Purpose.SFT, write_row),)
 
@@ -77,6 +81,7 @@ MS_SWIFT = Exporter(
         RenderingName.SEARCH_R1,
         RenderingName.RESEARCH,
     ),
+    applies_template=False,
     build_tables=build_tables,
     write_configs=write_configs,
 )

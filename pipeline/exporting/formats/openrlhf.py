@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from pipeline.exporting.rows import write_chat
 from pipeline.exporting.spec import Exporter, Table, Written
+from pipeline.rendering.chat_template import MessageForm
 from schemas.exports import Purpose, Split, Trainer
 from schemas.renderings import RenderingName
 
 
-def build_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:
+def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Demonstrations."""
     return (Table(Purpose.SFT, write_chat),)
 

@@ -14,6 +14,7 @@ from pipeline.exporting.columns import TEXT
 from pipeline.exporting.prompt_columns import list_shared_columns, list_targets, write_shared
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
+from pipeline.rendering.chat_template import MessageForm
 from schemas.exports import Purpose, Split, Trainer
 from schemas.renderings import RenderingName
 
@@ -34,7 +35,7 @@ def write_prompt(sample: Sample, place: RowPlace) -> dict[str, Any]:
     }
 
 
-def build_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:
+def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Prompts."""
     return (Table(Purpose.RL, write_prompt, PROMPTS),)
 

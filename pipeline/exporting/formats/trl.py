@@ -15,6 +15,7 @@ from pipeline.exporting.columns import FACTS, MESSAGE, TEXT, list_facts, write_g
 from pipeline.exporting.rows import TOKENS, build_chat_schema, write_chat, write_tokens
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
+from pipeline.rendering.chat_template import MessageForm
 from schemas.exports import Purpose, RowOrder, Split, Trainer
 from schemas.renderings import RenderingName
 
@@ -35,9 +36,9 @@ def write_prompt(sample: Sample, place: RowPlace) -> dict[str, Any]:
     }
 
 
-def build_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:
+def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Demonstrations and prompts."""
-    if tokenised:
+    if form:
         shown = Table(Purpose.SFT, write_tokens, TOKENS, "sft")
     else:
         shown = Table(Purpose.SFT, write_chat, build_chat_schema(rendering), "sft")

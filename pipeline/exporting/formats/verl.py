@@ -12,6 +12,7 @@ from pipeline.exporting.prompt_columns import list_shared_columns, write_shared
 from pipeline.exporting.rows import build_chat_schema, write_chat
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import EVERY, TURNS, Exporter, RowPlace, Table, Written
+from pipeline.rendering.chat_template import MessageForm
 from pipeline.rendering.formats import RENDERINGS
 from schemas.exports import Purpose, Split, Trainer
 from schemas.renderings import RenderingName
@@ -27,11 +28,11 @@ def write_chat_with_tools(sample: Sample, place: RowPlace) -> dict[str, Any]:
     return row | ({"tools": orjson.loads(row["tools"])} if "tools" in row else {})
 
 
-def build_chat_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:
+def build_chat_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Demonstrations."""
     tools = RENDERINGS[rendering].describe_tools("en")
     listed = pa.array([orjson.loads(tools)]).type if tools else None
-    return (Table(Purpose.SFT, write_chat_with_tools, build_chat_schema(rendering, listed)),)
+    return (Table(Purpose.SFT, write_chat_with_tools, build_chat_schema(rendering, form, listed)),)
 
 
 def write_chat_configs(written: Written) -> dict[str, str]:
@@ -44,6 +45,7 @@ def write_chat_configs(written: Written) -> dict[str, str]:
         "data.tools_key=tools",
         f"data.max_length={written.longest or 8192}",
         "data.truncation=error",
+        *_list_switches(written),
     ]
     return {"overrides.txt": "\n".join(lines) + "\n"}
 
@@ -54,7 +56,7 @@ def write_prompt(sample: Sample, place: RowPlace) -> dict[str, Any]:
     return row | ({"agent_name": TOOL_AGENT} if sample.tools else {})
 
 
-def build_prompt_tables(rendering: RenderingName, tokenised: bool) -> tuple[Table, ...]:
+def build_prompt_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Prompts."""
     agent = [("agent_name", TEXT)] if RENDERINGS[rendering].describe_tools("en") else []
     return (Table(Purpose.RL, write_prompt, pa.schema([*list_shared_columns(pa.list_(pa.list_(TEXT))), *agent])),)
@@ -73,14 +75,20 @@ def write_prompt_configs(written: Written) -> dict[str, str]:
         "data.return_raw_chat=True",
         "data.filter_overlong_prompts=True",
         "data.truncation=error",
+        *_list_switches(written),
     ]
     return {"overrides.txt": "\n".join(lines) + "\n"}
+
+
+def _list_switches(written: Written) -> list[str]:
+    return [f"+data.apply_chat_template_kwargs.{name}={value}" for name, value in written.switches]
 
 
 VERL_SFT = Exporter(
     trainer=Trainer.VERL_SFT,
     summary="messages for MultiTurnSFTDataset; overrides.txt",
     renderings=TURNS,
+    sets_switches=True,
     build_tables=build_chat_tables,
     write_configs=write_chat_configs,
 )
@@ -88,6 +96,7 @@ VERL_RL = Exporter(
     trainer=Trainer.VERL_RL,
     summary="prompts with ground truth for RLHFDataset; overrides.txt",
     renderings=(RenderingName.SEARCH_R1, *(name for name in EVERY if name is not RenderingName.SEARCH_R1)),
+    sets_switches=True,
     build_tables=build_prompt_tables,
     write_configs=write_prompt_configs,
 )

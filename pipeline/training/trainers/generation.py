@@ -1,4 +1,4 @@
-"""Tokens from the model that is being trained, by transformers: ids in, ids out, stopped at closing tags."""
+"""Generation with the model in training, by transformers: ids in, ids out, stopped at closing tags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from schemas.training import Rollouts
 
 
 def open_generation(trainer: Any, tokenizer: Any, stops: Sequence[str], settings: Rollouts) -> Generate:
-    """What the trainer's model writes, drawn as the settings say."""
+    """Sampler of the trainer's model."""
     eos, pad = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
 
     def decode(ids: list[int]) -> str:

@@ -16,33 +16,33 @@ from dataclasses import dataclass
 from pipeline.rollouts.search_rollout import Completion, Task
 
 Draw = Callable[[list[Task]], list[Completion]]
-"""Draws and scores one completion for each task given."""
+"""Function that samples and scores one completion for each given task."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The groups of one step, and what it took to fill it."""
+    """Groups of one step."""
 
     completions: list[Completion]
-    """Group after group."""
+    """Completions, group after group."""
     drawn: int
-    """Groups drawn in all."""
+    """Number of sampled groups."""
     dull: int
-    """Groups in the batch that teach nothing."""
+    """Number of groups in the batch without a signal."""
 
 
 class TaskPool:
-    """Where other tasks come from."""
+    """Source of replacement tasks."""
 
     def __init__(self, tasks: Sequence[Task], graded: bool) -> None:
-        """`graded`: a task is replaced by one of as many masks, so that a curriculum stays one."""
+        """`graded`: a task is replaced by one with as many masks, which keeps the curriculum."""
         self._graded = graded
         self._alike: dict[int, list[Task]] = defaultdict(list)
         for task in tasks:
             self._alike[self._grade(task)].append(task)
 
     def replace(self, task: Task, taken: set[str], chance: random.Random) -> Task | None:
-        """Another task that is not taken yet; None when there is none."""
+        """Return another task that is not in use; None when there is none."""
         free = [other for other in self._alike[self._grade(task)] if other.task_id not in taken]
         return chance.choice(free) if free else None
 
@@ -53,7 +53,7 @@ class TaskPool:
 def fill_batch(
     tasks: Sequence[Task], size: int, draw: Draw, pool: TaskPool, rounds: int, chance: random.Random
 ) -> Batch:
-    """Draw a group of `size` completions for each task, and replace what teaches nothing, `rounds` times at most."""
+    """Sample `size` completions for each task, and replace groups without a signal, at most `rounds` times."""
     groups = _draw_groups(tasks, size, draw)
     drawn = len(groups)
     taken = {task.task_id for task in tasks}
@@ -75,7 +75,7 @@ def fill_batch(
 
 
 def is_dull(group: Sequence[Completion]) -> bool:
-    """Whether all completions of a group that could be scored earn the same."""
+    """Return whether all scored completions of a group have the same reward."""
     return len({one.reward for one in group if one.reward is not None}) < 2
 
 

@@ -1,4 +1,4 @@
-"""What every trainer program begins with: the request, the device, the model and its tokenizer; and how it ends."""
+"""Start and end of every trainer program: request, device, model and tokenizer; final model and measurements."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ PACKAGES = ("trl", "transformers", "accelerate", "datasets", "peft", "torch")
 
 
 def read_request(folder: TrainingFolder) -> dict[str, Any]:
-    """The request as it was written down."""
+    """Return the stored request."""
     request: dict[str, Any] = json.loads(folder.request.read_text("utf-8"))["request"]
     return request
 
 
 def use_bf16(weights: Weights) -> bool:
-    """Whether to train in bfloat16."""
+    """Return whether to train in bfloat16."""
     if weights.bf16 is not None:
         return weights.bf16
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
 def name_device() -> str:
-    """What this process trains on, for a person."""
+    """Return the name of this process's device."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
 
 
 def load_tokenizer(base: str) -> Any:
-    """The tokenizer, with something to pad with."""
+    """Return the tokenizer, with a token for padding."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -45,13 +45,13 @@ def load_tokenizer(base: str) -> Any:
 
 
 def load_model(request: TrainingRequest, **options: Any) -> Any:
-    """The model in float32 when all of it is trained (bfloat16 is for the arithmetic), else as it was saved."""
+    """Return the model, in float32 when all of it is trained (arithmetic is in bfloat16), else as saved."""
     dtype = torch.float32 if request.weights.tuning is Tuning.FULL or not torch.cuda.is_available() else "auto"
     return AutoModelForCausalLM.from_pretrained(request.base, dtype=dtype, **options)
 
 
 def make_adapter(weights: Weights) -> Any:
-    """What peft is told to add; None when all weights move."""
+    """Return the configuration of the adapter; None when all weights are trained."""
     if weights.tuning is Tuning.FULL:
         return None
     from peft import LoraConfig  # type: ignore[import-not-found]  # lives in the trainers' environment
@@ -66,7 +66,7 @@ def make_adapter(weights: Weights) -> Any:
 
 
 def common_arguments(request: TrainingRequest, folder: TrainingFolder) -> dict[str, Any]:
-    """What the trainers' configurations share."""
+    """Return the arguments that all trainers share."""
     weights = request.weights
     return {
         "output_dir": str(folder.checkpoints),
@@ -95,7 +95,7 @@ def common_arguments(request: TrainingRequest, folder: TrainingFolder) -> dict[s
 
 
 def save_model(trainer: Any, tokenizer: Any, request: TrainingRequest, folder: TrainingFolder) -> None:
-    """Write the final model, an adapter merged in, under its name when it is whole. Every process calls this."""
+    """Write the final model, an adapter merged in, atomically. Every process calls this."""
     building = folder.root / ".model"
     state = trainer.accelerator.state
     if getattr(state, "fsdp_plugin", None) is not None:
@@ -114,13 +114,13 @@ def save_model(trainer: Any, tokenizer: Any, request: TrainingRequest, folder: T
         cast_weights(building, request.base)
         if folder.model.exists():
             shutil.rmtree(folder.model)
-        (building / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever serves the model
+        (building / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use for serving
         building.rename(folder.model)
     trainer.accelerator.wait_for_everyone()
 
 
 def cast_weights(folder: Path, base: str) -> None:
-    """Give the weights the type that the base model has: training in float32 doubles what has to be served."""
+    """Convert the weights to the type of the base model: float32 would double the size to serve."""
     dtype = AutoConfig.from_pretrained(base).dtype
     if dtype not in (torch.bfloat16, torch.float16):
         return
@@ -133,12 +133,12 @@ def cast_weights(folder: Path, base: str) -> None:
 
 
 def list_versions() -> dict[str, str]:
-    """The packages of this environment that decide what training does."""
+    """Return the versions of the packages that affect training."""
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def write_attempt(folder: TrainingFolder, attempt: dict[str, Any]) -> None:
-    """What this attempt measured of itself, for whoever started it."""
+    """Write the measurements of this attempt."""
     temporary = Path(f"{folder.attempt}.tmp")
     temporary.write_text(json.dumps(attempt, indent=1) + "\n", "utf-8")
     temporary.replace(folder.attempt)

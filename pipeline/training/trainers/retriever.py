@@ -1,4 +1,4 @@
-"""Asks a search server for rollouts: POST /retrieve in Search-R1's protocol, with nothing but the standard library.
+"""Client of a search server for rollouts: POST /retrieve in Search-R1's protocol, with the standard library only.
 
 Promises: the hit lists of one step's queries are merged round-robin, as the agents see them; a failed search is never
 shown as a result: it is asked again, and then it ends the training, which can go on from its checkpoint. (It asks again
@@ -22,16 +22,16 @@ from schemas.renderings import ShownDocument
 from schemas.training import SearchEndpoint
 
 PIECE = 256
-"""Queries in one request."""
+"""Maximum queries per request."""
 FAULTS = ("error", "timeout")
 
 
 class SearchFaultError(RuntimeError):
-    """The search server cannot be asked."""
+    """The search server does not respond."""
 
 
 class Retriever:
-    """A search server."""
+    """Client of a search server."""
 
     def __init__(self, endpoint: SearchEndpoint) -> None:
         self._endpoint = endpoint
@@ -47,10 +47,10 @@ class Retriever:
         self._opener = urllib.request.build_opener(*direct)
         self._ours = bool(self._probe().get("engine"))
         self.seconds = 0.0
-        """Time spent waiting for results, so far."""
+        """Return the seconds spent waiting for results."""
 
     def find(self, searches: Sequence[SearchStep], step: int = 0) -> list[tuple[ShownDocument, ...]]:
-        """What each search brings, `k` documents at most. Raises SearchFaultError."""
+        """Return the results of each search, at most `k` documents. Raises SearchFaultError."""
         began = time.perf_counter()
         flat = [(query, search.passage_id) for search in searches for query in search.queries]
         lists: list[list[Any]] = []
@@ -85,10 +85,10 @@ class Retriever:
 
     def _probe(self) -> Mapping[str, Any]:
         try:
-            said = json.loads(self._open(urllib.request.Request(f"{self._url}/healthz")))  # noqa: S310 - http(s) by schema
+            health = json.loads(self._open(urllib.request.Request(f"{self._url}/healthz")))  # noqa: S310 - http(s) by schema
         except (OSError, ValueError):
             return {}
-        return said if isinstance(said, dict) else {}
+        return health if isinstance(health, dict) else {}
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         data = json.dumps(body).encode()
@@ -101,7 +101,7 @@ class Retriever:
 
 
 def read_lists(reply: Any, wanted: int) -> list[list[Any]]:
-    """The hit lists of a reply. Raises ValueError for one that does not have them, or says that a search failed."""
+    """Return the hit lists of a reply. Raises ValueError for one without them, or with a failed search."""
     lists = reply.get("result") if isinstance(reply, dict) else None
     if not isinstance(lists, list) or len(lists) != wanted:
         raise ValueError(f"the reply holds no `result` for {wanted} queries")
@@ -112,7 +112,7 @@ def read_lists(reply: Any, wanted: int) -> list[list[Any]]:
 
 
 def merge(lists: Sequence[Sequence[Any]], k: int) -> tuple[ShownDocument, ...]:
-    """The first hit of every list, then the second of every list, and so on; no document twice, `k` at most."""
+    """Return the first hit of every list, then the second of every list, and so on; no document twice, at most `k`."""
     merged: dict[str, ShownDocument] = {}
     for rank in range(max(map(len, lists), default=0)):
         for hits in lists:
@@ -123,7 +123,7 @@ def merge(lists: Sequence[Sequence[Any]], k: int) -> tuple[ShownDocument, ...]:
 
 
 def read_document(item: Any) -> tuple[str, ShownDocument]:
-    """A document with what tells it from others, fit to stand between tags."""
+    """Return a document with its identity, safe between tags."""
     inner = item.get("document", item)
     title, text = inner.get("title"), inner.get("text")
     if text is None:

@@ -1,4 +1,4 @@
-"""The program that trains with search, by TRL's GRPOTrainer: `accelerate launch -m ...trainers.rl FOLDER`.
+"""Training program with search, by TRL's GRPOTrainer: `accelerate launch -m ...trainers.rl FOLDER`.
 
 DAPO (arXiv 2503.14476): loss by token, clip-higher, no KL, dynamic sampling (`groups`), a soft penalty on the model's
 own tokens. Completions that are cut off are kept, with what they earn: dropping them, as DAPO's overlong filtering
@@ -44,10 +44,10 @@ KEPT_METRICS = ("reward", "frac_reward_zero_std", "completions/", "rollout/", "c
 
 
 class Policy:
-    """TRL's `rollout_func`: fills batches, scores them, and says where the time went."""
+    """TRL's `rollout_func`: fills batches, scores them, and measures the time."""
 
     def __init__(self, request: RlRequest, tasks: list[Task], tokenizer: Any, samples: Path) -> None:
-        """`samples`: where the completions of one group of each step are kept, for a person to read."""
+        """`samples`: file for the completions of one group of each step."""
         self._request = request
         self._samples = samples
         self._tasks = {task.prompt: task for task in tasks}
@@ -59,7 +59,7 @@ class Policy:
         self._told: dict[str, float] = {}
 
     def __call__(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
-        """Completions for a batch of prompts, each repeated as often as a group has completions."""
+        """Return completions for a batch of prompts, each repeated for every completion of its group."""
         request, step = self._request, int(trainer.state.global_step)
         generate = open_generation(trainer, self._tokenizer, self._rollouts.stops, request.rollouts)
         began, searched, scoring = time.perf_counter(), self._retriever.seconds, 0.0
@@ -83,7 +83,7 @@ class Policy:
         return write_rows(batch.completions)
 
     def tell(self) -> dict[str, float]:
-        """Of the last batch: format, answers, lengths, and the seconds that searching and scoring took."""
+        """Return means of the last batch: format, answers, lengths, and the seconds of search and scoring."""
         return self._told
 
     def _note(self, batch: Batch, seconds: float, searching: float, scoring: float) -> None:
@@ -101,14 +101,14 @@ class Policy:
 
 
 def describe_sample(one: Completion) -> dict[str, Any]:
-    """A completion as a person reads it; `runs`: mask and length of each stretch of tokens."""
+    """Return a completion for people; `runs`: mask and length of each stretch of tokens."""
     runs = [(mask, len(list(same))) for mask, same in groupby(one.mask)]
     paid = {"reward": one.reward, "penalty": one.penalty, "format": one.in_form, "answer": one.right}
     return {"task_id": one.task.task_id, "text": one.text, "golds": one.task.golds, "runs": runs, **paid}
 
 
 def write_rows(completions: list[Completion]) -> dict[str, Any]:
-    """What TRL is handed: a row a completion; keys it does not know reach the reward functions."""
+    """Return TRL's columns, one row per completion; unknown keys are passed to the reward functions."""
     return {
         "prompt_ids": [one.prompt_ids for one in completions],
         "completion_ids": [one.ids for one in completions],
@@ -120,17 +120,17 @@ def write_rows(completions: list[Completion]) -> dict[str, Any]:
 
 
 def search_reward(*, paid: list[float | None], **columns: Any) -> list[float | None]:
-    """What the rollout settled: a replaced prompt has golds of its own, which TRL does not know of."""
+    """Return the rewards of the rollout: a replaced prompt has golds of its own, which TRL lacks."""
     return paid
 
 
 def overlong_penalty(*, length_penalty: list[float | None], **columns: Any) -> list[float | None]:
-    """The soft penalty on own tokens."""
+    """Return the soft penalty on own tokens."""
     return length_penalty
 
 
 def read_tasks(rows: Dataset) -> list[Task]:
-    """The tasks of the rows, in order."""
+    """Return the tasks of the rows, in order."""
     return [
         Task(
             task_id=row["task_id"],
@@ -146,14 +146,14 @@ def read_tasks(rows: Dataset) -> list[Task]:
 
 
 def fill_step(prompts: Dataset, request: RlRequest, processes: int) -> Dataset:
-    """The prompts, repeated where they are fewer than one step takes: TRL would leave that step out, and do none."""
+    """Return the prompts, repeated where they are fewer than one step takes: TRL would do no step."""
     taken = request.batch * request.accumulate * processes // request.rollouts.group
     times = -(-taken // len(prompts))
     return concatenate_datasets([prompts] * times) if times > 1 else prompts
 
 
 def main(root: Path) -> None:
-    """Train to the end, from the newest whole checkpoint if there is one."""
+    """Train to the end, from the newest complete checkpoint if there is one."""
     folder = TrainingFolder(root)
     request = RlRequest.model_validate(read_request(folder))
     found = find_checkpoint(folder)
@@ -181,7 +181,7 @@ def main(root: Path) -> None:
 
 
 def grpo_arguments(request: RlRequest) -> dict[str, Any]:
-    """DAPO as TRL spells it."""
+    """Return TRL's arguments for DAPO."""
     return {
         "loss_type": "dapo",
         "epsilon": request.clip_low,

@@ -17,7 +17,7 @@ def score_completions(completions: Sequence[Completion], request: RlRequest, jud
     items = []
     for one in completions:
         asked = RewardInput(rollouts.rendering, one.task.lang, one.task.question, one.task.golds)
-        items.append((asked, assess(asked, one.text, one.observations)))
+        items.append((asked, assess(asked, one.stream, one.observations)))
     paid = pay_all(rollouts.reward, items, (lambda: judge) if judge else None, rollouts.format_credit)
     for one, (_, assessed), (reward, right, valid) in zip(completions, items, paid, strict=True):
         one.in_form = float(assessed.in_form)

@@ -1,6 +1,6 @@
-"""The program that fine-tunes with TRL's SFTTrainer: `accelerate launch -m pipeline.training.trainers.sft FOLDER`.
+"""Fine-tuning program, by TRL's SFTTrainer: `accelerate launch -m pipeline.training.trainers.sft FOLDER`.
 
-The folder holds the request and the rows; `schemas.training` and `pipeline.training.folders` say what is in both.
+The folder has the request and the rows; `schemas.training` and `pipeline.training.folders` define both.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FLASH = "flash_attention_2"
 
 
 def main(root: Path) -> None:
-    """Train to the end, from the newest whole checkpoint if there is one."""
+    """Train to the end, from the newest complete checkpoint if there is one."""
     folder = TrainingFolder(root)
     request = SftRequest.model_validate(read_request(folder))
     found = find_checkpoint(folder)
@@ -74,7 +74,7 @@ def _sft_arguments(request: SftRequest) -> dict[str, Any]:
 
 
 def _choose_attention(request: SftRequest) -> dict[str, str]:
-    """Packed rows see each other unless attention knows where each begins."""
+    """Return the attention for packed rows, which would see each other without it."""
     if not request.packing:
         return {}
     from transformers.utils.import_utils import is_flash_attn_2_available

@@ -1,4 +1,4 @@
-"""verl's agent loop for formats with tags of their own: a policy meets, byte for byte, what TRL and our data show it.
+"""verl's agent loop for formats of one stream: a policy gets, byte for byte, the text of TRL's rollouts and our data.
 
 verl 0.9.1 has a loop for tool calls only; there, results come back as a chat turn. Its YAML names this class as
 `_target_`, with the request's rollouts as JSON text, which hydra leaves as it is.
@@ -24,7 +24,7 @@ from schemas.training import Rollouts, SearchEndpoint
 
 
 class SearchAgentLoop(AgentLoopBase):  # type: ignore[misc]  # unknown where verl is not installed
-    """Draws one completion with search."""
+    """Sampler of one completion with search."""
 
     def __init__(self, *arguments: Any, rollouts: str, **more: Any) -> None:
         """`rollouts`: a `schemas.training.Rollouts` as JSON text."""
@@ -34,26 +34,27 @@ class SearchAgentLoop(AgentLoopBase):  # type: ignore[misc]  # unknown where ver
         self._rollouts = SearchRollouts(self.tokenizer, self._settings, closes=False)
 
     async def run(self, sampling_params: dict[str, Any], **row: Any) -> Any:
-        """Write, search, go on, until there is an answer or no room."""
+        """Return a completion: write and search until there is an answer or no room."""
         one = Completion(read_task(row), await self.ct_build_initial_tokens(list(row["raw_prompt"])))
-        chances: list[float] = []
+        log_probs: list[float] = []
         seconds = {"generate_sequences": 0.0, "tool_calls": 0.0}
         request_id = uuid4().hex
-        # Opened here, not before: it asks the server what it is, which would block the loop.
+        # Opened in a thread: its first request would block the loop.
         retriever = await asyncio.to_thread(open_retriever, self._settings.search.model_dump_json())
         while True:
             began = time.perf_counter()
             limits = {"stop": list(self._rollouts.stops), "include_stop_str_in_output": True}
             room = min(self._settings.max_turn, self._rollouts.room(one))
-            said = await self.server_manager.generate(
+            reply = await self.server_manager.generate(
                 request_id=request_id,
                 prompt_ids=one.prompt_ids + one.ids,
                 sampling_params={**sampling_params, **limits, "max_tokens": room},
             )
             seconds["generate_sequences"] += time.perf_counter() - began
-            ids = list(said.token_ids)[:room]
-            chances += list(said.log_probs or [0.0] * len(ids))[: len(ids)]
+            ids = list(reply.token_ids)[:room]
+            log_probs += list(reply.log_probs or [0.0] * len(ids))[: len(ids)]
             queries = self._rollouts.take(one, ids)
+            del log_probs[len(one.ids) :]
             if not queries:
                 break
             began = time.perf_counter()
@@ -61,12 +62,12 @@ class SearchAgentLoop(AgentLoopBase):  # type: ignore[misc]  # unknown where ver
             seconds["tool_calls"] += time.perf_counter() - began
             if not self._rollouts.show(one, documents):
                 break
-            chances += [0.0] * (len(one.ids) - len(chances))
+            log_probs += [0.0] * (len(one.ids) - len(log_probs))
         return AgentLoopOutput(
             prompt_ids=one.prompt_ids,
             response_ids=one.ids,
             response_mask=one.mask,
-            response_logprobs=chances if said.log_probs else None,
+            response_logprobs=log_probs if reply.log_probs else None,
             num_turns=2 + 2 * one.searches,
             metrics=seconds,
             # The reward manager `naive` hands these to the reward.
@@ -76,12 +77,12 @@ class SearchAgentLoop(AgentLoopBase):  # type: ignore[misc]  # unknown where ver
 
 @lru_cache(maxsize=8)
 def open_retriever(endpoint: str) -> Retriever:
-    """The search server, asked once a process what it is: verl makes a loop for every completion."""
+    """Return the client of the search server, one per process: verl makes a loop for every completion."""
     return Retriever(SearchEndpoint.model_validate_json(endpoint))
 
 
 def read_task(row: dict[str, Any]) -> Task:
-    """The task of a row of verl's dataset."""
+    """Return the task of a row of verl's dataset."""
     extra = row.get("extra_info") or {}
     golds = tuple(tuple(forms) for forms in json.loads(extra.get("golds") or "[]"))
     return Task(

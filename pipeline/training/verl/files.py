@@ -1,4 +1,4 @@
-"""What verl is handed, all in the folder of the training:
+"""Files for verl, in the folder of the training:
 
 verl/train.parquet     prompts for RLHFDataset, from the rows
 verl/agents.yaml       the agent loop, with the settings of the rollouts
@@ -44,11 +44,11 @@ EXTRA = pa.struct(
 )
 SCHEMA = pa.schema([*list_prompt_columns(pa.list_(pa.list_(TEXT)), EXTRA), ("agent_name", TEXT)])
 COLUMNS = ("task_id", "question", "lang", "rendering", "golds", "passage_id")
-"""Columns of the rows that are handed on."""
+"""Columns of the rows that are passed on."""
 
 
 def write_verl_files(request: RlRequest, gpus: int, python: str, reward: str) -> list[str]:
-    """Write everything; the overrides. The rows must be in place.
+    """Write all files and return the overrides. The rows must be in place.
 
     Args:
         request: What is asked.
@@ -76,7 +76,7 @@ def write_verl_files(request: RlRequest, gpus: int, python: str, reward: str) ->
 
 
 def write_dataset(rows: Path, target: Path) -> None:
-    """The rows as verl's RLHFDataset reads them, in the same order."""
+    """Write the rows for verl's RLHFDataset, in the same order."""
     with TableFile(target, SCHEMA, {}) as file:
         for number, row in enumerate(read_parquet([rows], (*COLUMNS, "messages"))):
             extra = {"split": "train", "index": number, "need_tools_kwargs": False}
@@ -86,14 +86,14 @@ def write_dataset(rows: Path, target: Path) -> None:
 
 
 def write_agents(request: RlRequest) -> str:
-    """The agent loop as verl's `agent_loop_config_path` wants it."""
+    """Return the agent loop for verl's `agent_loop_config_path`."""
     target = "pipeline.training.trainers.verl_agent_loop.SearchAgentLoop"
     loop = {"name": AGENT, "_target_": target, "rollouts": request.rollouts.model_dump_json()}
     return yaml.safe_dump([loop], sort_keys=False)
 
 
 def write_launch(python: str, source: Path, overrides: Sequence[str]) -> str:
-    """A script for one machine, or for the head of a cluster that is up."""
+    """Return a script for one machine, or for the head of a running cluster."""
     return "\n".join(
         [
             "#!/bin/bash",
@@ -107,7 +107,7 @@ def write_launch(python: str, source: Path, overrides: Sequence[str]) -> str:
 
 
 def write_submit(python: str, source: Path, overrides: Sequence[str]) -> str:
-    """A script that hands the training to a Ray cluster: the job goes on when the terminal is gone."""
+    """Return a script that submits the training to a Ray cluster, independent of the terminal."""
     runtime = shlex.quote(json.dumps({"env_vars": {"PYTHONPATH": str(source), "TOKENIZERS_PARALLELISM": "false"}}))
     return "\n".join(
         [

@@ -1,4 +1,4 @@
-"""Reinforcement learning by verl 0.9.1, spelled as its hydra overrides.
+"""Reinforcement learning by verl 0.9.1, as hydra overrides.
 
 Every key is checked against verl's own configuration (`python -m verl.trainer.main_ppo ... --cfg job`) by a test that
 runs where verl is installed. What cost others time, and is settled here:
@@ -19,11 +19,11 @@ from schemas.training import Advantage, RlRequest, Tuning
 
 AGENT = "rampforge_search"
 CLIP_C = 10.0
-"""Bound of verl's dual clip, out of the way."""
+"""Bound of verl's dual clip, large enough to have no effect."""
 
 
 def list_overrides(request: RlRequest, files: Mapping[str, Path], gpus: int) -> list[str]:
-    """The overrides of a request. `files`: train, agents, reward; `gpus`: on each machine."""
+    """Return the overrides of a request. `files`: train, agents, reward; `gpus`: on each machine."""
     rollouts, weights, layout = request.rollouts, request.weights, request.layout
     if weights.tuning is Tuning.LORA and weights.lora_rank > 512:
         raise TrainingError(f"an adapter of rank {weights.lora_rank}: vLLM serves up to 512", "lower --lora-rank")
@@ -83,7 +83,7 @@ def list_overrides(request: RlRequest, files: Mapping[str, Path], gpus: int) -> 
 
 
 def _list_choices(request: RlRequest) -> dict[str, object]:
-    """Keys that only some requests have."""
+    """Return the keys that only some requests have."""
     values: dict[str, object] = {}
     if request.steps:
         values["trainer.total_training_steps"] = request.steps
@@ -103,16 +103,16 @@ def _list_choices(request: RlRequest) -> dict[str, object]:
 
 
 def _list_reward(request: RlRequest) -> dict[str, object]:
-    """What the reward file is told."""
+    """Return the arguments of the reward function."""
     most, buffer = request.own_tokens
-    told: dict[str, object] = {
+    arguments: dict[str, object] = {
         "reward": request.rollouts.reward,
         "format_credit": request.rollouts.format_credit,
         "overlong_most": most,
         "overlong_buffer": buffer,
         **_list_judge(request.rollouts.judge),
     }
-    return {f"+reward.custom_reward_function.reward_kwargs.{name}": value for name, value in told.items()}
+    return {f"+reward.custom_reward_function.reward_kwargs.{name}": value for name, value in arguments.items()}
 
 
 def _list_judge(judge: JudgeEndpoint | None) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from pipeline.errors import ConfigError, StorageError
 from pipeline.exporting.registry import EXPORTERS
+from pipeline.rendering.chat_template import ChatTemplateError
 from pipeline.rewards.trainers import read_row
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
@@ -23,6 +24,7 @@ from schemas.funnel import Reject
 from schemas.ledger import StageManifest
 from schemas.renderings import RenderingName
 from schemas.tasks import MaskTask
+from tests.support import chat_templates
 from tests.support.export_samples import export_sample, make_run
 
 ALL = pytest.mark.parametrize("trainer", list(Trainer))
@@ -266,3 +268,31 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to train on: all 2 rows fell into validation"):
         export_sample(lonely, tmp_path / "out", Trainer.OPENRLHF, split=0.5)
     assert not list((tmp_path / "out").glob("sft/*"))
+
+
+@pytest.mark.assets
+def test_messages_are_written_for_the_model_s_chat_template(run: RunFolder, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"tokenised": True, "template": chat_templates.THOUGHTFUL, "split": 0.0}
+    export_sample(run, tmp_path / "verl", Trainer.VERL_SFT, rendering=RenderingName.QWEN_TOOLS, **options)
+    row = read_table(tmp_path / "verl" / "train.parquet")[0]
+    first = next(message for message in row["messages"] if message["role"] == "assistant")
+    assert first["reasoning_content"] == "Which year is meant?"
+    assert "<think>" not in first["content"]
+    switch = "+data.apply_chat_template_kwargs.keep_past_thinking=True"
+    assert switch in (tmp_path / "verl" / "overrides.txt").read_text().split("\n")
+    assert "`keep_past_thinking=true`" in (tmp_path / "verl" / "README.md").read_text()
+    with pytest.raises(ConfigError, match="keep_past_thinking"):
+        export_sample(run, tmp_path / "openrlhf", Trainer.OPENRLHF, **options)
+    options["template"] = chat_templates.CHANNELS
+    with pytest.raises(ConfigError, match="drops earlier thoughts"):
+        export_sample(run, tmp_path / "b", Trainer.VERL_SFT, rendering=RenderingName.OPENAI_TOOLS, **options)
+    export_sample(run, tmp_path / "c", Trainer.TRL, rendering=RenderingName.OPENAI_TOOLS, **options)
+    with pytest.raises(ChatTemplateError, match="drops the thoughts"):
+        export_sample(run, tmp_path / "d", Trainer.VERL_SFT, rendering=RenderingName.QWEN_TOOLS, **options)
+
+
+def test_the_card_says_what_a_template_may_do_to_messages(run: RunFolder, tmp_path: Path) -> None:
+    for trainer in (Trainer.OPENRLHF, Trainer.LLAMA_FACTORY, Trainer.VERL_RL):
+        export_sample(run, tmp_path / trainer, trainer)
+        card = (tmp_path / trainer / "README.md").read_text("utf-8")
+        assert ("rampforge templates check" in card) == (trainer is not Trainer.VERL_RL)

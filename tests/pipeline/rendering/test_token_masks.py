@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from flows.configuration.cache import cache_folder
 from pipeline.assets.store import resolve_model
-from pipeline.rendering.chat_text import ChatTemplateError, ChatText
+from pipeline.rendering.chat_template import INLINE, ChatTemplateError
+from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.formats import RENDERINGS, Rendering
 from pipeline.rendering.token_masks import IGNORED, OWN_WORDS, MaskError, TokenMasker
 from pipeline.rendering.transcript import ask, transcribe
@@ -72,15 +73,7 @@ def test_loss_lies_on_what_the_model_wrote_and_on_nothing_else(rendering: Render
 def test_the_text_is_that_of_the_chat_template(rendering: Rendering) -> None:
     tokenizer = load_tokenizer()
     rendered = render(rendering)
-    messages: list[dict[str, Any]] = []
-    for message in rendered.messages:
-        calls = [
-            {"type": "function", "id": use.call_id, "function": {"name": use.name, "arguments": _load(use.arguments)}}
-            for use in message.tools
-        ]
-        messages.append(
-            {"role": str(message.role), "content": message.content} | ({"tool_calls": calls} if calls else {})
-        )
+    messages = [INLINE.write(message) for message in rendered.messages]
     tools = _load(rendered.tools) if rendered.tools else None
     whole = tokenizer.apply_chat_template(messages, tokenize=False, tools=tools)
     assert "".join(stretch.text for stretch in ChatText(tokenizer).write(rendered)) == whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -208,3 +209,34 @@ def test_hit_lists_are_merged_round_robin_and_faults_are_no_results() -> None:
     for reply in replies:
         with pytest.raises(ValueError, match=r"a search failed|no `result`"):
             read_lists(reply, 1)
+
+
+def test_text_beyond_a_tag_is_cut() -> None:
+    one = draw(RIGHT[0] + ". And", RIGHT[1] + " and more")
+    assert one.text == "".join([RIGHT[0], *one.observations, RIGHT[1]])
+    assert one.end == "answered"
+    assert len(one.ids) == len(one.text) + 1
+
+
+def test_a_token_across_the_end_of_a_tag_stays_and_its_text_is_cut() -> None:
+    class Pairs(Letters):
+        """A tokenizer with one token for `>.`."""
+
+        def decode(self, ids: Sequence[int], **more: Any) -> str:
+            return "".join(">." if token == -1 else super(Pairs, self).decode([token]) for token in ids)
+
+    ids = [*map(ord, "<think>a</think>\n<answer>1868</answer"), -1]
+    (one,) = SearchRollouts(Pairs(), make_rollouts()).draw([make_task()], lambda *_: [ids], find)
+    assert one.text == "<think>a</think>\n<answer>1868</answer>"
+    assert one.ids == [*ids, EOS]
+
+
+def test_a_thought_that_the_prompt_opens_is_opened_once() -> None:
+    task = replace(make_task(), prompt="Fill:<think>\n")
+    closed = RIGHT[0].removeprefix("<think>"), RIGHT[1]
+    paid = []
+    for turns in (closed, RIGHT):
+        (one,) = SearchRollouts(Letters(), make_rollouts()).draw([task], script(*turns), find)
+        score_completions([one], make_request(), None)
+        paid.append(one.in_form)
+    assert paid == [1.0, 0.0]
