@@ -245,7 +245,7 @@ def test_rounds_are_drawn_and_lead_to_their_attempts(tmp_path: Path) -> None:
         assert 'href="/#rounds-loop"' in lineage
         assert "for-trl" in lineage
         (root / "rounds" / "part-01.parquet").write_bytes(b"PAR1")
-        assert "no whole record of this version: part-01.parquet" in client.get("/").text
+        assert "no complete record of this version: part-01.parquet" in client.get("/").text
 
 
 def test_a_bar_of_the_costs_leads_to_its_attempts(run: Path) -> None:

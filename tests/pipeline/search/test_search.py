@@ -95,7 +95,7 @@ def test_however_postings_are_added_and_the_best_are_looked_for_the_same_is_foun
     found = []
     every, none = float("inf"), 0
     for few, many, shares in ((none, every, (0.4, 0.2, 0.0)), (none, none, (0.0,)), (every, every, (0.9, 0.0))):
-        with mock.patch.multiple("pipeline.search.bm25", FEW=few, MANY=many, NEAR_BEST=shares):
+        with mock.patch.multiple("pipeline.search.bm25", SPARSE=few, MANY=many, NEAR_BEST=shares):
             found += engine.search([request], k)
     assert found[0] == found[1] == found[2]
 
