@@ -31,7 +31,7 @@ class EndpointConfig(Frozen):
     adaptive: bool = True
     """Reduce concurrency below `max_in_flight` when the server is overloaded, and raise it again afterwards."""
     metrics: bool = True
-    """Read the queue length of the server from `/metrics`, where vLLM and SGLang publish it."""
+    """Read the queue length of the server from `/metrics`, where vLLM, SGLang and llama.cpp publish it."""
 
 
 class RoleModelConfig(Frozen):

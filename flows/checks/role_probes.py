@@ -19,7 +19,7 @@ from flows.checks.findings import State
 from flows.checks.role_requests import shorten, write_request
 from flows.models.credentials import read_endpoint_keys, read_key
 from pipeline.errors import RampforgeError
-from pipeline.http.errors import ThrottledError
+from pipeline.http.errors import ThrottledError, UnavailableError
 from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.prices import PriceTable
@@ -122,6 +122,10 @@ async def _explain(config: RunConfig, pair: Pair, error: Exception) -> ProbeResu
             return ProbeResult(State.FAIL, f"{pair.host}: no API at {endpoint.url} (HTTP 404)", fix)
     if isinstance(error, NoReplyError):
         fix = f"check that llm.endpoints.{pair.host}.url is the base URL of an OpenAI-compatible API"
+        if isinstance(cause, UnavailableError):
+            unkeyed = config.llm.endpoints[pair.host].key is None
+            fix = f"see the server's log; check llm.roles.{pair.role}.model"
+            fix += f" and, if the server needs a key, llm.endpoints.{pair.host}.key" * unkeyed
         return ProbeResult(State.FAIL, f"{pair.host}: {error.what}", error.fix or fix)
     return ProbeResult(State.FAIL, error.what, error.fix)
 

@@ -65,8 +65,11 @@ def read_location(headers: Mapping[str, str]) -> str:
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds to wait by Retry-After; 0 without one (or for a date, which few servers send)."""
-    for header, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+    """Seconds to wait by Retry-After; 0 without one (or for a date, which few servers send).
+
+    LiteLLM's proxy passes on that of the server behind it under a name of its own.
+    """
+    for header, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0), ("llm_provider-retry-after", 1.0)):
         try:
             return max(0.0, float(headers[header]) / scale)
         except (KeyError, ValueError):

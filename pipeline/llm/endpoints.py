@@ -23,7 +23,8 @@ from schemas.live import EndpointLive
 from schemas.llm_config import EndpointConfig, LimitsConfig
 
 QUEUE_GAUGES = re.compile(
-    rb"^(?:vllm:num_requests_waiting|sglang:num_queue_reqs)(?:\{[^}]*\})? ([0-9.e+]+)", re.MULTILINE
+    rb"^(?:vllm:num_requests_waiting|sglang:num_queue_reqs|llamacpp:requests_deferred)(?:\{[^}]*\})? ([0-9.e+]+)",
+    re.MULTILINE,
 )
 METRICS_TIMEOUT = 5.0
 

@@ -61,7 +61,7 @@ WARM = "Unsupported value: 'temperature' does not support 0.0 with this model. O
         (lambda body: refuse(400, "API key not valid. Please pass a valid API key."), State.FAIL, "key", "right key"),
         (lambda body: refuse(401, "who are you"), State.FAIL, "refuses the key", "right key"),
         (lambda body: refuse(402, "Insufficient credits"), State.FAIL, "no credit", "pay"),
-        (lambda body: refuse(500, "internal"), State.FAIL, "HTTP 500", ""),
+        (lambda body: refuse(500, "internal"), State.FAIL, "HTTP 500", "llm.roles.judge.model"),
         (lambda body: refuse(429, "slower"), State.WARN, "busy", ""),
         (lambda body: refuse(422, "Unexpected fields"), State.FAIL, "Unexpected fields", "llm.roles.judge"),
         (lambda body: refuse(400, "model output limit was reached"), State.OK, "m at one", ""),

@@ -252,6 +252,7 @@ def test_a_query_of_the_base_url_goes_with_every_request() -> None:
     ("said", "kind", "seconds"),
     [
         (Said(429, b"slow", {"retry-after": "3"}), ThrottledError, 3.0),
+        (Said(429, b"slow", {"llm_provider-retry-after": "4"}), ThrottledError, 4.0),
         (Said(404, b'{"error": {"message": "no such model"}}'), RefusalError, 0.0),
         (Said(307, b"", {"location": "http://elsewhere/v1"}), RefusalError, 0.0),
     ],

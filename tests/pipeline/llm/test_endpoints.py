@@ -166,8 +166,9 @@ def test_queue_of_the_server_is_read_and_relieved() -> None:
 
     with FaultServer(latency=0.01) as server:
         assert asyncio.run(run(make_config(server.url, max_in_flight=64))) == 64
-        server.metrics = '# HELP x\nvllm:num_requests_waiting{engine="0",model_name="mock"} 40.0\n'
-        assert asyncio.run(run(make_config(server.url, max_in_flight=64))) < 48
+        for gauge in ('vllm:num_requests_waiting{engine="0",model_name="mock"} 40.0', "llamacpp:requests_deferred 40"):
+            server.metrics = f"# HELP x\n{gauge}\n"
+            assert asyncio.run(run(make_config(server.url, max_in_flight=64))) < 48
         assert asyncio.run(run(make_config(server.url, max_in_flight=64, metrics=False))) == 64
 
 
