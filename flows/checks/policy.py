@@ -60,7 +60,7 @@ def _compare_card(config: RunConfig, host: str, cards: list[dict[str, Any]], whe
         listed = ", ".join(sorted(str(card["id"]) for card in cards))
         raise EndpointError(
             f"{host} serves a different model: {listed} instead of {model}, the model of llm.roles.policy",
-            f"start it with `--served-model-name {model} --model {where}`, or correct llm.roles.policy.model",
+            f"start it with `vllm serve {where} --served-model-name {model}`, or correct llm.roles.policy.model",
         )
     root = Path(str(card.get("root") or ""))
     # A server whose weights were replaced still lists the folder that it was started with.

@@ -36,6 +36,9 @@ REQUESTS = 4
 ANSWER_TOKENS = 1
 """A completion has at least one token; it is discarded, but needs room."""
 
+UNLISTED = (404, 405, 500)
+"""Statuses of servers that score, or refuse to, without a list of their models."""
+OTHER_SCORERS = "use a vLLM server, or a local scorer"
 DEFAULT_LIMITS = LimitsConfig()
 FAULTS = (ConnectionError, ThrottledError, UnavailableError, json.JSONDecodeError)
 """Transient errors."""
@@ -107,16 +110,19 @@ class ServedScorer:
     def _read_score(self, prompt: SpanPrompt, choice: dict[str, Any]) -> float:
         logprobs = choice.get("prompt_logprobs")
         if not logprobs or len(logprobs) != len(prompt.ids):
-            raise EndpointError(
-                f"{self._url}: the server does not return prompt_logprobs", "use a vLLM server, or a local scorer"
-            )
+            raise EndpointError(f"{self._url}: the server does not return prompt_logprobs", OTHER_SCORERS)
         at = len(prompt.ids) - prompt.span
         losses = [-logprobs[at + i][str(token)]["logprob"] for i, token in enumerate(prompt.ids[at:])]
         return math.exp(math.fsum(losses) / len(losses))
 
     def _read_context(self) -> int:
         """Return the context window of the server, in tokens."""
-        listed = self._send("/models", give_up=self._limits.give_up / 10).get("data") or []
+        try:
+            listed = self._send("/models", give_up=self._limits.give_up / 10).get("data") or []
+        except EndpointError as error:
+            if not isinstance(error.__cause__, HttpStatusError) or error.__cause__.status not in UNLISTED:
+                raise
+            listed = []
         served = {model["id"]: model for model in listed if isinstance(model, dict) and "id" in model}
         if served and self._model not in served:
             raise EndpointError(
@@ -145,7 +151,8 @@ class ServedScorer:
             raise EndpointError(what, "check that the server is up: rampforge doctor") from error
         except HttpStatusError as error:
             what = f"{self._url}: the server refuses to score ({error})"
-            raise EndpointError(what, "check what it serves: rampforge doctor") from error
+            unknown = "prompt_logprobs" in error.detail
+            raise EndpointError(what, OTHER_SCORERS if unknown else "check what it serves: rampforge doctor") from error
 
     def close(self) -> None:
         """Close the connections."""

@@ -35,7 +35,9 @@ def check_run(server: ModelServer, environment: Environment, folder: Path) -> di
     assert steps["trajectories", "task"].entered == TASKS
     assert steps["proposals", "passage"].entered > TASKS
     assert not REFUSALS & {reason for step in steps.values() for reason in step.rejected}
-    calls = {spent.role: spent.calls for spent in RunFolder(folder / "run").record().spending.roles}
+    spending = RunFolder(folder / "run").record().spending
+    assert spending is not None
+    calls = {spent.role: spent.calls for spent in spending.roles}
     assert set(calls) >= {*ROLES}
     assert calls["extractor"] > TASKS
     assert calls["planner"] > TASKS

@@ -13,7 +13,7 @@ from pipeline.serving.managed_server import find_port
 from tests.servers.checks import check_calibration, check_doctor, check_run, refuse_policy, refuse_scorer
 from tests.support.model_servers import ModelServer, find_python, find_states, rampforge, serve, serve_llama_cpp
 
-KEY = "LITELLM_TEST_KEY"
+KEY = "TEST_LITELLM_KEY"
 VALUE = "sk-litellm-test"
 
 pytestmark = [pytest.mark.slow, pytest.mark.assets, pytest.mark.timeout(1800)]

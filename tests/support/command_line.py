@@ -18,7 +18,7 @@ RAMPFORGE = [sys.executable, "-m", "rampforge"]
 TIMEOUT = 240.0
 _SERVERS: dict[str, Mapping[str, str]] = {}
 """The sockets of running command servers, with the environment that each was started in."""
-READ_LATE = ("AWS_", "OTEL_", "RAMPFORGE_", "TEST_")
+READ_LATE = ("AWS_", "COLUMNS", "OTEL_", "RAMPFORGE_", "TEST_")
 """Beginnings of the variables that no import reads: a command may be forked from a server that has others."""
 
 

@@ -57,12 +57,14 @@ class FakeServer:
     scorer: CausalScorer
     url: str = ""
     context: int = 512
-    faults: list[int | bytes] = field(default_factory=list)
-    """For each POST to come: a status to refuse it with, or a body to answer."""
+    faults: list[int | bytes | tuple[int, bytes]] = field(default_factory=list)
+    """For each POST to come: a status to refuse it with, a body to answer, or both."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     with_logprobs: bool = True
     lists: bool = True
     """Whether /models names what is served."""
+    unlisted: int | None = None
+    """Status with which /models is refused."""
 
     def chat(self, body: dict[str, Any]) -> dict[str, Any] | int:
         """One token, for the model that is served."""
@@ -94,7 +96,7 @@ def open_server(scorer: CausalScorer, context: int = 512) -> Iterator[FakeServer
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             listed = [{"id": "tiny", "max_model_len": fake.context}] if fake.lists else []
-            self.answer({"data": listed})
+            self.answer(fake.unlisted or {"data": listed})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -104,9 +106,10 @@ def open_server(scorer: CausalScorer, context: int = 512) -> Iterator[FakeServer
             fault = fake.faults.pop(0) if fake.faults else None
             self.answer(fake.complete(body) if fault is None else fault)
 
-        def answer(self, said: dict[str, Any] | int | bytes) -> None:
-            self.send_response(said if isinstance(said, int) else 200)
-            content = said if isinstance(said, bytes) else json.dumps(said).encode()
+        def answer(self, said: dict[str, Any] | int | bytes | tuple[int, bytes]) -> None:
+            status, body = said if isinstance(said, tuple) else (said if isinstance(said, int) else 200, said)
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -97,7 +97,7 @@ def serve_llama_cpp(folder: Path) -> Iterator[ModelServer]:
 def serve(command: Sequence[str], url: str, log: Path, variables: Mapping[str, str]) -> Iterator[None]:
     """Run a server until the block ends; `url`: what answers, with any status below 500, as soon as it is up."""
     with log.open("wb") as printed:
-        environment = clean_variables(os.environ) | VARIABLES | variables
+        environment = {**clean_variables(os.environ), **VARIABLES, **variables}
         with BoundProcess(command, environment, printed) as process:
             deadline = time.monotonic() + STARTUP_SECONDS
             while not is_up(url):

@@ -62,8 +62,9 @@ def test_long_passages_are_cut_to_the_servers_context(server: FakeServer) -> Non
     assert [pytest.approx(s, rel=1e-4) for s in ask(server, make_contexts())] == local.score(make_contexts())
 
 
-def test_a_server_that_lists_no_model_is_asked_all_the_same(server: FakeServer) -> None:
-    server.lists = False
+@pytest.mark.parametrize("unlisted", [None, 404, 500])
+def test_a_server_that_lists_no_model_is_asked_all_the_same(unlisted: int | None, server: FakeServer) -> None:
+    server.lists, server.unlisted = False, unlisted
     assert [pytest.approx(s, rel=1e-4) for s in ask(server, make_contexts())] == server.scorer.score(make_contexts())
 
 
@@ -73,9 +74,11 @@ def test_passing_faults_cost_nothing(server: FakeServer) -> None:
 
 
 def test_what_never_helps_is_one_clear_error(server: FakeServer) -> None:
-    server.faults = [400]
-    with pytest.raises(EndpointError, match="refuses to score"):
-        ask(server, make_contexts())
+    for status, said, fix in ((400, b"no", "doctor"), (422, b"Unexpected fields: {'prompt_logprobs'}", "vLLM")):
+        server.faults = [(status, said)]
+        with pytest.raises(EndpointError, match="refuses to score") as caught:
+            ask(server, make_contexts())
+        assert fix in caught.value.fix
     server.faults = [500] * 2000
     with pytest.raises(EndpointError, match="no answer"):
         ask(server, make_contexts()[:1])
