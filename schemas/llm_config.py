@@ -6,13 +6,18 @@ limits and budgets may change between the sessions of a run.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from schemas.record import Frozen
-from schemas.secrets import VariableName
+from schemas.secrets import VariableName, check_name
+
+REFERENCE = re.compile(r"\$\{(\w+)\}")
+"""An environment variable in the value of a header."""
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 class EndpointConfig(Frozen):
@@ -22,6 +27,20 @@ class EndpointConfig(Frozen):
     """Base URL, such as http://127.0.0.1:8000/v1."""
     key: VariableName | None = None
     """NAME of the environment variable that holds the API key; the key itself is never written."""
+    key_command: tuple[str, ...] = ()
+    """Command that prints a key which expires, as a list of arguments without a shell, such as `[gcloud, auth,
+    print-access-token]`; it runs again before the key expires, and when the server rejects it."""
+    key_seconds: float = Field(default=900.0, gt=0)
+    """Seconds after which `key_command` runs again if the key itself does not say when it expires."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Further HTTP headers; `${NAME}` in a value stands for the environment variable of that name."""
+    api_version: str | None = Field(default=None, min_length=1)
+    """API version of Azure OpenAI: requests then go to its deployments, with the key in the header `api-key`."""
+    parameters: dict[str, str | None] = Field(default_factory=dict)
+    """Names of request parameters on this server, null to leave one out: `{max_tokens: max_completion_tokens,
+    temperature: null}`; known already for the o series and gpt-5."""
+    stream: bool = False
+    """Request replies as a stream; done without this option for a server that refuses anything else."""
     proxy: str | None = None
     """HTTP proxy; null: the one given by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, except for servers on this machine."""
     roles: tuple[str, ...] = ()
@@ -32,6 +51,23 @@ class EndpointConfig(Frozen):
     """Reduce concurrency below `max_in_flight` when the server is overloaded, and raise it again afterwards."""
     metrics: bool = True
     """Read the queue length of the server from `/metrics`, where vLLM, SGLang and llama.cpp publish it."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the environment variables whose values it needs."""
+        names = [self.key] if self.key else []
+        return (*names, *(name for value in self.headers.values() for name in REFERENCE.findall(value)))
+
+    @model_validator(mode="after")
+    def _check_credentials(self) -> Self:
+        if self.key and self.key_command:
+            raise ValueError("give key or key_command, not both")
+        for name, value in self.headers.items():
+            if not HEADER_NAME.fullmatch(name) or not value.isprintable():
+                raise ValueError(f"headers: {name!r} is not the name of a header, or its value not one line of text")
+            for variable in REFERENCE.findall(value):
+                check_name(variable)
+        return self
 
 
 class RoleModelConfig(Frozen):

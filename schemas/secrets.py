@@ -35,6 +35,7 @@ KEY_LIKE = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
 """Form of the keys of well-known services."""
+REFERENCE_ONLY = re.compile(r"(?:[A-Za-z]+ )?\$\{\w+\}")
 LONG_WORD, RANDOM_WORD = 32, 16
 """Lengths without an underscore from which a word, or one with digits, cannot be the name of a variable."""
 CASE_CHANGES = 5
@@ -96,10 +97,15 @@ def _list_in_mapping(value: Mapping[Any, Any], place: str) -> Iterator[str]:
         name = str(key)
         if KEY_LIKE.search(name) or find_secret(name):
             yield f"{place}: contains a name that looks like a key"
-        elif names_secret(name) and _holds_text(inner):
+        elif names_secret(name) and _holds_text(inner) and not _is_reference(inner):
             yield f"{_join(place, name)} is named like a secret"
         else:
             yield from list_secrets(inner, _join(place, name))
+
+
+def _is_reference(value: Any) -> bool:
+    """Return whether a header's value is a variable, alone or after its scheme: `Bearer ${NAME}`."""
+    return isinstance(value, str) and REFERENCE_ONLY.fullmatch(value) is not None
 
 
 def _list_in_sequence(value: Sequence[Any], place: str) -> Iterator[str]:

@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from flows.checks.unanswered import ask_for_tls, explain_silence, speaks_tls
-from flows.models.credentials import read_key
+from flows.models.credentials import open_credentials
 from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.client import fetch, open_client
+from pipeline.llm.client import ApiClient
+from pipeline.llm.credentials import Credentials
 from schemas.llm_config import EndpointConfig
 
 WAIT_SECONDS = 10.0
@@ -65,7 +66,7 @@ def list_models(name: str, endpoint: EndpointConfig) -> ModelListing:
     set.
     """
     try:
-        return ModelListing(tuple(read_cards(endpoint, read_key(name, endpoint))))
+        return ModelListing(tuple(read_cards(endpoint, open_credentials(name, endpoint))))
     except (UnlistedError, RefusedKeyError) as error:
         return ModelListing(fault=error)
     except EndpointError as error:
@@ -78,15 +79,15 @@ def join_url(url: str, path: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{path}"))
 
 
-def read_cards(endpoint: EndpointConfig, key: str) -> list[dict[str, Any]]:
+def read_cards(endpoint: EndpointConfig, credentials: Credentials) -> list[dict[str, Any]]:
     """Return the entries of the models that a server lists, each with its `id`.
 
     Raises UnlistedError if it has no list, RefusedKeyError, and EndpointError if it does not answer.
     """
     url = endpoint.url
     try:
-        with open_client(url, key, endpoint.proxy, WAIT_SECONDS) as client:
-            content = fetch(client, "/models")
+        with ApiClient(endpoint, credentials, WAIT_SECONDS) as client:
+            content = client.request("/models")
     except HttpStatusError as error:
         if error.status in (401, 403):
             fix = "set the variable named by `key` to a valid key"
@@ -111,17 +112,17 @@ def _read_list(url: str, content: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def suggest_base(endpoint: EndpointConfig, key: str) -> str | None:
+def suggest_base(endpoint: EndpointConfig, credentials: Credentials) -> str | None:
     """Return the base URL that lists models where the given one does not: with /v1 appended, or without a method."""
     with suppress(EndpointError):
-        read_cards(endpoint, key)
+        read_cards(endpoint, credentials)
         return None
     stripped = endpoint.url.removesuffix("/").removesuffix("/completions").removesuffix("/chat")
     for base in (stripped, join_url(endpoint.url, "v1")):
         if base == endpoint.url.removesuffix("/"):
             continue
         try:
-            read_cards(endpoint.model_copy(update={"url": base}), key)
+            read_cards(endpoint.model_copy(update={"url": base}), credentials)
         except EndpointError:
             continue
         return base

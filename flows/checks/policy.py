@@ -5,20 +5,20 @@ A server with another model would fill a round with rows of a model that was not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from flows.checks.endpoints import WAIT_SECONDS, RefusedKeyError, UnlistedError, read_cards
-from flows.models.credentials import read_key
+from flows.models.credentials import open_credentials
 from flows.models.policy import load_tokenizer, locate_policy
 from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED
 from pipeline.errors import ConfigError
-from pipeline.http.proxies import open_client
+from pipeline.http.errors import HttpStatusError
 from pipeline.llm.chat_model import EndpointError
+from pipeline.llm.client import ApiClient
+from pipeline.llm.credentials import Credentials
 from pipeline.llm.roles import find_role
 from pipeline.rollouts.model_fingerprint import fingerprint_model
 from schemas.config import RunConfig
@@ -39,9 +39,9 @@ def refuse_wrong_model(config: RunConfig, cache: Path) -> None:
     for name in find_hosts(config, Role.POLICY):
         if (endpoint := config.llm.endpoints.get(name)) is None:
             continue  # the managed server, not yet started
-        key = read_key(name, endpoint)
+        credentials = open_credentials(name, endpoint)
         try:
-            cards = read_cards(endpoint, key)
+            cards = read_cards(endpoint, credentials)
         except UnlistedError:
             cards = []
         except RefusedKeyError:
@@ -50,7 +50,7 @@ def refuse_wrong_model(config: RunConfig, cache: Path) -> None:
             continue
         if cards:
             _compare_card(config, name, cards, where)
-        _compare_tokens(config, name, endpoint, key, tokenizer)
+        _compare_tokens(config, name, endpoint, credentials, tokenizer)
 
 
 def _compare_card(config: RunConfig, host: str, cards: list[dict[str, Any]], where: str) -> None:
@@ -88,20 +88,20 @@ def _is_same(served: Path, expected: Path) -> bool:
         return False
 
 
-def _compare_tokens(config: RunConfig, host: str, endpoint: EndpointConfig, key: str, tokenizer: Any) -> None:
+def _compare_tokens(
+    config: RunConfig, host: str, endpoint: EndpointConfig, credentials: Credentials, tokenizer: Any
+) -> None:
     """Compare the tokens of the server, where it has an endpoint as in vLLM (`prompt`) and llama.cpp (`content`), with
     those of the tokenizer at hand.
     """
     base = endpoint.url.rstrip("/").removesuffix("/v1")
-    headers: Mapping[str, str] = {"Authorization": f"Bearer {key}"} if key else {}
     model = find_role(config.llm, Role.POLICY).model
     text = PROBE + str(tokenizer.eos_token)
     body = {"model": model, "prompt": text, "content": text, "add_special_tokens": False, "add_special": False}
     try:
-        with open_client(base, endpoint.proxy, timeout=WAIT_SECONDS) as client:
-            reply = client.post(f"{base}/tokenize", json=body, headers=headers)
-        tokens = reply.json()["tokens"] if reply.is_success else None
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        with ApiClient(endpoint, credentials, WAIT_SECONDS) as client:
+            tokens = json.loads(client.request(f"{base}/tokenize", body))["tokens"]
+    except (HttpStatusError, ConnectionError, ValueError, KeyError, TypeError):
         return
     # No tokens for a text that has some: the server misread the request.
     if tokens and tokens != tokenizer(text, add_special_tokens=False)["input_ids"]:

@@ -17,12 +17,13 @@ from typing import NamedTuple
 from flows.checks.endpoints import suggest_base
 from flows.checks.findings import State
 from flows.checks.role_requests import shorten, write_request
-from flows.models.credentials import read_endpoint_keys, read_key
+from flows.models.credentials import open_credentials, read_endpoint_keys
 from pipeline.errors import RampforgeError
 from pipeline.http.errors import ThrottledError, UnavailableError
 from pipeline.llm.chat_model import ChatReply, NoReplyError, RefusedParameterError, RefusedRequestError
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.prices import PriceTable
+from pipeline.llm.request_form import ReplyFormat
 from pipeline.llm.roles import find_role
 from pipeline.llm.usage_log import CallUsage
 from schemas.config import RunConfig
@@ -85,18 +86,17 @@ async def _ask(config: RunConfig, pair: Pair) -> ProbeResult:
     return ProbeResult(State.WARN if note else State.OK, note, entry=entry)
 
 
-async def _ask_once(config: RunConfig, pair: Pair, structured: bool = True) -> tuple[ChatReply, str]:
+async def _ask_once(config: RunConfig, pair: Pair) -> tuple[ChatReply, str]:
     """Return the reply and a remark. Raises RampforgeError, TimeoutError."""
     role = shorten(find_role(config.llm, pair.role))
-    role = role.model_copy(update={"structured": role.structured and structured})
     endpoint = config.llm.endpoints[pair.host].model_copy(update={"roles": (), "metrics": False})
     llm = LlmConfig(roles={pair.role: role}, endpoints={pair.host: endpoint}, limits=LIMITS)
     model = OpenAiChatModel(llm, read_endpoint_keys([endpoint]))
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             reply = await model.ask(write_request(config, pair.role))
-        requested = role.structured and write_request(config, pair.role).schema is not None
-        return reply, "" if model.endpoints[0].takes_schemas or not requested else SCHEMA_NOTE
+        form, _ = model.endpoints[0].form(pair.role, role)
+        return reply, "" if form.reply_format is ReplyFormat.SCHEMA else SCHEMA_NOTE
     finally:
         await model.close()
 
@@ -109,14 +109,14 @@ async def _explain(config: RunConfig, pair: Pair, error: Exception) -> ProbeResu
     if not isinstance(error, RampforgeError):
         raise error
     if isinstance(error, RefusedParameterError):
-        return await _explain_refusal(config, pair, error)
+        return _explain_refusal(pair, error)
     if isinstance(error, RefusedRequestError):
         if error.reason == "content_filter" or NO_ROOM.search(error.what):
             return ProbeResult(State.OK, "")
-        return await _explain_refusal(config, pair, error)
+        return _explain_refusal(pair, error)
     if "HTTP 404" in error.what:
         endpoint = config.llm.endpoints[pair.host]
-        base = await asyncio.to_thread(suggest_base, endpoint, read_key(pair.host, endpoint))
+        base = await asyncio.to_thread(suggest_base, endpoint, open_credentials(pair.host, endpoint))
         if base:
             fix = f"set llm.endpoints.{pair.host}.url={base}"
             return ProbeResult(State.FAIL, f"{pair.host}: no API at {endpoint.url} (HTTP 404)", fix)
@@ -130,33 +130,15 @@ async def _explain(config: RunConfig, pair: Pair, error: Exception) -> ProbeResu
     return ProbeResult(State.FAIL, error.what, error.fix)
 
 
-async def _explain_refusal(
-    config: RunConfig, pair: Pair, error: RefusedRequestError | RefusedParameterError
-) -> ProbeResult:
+def _explain_refusal(pair: Pair, error: RefusedRequestError | RefusedParameterError) -> ProbeResult:
     """Return the part of a request that a server rejects permanently."""
-    message, role = error.what, find_role(config.llm, pair.role)
-    extra = f"llm.roles.{pair.role}.extra"
-    if REFUSED_KEY.search(message):
-        return ProbeResult(
-            State.FAIL, f"{message}: the server rejects the API key", "set the variable named by `key` to a valid key"
-        )
+    if REFUSED_KEY.search(error.what):
+        detail = f"{error.what}: the server rejects the API key"
+        return ProbeResult(State.FAIL, detail, "set the variable named by `key` to a valid key")
     if pair.role == Role.POLICY:
         return ProbeResult(
             State.FAIL,
-            f"{message}: the server does not return token ids, so loss masks would not be exact",
+            f"{error.what}: the server does not return token ids, so loss masks would not be exact",
             "serve the model with vLLM: set serving.mode=managed, or start `vllm serve` elsewhere",
         )
-    if "max_completion_tokens" in message and "max_completion_tokens" not in role.extra:
-        longest = role.max_tokens or write_request(config, pair.role).max_tokens
-        return ProbeResult(State.FAIL, message, f"set {extra}={{max_tokens: null, max_completion_tokens: {longest}}}")
-    if "temperature" in message and role.extra.get("temperature", "") is not None:
-        return ProbeResult(State.FAIL, message, f"set {extra}={{temperature: null}}")
-    if role.structured and write_request(config, pair.role).schema is not None:
-        try:
-            await _ask_once(config, pair, structured=False)
-        except (RampforgeError, TimeoutError):
-            pass
-        else:
-            fix = f"set llm.roles.{pair.role}.structured=false: replies are then parsed leniently"
-            return ProbeResult(State.FAIL, f"{message}: the server rejects the JSON schema", fix)
-    return ProbeResult(State.FAIL, message, f"correct llm.roles.{pair.role}")
+    return ProbeResult(State.FAIL, error.what, error.fix or f"correct llm.roles.{pair.role}")

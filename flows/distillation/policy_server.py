@@ -18,7 +18,7 @@ import httpx
 
 from flows.checks.endpoints import UnlistedError, read_cards
 from flows.checks.policy import refuse_wrong_model
-from flows.models.credentials import read_key
+from flows.models.credentials import open_credentials
 from flows.models.policy import load_tokenizer
 from flows.models.roles import find_hosts
 from flows.models.serving import MANAGED, build_spec
@@ -119,10 +119,10 @@ def _post_reload(hook: str, body: dict[str, str], seconds: float) -> None:
 
 def _wait_for(endpoint: EndpointConfig, host: str, name: str, deadline: float) -> None:
     """Wait until a server lists a model. Raises EndpointError at the deadline."""
-    key = read_key(host, endpoint)
+    credentials = open_credentials(host, endpoint)
     while True:
         try:
-            listed = [str(card["id"]) for card in read_cards(endpoint, key)]
+            listed = [str(card["id"]) for card in read_cards(endpoint, credentials)]
             if name in listed:
                 return
             what = f"{host} came up with the wrong model: it serves {', '.join(listed)}, and {name} was asked for"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 
 from pipeline.errors import ConfigError
+from pipeline.llm.credentials import Credentials
 from schemas.llm_config import EndpointConfig
 
 
@@ -15,16 +16,13 @@ def read_keys(variables: Iterable[str | None]) -> dict[str, str]:
 
 
 def read_endpoint_keys(endpoints: Iterable[EndpointConfig]) -> dict[str, str]:
-    """The keys of endpoints by variable, as far as they are set."""
-    return read_keys(endpoint.key for endpoint in endpoints)
+    """The keys of endpoints, and the variables in their headers, as far as they are set."""
+    return read_keys(variable for endpoint in endpoints for variable in endpoint.variables)
 
 
-def read_key(name: str, endpoint: EndpointConfig) -> str:
-    """The key of an endpoint, empty where it needs none. Raises ConfigError when its variable is not set."""
-    key = read_keys([endpoint.key]).get(endpoint.key or "", "")
-    if endpoint.key and not key:
-        raise ConfigError(f"endpoint {name} needs a key, and {endpoint.key} is not set", f"export {endpoint.key}=...")
-    return key
+def open_credentials(name: str, endpoint: EndpointConfig) -> Credentials:
+    """The key and headers of an endpoint. Raises ConfigError when a variable that it needs is not set."""
+    return Credentials(name, endpoint, read_keys(endpoint.variables))
 
 
 def read_token(name: str | None, setting: str = "search_service.key") -> str | None:

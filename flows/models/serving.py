@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.environments import open_environment
-from flows.models.credentials import read_key
+from flows.models.credentials import open_credentials
 from flows.models.tokenizers import read_tokenizer
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
+from pipeline.llm.client import ApiClient
 from pipeline.serving.environments import clean_variables
 from pipeline.serving.managed_server import ManagedServer, ServerSpec
 from schemas.config import RunConfig
@@ -92,5 +93,5 @@ def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | No
         raise ConfigError("llm.roles names a scorer and no endpoint serves it", "name one in llm.endpoints")
     tokenizer = read_tokenizer(config.masking.scorer, cache, "set masking.scorer to the served model")
     host, endpoint = hosts[0]
-    key, name = read_key(host, endpoint), f"{role.model} (served)"
-    return ServedScorer(endpoint.url, role.model, tokenizer, name, key, limits or config.llm.limits, endpoint.proxy)
+    client = ApiClient(endpoint, open_credentials(host, endpoint), config.llm.limits.deadline)
+    return ServedScorer(client, role.model, tokenizer, f"{role.model} (served)", limits or config.llm.limits)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.agents.trajectory_stage import SEARCH_FAILED
 from pipeline.errors import SearchError
-from pipeline.llm.async_stage import MEND, REFUSED_IN_A_ROW
+from pipeline.llm.async_stage import REFUSAL_HINT, REFUSED_IN_A_ROW
 from pipeline.llm.chat_model import AllRefusedError
 from pipeline.llm.errors import REFUSALS
 from pipeline.storage.run_folder import RunFolder
@@ -60,7 +60,7 @@ def refuse_all_refused(run: RunFolder, stage: str) -> None:
         raise SearchError(f"stage {stage}: every search failed ({detail}); nothing is recorded", MEND_SEARCH)
     reasons = ", ".join(sorted(set().union(*(step.rejected for step in whole))))
     discard_stage(run, stage)
-    raise AllRefusedError(f"stage {stage}: each {whole[0].unit} is refused ({reasons}); none is recorded", MEND)
+    raise AllRefusedError(f"stage {stage}: each {whole[0].unit} is refused ({reasons}); none is recorded", REFUSAL_HINT)
 
 
 def _list_details(run: RunFolder, stage: str) -> Iterator[str]:

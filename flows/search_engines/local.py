@@ -151,8 +151,8 @@ def _open_encoder(context: RunContext) -> TextEncoder:
 
 
 def _open_endpoint(config: RunConfig) -> TextEncoder:
-    from flows.models.credentials import read_key
-    from pipeline.llm.client import open_async_client
+    from flows.models.credentials import open_credentials
+    from pipeline.llm.client import AsyncApiClient
     from pipeline.search.remote.embeddings import EndpointEncoder
     from pipeline.search.remote.service import SearchService
 
@@ -164,7 +164,6 @@ def _open_endpoint(config: RunConfig) -> TextEncoder:
             f"no endpoint serves the encoder {dense.encoder}", f"give one in llm.endpoints the role {Role.EMBEDDER}"
         )
     endpoint = known[names[0]]
-    key = read_key(names[0], endpoint)
     service = SearchService(f"endpoint {names[0]}", config.search_service)
-    client = open_async_client(endpoint.url, key, endpoint.proxy, config.search_service.in_flight)
+    client = AsyncApiClient(endpoint, open_credentials(names[0], endpoint), config.search_service.in_flight)
     return EndpointEncoder(service, client, dense.encoder.removeprefix(ENDPOINT), dense.max_tokens, dense.batch)

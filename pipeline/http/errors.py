@@ -6,7 +6,9 @@ Guarantees: the text is short, on one line and without anything like a key.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 UNPAID = re.compile(
@@ -15,6 +17,9 @@ UNPAID = re.compile(
 KEY_LIKE = re.compile(r"\b(sk|key|bearer)[-_ ][\w*.-]{6,}", re.IGNORECASE)
 TRANSIENT_STATUSES = (408, 409, 425)
 DETAIL_CHARS, MAX_BYTES = 200, 4000
+MAX_WAIT = 86_400.0
+RETRY_HEADERS = (("retry-after-ms", 1000.0), ("retry-after", 1.0), ("llm_provider-retry-after", 1.0))
+"""Headers with a wait, and their units per second; LiteLLM passes on its provider's under the last name."""
 
 
 class HttpStatusError(Exception):
@@ -22,7 +27,10 @@ class HttpStatusError(Exception):
 
     def __init__(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
         self.status = status
-        self.detail = read_detail(content)
+        self.text = read_text(content)
+        """Up to `MAX_BYTES` of the text, where causes are searched for."""
+        self.detail = self.text[:DETAIL_CHARS]
+        """The text as it is shown."""
         self.retry_after = read_retry_after(headers)
         self.location = read_location(headers)
         """Target of a redirect, without user, password and query; empty for none."""
@@ -49,10 +57,14 @@ def make_status_error(status: int, content: bytes, headers: Mapping[str, str]) -
     return kind(status, content, headers)
 
 
+def read_text(content: bytes) -> str:
+    """The text of an answer, on one line, and without anything like a key."""
+    return KEY_LIKE.sub("(key)", " ".join(content[:MAX_BYTES].decode("utf-8", "replace").split()))
+
+
 def read_detail(content: bytes) -> str:
-    """The text of an answer, short, on one line, and without anything like a key."""
-    text = " ".join(content[:MAX_BYTES].decode("utf-8", "replace").split())
-    return KEY_LIKE.sub("(key)", text)[:DETAIL_CHARS]
+    """The same, short."""
+    return read_text(content)[:DETAIL_CHARS]
 
 
 def read_location(headers: Mapping[str, str]) -> str:
@@ -65,13 +77,20 @@ def read_location(headers: Mapping[str, str]) -> str:
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds to wait by Retry-After; 0 without one (or for a date, which few servers send).
-
-    LiteLLM's proxy passes on that of the server behind it under a name of its own.
-    """
-    for header, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0), ("llm_provider-retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers[header]) / scale)
-        except (KeyError, ValueError):
-            continue
+    """Seconds to wait by Retry-After, up to `MAX_WAIT`; 0 without one."""
+    for header, scale in RETRY_HEADERS:
+        if value := headers.get(header):
+            try:
+                seconds = float(value) / scale
+            except ValueError:
+                seconds = _read_date(value)
+            if seconds > 0:
+                return min(seconds, MAX_WAIT)
     return 0.0
+
+
+def _read_date(value: str) -> float:
+    try:
+        return parsedate_to_datetime(value[:100]).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0

@@ -1,9 +1,9 @@
 """Asynchronous work as a stage, which is synchronous: one event loop in a thread of its own.
 
-Promises: never more than `in_flight` items are begun and not yet handed over, so memory does not grow with the number
-of items and a slow consumer slows the work down; results come as they are finished. When the run must stop - an error
-of the work, Ctrl-C, a consumer that goes away - no new request is sent, the calls in flight are given a grace period to
-end and be kept, and then the cause is raised.
+Guarantees: at most `in_flight` items are started and not yet returned, so memory does not grow with the number of items
+and a slow consumer slows the work down; results are returned as they are finished. When the run has to stop - an error
+of the work, Ctrl-C, a consumer that ends - no new request is sent, the calls in flight get a grace period to finish and
+be recorded, and then the cause is raised.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 HOPELESS = 100
-"""So many items in a row from the start without a reply: the rest would fare no better."""
-ASK_AGAIN = (
-    "`rampforge resume RUN` asks again; if it is in vain, `rampforge resume RUN --set llm.limits.unanswered=reject` "
-    "gives them up as rejects"
+"""Items from the start without any reply after which the stage gives up."""
+RESUME_HINT = (
+    "`rampforge resume RUN` requests them again; if that fails too, `rampforge resume RUN --set "
+    "llm.limits.unanswered=reject` rejects them"
 )
 REFUSED_IN_A_ROW = 20
-"""So many items refused, and none in flight answered since: no more are begun before these are settled."""
-MEND = (
-    "mend llm.endpoints, llm.roles or the server: `rampforge resume RUN` asks again; where it is the items' own fault, "
-    "`rampforge resume RUN --set llm.limits.unanswered=reject` gives them up as rejects"
+"""Items refused with none answered since after which no more are started before these are settled."""
+REFUSAL_HINT = (
+    "correct llm.endpoints, llm.roles or the server, then `rampforge resume RUN`; if the items are the cause, "
+    "`rampforge resume RUN --set llm.limits.unanswered=reject` rejects them"
 )
 
 
 class AsyncStage:
-    """A stage whose work is asynchronous: many inputs at once, outcomes as they are done."""
+    """Stage with asynchronous work: many inputs at once, outcomes as they are finished."""
 
     whole_shard = False
 
@@ -63,7 +63,7 @@ class AsyncStage:
         return run_concurrently(inputs, self._work, self._in_flight, self._services, self._grace)
 
     def load(self) -> tuple[EndpointLive, ...]:
-        """The state of the endpoints that the work asks; callable from any thread."""
+        """The state of the endpoints that the work uses; callable from any thread."""
         clients = [service for service in self._services if isinstance(service, ModelClient)]
         return tuple(endpoint for client in clients for endpoint in client.load())
 
@@ -75,12 +75,12 @@ def run_concurrently(
     services: Sequence[Service] = (),
     grace: float = GRACE,
 ) -> Iterator[Result]:
-    """Yield `work(item)` for each item, in the order in which they end. Raises the first error of the work.
+    """Yield `work(item)` for each item, in the order in which they finish. Raises the first error of the work.
 
-    Items are drawn in the caller's thread. Results that are done when an error stops the run are yielded first. An item
-    that got no reply is left out and the others go on; NoReplyError is raised at the end, or when the first `HOPELESS`
-    all got none. An item that was refused before any was answered is worked on again when the others are done, or when
-    `REFUSED_IN_A_ROW` were refused; AllRefusedError is raised when it is refused in the same way.
+    Items are taken in the caller's thread. Results that are finished when an error stops the run are yielded first. An
+    item without a reply is left out and the others continue; NoReplyError is raised at the end, or when the first
+    `HOPELESS` all had none. An item that was refused before any was answered is processed again after the others, or
+    when `REFUSED_IN_A_ROW` were refused; AllRefusedError is raised when it is refused in the same way.
     """
     loop_thread: LoopThread[Item, Result] = LoopThread(work, services, grace)
     source = ItemSource(items)
@@ -91,9 +91,9 @@ def run_concurrently(
             refused, progress.refused = progress.refused, []
             yield from progress.work_on(ItemSource(refused), loop_thread)
             if progress.refused:
-                raise AllRefusedError(_sum_items(len(progress.refused), "refused", progress.last), MEND)
+                raise AllRefusedError(_sum_items(len(progress.refused), "refused", progress.last), REFUSAL_HINT)
         if progress.unanswered:
-            raise NoReplyError(_sum_items(progress.unanswered, "still owed", progress.last), ASK_AGAIN)
+            raise NoReplyError(_sum_items(progress.unanswered, "unfinished", progress.last), RESUME_HINT)
     except GeneratorExit:
         raise
     except BaseException:
@@ -106,18 +106,18 @@ def run_concurrently(
 
 def _sum_items(count: int, state: str, last: ModelError | None) -> str:
     items = "1 item is" if count == 1 else f"{count:,} items are"
-    others = "all others are done" if state == "still owed" else "no request of the kind is answered"
+    others = "all others are finished" if state == "unfinished" else "no request of the kind was answered"
     return f"{items} {state}, {others}: {last.what if last else ''}"
 
 
 class ItemSource(Generic[Item]):
-    """Items, and whether there may be more of them."""
+    """Iterator of items that says whether there may be more."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = iter(items)
         self.more = True
 
-    def draw(self) -> Iterator[Item]:
+    def take(self) -> Iterator[Item]:
         """The next item; none at the end."""
         for item in self._items:
             yield item
@@ -126,7 +126,7 @@ class ItemSource(Generic[Item]):
 
 
 class StageCounts(Generic[Item]):
-    """How far the work is, and what came to nothing."""
+    """Counts of the work, and its items without a result."""
 
     def __init__(self, in_flight: int) -> None:
         self._in_flight = in_flight
@@ -141,16 +141,16 @@ class StageCounts(Generic[Item]):
 
     def work_on(self, source: ItemSource[Item], loop_thread: LoopThread[Item, Result]) -> Iterator[Result]:
         """The results of a source, up to its end or to too many refusals in a row."""
-        under_way = 0
+        pending = 0
         self._refused_in_a_row = 0
         while True:
-            while source.more and under_way < self._in_flight and self._refused_in_a_row < REFUSED_IN_A_ROW:
-                for item in source.draw():
+            while source.more and pending < self._in_flight and self._refused_in_a_row < REFUSED_IN_A_ROW:
+                for item in source.take():
                     loop_thread.begin(item)
-                    under_way += 1
-            if not under_way:
+                    pending += 1
+            if not pending:
                 return
-            under_way -= 1
+            pending -= 1
             self._ended += 1
             item, result, error = loop_thread.wait()
             if error is None:
@@ -160,14 +160,14 @@ class StageCounts(Generic[Item]):
                 self._note(item, error)
 
     def _note(self, item: Item, error: BaseException) -> None:
-        """Remember what may be done later. Raises any other error."""
+        """Record an item that may be processed later. Raises any other error."""
         if isinstance(error, UnsettledRefusalError):
             self._refused_in_a_row += 1
             self.refused.append(item)
         elif isinstance(error, NoReplyError):
             self.unanswered += 1
             if self.unanswered == self._ended >= HOPELESS:
-                raise NoReplyError(_sum_items(self.unanswered, "still owed", error), ASK_AGAIN) from error
+                raise NoReplyError(_sum_items(self.unanswered, "unfinished", error), RESUME_HINT) from error
         else:
             raise error
         self.last = error

@@ -1,9 +1,9 @@
-"""Counts what calls cost, by role, and stops the run when a cap is reached.
+"""Budget of a run: the cost of its calls by role, and caps that stop it.
 
-Promises: spending is counted over all processes and sessions of a run, through one file that only grows; a call that
-would pass a cap, going by the mean of the calls so far, is not made; what is in flight then still counts and is kept.
-A cap is passed by no more than what other processes have in flight, or by what is in flight before any call is done.
-A process killed between a reply and its entry leaves out that one call at most.
+Guarantees: spending is counted over all processes and sessions of a run, through one append-only file; a call that
+would exceed a cap, by the mean of the calls so far, is not made; calls in flight at that moment still count and are
+recorded. A cap is exceeded by no more than the calls in flight in other processes, or before any call is finished. A
+process killed between a reply and its entry omits that one call at most.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pipeline.llm.usage_log import BusyTime, CallUsage, UsageLog
 from schemas.llm_config import BudgetConfig, LlmConfig
 from schemas.spending import RoleSpending
 
-GO_ON = "`rampforge resume RUN --set llm.budget.{cap}={more}` goes on; every finished call is kept"
-AGAIN = "`rampforge resume RUN` goes on for as long again; every finished call is kept"
+RAISE_HINT = "`rampforge resume RUN --set llm.budget.{cap}={more}` continues; finished calls are recorded"
+RESUME_HINT = "`rampforge resume RUN` continues for as long again; finished calls are recorded"
 
 
 @dataclass(slots=True)
 class UsageSums:
-    """What was consumed."""
+    """Consumption."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -49,9 +49,9 @@ class UsageSums:
 
 
 class Budget:
-    """The usage log of a run, and its caps.
+    """Usage log of a run, and its caps.
 
-    `clock` gives seconds that all processes of the run share; `started` is when the session began by it, else now.
+    `clock`: seconds that all processes of the run share; `started`: start of the session by it, by default now.
     """
 
     def __init__(
@@ -75,31 +75,33 @@ class Budget:
         self._read_entries()
 
     def reserve(self) -> None:
-        """Enter a call that is about to be made. Raises BudgetSpentError when it may pass a cap."""
+        """Enter a call that is about to be made. Raises BudgetSpentError when it may exceed a cap."""
         self._read_entries()
         caps, sums = self._caps, self._total
-        # The calls in flight and this one, each like the mean of those that are done.
+        # The calls in flight and this one, each at the mean of the finished ones.
         share = (self._reserved + 1) / sums.calls if sums.calls else 0.0
         if caps.tokens is not None and sums.tokens * (1 + share) > caps.tokens:
             raise BudgetSpentError(
                 f"llm.budget.tokens: the cap of {caps.tokens:,} tokens has no room for another call",
-                GO_ON.format(cap="tokens", more=2 * caps.tokens),
+                RAISE_HINT.format(cap="tokens", more=2 * caps.tokens),
             )
         if caps.money is not None and sums.cost * (1 + share) > caps.money:
             raise BudgetSpentError(
                 f"llm.budget.money: the cap of {caps.money:,.2f} has no room for another call",
-                GO_ON.format(cap="money", more=f"{2 * caps.money:g}"),
+                RAISE_HINT.format(cap="money", more=f"{2 * caps.money:g}"),
             )
         if caps.hours is not None and self.clock() - self._started >= caps.hours * 3600:
-            raise BudgetSpentError(f"llm.budget.hours: the cap of {caps.hours:g} hours a session is reached", AGAIN)
+            raise BudgetSpentError(
+                f"llm.budget.hours: the cap of {caps.hours:g} hours a session is reached", RESUME_HINT
+            )
         self._reserved += 1
 
     def cancel(self) -> None:
-        """A reserved call came to nothing."""
+        """A reserved call failed."""
         self._reserved -= 1
 
     def spend(self, role: str, reply: ChatReply, started: float) -> None:
-        """Enter a reserved call that was asked for at `started` and is answered now."""
+        """Enter a reserved call that was requested at `started` and is answered now."""
         self._reserved -= 1
         cost = self.prices.cost(reply.model, reply.prompt_tokens, reply.completion_tokens)
         now = self.clock()
@@ -109,27 +111,27 @@ class Budget:
         self._read_entries()
 
     def was_answered(self, role: str, model: str) -> bool:
-        """Whether the model of a role has ever answered in this run, by any process."""
+        """Whether the model of a role has answered any process in this run."""
         self._read_entries()
         return (role, model) in self._roles
 
     def answers_now(self, role: str, model: str, endpoint: str) -> bool:
-        """Whether an endpoint has answered for a role in this session, by any process."""
+        """Whether an endpoint has answered any process for a role in this session."""
         self._read_entries()
         return (role, model, endpoint) in self._answering
 
     def usage(self) -> tuple[RoleSpending, ...]:
-        """What each role has consumed over the run so far, by all processes."""
+        """Consumption of each role over the run so far, by all processes."""
         self._read_entries()
         return tuple(_row(place, sums) for place, sums in sorted(self._roles.items()))
 
     @property
     def busy_seconds(self) -> float:
-        """Time in which at least one call was under way, over the run so far."""
+        """Time with at least one call in flight, over the run so far."""
         return self._busy.seconds
 
     def _read_entries(self) -> None:
-        """Count the entries that are new, ours or another process's."""
+        """Count the new entries, of this process and others."""
         for entry in self._usage.read():
             self._roles.setdefault((entry.role, entry.model), UsageSums()).add(entry)
             self._total.add(entry)
@@ -138,19 +140,19 @@ class Budget:
             self._busy.add(entry.ended - entry.seconds, entry.ended)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._usage.close()
 
 
 class BudgetedChatModel:
-    """Makes a call only when the budget has room for it, and enters what it cost."""
+    """Chat model that makes a call only when the budget has room for it, and enters its cost."""
 
     def __init__(self, model: ChatModel, budget: Budget) -> None:
         self._model = model
         self._budget = budget
 
     async def ask(self, request: ChatRequest) -> ChatReply:
-        """One reply, paid for. Raises ModelError; BudgetSpentError when a cap is reached."""
+        """One reply, entered into the budget. Raises ModelError; BudgetSpentError when a cap is reached."""
         self._budget.reserve()
         started = self._budget.clock()
         try:

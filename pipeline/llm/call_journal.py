@@ -1,10 +1,10 @@
-"""Keeps every finished call, so that none is ever made twice.
+"""Journal of calls: every finished call is recorded and never made twice.
 
-Promises: a reply is on disk before its caller sees it, and one that cannot be read as it came; after `kill -9` at any
-moment the calls that were finished are answered from the journal, and only those in flight are made again; equal
-requests are one call, also at the same time. A reply is found again wherever its server has moved to; a refusal is kept
-only where it is the item's own fault, and for the endpoints that spoke it. A caller that goes away does not take its
-call along: what is in flight is finished and kept.
+Guarantees: a reply is on disk before its caller gets it, an unreadable one as it was received; after `kill -9` at any
+moment finished calls are answered from the journal, and only those in flight are made again; equal requests are one
+call, also when concurrent. A reply is valid wherever its server has moved to; a refusal is recorded only where it is
+the item's own fault, and for the endpoints that gave it. A cancelled caller does not cancel its call: it is finished
+and recorded.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from pipeline.storage.jsonl import JsonlLog
 from schemas.record import ID_BYTES
 
 REFUSED = "refused-"
-"""How the keys of refusals begin."""
+"""Prefix of the keys of refusals."""
 
 
 class JournaledChatModel:
-    """Answers from its journal what was answered before, and asks the model behind it for the rest.
+    """Chat model that answers recorded requests from its journal, and passes the others to the model behind it.
 
     `describe` gives the request as it is sent (model, messages, sampling, schema): with the attempt, it is the identity
     of the call. One journal belongs to one shard; the model behind may serve many.
@@ -42,34 +42,34 @@ class JournaledChatModel:
         locate: Callable[[str], Sequence[str]] = lambda _: (),
         read: Callable[[ChatRequest, bytes], ChatReply] | None = None,
     ) -> None:
-        """`locate`: the URLs that may answer a role; `read`: the reply in a body that was kept unread."""
+        """`locate`: the URLs that may answer a role; `read`: the reply in a body that was recorded unread."""
         self._model = model
         self._describe = describe
         self._locate = locate
         self._read = read
         self._path = path
         self._log: JsonlLog | None = None
-        self._under_way: dict[str, asyncio.Task[ChatReply]] = {}
+        self._pending: dict[str, asyncio.Task[ChatReply]] = {}
         self.repeated = 0
         """Calls answered from the journal."""
 
     async def ask(self, request: ChatRequest) -> ChatReply:
-        """One reply, safe on disk. Raises ModelError."""
+        """One reply, written to disk. Raises ModelError."""
         content = encode_body(self._describe(request))
         key = make_key(content, request.attempt)
         reply = self._find(key, content, request)
         if reply is not None:
             self.repeated += 1
             return reply
-        call = self._under_way.get(key)
+        call = self._pending.get(key)
         if call is None:
             call = asyncio.create_task(self._call(key, content, request))
-            self._under_way[key] = call
+            self._pending[key] = call
             call.add_done_callback(lambda done: self._forget(key, done))
         return await asyncio.shield(call)
 
     def _find(self, key: str, content: bytes, request: ChatRequest) -> ChatReply | None:
-        """The reply that the journal has, if any. Raises the refusal that it has."""
+        """The recorded reply, if any. Raises the recorded refusal."""
         log = self._open_log()
         line = log.read(key) if key in log else {}
         if "reply" in line:
@@ -102,13 +102,13 @@ class JournaledChatModel:
         return REFUSED + make_key(b"%b %b" % (content, place), request.attempt)
 
     def _forget(self, key: str, done: asyncio.Task[ChatReply]) -> None:
-        del self._under_way[key]
+        del self._pending[key]
         if not done.cancelled():
-            # Looked at even when nobody waits any more, or asyncio complains that it never was.
+            # Retrieved even without a caller, or asyncio warns that it never was.
             done.exception()
 
     async def close(self) -> None:
-        """Give up the journal; the next request opens it anew."""
+        """Close the journal; the next request opens it again."""
         self._close_log()
 
     def _open_log(self) -> JsonlLog:
@@ -118,7 +118,7 @@ class JournaledChatModel:
         return self._log
 
     def _close_log(self) -> None:
-        """Give up the journal and its lock. An error's traceback may keep this object, and the shard is tried again."""
+        """Release the journal and its lock: a traceback may keep this object alive while the shard is retried."""
         log, self._log = self._log, None
         if log is not None:
             log.close()
@@ -131,7 +131,7 @@ class JournaledChatModel:
 
 
 def make_key(content: bytes, attempt: int) -> str:
-    """The identity of a call: a hash of what is sent, and which attempt it belongs to."""
+    """The identity of a call: a hash of its body and the number of its attempt."""
     return hashlib.blake2b(b"%b %d" % (content, attempt), digest_size=ID_BYTES).hexdigest()
 
 
@@ -152,7 +152,7 @@ def write_body(key: str, body: bytes) -> bytes:
 
 
 def read_line(line: Mapping[str, Any]) -> ChatReply:
-    """The reply of a line; raises the refusal of one that holds that."""
+    """The reply of a line. Raises its refusal."""
     if "refusal" in line:
         raise RefusedRequestError(line["refusal"]["reason"], line["refusal"]["what"])
     values = dict(line["reply"])
@@ -162,10 +162,10 @@ def read_line(line: Mapping[str, Any]) -> ChatReply:
 
 
 def drop_refusals(folder: Path) -> None:
-    """Forget the refusals in all journals of a run, so that they are asked again; replies stay. Raises StorageError."""
+    """Invalidate the refusals in all journals of a run, so that they are requested again. Raises StorageError."""
     for path in sorted(folder.glob("*/*.jsonl")):
         with JsonlLog(path) as log:
             for key in sorted(key for key in log.keys if key.startswith(REFUSED)):
                 if "refusal" in log.read(key):
-                    # What is appended last counts: a journal only grows, also on an object store.
+                    # The last line of a key counts: a journal is append-only, also on an object store.
                     log.append(key, orjson.dumps({"key": key}, option=orjson.OPT_APPEND_NEWLINE))

@@ -1,7 +1,7 @@
-"""What a language model owes to whoever asks it.
+"""Interface of chat models: requests, replies and errors.
 
-Promises of every `ChatModel`: one request gives one reply or one `ModelError`; faults that may pass are retried inside,
-in one place, so a caller never retries; a reply is handed over only after it is safe on disk where a journal is in use.
+Guarantees of every `ChatModel`: one request gives one reply or one `ModelError`; transient faults are retried inside,
+in one place, so a caller never retries; with a journal, a reply is returned only after it is written to disk.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Speaker = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool that a model asks for."""
+    """Tool call of a model."""
 
     call_id: str
-    """The server's name for this call; the message that answers it repeats it."""
+    """Id given by the server; the message with the result repeats it."""
     name: str
     arguments: str
-    """JSON as the model wrote it: it may be broken."""
+    """JSON as the model wrote it, which may be invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Message:
     speaker: Speaker
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
-    """What the assistant asked for, in a message of its own."""
+    """Tool calls of the assistant, in a message of its own."""
     answers: str = ""
-    """`call_id` of the call that a message of the tool answers."""
+    """`call_id` of the call whose result a message of the tool is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,50 +44,52 @@ class ChatRequest:
     """Everything that decides a reply. Its content is its identity: equal requests have equal keys."""
 
     role: str
-    """Who asks: planner, rewriter, observer, extractor, judge. Picks the model; part of the usage sums."""
+    """planner, rewriter, observer, extractor or judge: selects the model, and groups the usage."""
     messages: tuple[Message, ...]
     """The conversation so far."""
     attempt: int = 0
-    """Told apart so that a second attempt at the same task is a second call, not a copy of the first."""
+    """Number of the attempt, which makes a second attempt at the same task a second call."""
     temperature: float = 0.0
     max_tokens: int = 1024
     stop: tuple[str, ...] = ()
     """Stop strings; the reply ends before the first of them."""
     top_p: float | None = None
-    """Nucleus sampling; None leaves it to the server."""
+    """Nucleus sampling; None for the default of the server."""
     schema: Mapping[str, Any] | None = field(default=None, hash=False)
-    """JSON schema that the reply must follow, where the server can enforce one."""
+    """JSON schema of the reply, for servers that enforce one."""
     tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     """Functions the model may call, each `{"name", "description", "parameters"}`."""
+    widening: int = 1
+    """Factor on the cap of the reply, `max_tokens` here or in the role, for a reply that was cut at it."""
     prompt_ids: tuple[int, ...] = ()
-    """Instead of messages: the tokens that the model goes on from. The reply then holds the tokens that it wrote, the
-    stop string and the end of the sequence included."""
+    """Instead of messages: the tokens that the model continues. The reply then holds the tokens that it wrote, the stop
+    string and the end of the sequence included."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatReply:
-    """What came back."""
+    """Reply of a model."""
 
     text: str
     """The answer proper."""
     reasoning: str
-    """What a reasoning model thought before it; empty for the others."""
+    """Reasoning before it; empty for models without."""
     finish_reason: str
-    """`stop`, `length`, `content_filter`, ..., as the server says."""
+    """`stop`, `length`, `content_filter`, `tool_calls`, or what else the server gives."""
     model: str
-    """Name of the model, as it was asked for."""
+    """Name of the model, as requested."""
     prompt_tokens: int
     completion_tokens: int
     tool_calls: tuple[ToolCall, ...] = ()
-    """The tools asked for, where the request named any."""
+    """Tool calls, where the request has tools."""
     token_ids: tuple[int, ...] = ()
-    """What the model wrote, where the request is made of tokens."""
+    """Tokens that the model wrote, for a request of tokens."""
     endpoint: str = ""
-    """Name of the endpoint that answered, as it was called then."""
+    """Name of the endpoint that answered, as configured then."""
 
 
 class ChatModel(Protocol):
-    """Answers requests."""
+    """Model that answers requests."""
 
     async def ask(self, request: ChatRequest) -> ChatReply:
         """One reply. Raises ModelError."""
@@ -95,19 +97,19 @@ class ChatModel(Protocol):
 
 
 class Service(Protocol):
-    """A client, a journal or an engine that asynchronous work uses: closed in the event loop that used it."""
+    """Client, journal or engine that asynchronous work uses: closed in the event loop that used it."""
 
     async def close(self) -> None:
-        """Give up connections and files; the next request opens new ones."""
+        """Close connections and files; the next request opens new ones."""
         ...
 
 
 @runtime_checkable
 class ModelClient(ChatModel, Service, Protocol):
-    """A chat model with connections to endpoints, used inside one event loop at a time."""
+    """Chat model with connections to endpoints, used in one event loop at a time."""
 
     def stop(self) -> None:
-        """Send nothing more: requests that wait are refused, those in flight go on."""
+        """Refuse waiting and further requests; those in flight continue."""
         ...
 
     def load(self) -> tuple[EndpointLive, ...]:
@@ -117,12 +119,12 @@ class ModelClient(ChatModel, Service, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenedModel:
-    """A chat model that is ready for use."""
+    """Chat model that is ready for use, and its services."""
 
     model: ChatModel
-    """Answers requests."""
+    """The model."""
     services: tuple[Service, ...]
-    """To be closed when it is no longer used."""
+    """Closed after use."""
 
     async def close(self) -> None:
         """Close the services."""
@@ -131,18 +133,18 @@ class OpenedModel:
 
 
 class ModelError(RampforgeError):
-    """A request that no reply can be had for."""
+    """A request has no reply."""
 
 
 class RefusedRequestError(ModelError):
-    """The server will never answer this request: too long, or not allowed. Costs its item a named reject."""
+    """The server refuses this request permanently: too long, or not allowed. The item becomes a named reject."""
 
     def __init__(self, reason: str, what: str, reply: ChatReply | None = None, endpoint: str = "") -> None:
         super().__init__(what)
         self.reason = reason
         """Reason code of the reject, such as `context_overflow`."""
         self.reply = reply
-        """What was answered, and paid for, where the refusal is in a reply."""
+        """The reply that is the refusal, which was paid for."""
         self.endpoint = endpoint
         """Name of the endpoint that refused."""
 
@@ -151,18 +153,18 @@ class RefusedRequestError(ModelError):
 
 
 class NoReplyError(ModelError):
-    """Every try at this request came to nothing, while others are answered. Leaves its item owed; the rest goes on."""
+    """Every try at this request failed, while others are answered. The item stays unfinished; the others continue."""
 
 
 class UnsettledRefusalError(ModelError):
-    """A request was refused, and none of its kind is answered yet: the item may be to blame, or the configuration.
+    """A request was refused, and none of its kind is answered yet: the cause may be the item or the configuration.
 
-    Leaves its item owed until that is known.
+    The item stays unfinished until that is known.
     """
 
 
 class EndpointError(ModelError):
-    """The endpoint cannot be used at all: wrong key, unknown model, down for good. Stops the run."""
+    """The endpoint is unusable: wrong key, unknown model, permanently down. Stops the run."""
 
 
 class RefusedParameterError(EndpointError):
@@ -170,17 +172,17 @@ class RefusedParameterError(EndpointError):
 
 
 class AllRefusedError(EndpointError):
-    """Requests were refused, and not one of their kind was ever answered. Stops the shard; nothing is recorded."""
+    """Requests were refused, and none of their kind was answered. Stops the shard; nothing is recorded."""
 
 
 class UnreadBodyError(ModelError):
-    """A reply came, and reading it failed in a way that nobody foresaw. Stops the run; the reply is kept."""
+    """The parser failed on a reply with an unexpected error. Stops the run; the reply is recorded."""
 
     def __init__(self, what: str, fix: str = "", body: bytes = b"") -> None:
         super().__init__(what, fix)
         self.body = body
-        """The reply as it came."""
+        """The reply as received."""
 
 
 class BudgetSpentError(ModelError):
-    """A cap on tokens, money or time is reached. Stops the run cleanly; it can be resumed with a higher cap."""
+    """A cap on tokens, money or time is reached. Stops the run cleanly; it resumes with a higher cap."""

@@ -1,15 +1,17 @@
 """The OpenAI completions protocol with token ids in and out, as vLLM speaks it.
 
-Promises: what the model wrote comes back as the very tokens, closing tag and end of the sequence included; a server
-that returns none is found out at its first reply, because text that is tokenised again drifts from what was written.
+Guarantees: a completion is the very tokens that the model wrote, closing tag and end of the sequence included; a server
+that returns no tokens is detected at its first reply, because text that is tokenised again drifts from them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from pipeline.http.errors import read_detail
 from pipeline.llm.chat_model import ChatReply, ChatRequest
 from pipeline.llm.chat_protocol import MalformedReplyError
+from pipeline.llm.event_stream import assemble_stream, is_stream
 from pipeline.llm.reply_fields import parse_json, read_finish, take_choice
 from schemas.llm_config import RoleModelConfig
 
@@ -40,18 +42,18 @@ def make_completion_body(role: RoleModelConfig, request: ChatRequest) -> dict[st
 def read_completion_reply(content: bytes, model: str, prompt_tokens: int) -> ChatReply:
     """Read the reply of a model to a prompt of so many tokens.
 
-    Raises MalformedReplyError for a body that is none, HttpStatusError for an error in it, NoTokensError for one
+    Raises MalformedReplyError for a body that is not a reply, HttpStatusError for an error in it, NoTokensError for one
     without tokens.
     """
     try:
-        choice = take_choice(parse_json(content))
+        choice = take_choice(assemble_stream(content) if is_stream(content) else parse_json(content))
         text, ids = choice["text"], choice.get("token_ids")
         if ids is None:
             raise NoTokensError("the server returns no token ids")
         if not isinstance(text, str) or not all(_is_token(token) for token in ids):
             raise TypeError("text and token ids are of other types")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise MalformedReplyError(f"not a completion: {type(error).__name__}: {error}"[:200]) from None
+        raise MalformedReplyError(f"not a completion ({type(error).__name__}): {read_detail(content)}") from None
     return ChatReply(text, "", read_finish(choice), model, prompt_tokens, len(ids), token_ids=tuple(ids))
 
 

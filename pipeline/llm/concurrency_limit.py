@@ -1,8 +1,8 @@
-"""How hard one endpoint is driven: how many requests at once, and how long one is waited for.
+"""Concurrency limit and adaptive timeout of one endpoint.
 
-Promises: noise does not slow a run down (a server that turns one request in twenty away at random is not overdriven),
-an overdriven server is relieved, and one that comes back is driven at full speed again. No clock is read here: times
-come in, in seconds from any origin.
+Guarantees: noise does not slow a run down (a server that rejects one request in twenty at random is not overloaded), an
+overloaded server gets fewer requests, and one that recovers the full number again. No clock is read here: times are
+arguments, in seconds from any origin.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from __future__ import annotations
 THROTTLE_MEMORY = 256
 """Requests over which the share of 429s is averaged."""
 THROTTLE_TOLERANCE = 0.15
-"""A lasting share of 429s that needs no answer: ten standard deviations above 5% noise."""
+"""Lasting share of 429s that is tolerated: ten standard deviations above 5% noise."""
 THROTTLE_RESET = 0.05
 SLOW_DOWN = 0.75
 SPEED_UP = 0.1
-"""Step back up after a slow-down, a window of requests at a time."""
+"""Increase after a slow-down, per window of requests."""
 CREEP_UP = 0.02
-"""The same, above the level that was too much the last time."""
+"""The same, above the level that was too high the last time."""
 SMALLEST_WINDOW = 32
 SATURATED_SHARE = 0.5
-"""A window teaches about the limit only when the limit was reached in so much of it."""
+"""Share of a window in which the limit has to be reached for the window to count."""
 QUEUE_SHARE = 0.1
-"""A queue at the server up to this share of the limit keeps it busy; more of it only waits."""
+"""Queue at the server, as a share of the limit, that keeps it busy; a longer one only waits."""
 
 
 class ConcurrencyLimit:
-    """The number of requests that an endpoint is given at once.
+    """Number of concurrent requests to an endpoint.
 
     Additive increase, multiplicative decrease on a lasting share of 429s; for servers that never send one, the queue
     that they report.
@@ -34,7 +34,7 @@ class ConcurrencyLimit:
     def __init__(self, maximum: int, adaptive: bool = True) -> None:
         self.maximum = maximum
         self.queue: int | None = None
-        """Requests waiting at the server, when it says."""
+        """Requests waiting at the server, where it publishes that."""
         self._adaptive = adaptive
         self._limit = float(maximum)
         self._ceiling = float(maximum)
@@ -44,13 +44,13 @@ class ConcurrencyLimit:
 
     @property
     def limit(self) -> int:
-        """Requests allowed at once."""
+        """Maximum concurrent requests."""
         return max(1, int(self._limit))
 
     def note_throttle(self, now: float, started: float) -> None:
-        """A 429 came back for a request sent at `started`."""
+        """Record a 429 for a request sent at `started`."""
         self._share += (1 - self._share) / THROTTLE_MEMORY
-        # What was sent before the last slow-down says nothing about the level since.
+        # A request sent before the last slow-down says nothing about the level since.
         if not self._adaptive or self._share <= THROTTLE_TOLERANCE or started < self._slowed_at:
             return
         self._ceiling = self._limit
@@ -60,7 +60,7 @@ class ConcurrencyLimit:
         self._count = self._saturated = 0
 
     def note_reply(self, saturated: bool) -> bool:
-        """A reply came back. True when a window of requests is over: the time to ask a server for its queue."""
+        """Record a reply. True at the end of a window of requests: the time to read the queue of the server."""
         self._share -= self._share / THROTTLE_MEMORY
         self._count += 1
         self._saturated += saturated
@@ -80,7 +80,7 @@ class ConcurrencyLimit:
             self._raise_ceiling()
 
     def _raise_ceiling(self) -> None:
-        """An endpoint that answers with 429s shows its knee by them: creep up until it does."""
+        """Raise the limit slowly until 429s show the capacity."""
         self._limit = min(float(self.maximum), self._limit + max(1.0, CREEP_UP * self._limit))
         self._ceiling = max(self._ceiling, self._limit)
 
@@ -93,7 +93,7 @@ class ConcurrencyLimit:
 
 
 class AdaptiveTimeout:
-    """How long a reply is waited for: far longer than usual, as TCP does it, so that a lost one is soon repeated."""
+    """Timeout of a request: far longer than usual, estimated as in TCP, so that a lost one is soon repeated."""
 
     SAMPLES, DEVIATIONS, MEMORY = 50, 8.0, 16.0
 
@@ -105,7 +105,7 @@ class AdaptiveTimeout:
         self._deviation = 0.0
 
     def note(self, seconds: float) -> None:
-        """A reply took so long, or was given up after so long."""
+        """Record the seconds of a reply, or of a request that timed out."""
         self._count += 1
         share = max(1 / self._count, 1 / self.MEMORY)
         self._deviation += share * (abs(seconds - self._mean) - self._deviation) if self._count > 1 else 0.0
@@ -113,16 +113,16 @@ class AdaptiveTimeout:
 
     @property
     def usual(self) -> float:
-        """Seconds that a reply takes on average, lately; 0 before the first."""
+        """Recent mean seconds of a reply; 0 before the first."""
         return self._mean
 
     @property
     def settled(self) -> bool:
-        """Whether enough replies have come to say what is usual."""
+        """Whether there are enough replies for an estimate."""
         return self._count >= self.SAMPLES
 
     def deadline(self, hangs: int) -> float:
-        """Seconds to wait, after so many hangs of the same request: each doubles it, so none is given up too early."""
+        """Seconds to wait; each earlier hang of the same request doubles them."""
         if not self.settled:
             return self._longest
         usual = self._mean + self.DEVIATIONS * self._deviation

@@ -1,7 +1,7 @@
-"""The event loop of asynchronous work: a thread of its own, its tasks, and how they are ended.
+"""Event loop of asynchronous work in a thread of its own, and its orderly end.
 
-Promise: when it is stopped, no client sends a new request, the calls in flight are given a grace period to end and be
-kept, and every service is closed in the loop that used it.
+Guarantees: when it is stopped, no client sends a new request, the calls in flight get a grace period to finish and be
+recorded, and every service is closed in the loop that used it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SELDOM = (20_000, 20, 20)
 
 
 class LoopThread(Generic[Item, Result]):
-    """The event loop and the tasks in it."""
+    """Thread with an event loop and its tasks."""
 
     def __init__(self, work: Callable[[Item], Awaitable[Result]], services: Sequence[Service], grace: float) -> None:
         self._work = work
@@ -47,14 +47,14 @@ class LoopThread(Generic[Item, Result]):
         return self._ends.get()
 
     def leftovers(self) -> Iterator[Result]:
-        """Results that nobody has taken yet; errors among them are left out."""
+        """Results not yet taken; errors among them are omitted."""
         while not self._ends.empty():
             _, result, error = self._ends.get()
             if error is None:
                 yield cast(Result, result)
 
     def stop(self) -> None:
-        """End the loop: at once when no task is left, else after the grace period at the latest."""
+        """End the loop: at once without tasks, else after the grace period at the latest."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
@@ -75,7 +75,7 @@ class LoopThread(Generic[Item, Result]):
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            with seldom_collected():
+            with collect_seldom():
                 self._loop.run_forever()
                 self._loop.run_until_complete(self._wind_down())
         finally:
@@ -83,7 +83,7 @@ class LoopThread(Generic[Item, Result]):
             self._loop.close()
 
     async def _wind_down(self) -> None:
-        """Cancel the work; wait for what it had asked for; cancel the rest; close."""
+        """Cancel the work, wait for the calls it started, cancel the rest, and close."""
         for service in self._services:
             if isinstance(service, ModelClient):
                 service.stop()
@@ -103,8 +103,8 @@ class LoopThread(Generic[Item, Result]):
 
 
 @contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Look for cyclic garbage less often: thousands of live coroutines make each look long, and leave next to none.
+def collect_seldom() -> Iterator[None]:
+    """Collect cyclic garbage less often: with thousands of live coroutines each collection is slow, and finds little.
 
     Measured: a fifth of the CPU of a call at 1,000 in flight.
     """
@@ -117,7 +117,7 @@ def seldom_collected() -> Iterator[None]:
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed: it halves the cost of a call."""
+    """An event loop of uvloop where it is installed: it halves the cost of a call."""
     if importlib.util.find_spec("uvloop") is None:
         return asyncio.new_event_loop()
     import uvloop
@@ -126,7 +126,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 
 async def gather_all(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """Every result, in order. At the first error the others are cancelled and awaited, and the error is passed on."""
+    """Every result, in order. The first error cancels and awaits the others, and is raised."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         return list(await asyncio.gather(*tasks))

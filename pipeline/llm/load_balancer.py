@@ -1,7 +1,7 @@
-"""Hands each request to the least loaded endpoint that may take it, and makes the rest wait in line.
+"""Load balancer: each request goes to the least loaded endpoint that serves it, or waits in a queue.
 
-Promises: no endpoint holds more requests than its limit; first come, first served among requests for the same
-endpoints; a slot is given back however its request ends. Everything runs in one event loop.
+Guarantees: no endpoint has more requests than its limit; requests for the same endpoints are served in order; a slot is
+released however its request ends. Everything runs in one event loop.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ Waiting = deque[tuple[int, "asyncio.Future[Endpoint]"]]
 
 
 class LoadBalancer:
-    """The line before the endpoints."""
+    """Queues before the endpoints."""
 
     def __init__(self, give_up: float) -> None:
         self._give_up = give_up
-        self._lines: dict[tuple[Endpoint, ...], Waiting] = {}
+        self._queues: dict[tuple[Endpoint, ...], Waiting] = {}
         self._tickets = 0
         self._closed_by: ModelError | None = None
 
     def close(self, error: ModelError) -> None:
-        """Refuse everyone who waits or comes, with this error. The first one counts."""
+        """Refuse waiting and further requests with this error. The first one counts."""
         if self._closed_by is None:
             self._closed_by = error
-        for line in self._lines.values():
-            for _, slot in line:
+        for queue in self._queues.values():
+            for _, slot in queue:
                 if not slot.done():
                     slot.set_exception(self._closed_by)
-            line.clear()
+            queue.clear()
 
     def reopen(self) -> None:
-        """Let requests in again, unless an endpoint is unusable."""
+        """Accept requests again, unless an endpoint is unusable."""
         if not isinstance(self._closed_by, EndpointError):
             self._closed_by = None
 
     async def acquire(self, allowed: tuple[Endpoint, ...]) -> Endpoint:
-        """An endpoint with a free slot, which is now taken. Raises what the line was closed with."""
+        """An endpoint with a free slot, which is now taken. Raises the error of `close`."""
         if self._closed_by is not None:
             raise self._closed_by
-        line = self._lines.setdefault(allowed, deque())
+        queue = self._queues.setdefault(allowed, deque())
         loop = asyncio.get_running_loop()
-        if not line:
+        if not queue:
             endpoint = pick(allowed, loop.time())
             if endpoint is not None:
                 endpoint.start()
                 return endpoint
         slot: asyncio.Future[Endpoint] = loop.create_future()
         self._tickets += 1
-        line.append((self._tickets, slot))
+        queue.append((self._tickets, slot))
         try:
             return await slot
         except asyncio.CancelledError:
@@ -61,32 +61,32 @@ class LoadBalancer:
             raise
 
     def count_waiting(self, endpoint: Endpoint) -> int:
-        """Requests in line for an endpoint, or for one of several that it is among."""
-        return sum(len(line) for allowed, line in list(self._lines.items()) if endpoint in allowed)
+        """Requests queued for an endpoint, or for several that include it."""
+        return sum(len(queue) for allowed, queue in list(self._queues.items()) if endpoint in allowed)
 
     def release(self, endpoint: Endpoint, abandoned: bool = False) -> None:
-        """Give a slot back."""
+        """Release a slot."""
         endpoint.finish(abandoned)
         self.serve()
 
     def serve(self) -> None:
-        """Give free slots to those who wait, the one who came first going first."""
+        """Assign free slots to waiting requests, in their order."""
         now = asyncio.get_running_loop().time()
-        while any(self._lines.values()):
-            heads = [(line[0][0], allowed) for allowed, line in self._lines.items() if skip_gone(line)]
+        while any(self._queues.values()):
+            heads = [(queue[0][0], allowed) for allowed, queue in self._queues.items() if drop_cancelled(queue)]
             served = False
             for _, allowed in sorted(heads, key=lambda head: head[0]):
                 endpoint = pick(allowed, now)
                 if endpoint is not None:
                     endpoint.start()
-                    self._lines[allowed].popleft()[1].set_result(endpoint)
+                    self._queues[allowed].popleft()[1].set_result(endpoint)
                     served = True
                     break
             if not served:
                 return
 
     def note_silence(self, endpoint: Endpoint, allowed: tuple[Endpoint, ...]) -> None:
-        """An endpoint has just been left alone: come back to it in time, or stop when all have been silent too long."""
+        """The circuit of an endpoint has just opened: retry it in time, or stop when all have been silent too long."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         if all(self._is_lost(other, now) for other in allowed):
@@ -94,7 +94,7 @@ class LoadBalancer:
             self.close(
                 EndpointError(
                     f"{names}: no answer ({endpoint.last_fault})",
-                    "see that the server runs, then `rampforge resume RUN`",
+                    "check that the server runs, then `rampforge resume RUN`",
                 )
             )
         elif endpoint.breaker.open_until is not None:
@@ -107,7 +107,7 @@ class LoadBalancer:
 
 
 def pick(allowed: tuple[Endpoint, ...], now: float) -> Endpoint | None:
-    """The endpoint with the smallest share of its slots taken, if any has one free."""
+    """The endpoint with the smallest share of its slots in use, if any has a free one."""
     best, least = None, 1.0
     for endpoint in allowed:
         share = endpoint.in_flight / endpoint.flow.limit
@@ -116,8 +116,8 @@ def pick(allowed: tuple[Endpoint, ...], now: float) -> Endpoint | None:
     return best
 
 
-def skip_gone(line: Waiting) -> bool:
-    """Drop those who went away from the head of a line; whether anyone is left."""
-    while line and line[0][1].done():
-        line.popleft()
-    return bool(line)
+def drop_cancelled(queue: Waiting) -> bool:
+    """Drop cancelled requests from the head of a queue; whether any request is left."""
+    while queue and queue[0][1].done():
+        queue.popleft()
+    return bool(queue)

@@ -1,8 +1,8 @@
-"""Chat models behind servers that speak the OpenAI protocol.
+"""Chat model behind servers that speak the OpenAI protocol.
 
-Promises: a fault that may pass costs a pause, not a request; a hung request is abandoned and repeated; the first sign
-that an endpoint can never be used (wrong key, unknown model) stops everything at once; a server is not asked for more
-than it can take. Used inside one event loop at a time.
+Guarantees: a transient fault costs a pause, not a request; a hung request is cancelled and repeated; the first sign
+that an endpoint is unusable (wrong key, unknown model) stops everything at once; a server gets no more requests than it
+can take. Used in one event loop at a time.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from pipeline.llm.chat_model import (
     EndpointError,
     ModelError,
     NoReplyError,
+    RefusedParameterError,
     RefusedRequestError,
     UnreadBodyError,
 )
 from pipeline.llm.chat_protocol import MalformedReplyError, encode_body, make_body, read_reply
 from pipeline.llm.completions_protocol import NoTokensError, make_completion_body, read_completion_reply
 from pipeline.llm.endpoints import Endpoint
-from pipeline.llm.errors import RETRYABLE, explain, refuses_schema
+from pipeline.llm.errors import RETRYABLE, explain
 from pipeline.llm.load_balancer import LoadBalancer
 from pipeline.llm.roles import find_role
 from schemas.live import EndpointLive
@@ -36,25 +37,27 @@ from schemas.llm_config import LlmConfig, Unanswered
 
 log = logging.getLogger(__name__)
 
+MOST_FORMS = 8
+"""Forms of one request that are tried."""
 HOPELESS_START = 20
-"""Requests refused as wrong, none ever answered: the fault is in the configuration, not in the items."""
+"""Refusals as bad requests, without any answer, from which on the configuration is at fault, not the items."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCall:
-    """A request on its way."""
+    """Request in flight."""
 
     request: ChatRequest
     body: dict[str, Any]
-    """What is sent, as JSON values."""
+    """Its canonical body, as JSON values."""
     content: bytes
     """The same as bytes."""
     allowed: tuple[Endpoint, ...]
-    """Endpoints that may take it."""
+    """Endpoints that serve it."""
 
 
 class OpenAiChatModel:
-    """Answers requests by the endpoints of a configuration. `keys` holds the values of the variables it names."""
+    """Chat model of the endpoints of a configuration. `keys`: values of the environment variables it names."""
 
     def __init__(self, config: LlmConfig, keys: Mapping[str, str]) -> None:
         self._config = config
@@ -64,15 +67,15 @@ class OpenAiChatModel:
         self._dispatcher = LoadBalancer(config.limits.give_up)
         self._allowed: dict[str, tuple[Endpoint, ...]] = {}
         self.note_try: Callable[[Endpoint, Exception | None], None] | None = None
-        """Told how each try ends, where calls are traced."""
+        """Called at the end of each try, where calls are traced."""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """The endpoints, for whoever watches the run."""
+        """The endpoints."""
         return self._endpoints
 
     def describe(self, request: ChatRequest) -> dict[str, Any]:
-        """The request as it is sent: what decides its reply. Raises ConfigError for a role without a model."""
+        """The canonical body of a request, which decides its reply. Raises ConfigError for a role without a model."""
         role = find_role(self._config, request.role)
         return make_completion_body(role, request) if request.prompt_ids else make_body(role, request)
 
@@ -111,54 +114,71 @@ class OpenAiChatModel:
         try:
             return await retry(try_once)
         except RETRYABLE as error:
-            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            what = f"no reply after {limits.tries} tries, at last {said}"
+            cause = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            problem = f"no reply after {limits.tries} tries, at last {cause}"
             if limits.unanswered is Unanswered.REJECT:
-                raise RefusedRequestError("no_reply", what) from error
-            raise NoReplyError(what) from error
+                raise RefusedRequestError("no_reply", problem) from error
+            raise NoReplyError(problem) from error
 
     async def _try_once(self, call: PendingCall, hangs: int) -> ChatReply:
-        request, body, content = call.request, call.body, call.content
         endpoint = await self._dispatcher.acquire(call.allowed)
         time = asyncio.get_running_loop().time
         started = time()
-        if not endpoint.takes_schemas and "response_format" in body:
-            content = encode_body({key: value for key, value in body.items() if key != "response_format"})
         answered = False
         try:
-            answer = await endpoint.post(content, request.role, hangs, bool(request.prompt_ids))
-            reply = self._take(answer, call, endpoint, started)
+            reply = replace(await self._exchange(call, endpoint, hangs), endpoint=endpoint.name)
             answered = True
+            self._note_reply(endpoint, call, started)
             return reply
+        except RefusedRequestError as error:
+            answered = True
+            if error.reply is None:
+                self._note_failure(error, endpoint, call, started)
+                raise
+            self._note_reply(endpoint, call, started)
+            reply = replace(error.reply, endpoint=endpoint.name)
+            raise RefusedRequestError(error.reason, error.what, reply, endpoint.name) from None
         except Exception as error:
             answered = True
             self._note_failure(error, endpoint, call, started)
-            ours = self._explain(error, endpoint, body)
+            ours = self._explain(error, endpoint, call)
             if ours is None:
                 raise
             raise ours from None
         finally:
             self._dispatcher.release(endpoint, abandoned=not answered)
 
-    def _take(self, answer: bytes, call: PendingCall, endpoint: Endpoint, started: float) -> ChatReply:
-        """The reply in an answer, entered into the endpoint's flow control."""
-        now = asyncio.get_running_loop().time()
-        role = call.request.role
-        try:
-            reply = replace(_read(answer, call), endpoint=endpoint.name)
-        except RefusedRequestError as error:
-            if error.reply is not None:
-                endpoint.note_reply(role, now - started)
-                said = replace(error.reply, endpoint=endpoint.name)
-                raise RefusedRequestError(error.reason, error.what, said, endpoint.name) from None
-            raise
-        endpoint.note_reply(role, now - started)
+    async def _exchange(self, call: PendingCall, endpoint: Endpoint, hangs: int) -> ChatReply:
+        """The reply to a request in the form that the endpoint takes."""
+        role, model = call.request.role, str(call.body["model"])
+        form, proven = endpoint.form(role, find_role(self._config, role))
+        path = "/completions" if call.request.prompt_ids else "/chat/completions"
+        left = MOST_FORMS
+        while True:
+            left -= 1
+            sent = form.apply(call.body)
+            content = call.content if sent is call.body else encode_body(sent)
+            try:
+                reply = _read(await endpoint.post(content, path, model, role, hangs), call)
+            except HttpStatusError as error:
+                ours = explain(error, endpoint.name, model, sent, endpoint.answered > 0)
+                other = form.learn(error, sent, lenient=not proven and _is_unexplained(ours))
+                if other is None or not left:
+                    raise
+                form = other
+            else:
+                if not proven:
+                    endpoint.settle_form(role, form)
+                return reply
+
+    def _note_reply(self, endpoint: Endpoint, call: PendingCall, started: float) -> None:
+        """Enter a reply into the endpoint's flow control."""
+        endpoint.note_reply(call.request.role, asyncio.get_running_loop().time() - started)
         if self.note_try is not None:
             self.note_try(endpoint, None)
-        return reply
 
     def _note_failure(self, error: Exception, endpoint: Endpoint, call: PendingCall, started: float) -> None:
-        """Tell the endpoint's flow control what came instead of a reply."""
+        """Enter an error into the endpoint's flow control."""
         now = asyncio.get_running_loop().time()
         endpoint.faults += 1
         if self.note_try is not None:
@@ -169,26 +189,24 @@ class OpenAiChatModel:
             endpoint.breaker.abandon()
             return
         if isinstance(error, TimeoutError):
-            endpoint.patience(call.request.role).note(now - started)
+            endpoint.timeout(call.request.role).note(now - started)
         if not isinstance(error, RETRYABLE):
             endpoint.breaker.note_answer()
         elif endpoint.breaker.note_fault(now, started):
-            log.warning("%s is left alone for a while: %s", endpoint.name, endpoint.last_fault)
+            log.warning("circuit of %s open: %s", endpoint.name, endpoint.last_fault)
             self._dispatcher.note_silence(endpoint, call.allowed)
 
-    def _explain(self, error: Exception, endpoint: Endpoint, body: Mapping[str, Any]) -> Exception | None:
-        """What to raise instead; None for the error as it is. An unusable endpoint closes the line."""
+    def _explain(self, error: Exception, endpoint: Endpoint, call: PendingCall) -> Exception | None:
+        """What to raise instead; None for the error as it is. An unusable endpoint refuses all further requests."""
+        if isinstance(error, EndpointError):
+            self._dispatcher.close(error)
         if isinstance(error, ModelError):
             return error
-        if "response_format" in body and refuses_schema(error):
-            if endpoint.takes_schemas:
-                log.warning("%s enforces no JSON schemas: replies are parsed leniently", endpoint.name)
-            endpoint.takes_schemas = False
-            return MalformedReplyError("schema refused")
-        ours = explain(error, endpoint.name, str(body["model"]), body, endpoint.answered > 0)
+        body, widened = call.body, call.request.widening > 1
+        ours = explain(error, endpoint.name, str(body["model"]), body, endpoint.answered > 0, widened)
         if isinstance(ours, RefusedRequestError) and ours.reason == "bad_request":
             endpoint.bad_requests += 1
-            # Those in flight may still be answered.
+            # Requests in flight may still be answered.
             if endpoint.bad_requests >= max(HOPELESS_START, endpoint.in_flight) and not endpoint.answered:
                 ours = EndpointError(ours.what, "check llm.roles: the server takes none of our requests")
         if isinstance(ours, EndpointError):
@@ -203,26 +221,32 @@ class OpenAiChatModel:
         return self._allowed[role]
 
     def load(self) -> tuple[EndpointLive, ...]:
-        """What the endpoints are doing."""
+        """The state of the endpoints."""
         return tuple(endpoint.load(self._dispatcher.count_waiting(endpoint)) for endpoint in self._endpoints)
 
     def stop(self) -> None:
-        """Send nothing more: requests that wait are refused, those in flight go on."""
-        self._dispatcher.close(ModelError("the run is being stopped"))
+        """Refuse waiting and further requests; those in flight continue."""
+        self._dispatcher.close(ModelError("the run is stopping"))
         for endpoint in self._endpoints:
             endpoint.stop()
 
     async def close(self) -> None:
-        """Give up the connections; the next request opens new ones."""
+        """Close the connections; the next request opens new ones."""
         for endpoint in self._endpoints:
             await endpoint.close()
         self._dispatcher.reopen()
 
 
-def _read(answer: bytes, call: PendingCall) -> ChatReply:
-    """The reply in an answer; it carries the name of the model that was asked for.
+def _is_unexplained(error: ModelError | None) -> bool:
+    """Whether a refusal is for a cause that its words do not name."""
+    bad = isinstance(error, RefusedRequestError) and error.reason == "bad_request"
+    return bad or isinstance(error, RefusedParameterError)
 
-    Raises UnreadBodyError where reading ends in an error that it should not end in: what was paid for is kept.
+
+def _read(answer: bytes, call: PendingCall) -> ChatReply:
+    """The reply in a body, under the requested name of the model.
+
+    Raises UnreadBodyError for an unexpected error of the parser: the body was paid for and is recorded.
     """
     model, request = str(call.body["model"]), call.request
     try:
@@ -234,6 +258,6 @@ def _read(answer: bytes, call: PendingCall) -> ChatReply:
     except Exception as error:
         raise UnreadBodyError(
             f"a reply of {model} cannot be read: {type(error).__name__}: {error}",
-            "this is a fault of rampforge: `rampforge --debug ...` shows where; the reply is kept under calls/",
+            "this is a fault of rampforge: `rampforge --debug ...` shows where; the reply is recorded under calls/",
             answer,
         ) from error

@@ -1,6 +1,6 @@
-"""What models cost: the table of the configuration, then the one that comes with rampforge.
+"""Prices of models: the table of the configuration, then the built-in one.
 
-A run writes the prices it starts with into its own configuration, so no later table changes what its rows say.
+A run records the prices it starts with in its configuration, so that a later table does not change its rows.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ TOKENS = 1_000_000
 
 
 class PriceTable:
-    """Prices by model name or pattern; the first that fits counts, the user's own first."""
+    """Prices by model name or pattern; the first match counts, in the user's own table first."""
 
     def __init__(self, own: Mapping[str, ModelPrice]) -> None:
         self._rows = (*own.items(), *_read_packaged())
 
     def find(self, model: str) -> ModelPrice | None:
-        """The price of a model, or None for one that stands in no table: a server of one's own costs nothing here."""
+        """The price of a model; None for one in no table, such as that of a private server."""
         return next((price for pattern, price in self._rows if fnmatchcase(model, pattern)), None)
 
     def list_unpriced(self, models: Iterable[str]) -> tuple[str, ...]:
-        """Those of the models that stand in no table, sorted."""
+        """The models that are in no table, sorted."""
         return tuple(sorted({model for model in models if self.find(model) is None}))
 
     def cost(self, model: str, prompt_tokens: int, completion_tokens: int) -> float:
@@ -41,10 +41,10 @@ class PriceTable:
 
 
 def pin_prices(own: Mapping[str, ModelPrice], models: Iterable[str]) -> dict[str, ModelPrice]:
-    """The user's own table with the price of each of these models written out before it, where one is known."""
+    """The known prices of these models by name, before the user's own table."""
     table = PriceTable(own)
-    found = {model: table.find(model) for model in sorted(set(models))}
-    return {model: price for model, price in found.items() if price is not None} | dict(own)
+    prices = {model: table.find(model) for model in sorted(set(models))}
+    return {model: price for model, price in prices.items() if price is not None} | dict(own)
 
 
 @cache

@@ -1,8 +1,8 @@
-"""Tells refusals that an item causes from those that the configuration causes: by whether others are answered.
+"""Refusals caused by an item and refusals caused by the configuration, distinguished by whether others are answered.
 
-Promises: a refusal counts as the item's own only once a request of the same role and model has been answered. For what
-names no fault of the item (`bad_request`) that must have been in this session, by the same endpoint, and not
-`HOPELESS` refusals ago. Until then the item is left owed.
+Guarantees: a refusal counts as the item's own only once a request of the same role and model has been answered. For
+`bad_request`, which names no fault of the item, that has to be in this session, by the same endpoint, and fewer than
+`HOPELESS` refusals ago. Until then the item stays unfinished.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRe
 from pipeline.llm.errors import OWN_REASONS
 
 HOPELESS = 20
-"""Requests refused in a row: the fault is in the configuration, not in the items."""
+"""Refusals in a row from which on the configuration is at fault, not the items."""
 
 
 class SettledChatModel:
-    """Passes refusals on when they are the item's own, and raises UnsettledRefusalError for the others."""
+    """Chat model that passes on refusals of the item, and raises UnsettledRefusalError for the others."""
 
     def __init__(
         self, model: ChatModel, budget: Budget, name_model: Callable[[str], str], gives_up: bool = False
     ) -> None:
-        """`name_model`: the model of a role; `gives_up`: any refusal is the item's, once the model has answered."""
+        """`name_model`: the model of a role; `gives_up`: any refusal is the item's once the model has answered."""
         self._model = model
         self._budget = budget
         self._name_model = name_model

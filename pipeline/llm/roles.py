@@ -1,4 +1,4 @@
-"""The models behind the roles, as rows and ids name them."""
+"""Models of the roles, as named in rows and ids."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from schemas.llm_config import LlmConfig, RoleModelConfig
 
 
 def describe_models(models: Mapping[str, RoleModelConfig], roles: tuple[str, ...]) -> dict[str, dict[str, object]]:
-    """The settings of each role that are not left to the server; `default` stands for a role not named."""
-    found = {role: models.get(role, models.get("default")) for role in roles}
-    return {role: model.model_dump(mode="json", exclude_none=True) for role, model in found.items() if model}
+    """The settings of each role that are set; `default` applies to a role without its own."""
+    chosen = {role: models.get(role, models.get("default")) for role in roles}
+    return {role: model.model_dump(mode="json", exclude_none=True) for role, model in chosen.items() if model}
 
 
 def name_models(models: Mapping[str, dict[str, object]]) -> str:
@@ -21,7 +21,7 @@ def name_models(models: Mapping[str, dict[str, object]]) -> str:
 
 def find_role(config: LlmConfig, role: str) -> RoleModelConfig:
     """The model of a role. Raises ConfigError when neither it nor `default` is configured."""
-    found = config.roles.get(role) or config.roles.get("default")
-    if found is None:
+    model = config.roles.get(role) or config.roles.get("default")
+    if model is None:
         raise ConfigError(f"no model plays the role {role}", f"set llm.roles.{role}.model, or llm.roles.default.model")
-    return found
+    return model

@@ -1,8 +1,9 @@
-"""One prompt to a language model, one typed reply back: asked again a few times when it cannot be read.
+"""Structured output: one prompt to a language model, one typed reply, with further requests for an unreadable one.
 
-Promises: a reply is read by its contract and nothing else; every call is counted, unreadable ones too; a second try
-is told what was wrong and has an attempt number of its own, so that a journal tells the two apart. Errors of the model
-are passed on as they are: retrying a fault is the model's work.
+Guarantees: a reply is read by its contract and nothing else; every call is counted, unreadable ones too; a further
+request names the problem and has an attempt number of its own, so that a journal distinguishes the two. A reply that is
+unreadable because it was cut at its cap is requested again with a larger cap, once. Errors of the model are passed on
+as they are: faults are retried by the model.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pipeline.http.retrying import AsyncRetrying, retrying
-from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, Message
+from pipeline.llm.chat_model import (
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    Message,
+    RefusedRequestError,
+    UnsettledRefusalError,
+)
 from prompts.library import load_template, make_inert
 from prompts.replies import Reply, ReplyContract, UnreadableReplyError
 from schemas.trajectories import RoleUsage
@@ -25,11 +33,13 @@ UNREADABLE = "unreadable_reply"
 ALARM = 100
 """If so many first replies are all unreadable, the log says so."""
 EMPTY = "the reply is empty, and all that was said is in its reasoning"
-"""What is wrong where a server's parser of reasoning takes the answer along."""
+"""Problem where a server's parser of reasoning takes the answer along."""
 TRIES = 10
-"""Attempt numbers set aside for the tries of one attempt."""
+"""Attempt numbers reserved for the requests of one attempt."""
 ECHO = 2000
-"""Characters of an unreadable reply that are put before the model again."""
+"""Characters of an unreadable reply that the next request quotes."""
+WIDENING = 4
+"""Factor on the cap of a reply that was cut at it."""
 
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
@@ -39,19 +49,19 @@ Price = Callable[[str, int, int], float]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How replies are drawn."""
+    """Sampling parameters of replies."""
 
     temperature: float
-    """0 takes the likeliest token always."""
+    """0 always takes the likeliest token."""
     max_tokens: int
-    """Longest reply."""
+    """Maximum tokens of a reply."""
     retries: int
-    """Times an unreadable reply is asked for again; below `TRIES`."""
+    """Maximum further requests for an unreadable reply; below `TRIES`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is put to a role."""
+    """Prompt of a role."""
 
     role: str
     """planner, rewriter, observer, extractor or judge."""
@@ -60,16 +70,16 @@ class Prompt:
     text: str
     """The user message."""
     attempt: int = 0
-    """Which attempt it belongs to."""
+    """Number of the attempt it belongs to."""
     system: str = ""
     """The system message; empty for none."""
     most: Mapping[str, int] = field(default_factory=dict)
-    """What the task leaves to fields of the reply: largest value, or length of a list. For servers that enforce it."""
+    """Largest value, or length of a list, of fields of the reply. For servers that enforce schemas."""
 
 
 @dataclass(slots=True)
 class TokenUsage:
-    """What the calls of one piece of work consumed."""
+    """Tokens that the calls of one piece of work consumed."""
 
     sums: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)
     """Calls, prompt tokens and completion tokens by role and model."""
@@ -81,7 +91,7 @@ class TokenUsage:
         self.sums[role, reply.model] = sums
 
     def list_usage(self, price: Price | None = None) -> tuple[RoleUsage, ...]:
-        """One row a role and model, sorted; free when there is no price."""
+        """One row for each role and model, sorted; free without `price`."""
         return tuple(
             RoleUsage(
                 role=role,
@@ -96,7 +106,7 @@ class TokenUsage:
 
 
 class StructuredOutput:
-    """Asks a chat model and reads its replies."""
+    """Requests replies of a chat model and reads them."""
 
     def __init__(self, model: ChatModel, sampling: Sampling) -> None:
         if not 0 <= sampling.retries < TRIES:
@@ -107,27 +117,39 @@ class StructuredOutput:
         self._unreadable = 0
 
     async def ask(self, prompt: Prompt, contract: ReplyContract[R], check: Callable[[R], T], tally: TokenUsage) -> T:
-        """The reply as `check` makes it of the fields; `check` raises ValueError for one that it cannot take.
+        """The reply as `check` makes it of the fields; `check` raises ValueError for fields that are wrong.
 
-        Raises UnreadableReplyError when no try could be read, and whatever ModelError the model raises.
+        Raises UnreadableReplyError when no reply is readable, and any ModelError of the model.
         """
         request = self._make_request(prompt, contract)
         number = prompt.attempt * TRIES
+        widened = False
 
         async def ask_once() -> T:
-            nonlocal request, number
+            nonlocal request, number, widened
             reply = await self._model.ask(replace(request, attempt=number))
+            while True:
+                tally.add(prompt.role, reply)
+                try:
+                    taken = check(contract.read(reply.text))
+                except ValueError as error:
+                    failure = _explain(error, reply)
+                    self._count_unreadable(failure)
+                else:
+                    self._read += 1
+                    return taken
+                if widened or reply.finish_reason != "length":
+                    break
+                widened = True
+                try:
+                    reply = await self._model.ask(replace(request, attempt=number, widening=WIDENING))
+                except (RefusedRequestError, UnsettledRefusalError) as refusal:
+                    logger.info("%s: a longer reply is refused: %s", prompt.role, refusal.what)
+                    break
+                request = replace(request, widening=WIDENING)
             number += 1
-            tally.add(prompt.role, reply)
-            try:
-                taken = check(contract.read(reply.text))
-            except ValueError as error:
-                failure = _explain(error, reply)
-                self._count_unreadable(failure)
-                request = _point_out(request, prompt.lang, reply.text, failure.problem)
-                raise failure from None
-            self._read += 1
-            return taken
+            request = _point_out(request, prompt.lang, reply.text, failure.problem)
+            raise failure
 
         tries = self._sampling.retries + 1
         return await retrying(AsyncRetrying, prompt.role, UnreadableReplyError, tries=tries, longest_pause=0.0)(
@@ -160,7 +182,7 @@ def _explain(error: ValueError, reply: ChatReply) -> UnreadableReplyError:
 
 
 def _point_out(request: ChatRequest, lang: str, reply: str, problem: str) -> ChatRequest:
-    """The conversation with the reply that could not be read, and what was wrong with it."""
-    said = Message("assistant", make_inert(reply[-ECHO:]).strip() or "...")
-    again = Message("user", load_template("ask_again", lang).fill(problem=problem))
-    return replace(request, messages=(*request.messages, said, again))
+    """The conversation with the unreadable reply and its problem."""
+    quoted = Message("assistant", make_inert(reply[-ECHO:]).strip() or "...")
+    correction = Message("user", load_template("ask_again", lang).fill(problem=problem))
+    return replace(request, messages=(*request.messages, quoted, correction))

@@ -1,10 +1,10 @@
-"""Records every call to a language model as an OpenTelemetry span, by the conventions for generative AI.
+"""OpenTelemetry spans of calls to language models, by the conventions for generative AI.
 
-Spans nest: shard, item, call. A call span covers all tries at one request, as the conventions ask; a try that came to
-nothing is an event in it. What a journal answers is no call. Prompts and replies are recorded only when asked for;
-keys, and what servers say in their errors, never.
+Spans nest: shard, item, call. A call span covers all tries at one request, as the conventions require; a failed try is
+an event in it. A reply from a journal is not a call. Prompts and replies are recorded only if configured; keys, and the
+text of errors, never.
 
-This module is imported only where tracing is on; off, nothing of it is in the way of a call.
+This module is imported only where tracing is on; otherwise it costs calls nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Item = TypeVar("Item", bound=Keyed)
 Result = TypeVar("Result")
 
 PLACE: ContextVar[Mapping[str, str]] = ContextVar("PLACE", default={})  # noqa: B039 - nobody changes it
-"""Run, stage, shard and item that the work at hand belongs to."""
+"""Run, stage, shard and item of the current work."""
 
 PROVIDERS = {
     "openai.com": "openai",
@@ -43,11 +43,11 @@ PROVIDERS = {
     "cohere.com": "cohere",
     "googleapis.com": "gcp.gemini",
 }
-"""`gen_ai.provider.name` by domain. Any other server is named for the protocol that it speaks: openai."""
+"""`gen_ai.provider.name` by domain; any other server is named after its protocol, openai."""
 
 
 class TracedTries:
-    """The tries at one call."""
+    """Tries at one call."""
 
     def __init__(self, span: Span) -> None:
         self.span = span
@@ -55,11 +55,11 @@ class TracedTries:
 
 
 TRIES: ContextVar[TracedTries | None] = ContextVar("TRIES", default=None)
-"""Those of the call that is being made."""
+"""Those of the current call."""
 
 
 class CallTracing:
-    """Makes the spans of one process. `content`: record prompts and replies too."""
+    """Spans of one process. `content`: record prompts and replies too."""
 
     def __init__(self, tracer: Tracer, content: bool) -> None:
         self._tracer = tracer
@@ -67,7 +67,7 @@ class CallTracing:
 
     @contextmanager
     def span(self, name: str, kind: SpanKind, attributes: Mapping[str, Any]) -> Iterator[Span]:
-        """A span that is current inside the block; an error marks it by its kind, not by its words."""
+        """A span that is current inside the block; an error marks it by its type, without its text."""
         with self._tracer.start_as_current_span(
             name, kind=kind, attributes=dict(attributes), record_exception=False, set_status_on_exception=False
         ) as span:
@@ -80,7 +80,7 @@ class CallTracing:
 
     @contextmanager
     def place(self, name: str, **place: str) -> Iterator[None]:
-        """A span around the work on a shard or an item, whose place its calls carry."""
+        """A span around the work on a shard or an item, whose place is in the spans of its calls."""
         token = PLACE.set({**PLACE.get(), **{f"rampforge.{key}": value for key, value in place.items()}})
         try:
             with self.span(name, SpanKind.INTERNAL, PLACE.get()):
@@ -99,7 +99,7 @@ class CallTracing:
 
 
 class TracedChatModel:
-    """Makes calls that leave a span. Stands between journal and budget: one call of the one is one of the other."""
+    """Chat model whose calls leave a span; between journal and budget, so that its calls are theirs."""
 
     def __init__(self, model: ChatModel, config: LlmConfig, tracing: CallTracing) -> None:
         self._model = model
@@ -127,7 +127,7 @@ class TracedChatModel:
 
 
 def note_try(endpoint: Endpoint, error: Exception | None) -> None:
-    """A try has ended: with a reply, or with an error."""
+    """Record the end of a try, with a reply or an error."""
     tries = TRIES.get()
     if tries is None:
         return
@@ -140,13 +140,13 @@ def note_try(endpoint: Endpoint, error: Exception | None) -> None:
 
 
 def describe_request(request: ChatRequest, role: RoleModelConfig) -> dict[str, Any]:
-    """What is asked, without its content."""
+    """Attributes of a request without its content."""
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",  # until it is known which server takes it
+        "gen_ai.provider.name": "openai",  # until the server is known
         "gen_ai.request.model": role.model,
         "gen_ai.request.temperature": request.temperature if role.temperature is None else role.temperature,
-        "gen_ai.request.max_tokens": request.max_tokens if role.max_tokens is None else role.max_tokens,
+        "gen_ai.request.max_tokens": (role.max_tokens or request.max_tokens) * request.widening,
         "gen_ai.output.type": "text" if request.schema is None else "json",
         "rampforge.role": request.role,
         "rampforge.attempt": request.attempt,
@@ -157,7 +157,7 @@ def describe_request(request: ChatRequest, role: RoleModelConfig) -> dict[str, A
 
 
 def describe_reply(reply: ChatReply) -> dict[str, Any]:
-    """What came back, without its content."""
+    """Attributes of a reply without its content."""
     return {
         "gen_ai.response.finish_reasons": [reply.finish_reason],
         "gen_ai.usage.input_tokens": reply.prompt_tokens,
@@ -166,7 +166,7 @@ def describe_reply(reply: ChatReply) -> dict[str, Any]:
 
 
 def describe_server(url: str) -> dict[str, Any]:
-    """Who was asked. A user and password in the URL are left out."""
+    """Attributes of a server, without user and password."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     provider = next((name for domain, name in PROVIDERS.items() if f".{host}".endswith(f".{domain}")), "openai")
@@ -175,7 +175,7 @@ def describe_server(url: str) -> dict[str, Any]:
 
 
 def name_error(error: BaseException) -> str:
-    """`error.type`: a status, a reason code of ours, or the kind of the exception."""
+    """`error.type`: a status, a reason code, or the type of the exception."""
     if isinstance(error, HttpStatusError):
         return str(error.status)
     if isinstance(error, RefusedRequestError):
@@ -184,7 +184,7 @@ def name_error(error: BaseException) -> str:
 
 
 def write_messages(messages: tuple[Message, ...]) -> str:
-    """The conversation, as the conventions write it."""
+    """The conversation in the form of the conventions."""
     return json.dumps([_write_message(message) for message in messages], ensure_ascii=False)
 
 
@@ -196,7 +196,7 @@ def _write_message(message: Message) -> dict[str, Any]:
 
 
 def write_reply(reply: ChatReply) -> str:
-    """The reply, as the conventions write it."""
+    """The reply in the form of the conventions."""
     thought = [{"type": "reasoning", "content": reply.reasoning}] if reply.reasoning else []
     parts = [*thought, *_write_text(reply.text), *_write_calls(reply.tool_calls)]
     return json.dumps([{"role": "assistant", "parts": parts, "finish_reason": reply.finish_reason}], ensure_ascii=False)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pipeline.http.errors import HttpStatusError, ThrottledError, UnavailableError
 from pipeline.http.retrying import Retrying, retrying
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.client import fetch, open_client
+from pipeline.llm.client import ApiClient
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_trees import TreeRow, encode_contexts, plant_rows
 from schemas.llm_config import LimitsConfig
@@ -59,16 +59,13 @@ class ServedScorer:
 
     def __init__(
         self,
-        url: str,
+        client: ApiClient,
         model: str,
         tokenizer: PreTrainedTokenizerBase,
         name: str,
-        key: str = "",
         limits: LimitsConfig = DEFAULT_LIMITS,
-        proxy: str | None = None,
     ) -> None:
-        """`url`: the base URL that ends in /v1; `model`: its name on the server; `name`: its name in the rows; `proxy`:
-        the endpoint's own, if set.
+        """`client`: closed with the scorer; `model`: its name on the server; `name`: its name in the rows.
 
         Raises EndpointError where the server does not answer within a tenth of `limits.give_up`, or has no such model.
         """
@@ -76,8 +73,8 @@ class ServedScorer:
         self._model = model
         self._tokenizer = tokenizer
         self._limits = limits
-        self._url = url
-        self._client = open_client(url, key, proxy, limits.deadline)
+        self._url = str(client.base_url).rstrip("/")
+        self._client = client
         self._context = self._read_context()
 
     def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
@@ -134,7 +131,7 @@ class ServedScorer:
 
     def _send(self, path: str, body: dict[str, Any] | None = None, give_up: float | None = None) -> dict[str, Any]:
         def send_once() -> dict[str, Any]:
-            values: dict[str, Any] = json.loads(fetch(self._client, path, body))
+            values: dict[str, Any] = json.loads(self._client.request(path, body))
             return values
 
         retry = retrying(

@@ -8,6 +8,7 @@ gets busier or quieter on the way is no advantage to either.
 from __future__ import annotations
 
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.bench.agentic_load import STEPS
 from tests.bench.figures import Figure, run_apart
@@ -24,7 +25,7 @@ PEER_BOUNDS = {"curator": ">= 3", "datadesigner": ">= 5"}
 
 def run() -> list[Figure]:
     """All figures of this benchmark."""
-    return [*compare_clients(256), *compare_clients(MANY), *compare_memory()]
+    return [*compare_clients(256), *compare_clients(MANY), share_between_processes(), *compare_memory()]
 
 
 def compare_clients(in_flight: int) -> list[Figure]:
@@ -60,6 +61,23 @@ def compare_clients(in_flight: int) -> list[Figure]:
             Figure(f"CPU a call of {name}, {load}", result["cpu_ms"], "ms"),
         ]
     return figures
+
+
+def share_between_processes() -> Figure:
+    """Two processes of ours that share the items and the requests in flight: the later end counts."""
+    half = ITEMS // 2
+    with serve_mock(latency=LATENCY) as url, ThreadPoolExecutor(2) as threads:
+        parts = [
+            threads.submit(
+                run_apart, "tests.bench.llm_clients", "drive_ours", url, str(MANY // 2), str(half), str(first)
+            )
+            for first in (0, half)
+        ]
+        results = [part.result() for part in parts]
+        stats = read_stats(url)
+    assert sum(result["lost"] for result in results) == stats["disorders"] == stats["repeated"] == 0, (results, stats)
+    wall = max(result["seconds"] for result in results) / (len(STEPS) * LATENCY)
+    return Figure(f"wall / ideal, {MANY} in flight by two processes", wall, "x", "<= 1.4")
 
 
 def compare_memory() -> list[Figure]:

@@ -35,12 +35,15 @@ Ask = Callable[[str, str], Awaitable[str]]
 """Role and prompt to a reply."""
 
 
-def drive_ours(url: str, in_flight: str, items: str) -> Result:
-    """Through rampforge's client with journal and budgets."""
+def drive_ours(url: str, in_flight: str, items: str, first: str = "0") -> Result:
+    """Through rampforge's client with journal and budgets; `first`: number of the first item."""
     with tempfile.TemporaryDirectory() as folder, open_client(url, int(in_flight), Path(folder)) as chat:
         watch = Stopwatch()
         done = run_concurrently(
-            range(int(items)), lambda item: work_item(item, chat.model), int(in_flight), chat.services
+            range(int(first), int(first) + int(items)),
+            lambda item: work_item(item, chat.model),
+            int(in_flight),
+            chat.services,
         )
         return watch.read(int(items), sum(done))
 

@@ -14,10 +14,9 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import openai
 
 from pipeline.errors import SearchError
-from pipeline.llm.client import request
+from pipeline.llm.client import AsyncApiClient
 from pipeline.search.encoder import Prompts
 from pipeline.search.remote.service import FailedCallError, SearchService, UnreadableSearchReplyError
 
@@ -31,9 +30,7 @@ MAX_REPLY_BYTES = 1 << 28
 class EndpointEncoder:
     """A TextEncoder on a server. May be called from any thread, inside or outside an event loop."""
 
-    def __init__(
-        self, service: SearchService, client: openai.AsyncOpenAI, model: str, max_tokens: int, batch: int
-    ) -> None:
+    def __init__(self, service: SearchService, client: AsyncApiClient, model: str, max_tokens: int, batch: int) -> None:
         """`service`: the limits of the client's server; `batch`: texts per request.
 
         Raises SearchError when the server does not answer.
@@ -96,7 +93,7 @@ class EndpointEncoder:
         body = json.dumps({"model": self._model, "input": inputs, "encoding_format": "float"}).encode()
 
         async def exchange() -> np.ndarray:
-            return self._read(await request(self._client, "/embeddings", body, MAX_REPLY_BYTES), len(inputs))
+            return self._read(await self._client.request("/embeddings", body, MAX_REPLY_BYTES), len(inputs))
 
         return await self._service.repeat(exchange)
 

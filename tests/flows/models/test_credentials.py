@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.models.credentials import read_endpoint_keys, read_key, read_keys, read_token
+from flows.models.credentials import open_credentials, read_endpoint_keys, read_keys, read_token
 from pipeline.errors import ConfigError
 from schemas.llm_config import EndpointConfig
 
 FLOWS = Path(__file__).resolve().parents[3] / "flows"
-READERS_OF_KEYS = {"OpenAiChatModel", "open_judge", "open_notifier", "WebSource"}
+READERS_OF_KEYS = {"Credentials", "OpenAiChatModel", "open_judge", "open_notifier", "WebSource"}
 """They take keys; the environment itself is not for them."""
 ENDPOINT = EndpointConfig(url="http://127.0.0.1:1/v1", key="SOME_KEY")
 
@@ -54,13 +54,13 @@ def test_a_key_that_is_not_set_is_asked_for_by_name(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("SOME_KEY", raising=False)
     assert read_keys(["SOME_KEY", None, ""]) == {}
     with pytest.raises(ConfigError) as caught:
-        read_key("here", ENDPOINT)
+        open_credentials("here", ENDPOINT)
     assert "SOME_KEY" in caught.value.fix
     with pytest.raises(ConfigError) as caught:
         read_token("SOME_KEY")
     assert "SOME_KEY" in caught.value.fix
     monkeypatch.setenv("SOME_KEY", "k")
-    assert read_key("here", ENDPOINT) == read_token("SOME_KEY") == "k"
+    assert open_credentials("here", ENDPOINT).read_key() == read_token("SOME_KEY") == "k"
     assert read_endpoint_keys([ENDPOINT]) == {"SOME_KEY": "k"}
-    assert read_key("here", ENDPOINT.model_copy(update={"key": None})) == ""
+    assert open_credentials("here", ENDPOINT.model_copy(update={"key": None})).read_key() == ""
     assert read_token(None) is None

@@ -27,6 +27,7 @@ from schemas.search_config import SearchServiceConfig, WebConfig
 from schemas.training import SearchEndpoint
 from schemas.trajectories import SearchStatus
 from tests.pipeline.masking.test_perplexity import make_tokenizer
+from tests.support.api_clients import open_sync
 from tests.support.command_line import rampforge
 from tests.support.fault_server import FaultServer
 from tests.support.sample_dump import write_dump
@@ -139,7 +140,7 @@ def test_this_machine_is_reached_whatever_the_environment_names(tmp_path: Path) 
         config = RunConfig.model_validate({"search_service": {"url": server.url}})
         assert probe_server(config).engine == "e1"
         assert Retriever(SearchEndpoint(url=server.url))._ours
-        with ServedScorer(server.url, "m", make_tokenizer(), "m", limits=LimitsConfig(give_up=1)) as scorer:
+        with ServedScorer(open_sync(server.url), "m", make_tokenizer(), "m", limits=LimitsConfig(give_up=1)) as scorer:
             assert scorer.name == "m"
 
 

@@ -74,7 +74,7 @@ def test_items_without_a_reply_are_owed_and_the_others_are_done() -> None:
         for result in run_concurrently(range(30), work, 4):
             done.append(result)  # noqa: PERF402 - extend would lose those that come before the error
 
-    with pytest.raises(NoReplyError, match="3 items are still owed") as caught:
+    with pytest.raises(NoReplyError, match="3 items are unfinished") as caught:
         take_all()
     assert "unanswered=reject" in caught.value.fix
     assert sorted(done) == [item for item in range(30) if item % 10 != 3]
@@ -123,7 +123,7 @@ def test_nothing_but_silence_ends_the_run_early() -> None:
         asked += 1
         raise NoReplyError("no reply after 8 tries")
 
-    with pytest.raises(NoReplyError, match="100 items are still owed"):
+    with pytest.raises(NoReplyError, match="100 items are unfinished"):
         list(run_concurrently(range(10_000), work, 4))
     assert asked <= 110
 

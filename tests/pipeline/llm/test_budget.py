@@ -118,7 +118,7 @@ def test_busy_time_is_the_length_of_the_union(calls: list[tuple[int, int]]) -> N
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20))))
 def test_busy_time_forgets_old_pauses_and_nothing_else(calls: list[tuple[int, int]]) -> None:
     busy, now = BusyTime(), 0
-    with mock.patch("pipeline.llm.usage_log.KEPT", 2):
+    with mock.patch("pipeline.llm.usage_log.MOST_INTERVALS", 2):
         for pause, length in calls:
             now += pause + length
             busy.add(now - length, now)
@@ -128,7 +128,7 @@ def test_busy_time_forgets_old_pauses_and_nothing_else(calls: list[tuple[int, in
 
 def test_busy_time_takes_what_lies_before_the_pauses_it_remembers_as_counted() -> None:
     busy = BusyTime()
-    with mock.patch("pipeline.llm.usage_log.KEPT", 2):
+    with mock.patch("pipeline.llm.usage_log.MOST_INTERVALS", 2):
         for start in range(0, 40, 10):
             busy.add(start, start + 1)
         busy.add(0, 40)  # up to 11 all is settled: 2 seconds of it

@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import openai
 import pytest
+from aiohttp import web
 
 from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError, RefusalError, ThrottledError
 from pipeline.llm import client
-from pipeline.llm.client import fetch, open_async_client, open_client, request
+from pipeline.llm.client import AsyncApiClient
+from tests.support.api_clients import open_async, open_sync
 from tests.support.fault_server import FaultServer
 from tests.support.scripted_http import Said, ScriptedHttp
 
@@ -27,17 +28,17 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[N
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-async def ask(way: openai.AsyncOpenAI) -> bytes:
-    return await request(way, "/chat/completions", b"{}")
+async def ask(way: AsyncApiClient) -> bytes:
+    return await way.request("/chat/completions", b"{}")
 
 
-def run_against(script: Script, work: Callable[[openai.AsyncOpenAI], Awaitable[None]]) -> int:
+def run_against(script: Script, work: Callable[[AsyncApiClient], Awaitable[None]]) -> int:
     """Play a server; the number of connections that the client made."""
 
     async def run() -> int:
         async with (
             listen(script) as (port, made),
-            open_async_client(f"http://127.0.0.1:{port}/v1", "k", None, 8) as way,
+            open_async(f"http://127.0.0.1:{port}/v1", "k", None, 8) as way,
         ):
             await work(way)
         return len(made)
@@ -85,7 +86,7 @@ def say(*answers: bytes) -> Script:
     ],
 )
 def test_a_reply_is_whole_however_it_is_framed(answer: bytes) -> None:
-    async def work(way: openai.AsyncOpenAI) -> None:
+    async def work(way: AsyncApiClient) -> None:
         assert await ask(way) == b"ok"
 
     assert run_against(say(answer), work) == 1
@@ -104,7 +105,7 @@ def test_a_reply_is_whole_however_it_is_framed(answer: bytes) -> None:
     ],
 )
 def test_a_reply_cut_off_or_not_of_http_is_an_error(answer: bytes) -> None:
-    async def work(way: openai.AsyncOpenAI) -> None:
+    async def work(way: AsyncApiClient) -> None:
         with pytest.raises(ConnectionError):
             await ask(way)
 
@@ -112,7 +113,7 @@ def test_a_reply_cut_off_or_not_of_http_is_an_error(answer: bytes) -> None:
 
 
 def test_connections_are_kept_and_one_carries_one_request_at_a_time() -> None:
-    async def work(way: openai.AsyncOpenAI) -> None:
+    async def work(way: AsyncApiClient) -> None:
         assert [await ask(way) for _ in range(3)] == [b"ok"] * 3
         assert await asyncio.gather(*(ask(way) for _ in range(3))) == [b"ok"] * 3
 
@@ -122,7 +123,7 @@ def test_connections_are_kept_and_one_carries_one_request_at_a_time() -> None:
 def test_a_connection_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "IDLE_SECONDS", 0.01)
 
-    async def work(way: openai.AsyncOpenAI) -> None:
+    async def work(way: AsyncApiClient) -> None:
         assert await ask(way) == b"ok"
         await asyncio.sleep(0.05)
         assert await ask(way) == b"ok"
@@ -131,7 +132,7 @@ def test_a_connection_idle_for_long_is_not_used_again(monkeypatch: pytest.Monkey
 
 
 def test_a_server_that_closes_what_is_idle_costs_no_request() -> None:
-    async def work(way: openai.AsyncOpenAI) -> None:
+    async def work(way: AsyncApiClient) -> None:
         for _ in range(3):
             assert await ask(way) == b"ok"
             await asyncio.sleep(0.05)
@@ -148,7 +149,7 @@ def test_a_cancelled_request_takes_its_connection_with_it() -> None:
         writer.write(OK)
         await reader.read()
 
-    async def work(way: openai.AsyncOpenAI) -> None:
+    async def work(way: AsyncApiClient) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await ask(way)
@@ -160,19 +161,19 @@ def test_a_cancelled_request_takes_its_connection_with_it() -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/v1", "http://no-such-host.invalid/v1", f"http://{'x' * 70}/v1"])
 def test_a_host_that_is_not_there_is_an_error(url: str) -> None:
     async def run() -> None:
-        async with open_async_client(url, "", None, 1) as way:
+        async with open_async(url, "", None, 1) as way:
             await ask(way)
 
     said = "no connection|label too long"
     with pytest.raises(ConnectionError, match=said):
         asyncio.run(run())
-    with open_client(url, "", None, 5) as way, pytest.raises(ConnectionError, match=said):
-        fetch(way, "/models")
+    with open_sync(url, "", None, 5) as way, pytest.raises(ConnectionError, match=said):
+        way.request("/models")
 
 
 def test_an_address_that_is_none_is_a_mistake_in_the_configuration() -> None:
     with pytest.raises(ConfigError):
-        open_client("http://[::1/v1", "", None, 5)
+        open_sync("http://[::1/v1", "", None, 5)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
@@ -188,7 +189,7 @@ def test_tls_is_spoken_and_its_certificates_are_checked(tmp_path: Path, monkeypa
     async def run() -> bytes:
         async with (
             listen(say(OK), tls) as (port, _),
-            open_async_client(f"https://localhost:{port}", "", None, 1) as way,
+            open_async(f"https://localhost:{port}", "", None, 1) as way,
         ):
             return await ask(way)
 
@@ -200,36 +201,14 @@ def test_tls_is_spoken_and_its_certificates_are_checked(tmp_path: Path, monkeypa
 
 def test_a_proxy_is_asked_instead_of_the_server() -> None:
     async def run(proxy: str) -> bytes:
-        async with open_async_client("http://far.invalid/v1", "", proxy, 1) as way:
-            return await request(way, "/chat/completions", body)
+        async with open_async("http://far.invalid/v1", "", proxy, 1) as way:
+            return await way.request("/chat/completions", body)
 
     body = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'
     with FaultServer() as server:
         assert b"echo hello" in asyncio.run(run(server.url.removesuffix("/v1")))
     with pytest.raises(ConnectionError):
         asyncio.run(run("http://127.0.0.1:9"))
-
-
-@pytest.mark.parametrize("key", ["", "sk-mine"])
-def test_a_server_gets_its_own_key_and_nothing_that_the_environment_holds(
-    key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-ambient")
-    monkeypatch.setenv("OPENAI_ORG_ID", "ambient-org")
-    monkeypatch.setenv("OPENAI_PROJECT_ID", "ambient-project")
-    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer ambient")
-
-    async def run(url: str) -> None:
-        async with open_async_client(url, key, None, 1) as way:
-            await ask(way)
-
-    with ScriptedHttp(lambda request, body, number: Said()) as server:
-        asyncio.run(run(f"{server.url}/v1/?api-version=2024"))
-        with open_client(f"{server.url}/v1", key, None, 5) as way:
-            fetch(way, "/completions", {})
-    for headers in server.headers:
-        assert headers.get("authorization") == (f"Bearer {key}" if key else None)
-        assert "ambient" not in str(headers)
 
 
 def test_a_query_of_the_base_url_goes_with_every_request() -> None:
@@ -240,7 +219,7 @@ def test_a_query_of_the_base_url_goes_with_every_request() -> None:
         return Said()
 
     async def run(url: str) -> None:
-        async with open_async_client(url, "", None, 1) as way:
+        async with open_async(url, "", None, 1) as way:
             await ask(way)
 
     with ScriptedHttp(script) as server:
@@ -261,14 +240,14 @@ def test_every_other_status_is_an_error_with_what_was_said(
     said: Said, kind: type[HttpStatusError], seconds: float
 ) -> None:
     async def run(url: str) -> None:
-        async with open_async_client(url, "", None, 1) as way:
+        async with open_async(url, "", None, 1) as way:
             await ask(way)
 
     with ScriptedHttp(lambda request, body, number: said) as server:
         with pytest.raises(kind) as first:
             asyncio.run(run(server.url))
-        with open_client(server.url, "", None, 5) as way, pytest.raises(kind) as second:
-            fetch(way, "/models")
+        with open_sync(server.url, "", None, 5) as way, pytest.raises(kind) as second:
+            way.request("/models")
         assert len(server.asked) == 2
     for caught in (first.value, second.value):
         assert caught.retry_after == seconds
@@ -278,9 +257,39 @@ def test_every_other_status_is_an_error_with_what_was_said(
 
 def test_a_closed_client_is_a_lost_connection() -> None:
     async def run() -> None:
-        async with open_async_client("http://127.0.0.1:9/v1", "k", None, 8) as way:
+        async with open_async("http://127.0.0.1:9/v1", "k", None, 8) as way:
             pass
         with pytest.raises(ConnectionError):
             await ask(way)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_redirect_on_the_same_host_is_followed_with_the_key_and_the_body(status: int) -> None:
+    def script(request: web.Request, body: bytes, number: int) -> Said:
+        here = request.path == "/new/chat/completions"
+        return Said(200, body) if here else Said(status, headers={"location": "/new/chat/completions"})
+
+    async def run(url: str) -> bytes:
+        async with open_async(f"{url}/v1", "sk-mine") as way:
+            return await way.request("/chat/completions", b'{"a": 1}')
+
+    with ScriptedHttp(script) as server:
+        assert asyncio.run(run(server.url)) == b'{"a": 1}'
+        assert [headers["authorization"] for headers in server.headers] == ["Bearer sk-mine"] * 2
+
+
+def test_a_stream_ends_with_its_last_event_though_the_connection_stays_open() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    events = b"data: {}\n\ndata: [DONE]\n\n"
+
+    async def leave_open(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(head + events)
+        await reader.read()
+
+    async def work(way: AsyncApiClient) -> None:
+        assert [await ask(way), await ask(way)] == [events, events]
+
+    assert run_against(leave_open, work) == 2

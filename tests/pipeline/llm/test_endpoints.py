@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -148,13 +149,21 @@ def test_two_endpoints_share_the_load_and_one_may_die() -> None:
     assert sum(second.asked.values()) < 40
 
 
-def test_schema_is_left_out_for_a_server_that_refuses_it() -> None:
-    request = make_request("q0")
-    request = ChatRequest(request.role, request.messages, schema={"type": "object"})
-    with FaultServer(lambda body, count: "no schema" if "response_format" in body else "ok") as server:
-        replies = ask_all(make_config(server.url), [request])
-    assert replies[0].text == "echo q0"
-    assert ["response_format" in body for body in server.bodies] == [True, False]
+@pytest.mark.parametrize(("taken", "tried"), [("json_object", 2), (None, 3)])
+def test_a_refused_schema_falls_back_to_the_next_mode_and_stays_there(taken: str | None, tried: int) -> None:
+    def find_mode(body: dict[str, Any]) -> str | None:
+        return body["response_format"]["type"] if "response_format" in body else None
+
+    with FaultServer(lambda body, count: "ok" if find_mode(body) == taken else "no schema") as server:
+
+        async def run() -> list[str]:
+            model = OpenAiChatModel(make_config(server.url), {})
+            texts = [(await model.ask(replace(make_request(q), schema={"type": "object"}))).text for q in ("q0", "q1")]
+            await model.close()
+            return texts
+
+        assert asyncio.run(run()) == ["echo q0", "echo q1"]
+    assert list(map(find_mode, server.bodies)) == [*["json_schema", "json_object", None][:tried], taken]
 
 
 def test_queue_of_the_server_is_read_and_relieved() -> None:

@@ -15,10 +15,11 @@ from pipeline.llm import client, openai_chat_model
 from pipeline.llm.call_journal import write_reply
 from pipeline.llm.chat_model import EndpointError, ModelError, RefusedRequestError, UnreadBodyError
 from pipeline.llm.chat_protocol import BYTES_PER_TOKEN, MalformedReplyError, read_reply
-from pipeline.llm.client import OversizedReplyError, open_async_client, request
+from pipeline.llm.client import OversizedReplyError
 from pipeline.llm.completions_protocol import NoTokensError, read_completion_reply
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig
+from tests.support.api_clients import open_async
 from tests.support.scripted_http import Said, ScriptedHttp
 from tests.support.scripted_model import make_request
 
@@ -210,8 +211,8 @@ def test_a_reply_is_read_up_to_a_size_and_no_further(proxied: bool, monkeypatch:
     monkeypatch.setattr(client, "MOST_BYTES", 1 << 16)
 
     async def get(url: str, proxy: str | None) -> int:
-        async with open_async_client("http://127.0.0.1:1" if proxy else url, "", proxy, 1) as way:
-            return len(await request(way, "/"))
+        async with open_async("http://127.0.0.1:1" if proxy else url, "", proxy, 1) as way:
+            return len(await way.request("/"))
 
     answer = Said(200, b"x" * 1000)
     with ScriptedHttp(lambda request, body, number: answer) as server:

@@ -13,6 +13,7 @@ from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.served_scorer import ServedScorer
 from schemas.llm_config import LimitsConfig
 from tests.pipeline.masking.test_perplexity import make_contexts, make_scorer
+from tests.support.api_clients import open_sync
 from tests.support.fake_vllm import FakeServer, open_server
 
 CONTEXT = 512
@@ -26,7 +27,7 @@ def server() -> Iterator[FakeServer]:
 
 
 def ask(server: FakeServer, contexts: list[SpanContext]) -> list[list[float]]:
-    with ServedScorer(server.url, "tiny", server.scorer._tokenizer, "served", limits=LIMITS) as scorer:
+    with ServedScorer(open_sync(server.url), "tiny", server.scorer._tokenizer, "served", limits=LIMITS) as scorer:
         return scorer.score(contexts)
 
 
@@ -87,4 +88,4 @@ def test_what_never_helps_is_one_clear_error(server: FakeServer) -> None:
     with pytest.raises(EndpointError, match="prompt_logprobs"):
         ask(server, make_contexts())
     with pytest.raises(EndpointError, match="huge is not served here, but tiny"):
-        ServedScorer(server.url, "huge", server.scorer._tokenizer, "served")
+        ServedScorer(open_sync(server.url), "huge", server.scorer._tokenizer, "served")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import threading
@@ -15,7 +16,6 @@ import pytest
 import torch
 
 from pipeline.errors import AssetError, SearchError
-from pipeline.llm.client import open_async_client
 from pipeline.search.dense import DenseEngine
 from pipeline.search.encoder import Prompts, choose_prompts, load_encoder
 from pipeline.search.engine import SearchRequest
@@ -24,6 +24,7 @@ from pipeline.search.index.passages import build_store
 from pipeline.search.remote.embeddings import EndpointEncoder
 from pipeline.search.remote.service import SearchService
 from schemas.search_config import DenseConfig, SearchServiceConfig
+from tests.support.api_clients import open_async
 from tests.support.passage_samples import draw_passages, make_passage, write_shards
 from tests.support.tiny_encoders import WordEncoder, save_tiny_model
 
@@ -193,7 +194,7 @@ def server() -> Iterator[tuple[str, type[EmbeddingServer]]]:
 
 def open_endpoint(url: str, tries: int = 4) -> EndpointEncoder:
     service = SearchService("embeddings", SearchServiceConfig(tries=tries, deadline=20))
-    return EndpointEncoder(service, open_async_client(url, "secret", None, 32), "tiny", 16, 8)
+    return EndpointEncoder(service, open_async(url, "secret", None, 32), "tiny", 16, 8)
 
 
 def test_an_endpoint_gives_the_same_vectors_in_order(server: tuple[str, type[EmbeddingServer]]) -> None:
@@ -205,7 +206,8 @@ def test_an_endpoint_gives_the_same_vectors_in_order(server: tuple[str, type[Emb
     assert encoder.dimension == 32
     encoder.close()
     encoder.close()
-    assert encoder._client.is_closed()
+    with pytest.raises(ConnectionError, match="closed"):
+        asyncio.run(encoder._client.request("/embeddings", b"{}"))
 
 
 def test_an_endpoint_that_fails_is_one_clear_error(server: tuple[str, type[EmbeddingServer]]) -> None:

@@ -26,6 +26,7 @@ from pipeline.serving.environments import find_environment
 from pipeline.serving.managed_server import ManagedServer
 from tests.pipeline.masking.test_perplexity import TEXTS, make_contexts
 from tests.pipeline.serving.test_processes import wait_for
+from tests.support.api_clients import open_sync
 
 MODEL = "smollm2-135m-instruct"
 SETTINGS = (
@@ -73,7 +74,7 @@ def test_served_scorer_agrees_with_the_local_one(server: ManagedServer, assets: 
     path = str(find_asset(MODEL, assets))
     contexts = [SpanContext(title, c.text, c.spans) for title in TEXTS for c in make_contexts()]
     here = load_scorer(path, "cpu").score(contexts)
-    with ServedScorer(server.url, MODEL, read_tokenizer(path, assets), "served") as scorer:
+    with ServedScorer(open_sync(server.url), MODEL, read_tokenizer(path, assets), "served") as scorer:
         there = scorer.score(contexts)
         assert [pytest.approx(scores, rel=1e-3) for scores in there] == here
         backwards = scorer.score(contexts[::-1])[::-1]
