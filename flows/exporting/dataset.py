@@ -25,6 +25,7 @@ from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
 from pipeline.rendering.chat_template import INLINE
+from pipeline.rendering.template_check import check_format
 from pipeline.rendering.token_masks import MaskError, TokenMasker
 from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
@@ -145,6 +146,7 @@ class _Work:
     ) -> None:
         self.out, self.settings, self.exporter = out, settings, exporter
         self.form = exporter.choose_form(masker.chat, settings.rendering) if masker else None
+        self.notes = check_format(masker.chat, settings.rendering).notes if masker else ()
         self.tables = exporter.build_tables(settings.rendering, self.form)
         self._masker, self._spill, self._index, self._rejects = masker, spill, index, rejects
         chosen = settings.model_dump_json()
@@ -227,7 +229,7 @@ def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening
         table.purpose: {split: table.name_file(split) for split in Split if done[table.purpose].rows[split]}
         for table in work.tables
     }
-    written = Written(settings, files, max(table.statistics.longest for table in done.values()), work.form)
+    written = Written(settings, files, max(table.statistics.longest for table in done.values()), work.form, work.notes)
     configs = work.exporter.write_configs(written)
     statistics = {purpose: table.statistics.describe() for purpose, table in done.items()}
     funnel = (*screening.funnel(), *(table.step for table in done.values()))

@@ -155,25 +155,22 @@ def _write_table(purpose: Purpose, table: Mapping[str, Any], facts: CardFacts) -
 
 def _write_template(facts: CardFacts) -> Iterator[str]:
     """Write what a trainer and a server have to know of the model's chat template."""
-    exporter, form = facts.exporter, facts.written.form
-    notes = []
-    if Purpose.SFT in facts.written.files and not (exporter.token_renderings and form):
-        if form is None or not exporter.applies_template:
-            notes.append(
-                "The thoughts of the demonstrations stand between `<think>` tags in the content of messages. What a "
-                "trainer makes of them depends on its chat template: some drop the thoughts of earlier turns, move "
-                "them, or open one of their own. `rampforge templates check MODEL` shows what a model's template does."
-            )
-        elif form.thought_field:
-            notes.append(f"The thoughts stand in the field `{form.thought_field}`, where the chat template reads them.")
-    if switches := facts.written.switches:
-        listed = ", ".join(f"`{name}={str(value).lower()}`" for name, value in switches)
-        notes.append(f"The chat template is applied with {listed}; serve the model with the same.")
-    if notes:
-        yield "## Chat template"
-        yield ""
-        yield "\n\n".join(notes)
-        yield ""
+    exporter, written = facts.exporter, facts.written
+    tokens = bool(written.form and exporter.token_renderings)
+    inline = Purpose.SFT in written.files and not tokens and not (written.form and exporter.applies_template)
+    if not (inline or written.notes):
+        return
+    yield "## Chat template"
+    yield ""
+    if inline:
+        yield (
+            "The thoughts of the demonstrations stand between `<think>` tags in the content of messages. What a "
+            "trainer makes of them depends on its chat template: some drop the thoughts of earlier turns, move "
+            "them, or open one of their own. `rampforge templates check MODEL` shows what a model's template does."
+        )
+    else:
+        yield from (f"- {_clean(note)}" for note in written.notes)
+    yield ""
 
 
 def _files(facts: CardFacts, purpose: Purpose) -> list[tuple[str, str]]:

@@ -62,6 +62,8 @@ class Written:
     """Tokens of the longest row; 0 without a tokenizer."""
     form: MessageForm | None = None
     """Form of the messages for the model's chat template; None without a tokenizer."""
+    notes: tuple[str, ...] = ()
+    """What a trainer and a server have to know of the chat template."""
 
     @property
     def switches(self) -> tuple[tuple[str, bool], ...]:

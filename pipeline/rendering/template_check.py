@@ -37,10 +37,11 @@ class FormatCheck:
 
 def check_template(chat: ChatText) -> tuple[FormatCheck, ...]:
     """Return the check of every format, in their order."""
-    return tuple(_check(chat, rendering) for rendering in RenderingName)
+    return tuple(check_format(chat, rendering) for rendering in RenderingName)
 
 
-def _check(chat: ChatText, rendering: RenderingName) -> FormatCheck:
+def check_format(chat: ChatText, rendering: RenderingName) -> FormatCheck:
+    """Return the check of one format."""
     try:
         layout = chat.find_layout(rendering)
         if isinstance(layout, ToolTurns):

@@ -11,7 +11,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from pipeline.training.folders import TrainingFolder, mark_whole
+from pipeline.training.folders import TrainingFolder, find_checkpoint, mark_whole
+from pipeline.training.trainers.loading import list_versions, name_device, save_model, write_attempt
+from schemas.training import TrainingRequest
 
 KEPT = ("loss", "learning_rate", "grad_norm", "epoch", "num_tokens", "mean_token_accuracy", "entropy")
 
@@ -19,7 +21,7 @@ Tell = Callable[[], dict[str, float]]
 
 
 class _AllStepsTakenError(Exception):
-    """Return whether a checkpoint is that of the last step."""
+    """Training continues from a checkpoint of its last step."""
 
 
 def train_from(trainer: Any, checkpoint: Path | None) -> None:
@@ -29,6 +31,26 @@ def train_from(trainer: Any, checkpoint: Path | None) -> None:
     """
     with suppress(_AllStepsTakenError):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def train_and_save(
+    trainer: Any, tokenizer: Any, request: TrainingRequest, folder: TrainingFolder, progress: TrainingProgress
+) -> None:
+    """Train to the end, from the newest complete checkpoint if there is one; write the model and the measurements."""
+    path, step = find_checkpoint(folder) or (None, None)
+    train_from(trainer, path)
+    save_model(trainer, tokenizer, request, folder)
+    if trainer.accelerator.is_main_process:
+        attempt = {
+            "steps": trainer.state.global_step,
+            "seconds": progress.seconds,
+            "tokens": progress.tokens,
+            "resumed_from": step,
+            "device": name_device(),
+            "processes": trainer.accelerator.num_processes,
+            "versions": list_versions(),
+        }
+        write_attempt(folder, attempt)
 
 
 class TrainingProgress(TrainerCallback):
@@ -41,9 +63,9 @@ class TrainingProgress(TrainerCallback):
         self._more = more
         self._began = self._last = self._before = 0.0
         self.seconds = 0.0
-        """Return the seconds spent in steps."""
+        """Seconds spent in steps."""
         self.tokens = 0.0
-        """Return the number of tokens in this attempt, as counted by the trainer."""
+        """Tokens of this attempt, as counted by the trainer."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         """Note the count of tokens at the start: GRPOTrainer continues that of its checkpoint."""

@@ -47,7 +47,7 @@ class Retriever:
         self._opener = urllib.request.build_opener(*direct)
         self._ours = bool(self._probe().get("engine"))
         self.seconds = 0.0
-        """Return the seconds spent waiting for results."""
+        """Seconds spent waiting for results."""
 
     def find(self, searches: Sequence[SearchStep], step: int = 0) -> list[tuple[ShownDocument, ...]]:
         """Return the results of each search, at most `k` documents. Raises SearchFaultError."""

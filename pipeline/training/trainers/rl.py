@@ -21,21 +21,17 @@ from datasets import Dataset, concatenate_datasets
 from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found]  # lives in the trainers' environment
 
 from pipeline.rollouts.search_rollout import Completion, SearchRollouts, Task
-from pipeline.training.folders import TrainingFolder, find_checkpoint
+from pipeline.training.folders import TrainingFolder
 from pipeline.training.trainers.generation import open_generation
 from pipeline.training.trainers.groups import Batch, TaskPool, fill_batch
 from pipeline.training.trainers.loading import (
     common_arguments,
-    list_versions,
     load_model,
     load_tokenizer,
     make_adapter,
-    name_device,
     read_request,
-    save_model,
-    write_attempt,
 )
-from pipeline.training.trainers.progress import TrainingProgress, train_from
+from pipeline.training.trainers.progress import TrainingProgress, train_and_save
 from pipeline.training.trainers.retriever import Retriever
 from pipeline.training.trainers.scoring import score_completions
 from schemas.training import RlRequest
@@ -156,7 +152,6 @@ def main(root: Path) -> None:
     """Train to the end, from the newest complete checkpoint if there is one."""
     folder = TrainingFolder(root)
     request = RlRequest.model_validate(read_request(folder))
-    found = find_checkpoint(folder)
     rows = Dataset.from_parquet(str(folder.rows), cache_dir=str(root / "data" / "cache"))
     tokenizer = load_tokenizer(request.base)
     policy = Policy(request, read_tasks(rows), tokenizer, folder.samples)
@@ -172,12 +167,7 @@ def main(root: Path) -> None:
         callbacks=[progress],
         rollout_func=policy,
     )
-    train_from(trainer, found[0] if found else None)
-    save_model(trainer, tokenizer, request, folder)
-    if trainer.accelerator.is_main_process:
-        about = {"device": name_device(), "processes": trainer.accelerator.num_processes, "versions": list_versions()}
-        done = {"steps": trainer.state.global_step, "resumed_from": found[1] if found else None}
-        write_attempt(folder, {**done, **about, "seconds": progress.seconds, "tokens": progress.tokens})
+    train_and_save(trainer, tokenizer, request, folder, progress)
 
 
 def grpo_arguments(request: RlRequest) -> dict[str, Any]:

@@ -13,19 +13,15 @@ import torch
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer  # type: ignore[import-not-found]  # lives in the trainers' environment
 
-from pipeline.training.folders import TrainingFolder, find_checkpoint
+from pipeline.training.folders import TrainingFolder
 from pipeline.training.trainers.loading import (
     common_arguments,
-    list_versions,
     load_model,
     load_tokenizer,
     make_adapter,
-    name_device,
     read_request,
-    save_model,
-    write_attempt,
 )
-from pipeline.training.trainers.progress import TrainingProgress, train_from
+from pipeline.training.trainers.progress import TrainingProgress, train_and_save
 from schemas.training import SftRequest
 
 FLASH = "flash_attention_2"
@@ -35,7 +31,6 @@ def main(root: Path) -> None:
     """Train to the end, from the newest complete checkpoint if there is one."""
     folder = TrainingFolder(root)
     request = SftRequest.model_validate(read_request(folder))
-    found = find_checkpoint(folder)
     rows = Dataset.from_parquet(str(folder.rows), cache_dir=str(root / "data" / "cache"))
     tokenizer = load_tokenizer(request.base)
     progress = TrainingProgress(folder)
@@ -47,21 +42,7 @@ def main(root: Path) -> None:
         peft_config=make_adapter(request.weights),
         callbacks=[progress],
     )
-    train_from(trainer, found[0] if found else None)
-    save_model(trainer, tokenizer, request, folder)
-    if trainer.accelerator.is_main_process:
-        write_attempt(
-            folder,
-            {
-                "steps": trainer.state.global_step,
-                "seconds": progress.seconds,
-                "tokens": progress.tokens,
-                "resumed_from": found[1] if found else None,
-                "device": name_device(),
-                "processes": trainer.accelerator.num_processes,
-                "versions": list_versions(),
-            },
-        )
+    train_and_save(trainer, tokenizer, request, folder, progress)
 
 
 def _sft_arguments(request: SftRequest) -> dict[str, Any]:

@@ -280,7 +280,7 @@ def test_messages_are_written_for_the_model_s_chat_template(run: RunFolder, tmp_
     assert "<think>" not in first["content"]
     switch = "+data.apply_chat_template_kwargs.keep_past_thinking=True"
     assert switch in (tmp_path / "verl" / "overrides.txt").read_text().split("\n")
-    assert "`keep_past_thinking=true`" in (tmp_path / "verl" / "README.md").read_text()
+    assert "keep\\_past\\_thinking=true" in (tmp_path / "verl" / "README.md").read_text()
     with pytest.raises(ConfigError, match="keep_past_thinking"):
         export_sample(run, tmp_path / "openrlhf", Trainer.OPENRLHF, **options)
     options["template"] = chat_templates.CHANNELS
