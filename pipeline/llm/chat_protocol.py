@@ -164,7 +164,7 @@ def split_thinking(answer: str, kept_apart: bool = False) -> tuple[str, str]:
     opened = OPENED.match(answer)
     if opened:
         return opened["text"] or opened["bracketed"] or "", answer[opened.end() :].lstrip()
-    closed = None if kept_apart else CLOSED.search(answer)
+    closed = None if kept_apart or "</" not in answer else CLOSED.search(answer)
     if closed and f"<{closed[1] or closed[2]}>" not in answer[: closed.start()]:
         return answer[: closed.start()], answer[closed.end() :].lstrip()
     return "", answer
