@@ -31,10 +31,10 @@ class StageName(StrEnum):
     CORPUS = "corpus"
     CHUNK = "chunk"
     DEDUP = "dedup"
+    INDEX = "index"
     PROPOSALS = "proposals"
     SPANS = "spans"
     TASKS = "tasks"
-    INDEX = "index"
     TRAJECTORIES = "trajectories"
     JUDGEMENTS = "judgements"
     DIFFICULTIES = "difficulties"
@@ -100,6 +100,16 @@ class Selection(StrEnum):
     BAND = "band"
 
 
+class EvidenceScope(StrEnum):
+    """Where the answer of a hidden span must stand besides its own passage."""
+
+    NONE = "none"
+    PASSAGE = "passage"
+    """In another passage, of the same page or another."""
+    PAGE = "page"
+    """In a passage of another page."""
+
+
 class MaskingConfig(Frozen):
     """Selection of the spans to hide."""
 
@@ -136,6 +146,11 @@ class MaskingConfig(Frozen):
     selection: Selection = Selection.BAND
     """`random`: any span; `band`: any span within the band; `perplexity`: highest first, within the band. A span of
     kind `term` is always the last resort."""
+    evidence: EvidenceScope = EvidenceScope.NONE
+    """Mask only spans that other text of the corpus gives again: `passage` (of any page), `page` (of another page), or
+    `none` (any span)."""
+    evidence_clues: int = Field(default=2, ge=1, le=8)
+    """Rare words that the sentence of the evidence must share with the passage."""
     mask_counts: tuple[int, ...] = (1, 2, 3, 4)
     """Allowed numbers of masks; tasks are balanced over them as far as passages allow."""
     answer_style: AnswerStyle = AnswerStyle.SPANS

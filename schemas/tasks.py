@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
+from schemas.evidence import Evidence
 from schemas.record import Frozen, Record
 
 MASK = "[mask]"
@@ -50,6 +51,8 @@ class Span(Frozen):
     """Title of the page that it links to, if it is a wikilink."""
     aliases: tuple[str, ...]
     """Alternative forms of the answer; never the text itself."""
+    evidence: tuple[Evidence, ...] = ()
+    """Other text of the corpus that gives it again, other pages first; empty where none was looked for."""
     perplexity: float | None
     """exp of the mean negative log-likelihood of its tokens; None when no language model was used."""
 

@@ -123,9 +123,13 @@ def read_fingerprint(context: RunContext) -> str:
 
 
 def needs_index(config: RunConfig) -> bool:
-    """Whether the run needs an index of its passages: for the engine, or for the extractive agents, which weight words
-    by their frequency."""
-    return bool(find_engine(config).index_parts) or config.agents.policy == "extractive"
+    """Whether the run needs an index of its passages: for the engine, for the extractive agents, which weight words by
+    their frequency, or for the evidence of spans."""
+    return (
+        bool(find_engine(config).index_parts)
+        or config.agents.policy == "extractive"
+        or config.masking.evidence is not EvidenceScope.NONE
+    )
 
 
 def fingerprint_index(context: RunContext) -> Mapping[str, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_models, find_revision
@@ -15,12 +15,15 @@ from flows.stages.spec import RoundPart, StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.components import load_component
 from pipeline.stage import Stage
-from schemas.config import RunConfig, Selection, StageName
+from schemas.config import EvidenceScope, RunConfig, Selection, StageName
 from schemas.documents import Redirect
 from schemas.passages import Passage
 from schemas.roles import Role
 from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask, Proposals, SpanSet
+
+if TYPE_CHECKING:
+    from pipeline.evidence.finder import EvidenceFinder
 
 EXTRACTOR_KEY = "masking.extractor_function"
 
@@ -33,16 +36,37 @@ def sample_keys(config: RunConfig) -> tuple[str, ...]:
 
 def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
     """Ids of the passages of a shard that spans are sought in; None for all."""
-    from pipeline.masking.sampling import count_needed, sample_passages
+    from pipeline.masking.sampling import count_needed, count_spans, sample_passages
+    from pipeline.masking.span_stage import SpanStage
 
     config = context.config.masking
     needed = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
     quota = share_limit(context, StageName.DEDUP, Passage, shard, needed)
-    return (
-        sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed)
-        if quota is not None
-        else None
-    )
+    if quota is None:
+        return None
+    spans = None
+    if config.evidence is not EvidenceScope.NONE:
+        stage = SpanStage(config, aliases_of=_find_redirects(context, shard), evidence=_open_evidence(context))
+        spans = count_spans(stage, read_dataset(context, Passage, shard))
+    return sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed, spans)
+
+
+def _find_redirects(context: RunContext, shard: str) -> Mapping[str, Sequence[str]]:
+    """The titles that redirect to what a shard's passages link to."""
+    from pipeline.masking.redirect_aliases import find_aliases
+
+    targets = {link.target for passage in read_dataset(context, Passage, shard) for link in passage.links}
+    return find_aliases(context.run.files(Redirect.dataset), targets)
+
+
+def _open_evidence(context: RunContext) -> EvidenceFinder | None:
+    from pipeline.evidence.finder import EvidenceFinder
+    from pipeline.search.bm25 import Bm25Engine
+
+    config = context.config.masking
+    if config.evidence is EvidenceScope.NONE:
+        return None
+    return EvidenceFinder(Bm25Engine(context.run.fetch_index()), config.evidence_clues)
 
 
 def proposal_keys(config: RunConfig) -> tuple[str, ...]:
@@ -70,7 +94,12 @@ def is_banded(config: RunConfig) -> bool:
 def span_keys(config: RunConfig) -> tuple[str, ...]:
     """Keys that decide which spans may be hidden."""
     keys = [*sample_keys(config)]
-    keys += [f"masking.{key}" for key in ("extractor", "ner", "links", "rules", "scorer", "min_chars", "max_words")]
+    keys += [
+        f"masking.{key}"
+        for key in ("extractor", "ner", "links", "rules", "scorer", "min_chars", "max_words", "evidence")
+    ]
+    if config.masking.evidence is not EvidenceScope.NONE:
+        keys += ["masking.evidence_clues", "search.tokenizer"]
     if config.masking.scorer is not None and not names_served_scorer(config):
         keys.append("masking.device")
     if is_banded(config):
@@ -103,16 +132,23 @@ def span_packages(config: RunConfig) -> tuple[str, ...]:
 
 def open_spans(context: RunContext, shard: str) -> Stage[Any]:
     """The stage from passages to maskable spans."""
-    from pipeline.masking.redirect_aliases import find_aliases
     from pipeline.masking.span_stage import SpanStage
 
     config = context.config.masking
     proposals = {p.passage_id: p for p in read_dataset(context, Proposals, shard)} if config.extractor else None
-    targets = {link.target for passage in read_dataset(context, Passage, shard) for link in passage.links}
-    aliases = find_aliases(context.run.files(Redirect.dataset), targets)
+    aliases = _find_redirects(context, shard)
     extract = load_component(EXTRACTOR_KEY, config.extractor_function) if config.extractor_function else None
     sampled = _sample(context, shard)
-    return SpanStage(config, _open_ner(context), _open_scorer(context), aliases, sampled, proposals, extract)
+    return SpanStage(
+        config,
+        _open_ner(context),
+        _open_scorer(context),
+        aliases,
+        sampled,
+        proposals,
+        extract,
+        _open_evidence(context),
+    )
 
 
 def _open_ner(context: RunContext) -> Any:
@@ -167,7 +203,7 @@ def open_tasks(context: RunContext, shard: str) -> Stage[Any]:
 PROPOSALS = StageSpec(
     StageName.PROPOSALS,
     "Ask a language model for maskable spans, with masking.extractor (proposals/).",
-    inputs=(StageName.DEDUP,),
+    inputs=(StageName.DEDUP, StageName.INDEX),
     unit="passage",
     scales_with=ScaleUnit.PASSAGES,
     config_keys=proposal_keys,
@@ -185,7 +221,7 @@ PROPOSALS = StageSpec(
 SPANS = StageSpec(
     StageName.SPANS,
     "Find maskable spans (spans/).",
-    inputs=(StageName.DEDUP, StageName.PROPOSALS),
+    inputs=(StageName.DEDUP, StageName.INDEX, StageName.PROPOSALS),
     unit="passage",
     scales_with=ScaleUnit.PASSAGES,
     config_keys=span_keys,

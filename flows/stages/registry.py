@@ -19,7 +19,7 @@ from schemas.record import Record
 from schemas.roles import Role
 from schemas.scale_plan import ScaleUnit
 
-WRITING = (CORPUS, CHUNK, DEDUP, PROPOSALS, SPANS, TASKS, INDEX, TRAJECTORIES, JUDGEMENTS, DIFFICULTIES)
+WRITING = (CORPUS, CHUNK, DEDUP, INDEX, PROPOSALS, SPANS, TASKS, TRAJECTORIES, JUDGEMENTS, DIFFICULTIES)
 REPORT = specify_report(WRITING)
 STAGES: dict[StageName, StageSpec] = {spec.name: spec for spec in (*WRITING, REPORT)}
 """Every stage, by name, in the order of the job."""

@@ -27,6 +27,7 @@ TOO_LONG = "too_long"
 WEAK = "weak"
 HALF_FACT = "half_fact"
 OVERLAPS = "overlaps"
+NO_EVIDENCE = "no_evidence"
 INFERABLE = "inferable"
 NOISE = "noise"
 

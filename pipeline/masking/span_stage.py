@@ -13,6 +13,7 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking import filters
 from pipeline.masking.aliases import find_aliases
 from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
@@ -24,7 +25,8 @@ from pipeline.masking.proposals import BOTH, compare_proposals, read_proposals
 from pipeline.masking.rules import split_rule_spans
 from pipeline.masking.words import Roots
 from pipeline.stage import Outcome
-from schemas.config import MaskingConfig, Selection, StageName
+from schemas.config import EvidenceScope, MaskingConfig, Selection, StageName
+from schemas.evidence import Evidence
 from schemas.funnel import FunnelStep, Reject
 from schemas.passages import Passage
 from schemas.record import Record
@@ -45,8 +47,8 @@ class _Draft:
     own: Sequence[SpanCandidate] = ()
     """What the user's own extractor found."""
     rejects: list[Reject] = field(default_factory=list)
-    kept: list[tuple[SpanCandidate, tuple[str, ...]]] = field(default_factory=list)
-    """Candidates that may be masked so far, with their aliases."""
+    kept: list[tuple[SpanCandidate, tuple[str, ...], tuple[Evidence, ...]]] = field(default_factory=list)
+    """Candidates that may be masked so far, with their aliases and evidence."""
     agreement: Mapping[SpanKind, Counter[str]] = field(default_factory=dict)
     """Number of candidates of each kind by source, where a language model was used."""
 
@@ -72,10 +74,12 @@ class SpanStage:
         sampled: Container[str] | None = None,
         proposals: Mapping[str, Proposals] | None = None,
         extract: Extract | None = None,
+        evidence: EvidenceFinder | None = None,
     ) -> None:
         """`nlp`: source of names in its own language; Chinese without it uses jieba. `aliases_of`: titles that redirect
         to a title. `sampled`: ids of the passages to examine (`sample_passages`); None: all. `proposals`: spans of a
-        language model by passage id, where one was used. `extract`: a span source of the user.
+        language model by passage id, where one was used. `extract`: a span source of the user. `evidence`: finds what else in the
+        corpus gives a span again, where `masking.evidence` asks for it.
         """
         self._config = config
         self._nlp = nlp
@@ -85,6 +89,7 @@ class SpanStage:
         self._proposals = proposals or {}
         self._extract = extract
         self._roots = cache(Roots)
+        self._evidence = evidence
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
         """Return one outcome per passage; those that cannot be masked first within each batch."""
@@ -152,18 +157,38 @@ class SpanStage:
     def _filter(self, draft: _Draft, candidates: Sequence[SpanCandidate]) -> None:
         passage = draft.passage
         span_filter = SpanFilter(passage, self._roots(passage.lang), self._config)
+        passed: list[tuple[SpanCandidate, tuple[str, ...]]] = []
         for candidate in candidates:
             aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
             if reason := span_filter.check(candidate, aliases):
                 draft.reject(candidate, reason)
             else:
-                draft.kept.append((candidate, aliases))
+                passed.append((candidate, aliases))
+        for (candidate, aliases), evidence in zip(passed, self._find_evidence(passage, passed), strict=True):
+            if self._lacks_evidence(passage, evidence):
+                draft.reject(candidate, filters.NO_EVIDENCE)
+            else:
+                draft.kept.append((candidate, aliases, evidence))
+
+    def _find_evidence(
+        self, passage: Passage, candidates: Sequence[tuple[SpanCandidate, tuple[str, ...]]]
+    ) -> list[tuple[Evidence, ...]]:
+        if self._evidence is None:
+            return [()] * len(candidates)
+        spans = [(c.start, (passage.text[c.start : c.end], *aliases)) for c, aliases in candidates]
+        return self._evidence.find(passage, spans)
+
+    def _lacks_evidence(self, passage: Passage, evidence: Sequence[Evidence]) -> bool:
+        scope = self._config.evidence
+        if scope is EvidenceScope.PAGE:
+            return all(found.page_id == passage.page_id for found in evidence)
+        return scope is EvidenceScope.PASSAGE and not evidence
 
     def _score(self, drafts: Sequence[_Draft]) -> list[list[float | None]]:
         if self._scorer is None:
             return [[None] * len(draft.kept) for draft in drafts]
         contexts = [
-            SpanContext(draft.passage.title, draft.passage.text, tuple((c.start, c.end) for c, _ in draft.kept))
+            SpanContext(draft.passage.title, draft.passage.text, tuple((c.start, c.end) for c, _, _ in draft.kept))
             for draft in drafts
         ]
         # Six digits: further ones differ between machines.
@@ -172,11 +197,11 @@ class SpanStage:
     def _finish(self, draft: _Draft, scores: Sequence[float | None]) -> Outcome:
         passage = draft.passage
         spans: list[Span] = []
-        for (candidate, aliases), perplexity in zip(draft.kept, scores, strict=True):
+        for (candidate, aliases, evidence), perplexity in zip(draft.kept, scores, strict=True):
             if reason := self._check_perplexity(perplexity):
                 draft.reject(candidate, reason, f" at {perplexity:.6g}")
             else:
-                spans.append(_build_span(candidate, passage.text, aliases, perplexity))
+                spans.append(_build_span(candidate, passage.text, aliases, evidence, perplexity))
         steps = [
             FunnelStep.count(StageName.SPANS, "span", len(spans), Counter(reject.reason for reject in draft.rejects))
         ]
@@ -216,7 +241,13 @@ def _read_links(passage: Passage) -> list[SpanCandidate]:
     return found
 
 
-def _build_span(candidate: SpanCandidate, text: str, aliases: tuple[str, ...], perplexity: float | None) -> Span:
+def _build_span(
+    candidate: SpanCandidate,
+    text: str,
+    aliases: tuple[str, ...],
+    evidence: tuple[Evidence, ...],
+    perplexity: float | None,
+) -> Span:
     return Span(
         start=candidate.start,
         end=candidate.end,
@@ -226,6 +257,7 @@ def _build_span(candidate: SpanCandidate, text: str, aliases: tuple[str, ...], p
         source=candidate.source,
         target=candidate.target,
         aliases=aliases,
+        evidence=evidence,
         perplexity=perplexity,
     )
 

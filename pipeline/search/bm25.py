@@ -87,10 +87,23 @@ class Bm25Engine:
         """Read passages by id. Raises SearchError for an unknown id."""
         return self.store.read(passage_ids)
 
+    def tokenize(self, text: str) -> list[str]:
+        """The index terms of a text, in order."""
+        return self._tokenize(text)
+
+    def rows_of(self, term: str) -> np.ndarray:
+        """Rows of the passages that hold an index term, ascending."""
+        number = self._find_term(term)
+        return self._rows[:0] if number is None else self._rows[self._ends[number] : self._ends[number + 1]]
+
+    def count(self, term: str) -> int:
+        """Number of passages that hold an index term."""
+        number = self._find_term(term)
+        return 0 if number is None else self._ends[number + 1] - self._ends[number]
+
     def rarity(self, term: str) -> float:
         """BM25's inverse document frequency of an index term; that of a term in no passage when unknown."""
-        number = self._find_term(term)
-        passages = 0 if number is None else self._ends[number + 1] - self._ends[number]
+        passages = self.count(term)
         return math.log(1 + (len(self.store) - passages + 0.5) / (passages + 0.5))
 
     def _search_one(self, request: SearchRequest, k: int) -> SearchCall:

@@ -1,0 +1,135 @@
+"""Evidence for a hidden span: sentences of other passages that hold its answer and share clues with its passage.
+
+A candidate span is worth hiding only where a search can bring its answer back while its own passage is withheld. The
+finder looks for that over the postings of the run's own index: rare terms of the passage give the passages that share
+several of them, the answer's terms narrow these, and the sentences are read. Copies of the passage do not count.
+
+Cost: per passage one pass over the postings of its rare terms, of which each has at most `RAREST` entries whatever the
+size of the corpus; per span the reading of at most `READ` passages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
+
+import numpy as np
+
+from pipeline.evidence.context import PassageTerms, Sentence, holds_run, read_terms
+from pipeline.search.bm25 import Bm25Engine
+from schemas.evidence import Evidence
+from schemas.passages import Passage
+
+RARE_SHARE = 0.02
+"""Share of the passages in which a term still counts as rare."""
+RAREST = 20_000
+"""The same as a number of passages, for large corpora."""
+READ = 48
+"""Passages read for one span, those with the most clues first."""
+KEPT = 8
+"""Evidence kept for one span."""
+KNOWN_PASSAGES = 1 << 14
+
+
+class EvidenceFinder:
+    """Looks for evidence in an opened index."""
+
+    def __init__(self, engine: Bm25Engine, clues: int = 2, near: bool = True, title: bool = False) -> None:
+        """`clues`: rare terms that the sentence of the evidence, or its page's title, must share with the passage."""
+        self._engine = engine
+        self._clues = clues
+        self._near = near
+        self._title = title
+        self._limit = min(max(2, int(RARE_SHARE * len(engine.store))), RAREST)
+        self._read_row = lru_cache(maxsize=KNOWN_PASSAGES)(self._read_terms)
+
+    def find(self, passage: Passage, spans: Sequence[tuple[int, Sequence[str]]]) -> list[tuple[Evidence, ...]]:
+        """Return the evidence for each span, given as its offset and the forms of its answer; other pages first."""
+        source = read_terms(passage.title, passage.text, self._engine.tokenize)
+        own_row = self._engine.store.find_row(passage.passage_id)
+        clues = self._list_clues(source)
+        rows = self._share_clues(clues, own_row)
+        answers = [tuple({tuple(self._engine.tokenize(form)) for form in forms} - {()}) for _, forms in spans]
+        found = []
+        for (start, _), answer in zip(spans, answers, strict=True):
+            near = clues
+            if self._near:
+                sentence = next(s for s in source.sentences if s.start <= start < s.end)
+                near = clues & (set(sentence.terms) | source.title)
+            found.append(self._find_one(passage, source, near, rows, answer))
+        return found
+
+    def _list_clues(self, source: PassageTerms) -> frozenset[str]:
+        """Rare terms of the passage and of its title that other passages hold as well."""
+        terms = set(chain(source.title, *(sentence.terms for sentence in source.sentences)))
+        return frozenset(term for term in terms if 1 < self._engine.count(term) <= self._limit)
+
+    def _share_clues(self, clues: Iterable[str], own_row: int | None) -> np.ndarray:
+        """Rows of the passages that hold enough clues, those with more first."""
+        postings = [self._engine.rows_of(term) for term in sorted(clues)]
+        if not postings:
+            return np.zeros(0, np.int64)
+        rows, counts = np.unique(np.concatenate(postings), return_counts=True)
+        keep = counts >= self._clues
+        if own_row is not None:
+            keep &= rows != own_row
+        rows, counts = rows[keep], counts[keep]
+        return rows[np.argsort(-counts, kind="stable")]
+
+    def _find_one(
+        self,
+        passage: Passage,
+        source: PassageTerms,
+        clues: frozenset[str],
+        rows: np.ndarray,
+        answer: Iterable[tuple[str, ...]],
+    ) -> tuple[Evidence, ...]:
+        found: dict[int, Evidence] = {}
+        for terms in sorted(answer):
+            usable = clues.difference(terms)
+            for row in self._hold_all(rows, terms)[:READ].tolist():
+                if row not in found and (evidence := self._check(passage, source, usable, row, terms)):
+                    found[row] = evidence
+        order = sorted(found.values(), key=lambda e: (e.page_id == passage.page_id, -e.score, e.passage_id))
+        return tuple(order[:KEPT])
+
+    def _hold_all(self, rows: np.ndarray, terms: Iterable[str]) -> np.ndarray:
+        """Those rows whose passages hold every term."""
+        for term in terms:
+            held = self._engine.rows_of(term)
+            if not len(held):
+                return rows[:0]
+            places = np.minimum(np.searchsorted(held, rows), len(held) - 1)
+            rows = rows[held[places] == rows]
+        return rows
+
+    def _check(
+        self, passage: Passage, source: PassageTerms, clues: frozenset[str], row: int, answer: tuple[str, ...]
+    ) -> Evidence | None:
+        """The best sentence of a passage, where it is evidence."""
+        other = self._read_row(row)
+        best: tuple[float, Sentence, list[str]] | None = None
+        for sentence in other.sentences:
+            if not holds_run(sentence.terms, answer):
+                continue
+            shared = sorted(clues & ((other.title if self._title else frozenset()) | set(sentence.terms)))
+            score = sum(map(self._engine.rarity, shared))
+            if len(shared) >= self._clues and (best is None or score > best[0]):
+                best = score, sentence, shared
+        if best is None or other.copies(source):
+            return None
+        score, sentence, shared = best
+        return Evidence(
+            passage_id=self._engine.store.id_at(row),
+            page_id=int(self._engine.store.page_ids[row]),
+            start=sentence.start,
+            end=sentence.end,
+            clues=tuple(shared),
+            score=round(score, 4),
+        )
+
+    def _read_terms(self, row: int) -> PassageTerms:
+        (found,) = self._engine.read([self._engine.store.id_at(row)])
+        return read_terms(found.title, found.text, self._engine.tokenize)
