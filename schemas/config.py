@@ -149,8 +149,9 @@ class MaskingConfig(Frozen):
     evidence: EvidenceScope = EvidenceScope.NONE
     """Mask only spans that other text of the corpus gives again: `passage` (of any page), `page` (of another page), or
     `none` (any span)."""
-    evidence_clues: int = Field(default=2, ge=1, le=8)
-    """Rare words that the sentence of the evidence must share with the passage."""
+    evidence_clues: int = Field(default=3, ge=1, le=8)
+    """Rare words that a sentence of evidence must share with the span's sentence or its page's title: fewer give more
+    tasks, more give tasks that are solved more often."""
     mask_counts: tuple[int, ...] = (1, 2, 3, 4)
     """Allowed numbers of masks; tasks are balanced over them as far as passages allow."""
     answer_style: AnswerStyle = AnswerStyle.SPANS

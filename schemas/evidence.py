@@ -17,6 +17,6 @@ class Evidence(Frozen):
     end: int
     """Offset just past its last character."""
     clues: tuple[str, ...]
-    """Rare index terms that the sentence, or its page's title, shares with the masked passage."""
+    """Rare index terms that the sentence shares with the span's own sentence or its page's title."""
     score: float
     """Sum of the clues' inverse document frequencies."""

@@ -30,6 +30,7 @@ PIPELINE = (
     "report",
     "exporting",
     "passages",
+    "evidence",
     "masking",
     "rollouts",
     "serving",

@@ -1,8 +1,4 @@
-"""Sentences of a passage as index terms, and the clues around a gap.
-
-A clue is a rare term of the text that stays readable when a span is hidden. A term that the hidden answer itself holds
-is never a clue.
-"""
+"""A passage as sentences of index terms, and the runs of terms by which a copy of it is told."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from pipeline.passages.sentences import find_sentences
 from pipeline.search.tokens import Tokenizer
 
 COPIED_WORDS = 10
-"""Consecutive words that make a passage a copy of another (feasibility of exact repeats: longer than any fixed phrase)."""
+"""Consecutive terms that make a passage a copy of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +26,7 @@ class PassageTerms:
     """A passage as sentences of index terms."""
 
     title: frozenset[str]
-    """Terms of the page's title, which is searched with every passage of the page."""
+    """Terms of the page's title."""
     sentences: tuple[Sentence, ...]
     runs: frozenset[int]
     """Hashes of every `COPIED_WORDS` consecutive terms."""

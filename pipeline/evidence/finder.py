@@ -2,7 +2,8 @@
 
 A candidate span is worth hiding only where a search can bring its answer back while its own passage is withheld. The
 finder looks for that over the postings of the run's own index: rare terms of the passage give the passages that share
-several of them, the answer's terms narrow these, and the sentences are read. Copies of the passage do not count.
+several of them, the answer's terms narrow these, and the sentences are read. The clues of a span are the rare terms of
+its own sentence and of the page's title, without the answer's. Passages that copy a run of the passage do not count.
 
 Cost: per passage one pass over the postings of its rare terms, of which each has at most `RAREST` entries whatever the
 size of the corpus; per span the reading of at most `READ` passages.
@@ -10,7 +11,6 @@ size of the corpus; per span the reading of at most `READ` passages.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -36,12 +36,10 @@ KNOWN_PASSAGES = 1 << 14
 class EvidenceFinder:
     """Looks for evidence in an opened index."""
 
-    def __init__(self, engine: Bm25Engine, clues: int = 2, near: bool = True, title: bool = False) -> None:
-        """`clues`: rare terms that the sentence of the evidence, or its page's title, must share with the passage."""
+    def __init__(self, engine: Bm25Engine, clues: int) -> None:
+        """`clues`: rare terms that a sentence of evidence must share with the span's sentence or its page's title."""
         self._engine = engine
         self._clues = clues
-        self._near = near
-        self._title = title
         self._limit = min(max(2, int(RARE_SHARE * len(engine.store))), RAREST)
         self._read_row = lru_cache(maxsize=KNOWN_PASSAGES)(self._read_terms)
 
@@ -54,11 +52,9 @@ class EvidenceFinder:
         answers = [tuple({tuple(self._engine.tokenize(form)) for form in forms} - {()}) for _, forms in spans]
         found = []
         for (start, _), answer in zip(spans, answers, strict=True):
-            near = clues
-            if self._near:
-                sentence = next(s for s in source.sentences if s.start <= start < s.end)
-                near = clues & (set(sentence.terms) | source.title)
-            found.append(self._find_one(passage, source, near, rows, answer))
+            sentence = next(s for s in source.sentences if s.start <= start < s.end)
+            usable = clues & source.title.union(sentence.terms)
+            found.append(self._find_one(passage, source, usable, rows, answer))
         return found
 
     def _list_clues(self, source: PassageTerms) -> frozenset[str]:
@@ -114,7 +110,7 @@ class EvidenceFinder:
         for sentence in other.sentences:
             if not holds_run(sentence.terms, answer):
                 continue
-            shared = sorted(clues & ((other.title if self._title else frozenset()) | set(sentence.terms)))
+            shared = sorted(clues.intersection(sentence.terms))
             score = sum(map(self._engine.rarity, shared))
             if len(shared) >= self._clues and (best is None or score > best[0]):
                 best = score, sentence, shared

@@ -35,8 +35,8 @@ def sample_passages(
 ) -> frozenset[str]:
     """Return the ids of `quota` maskable passages, spread evenly by a hash of the seed and the passage id.
 
-    `spans`: number of spans that each passage can hide for certain; the passages with the most, up to `MOST_MASKS`, come
-    first, since they are scarce.
+    `spans`: number of spans that each passage can hide for certain; the passages with the most come first, up to
+    `MOST_MASKS`, since they are scarce.
 
     The order of the passages does not matter, and a larger quota contains the smaller one.
     """

@@ -78,8 +78,8 @@ class SpanStage:
     ) -> None:
         """`nlp`: source of names in its own language; Chinese without it uses jieba. `aliases_of`: titles that redirect
         to a title. `sampled`: ids of the passages to examine (`sample_passages`); None: all. `proposals`: spans of a
-        language model by passage id, where one was used. `extract`: a span source of the user. `evidence`: finds what else in the
-        corpus gives a span again, where `masking.evidence` asks for it.
+        language model by passage id, where one was used. `extract`: a span source of the user.
+        `evidence`: finds what else in the corpus gives a span again, where `masking.evidence` asks for it.
         """
         self._config = config
         self._nlp = nlp
