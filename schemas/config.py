@@ -15,13 +15,13 @@ from schemas.custom_parts import COMPONENT, PromptsConfig
 from schemas.distill_config import DistillConfig
 from schemas.evaluations import DecontaminationConfig
 from schemas.llm_config import LlmConfig
+from schemas.masking_config import MaskingConfig
 from schemas.policies import PolicyConfig
 from schemas.record import Frozen
 from schemas.search_config import SearchConfig, SearchServiceConfig
 from schemas.secrets import refuse_secrets
 from schemas.serving_config import ServingConfig
 from schemas.store_config import StoreConfig
-from schemas.tasks import AnswerStyle
 from schemas.watch_config import WatchConfig
 
 
@@ -90,82 +90,6 @@ class PassagesConfig(Frozen):
     duplicate_similarity: float = Field(default=0.8, gt=0, le=1)
     """Jaccard similarity (over word shingles) to an earlier passage from which a passage is rejected as
     `near_duplicate`."""
-
-
-class Selection(StrEnum):
-    """Strategy for drawing the spans to hide from the candidates."""
-
-    RANDOM = "random"
-    PERPLEXITY = "perplexity"
-    BAND = "band"
-
-
-class EvidenceScope(StrEnum):
-    """Where the answer of a hidden span must stand besides its own passage."""
-
-    NONE = "none"
-    PASSAGE = "passage"
-    """In another passage, of the same page or another."""
-    PAGE = "page"
-    """In a passage of another page."""
-
-
-class MaskingConfig(Frozen):
-    """Selection of the spans to hide."""
-
-    limit: int | None = Field(default=None, ge=1)
-    """Maximum number of tasks; passages are then sampled evenly over the corpus. Null: every passage."""
-    tasks_per_passage: int = Field(default=1, ge=1, le=8)
-    """Maximum number of tasks from one passage; they share no span."""
-    ner: str | None = "en_core_web_sm"
-    """Named-entity recogniser: a spaCy pipeline (an asset, an installed package, a folder), `jieba` for Chinese, or
-    null."""
-    links: bool = True
-    """Use the page's own wikilinks."""
-    rules: bool = True
-    """Use the date and number rules."""
-    extractor: bool = False
-    """Also propose spans with the model of the role `extractor`."""
-    extractor_tokens: int = Field(default=1024, ge=16)
-    """Maximum tokens of an extractor reply, unless `llm.roles` sets it."""
-    extractor_function: str | None = Field(default=None, pattern=COMPONENT)
-    """Also take spans from a function of your own, MODULE:FUNCTION, called as `function(text, title, lang)`; it returns
-    triples of start, end and kind (`entity`, `date`, `number`, `term`)."""
-    scorer: str | None = "smollm2-135m-instruct"
-    """Causal language model for perplexities: an asset, a folder or a hub name; null disables perplexity."""
-    device: str = "auto"
-    """Device of the scorer: auto, cpu, cuda, cuda:1, mps."""
-    min_chars: int = Field(default=2, ge=1)
-    """Minimum characters of a span; shorter ones are dropped, except digits."""
-    max_words: int = Field(default=8, ge=1)
-    """Maximum words of a span; longer ones are dropped."""
-    min_perplexity: float = Field(default=2.0, ge=1)
-    """Lower bound of the band: spans below it can be inferred from the context."""
-    max_perplexity: float = Field(default=1_000_000.0, gt=1)
-    """Upper bound of the band: spans above it are noise."""
-    selection: Selection = Selection.BAND
-    """`random`: any span; `band`: any span within the band; `perplexity`: highest first, within the band. A span of
-    kind `term` is always the last resort."""
-    evidence: EvidenceScope = EvidenceScope.NONE
-    """Mask only spans that other text of the corpus gives again: `passage` (of any page), `page` (of another page), or
-    `none` (any span)."""
-    evidence_clues: int = Field(default=3, ge=1, le=8)
-    """Rare words that a sentence of evidence must share with the span's sentence or its page's title: fewer give more
-    tasks, more give tasks that are solved more often."""
-    mask_counts: tuple[int, ...] = (1, 2, 3, 4)
-    """Allowed numbers of masks; tasks are balanced over them as far as passages allow."""
-    answer_style: AnswerStyle = AnswerStyle.SPANS
-    """Form of the answer that the solver is asked for."""
-
-    @model_validator(mode="after")
-    def _bounds(self) -> Self:
-        if self.min_perplexity >= self.max_perplexity:
-            raise ValueError("min_perplexity must be below max_perplexity")
-        if not self.mask_counts or not set(self.mask_counts) <= {1, 2, 3, 4}:
-            raise ValueError("mask_counts takes numbers from 1 to 4")
-        if self.scorer is None and self.selection is not Selection.RANDOM:
-            raise ValueError("selection band and perplexity need a scorer; set masking.selection=random")
-        return self
 
 
 class AgentsConfig(Frozen):

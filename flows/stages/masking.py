@@ -15,8 +15,9 @@ from flows.stages.spec import RoundPart, StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.components import load_component
 from pipeline.stage import Stage
-from schemas.config import EvidenceScope, RunConfig, Selection, StageName
+from schemas.config import RunConfig, StageName
 from schemas.documents import Redirect
+from schemas.masking_config import EvidenceScope, Selection
 from schemas.passages import Passage
 from schemas.roles import Role
 from schemas.scale_plan import ScaleUnit

@@ -14,8 +14,8 @@ from pipeline.masking.candidates import SpanCandidate
 from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
 from pipeline.masking.words import PassageWords, Roots
 from pipeline.passages.sentences import find_sentences
-from schemas.config import MaskingConfig
 from schemas.documents import HOLE, LIST_MARK
+from schemas.masking_config import MaskingConfig
 from schemas.passages import Passage
 from schemas.tasks import MASK, SpanKind
 

@@ -25,9 +25,10 @@ from pipeline.masking.proposals import BOTH, compare_proposals, read_proposals
 from pipeline.masking.rules import split_rule_spans
 from pipeline.masking.words import Roots
 from pipeline.stage import Outcome
-from schemas.config import EvidenceScope, MaskingConfig, Selection, StageName
+from schemas.config import StageName
 from schemas.evidence import Evidence
 from schemas.funnel import FunnelStep, Reject
+from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.record import Record
 from schemas.tasks import Proposals, Span, SpanKind, SpanSet, SpanSource

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from pipeline.masking.balance import assign_counts, balance_counts
 from pipeline.stage import Outcome
-from schemas.config import MaskingConfig, Selection, StageName
+from schemas.config import StageName
 from schemas.funnel import FunnelStep, Reject
+from schemas.masking_config import MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.record import content_id
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet

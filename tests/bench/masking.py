@@ -11,7 +11,7 @@ from pipeline.masking.entities import load_ner
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_stage import SpanStage
 from pipeline.masking.span_trees import encode_contexts, plant_rows
-from schemas.config import MaskingConfig, Selection
+from schemas.masking_config import MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.tasks import SpanSet
 from tests.bench.figures import Figure, compare_cpu

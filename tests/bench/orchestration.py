@@ -38,9 +38,10 @@ from pipeline.storage.remote.open_run import open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import ShardPlan, run_shard
 from pipeline.storage.stage_ledger import close_stage, open_stage, pick_settings
-from schemas.config import CorpusConfig, Engine, ExecutionConfig, MaskingConfig, RunConfig, Selection, StageName
+from schemas.config import CorpusConfig, Engine, ExecutionConfig, RunConfig, StageName
 from schemas.documents import Document, Redirect
 from schemas.ledger import ShardCommit
+from schemas.masking_config import MaskingConfig, Selection
 from tests.bench.figures import Figure
 
 SHARDS = 1_000

@@ -14,8 +14,9 @@ from pipeline.masking.sampling import sample_passages
 from pipeline.masking.span_stage import SpanStage
 from pipeline.masking.task_stage import SpannedPassage, TaskStage
 from pipeline.passages.chunking import cut_document
-from schemas.config import CorpusConfig, MaskingConfig, PassagesConfig, Selection
+from schemas.config import CorpusConfig, PassagesConfig
 from schemas.documents import Document
+from schemas.masking_config import MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.tasks import MaskTask, SpanSet
 

@@ -18,11 +18,11 @@ from pipeline.storage.hashing import hash_file
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from pipeline.storage.stage_ledger import close_stage, open_stage
-from schemas.config import MaskingConfig, Selection
 from schemas.evaluations import EvalQuestion
 from schemas.exports import Split
 from schemas.funnel import Reject
 from schemas.ledger import ShardCommit, ShardFile, StageStart
+from schemas.masking_config import MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.record import Record
 from schemas.rounds import RoundPlan

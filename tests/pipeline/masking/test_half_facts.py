@@ -14,7 +14,7 @@ from pipeline.masking.filters import SpanFilter
 from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
 from pipeline.masking.rules import find_rule_spans, split_rule_spans
 from pipeline.masking.words import Roots
-from schemas.config import MaskingConfig, Selection
+from schemas.masking_config import MaskingConfig, Selection
 from schemas.tasks import SpanKind, SpanSource
 from tests.support.growth import LINEAR, cpu_growth
 from tests.support.passage_samples import make_passage

@@ -18,9 +18,9 @@ from pipeline.masking.entities import load_ner
 from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.span_stage import SpanStage
 from pipeline.stage import Outcome
-from schemas.config import MaskingConfig, Selection
 from schemas.documents import HOLE, Link
 from schemas.funnel import Reject
+from schemas.masking_config import MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.tasks import Span, SpanKind, SpanSet, SpanSource
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipeline.masking.balance import assign_counts, balance_counts
 from pipeline.masking.sampling import count_needed, sample_passages
 from pipeline.masking.task_stage import SpannedPassage, TaskStage, build_task
-from schemas.config import MaskingConfig, Selection
 from schemas.funnel import Reject
+from schemas.masking_config import MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet, SpanSource
 
