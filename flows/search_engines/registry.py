@@ -16,6 +16,7 @@ from pipeline.search.engine import AsyncSearchEngine, PassageSource, SearchEngin
 from pipeline.search.source_hiding import SourceHidingSearch
 from pipeline.search.sync_adapter import SyncSearch
 from schemas.config import RunConfig
+from schemas.masking_config import EvidenceScope
 from schemas.roles import Role
 from schemas.search_config import EngineKind, SearchConfig
 
