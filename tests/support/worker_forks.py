@@ -70,6 +70,7 @@ def ask(ours: socket.socket, code: str, files: list[int]) -> int:
         "environment": dict(os.environ),
         "folder": os.getcwd(),
         "ignored": [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN],
+        "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     }
     socket.send_fds(ours, [json.dumps(request).encode()], files)
     return int(ours.recv(64))
@@ -106,6 +107,7 @@ def work(request: dict[str, Any], received: Iterable[int]) -> None:
     for file, number in zip(moved, request["files"], strict=True):
         os.dup2(file, number)
         os.close(file)
+    signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
     for number, usual in SIGNALS.items():
         signal.signal(number, signal.SIG_IGN if number in request["ignored"] else usual)
     os.environ.clear()
