@@ -14,7 +14,7 @@ from schemas.renderings import RenderingName
 
 
 class FormatOutcome(StrEnum):
-    """FormatOutcome of a check."""
+    """Outcome of the check of one format."""
 
     IDENTICAL = "identical"
     """Tokens are those of the template's own rendering of the same messages."""

@@ -61,7 +61,7 @@ def test_each_cap_stops_with_one_line_and_a_higher_one_goes_on(
         )
         for cap, most, then in (
             ("tokens", 200 // 15, ("tokens=100000", "money=0.4")),
-            ("money", 400 // 15, ("money=100", "hours=0.0001")),
+            ("money", 400 // 15, ("money=100", "hours=0.000001")),
             ("hours", 400 // 15 + 4, ("hours=1",)),  # a token of each role is asked at the start of a session
         ):
             assert code == 1, output

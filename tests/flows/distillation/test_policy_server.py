@@ -153,7 +153,7 @@ def test_external_servers_reload(tmp_path: Path) -> None:
 
 def test_folders_that_cannot_be_served_are_named(tmp_path: Path) -> None:
     with PolicyServer(make_config("http://127.0.0.1:9"), tmp_path, tmp_path / "logs") as policy:
-        with pytest.raises(RampforgeError, match="no model folder"):
+        with pytest.raises(RampforgeError, match="not a model folder"):
             policy.serve(tmp_path)
         bare = write_model(tmp_path / "bare")
         for path in bare.glob("*token*"):
