@@ -31,16 +31,19 @@ IDLE_SERVICES = (
 """Services of Prefect's server that poll for what no run of ours leaves: schedules, workers, automations."""
 WITH_PROCESSES = frozenset({"prefect_server", "s3_server", "own_server", "page"})
 """Fixtures that start servers or a browser."""
-OF_COMMANDS = ("api", "notebooks", "runs")
-"""Folders of tests that start commands."""
+OF_COMMANDS = (
+    *("api", "notebooks", "runs", "servers", "flows/distillation", "flows/monitoring"),
+    *("pipeline/inspecting", "pipeline/search_server", "pipeline/serving"),
+)
+"""Folders of tests that start commands, servers or worker processes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot run here, and say what is missing; mark what starts processes."""
     missing = [name for name in ("enwiki-sample", "smollm2-135m-instruct", "en_core_web_sm") if not _have(name)]
     for item in items:
-        folder = item.path.relative_to(REPOSITORY).parts[1]
-        if folder in OF_COMMANDS or not WITH_PROCESSES.isdisjoint(getattr(item, "fixturenames", ())):
+        folder = item.path.parent.relative_to(REPOSITORY / "tests").as_posix()
+        if folder.startswith(OF_COMMANDS) or not WITH_PROCESSES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.processes)
         if item.get_closest_marker("shared") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason="the shared data folder is not beside the checkout"))
