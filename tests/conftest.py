@@ -22,6 +22,7 @@ from tests.support.places import REPOSITORY, SHARED
 
 # A busy machine is slow, not wrong: no test is judged by the clock.
 settings.register_profile("rampforge", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=15)
 settings.load_profile("rampforge")
 
 
@@ -33,7 +34,7 @@ WITH_PROCESSES = frozenset({"prefect_server", "s3_server", "own_server", "page"}
 """Fixtures that start servers or a browser."""
 OF_COMMANDS = (
     *("api", "notebooks", "runs", "servers", "flows/distillation", "flows/monitoring"),
-    *("pipeline/inspecting", "pipeline/search_server", "pipeline/serving"),
+    *("flows/checks", "pipeline/inspecting", "pipeline/search_server", "pipeline/serving", "pipeline/storage"),
 )
 """Folders of tests that start commands, servers or worker processes."""
 
