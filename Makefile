@@ -30,7 +30,7 @@ test: check ## Check the code and run every test that needs no GPU
 	$(BIN)/pytest -m "not slow" --cov --cov-report=term:skip-covered
 
 test-fast: install ## The tests of one process, on all cores, in under two minutes: for the inner loop
-	$(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=fast -m "not slow and not assets and not processes" $(TESTS)
+	$(BIN)/pytest -n auto --dist worksteal --hypothesis-profile=fast -m "not slow and not assets and not processes" $(TESTS)
 
 test-slow: install ## The tests that start real servers, clusters and trainers (they skip what is not installed)
 	$(BIN)/pytest -m slow

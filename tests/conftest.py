@@ -34,7 +34,7 @@ WITH_PROCESSES = frozenset({"prefect_server", "s3_server", "own_server", "page"}
 """Fixtures that start servers or a browser."""
 OF_COMMANDS = (
     *("api", "notebooks", "runs", "servers", "flows/distillation", "flows/monitoring"),
-    *("flows/checks", "pipeline/inspecting", "pipeline/search_server", "pipeline/serving", "pipeline/storage"),
+    *("flows/checks", "flows/evaluation", "pipeline/inspecting", "pipeline/search_server", "pipeline/serving", "pipeline/storage"),
 )
 """Folders of tests that start commands, servers or worker processes."""
 
