@@ -32,10 +32,11 @@ IDLE_SERVICES = (
 """Services of Prefect's server that poll for what no run of ours leaves: schedules, workers, automations."""
 WITH_PROCESSES = frozenset({"prefect_server", "s3_server", "own_server", "page"})
 """Fixtures that start servers or a browser."""
-OF_COMMANDS = (
-    *("api", "notebooks", "runs", "servers", "flows/distillation", "flows/monitoring"),
-    *("flows/checks", "flows/evaluation", "pipeline/inspecting", "pipeline/search_server", "pipeline/serving", "pipeline/storage"),
-)
+_OF_COMMANDS = """
+api notebooks runs servers flows/checks flows/distillation flows/evaluation flows/monitoring pipeline/inspecting
+pipeline/search_server pipeline/serving pipeline/storage
+"""
+OF_COMMANDS = tuple(_OF_COMMANDS.split())
 """Folders of tests that start commands, servers or worker processes."""
 
 
