@@ -75,7 +75,7 @@ def _build_vectors(context: RunContext, passages: int) -> None:
 
 
 def check_opening(index: Path, config: RunConfig, parts: Iterable[IndexPart]) -> None:
-    """Raise SearchError when searching an index takes more memory than there is, or when there is no index."""
+    """Raise SearchError when searching an index needs more memory than is available, or when the index is missing."""
     from pipeline.search.index.memory import check_needs, estimate_open
     from pipeline.search.index.parts import measure_part, open_part
 

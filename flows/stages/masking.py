@@ -31,8 +31,17 @@ EXTRACTOR_KEY = "masking.extractor_function"
 
 def sample_keys(config: RunConfig) -> tuple[str, ...]:
     """Keys that decide which passages are searched for spans."""
-    sampled = config.masking.limit is not None
-    return ("masking.limit", *(("seed", "masking.tasks_per_passage") if sampled else ()))
+    if config.masking.limit is None:
+        return ("masking.limit",)
+    return ("masking.limit", "seed", "masking.tasks_per_passage", *evidence_keys(config))
+
+
+def evidence_keys(config: RunConfig) -> tuple[str, ...]:
+    """Keys that decide which spans have evidence, and so which passages are sampled first."""
+    if config.masking.evidence is EvidenceScope.NONE:
+        return ("masking.evidence",)
+    names = ("evidence", "evidence_clues", "links", "rules", "min_chars", "max_words")
+    return (*(f"masking.{name}" for name in names), "search.tokenizer")
 
 
 def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
@@ -47,7 +56,8 @@ def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
         return None
     spans = None
     if config.evidence is not EvidenceScope.NONE:
-        stage = SpanStage(config, aliases_of=_find_redirects(context, shard), evidence=_open_evidence(context))
+        cheap = config.model_copy(update={"ner": None})
+        stage = SpanStage(cheap, aliases_of=_find_redirects(context, shard), evidence=_open_evidence(context))
         spans = count_spans(stage, read_dataset(context, Passage, shard))
     return sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed, spans)
 
@@ -67,7 +77,8 @@ def _open_evidence(context: RunContext) -> EvidenceFinder | None:
     config = context.config.masking
     if config.evidence is EvidenceScope.NONE:
         return None
-    return EvidenceFinder(Bm25Engine(context.run.fetch_index()), config.evidence_clues)
+    index, clues = context.run.fetch_index(), config.evidence_clues
+    return context.resources.keep("evidence", (index, clues), lambda: EvidenceFinder(Bm25Engine(index), clues))
 
 
 def proposal_keys(config: RunConfig) -> tuple[str, ...]:
@@ -94,18 +105,13 @@ def is_banded(config: RunConfig) -> bool:
 
 def span_keys(config: RunConfig) -> tuple[str, ...]:
     """Keys that decide which spans may be hidden."""
-    keys = [*sample_keys(config)]
-    keys += [
-        f"masking.{key}"
-        for key in ("extractor", "ner", "links", "rules", "scorer", "min_chars", "max_words", "evidence")
-    ]
-    if config.masking.evidence is not EvidenceScope.NONE:
-        keys += ["masking.evidence_clues", "search.tokenizer"]
+    keys = [*sample_keys(config), *evidence_keys(config)]
+    keys += [f"masking.{key}" for key in ("extractor", "ner", "links", "rules", "scorer", "min_chars", "max_words")]
     if config.masking.scorer is not None and not names_served_scorer(config):
         keys.append("masking.device")
     if is_banded(config):
         keys += ["masking.min_perplexity", "masking.max_perplexity"]
-    return tuple(keys)
+    return tuple(dict.fromkeys(keys))
 
 
 def _span_fingerprints(context: RunContext) -> Mapping[str, str]:

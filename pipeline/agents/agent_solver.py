@@ -120,7 +120,7 @@ class LlmAgents:
 def take_plan(reply: PlanReply, mask_count: int) -> PlannedQuestion:
     """Return the plan of a reply, its mask counted from 0. Raises ValueError for a mask that does not exist."""
     if reply.mask is not None and not 1 <= reply.mask <= mask_count:
-        raise ValueError(f"there is no mask {reply.mask}, only {mask_count}")
+        raise ValueError(f"mask {reply.mask} does not exist; the task has {mask_count}")
     return PlannedQuestion(reply.think, None if reply.mask is None else reply.mask - 1, reply.give_up)
 
 

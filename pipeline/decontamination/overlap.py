@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.decontamination.question_names import find_names, fold_title, is_telling
+from pipeline.text.near_copies import cut_ngrams
 from pipeline.text.normalisation import fold_text, holds_tokens, is_unspaced
 from schemas.evaluations import EvalQuestion
 from schemas.funnel import Reject
@@ -100,7 +101,7 @@ class QuestionIndex:
         tokens = fold_text(question.question).split()
         size = min(len(tokens), self.ngram * (CHINESE if _is_chinese(tokens) else 1))
         if 2 * size > self.ngram:  # a question of very few words is not an n-gram
-            for ngram in _cut_ngrams(tokens, size):
+            for ngram in cut_ngrams(tokens, size):
                 self._ngrams.setdefault(size, {}).setdefault(ngram, question.question_id)
                 self._vocabulary.update(ngram)
 
@@ -157,11 +158,6 @@ def _fold_hidden(task: MaskTask) -> Iterator[str]:
     """All forms of a task's hidden spans, each once."""
     forms = (form for span in task.spans for form in (span.text, *span.aliases, span.target or ""))
     yield from dict.fromkeys(folded for form in forms if (folded := fold_title(form)))
-
-
-def _cut_ngrams(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
-    for start in range(len(tokens) - size + 1):
-        yield tuple(tokens[start : start + size])
 
 
 def _is_chinese(tokens: Sequence[str]) -> bool:

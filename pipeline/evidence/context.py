@@ -1,4 +1,4 @@
-"""A passage as sentences of index terms, and the runs of terms by which a copy of it is told."""
+"""Passages as sentences of index terms, and the n-grams of terms that show copied text."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from pipeline.passages.sentences import find_sentences
 from pipeline.search.tokens import Tokenizer
+from pipeline.text.near_copies import cut_ngrams
 
-COPIED_WORDS = 10
-"""Consecutive terms that make a passage a copy of another."""
+COPIED_TERMS = 10
+"""Length of the n-grams: two passages that share one are copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +29,16 @@ class PassageTerms:
     title: frozenset[str]
     """Terms of the page's title."""
     sentences: tuple[Sentence, ...]
-    runs: frozenset[int]
-    """Hashes of every `COPIED_WORDS` consecutive terms."""
+    ngrams: frozenset[int]
+    """Hashes of every `COPIED_TERMS` consecutive terms, valid in this process."""
 
-    def copies(self, other: PassageTerms) -> bool:
-        """Whether the two passages share so many consecutive terms."""
-        return not self.runs.isdisjoint(other.runs)
+    def is_copy(self, other: PassageTerms) -> bool:
+        """Return whether the passages share an n-gram."""
+        return not self.ngrams.isdisjoint(other.ngrams)
 
 
 def read_terms(title: str, text: str, tokenize: Tokenizer) -> PassageTerms:
     """Cut a passage into sentences of terms."""
     sentences = tuple(Sentence(start, end, tuple(tokenize(text[start:end]))) for start, end in find_sentences(text))
     terms = [term for sentence in sentences for term in sentence.terms]
-    runs = (hash(tuple(terms[i : i + COPIED_WORDS])) for i in range(len(terms) - COPIED_WORDS + 1))
-    return PassageTerms(frozenset(tokenize(title)), sentences, frozenset(runs))
-
-
-def holds_run(terms: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    """Whether the wanted terms occur one after another."""
-    size = len(wanted)
-    return any(terms[i : i + size] == wanted for i in range(len(terms) - size + 1))
+    return PassageTerms(frozenset(tokenize(title)), sentences, frozenset(map(hash, cut_ngrams(terms, COPIED_TERMS))))

@@ -3,7 +3,7 @@
 A candidate span is worth hiding only where a search can bring its answer back while its own passage is withheld. The
 finder looks for that over the postings of the run's own index: rare terms of the passage give the passages that share
 several of them, the answer's terms narrow these, and the sentences are read. The clues of a span are the rare terms of
-its own sentence and of the page's title, without the answer's. Passages that copy a run of the passage do not count.
+its own sentence and of the page's title, without the answer's. Copies of the passage do not count.
 
 Cost: per passage one pass over the postings of its rare terms, of which each has at most `RAREST` entries whatever the
 size of the corpus; per span the reading of at most `READ` passages.
@@ -17,8 +17,9 @@ from itertools import chain
 
 import numpy as np
 
-from pipeline.evidence.context import PassageTerms, Sentence, holds_run, read_terms
+from pipeline.evidence.context import PassageTerms, Sentence, read_terms
 from pipeline.search.bm25 import Bm25Engine
+from pipeline.text.near_copies import cut_ngrams
 from schemas.evidence import Evidence
 from schemas.passages import Passage
 
@@ -30,7 +31,8 @@ READ = 48
 """Passages read for one span, those with the most clues first."""
 KEPT = 8
 """Evidence kept for one span."""
-KNOWN_PASSAGES = 1 << 14
+KNOWN_PASSAGES = 1 << 12
+"""Passages whose terms stay in memory, about 15 kB each."""
 
 
 class EvidenceFinder:
@@ -108,13 +110,13 @@ class EvidenceFinder:
         other = self._read_row(row)
         best: tuple[float, Sentence, list[str]] | None = None
         for sentence in other.sentences:
-            if not holds_run(sentence.terms, answer):
+            if answer not in cut_ngrams(sentence.terms, len(answer)):
                 continue
             shared = sorted(clues.intersection(sentence.terms))
             score = sum(map(self._engine.rarity, shared))
             if len(shared) >= self._clues and (best is None or score > best[0]):
                 best = score, sentence, shared
-        if best is None or other.copies(source):
+        if best is None or other.is_copy(source):
             return None
         score, sentence, shared = best
         return Evidence(

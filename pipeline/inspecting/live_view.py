@@ -44,8 +44,10 @@ ReadLive = Callable[[Path], LiveView]
 
 
 def read_latest(run: Path) -> tuple[list[Finished], int]:
-    """The last inputs of the most recent journal, without those that have only rejects unless there are no others;
-    and the bytes of all journals."""
+    """Return the last inputs of the newest journal, and the total size of all journals in bytes.
+
+    Inputs that were only rejected are included only when there are no others.
+    """
     journals = [path for path in (run / "journals").glob("*/*.jsonl") if path.is_file()]
     if not journals:
         return [], 0

@@ -75,7 +75,7 @@ class ApiClient:
     def request(self, path: str, body: object = None) -> bytes:
         """The reply to JSON values posted to a path below the base URL or, without them, what is at the path.
 
-        Raises HttpStatusError, ConnectionError, EndpointError where there is no key.
+        Raises HttpStatusError, ConnectionError, and EndpointError when the key command fails.
         """
         key = self._credentials.read_key()
         try:
@@ -139,8 +139,8 @@ class AsyncApiClient:
     async def request(self, path: str, content: bytes | None = None, most: int = 0) -> bytes:
         """The reply to a body of JSON posted to a path below the base URL or, without one, what is at the path.
 
-        `most`: bytes of a reply, instead of `MOST_BYTES`. Raises HttpStatusError, ConnectionError, EndpointError where
-        there is no key.
+        `most`: bytes of a reply, instead of `MOST_BYTES`. Raises HttpStatusError, ConnectionError, and EndpointError
+        when the key command fails.
         """
         key = await self._read_key()
         try:

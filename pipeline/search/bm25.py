@@ -67,7 +67,8 @@ class Bm25Engine:
             )
         self._ends = ends.data  # its items are Python integers, three times as fast to access
         self._find_term = lru_cache(maxsize=KNOWN_WORDS)(terms.find)
-        self._tokenize = make_tokenizer(self.lang, self.about["tokenizer"])
+        self.tokenize = make_tokenizer(self.lang, self.about["tokenizer"])
+        """Function from a text to its index terms, in order."""
 
     @property
     def fingerprint(self) -> str:
@@ -86,10 +87,6 @@ class Bm25Engine:
     def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
         """Read passages by id. Raises SearchError for an unknown id."""
         return self.store.read(passage_ids)
-
-    def tokenize(self, text: str) -> list[str]:
-        """The index terms of a text, in order."""
-        return self._tokenize(text)
 
     def rows_of(self, term: str) -> np.ndarray:
         """Rows of the passages that hold an index term, ascending."""
@@ -110,7 +107,7 @@ class Bm25Engine:
         query, refused = check_query(request, k)
         if refused:
             return refused
-        terms = [self._find_term(term) for term in self._tokenize(query)]
+        terms = [self._find_term(term) for term in self.tokenize(query)]
         spans = [(self._ends[term], self._ends[term + 1]) for term in terms if term is not None]
         if not spans:
             return make_call(query, ())

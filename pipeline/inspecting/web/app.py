@@ -88,7 +88,7 @@ def build_app(place: DataLocation, token: str, services: PageServices) -> App:
             status = 400 if isinstance(error, InspectError) else 500
             return renderer.render("error.html", status, what=error.what, fix=error.fix)
         status = error.status_code if isinstance(error, HTTPException) else 500
-        fault = "there is no such page" if status == 404 else f"the request failed ({status})"
+        fault = "page not found" if status == 404 else f"the request failed ({status})"
         return renderer.render("error.html", status, what=fault, fix="the first page lists what there is")
 
     for kind in (RampforgeError, HTTPException, Exception):
