@@ -37,6 +37,10 @@ MOST_STREAM_BYTES = 64 << 20
 """The same of a stream, which wraps each token."""
 NO_KEY = "none"
 """In place of a key: `openai` wants one."""
+TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
+UNSENT_DEFAULTS = {f"X-Stainless-{name}": openai.omit for name in TELEMETRY}
+UNSENT = {"x-stainless-retry-count": openai.omit, "x-stainless-read-timeout": openai.omit}
+"""Headers of `openai` that describe the machine; to write them costs a tenth of a request's CPU time."""
 FAULTS = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
 """What libraries raise where a connection fails, an unknown host of an odd name included."""
 RESENT = (307, 308)
@@ -130,6 +134,7 @@ class AsyncApiClient:
         options = _client_options(endpoint, credentials, transport)
         self._client = (openai.AsyncOpenAI if endpoint.api_version is None else openai.AsyncAzureOpenAI)(**options)
         self._client.organization = self._client.project = None  # names at OpenAI, which the environment may hold
+        self._url = str(self._client.base_url).rstrip("/")
 
     @property
     def base_url(self) -> httpx2.URL:
@@ -159,9 +164,9 @@ class AsyncApiClient:
     async def _send(self, path: str, content: bytes | None, most: int, key: str) -> bytes:
         given: dict[str, Any] = {"cast_to": httpx2.Response, "stream": True, "stream_cls": openai.AsyncStream}
         given["options"] = _authorize(self._endpoint, self._credentials, key)
-        client = self._client
+        client, url = self._client, self._url + path
         try:
-            sent = client.get(path, **given) if content is None else client.post(path, content=content, **given)
+            sent = client.get(url, **given) if content is None else client.post(url, content=content, **given)
             return await _read(await sent, most)
         except ConnectionError:
             raise
@@ -211,7 +216,7 @@ def _client_options(endpoint: EndpointConfig, credentials: Credentials, transpor
         "max_retries": 0,
         "api_key": NO_KEY,  # each request has its own
         # Headers named here override those of OPENAI_CUSTOM_HEADERS.
-        "default_headers": {"User-Agent": "rampforge"} | credentials.headers,
+        "default_headers": {"User-Agent": "rampforge"} | UNSENT_DEFAULTS | credentials.headers,
         "default_query": dict(parse_qsl(parts.query, keep_blank_values=True)),
         "http_client": transport,
     }
@@ -230,7 +235,8 @@ def _authorize(endpoint: EndpointConfig, credentials: Credentials, key: str) -> 
     azure = endpoint.api_version is not None
     names = ("Authorization", "api-key") if azure else ("Authorization",)
     own = {name.lower(): value for name, value in credentials.headers.items()}
-    headers: dict[str, str | openai.Omit] = {name: own.get(name.lower(), openai.omit) for name in names}
+    headers: dict[str, str | openai.Omit] = dict(UNSENT)
+    headers |= {name: own.get(name.lower(), openai.omit) for name in names}
     if key and azure and not endpoint.key_command:
         headers["api-key"] = key
     elif key:

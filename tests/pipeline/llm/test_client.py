@@ -278,6 +278,7 @@ def test_a_redirect_on_the_same_host_is_followed_with_the_key_and_the_body(statu
     with ScriptedHttp(script) as server:
         assert asyncio.run(run(server.url)) == b'{"a": 1}'
         assert [headers["authorization"] for headers in server.headers] == ["Bearer sk-mine"] * 2
+        assert not [name for headers in server.headers for name in headers if name.lower().startswith("x-stainless")]
 
 
 def test_a_stream_ends_with_its_last_event_though_the_connection_stays_open() -> None:
