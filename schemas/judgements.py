@@ -89,7 +89,7 @@ class Judgement(Record):
     leaked: bool = False
     """Whether hidden content was shown: the source passage, or in mode `page` a part of its page."""
     copies_shown: int = 0
-    """Near-copies of the source passage that were shown: other passages with half of its word triples."""
+    """Near-copies of the source passage that were shown: other passages that share ten consecutive words with it."""
     simulated: SimulatedEvidence | None = None
     """Documents of a simulated search engine, and how many contain the gold; None when nothing was simulated."""
     accepted: bool

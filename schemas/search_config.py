@@ -171,8 +171,8 @@ class SearchConfig(Frozen):
     """Passages shown in one step, after merging."""
     hide: tuple[HideMode, ...] = (HideMode.PASSAGE,)
     """What to withhold of a task's source; each task is attempted once for each mode named."""
-    hide_copies: float | None = Field(default=None, gt=0, le=1)
-    """Also withhold passages at least this similar to the source (share of its word triples); null: only the source."""
+    hide_copies: bool = True
+    """Also withhold near-copies of the source: passages that share ten consecutive words with it."""
     k1: float = Field(default=1.2, gt=0)
     """Term saturation of BM25."""
     b: float = Field(default=0.75, ge=0, le=1)

@@ -103,14 +103,14 @@ def open_async_engine(context: RunContext, shard: str) -> AsyncSearchEngine:
         source = spec.open_source(context, shard)
         hides = source.hides
         engine = CachedSearch(source, _open_cache(context, source), spec.min_hits(search))
-    if hides and search.hide_copies is None:
+    if hides and not search.hide_copies:
         return engine
     return SourceHidingSearch(engine, hides, search.hide_copies)
 
 
 def open_engine(context: RunContext, shard: str) -> SearchEngine:
     """The same for synchronous callers."""
-    if find_engine(context.config).open and context.config.search.hide_copies is None:
+    if find_engine(context.config).open and not context.config.search.hide_copies:
         return open_local_engine(context, context.run.fetch_index())
     return SyncSearch(open_async_engine(context, shard))
 

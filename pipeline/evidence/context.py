@@ -1,4 +1,4 @@
-"""Passages as sentences of index terms, and the n-grams of terms that show copied text."""
+"""Passages as sentences of index terms."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.passages.sentences import find_sentences
 from pipeline.search.tokens import Tokenizer
-from pipeline.text.near_copies import cut_ngrams
-
-COPIED_TERMS = 10
-"""Length of the n-grams: two passages that share one are copies."""
+from pipeline.text.near_copies import cut_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +26,15 @@ class PassageTerms:
     title: frozenset[str]
     """Terms of the page's title."""
     sentences: tuple[Sentence, ...]
-    ngrams: frozenset[int]
-    """Hashes of every `COPIED_TERMS` consecutive terms, valid in this process."""
+    runs: frozenset[int]
+    """Its runs of words, by which copies are found."""
 
     def is_copy(self, other: PassageTerms) -> bool:
-        """Return whether the passages share an n-gram."""
-        return not self.ngrams.isdisjoint(other.ngrams)
+        """Return whether the passages share a run of words."""
+        return not self.runs.isdisjoint(other.runs)
 
 
 def read_terms(title: str, text: str, tokenize: Tokenizer) -> PassageTerms:
     """Cut a passage into sentences of terms."""
     sentences = tuple(Sentence(start, end, tuple(tokenize(text[start:end]))) for start, end in find_sentences(text))
-    terms = [term for sentence in sentences for term in sentence.terms]
-    return PassageTerms(frozenset(tokenize(title)), sentences, frozenset(map(hash, cut_ngrams(terms, COPIED_TERMS))))
+    return PassageTerms(frozenset(tokenize(title)), sentences, cut_runs(text))

@@ -12,9 +12,6 @@ from schemas.judgements import SimulatedEvidence
 from schemas.tasks import MaskTask, Span
 from schemas.trajectories import HideMode, Trajectory, Usefulness
 
-NEAR_COPY = 0.5
-"""Share of the source's word triples from which another passage counts as a near-copy."""
-
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
@@ -23,7 +20,7 @@ class Leaks:
     leaked: bool
     """Whether the source passage was shown, or in mode `page` any part of its page, although it was to be hidden."""
     copies: int
-    """Other passages shown that contain at least half of the source's word triples."""
+    """Near-copies of the source passage that were shown."""
 
 
 def find_leaks(trajectory: Trajectory, task: MaskTask, page_passages: frozenset[str]) -> Leaks:
@@ -35,7 +32,7 @@ def find_leaks(trajectory: Trajectory, task: MaskTask, page_passages: frozenset[
     if trajectory.hide is HideMode.PAGE:
         hidden |= page_passages | {passage_id for passage_id, p in shown.items() if p.title == task.title}
     others = [passage for passage_id, passage in shown.items() if passage_id not in hidden | {task.passage_id}]
-    return Leaks(not hidden.isdisjoint(shown), sum(is_copy(passage.text, source, NEAR_COPY) for passage in others))
+    return Leaks(not hidden.isdisjoint(shown), sum(is_copy(passage.text, source) for passage in others))
 
 
 def count_simulated(

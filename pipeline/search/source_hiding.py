@@ -1,8 +1,7 @@
 """Hiding of the source of a task, and of near-copies of it, from the hits of any engine.
 
 Some engines hide sources themselves; of others - a foreign server, the web - more hits are requested and the source is
-removed: by passage id, by text, and for a page by its title. Near-copies are removed from the hits of both, by the
-share of the source's word triples that they contain.
+removed: by passage id, by text, and for a page by its title. Near-copies are removed from the hits of both.
 
 Guarantees: no hidden passage is among the hits; there are as many hits as the engine has, up to k.
 """
@@ -30,9 +29,8 @@ SITE = re.compile(r"\s+[-–—|·]\s+.*$")
 class SourceHidingSearch:
     """An AsyncSearchEngine over another."""
 
-    def __init__(self, engine: AsyncSearchEngine, hides: bool, copies: float | None) -> None:
-        """`hides`: whether the engine hides the source by itself; `copies`: share of the source's word triples from
-        which on a passage is a hidden copy of it; None hides no copies."""
+    def __init__(self, engine: AsyncSearchEngine, hides: bool, copies: bool) -> None:
+        """`hides`: whether the engine hides the source by itself; `copies`: whether near-copies are hidden too."""
         self._engine = engine
         self._hides = hides
         self._copies = copies
@@ -69,7 +67,7 @@ class SourceHidingSearch:
         await self._engine.close()
 
     def _needs_filter(self, request: SearchRequest) -> bool:
-        return request.hide is not HideMode.NONE and not (self._hides and self._copies is None)
+        return request.hide is not HideMode.NONE and not (self._hides and not self._copies)
 
     def _prepare(self, request: SearchRequest) -> SearchRequest:
         """The request to the engine."""
@@ -80,7 +78,7 @@ class SourceHidingSearch:
         return [hit for hit, passage in zip(hits, passages, strict=True) if not self._is_hidden(request, passage)]
 
     def _is_hidden(self, request: SearchRequest, passage: FoundPassage) -> bool:
-        if self._copies is not None and is_copy(passage.text, request.text, self._copies):
+        if self._copies and is_copy(passage.text, request.text):
             return True
         return not self._hides and is_source(passage, request)
 

@@ -1,4 +1,4 @@
-"""Near copies: n-grams of words, and how much of one text another repeats, counted over word triples."""
+"""Near copies: texts that share a run of words, and the n-grams by which they are found."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|\w+")
+from pipeline.text.normalisation import is_unspaced
 
+COPIED_WORDS = 10
+"""Words in a row that a copy shares with its source; twice as many characters in scripts without spaces."""
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|\w+")
 
 Triples = frozenset[tuple[str, ...]]
 
@@ -17,10 +20,18 @@ def cut_ngrams(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
     return zip(*(tokens[start:] for start in range(size)), strict=False)
 
 
-def is_copy(text: str, source: str, share: float) -> bool:
-    """Return whether at least this share of the source's word triples occurs in a text."""
-    triples = cut_triples(source)
-    return bool(triples) and len(cut_triples(text) & triples) >= share * len(triples)
+def is_copy(text: str, source: str) -> bool:
+    """Return whether two texts share a run of words."""
+    return not cut_runs(text).isdisjoint(cut_runs(source))
+
+
+@lru_cache(maxsize=1 << 12)
+def cut_runs(text: str) -> frozenset[int]:
+    """Return the hashes, valid in this process, of every run of `COPIED_WORDS`."""
+    words = WORD.findall(text.casefold())
+    unspaced = sum(len(word) == 1 and is_unspaced(word) for word in words)
+    size = COPIED_WORDS * (2 if 2 * unspaced > len(words) else 1)
+    return frozenset(map(hash, cut_ngrams(words, size)))
 
 
 @lru_cache(maxsize=1 << 12)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.evidence.context import COPIED_TERMS
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.passages.sentences import find_sentences
 from pipeline.search.tokens import make_tokenizer
+from pipeline.text.near_copies import COPIED_WORDS
 from schemas.passages import Passage
 from tests.support.passage_samples import make_passage
 from tests.support.search_samples import open_index, write_index
@@ -71,7 +71,7 @@ def test_evidence_is_what_a_scan_of_all_passages_finds(tmp_path: Path, clues: in
 
 
 def test_the_sentence_is_named_and_copies_do_not_count(tmp_path: Path) -> None:
-    run = " ".join(NAMES[70 : 70 + COPIED_TERMS])
+    run = " ".join(NAMES[70 : 70 + COPIED_WORDS])
     source = make_passage(0, f"Barok met Dervin and Felmel at Gadus. {run}.", 0)
     other = make_passage(1, "It rained. With Dervin and Felmel came Barok to the river. He left.", 1)
     copy = make_passage(2, f"{run}. Felmel saw Barok and Dervin.", 2)

@@ -21,7 +21,7 @@ from pipeline.search.engine import Answer, FoundPassage, SearchRequest, fail_cal
 from pipeline.search.source_hiding import SourceHidingSearch, is_source
 from pipeline.search.sync_adapter import SyncSearch
 from pipeline.storage.jsonl import SharedJsonlLog
-from pipeline.text.near_copies import cut_triples, is_copy
+from pipeline.text.near_copies import cut_triples
 from schemas.trajectories import HideMode, Hit, SearchStatus
 from tests.support.passage_samples import draw_passages
 from tests.support.search_samples import open_index, write_index
@@ -177,15 +177,14 @@ MIXED = (
 @pytest.mark.parametrize(
     ("hide", "hides", "copies", "left"),
     [
-        (HideMode.NONE, False, 0.5, ["source", "copy", "page", "snippet", "other"]),
-        (HideMode.PASSAGE, False, None, ["page", "other"]),
-        (HideMode.PAGE, False, None, ["other"]),
-        (HideMode.PASSAGE, True, None, ["source", "copy", "page", "snippet", "other"]),
-        (HideMode.PASSAGE, True, 0.5, ["page", "snippet", "other"]),
-        (HideMode.PAGE, True, 0.95, ["copy", "page", "snippet", "other"]),
+        (HideMode.NONE, False, True, ["source", "copy", "page", "snippet", "other"]),
+        (HideMode.PASSAGE, False, False, ["page", "other"]),
+        (HideMode.PAGE, False, False, ["other"]),
+        (HideMode.PASSAGE, True, False, ["source", "copy", "page", "snippet", "other"]),
+        (HideMode.PASSAGE, True, True, ["page", "snippet", "other"]),
     ],
 )
-def test_what_is_hidden_is_withheld(hide: HideMode, hides: bool, copies: float | None, left: list[str]) -> None:
+def test_what_is_hidden_is_withheld(hide: HideMode, hides: bool, copies: bool, left: list[str]) -> None:
     engine = SourceHidingSearch(make_shelf(*MIXED), hides, copies)
     assert search(engine, make_request(hide), k=5) == [left]
     assert search(engine, make_request(hide), make_request(HideMode.NONE), k=1)[0] == left[:1]
@@ -193,22 +192,19 @@ def test_what_is_hidden_is_withheld(hide: HideMode, hides: bool, copies: float |
 
 def test_as_many_come_as_there_are() -> None:
     shelf = [(f"c{i}", "Old Bridge", SOURCE) for i in range(150)] + [(f"o{i}", "Lumea", OTHER) for i in range(5)]
-    engine = SourceHidingSearch(make_shelf(*shelf), hides=False, copies=None)
+    engine = SourceHidingSearch(make_shelf(*shelf), hides=False, copies=False)
     assert search(engine, make_request(HideMode.PAGE), k=3) == [["o0", "o1", "o2"]]
     assert search(engine, make_request(HideMode.PAGE), k=9) == [["o0", "o1", "o2", "o3", "o4"]]
     (call,) = asyncio.run(
-        SourceHidingSearch(make_shelf(*shelf[:3]), False, None).search([make_request(HideMode.PAGE)], 3)
+        SourceHidingSearch(make_shelf(*shelf[:3]), False, False).search([make_request(HideMode.PAGE)], 3)
     )
     assert (call.status, call.hits) == (SearchStatus.EMPTY, ())
 
 
 @given(st.text(alphabet="ab 。北京大学长", max_size=60), st.text(alphabet="ab 。北京大学长", max_size=60))
-def test_a_text_is_a_copy_of_itself_and_of_what_it_holds(one: str, other: str) -> None:
+def test_a_text_is_hidden_by_itself_and_by_what_holds_it(one: str, other: str) -> None:
     if cut_triples(one):
-        assert is_copy(one, one, 1.0)
-        assert is_copy(f"{other} {one} {other}", one, 1.0)
         assert is_source(FoundPassage("x", "", f"{one} {other}"), make_request(HideMode.PASSAGE, text=one))
-    assert not is_copy(one, "", 0.01)
 
 
 def test_local_engines_are_gathered_and_waited_for(tmp_path: Path) -> None:

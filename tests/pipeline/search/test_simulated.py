@@ -215,7 +215,7 @@ def test_labels_and_texts_are_kept_for_good(tmp_path: Path) -> None:
 
     def search(requests: Sequence[SearchRequest]) -> list[SearchCall]:
         cache = SearchCache(tmp_path / "cache.jsonl", lambda: "2026-11-21")
-        engine = SourceHidingSearch(CachedSearch(open_source(model), cache), hides=False, copies=None)
+        engine = SourceHidingSearch(CachedSearch(open_source(model), cache), hides=False, copies=False)
 
         async def work() -> list[SearchCall]:
             calls = await engine.search(requests, 3)

@@ -166,7 +166,7 @@ def test_the_source_page_is_withheld_and_answers_are_kept_for_good(
     def search(request: SearchRequest) -> SearchCall:
         cache = SearchCache(tmp_path / "cache.jsonl", lambda: "2026-11-21")
         memory = CachedSearch(open_source(web, WebProvider.SERPAPI), cache)
-        engine = SourceHidingSearch(memory, hides=False, copies=None)
+        engine = SourceHidingSearch(memory, hides=False, copies=False)
 
         async def work() -> SearchCall:
             (call,) = await engine.search([request], 3)
