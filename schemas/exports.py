@@ -11,6 +11,7 @@ from schemas.record import Frozen
 from schemas.renderings import RenderedQuestion, RenderingName, Transcript
 from schemas.streams import TokenStream
 from schemas.tasks import SpanKind
+from schemas.trajectories import HideMode
 
 
 class Trainer(StrEnum):
@@ -21,6 +22,9 @@ class Trainer(StrEnum):
     VERL_SFT = "verl-sft"
     VERL_RL = "verl-rl"
     SEARCH_R1 = "search-r1"
+    RESEARCH = "research"
+    SKYRL = "skyrl"
+    SLIME = "slime"
     OPENRLHF = "openrlhf"
     MS_SWIFT = "ms-swift"
     AXOLOTL = "axolotl"
@@ -103,6 +107,10 @@ class TrainingExample(Frozen):
     """Solver that made the attempt."""
     accepted: bool
     """Whether the judge accepted it."""
+    hide: HideMode
+    """What the search engine withheld of the task's source."""
+    shown: tuple[tuple[str, ...], ...]
+    """Ids of the passages shown, step by step."""
     mask_kinds: tuple[SpanKind, ...]
     """Kind of each hidden span, in document order."""
     perplexities: tuple[float | None, ...]

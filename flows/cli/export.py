@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from pipeline.storage.remote.transfer import put_when_done
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import ExportSettings, Trainer
 from schemas.renderings import RenderingName
+from schemas.trajectories import HideMode
 
 if TYPE_CHECKING:
     from flows.exporting.dataset import Exported
@@ -26,6 +28,9 @@ Tokenizer = Annotated[
     typer.Option(
         metavar="MODEL", help="Model whose tokenizer counts tokens; for TRL and axolotl, write tokens and labels."
     ),
+]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Model to be trained: fills in the trainer's own configuration.")
 ]
 Benchmarks = Annotated[
     list[str] | None,
@@ -62,6 +67,7 @@ def export(
     to: Annotated[Trainer, typer.Option(help="Trainer to write files for.")],
     rendering: Annotated[RenderingName | None, typer.Option(help="Format; default: that of the trainer.")] = None,
     tokenizer: Tokenizer = None,
+    model: Model = None,
     out: Annotated[str | None, typer.Option(help="Folder or URL; default: RUN/exports/TRAINER.")] = None,
     decontaminate: Benchmarks = None,
     decontaminate_run: DecontaminateRun = True,
@@ -78,14 +84,16 @@ def export(
     target, console = out or join_location(folder, f"exports/{to}"), Console()
     with put_when_done(target, cache_folder()) as place:
         run = RunFolder(fetch_whole_run(folder))
-        done = export_run(run, place, settings, tokenizer, decontaminate or [], decontaminate_run)
-        print_export(done, settings, console, target)
+        done = export_run(run, place, settings, tokenizer, decontaminate or [], decontaminate_run, model)
+        print_export(done, settings, console, folder, target)
         if push:
             upload_folder(done.folder, push, private=private, dry_run=dry_run, console=console)
 
 
-def print_export(done: Exported, settings: ExportSettings, console: Console, target: str) -> None:
-    """Print what was written, where, and what was left out."""
+def print_export(done: Exported, settings: ExportSettings, console: Console, run: str, target: str) -> None:
+    """Print what was written, where, what was left out, and how to train on it."""
+    from pipeline.exporting.registry import EXPORTERS
+
     title = f"{settings.trainer}, {settings.rendering}: in = out + left out"
     table = Table("", "trajectories", "rows", "left out", title=title)
     for step in done.funnel:
@@ -99,3 +107,12 @@ def print_export(done: Exported, settings: ExportSettings, console: Console, tar
         console.print("[yellow]not decontaminated: give the questions of a benchmark with --decontaminate FILE[/]")
     if settings.split and not any("validation" in file for file in done.files):
         console.print("[yellow]the validation split is empty: raise --split[/]")
+    visible = done.withheld.get(HideMode.NONE, 0)
+    if 2 * visible > sum(done.withheld.values()):
+        line = f"[yellow]{visible:,} of {sum(done.withheld.values()):,} demonstrations had their own passage in reach: "
+        console.print(f"{line}--where \"hide <> 'none'\" leaves them out[/]", highlight=False, soft_wrap=True)
+    console.print("next:", highlight=False)
+    for command in EXPORTERS[settings.trainer].list_commands(done.written, shlex.quote(run), shlex.quote(target)):
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+    if about := done.written.describe_model():
+        console.print(f"  {about}", highlight=False, soft_wrap=True, markup=False)

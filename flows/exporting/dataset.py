@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import orjson
 
+from flows import trainer_rewards
 from flows.configuration.provenance import rampforge_version
 from flows.exporting.decontamination import Screen, Screening
 from pipeline.errors import ConfigError
@@ -30,6 +31,7 @@ from pipeline.rendering.token_masks import MaskError, TokenMasker
 from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
+from pipeline.training.launching import copy_source
 from schemas.config import StageName
 from schemas.difficulties import Difficulty
 from schemas.exports import ExportSettings, Purpose, Split, TrainingExample
@@ -41,7 +43,13 @@ from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
 REJECTS, STATISTICS, CARD = "rejects.parquet", "statistics.json", "README.md"
+SOURCE = "source"
+"""Folder of the modules that a reward imports."""
 R = TypeVar("R", bound=Record)
+DEFAULT_SHOWN = 3
+"""Passages of a search where the rows show none."""
+LEAST_SEARCHES = 4
+"""Searches that a rollout may make at least, however few the rows needed."""
 BATCH = 64
 """Examples rendered and tokenised in one batch."""
 
@@ -54,6 +62,10 @@ class Exported:
     files: dict[str, int]
     """Files, with their number of rows."""
     configs: tuple[str, ...]
+    written: Written
+    """What the configuration was made from."""
+    withheld: dict[str, int]
+    """Demonstrations by what was withheld of their source."""
     funnel: tuple[FunnelStep, ...]
 
 
@@ -64,11 +76,12 @@ def export_dataset(
     exporter: Exporter,
     masker: TokenMasker | None = None,
     screen: Screen | None = None,
+    base: str | None = None,
 ) -> Exported:
     """Write the files of a trainer, its configuration, rejects, statistics and a card.
 
-    `screen`: benchmark questions; examples that overlap them are left out. Raises ConfigError if the run is not judged
-    or nothing is left, StorageError.
+    `screen`: benchmark questions; examples that overlap them are left out. `base`: model to be trained, for the
+    configuration. Raises ConfigError if the run is not judged or nothing is left, StorageError.
     """
     if run.find_manifest(StageName.JUDGEMENTS) is None:
         raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
@@ -87,7 +100,7 @@ def export_dataset(
         if empty := next((table for table in done.values() if not table.rows[Split.TRAIN]), None):
             raise ConfigError(*_explain_nothing(run, empty.step))
         rejects.close()
-    return _describe(run, work, done, screening)
+    return _describe(run, work, done, screening, base)
 
 
 def read_examples(
@@ -222,15 +235,32 @@ def _explain_nothing(run: RunFolder, step: FunnelStep) -> tuple[str, str]:
     return f"nothing to export: of {step.entered:,} trajectories none is left ({reasons})", fix
 
 
-def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening: Screening) -> Exported:
+def _describe(
+    run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening: Screening, base: str | None
+) -> Exported:
     """Write the description of the rows: the trainer's configuration, statistics.json, README.md."""
-    out, settings, record = work.out, work.settings, run.record()
+    out, exporter, settings, record = work.out, work.exporter, work.settings, run.record()
     files = {
         table.purpose: {split: table.name_file(split) for split in Split if done[table.purpose].rows[split]}
         for table in work.tables
     }
-    written = Written(settings, files, max(table.statistics.longest for table in done.values()), work.form, work.notes)
-    configs = work.exporter.write_configs(written)
+    counted = [table.statistics for table in done.values()]
+    written = Written(
+        settings,
+        files,
+        rows={purpose: table.rows for purpose, table in done.items()},
+        longest=max(one.longest for one in counted),
+        shown=max(one.most_shown for one in counted) or DEFAULT_SHOWN,
+        searches=max(LEAST_SEARCHES, *(one.most_searches for one in counted)),
+        form=work.form,
+        notes=work.notes,
+        base=base,
+    )
+    configs = exporter.write_configs(written)
+    if exporter.carries_reward:
+        copy_source(out / SOURCE)
+        rewards = Path(str(trainer_rewards.__file__))
+        write_atomically(out / SOURCE / rewards.name, rewards.read_bytes())
     statistics = {purpose: table.statistics.describe() for purpose, table in done.items()}
     funnel = (*screening.funnel(), *(table.step for table in done.values()))
     about = {
@@ -241,10 +271,11 @@ def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening
         "decontamination": screening.describe(),
     }
     columns = {purpose: table.columns for purpose, table in done.items()}
-    card = write_card(CardFacts(work.exporter, written, record, statistics, funnel, columns, screening.describe()))
+    card = write_card(CardFacts(exporter, written, record, statistics, funnel, columns, screening.describe()))
     for name, text in configs.items():
         write_atomically(out / name, text.encode())
     write_atomically(out / STATISTICS, orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
     write_atomically(out / CARD, card.encode())
     rows = {file: done[purpose].rows[split] for purpose, some in files.items() for split, file in some.items()}
-    return Exported(out, rows, tuple(configs), funnel)
+    shown = statistics.get(Purpose.SFT, {}).get("histograms", {}).get("source withheld", {})
+    return Exported(out, rows, tuple(configs), written, shown, funnel)

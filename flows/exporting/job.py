@@ -13,6 +13,7 @@ from flows.configuration.run_config import explain_faults
 from flows.exporting.dataset import Exported, export_dataset
 from flows.exporting.decontamination import open_run_screen
 from flows.models.tokenizers import open_masker
+from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.exporting.registry import EXPORTERS
 from pipeline.storage.run_folder import RunFolder
@@ -48,11 +49,17 @@ def export_run(
     tokenizer: str | None,
     decontaminate: Sequence[str] = (),
     decontaminate_run: bool = True,
+    model: str | None = None,
 ) -> Exported:
     """Write the files, without what overlaps the questions of benchmarks. Raises RampforgeError.
 
-    `decontaminate`: benchmarks besides those that the run names; `decontaminate_run`: False for no benchmark at all.
+    `decontaminate`: benchmarks besides those that the run names; `decontaminate_run`: False for no benchmark at all;
+    `model`: model to be trained, for the trainer's configuration: a name, an asset or a folder.
     """
     masker = open_masker(tokenizer, settings.train_observations, run.record().day) if tokenizer else None
     screen = open_run_screen(run, cache_folder(), decontaminate) if decontaminate_run else None
-    return export_dataset(run, out, settings, EXPORTERS[settings.trainer], masker, screen)
+    base = None
+    if model is not None:
+        found = resolve_model(model, cache_folder())
+        base = str(found.resolve() if isinstance(found, Path) else found)
+    return export_dataset(run, out, settings, EXPORTERS[settings.trainer], masker, screen, base)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
 
+from pipeline.exporting.prompt_columns import MOST_TARGETS
 from pipeline.exporting.spec import Exporter, Written
 from schemas.exports import Purpose
 from schemas.funnel import FunnelStep
@@ -33,7 +34,7 @@ MEANING = {
     "conversations": "the conversation",
     "prompt": "what the policy is given",
     "golds": "for each mask the texts that answer it, as JSON",
-    "reward_model": "ground truth for the scorer",
+    "reward_model": "ground truth for the scorer: the answers that are right",
     "extra_info": "what else is known of the row",
     "tools": "schemas of the tools",
     "id": "the trajectory",
@@ -48,13 +49,18 @@ MEANING = {
     "mask_count": "number of hidden spans",
     "question": "the passage with its masks",
     "system": "the system message",
-    "golden_answers": "what an answer is compared with",
+    "golden_answers": "what an answer is compared with: every combination of the forms of its masks",
+    "reward_spec": "the same as `reward_model`, for SkyRL",
+    "env_class": "SkyRL's environment",
     "data_source": "what the trainer chooses a scorer by",
     "ability": "what is trained",
     "agent_name": "the agent loop that plays the rollout",
     "attention_mask": "1 for every token",
     "mask_kinds": "kind of each hidden span, as JSON",
     "difficulty": "mean natural logarithm of the hidden spans' perplexities",
+    "hide": "what the search engine withheld of the task's source: none, passage or page",
+    "turns": "steps of the attempt",
+    "shown": "ids of the passages shown, step by step, as JSON",
 }
 
 
@@ -118,6 +124,7 @@ def _write_body(facts: CardFacts) -> Iterator[str]:
     yield ""
     for purpose, table in facts.statistics.items():
         yield from _write_table(purpose, table, facts)
+    yield from _write_start(facts)
     yield from _write_template(facts)
     yield from _write_funnel(facts.funnel)
     yield "## Decontamination"
@@ -151,6 +158,25 @@ def _write_table(purpose: Purpose, table: Mapping[str, Any], facts: CardFacts) -
         yield "### Tokens"
         yield ""
         yield from _draw_table(("tokens", "number"), [(name, f"{n:,}") for name, n in table["tokens"].items()])
+
+
+def _write_start(facts: CardFacts) -> Iterator[str]:
+    """Write how to train on the files. FOLDER and RUN stand for paths, which the card does not disclose."""
+    exporter, written = facts.exporter, facts.written
+    yield "## Train on it"
+    yield ""
+    yield "```"
+    yield from exporter.list_commands(replace(written, base=None), "RUN", "FOLDER")
+    yield "```"
+    yield ""
+    named = ["FOLDER is that of this card", *(["RUN that of the run"] if exporter.searches else [])]
+    yield f"{' and '.join(named)}. {written.describe_model()}".rstrip()
+    if Purpose.RL in written.files:
+        yield (
+            f"A search shows {written.shown} passages, as in the run, and a rollout may make {written.searches}. A list "
+            f"of right answers has at most {MOST_TARGETS} combinations of the forms of the masks; `golds` has all forms."
+        )
+    yield ""
 
 
 def _write_template(facts: CardFacts) -> Iterator[str]:

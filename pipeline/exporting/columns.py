@@ -31,6 +31,9 @@ FACTS = (
     ("mask_count", pa.int64()),
     ("mask_kinds", TEXT),
     ("difficulty", pa.float64()),
+    ("hide", TEXT),
+    ("turns", pa.int64()),
+    ("shown", TEXT),
 )
 """Columns of every row."""
 MESSAGE = pa.struct([("role", TEXT), ("content", TEXT)])
@@ -66,6 +69,9 @@ def list_facts(sample: Sample) -> dict[str, Any]:
         "mask_count": len(example.golds),
         "mask_kinds": write_json(example.mask_kinds),
         "difficulty": example.difficulty,
+        "hide": str(example.hide),
+        "turns": len(example.shown),
+        "shown": write_json(example.shown),
     }
 
 

@@ -41,6 +41,8 @@ def make_example(
         title=task.title,
         policy=trajectory.policy,
         accepted=judgement.accepted,
+        hide=trajectory.hide,
+        shown=tuple(tuple(passage.passage_id for passage in turn.shown) for turn in trajectory.turns),
         mask_kinds=tuple(span.kind for span in task.spans),
         perplexities=tuple(span.perplexity for span in task.spans),
         difficulty=task.difficulty,

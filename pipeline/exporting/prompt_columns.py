@@ -1,11 +1,13 @@
-"""Rows of prompts with their gold, as verl (0.9.1) and Search-R1 read them.
+"""Rows of prompts with their gold, as verl (0.9.1), Search-R1 and those who took over its columns read them.
 
-For verl `target` has for each mask its right forms, as our rewards read it. Search-R1's own scorer knows one answer:
-there it has the forms of the one gold, or, where several masks are asked for, the whole answer as our formats write it.
+The scorers of Search-R1 know flat lists of right answers: `target` holds the answer in every combination of the forms
+of its masks, as our formats write it. `extra_info.golds` has the forms of each mask, which our rewards prefer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +17,8 @@ from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import RowPlace
 from pipeline.rendering.observations import write_answers
 
+MOST_TARGETS = 64
+"""Most combinations in `target`; those of earlier forms come first."""
 EXTRA = pa.struct(
     [
         ("split", TEXT),
@@ -25,50 +29,81 @@ EXTRA = pa.struct(
         *FACTS,
     ]
 )
+TRUTH = pa.struct([("style", TEXT), ("ground_truth", pa.struct([("target", pa.list_(TEXT))]))])
 
 
-def list_prompt_columns(target: pa.DataType, extra: pa.DataType) -> list[Any]:
+def list_prompt_columns(extra: pa.DataType) -> list[Any]:
     """Return the columns that verl's dataset reads."""
-    truth = pa.struct([("target", target)])
     return [
         ("data_source", TEXT),
         ("prompt", pa.list_(MESSAGE)),
         ("ability", TEXT),
-        ("reward_model", pa.struct([("style", TEXT), ("ground_truth", truth)])),
+        ("reward_model", TRUTH),
         ("extra_info", extra),
     ]
 
 
 def write_prompt_row(
-    data_source: str, prompt: list[dict[str, Any]], target: list[Any], extra: dict[str, Any]
+    data_source: str, prompt: list[dict[str, Any]], golds: Sequence[Sequence[str]], extra: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the values of these columns. A scorer is selected by `data_source`, and compares an
-    answer with `target`.
-    """
+    """Return the values of these columns. A scorer is selected by `data_source`."""
     return {
         "data_source": data_source,
         "prompt": prompt,
         "ability": "fact-reasoning",
-        "reward_model": {"style": "rule", "ground_truth": {"target": target}},
+        "reward_model": {"style": "rule", "ground_truth": {"target": list_targets(golds)}},
         "extra_info": extra,
     }
 
 
-def list_shared_columns(target: pa.DataType) -> list[Any]:
-    """Return the columns that both exports have."""
-    return [*list_prompt_columns(target, EXTRA), ("spans", TEXT)]
+SHARED: tuple[Any, ...] = (
+    ("id", TEXT),
+    ("question", TEXT),
+    ("golden_answers", pa.list_(TEXT)),
+    *list_prompt_columns(EXTRA),
+    ("spans", TEXT),
+)
+"""Columns that exports of prompts share."""
 
 
-def write_shared(sample: Sample, place: RowPlace, data_source: str, target: list[Any]) -> dict[str, Any]:
+def write_shared(sample: Sample, place: RowPlace, data_source: str) -> dict[str, Any]:
     """Return the values of these columns."""
-    row = write_prompt_row(data_source, write_messages(sample), target, _write_extra(sample, place))
-    return {**row, "spans": write_spans(sample)}
+    example = sample.example
+    row = write_prompt_row(data_source, write_messages(sample), example.golds, _write_extra(sample, place))
+    return {
+        "id": example.task_id,
+        "question": example.question.text,
+        "golden_answers": row["reward_model"]["ground_truth"]["target"],
+        **row,
+        "spans": write_spans(sample),
+    }
 
 
-def list_targets(sample: Sample) -> list[str]:
-    """Return the texts that an answer is compared with."""
-    golds = sample.example.golds
-    return list(golds[0]) if len(golds) == 1 else [write_answers([texts[0] for texts in golds])]
+def list_targets(golds: Sequence[Sequence[str]]) -> list[str]:
+    """Return the right answers to a question, at most `MOST_TARGETS`, without duplicates: the first has the first form
+    of each mask, and later ones have forms further down the lists.
+    """
+    combinations = islice(_combine([len(forms) for forms in golds]), MOST_TARGETS)
+    answers = (write_answers([forms[n] for forms, n in zip(golds, row, strict=True)]) for row in combinations)
+    return list(dict.fromkeys(answers))
+
+
+def _combine(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield all indices into lists of these sizes, those with a smaller sum first; each takes linear time."""
+    for total in range(sum(sizes) - len(sizes) + 1):
+        yield from _split(total, sizes)
+
+
+def _split(total: int, sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield the ways to write a number as a sum of indices."""
+    if not sizes:
+        yield ()
+        return
+    first, *rest = sizes
+    room = sum(rest) - len(rest)
+    for number in range(max(0, total - room), min(total, first - 1) + 1):
+        for others in _split(total - number, rest):
+            yield (number, *others)
 
 
 def _write_extra(sample: Sample, place: RowPlace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pipeline.exporting.formats.axolotl import AXOLOTL
 from pipeline.exporting.formats.llama_factory import LLAMA_FACTORY
 from pipeline.exporting.formats.ms_swift import MS_SWIFT
 from pipeline.exporting.formats.openrlhf import OPENRLHF
-from pipeline.exporting.formats.search_r1 import SEARCH_R1
+from pipeline.exporting.formats.search_r1 import RESEARCH, SEARCH_R1, SKYRL, SLIME
 from pipeline.exporting.formats.trl import TRL
 from pipeline.exporting.formats.verl import VERL_RL, VERL_SFT
 from pipeline.exporting.spec import Exporter
@@ -14,6 +14,18 @@ from schemas.exports import Trainer
 
 EXPORTERS: dict[Trainer, Exporter] = {
     exporter.trainer: exporter
-    for exporter in (TRL, LLAMA_FACTORY, VERL_SFT, VERL_RL, SEARCH_R1, OPENRLHF, MS_SWIFT, AXOLOTL)
+    for exporter in (
+        TRL,
+        LLAMA_FACTORY,
+        VERL_SFT,
+        VERL_RL,
+        SEARCH_R1,
+        RESEARCH,
+        SKYRL,
+        SLIME,
+        OPENRLHF,
+        MS_SWIFT,
+        AXOLOTL,
+    )
 }
 """All exporters."""

@@ -14,9 +14,16 @@ from pipeline.rendering.chat_template import INLINE, MessageForm
 from pipeline.rendering.chat_text import ChatText
 from pipeline.rendering.stream_turn import StreamTurn
 from schemas.exports import ExportSettings, Purpose, Split, TaskSelection, Trainer
+from schemas.policies import STREAMED
 from schemas.renderings import RenderingName
 
 EVERY = tuple(RenderingName)
+SEARCH_PORT = 8000
+SEARCH_URL = f"http://127.0.0.1:{SEARCH_PORT}"
+"""Search server that configurations name."""
+PLACEHOLDER = "MODEL"
+"""Stands in a configuration for a model that was not named."""
+MOST_BATCH = 256
 TURNS = (RenderingName.QWEN_TOOLS, RenderingName.OPENAI_TOOLS, RenderingName.MASKSEARCH)
 """Formats in which results stand in messages of their own, so that loss by message is loss in the right place."""
 
@@ -58,12 +65,20 @@ class Written:
     """Settings of the export."""
     files: Mapping[Purpose, Mapping[Split, str]]
     """Files with rows, by purpose and split; paths inside the export."""
+    rows: Mapping[Purpose, Mapping[Split, int]]
+    """Number of rows, by purpose and split."""
     longest: int
     """Tokens of the longest row; 0 without a tokenizer."""
+    shown: int
+    """Most passages that one search showed."""
+    searches: int
+    """Searches that a rollout may make."""
     form: MessageForm | None = None
     """Form of the messages for the model's chat template; None without a tokenizer."""
     notes: tuple[str, ...] = ()
     """What a trainer and a server have to know of the chat template."""
+    base: str | None = None
+    """Model to be trained, as the user named it."""
 
     @property
     def switches(self) -> tuple[tuple[str, bool], ...]:
@@ -72,9 +87,20 @@ class Written:
 
     @property
     def model(self) -> str:
-        """Return the name of the model to be trained, if it is on the hub; local folders are not disclosed."""
+        """Return the model to be trained: as named, or that of the tokenizer if it is on the hub, or a placeholder."""
         name = self.settings.tokenizer or ""
-        return name if "/" in name else "MODEL"
+        return self.base or (name if "/" in name else PLACEHOLDER)
+
+    def describe_model(self) -> str:
+        """Return what to do where no model was named; else nothing."""
+        if self.model != PLACEHOLDER:
+            return ""
+        return f"{PLACEHOLDER} stands for the model to be trained: put in its name, or export again with --model NAME."
+
+    def choose_batch(self, split: Split = Split.TRAIN) -> int:
+        """Return a batch size that the prompts fill: verl and its kin drop the last batch, and need one."""
+        rows = self.rows[Purpose.RL]
+        return 1 << (min(rows[split] or rows[Split.TRAIN], MOST_BATCH).bit_length() - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +117,28 @@ class Exporter:
     """Function that returns the tables of a format; a form of messages is given where there is a tokenizer."""
     write_configs: Callable[[Written], dict[str, str]]
     """Function that returns the trainer's own configuration: file names and texts."""
+    command: str
+    """Command that starts the training in the folder of the export."""
     token_renderings: tuple[RenderingName, ...] = ()
     """Formats that are exported as tokens, if a tokenizer is named; none if the trainer takes no tokens."""
     applies_template: bool = True
     """Whether the trainer writes messages with the model's chat template, rather than with one of its own."""
     sets_switches: bool = False
     """Whether its configuration sets variables of the template."""
+    searches: bool = False
+    """Whether that training asks a search server."""
+    carries_reward: bool = False
+    """Whether the export holds the reward function, and the modules that it imports."""
+
+    def list_commands(self, written: Written, run: str, folder: str) -> tuple[str, ...]:
+        """Return the commands that start the training, in order; `run` and `folder`: of the run and of the export."""
+        serve = f"rampforge search serve {run} --port {SEARCH_PORT}"
+        start = f"cd {folder} && {self.command}"
+        commands = [serve, start] if self.searches else [start]
+        if Purpose.RL in written.files and Purpose.SFT in written.files and written.settings.rendering in STREAMED:
+            train = f"rampforge train rl {folder} -m {written.model} -o {folder}/rl-trained"
+            commands.append(f"{train} --rendering {written.settings.rendering} --search {SEARCH_URL}")
+        return tuple(commands)
 
     def choose_rendering(self, rendering: RenderingName | None, tokenised: bool) -> RenderingName:
         """Return the requested format, or the default. Raises ConfigError for one in which loss would be on results."""

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.exporting.samples import Sample
 from schemas.exports import Split
 
-HISTOGRAMS = ("masks", "mask kinds", "turns", "languages", "perplexity")
+HISTOGRAMS = ("masks", "mask kinds", "source withheld", "turns", "languages", "perplexity")
 """Histograms of every row; `mask kinds` and `perplexity` count masks."""
 DECADES = ("1 to 10", "10 to 100", "100 to 1,000", "1,000 to 10,000", "10,000 to 100,000", "100,000 and more")
 
@@ -22,6 +22,7 @@ class ExportStatistics:
         self.histograms: dict[str, Counter[str]] = {name: Counter() for name in HISTOGRAMS}
         self.tokens: Counter[str] = Counter()
         self.longest = 0
+        self.most_shown, self.most_searches = 0, 0
         self._pages: dict[str, set[str]] = {split: set() for split in Split}
 
     def count(self, sample: Sample, split: Split) -> None:
@@ -31,10 +32,13 @@ class ExportStatistics:
         self._pages[split].add(example.document_id)
         self.histograms["masks"][str(len(example.golds))] += 1
         self.histograms["mask kinds"].update(map(str, example.mask_kinds))
+        self.histograms["source withheld"][str(example.hide)] += 1
+        self.most_shown = max(self.most_shown, *map(len, example.shown), 0)
         self.histograms["languages"][example.question.lang] += 1
         self.histograms["perplexity"].update(_name_decade(value) for value in example.perplexities)
         if example.transcript:
             self.histograms["turns"][str(len(example.transcript.steps))] += 1
+            self.most_searches = max(self.most_searches, len(example.transcript.steps))
         if sample.tokens:
             self.longest = max(self.longest, len(sample.tokens.input_ids))
             self.tokens["all"] += len(sample.tokens.input_ids)

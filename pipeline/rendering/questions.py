@@ -16,11 +16,16 @@ def write_instruction(template: str, question: RenderedQuestion, **options: Any)
     them.
     """
     words = load_words("solve_words", question.lang)
-    fields: dict[str, str | Block] = {"form": Block(words["one" if question.answers == 1 else "many"])}
+    fields: dict[str, str | Block] = {"form": Block(write_form(question))}
     if "results" in options:
         fields["results"] = options["results"]
         fields["boxed"] = Block(words["boxed"] if options["boxed"] else "")
     return load_template(template, question.lang).fill(0, **fields)
+
+
+def write_form(question: RenderedQuestion) -> str:
+    """Write what form the answer is to have."""
+    return load_words("solve_words", question.lang)["one" if question.answers == 1 else "many"]
 
 
 def write_question(question: RenderedQuestion) -> str:

@@ -21,6 +21,7 @@ from pipeline.rendering.token_masks import TokenMasker
 from schemas.exports import ExportSettings, Purpose, Split, Trainer, TrainingExample
 from schemas.passages import Passage
 from schemas.renderings import QuestionKind, RenderedQuestion, RenderingName, ShownDocument, Step, Transcript
+from schemas.trajectories import HideMode
 from tests.bench.figures import Figure, compare_cpu, run_apart
 from tests.bench.sample import cut_sample, draw_passages, find_asset_path
 
@@ -121,6 +122,8 @@ def make_example(number: int, passage: Passage, around: list[Passage]) -> Traini
         title=passage.title,
         policy="bench",
         accepted=True,
+        hide=HideMode.PASSAGE,
+        shown=(),
         mask_kinds=(),
         perplexities=(),
         difficulty=1.0,

@@ -120,7 +120,13 @@ def make_record(**more: Any) -> RunRecord:
 
 
 def export_sample(
-    run: RunFolder, out: Path, trainer: Trainer, tokenised: bool = False, template: str | None = None, **more: Any
+    run: RunFolder,
+    out: Path,
+    trainer: Trainer,
+    tokenised: bool = False,
+    template: str | None = None,
+    base: str | None = None,
+    **more: Any,
 ) -> Exported:
     """Export with the trainer's usual format, or as `more` says; `template`: a chat template for the tokenizer."""
     exporter = EXPORTERS[trainer]
@@ -133,4 +139,4 @@ def export_sample(
         tokenizer = deepcopy(masker.tokenizer)
         tokenizer.chat_template = template
         masker = TokenMasker(tokenizer)
-    return export_dataset(run, out, settings, exporter, masker)
+    return export_dataset(run, out, settings, exporter, masker, base=base)

@@ -45,6 +45,7 @@ def export(
     *,
     rendering: RenderingName | str | None = None,
     tokenizer: str | Path | None = None,
+    model: str | Path | None = None,
     decontaminate: Sequence[str | Path] = (),
     decontaminate_run: bool = True,
     **options: Unpack[ExportOptions],
@@ -60,6 +61,7 @@ def export(
         out: Folder or URL; by default RUN/exports/TRAINER.
         rendering: Format of the conversations; by default the trainer's usual one.
         tokenizer: Model whose tokenizer counts tokens; TRL and axolotl then get tokens and labels.
+        model: Model to be trained, for the trainer's own configuration.
         decontaminate: Benchmarks whose questions no row may overlap, besides those that the run names.
         decontaminate_run: False for no such check at all.
         options: See ExportOptions.
@@ -71,13 +73,14 @@ def export(
     from flows.exporting.job import choose_settings, export_run
 
     source = run if isinstance(run, Run) else open_run(run)
-    trainer, model = _choose(Trainer, to, "trainer"), None if tokenizer is None else str(tokenizer)
+    trainer, words = _choose(Trainer, to, "trainer"), None if tokenizer is None else str(tokenizer)
     form = None if rendering is None else _choose(RenderingName, rendering, "rendering")
-    settings = choose_settings(trainer, form, model, **options)
+    settings = choose_settings(trainer, form, words, **options)
     target = join_location(source.location, f"exports/{trainer}") if out is None else str(out)
     with put_when_done(target, cache_folder()) as place:
         folder = RunFolder(fetch_whole_run(source.location))
-        return export_run(folder, place, settings, model, list(map(str, decontaminate)), decontaminate_run)
+        base = None if model is None else str(model)
+        return export_run(folder, place, settings, words, list(map(str, decontaminate)), decontaminate_run, base)
 
 
 def _choose(kinds: type[Kind], name: str, what: str) -> Kind:

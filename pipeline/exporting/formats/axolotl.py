@@ -72,4 +72,5 @@ AXOLOTL = Exporter(
     token_renderings=EVERY,
     build_tables=build_tables,
     write_configs=write_configs,
+    command="axolotl train axolotl.yaml",
 )

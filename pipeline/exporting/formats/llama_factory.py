@@ -88,4 +88,5 @@ LLAMA_FACTORY = Exporter(
     applies_template=False,
     build_tables=build_tables,
     write_configs=write_configs,
+    command="llamafactory-cli train sft.yaml",
 )

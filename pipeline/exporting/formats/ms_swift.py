@@ -84,4 +84,5 @@ MS_SWIFT = Exporter(
     applies_template=False,
     build_tables=build_tables,
     write_configs=write_configs,
+    command="swift sft --config sft.yaml",
 )

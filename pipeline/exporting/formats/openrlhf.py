@@ -39,4 +39,5 @@ OPENRLHF = Exporter(
     renderings=(RenderingName.QWEN_TOOLS,),
     build_tables=build_tables,
     write_configs=write_configs,
+    command="deepspeed --module openrlhf.cli.train_sft $(cat arguments.txt)",
 )

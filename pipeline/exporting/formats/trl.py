@@ -76,4 +76,5 @@ TRL = Exporter(
     token_renderings=EVERY,
     build_tables=build_tables,
     write_configs=write_configs,
+    command="trl sft --config sft.yaml",
 )

@@ -19,14 +19,14 @@ import pyarrow as pa
 import yaml
 
 from pipeline.exporting.columns import TEXT
-from pipeline.exporting.formats.verl import SOURCE
+from pipeline.exporting.formats.verl import SOURCE, STREAM_AGENT
 from pipeline.exporting.prompt_columns import list_prompt_columns, write_prompt_row
 from pipeline.exporting.table_files import TableFile
 from pipeline.storage.files import write_atomically
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.launching import copy_source
 from pipeline.training.sft_rows import read_parquet
-from pipeline.training.verl.overrides import AGENT, list_overrides
+from pipeline.training.verl.overrides import list_overrides
 from schemas.training import RlRequest
 
 EXTRA = pa.struct(
@@ -42,7 +42,7 @@ EXTRA = pa.struct(
         ("need_tools_kwargs", pa.bool_()),
     ]
 )
-SCHEMA = pa.schema([*list_prompt_columns(pa.list_(pa.list_(TEXT)), EXTRA), ("agent_name", TEXT)])
+SCHEMA = pa.schema([*list_prompt_columns(EXTRA), ("agent_name", TEXT)])
 COLUMNS = ("task_id", "question", "lang", "rendering", "golds", "passage_id")
 """Columns of the rows that are passed on."""
 
@@ -82,13 +82,13 @@ def write_dataset(rows: Path, target: Path) -> None:
             extra = {"split": "train", "index": number, "need_tools_kwargs": False}
             extra |= {name: row[name] for name in COLUMNS}
             prompt, golds = json.loads(row["messages"]), json.loads(row["golds"])
-            file.append({**write_prompt_row(SOURCE, prompt, golds, extra), "agent_name": AGENT})
+            file.append({**write_prompt_row(SOURCE, prompt, golds, extra), "agent_name": STREAM_AGENT})
 
 
 def write_agents(request: RlRequest) -> str:
     """Return the agent loop for verl's `agent_loop_config_path`."""
     target = "pipeline.training.trainers.verl_agent_loop.SearchAgentLoop"
-    loop = {"name": AGENT, "_target_": target, "rollouts": request.rollouts.model_dump_json()}
+    loop = {"name": STREAM_AGENT, "_target_": target, "rollouts": request.rollouts.model_dump_json()}
     return yaml.safe_dump([loop], sort_keys=False)
 
 

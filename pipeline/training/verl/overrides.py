@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.exporting.formats.verl import STREAM_AGENT
 from pipeline.training.requests import TrainingError
 from schemas.rewards import JudgeEndpoint
 from schemas.training import Advantage, RlRequest, Tuning
 
-AGENT = "rampforge_search"
 CLIP_C = 10.0
 """Bound of verl's dual clip, large enough to have no effect."""
 
@@ -61,7 +61,7 @@ def list_overrides(request: RlRequest, files: Mapping[str, Path], gpus: int) -> 
         "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu": 1,
         "actor_rollout_ref.rollout.multi_turn.enable": True,
         "actor_rollout_ref.rollout.multi_turn.max_assistant_turns": rollouts.turns + 1,
-        "actor_rollout_ref.rollout.agent.default_agent_loop": AGENT,
+        "actor_rollout_ref.rollout.agent.default_agent_loop": STREAM_AGENT,
         "actor_rollout_ref.rollout.agent.agent_loop_config_path": files["agents"],
         "reward.reward_manager.name": "naive",
         "reward.custom_reward_function.path": files["reward"],

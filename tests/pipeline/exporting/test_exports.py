@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from flows.cli.app import app
 from pipeline.errors import ConfigError, StorageError
+from pipeline.exporting.prompt_columns import MOST_TARGETS, list_targets
 from pipeline.exporting.registry import EXPORTERS
 from pipeline.rendering.chat_template import ChatTemplateError
+from pipeline.rendering.observations import write_answers
 from pipeline.rewards.trainers import read_row
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
@@ -53,6 +59,8 @@ def test_an_export_is_whole_and_always_the_same(run: RunFolder, tmp_path: Path, 
     export_sample(run, tmp_path / "b", trainer)
     files = hash_folder(tmp_path / "a")
     assert files == hash_folder(tmp_path / "b")
+    assert {name.startswith("source/") for name in files} == ({True, False} if trainer is Trainer.VERL_RL else {False})
+    files = {name: text for name, text in files.items() if not name.startswith("source/")}
     assert {"README.md", "statistics.json", "rejects.parquet", *done.configs, *done.files} == set(files)
     pages: list[set[str]] = []
     for file, count in done.files.items():
@@ -92,43 +100,68 @@ def test_a_format_is_taken_or_refused_with_the_way_out(
 
 def test_only_trainers_that_mask_inside_a_message_are_fed_with_streams_of_tags() -> None:
     taken = {trainer for trainer, exporter in EXPORTERS.items() if set(TAGGED) & set(exporter.renderings)}
-    assert taken == {Trainer.MS_SWIFT, Trainer.VERL_RL, Trainer.SEARCH_R1}
+    prompts = {trainer for trainer, exporter in EXPORTERS.items() if exporter.searches}
+    assert taken == {Trainer.MS_SWIFT, *prompts}
 
 
-@pytest.mark.parametrize("trainer", [Trainer.TRL, Trainer.VERL_RL, Trainer.SEARCH_R1])
+PROMPTED = (Trainer.TRL, *(trainer for trainer, exporter in EXPORTERS.items() if exporter.searches))
+
+
+def read_prompts(folder: Path, trainer: Trainer) -> list[dict[str, Any]]:
+    return read_table(folder / ("rl/train.parquet" if trainer is Trainer.TRL else "train.parquet"))
+
+
+@pytest.mark.parametrize("trainer", PROMPTED)
 def test_rewards_of_ours_read_the_prompts(run: RunFolder, tmp_path: Path, trainer: Trainer) -> None:
     export_sample(run, tmp_path, trainer)
-    name = "rl/train.parquet" if trainer is Trainer.TRL else "train.parquet"
-    for row in read_table(tmp_path / name):
-        if trainer is Trainer.TRL:
-            asked = read_row(row["golds"], row)
-        elif trainer is Trainer.VERL_RL:
-            asked = read_row(row["reward_model"]["ground_truth"], row["extra_info"])
-        else:
-            asked = read_row(row["extra_info"]["golds"], row["extra_info"])
-            targets = row["reward_model"]["ground_truth"]["target"]
-            assert (
-                targets == row["golden_answers"] == (["1868"] if len(asked.golds) == 1 else ["1. 1868\n2. Ada Byron"])
-            )
-            # Search-R1's scorer counts the example in the prompt: two answers are one too many.
-            assert "".join(message["content"] for message in row["prompt"]).count("<answer>") == 1
+    for row in read_prompts(tmp_path, trainer):
+        facts = row if trainer is Trainer.TRL else row["extra_info"]
+        asked = read_row(facts["golds"], facts)
         assert asked.golds in ((("1868",),), (("1868",), ("Ada Byron",)))
         assert asked.question.endswith("taught there.")
         assert "1868" not in json.dumps(row["prompt"])
-
-
-@pytest.mark.parametrize("trainer", [Trainer.TRL, Trainer.VERL_RL, Trainer.SEARCH_R1])
-def test_prompts_say_which_passage_a_search_is_to_withhold(run: RunFolder, tmp_path: Path, trainer: Trainer) -> None:
-    export_sample(run, tmp_path, trainer)
-    name = "rl/train.parquet" if trainer is Trainer.TRL else "train.parquet"
-    for row in read_table(tmp_path / name):
-        facts = row if trainer is Trainer.TRL else row["extra_info"]
+        # Who withholds the source needs its passage; who weighs rows, what was withheld and shown.
         assert facts["passage_id"] == f"{facts['task_id']}-source"
-        assert facts["page_id"] == 7
+        assert (facts["page_id"], facts["hide"], facts["turns"]) == (7, "passage", 2)
+        assert json.loads(facts["shown"])[1] == []
+        if trainer is not Trainer.TRL:
+            flat = ["1868"] if len(asked.golds) == 1 else ["1. 1868\n2. Ada Byron"]
+            truth = row["reward_model"]["ground_truth"]
+            assert (truth if trainer is Trainer.RESEARCH else truth["target"]) == row["golden_answers"] == flat
+            # Search-R1's scorer counts the example in the prompt: two answers are one too many.
+            if trainer not in (Trainer.VERL_RL, Trainer.RESEARCH):
+                assert "".join(message["content"] for message in row["prompt"]).count("<answer>") == 1
     if trainer is Trainer.TRL:
-        (first, *_) = list_export_prompts([tmp_path / name], RenderingName.QWEN_TOOLS)
+        (first, *_) = list_export_prompts([tmp_path / "rl" / "train.parquet"], RenderingName.QWEN_TOOLS)
         assert first["passage_id"] == f"{first['task_id']}-source"
         assert first["rendering"] == "qwen-tools"
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8), min_size=1, max_size=4))
+def test_targets_are_the_combinations_of_forms_earlier_forms_first(golds: list[list[str]]) -> None:
+    every = sorted(product(*(range(len(forms)) for forms in golds)), key=lambda row: (sum(row), row))
+    wanted = [write_answers([forms[n] for forms, n in zip(golds, row, strict=True)]) for row in every]
+    assert list_targets(golds) == list(dict.fromkeys(wanted[:MOST_TARGETS]))
+
+
+def test_targets_of_many_forms_take_no_more_time_than_they_are_many() -> None:
+    targets = list_targets([[f"{mask} {form}" for form in range(1_000)] for mask in range(4)])
+    assert len(set(targets)) == MOST_TARGETS
+    assert targets[0] == "1. 0 0\n2. 1 0\n3. 2 0\n4. 3 0"
+
+
+@ALL
+def test_an_export_ends_with_the_commands_that_train_on_it(run: RunFolder, tmp_path: Path, trainer: Trainer) -> None:
+    done = export_sample(run, tmp_path / "unnamed", trainer)
+    card = (tmp_path / "unnamed" / "README.md").read_text()
+    for command in EXPORTERS[trainer].list_commands(done.written, "RUN", "FOLDER"):
+        assert f"\n{command}\n" in card
+    assert "--model NAME" in card
+    named = export_sample(run, tmp_path / "named", trainer, base="/secret/mine")
+    configs = "".join((tmp_path / "named" / name).read_text() for name in named.configs)
+    assert "/secret/mine" in configs
+    card = (tmp_path / "named" / "README.md").read_text()
+    assert not re.search(r"/secret|--model NAME", card)
 
 
 def test_llama_factory_turns_alternate_and_calls_are_json_after_their_thought(run: RunFolder, tmp_path: Path) -> None:

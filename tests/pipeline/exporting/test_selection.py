@@ -16,6 +16,7 @@ from pipeline.exporting.selection import DUPLICATE, OVER_KIND, OVER_PAGE, REASON
 from schemas.exports import ExportSettings, Purpose, RowOrder, Split, TaskSelection, Trainer, TrainingExample
 from schemas.renderings import QuestionKind, RenderedQuestion, RenderingName, Transcript
 from schemas.tasks import SpanKind
+from schemas.trajectories import HideMode
 
 KINDS = st.lists(st.sampled_from(list(SpanKind)), min_size=1, max_size=4)
 DRAWN = st.lists(
@@ -39,6 +40,8 @@ def make_example(
         title="A page",
         policy="extractive",
         accepted=accepted,
+        hide=HideMode.PASSAGE,
+        shown=(),
         mask_kinds=tuple(kinds),
         perplexities=(None,) * len(kinds),
         difficulty=difficulty,
