@@ -173,8 +173,9 @@ def _write_start(facts: CardFacts) -> Iterator[str]:
     yield f"{' and '.join(named)}. {written.describe_model()}".rstrip()
     if Purpose.RL in written.files:
         yield (
-            f"A search shows {written.shown} passages, as in the run, and a rollout may make {written.searches}. A list "
-            f"of right answers has at most {MOST_TARGETS} combinations of the forms of the masks; `golds` has all forms."
+            f"A search shows {written.shown} passages, as in the run; a rollout may make {written.searches}. Of the "
+            f"combinations of the forms of several masks the lists of right answers hold {MOST_TARGETS} at most; "
+            "`golds` has all forms."
         )
     yield ""
 

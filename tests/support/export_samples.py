@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from flows.exporting.dataset import Exported, export_dataset
 from flows.models.tokenizers import open_masker
@@ -117,6 +120,14 @@ def make_record(**more: Any) -> RunRecord:
         "cost": 0.0,
     }
     return RunRecord(**(values | more))
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """The rows of an export's file."""
+    if path.suffix == ".parquet":
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        return rows
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def export_sample(
