@@ -23,7 +23,7 @@ def open_extractive(context: RunContext, engine: AsyncSearchEngine, index: Path)
     from pipeline.search.bm25 import Bm25Engine
 
     config, terms = context.config.agents, Bm25Engine(index)
-    agents = ExtractiveAgents(terms.lang, terms.rarity, config.queries_per_turn)
+    agents = ExtractiveAgents(terms.lang, terms.rarity, config.queries_per_turn, config.max_turns)
     return ExtractiveSolver(engine, agents, config, context.config.search.k)
 
 

@@ -7,7 +7,7 @@ replies depend on the progress alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -17,7 +17,7 @@ from pipeline.agents.extractive.candidates import find_candidates
 from pipeline.agents.extractive.features import AnswerPlace, MaskView, PassageFeatures, mask_views, read_facts
 from pipeline.agents.extractive.labels import load_labels
 from pipeline.agents.extractive.phrasing import AnswerFinding, Wording
-from pipeline.agents.extractive.queries import build_queries
+from pipeline.agents.extractive.queries import Keyword, build_queries, make_keyword_cutter
 from pipeline.agents.extractive.ranking import load_trees, rank_texts
 from pipeline.agents.extractive.restoration import restore_masks
 from pipeline.agents.extractive.scoring import measure_places, share_belief
@@ -35,41 +35,48 @@ from pipeline.search.engine import FoundPassage
 from schemas.trajectories import MaskAnswer
 
 LEAST_BELIEF = 0.002  # minimum belief of a guess
+FED_BELIEF = 0.1  # minimum belief of an answer that is put into queries
 FIRM_BELIEF = 0.5
-PATIENCE = 1  # turns for one mask: a second one finds chance mentions, rarely answers
+PATIENCE = 2  # steps for one mask that has no firm answer
 CACHE_ENTRIES = 4096
+MAX_TURNS = 5
 LEAST_LABEL = 0.5  # minimum probability of a label that a thought mentions
 
 
 class ExtractiveAgents:
     """Planner, rewriter and observer by rules, for one language."""
 
-    def __init__(self, lang: str, rarity: Callable[[str], float], queries: int = MIN_QUERIES) -> None:
-        """`rarity`: inverse document frequency of an index term in the corpus; `queries`: number per step."""
+    def __init__(
+        self, lang: str, rarity: Callable[[str], float], queries: int = MIN_QUERIES, max_turns: int = MAX_TURNS
+    ) -> None:
+        """`rarity`: inverse document frequency of an index term in the corpus; `queries`: number per step;
+        `max_turns`: steps after which the agents answer with what they have.
+        """
         self._lang = lang
         self._queries = queries
+        self._max_turns = max_turns
         self._rarity = lru_cache(maxsize=1 << 18)(rarity)
         self._labels = load_labels(lang)
         self._trees = load_trees(lang)
         self._cut = make_word_cutter(lang)
-        # The plan and the queries of a turn use the findings of the previous one.
-        self._find_cached = lru_cache(maxsize=CACHE_ENTRIES)(self._find_answers)
+        self._cut_keywords = make_keyword_cutter(lang)
+        # The plan and the queries of a turn use the findings of the previous ones.
+        self._find = lru_cache(maxsize=CACHE_ENTRIES)(self._find_answers)
         self._views = lru_cache(maxsize=CACHE_ENTRIES)(self._make_views)
         self._source = lru_cache(maxsize=CACHE_ENTRIES)(self._make_source)
 
     async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
-        """Choose the mask to search for, with the reason."""
+        """Choose the weakest unsettled mask, with the reason."""
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
-        unsettled = [answer.mask for answer in progress.answers if answer.answer is None] or [0]
-        mask = unsettled[turn % len(unsettled)]
+        mask = self._list_searched(progress, turn + 1)[-1]
         view = self._views(task)[mask]
         context, kind = wording.quote_gap(view), wording.name_label(self._guess_label(view))
         if turn == 0:
             place, count = wording.name_place(task.section), str(task.mask_count)
             fields = {"title": task.title, "place": place, "count": count, "hidden": wording.hidden()}
             return PlannedQuestion(wording.say("plan", context=context, kind=kind, **fields), mask)
-        finding = self._find(progress).get(mask)
+        finding = self._find(task, progress.seen).get(mask)
         if finding:
             lead = wording.say("lead", answer=finding.answer, source=finding.passage.title)
         else:
@@ -77,18 +84,20 @@ class ExtractiveAgents:
         return PlannedQuestion(wording.say("next", turn=str(turn + 1), context=context, kind=kind, lead=lead), mask)
 
     async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> tuple[str, ...]:
-        """Turn a plan into queries."""
-        task, turn = progress.task, len(progress.turns)
-        mask = plan.mask or 0
-        finding = self._find(progress).get(mask) if turn else None
-        lead = finding.answer if finding else ""
-        return build_queries(self._views(task)[mask], task.title, task.section, turn, lead, self._queries)
+        """Turn a plan into queries, with the answers found so far."""
+        task, mask = progress.task, plan.mask or 0
+        views = self._views(task)
+        findings = self._find(task, progress.seen)
+        found = {views[m].offset: f.answer for m, f in findings.items() if m != mask and f.belief >= FED_BELIEF}
+        tries = self._list_searched(progress, len(progress.turns)).count(mask)
+        lead = findings[mask].answer if mask in findings else ""
+        return build_queries(views[mask], self._keywords(task), task.title, tries, found, lead, self._queries)
 
     async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
         """Rank answers from the passages shown, and decide whether to continue."""
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
-        findings = self._find(progress)
+        findings = self._find(task, progress.seen)
         lines = [] if progress.seen else [wording.say("empty")]
         lines += [_describe(wording, mask, view, findings.get(mask)) for mask, view in enumerate(self._views(task))]
         answers = tuple(
@@ -97,9 +106,9 @@ class ExtractiveAgents:
             else MaskAnswer(mask=m, answer=None, evidence=None)
             for m in range(task.mask_count)
         )
-        firm = all(m in findings and findings[m].belief >= FIRM_BELIEF for m in range(task.mask_count))
+        searched = self._list_searched(progress, turn + 1)
         step = NextStep.SEARCH_ON
-        if firm or turn + 1 >= PATIENCE + task.mask_count - 1:
+        if turn + 1 >= self._max_turns or not self._list_owed(task, findings, searched):
             step = NextStep.ANSWER if len(findings) == task.mask_count else NextStep.GIVE_UP
         count, found = str(task.mask_count), str(len(findings))
         if findings:
@@ -110,8 +119,28 @@ class ExtractiveAgents:
             closing = wording.say("close_none", count=count)
         return Observation("\n".join(lines), step, answers, closing)
 
-    def _find(self, progress: TrajectoryProgress) -> dict[int, AnswerFinding]:
-        return self._find_cached(progress.task, progress.seen)
+    def _list_searched(self, progress: TrajectoryProgress, steps: int) -> list[int]:
+        """Return the masks that the first steps search for: of those owed the one searched for least, and of these the
+        one of least belief.
+        """
+        task, shown, searched = progress.task, set[str](), list[int]()
+        for step in range(steps):
+            findings = self._find(task, progress.seen[: len(shown)])
+            owed = self._list_owed(task, findings, searched) or list(range(task.mask_count))
+            searched.append(
+                min(owed, key=lambda m: (searched.count(m), findings[m].belief if m in findings else 0.0, m))
+            )
+            if step < len(progress.turns):
+                shown.update(passage.passage_id for passage in progress.turns[step].shown)
+        return searched
+
+    def _list_owed(self, task: OpenTask, findings: Mapping[int, AnswerFinding], searched: Sequence[int]) -> list[int]:
+        """Return the masks without a firm answer that were searched for less than `PATIENCE` times."""
+        return [
+            mask
+            for mask in range(task.mask_count)
+            if searched.count(mask) < PATIENCE and (mask not in findings or findings[mask].belief < FIRM_BELIEF)
+        ]
 
     def _find_answers(self, task: OpenTask, seen: tuple[FoundPassage, ...]) -> dict[int, AnswerFinding]:
         """Return the best answer to each mask from all passages shown, each answer used once."""
@@ -166,6 +195,9 @@ class ExtractiveAgents:
 
     def _guess_label(self, view: MaskView) -> str | None:
         return self._labels.name_likely(self._labels.read_context(view.around), LEAST_LABEL)
+
+    def _keywords(self, task: OpenTask) -> list[Keyword]:
+        return self._cut_keywords(self._views(task)[0].words)
 
     def _make_views(self, task: OpenTask) -> list[MaskView]:
         return mask_views(task.masked_text, self._cut, task.title, self._rarity)
