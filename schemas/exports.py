@@ -113,8 +113,8 @@ class TrainingExample(Frozen):
     """Ids of the passages shown, step by step."""
     mask_kinds: tuple[SpanKind, ...]
     """Kind of each hidden span, in document order."""
-    perplexities: tuple[float | None, ...]
-    """Perplexity of each hidden span."""
+    difficulties: tuple[float | None, ...]
+    """Estimated difficulty of each hidden span."""
     difficulty: float | None
     """Difficulty of the task."""
     measured: Difficulty | None = None

@@ -18,6 +18,7 @@ class Selection(StrEnum):
     RANDOM = "random"
     PERPLEXITY = "perplexity"
     BAND = "band"
+    DIFFICULTY = "difficulty"
 
 
 class EvidenceScope(StrEnum):
@@ -52,20 +53,26 @@ class MaskingConfig(Frozen):
     """Also take spans from a function of your own, MODULE:FUNCTION, called as `function(text, title, lang)`; it returns
     triples of start, end and kind (`entity`, `date`, `number`, `term`)."""
     scorer: str | None = "smollm2-135m-instruct"
-    """Causal language model for perplexities: an asset, a folder or a hub name; null disables perplexity."""
+    """Causal language model for surprisals: an asset, a folder or a hub name; null: none."""
     device: str = "auto"
     """Device of the scorer: auto, cpu, cuda, cuda:1, mps."""
     min_chars: int = Field(default=2, ge=1)
     """Minimum characters of a span; shorter ones are dropped, except digits."""
     max_words: int = Field(default=8, ge=1)
     """Maximum words of a span; longer ones are dropped."""
-    min_perplexity: float = Field(default=2.0, ge=1)
-    """Lower bound of the band: spans below it can be inferred from the context."""
-    max_perplexity: float = Field(default=1_000_000.0, gt=1)
-    """Upper bound of the band: spans above it are noise."""
+    min_surprisal: float = Field(default=2.0, ge=0)
+    """Lower bound of the band, in nats: names and terms below it can be inferred from the context. Dates and numbers
+    are exempt, since a language model finds every digit easy."""
+    max_surprisal: float | None = Field(default=None, gt=0)
+    """Upper bound of the band, in nats: spans above it are noise. Null: none are."""
+    min_difficulty: float = Field(default=0.6, ge=0, lt=1)
+    """Lower bound of a span's difficulty, the estimated probability that only a search recovers it, from its kind, its
+    surprisal and the number of passages with its words; what is not known (no scorer, no index) is left out."""
     selection: Selection = Selection.BAND
-    """`random`: any span; `band`: any span within the band; `perplexity`: highest first, within the band. A span of
-    kind `term` is always the last resort."""
+    """`random`: any span; `band`: any span within these bounds; `difficulty`: the most difficult first, within them;
+    `perplexity`: those of the highest surprisal, which is the perplexity of the span as a whole, first, within them.
+    Terms, names of places other than countries and cities, of peoples and languages, and names that end in a common
+    noun are always the last resort."""
     evidence: EvidenceScope = EvidenceScope.NONE
     """Mask only spans that other text of the corpus gives again: `passage` (of any page), `page` (of another page), or
     `none` (any span)."""
@@ -79,10 +86,10 @@ class MaskingConfig(Frozen):
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:
-        if self.min_perplexity >= self.max_perplexity:
-            raise ValueError("min_perplexity must be below max_perplexity")
+        if self.max_surprisal is not None and self.min_surprisal >= self.max_surprisal:
+            raise ValueError("min_surprisal must be below max_surprisal")
         if not self.mask_counts or not set(self.mask_counts) <= {1, 2, 3, 4}:
             raise ValueError("mask_counts takes numbers from 1 to 4")
-        if self.scorer is None and self.selection is not Selection.RANDOM:
-            raise ValueError("selection band and perplexity need a scorer; set masking.selection=random")
+        if self.scorer is None and self.selection is Selection.PERPLEXITY:
+            raise ValueError("selection perplexity needs a scorer; set masking.selection=difficulty")
         return self

@@ -53,8 +53,14 @@ class Span(Frozen):
     """Alternative forms of the answer; never the text itself."""
     evidence: tuple[Evidence, ...] = ()
     """Other text of the corpus that gives it again, other pages first; empty where none was looked for."""
+    passages: int | None = None
+    """Passages of the corpus that hold all its words, its own included; None when there is no index."""
+    difficulty: float | None = None
+    """Estimated probability that only a search recovers it, 0 to 1 (`pipeline.masking.span_difficulty`)."""
+    surprisal: float | None = None
+    """Negative log-likelihood of the whole span, in nats; None when no language model was used."""
     perplexity: float | None
-    """exp of the mean negative log-likelihood of its tokens; None when no language model was used."""
+    """Perplexity per token: exp of the surprisal over its tokens; None when no language model was used."""
 
     @property
     def forms(self) -> tuple[str, ...]:
@@ -102,7 +108,7 @@ class SpanSet(Record):
     spans: tuple[Span, ...]
     """Every span that may be masked."""
     scorer: str | None
-    """Name and revision of the language model that gave the perplexities."""
+    """Name and revision of the language model that gave the surprisals."""
 
 
 class AnswerStyle(StrEnum):
@@ -142,7 +148,7 @@ class MaskTask(Record):
     answer_style: AnswerStyle
     """Form of the answer that the solver is asked for; scores refer to spans in either case."""
     difficulty: float | None
-    """Mean natural logarithm of the hidden spans' perplexities; None when they have none."""
+    """Mean difficulty of the hidden spans; None when they have none."""
 
     def fill(self, answers: tuple[str, ...] | list[str]) -> str:
         """Fill each mask with one answer; the gold texts restore the passage byte for byte.

@@ -44,7 +44,7 @@ def _load_models(context: RunContext) -> Iterator[Finding]:
     if masking.ner not in (None, JIEBA) and _is_available(context, str(masking.ner)):
         yield look_at("names, loaded", lambda: _load_ner(context, str(masking.ner)))
     if masking.scorer is not None and _is_available(context, masking.scorer):
-        yield look_at("perplexity, loaded", lambda: _load_scorer(context, str(masking.scorer)))
+        yield look_at("surprisals, loaded", lambda: _load_scorer(context, str(masking.scorer)))
 
 
 def _is_available(context: RunContext, name: str) -> bool:

@@ -31,7 +31,7 @@ HUB_SECONDS = 5.0
 DESCRIPTION = "config.json"
 """File that every model on the hub has."""
 TOKENIZER = "tokenizer_config.json"
-NO_SCORER = "masking.scorer=null with masking.selection=random"
+NO_SCORER = "masking.scorer=null"
 
 
 def check_models(context: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[Finding]:
@@ -43,7 +43,7 @@ def check_models(context: RunContext, specs: tuple[StageSpec, ...]) -> Iterator[
         if (scorer := config.masking.scorer) is not None:
             fix = f"set masking.scorer to another model, or {NO_SCORER}"
             needs = TOKENIZER if names_served_scorer(config) else DESCRIPTION
-            yield look_at(f"perplexity: {scorer}", lambda: find_model(context, str(scorer), fix, needs))
+            yield look_at(f"surprisals: {scorer}", lambda: find_model(context, str(scorer), fix, needs))
     if names & {StageName.INDEX, StageName.TRAJECTORIES} and VECTORS in find_engine(config).index_parts:
         yield look_at(f"encoder: {config.search.dense.encoder}", lambda: _find_encoder(context))
     if StageName.TRAJECTORIES in names:

@@ -165,5 +165,5 @@ def _probe_scorer(config: RunConfig, cache: Path) -> str:
     """Score one span."""
     limits = LimitsConfig(deadline=SCORER_SECONDS, give_up=SCORER_SECONDS)
     with open_served_scorer(config, cache, limits) as scorer:
-        ((perplexity,),) = scorer.score([SCORED])
-    return f"{scorer.name} works (`France` scores {perplexity:.3g})"
+        ((score,),) = scorer.score([SCORED])
+    return f"{scorer.name} works (`France` scores {score.surprisal:.3g} nats)"

@@ -14,7 +14,7 @@ Config = Annotated[
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key, e.g. masking.selection=perplexity."),
+    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Set one key, e.g. masking.selection=difficulty."),
 ]
 
 EngineName = Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_models, find_revision
 from flows.models.serving import names_served_scorer
+from flows.search_engines.registry import needs_index
 from flows.stages.inputs import read_dataset, reading, share_limit
 from flows.stages.library_versions import MODELS, OPENCC
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
@@ -24,6 +25,7 @@ from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask, Proposals, SpanSet
 
 if TYPE_CHECKING:
+    from pipeline.evidence.answer_counts import AnswerCounts
     from pipeline.evidence.finder import EvidenceFinder
 
 EXTRACTOR_KEY = "masking.extractor_function"
@@ -40,7 +42,9 @@ def evidence_keys(config: RunConfig) -> tuple[str, ...]:
     """Keys that decide which spans have evidence, and so which passages are sampled first."""
     if config.masking.evidence is EvidenceScope.NONE:
         return ("masking.evidence",)
-    names = ("evidence", "evidence_clues", "links", "rules", "min_chars", "max_words")
+    names = ["evidence", "evidence_clues", "links", "rules", "min_chars", "max_words"]
+    if is_bounded(config):
+        names.append("min_difficulty")
     return (*(f"masking.{name}" for name in names), "search.tokenizer")
 
 
@@ -57,7 +61,12 @@ def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
     spans = None
     if config.evidence is not EvidenceScope.NONE:
         cheap = config.model_copy(update={"ner": None})
-        stage = SpanStage(cheap, aliases_of=_find_redirects(context, shard), evidence=_open_evidence(context))
+        stage = SpanStage(
+            cheap,
+            aliases_of=_find_redirects(context, shard),
+            evidence=_open_evidence(context),
+            counts=_open_counts(context),
+        )
         spans = count_spans(stage, read_dataset(context, Passage, shard))
     return sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed, spans)
 
@@ -81,6 +90,16 @@ def _open_evidence(context: RunContext) -> EvidenceFinder | None:
     return context.resources.keep("evidence", (index, clues), lambda: EvidenceFinder(Bm25Engine(index), clues))
 
 
+def _open_counts(context: RunContext) -> AnswerCounts | None:
+    from pipeline.evidence.answer_counts import AnswerCounts
+    from pipeline.search.bm25 import Bm25Engine
+
+    if not needs_index(context.config):
+        return None
+    index = context.run.fetch_index()
+    return context.resources.keep("answer counts", index, lambda: AnswerCounts(Bm25Engine(index)))
+
+
 def proposal_keys(config: RunConfig) -> tuple[str, ...]:
     """Keys that decide the requests to the extractor, and their number."""
     return (*sample_keys(config), "masking.extractor_tokens", "agents.parse_retries")
@@ -98,9 +117,9 @@ def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
     return make_stage(context, stage.work, model)
 
 
-def is_banded(config: RunConfig) -> bool:
-    """Whether spans are dropped for their perplexity."""
-    return config.masking.scorer is not None and config.masking.selection is not Selection.RANDOM
+def is_bounded(config: RunConfig) -> bool:
+    """Whether spans are dropped for their surprisal and difficulty."""
+    return config.masking.selection is not Selection.RANDOM
 
 
 def span_keys(config: RunConfig) -> tuple[str, ...]:
@@ -109,14 +128,29 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
     keys += [f"masking.{key}" for key in ("extractor", "ner", "links", "rules", "scorer", "min_chars", "max_words")]
     if config.masking.scorer is not None and not names_served_scorer(config):
         keys.append("masking.device")
-    if is_banded(config):
-        keys += ["masking.min_perplexity", "masking.max_perplexity"]
+    if is_bounded(config):
+        keys.append("masking.min_difficulty")
+        if config.masking.scorer is not None:
+            keys += ["masking.min_surprisal", "masking.max_surprisal"]
+    if needs_index(config):
+        keys.append("search.tokenizer")
     return tuple(dict.fromkeys(keys))
 
 
+def _sample_fingerprints(context: RunContext) -> Mapping[str, str]:
+    """What the sample depends on besides `sample_keys`."""
+    masking = context.config.masking
+    return _name_bounds(context) if masking.limit and masking.evidence is not EvidenceScope.NONE else {}
+
+
+def _name_bounds(context: RunContext) -> Mapping[str, str]:
+    return {"bounds": "used" if is_bounded(context.config) else "unused"}
+
+
 def _span_fingerprints(context: RunContext) -> Mapping[str, str]:
-    band = {"perplexity band": "used" if is_banded(context.config) else "unused"}
-    return band | {f"model {name}": revision for name, revision in find_models(context).items()}
+    counts = {"passages with a span's words": "counted" if needs_index(context.config) else "unknown"}
+    models = {f"model {name}": revision for name, revision in find_models(context).items()}
+    return {**_name_bounds(context), **counts, **models}
 
 
 def _list_functions(config: RunConfig) -> Mapping[str, str]:
@@ -125,7 +159,7 @@ def _list_functions(config: RunConfig) -> Mapping[str, str]:
 
 
 def span_packages(config: RunConfig) -> tuple[str, ...]:
-    """Packages that recognise names and measure perplexities."""
+    """Packages that recognise names and measure surprisals."""
     ner, scorer = config.masking.ner, config.masking.scorer
     found: list[str] = []
     if ner is not None:
@@ -155,6 +189,7 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
         proposals,
         extract,
         _open_evidence(context),
+        _open_counts(context),
     )
 
 
@@ -167,7 +202,7 @@ def _open_ner(context: RunContext) -> Any:
 
 
 def _open_scorer(context: RunContext) -> Any:
-    """The language model behind the perplexities, named with its revision."""
+    """The language model behind the surprisals, named with its revision."""
     from flows.models.serving import open_served_scorer
 
     name = context.config.masking.scorer
@@ -218,6 +253,7 @@ PROPOSALS = StageSpec(
     outputs=(Proposals,),
     read=reading(Passage),
     open=open_proposals,
+    fingerprint_inputs=_sample_fingerprints,
     enabled=lambda config: config.masking.extractor,
     roles=lambda _: (Role.EXTRACTOR,),
     part_of_round=RoundPart.SHARED,

@@ -17,6 +17,7 @@ from itertools import chain
 
 import numpy as np
 
+from pipeline.evidence.answer_counts import narrow_rows
 from pipeline.evidence.context import PassageTerms, Sentence, read_terms
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.text.near_copies import cut_ngrams
@@ -87,21 +88,11 @@ class EvidenceFinder:
         found: dict[int, Evidence] = {}
         for terms in sorted(answer):
             usable = clues.difference(terms)
-            for row in self._hold_all(rows, terms)[:READ].tolist():
+            for row in narrow_rows(self._engine, rows, terms)[:READ].tolist():
                 if row not in found and (evidence := self._check(passage, source, usable, row, terms)):
                     found[row] = evidence
         order = sorted(found.values(), key=lambda e: (e.page_id == passage.page_id, -e.score, e.passage_id))
         return tuple(order[:KEPT])
-
-    def _hold_all(self, rows: np.ndarray, terms: Iterable[str]) -> np.ndarray:
-        """Those rows whose passages hold every term."""
-        for term in terms:
-            held = self._engine.rows_of(term)
-            if not len(held):
-                return rows[:0]
-            places = np.minimum(np.searchsorted(held, rows), len(held) - 1)
-            rows = rows[held[places] == rows]
-        return rows
 
     def _check(
         self, passage: Passage, source: PassageTerms, clues: frozenset[str], row: int, answer: tuple[str, ...]

@@ -57,7 +57,7 @@ MEANING = {
     "agent_name": "the agent loop that plays the rollout",
     "attention_mask": "1 for every token",
     "mask_kinds": "kind of each hidden span, as JSON",
-    "difficulty": "mean natural logarithm of the hidden spans' perplexities",
+    "difficulty": "mean over the hidden spans of the estimated probability that only a search recovers one",
     "hide": "what the search engine withheld of the task's source: none, passage or page",
     "turns": "steps of the attempt",
     "shown": "ids of the passages shown, step by step, as JSON",

@@ -44,7 +44,7 @@ def make_example(
         hide=trajectory.hide,
         shown=tuple(tuple(passage.passage_id for passage in turn.shown) for turn in trajectory.turns),
         mask_kinds=tuple(span.kind for span in task.spans),
-        perplexities=tuple(span.perplexity for span in task.spans),
+        difficulties=tuple(span.difficulty for span in task.spans),
         difficulty=task.difficulty,
         measured=measured,
         golds=tuple(span.forms for span in task.spans),

@@ -41,7 +41,7 @@ class Choice:
 def rank_difficulty(
     mask_count: int, difficulty: float | None, measured: Difficulty | None = None
 ) -> tuple[int, float, float]:
-    """Return the position in a curriculum: few masks first, then the most often solved, then by perplexity.
+    """Return the position in a curriculum: few masks first, then the most often solved, then the easiest.
 
     Unknown values come after known ones.
     """

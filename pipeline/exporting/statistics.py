@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any
 
 from pipeline.exporting.samples import Sample
 from schemas.exports import Split
 
-HISTOGRAMS = ("masks", "mask kinds", "source withheld", "turns", "languages", "perplexity")
-"""Histograms of every row; `mask kinds` and `perplexity` count masks."""
-DECADES = ("1 to 10", "10 to 100", "100 to 1,000", "1,000 to 10,000", "10,000 to 100,000", "100,000 and more")
+HISTOGRAMS = ("masks", "mask kinds", "source withheld", "turns", "languages", "difficulty")
+"""Histograms of every row; `mask kinds` and `difficulty` count masks."""
+FIFTHS = ("0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1")
 
 
 class ExportStatistics:
@@ -35,7 +34,7 @@ class ExportStatistics:
         self.histograms["source withheld"][str(example.hide)] += 1
         self.most_shown = max(self.most_shown, *map(len, example.shown), 0)
         self.histograms["languages"][example.question.lang] += 1
-        self.histograms["perplexity"].update(_name_decade(value) for value in example.perplexities)
+        self.histograms["difficulty"].update(_name_fifth(value) for value in example.difficulties)
         if example.transcript:
             self.histograms["turns"][str(len(example.transcript.steps))] += 1
             self.most_searches = max(self.most_searches, len(example.transcript.steps))
@@ -56,15 +55,13 @@ class ExportStatistics:
 
 
 def _order(name: str, counts: Counter[str]) -> list[tuple[str, int]]:
-    if name == "perplexity":
-        order = (*DECADES, "unknown")
-        return [(decade, counts[decade]) for decade in order if counts[decade]]
+    if name == "difficulty":
+        order = (*FIFTHS, "unknown")
+        return [(fifth, counts[fifth]) for fifth in order if counts[fifth]]
     if name in ("masks", "turns"):
         return sorted(counts.items(), key=lambda item: int(item[0]))
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _name_decade(perplexity: float | None) -> str:
-    if perplexity is None:
-        return "unknown"
-    return DECADES[min(int(math.log10(max(perplexity, 1.0))), len(DECADES) - 1)]
+def _name_fifth(difficulty: float | None) -> str:
+    return "unknown" if difficulty is None else FIFTHS[min(int(difficulty * 5), len(FIFTHS) - 1)]

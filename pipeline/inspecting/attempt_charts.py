@@ -3,7 +3,6 @@
 # ruff: noqa: S608  # SQL consists of constants; outside text is passed as parameters
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,7 @@ from pipeline.charts.layout import Bar, Chart, Histogram, lay_histogram
 from pipeline.inspecting.attempt_filter import AttemptFilter
 from pipeline.inspecting.attempt_pages import narrow
 from pipeline.inspecting.readonly_database import ReadonlyDatabase
-from pipeline.report.collecting import write_power
 
-LN2 = math.log(2)
 MAX_BARS = 24
 KINDS = "unnest(string_split(a.kinds, '+'))"
 TENTH = "floor({} * 10 + 1e-6)::INT"
@@ -51,8 +48,8 @@ AXES = (
     _Axis("Masks", "masks", "a.masks", lambda n: {"masks": n}),
     _Axis("Kinds of mask", "kind; a task may have several", KINDS, lambda n: {"kind": n}),
     _Axis(
-        "Difficulty", "perplexity of the hidden spans, from", f"floor(a.difficulty / {LN2})::INT",
-        lambda n: {"min_difficulty": round(n * LN2, 6), "max_difficulty": round((n + 1) * LN2, 6)}, write_power,
+        "Difficulty", "mean over masks, from", TENTH.format("a.difficulty"),
+        lambda n: {"min_difficulty": n / 10, "max_difficulty": (n + 1) / 10}, lambda n: f"{n / 10:.1f}",
     ),
     _Axis("Turns", "turns taken", "a.turns", lambda n: {"turns": n}),
     _Axis("What was hidden", "hide mode", "a.hide", lambda n: {"hide": n}),

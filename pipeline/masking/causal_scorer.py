@@ -1,8 +1,7 @@
-"""Scorer of perplexities by a causal language model of transformers, with one pass per passage."""
+"""Scorer of spans by a causal language model of transformers, with one pass per passage."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import torch
 
 from pipeline.devices import choose_device
 from pipeline.errors import AssetError
-from pipeline.masking.perplexity import SpanContext
+from pipeline.masking.perplexity import SpanContext, SpanScore
 from pipeline.masking.span_trees import TreeRow, build_batch, encode_contexts, plant_rows
 
 if TYPE_CHECKING:
@@ -59,25 +58,25 @@ class CausalScorer:
         self._context = getattr(model.config, "max_position_embeddings", None) or DEFAULT_CONTEXT
         self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
 
-    def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
-        """Return the perplexity of every span, one list per item, in the given order."""
+    def score(self, items: Sequence[SpanContext]) -> list[list[SpanScore]]:
+        """Return the score of every span, one list per item, in the given order."""
         rows: list[TreeRow] = []
         owners: list[int] = []
         for index, tokens in enumerate(encode_contexts(self._tokenizer, items)):
             planted = plant_rows(tokens, self._context)
             rows.extend(planted)
             owners.extend([index] * len(planted))
-        scores: list[list[float]] = [[] for _ in rows]
+        scores: list[list[SpanScore]] = [[] for _ in rows]
         for batch in _group_rows(rows, self._batch_tokens):
             for index, found in zip(batch, self._score_rows([rows[i] for i in batch]), strict=True):
                 scores[index] = found
-        perplexities: list[list[float]] = [[] for _ in items]
+        by_item: list[list[SpanScore]] = [[] for _ in items]
         for owner, found in zip(owners, scores, strict=True):
-            perplexities[owner].extend(found)
-        return perplexities
+            by_item[owner].extend(found)
+        return by_item
 
     @torch.inference_mode()
-    def _score_rows(self, rows: Sequence[TreeRow]) -> list[list[float]]:
+    def _score_rows(self, rows: Sequence[TreeRow]) -> list[list[SpanScore]]:
         device = self._model.device
         batch = build_batch(rows, pad=0)
         hidden = self._model.base_model(
@@ -91,8 +90,8 @@ class CausalScorer:
         logits = self._model.get_output_embeddings()(read).float()
         losses = torch.nn.functional.cross_entropy(logits, batch.targets.to(device), reduction="none").double().cpu()
         lengths = [length for row in rows for length in row.lengths]
-        means = iter([chunk.mean().item() for chunk in torch.split(losses, lengths)])
-        return [[math.exp(next(means)) for _ in row.lengths] for row in rows]
+        sums = iter([chunk.sum().item() for chunk in torch.split(losses, lengths)])
+        return [[SpanScore(next(sums), length) for length in row.lengths] for row in rows]
 
 
 def _group_rows(rows: Sequence[TreeRow], batch_tokens: int) -> Iterator[list[int]]:

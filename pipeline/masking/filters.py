@@ -29,6 +29,7 @@ HALF_FACT = "half_fact"
 OVERLAPS = "overlaps"
 NO_EVIDENCE = "no_evidence"
 INFERABLE = "inferable"
+EASY = "easy"
 NOISE = "noise"
 
 NOT_SAMPLED = "not_sampled"

@@ -1,4 +1,4 @@
-"""Scorer of perplexities by a causal language model behind vLLM's `/v1/completions`, numerically equivalent to
+"""Scorer of spans by a causal language model behind vLLM's `/v1/completions`, numerically equivalent to
 `causal_scorer`.
 
 Over HTTP every span is a separate prompt: the tokens before it, then its own, as token ids, so that nothing is
@@ -22,7 +22,7 @@ from pipeline.http.errors import HttpStatusError, ThrottledError, UnavailableErr
 from pipeline.http.retrying import Retrying, retrying
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.client import ApiClient
-from pipeline.masking.perplexity import SpanContext
+from pipeline.masking.perplexity import SpanContext, SpanScore
 from pipeline.masking.span_trees import TreeRow, encode_contexts, plant_rows
 from schemas.llm_config import LimitsConfig
 
@@ -77,8 +77,8 @@ class ServedScorer:
         self._client = client
         self._context = self._read_context()
 
-    def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
-        """Return the perplexity of every span, one list per item, in the given order. Raises EndpointError."""
+    def score(self, items: Sequence[SpanContext]) -> list[list[SpanScore]]:
+        """Return the score of every span, one list per item, in the given order. Raises EndpointError."""
         prompts: list[SpanPrompt] = []
         counts: list[int] = []
         for tokens in encode_contexts(self._tokenizer, items):
@@ -90,7 +90,7 @@ class ServedScorer:
             found = iter([score for reply in replies for score in reply])
         return [[next(found) for _ in range(count)] for count in counts]
 
-    def _score_prompts(self, prompts: Sequence[SpanPrompt]) -> list[float]:
+    def _score_prompts(self, prompts: Sequence[SpanPrompt]) -> list[SpanScore]:
         body = {
             "model": self._model,
             "prompt": [prompt.ids for prompt in prompts],
@@ -104,13 +104,13 @@ class ServedScorer:
         ordered = sorted(choices, key=lambda choice: int(choice["index"]))
         return [self._read_score(prompt, choice) for prompt, choice in zip(prompts, ordered, strict=True)]
 
-    def _read_score(self, prompt: SpanPrompt, choice: dict[str, Any]) -> float:
+    def _read_score(self, prompt: SpanPrompt, choice: dict[str, Any]) -> SpanScore:
         logprobs = choice.get("prompt_logprobs")
         if not logprobs or len(logprobs) != len(prompt.ids):
             raise EndpointError(f"{self._url}: the server does not return prompt_logprobs", OTHER_SCORERS)
         at = len(prompt.ids) - prompt.span
         losses = [-logprobs[at + i][str(token)]["logprob"] for i, token in enumerate(prompt.ids[at:])]
-        return math.exp(math.fsum(losses) / len(losses))
+        return SpanScore(math.fsum(losses), len(losses))
 
     def _read_context(self) -> int:
         """Return the context window of the server, in tokens."""

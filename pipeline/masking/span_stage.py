@@ -1,4 +1,4 @@
-"""Span stage: finds candidates, merges and filters them, and scores their perplexity with a language model.
+"""Span stage: finds candidates, merges and filters them, and scores them with a language model.
 
 The costly stage of masking, so each passage is a separate outcome; passages are processed in batches because recogniser
 and language model are faster that way.
@@ -6,59 +6,37 @@ and language model are faster that way.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking import filters
 from pipeline.masking.aliases import find_aliases
 from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
 from pipeline.masking.custom_spans import Extract, ExtractorError, call_extractor
+from pipeline.masking.drafts import DraftSpan, PassageDraft, reject_passage
 from pipeline.masking.entities import find_chinese_names, find_entities
 from pipeline.masking.filters import SpanFilter, check_passage
-from pipeline.masking.perplexity import SpanContext, SpanScorer
-from pipeline.masking.proposals import BOTH, compare_proposals, read_proposals
+from pipeline.masking.perplexity import SpanContext, SpanScore, SpanScorer
+from pipeline.masking.proposals import compare_proposals, read_proposals
 from pipeline.masking.rules import split_rule_spans
+from pipeline.masking.span_difficulty import FIGURES, estimate_difficulty, scale_count
 from pipeline.masking.words import Roots
 from pipeline.stage import Outcome
-from schemas.config import StageName
 from schemas.evidence import Evidence
-from schemas.funnel import FunnelStep, Reject
 from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
-from schemas.record import Record
-from schemas.tasks import Proposals, Span, SpanKind, SpanSet, SpanSource
+from schemas.tasks import Proposals, SpanKind, SpanSource
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
 BATCH = 32
 """Passages per batch, which is the maximum loss of a killed run."""
-
-
-@dataclass(slots=True)
-class _Draft:
-    """Passage in progress."""
-
-    passage: Passage
-    own: Sequence[SpanCandidate] = ()
-    """What the user's own extractor found."""
-    rejects: list[Reject] = field(default_factory=list)
-    kept: list[tuple[SpanCandidate, tuple[str, ...], tuple[Evidence, ...]]] = field(default_factory=list)
-    """Candidates that may be masked so far, with their aliases and evidence."""
-    agreement: Mapping[SpanKind, Counter[str]] = field(default_factory=dict)
-    """Number of candidates of each kind by source, where a language model was used."""
-
-    def reject(self, candidate: SpanCandidate, reason: str, detail: str = "") -> None:
-        """Reject a candidate."""
-        start, end = candidate.start, candidate.end
-        detail = f"{self.passage.text[start:end]} ({candidate.label}){detail}".replace("\n", " ")
-        input_id = f"{self.passage.passage_id}:{start}-{end}"
-        self.rejects.append(Reject(stage=StageName.SPANS, unit="span", input_id=input_id, reason=reason, detail=detail))
 
 
 class SpanStage:
@@ -76,11 +54,13 @@ class SpanStage:
         proposals: Mapping[str, Proposals] | None = None,
         extract: Extract | None = None,
         evidence: EvidenceFinder | None = None,
+        counts: AnswerCounts | None = None,
     ) -> None:
         """`nlp`: source of names in its own language; Chinese without it uses jieba. `aliases_of`: titles that redirect
         to a title. `sampled`: ids of the passages to examine (`sample_passages`); None: all. `proposals`: spans of a
         language model by passage id, where one was used. `extract`: a span source of the user.
-        `evidence`: finds what else in the corpus gives a span again, where `masking.evidence` asks for it.
+        `evidence`: finds what else in the corpus gives a span again, where `masking.evidence` asks for it. `counts`:
+        counts the passages that hold a span's words, where the run has an index.
         """
         self._config = config
         self._nlp = nlp
@@ -91,30 +71,31 @@ class SpanStage:
         self._extract = extract
         self._roots = cache(Roots)
         self._evidence = evidence
+        self._counts = counts
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
         """Return one outcome per passage; those that cannot be masked first within each batch."""
         for batch in _batch(inputs):
-            drafts: list[_Draft] = []
+            drafts: list[PassageDraft] = []
             for passage in batch:
                 if reason := self._check_passage(passage):
-                    yield _reject_passage(passage, reason)
+                    yield reject_passage(passage, reason)
                     continue
                 try:
-                    drafts.append(_Draft(passage, own=call_extractor(self._extract, passage)))
+                    drafts.append(PassageDraft(passage, own=call_extractor(self._extract, passage)))
                 except ExtractorError as error:
-                    yield _reject_passage(passage, filters.EXTRACTOR_FAILED, str(error))
+                    yield reject_passage(passage, filters.EXTRACTOR_FAILED, str(error))
             self._find(drafts)
-            perplexities = self._score(drafts)
-            for draft, scores in zip(drafts, perplexities, strict=True):
-                yield self._finish(draft, scores)
+            self._score(drafts)
+            for draft in drafts:
+                yield draft.finish(self._scorer.name if self._scorer else None)
 
     def _check_passage(self, passage: Passage) -> str | None:
         if self._sampled is not None and passage.passage_id not in self._sampled:
             return filters.NOT_SAMPLED
         return check_passage(passage.text)
 
-    def _find(self, drafts: Sequence[_Draft]) -> None:
+    def _find(self, drafts: Sequence[PassageDraft]) -> None:
         names = self._find_names([draft.passage for draft in drafts])
         for draft, found in zip(drafts, names, strict=True):
             passage = draft.passage
@@ -155,29 +136,31 @@ class SpanStage:
                 names[index] = candidates
         return names
 
-    def _filter(self, draft: _Draft, candidates: Sequence[SpanCandidate]) -> None:
+    def _filter(self, draft: PassageDraft, candidates: Sequence[SpanCandidate]) -> None:
         passage = draft.passage
         span_filter = SpanFilter(passage, self._roots(passage.lang), self._config)
-        passed: list[tuple[SpanCandidate, tuple[str, ...]]] = []
+        passed: list[DraftSpan] = []
         for candidate in candidates:
             aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
             if reason := span_filter.check(candidate, aliases):
                 draft.reject(candidate, reason)
             else:
-                passed.append((candidate, aliases))
-        for (candidate, aliases), evidence in zip(passed, self._find_evidence(passage, passed), strict=True):
+                passed.append(DraftSpan(candidate, aliases))
+        for span, evidence in zip(passed, self._find_evidence(passage, passed), strict=True):
             if self._lacks_evidence(passage, evidence):
-                draft.reject(candidate, filters.NO_EVIDENCE)
+                draft.reject(span.candidate, filters.NO_EVIDENCE)
             else:
-                draft.kept.append((candidate, aliases, evidence))
+                draft.kept.append(replace(span, evidence=evidence, passages=self._count_passages(passage, span)))
 
-    def _find_evidence(
-        self, passage: Passage, candidates: Sequence[tuple[SpanCandidate, tuple[str, ...]]]
-    ) -> list[tuple[Evidence, ...]]:
+    def _find_evidence(self, passage: Passage, spans: Sequence[DraftSpan]) -> list[tuple[Evidence, ...]]:
         if self._evidence is None:
-            return [()] * len(candidates)
-        spans = [(c.start, (passage.text[c.start : c.end], *aliases)) for c, aliases in candidates]
-        return self._evidence.find(passage, spans)
+            return [()] * len(spans)
+        bounds = [(span.candidate.start, span.candidate.end, span.aliases) for span in spans]
+        return self._evidence.find(passage, [(a, (passage.text[a:b], *aliases)) for a, b, aliases in bounds])
+
+    def _count_passages(self, passage: Passage, span: DraftSpan) -> int | None:
+        text = passage.text[span.candidate.start : span.candidate.end]
+        return None if self._counts is None else self._counts.count(text)
 
     def _lacks_evidence(self, passage: Passage, evidence: Sequence[Evidence]) -> bool:
         scope = self._config.evidence
@@ -185,42 +168,46 @@ class SpanStage:
             return all(found.page_id == passage.page_id for found in evidence)
         return scope is EvidenceScope.PASSAGE and not evidence
 
-    def _score(self, drafts: Sequence[_Draft]) -> list[list[float | None]]:
+    def _score(self, drafts: Sequence[PassageDraft]) -> None:
+        """Score the spans of all drafts, and reject those outside the bounds."""
+        for draft, scores in zip(drafts, self._score_spans(drafts), strict=True):
+            scored = [self._rate(draft.passage, span, score) for span, score in zip(draft.kept, scores, strict=True)]
+            draft.kept = []
+            for span in scored:
+                if fault := self._check_bounds(span):
+                    draft.reject(span.candidate, *fault)
+                else:
+                    draft.kept.append(span)
+
+    def _score_spans(self, drafts: Sequence[PassageDraft]) -> Sequence[Sequence[SpanScore | None]]:
         if self._scorer is None:
             return [[None] * len(draft.kept) for draft in drafts]
-        contexts = [
-            SpanContext(draft.passage.title, draft.passage.text, tuple((c.start, c.end) for c, _, _ in draft.kept))
-            for draft in drafts
-        ]
-        # Six digits: further ones differ between machines.
-        return [[float(f"{score:.6g}") for score in scores] for scores in self._scorer.score(contexts)]
+        bounds = [tuple((span.candidate.start, span.candidate.end) for span in draft.kept) for draft in drafts]
+        return self._scorer.score(
+            [SpanContext(d.passage.title, d.passage.text, spans) for d, spans in zip(drafts, bounds, strict=True)]
+        )
 
-    def _finish(self, draft: _Draft, scores: Sequence[float | None]) -> Outcome:
-        passage = draft.passage
-        spans: list[Span] = []
-        for (candidate, aliases, evidence), perplexity in zip(draft.kept, scores, strict=True):
-            if reason := self._check_perplexity(perplexity):
-                draft.reject(candidate, reason, f" at {perplexity:.6g}")
-            else:
-                spans.append(_build_span(candidate, passage.text, aliases, evidence, perplexity))
-        steps = [
-            FunnelStep.count(StageName.SPANS, "span", len(spans), Counter(reject.reason for reject in draft.rejects))
-        ]
-        steps += [_count_found(kind, sums) for kind, sums in draft.agreement.items()]
-        rows: list[Record] = [*draft.rejects]
-        if not spans:
-            outcome = _reject_passage(passage, filters.NO_SPAN)
-            return replace(outcome, rows=(*rows, *outcome.rows), funnel=(*outcome.funnel, *steps))
-        scorer = self._scorer.name if self._scorer else None
-        rows.insert(0, SpanSet(passage_id=passage.passage_id, spans=tuple(spans), scorer=scorer))
-        return Outcome(passage.passage_id, tuple(rows), (FunnelStep.count(StageName.SPANS, "passage", 1, {}), *steps))
+    def _rate(self, passage: Passage, span: DraftSpan, score: SpanScore | None) -> DraftSpan:
+        """Add the score of a span, and its difficulty."""
+        known = replace(span, score=score)
+        candidate, counts = span.candidate, self._counts
+        passages = scale_count(span.passages, counts.passages) if counts and span.passages is not None else None
+        text = passage.text[candidate.start : candidate.end]
+        difficulty = estimate_difficulty(candidate.kind, candidate.label, text, known.surprisal, passages)
+        return replace(known, difficulty=difficulty)
 
-    def _check_perplexity(self, perplexity: float | None) -> str | None:
-        if perplexity is None or self._config.selection is Selection.RANDOM:
+    def _check_bounds(self, span: DraftSpan) -> tuple[str, str] | None:
+        """Return why a span is outside the bounds, with the number."""
+        config, surprisal, difficulty = self._config, span.surprisal, span.difficulty
+        if config.selection is Selection.RANDOM:
             return None
-        if perplexity < self._config.min_perplexity:
-            return filters.INFERABLE
-        return filters.NOISE if perplexity > self._config.max_perplexity else None
+        if surprisal is not None and surprisal < config.min_surprisal and span.candidate.kind not in FIGURES:
+            return filters.INFERABLE, f" at {surprisal} nats"
+        if surprisal is not None and config.max_surprisal is not None and surprisal > config.max_surprisal:
+            return filters.NOISE, f" at {surprisal} nats"
+        if difficulty is not None and difficulty < config.min_difficulty:
+            return filters.EASY, f" at difficulty {difficulty}"
+        return None
 
 
 def _batch(inputs: Iterable[Passage]) -> Iterator[list[Passage]]:
@@ -240,36 +227,3 @@ def _read_links(passage: Passage) -> list[SpanCandidate]:
         kind = SpanKind.TERM if common else SpanKind.ENTITY
         found.append(SpanCandidate(link.start, link.end, kind, "link", SpanSource.LINK, link.target))
     return found
-
-
-def _build_span(
-    candidate: SpanCandidate,
-    text: str,
-    aliases: tuple[str, ...],
-    evidence: tuple[Evidence, ...],
-    perplexity: float | None,
-) -> Span:
-    return Span(
-        start=candidate.start,
-        end=candidate.end,
-        text=text[candidate.start : candidate.end],
-        kind=candidate.kind,
-        label=candidate.label,
-        source=candidate.source,
-        target=candidate.target,
-        aliases=aliases,
-        evidence=evidence,
-        perplexity=perplexity,
-    )
-
-
-def _reject_passage(passage: Passage, reason: str, detail: str = "") -> Outcome:
-    detail = f"{passage.title}: {detail}" if detail else passage.title
-    reject = Reject(stage=StageName.SPANS, unit="passage", input_id=passage.passage_id, reason=reason, detail=detail)
-    return Outcome(passage.passage_id, (reject,), (FunnelStep.count(StageName.SPANS, "passage", 0, {reason: 1}),))
-
-
-def _count_found(kind: SpanKind, sums: Counter[str]) -> FunnelStep:
-    """Count candidates of a kind by source: the language model, the other sources, or both."""
-    alone = {finder: count for finder, count in sums.items() if finder != BOTH}
-    return FunnelStep.count(StageName.SPANS, kind.value, sums[BOTH], alone).model_copy(update={"compares": True})

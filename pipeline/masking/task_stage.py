@@ -1,25 +1,25 @@
 """Task stage: chooses which spans of a passage to hide, and how many, and makes RAMP tasks.
 
 Every choice follows from hashes of the seed and the content, so that the order of a shard's passages does not matter.
-Balance is over a shard, which is why the stage reads whole shards; it is cheap. Whatever the selection, a span of kind
-`term` is hidden only where a passage has too few names, dates and numbers for the masks requested.
+Balance is over a shard, which is why the stage reads whole shards; it is cheap. Whatever the selection, a term or
+a common name is hidden only where a passage has too few other names, dates and numbers for the masks requested.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.masking.balance import assign_counts, balance_counts
+from pipeline.masking.span_difficulty import DIGITS, is_common
 from pipeline.stage import Outcome
 from schemas.config import StageName
 from schemas.funnel import FunnelStep, Reject
 from schemas.masking_config import MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.record import content_id
-from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet
+from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanSet
 
 OVER_LIMIT = "over_limit"
 TOO_FEW_SPANS = "too_few_spans"
@@ -84,11 +84,10 @@ class TaskStage:
 
     def _rank_span(self, passage_id: str, span: Span) -> tuple[bool, float, str]:
         # Search can recover a fact (a name, a date, a number); a common word has many synonyms.
-        last_resort = span.kind is SpanKind.TERM
+        last_resort = is_common(span.kind, span.label, span.text)
         drawn = content_id("span", self._seed, passage_id, span.start, span.end)
-        if self._config.selection is Selection.PERPLEXITY and span.perplexity is not None:
-            return last_resort, -span.perplexity, drawn
-        return last_resort, 0.0, drawn
+        rank = {Selection.PERPLEXITY: span.surprisal, Selection.DIFFICULTY: span.difficulty}.get(self._config.selection)
+        return last_resort, -(rank or 0.0), drawn
 
     def _finish(self, item: SpannedPassage, groups: Sequence[Sequence[Span]], tasks: Sequence[MaskTask]) -> Outcome:
         if tasks:
@@ -109,7 +108,7 @@ def build_task(passage: Passage, spans: Sequence[Span], style: AnswerStyle) -> M
         pieces.append(passage.text[at : span.start])
         at = span.end
     pieces.append(passage.text[at:])
-    scores = [math.log(span.perplexity) for span in spans if span.perplexity is not None]
+    scores = [span.difficulty for span in spans if span.difficulty is not None]
     return MaskTask(
         task_id=content_id(passage.passage_id, [[span.start, span.end] for span in spans], style.value),
         passage_id=passage.passage_id,
@@ -122,7 +121,7 @@ def build_task(passage: Passage, spans: Sequence[Span], style: AnswerStyle) -> M
         spans=tuple(spans),
         mask_count=len(spans),
         answer_style=style,
-        difficulty=sum(scores) / len(scores) if len(scores) == len(spans) else None,
+        difficulty=round(sum(scores) / len(scores), DIGITS) if len(scores) == len(spans) else None,
     )
 
 

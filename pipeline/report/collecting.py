@@ -76,14 +76,16 @@ def _count_histograms(db: duckdb.DuckDBPyConnection) -> list[Histogram]:
     spans = "(SELECT unnest(spans, recursive := true) FROM tasks)"
     scores = "(SELECT unnest(scores, recursive := true), accepted FROM judgements)"
     attempts = f"({_PER_TRAJECTORY})"
-    octave = "floor(log2(perplexity))::INT"
     return [
         _histogram(db, "Masks a task", "masks", "trajectories", "masks", "accepted", attempts),
         _histogram(db, "Turns", "turns taken", "trajectories", "turns", "accepted", attempts),
         _histogram(db, "Why they stopped", "stop reason", "trajectories", "stop_reason", "accepted", attempts),
         _histogram(db, "Kinds of mask", "kind", "masks", "kind", None, spans),
         _histogram(db, "Who found the spans", "source", "masks", "source", None, spans),
-        _fill_gaps(_histogram(db, "Perplexity", "perplexity, from", "masks", octave, None, spans), write_power),
+        _fill_gaps(
+            _histogram(db, "Difficulty", "needs a search, from", "masks", _TENTH.format("difficulty"), None, spans),
+            _write_tenth,
+        ),
         _fill_gaps(
             _histogram(
                 db, "Token F1", "mean over masks, from", "trajectories", _TENTH.format("f1"), "accepted", attempts
@@ -116,12 +118,6 @@ def _fill_gaps(histogram: Histogram, write: Callable[[int], str]) -> Histogram:
     empty = Bar("", 0, 0 if any(bar.accepted is not None for bar in histogram.bars) else None)
     bins = range(min(by_bin), max(by_bin) + 1) if by_bin else ()
     return replace(histogram, bars=tuple(replace(by_bin.get(n, empty), label=write(n)) for n in bins))
-
-
-def write_power(exponent: int) -> str:
-    """Two to a power, as a label."""
-    value = 2.0**exponent
-    return f"{value:g}" if value < 10_000 else f"{value / 1000:.0f}k"
 
 
 def _write_tenth(tenth: int) -> str:

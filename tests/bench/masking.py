@@ -1,4 +1,4 @@
-"""Span extraction against bare `nlp.pipe`, perplexity against bare forward passes over the same tokens."""
+"""Span extraction against bare `nlp.pipe`, surprisals against bare forward passes over the same tokens."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def run() -> list[Figure]:
         Figure("spans: names, links, rules, filters", len(passages) / ours, "passages/s/core"),
         Figure("spans / bare nlp.pipe", ratio, "x", ">= 0.9"),
     ]
-    return figures + measure_perplexity(stage, passages[:SCORED])
+    return figures + measure_surprisals(stage, passages[:SCORED])
 
 
-def measure_perplexity(stage: SpanStage, passages: list[Passage]) -> list[Figure]:
+def measure_surprisals(stage: SpanStage, passages: list[Passage]) -> list[Figure]:
     """Ours against forward passes that predict one token each: the least a model can do with the same tokens."""
     scorer = load_scorer(find_asset_path("smollm2-135m-instruct"), "cpu")
     by_id = {passage.passage_id: passage for passage in passages}
@@ -56,8 +56,8 @@ def measure_perplexity(stage: SpanStage, passages: list[Passage]) -> list[Figure
     tokens = sum(len(ids) for ids in rows)
     return [
         Figure("bare forward passes", tokens / bare, "tokens/s/core"),
-        Figure("perplexities", tokens / ours, "tokens/s/core", note=f"{len(contexts) / seconds:.2f} passages/s"),
-        Figure("perplexities / bare forward passes", ratio, "x", ">= 0.85"),
+        Figure("surprisals", tokens / ours, "tokens/s/core", note=f"{len(contexts) / seconds:.2f} passages/s"),
+        Figure("surprisals / bare forward passes", ratio, "x", ">= 0.85"),
     ]
 
 

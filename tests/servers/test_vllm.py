@@ -54,7 +54,7 @@ def test_it_scores_and_plays_the_policy(server: ModelServer, prefect_server: Map
     spans, streams, trajectories = (
         pq.read_table(tmp_path / "run" / name).to_pylist() for name in ("spans", "streams", "trajectories")
     )
-    assert all(span["perplexity"] > 0 for row in spans for span in row["spans"])
+    assert all(span["surprisal"] > 0 for row in spans for span in row["spans"])
     assert [row["trajectory_id"] for row in streams] == [row["trajectory_id"] for row in trajectories]
     assert trajectories
     assert all(sum(one["length"] for one in row["runs"]) == len(row["ids"]) > 0 for row in streams)

@@ -86,7 +86,7 @@ def make_record(model: str = "m-free") -> RunRecord:
         ("documents", "page", 962, {"redirect": 241, "disambiguation": 37, "too_short": 61, "list_page": 12}),
         ("passages", "page", 611, {}),
         ("passages", "passage", 10214, {"too_short": 803, "near_duplicate": 388}),
-        ("spans", "span", 48120, {"repeated": 9120, "in_title": 3310, "low_perplexity": 6211, "high_perplexity": 940}),
+        ("spans", "span", 48120, {"repeated": 9120, "in_title": 3310, "inferable": 6211, "easy": 940}),
         ("tasks", "passage", 9023, {"no_spans": 1101}),
         ("trajectories", "task", 400, {"search_failed": 1}),
         ("judgements", "trajectory", 399, {"wrong_answer": 97, "unanswered": 121, "bad_format": 3, "unseen_answer": 2}),

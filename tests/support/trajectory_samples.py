@@ -33,6 +33,8 @@ def make_span(text: str, start: int, aliases: Sequence[str] = (), kind: SpanKind
         source=SpanSource.RULE if kind is SpanKind.DATE else SpanSource.LINK,
         target=None,
         aliases=tuple(aliases),
+        difficulty=round(min(0.99, 0.3 + 0.05 * len(text)), 4),
+        surprisal=2.0 * len(text),
         perplexity=3.5 * len(text) ** 1.8,
     )
 
@@ -56,7 +58,7 @@ def make_task(text: str, golds: Sequence[str], name: str = "t0", lang: str = "en
         "spans": tuple(spans),
         "mask_count": len(spans),
         "answer_style": AnswerStyle.SPANS,
-        "difficulty": 2.5,
+        "difficulty": 0.75,
     }
     return MaskTask(**(values | more))
 

@@ -19,7 +19,13 @@ from flows.models.roles import needs_server
 from flows.models.serving import MANAGED, open_served_scorer, serve_models
 from pipeline.errors import ConfigError
 from pipeline.serving.environments import MARKER, EnvironmentBuildError, locate_python
-from tests.pipeline.masking.test_perplexity import make_contexts, make_scorer, make_tokenizer
+from tests.pipeline.masking.test_perplexity import (
+    list_surprisals,
+    make_contexts,
+    make_scorer,
+    make_tokenizer,
+    near,
+)
 from tests.support.fake_vllm import FakeServer, install_vllm, open_server
 from tests.support.sample_dump import write_dump
 
@@ -81,7 +87,7 @@ def test_what_is_missing_is_named_with_its_fix(tmp_path: Path, monkeypatch: pyte
     for subject, fix in {
         "sources": "",
         "names: en_core_web_sm": "rampforge assets get en_core_web_sm",
-        "perplexity: smollm2-135m-instruct": "rampforge assets get smollm2-135m-instruct",
+        "surprisals: smollm2-135m-instruct": "rampforge assets get smollm2-135m-instruct",
         "environment trl": "rampforge env create trl",
         "Prefect": "unset PREFECT_API_URL",
     }.items():
@@ -121,9 +127,7 @@ def test_served_scorer_is_tried(with_logprobs: bool, tmp_path: Path, server: Fak
     assert ("works" if with_logprobs else "prompt_logprobs") in find_line(result, "prompt_logprobs")
     if with_logprobs:
         with open_served_scorer(load_config(config), tmp_path) as scorer:
-            assert scorer.score(make_contexts()[:1]) == [
-                pytest.approx(server.scorer.score(make_contexts()[:1])[0], rel=1e-4)
-            ]
+            assert near(scorer.score(make_contexts()[:1])) == list_surprisals(server.scorer.score(make_contexts()[:1]))
 
 
 def test_external_serving_changes_nothing(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_refused_start_names_everything_and_writes_nothing(tmp_path: Path) -> 
     code, output = rampforge(environment, "run", dump, "--out", str(tmp_path / "out"), "--name", "run", *words)
     assert code == 1
     assert output.splitlines()[0].startswith("starting ")
-    for subject in ("smollm3", "en_core_web_lg", "endpoint one", "masking.selection=random"):
+    for subject in ("smollm3", "en_core_web_lg", "endpoint one", "masking.scorer=null"):
         assert subject in output
     assert not (tmp_path / "out").exists()
     code, output = rampforge(environment, "run", dump, "--out", str(tmp_path / "out"), *words, "--set", "llm.roles={}")

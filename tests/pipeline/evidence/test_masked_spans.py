@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.stages.masking import sample_keys, span_keys
+from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking.filters import NO_EVIDENCE
 from pipeline.masking.sampling import count_spans, sample_passages
@@ -78,4 +79,25 @@ def test_what_evidence_depends_on_decides_the_sample(keys: object) -> None:
     plain = RunConfig.model_validate({"masking": {"limit": 5}})
     needed = {"masking.evidence_clues", "search.tokenizer", "masking.links", "masking.min_chars"}
     assert needed <= set(keys(limited))
-    assert "search.tokenizer" not in keys(plain)
+    assert "masking.evidence_clues" not in keys(plain)
+
+
+def test_passages_with_a_spans_words_are_counted(tmp_path: Path) -> None:
+    counts = AnswerCounts(open_index(write_index(tmp_path, PASSAGES)))
+    assert counts.passages == len(PASSAGES)
+    assert [counts.count(text) for text in ("1851", "Lumvin and Barok", "Kasrok 1723", "the", "unheard")] == [
+        2, 2, 1, len(PASSAGES), 0,
+    ]  # fmt: skip
+    config = MaskingConfig(ner=None, links=False, scorer=None)
+    (outcome,) = SpanStage(config, counts=counts).run([PASSAGES[0]])
+    (row,) = [row for row in outcome.rows if isinstance(row, SpanSet)]
+    assert [(span.text, span.passages) for span in row.spans] == [("1723", 2), ("1851", 2)]
+
+
+def test_the_bounds_of_the_sample_are_among_its_keys() -> None:
+    limited = {"limit": 5, "evidence": "passage", "scorer": None}
+    bounded = RunConfig.model_validate({"masking": limited})
+    free = RunConfig.model_validate({"masking": {**limited, "selection": "random"}})
+    assert "masking.min_difficulty" in sample_keys(bounded)
+    assert "masking.min_difficulty" not in span_keys(free)
+    assert "search.tokenizer" in span_keys(free)

@@ -43,7 +43,7 @@ def make_example(
         hide=HideMode.PASSAGE,
         shown=(),
         mask_kinds=tuple(kinds),
-        perplexities=(None,) * len(kinds),
+        difficulties=(None,) * len(kinds),
         difficulty=difficulty,
         golds=(("1868",),) * len(kinds),
         question=RenderedQuestion(kind=QuestionKind.RAMP, lang="en", text=f"{page} {question}", answers=len(kinds)),

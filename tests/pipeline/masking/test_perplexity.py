@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.assets.store import find_asset
 from pipeline.errors import AssetError
 from pipeline.masking.causal_scorer import CausalScorer, load_scorer
-from pipeline.masking.perplexity import SpanContext, cut_segments
+from pipeline.masking.perplexity import SpanContext, SpanScore, cut_segments
 from pipeline.masking.span_trees import SpanTokens, plant_rows
 from schemas.tasks import MASK
 
@@ -71,7 +72,7 @@ def make_scorer(context: int = 512, batch_tokens: int | None = None) -> CausalSc
 
 
 def score_naively(scorer: CausalScorer, context: SpanContext) -> list[float]:
-    """One plain forward pass for each span: prefix with earlier spans hidden, then the span."""
+    """Surprisals by one plain forward pass for each span: prefix with earlier spans hidden, then the span."""
     found = []
     cut = cut_segments(context)
     for last in range(len(cut.spans)):
@@ -82,13 +83,22 @@ def score_naively(scorer: CausalScorer, context: SpanContext) -> list[float]:
             logits = scorer._model(torch.tensor([prefix + span])).logits[0].double().log_softmax(-1)
         rows = logits[len(prefix) - 1 : -1]
         losses = [-rows[i, token].item() for i, token in enumerate(span)]
-        found.append(math.exp(sum(losses) / len(losses)))
+        found.append(sum(losses))
     return found
+
+
+def list_surprisals(scores: Iterable[Iterable[SpanScore]]) -> list[list[float]]:
+    return [[score.surprisal for score in found] for found in scores]
+
+
+def near(scores: Iterable[Iterable[SpanScore]], rel: float = 1e-4) -> Any:
+    """Equal to these scores' surprisals, by item, to a relative difference."""
+    return [pytest.approx(found, rel=rel) for found in list_surprisals(scores)]
 
 
 def test_tree_gives_what_one_pass_a_span_gives() -> None:
     scorer = make_scorer()
-    for context, found in zip(make_contexts(), scorer.score(make_contexts()), strict=True):
+    for context, found in zip(make_contexts(), list_surprisals(scorer.score(make_contexts())), strict=True):
         assert found == pytest.approx(score_naively(scorer, context), rel=1e-4)
 
 
@@ -97,10 +107,10 @@ def test_scores_do_not_depend_on_order_or_company(batch_tokens: int) -> None:
     scorer = make_scorer(batch_tokens=batch_tokens)
     contexts = make_contexts() * 2
     together = scorer.score(contexts)
-    assert [pytest.approx(found, rel=1e-4) for found in scorer.score(contexts[::-1])] == together[::-1]
-    assert [pytest.approx(scorer.score([context])[0], rel=1e-4) for context in contexts] == together
+    assert near(scorer.score(contexts[::-1])) == list_surprisals(together[::-1])
+    assert near(scorer.score([context])[0] for context in contexts) == list_surprisals(together)
     empty = SpanContext("T", "nothing to hide", ())
-    assert scorer.score([empty, contexts[0]]) == [[], pytest.approx(together[0], rel=1e-4)]
+    assert list_surprisals(scorer.score([empty, contexts[0]])) == near([[], together[0]])
 
 
 def test_other_spans_are_hidden_and_the_text_behind_is_unseen() -> None:
@@ -108,10 +118,10 @@ def test_other_spans_are_hidden_and_the_text_behind_is_unseen() -> None:
     title, text = next(iter(TEXTS.items()))
     start = text.index("1843")
     spans = ((text.index("London"), text.index("London") + 6), (start, start + 4))
-    found = scorer.score([SpanContext(title, text, spans)])[0][1]
+    found = scorer.score([SpanContext(title, text, spans)])[0][1].surprisal
     elsewhere = text.replace("London", "Boston").replace("notes on", "a book of")
-    assert scorer.score([SpanContext(title, elsewhere, spans)])[0][1] == pytest.approx(found, rel=1e-6)
-    assert scorer.score([SpanContext(title, text, spans[1:])])[0][0] != pytest.approx(found, rel=1e-3)
+    assert scorer.score([SpanContext(title, elsewhere, spans)])[0][1].surprisal == pytest.approx(found, rel=1e-6)
+    assert scorer.score([SpanContext(title, text, spans[1:])])[0][0].surprisal != pytest.approx(found, rel=1e-3)
 
 
 def test_segments_restore_the_masked_prefix() -> None:
@@ -139,7 +149,7 @@ def test_windows_fit_the_context_and_cover_every_span(shape: list[tuple[int, int
 @given(st.integers(60, 120))
 def test_long_passages_are_scored_with_the_text_just_before(context: int) -> None:
     scorer = make_scorer(context=context)
-    found = scorer.score(make_contexts())
+    found = list_surprisals(scorer.score(make_contexts()))
     assert all(score > 0 and math.isfinite(score) for scores in found for score in scores)
     assert found[0][0] == pytest.approx(score_naively(scorer, make_contexts()[0])[0], rel=1e-4)
 
@@ -148,10 +158,14 @@ def test_long_passages_are_scored_with_the_text_just_before(context: int) -> Non
 def test_the_real_model_agrees_with_plain_passes(assets: Path) -> None:
     scorer = load_scorer(str(find_asset("smollm2-135m-instruct", assets)), "cpu", "smollm2")
     alone = scorer.score(make_contexts())
-    for context, found in zip(make_contexts(), alone, strict=True):
+    for context, found in zip(make_contexts(), list_surprisals(alone), strict=True):
         assert found == pytest.approx(score_naively(scorer, context), rel=1e-3)
     batched = CausalScorer(scorer._model, scorer._tokenizer, "smollm2", batch_tokens=10_000)
-    assert [pytest.approx(found, rel=1e-3) for found in batched.score(make_contexts())] == alone
+    assert near(batched.score(make_contexts()), 1e-3) == list_surprisals(alone)
+
+
+def test_perplexity_is_a_mean_over_tokens_and_surprisal_a_sum() -> None:
+    assert SpanScore(math.log(8), 3).perplexity == pytest.approx(2)
 
 
 def test_a_folder_without_a_model_is_one_clear_error(tmp_path: Path) -> None:

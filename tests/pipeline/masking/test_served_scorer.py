@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.llm.chat_model import EndpointError
 from pipeline.masking import served_scorer
-from pipeline.masking.perplexity import SpanContext
+from pipeline.masking.perplexity import SpanContext, SpanScore
 from pipeline.masking.served_scorer import ServedScorer
 from schemas.llm_config import LimitsConfig
-from tests.pipeline.masking.test_perplexity import make_contexts, make_scorer
+from tests.pipeline.masking.test_perplexity import list_surprisals, make_contexts, make_scorer, near
 from tests.support.api_clients import open_sync
 from tests.support.fake_vllm import FakeServer, open_server
 
@@ -26,7 +26,7 @@ def server() -> Iterator[FakeServer]:
         yield fake
 
 
-def ask(server: FakeServer, contexts: list[SpanContext]) -> list[list[float]]:
+def ask(server: FakeServer, contexts: list[SpanContext]) -> list[list[SpanScore]]:
     with ServedScorer(open_sync(server.url), "tiny", server.scorer._tokenizer, "served", limits=LIMITS) as scorer:
         return scorer.score(contexts)
 
@@ -34,7 +34,7 @@ def ask(server: FakeServer, contexts: list[SpanContext]) -> list[list[float]]:
 def test_both_scorers_give_the_same_numbers(server: FakeServer) -> None:
     contexts = [*make_contexts(), SpanContext("T", "nothing to hide", ())]
     here = server.scorer.score(contexts)
-    assert [pytest.approx(scores, rel=1e-4) for scores in ask(server, contexts)] == here
+    assert near(ask(server, contexts)) == list_surprisals(here)
     assert all(body["prompt_logprobs"] == 0 and body["max_tokens"] == 1 for body in server.bodies)
 
 
@@ -44,7 +44,7 @@ def test_numbers_do_not_depend_on_order_or_request_size(server: FakeServer, monk
     monkeypatch.setattr(served_scorer, "REQUEST_TOKENS", 200)
     server.bodies.clear()
     apart = ask(server, contexts[::-1])
-    assert [pytest.approx(scores, rel=1e-9) for scores in apart[::-1]] == together
+    assert near(apart[::-1], 1e-9) == list_surprisals(together)
     assert len(server.bodies) > 3
     assert all(len(body["prompt"]) == 1 or sum(map(len, body["prompt"])) <= 200 for body in server.bodies)
 
@@ -60,18 +60,18 @@ def test_the_same_passages_make_the_same_requests(server: FakeServer) -> None:
 def test_long_passages_are_cut_to_the_servers_context(server: FakeServer) -> None:
     server.context = 80
     local = make_scorer(context=79)  # one token is left to the completion
-    assert [pytest.approx(s, rel=1e-4) for s in ask(server, make_contexts())] == local.score(make_contexts())
+    assert near(ask(server, make_contexts())) == list_surprisals(local.score(make_contexts()))
 
 
 @pytest.mark.parametrize("unlisted", [None, 404, 500])
 def test_a_server_that_lists_no_model_is_asked_all_the_same(unlisted: int | None, server: FakeServer) -> None:
     server.lists, server.unlisted = False, unlisted
-    assert [pytest.approx(s, rel=1e-4) for s in ask(server, make_contexts())] == server.scorer.score(make_contexts())
+    assert near(ask(server, make_contexts())) == list_surprisals(server.scorer.score(make_contexts()))
 
 
 def test_passing_faults_cost_nothing(server: FakeServer) -> None:
     server.faults = [503, 429, b'{"choices": [', 500]
-    assert [pytest.approx(s, rel=1e-4) for s in ask(server, make_contexts())] == server.scorer.score(make_contexts())
+    assert near(ask(server, make_contexts())) == list_surprisals(server.scorer.score(make_contexts()))
 
 
 def test_what_never_helps_is_one_clear_error(server: FakeServer) -> None:

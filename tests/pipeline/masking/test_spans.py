@@ -15,7 +15,7 @@ from pipeline.errors import AssetError
 from pipeline.masking.aliases import find_aliases
 from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
 from pipeline.masking.entities import load_ner
-from pipeline.masking.perplexity import SpanContext
+from pipeline.masking.perplexity import SpanContext, SpanScore
 from pipeline.masking.span_stage import SpanStage
 from pipeline.stage import Outcome
 from schemas.documents import HOLE, Link
@@ -28,15 +28,15 @@ PLAIN = MaskingConfig(ner=None, scorer=None, selection=Selection.RANDOM)
 
 
 class FixedScorer:
-    """Gives every span the perplexity its text names."""
+    """Gives every span of two tokens the surprisal named for its text."""
 
     name = "fixed"
 
-    def __init__(self, perplexities: dict[str, float]) -> None:
-        self.perplexities = perplexities
+    def __init__(self, surprisals: dict[str, float]) -> None:
+        self.surprisals = surprisals
 
-    def score(self, items: Sequence[SpanContext]) -> list[list[float]]:
-        return [[self.perplexities.get(item.text[a:b], 10.0) for a, b in item.spans] for item in items]
+    def score(self, items: Sequence[SpanContext]) -> list[list[SpanScore]]:
+        return [[SpanScore(self.surprisals.get(item.text[a:b], 10.0), 2) for a, b in item.spans] for item in items]
 
 
 def make_passage(text: str, title: str = "Ada Lovelace", lang: str = "en", **links: str) -> Passage:
@@ -183,15 +183,20 @@ def test_only_the_sentence_with_the_hole_is_lost() -> None:
     assert read_reasons(outcome) == {"Rome": "template_hole"}
 
 
-def test_perplexity_bounds_name_their_reason() -> None:
-    passage = make_passage("In 1843 he saw Rome, Paris and Oslo.", Rome="Rome", Paris="Paris", Oslo="Oslo")
-    config = MaskingConfig(ner=None)
-    scorer = FixedScorer({"1843": 1.5, "Rome": 5e7, "Paris": 12.3456789})
+def test_surprisal_bounds_name_their_reason() -> None:
+    passage = make_passage(
+        "In 1843 he saw Rome, Paris, Oslo and Bern.", Rome="Rome", Paris="Paris", Oslo="Oslo", Bern="Bern"
+    )
+    config = MaskingConfig(ner=None, max_surprisal=50)
+    scorer = FixedScorer({"1843": 6.0, "Rome": 50.1, "Paris": 12.3456789, "Oslo": 1.9, "Bern": 2.1})
     outcome = run_one(passage, config, scorer=scorer)
-    assert read_reasons(outcome) == {"1843": "inferable", "Rome": "noise"}
-    assert [(span.text, span.perplexity) for span in read_spans(outcome)] == [("Paris", 12.3457), ("Oslo", 10.0)]
+    assert read_reasons(outcome) == {"Oslo": "inferable", "Rome": "noise", "Bern": "easy"}
+    assert [(span.text, span.surprisal, span.perplexity) for span in read_spans(outcome)] == [
+        ("1843", 6.0, 20.0855), ("Paris", 12.3457, 479.546),
+    ]  # fmt: skip
+    assert all(span.difficulty is not None and 0.6 <= span.difficulty < 1 for span in read_spans(outcome))
     free = run_one(passage, config.model_copy(update={"selection": Selection.RANDOM}), scorer=scorer)
-    assert len(read_spans(free)) == 4
+    assert len(read_spans(free)) == 5
 
 
 @pytest.mark.parametrize(

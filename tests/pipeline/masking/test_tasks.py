@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +16,7 @@ from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet, 
 
 
 def make_item(number: int, pieces: list[str]) -> SpannedPassage:
-    """Pieces at odd places are spans; perplexities rise along the text."""
+    """Pieces at odd places are spans; surprisals rise along the text, and difficulties fall."""
     text = "".join(pieces)
     spans = []
     at = 0
@@ -27,7 +25,8 @@ def make_item(number: int, pieces: list[str]) -> SpannedPassage:
             spans.append(
                 Span(
                     start=at, end=at + len(piece), text=piece, kind=SpanKind.ENTITY, label="x", source=SpanSource.NER,
-                    target=None, aliases=(), perplexity=2.0 + index,
+                    target=None, aliases=(), surprisal=2.0 + index,
+                    perplexity=2.0, difficulty=1 / (index + 1),
                 )
             )  # fmt: skip
         at += len(piece)
@@ -117,12 +116,14 @@ def test_neighbours_are_not_hidden_together() -> None:
         assert "[mask] ([mask]" not in task.masked_text
 
 
-def test_perplexity_takes_the_most_surprising_first() -> None:
+def test_perplexity_takes_the_most_surprising_first_and_difficulty_the_most_difficult() -> None:
     config = MaskingConfig(selection=Selection.PERPLEXITY, mask_counts=(2,), tasks_per_passage=2)
     first, second = make_tasks(make_shard([5]), config)
     assert [span.text for span in first.spans] == [" Name3", " Name4"]
     assert [span.text for span in second.spans] == [" Name1", " Name2"]
-    assert first.difficulty == pytest.approx((math.log(9) + math.log(11)) / 2)
+    assert first.difficulty == pytest.approx((1 / 8 + 1 / 10) / 2, abs=1e-4)
+    hard, _ = make_tasks(make_shard([5]), config.model_copy(update={"selection": Selection.DIFFICULTY}))
+    assert [span.text for span in hard.spans] == [" Name0", " Name1"]
 
 
 def make_mixed_item(number: int, kinds: list[SpanKind]) -> SpannedPassage:
@@ -166,9 +167,9 @@ def test_passages_left_over_say_why() -> None:
     assert list(TaskStage(MaskingConfig(), 0).run([])) == []
 
 
-def test_answer_style_and_missing_perplexities_pass_through() -> None:
+def test_answer_style_and_missing_difficulties_pass_through() -> None:
     item = make_item(0, ["In ", "Rome", "."])
-    bare = item.span_set.spans[0].model_copy(update={"perplexity": None})
+    bare = item.span_set.spans[0].model_copy(update={"difficulty": None})
     task = build_task(item.passage, [bare], AnswerStyle.PARAGRAPH)
     assert (task.answer_style, task.difficulty) == (AnswerStyle.PARAGRAPH, None)
     assert task.task_id != build_task(item.passage, [bare], AnswerStyle.SPANS).task_id

@@ -24,7 +24,7 @@ from pipeline.masking.perplexity import SpanContext
 from pipeline.masking.served_scorer import ServedScorer
 from pipeline.serving.environments import find_environment
 from pipeline.serving.managed_server import ManagedServer
-from tests.pipeline.masking.test_perplexity import TEXTS, make_contexts
+from tests.pipeline.masking.test_perplexity import TEXTS, list_surprisals, make_contexts, near
 from tests.pipeline.serving.test_processes import wait_for
 from tests.support.api_clients import open_sync
 
@@ -76,9 +76,9 @@ def test_served_scorer_agrees_with_the_local_one(server: ManagedServer, assets: 
     here = load_scorer(path, "cpu").score(contexts)
     with ServedScorer(open_sync(server.url), MODEL, read_tokenizer(path, assets), "served") as scorer:
         there = scorer.score(contexts)
-        assert [pytest.approx(scores, rel=1e-3) for scores in there] == here
+        assert near(there, 1e-3) == list_surprisals(here)
         backwards = scorer.score(contexts[::-1])[::-1]
-    assert [pytest.approx(scores, rel=1e-3) for scores in backwards] == there
+    assert near(backwards, 1e-3) == list_surprisals(there)
 
 
 def test_server_comes_back_after_kill_9(server: ManagedServer) -> None:
