@@ -51,6 +51,52 @@ class SimulatedEvidence(Frozen):
     """Of these, documents that contain a gold answer nevertheless."""
 
 
+class ShownBy(StrEnum):
+    """Kind of the passage that showed a gold answer."""
+
+    SOURCE = "source"
+    COPY = "copy"
+    """A near-copy of the source passage."""
+    OTHER = "other"
+
+
+class MaskSignature(Frozen):
+    """How the answer to one mask was found."""
+
+    mask: int
+    """Number of the mask, counted from 0."""
+    shown_turn: int | None
+    """First turn, counted from 1, in which a passage with the gold or an alias was shown; None if none was."""
+    shown_by: ShownBy | None
+    """What showed it then: the source if it was among the passages, else a copy, else another passage."""
+    queried_before_shown: bool
+    """Whether a query held the gold or an alias before a passage with it was shown."""
+    support: int | None
+    """Words of the gap's sentence and of the page's title that a sentence with the answer shares in the passage cited;
+    None for an answer that cites none."""
+
+
+class AttemptSignature(Frozen):
+    """How an attempt found its answers, whatever the verdict."""
+
+    masks: tuple[MaskSignature, ...]
+    """One for each mask, in document order."""
+    shortcut: bool
+    """Whether the source passage or a near-copy of it was shown."""
+    co_covered: bool
+    """Whether one passage shown holds all gold answers."""
+    queries: int
+    """Queries sent."""
+    queries_until_shown: int | None
+    """Queries up to the turn in which the last gold was first shown; None where one was never shown."""
+    verbatim_queries: int
+    """Queries that are a stretch of the masked text, its gaps closed."""
+    later_turns: int
+    """Turns after the first that searched."""
+    chained_turns: int
+    """Of these, turns with a query that names what an earlier turn showed first and the task does not hold."""
+
+
 class Judgement(Record):
     """Verdict on one trajectory."""
 
@@ -92,6 +138,8 @@ class Judgement(Record):
     """Near-copies of the source passage that were shown: other passages that share ten consecutive words with it."""
     simulated: SimulatedEvidence | None = None
     """Documents of a simulated search engine, and how many contain the gold; None when nothing was simulated."""
+    signature: AttemptSignature
+    """How the answers were found."""
     accepted: bool
     """Whether the trajectory is kept for training."""
     reject_reason: str | None

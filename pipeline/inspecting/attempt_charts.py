@@ -53,6 +53,7 @@ AXES = (
     ),
     _Axis("Turns", "turns taken", "a.turns", lambda n: {"turns": n}),
     _Axis("What was hidden", "hide mode", "a.hide", lambda n: {"hide": n}),
+    _Axis("What showed the answers", "shown by", "a.shown_by", lambda n: {"shown_by": n}),
     _Axis("Why they stopped", "stop reason", "a.stop_reason", lambda n: {"stop": n}),
     _Axis("Why they were rejected", "reason", "a.reason", lambda n: {"reason": n}),
     _Axis(

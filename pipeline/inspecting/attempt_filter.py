@@ -51,7 +51,8 @@ NOTHING = "''"
 TEXTS = frozenset({SortKey.TITLE, SortKey.REASON})
 CONDITIONS = {
     "reason": "reason = ?", "stop": "stop_reason = ?", "masks": "masks = ?", "lang": "lang = ?",
-    "policy": "policy = ?", "hide": "hide = ?", "turns": "turns = ?", "verdict": "verdict = ?",
+    "policy": "policy = ?", "hide": "hide = ?", "shown_by": "shown_by = ?",
+    "turns": "turns = ?", "verdict": "verdict = ?",
     "task": "task_id = ?", "round": "round = ?", "kind": "list_contains(string_split(kinds, '+'), ?)",
     "min_f1": "f1 >= ?", "max_f1": "f1 <= ?", "min_recall": "recall >= ?", "max_recall": "recall <= ?",
     "min_difficulty": "difficulty >= ?", "max_difficulty": "difficulty < ?",
@@ -87,6 +88,8 @@ class AttemptFilter(BaseModel):
     lang: str | None = Field(None, max_length=20)
     policy: str | None = Field(None, max_length=100)
     hide: str | None = Field(None, max_length=20)
+    shown_by: str | None = Field(None, max_length=20)
+    """Where every gold answer was shown: by the `source` or a copy of it, `elsewhere`, or `nowhere`."""
     verdict: str | None = Field(None, max_length=20)
     turns: int | None = None
     task: str | None = Field(None, max_length=64)

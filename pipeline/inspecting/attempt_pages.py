@@ -82,7 +82,7 @@ def find_neighbours(database: ReadonlyDatabase, filters: AttemptFilter, trajecto
 def list_choices(database: ReadonlyDatabase) -> dict[str, list[Any]]:
     """Values of the columns with few values, for the menus of the filter."""
     choices: dict[str, list[Any]] = {}
-    for column in ("reason", "stop_reason", "masks", "lang", "policy", "hide", "verdict", "round"):
+    for column in ("reason", "stop_reason", "masks", "lang", "policy", "hide", "shown_by", "verdict", "round"):
         sql = f"SELECT DISTINCT {column} FROM attempts WHERE {column} IS NOT NULL ORDER BY 1 LIMIT 50"
         choices[column] = [row[0] for row in database.query(sql).rows]
     kinds = "SELECT DISTINCT unnest(string_split(kinds, '+')) FROM attempts WHERE kinds <> '' ORDER BY 1 LIMIT 20"

@@ -46,7 +46,12 @@ SELECT t.trajectory_id, t.task_id, k.title, k.lang, k.mask_count AS masks,
        coalesce(list_sum(list_transform(t.usage, lambda u: u.prompt_tokens + u.completion_tokens)), 0)::BIGINT
            AS tokens,
        j.verdict, j.judge, j.accepted, j.reject_reason AS reason, j.f1, j.recall,
-       j.answer_seen, t.file_index::INT AS t_file, t.file_row_number::INT AS t_row,
+       j.answer_seen,
+       CASE WHEN j.signature.shortcut THEN 'source' WHEN j.answer_seen THEN 'elsewhere'
+            WHEN NOT j.answer_seen THEN 'nowhere' END AS shown_by,
+       j.signature.co_covered, j.signature.queries::INT AS queries,
+       j.signature.verbatim_queries::INT AS verbatim_queries, j.signature.chained_turns::INT AS chained_turns,
+       t.file_index::INT AS t_file, t.file_row_number::INT AS t_row,
        k.file_index::INT AS k_file, k.file_row_number::INT AS k_row,
        j.file_index::INT AS j_file, j.file_row_number::INT AS j_row
 FROM {trajectories} t JOIN turn_counts n ON t.file_index = n.file_index AND t.file_row_number = n.file_row_number

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.judging.leaks import count_simulated, find_leaks
 from pipeline.judging.scoring import read_gold, score_answer, settle_answer
+from pipeline.judging.signatures import SignatureReader
 from pipeline.judging.trajectory_format import Fault, find_fault
 from pipeline.stage import Outcome
 from pipeline.text.normalisation import fold_text, holds_tokens
@@ -108,6 +109,7 @@ class JudgeStage:
             leaked=leaks.leaked,
             copies_shown=leaks.copies,
             simulated=count_simulated(trajectory, task.spans, self._fold),
+            signature=SignatureReader(trajectory, task, self._fold).read(),
             accepted=reject is None,
             reject_reason=reject.value if reject else None,
         )

@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 from flows.exporting.dataset import Exported, export_dataset
 from flows.models.tokenizers import open_masker
 from pipeline.exporting.registry import EXPORTERS
+from pipeline.judging.signatures import SignatureReader
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.storage.files import write_atomically
 from pipeline.storage.ledger_files import encode_record
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
+from pipeline.text.normalisation import fold_text
 from schemas.exports import ExportSettings, Trainer
 from schemas.judgements import Judgement
 from schemas.ledger import RunRecord, ShardCommit, StageManifest
@@ -97,6 +99,7 @@ def _judge(task: MaskTask, trajectory: Trajectory, accepted: bool) -> Judgement:
         format_reason=None,
         answer_seen=True,
         from_source_page=True,
+        signature=SignatureReader(trajectory, task, fold_text).read(),
         accepted=accepted,
         reject_reason=None if accepted else "incorrect",
     )
