@@ -9,15 +9,24 @@ Beside the standard library it needs pydantic, rapidfuzz and, from the first Chi
 result or a policy holds, opencc-python-reimplemented; the judge also openai[aiohttp], orjson and tenacity.
 
 The judge's server may be named in the environment, which workers of a trainer inherit: RAMPFORGE_JUDGE_URL,
-RAMPFORGE_JUDGE_MODEL, and RAMPFORGE_JUDGE_KEY for the NAME of the variable that holds its key.
+RAMPFORGE_JUDGE_MODEL, and RAMPFORGE_JUDGE_KEY for the NAME of the variable that holds its key. A key that a command
+prints and further headers are `reward_kwargs.judge_key_command` and `judge_headers`, as in `llm.endpoints`.
+
+A completion may be messages or one text, special tokens included. In renderings with tools, calls in the text are read
+in the notations of the chat templates of Qwen, Hermes, GLM, Nemotron, gpt-oss, Gemma 4, LFM2, Kimi, DeepSeek V3.2, V4
+and MiniMax.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from pipeline.errors import ConfigError
 from pipeline.rewards.trainers import AnswerJudge, make_trl_overlong, make_trl_reward, penalise_row, score_for_verl
@@ -32,26 +41,42 @@ FORMAT_CREDIT = 0.2
 
 
 def open_configured_judge(options: Mapping[str, Any] | None = None) -> AnswerJudge:
-    """Open the judge of `judge_url`, `judge_model`, `judge_key`, `judge_votes`, ... or else of the environment.
+    """Open the judge of `judge_url`, `judge_model`, `judge_key`, `judge_headers`, ... or else of the environment.
 
-    Raises ConfigError if neither gives a server and a model.
+    `options`: fields of `JudgeEndpoint`, those that are no text or number also as JSON. Raises ConfigError if neither
+    gives a server and a model, or for a field that is not valid.
     """
-    given = {name.removeprefix("judge_"): value for name, value in (options or {}).items()}
+    given = {name.removeprefix("judge_"): _decode(value) for name, value in (options or {}).items()}
     for name in ("url", "model", "key"):
         given.setdefault(name, os.environ.get(f"RAMPFORGE_JUDGE_{name.upper()}") or None)
     if not given["url"] or not given["model"]:
         raise ConfigError(
             "the judge reward has no judge", "export RAMPFORGE_JUDGE_URL=http://HOST:PORT/v1 RAMPFORGE_JUDGE_MODEL=NAME"
         )
-    return _open_once(JudgeEndpoint.model_validate(given))
+    try:
+        return _open_once(JudgeEndpoint.model_validate(given).model_dump_json())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise ConfigError(f"judge_{where}: {fault['msg']}", "correct it in reward_kwargs") from None
+
+
+def _decode(value: Any) -> Any:
+    """Return the object or list that a text holds as JSON, or the value itself."""
+    if not isinstance(value, str) or value[:1] not in ("[", "{"):
+        return value
+    with suppress(ValueError):
+        return json.loads(value)
+    return value
 
 
 @lru_cache(maxsize=8)  # one thread, one set of connections and one cache of verdicts per process
-def _open_once(endpoint: JudgeEndpoint) -> JudgeReward:
+def _open_once(endpoint: str) -> JudgeReward:
     from flows.models.credentials import read_keys
     from pipeline.rewards.judge_reward import open_judge
 
-    return open_judge(endpoint, read_keys([endpoint.key]))
+    opened = JudgeEndpoint.model_validate_json(endpoint)
+    return open_judge(opened, read_keys(opened.variables))
 
 
 format_reward = make_trl_reward(RewardName.FORMAT)

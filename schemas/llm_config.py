@@ -20,8 +20,8 @@ REFERENCE = re.compile(r"\$\{(\w+)\}")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-class EndpointConfig(Frozen):
-    """Server that speaks the OpenAI protocol."""
+class ServerConfig(Frozen):
+    """Address of a server that speaks the OpenAI protocol, its key, and how it takes requests."""
 
     url: str = Field(pattern=r"^https?://\S+$")
     """Base URL, such as http://127.0.0.1:8000/v1."""
@@ -43,14 +43,6 @@ class EndpointConfig(Frozen):
     """Request replies as a stream; done without this option for a server that refuses anything else."""
     proxy: str | None = None
     """HTTP proxy; null: the one given by HTTPS_PROXY, HTTP_PROXY and NO_PROXY, except for servers on this machine."""
-    roles: tuple[str, ...] = ()
-    """Roles that it serves; empty means all."""
-    max_in_flight: int = Field(default=256, ge=1)
-    """Maximum concurrent requests."""
-    adaptive: bool = True
-    """Reduce concurrency below `max_in_flight` when the server is overloaded, and raise it again afterwards."""
-    metrics: bool = True
-    """Read the queue length of the server from `/metrics`, where vLLM, SGLang and llama.cpp publish it."""
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -68,6 +60,19 @@ class EndpointConfig(Frozen):
             for variable in REFERENCE.findall(value):
                 check_name(variable)
         return self
+
+
+class EndpointConfig(ServerConfig):
+    """Server for some roles of a run, or all."""
+
+    roles: tuple[str, ...] = ()
+    """Roles that it serves; empty means all."""
+    max_in_flight: int = Field(default=256, ge=1)
+    """Maximum concurrent requests."""
+    adaptive: bool = True
+    """Reduce concurrency below `max_in_flight` when the server is overloaded, and raise it again afterwards."""
+    metrics: bool = True
+    """Read the queue length of the server from `/metrics`, where vLLM, SGLang and llama.cpp publish it."""
 
 
 class RoleModelConfig(Frozen):

@@ -9,8 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from schemas.custom_parts import COMPONENT
-from schemas.record import Frozen
-from schemas.secrets import VariableName
+from schemas.llm_config import ServerConfig
 
 
 class RewardName(StrEnum):
@@ -69,15 +68,11 @@ class GamingReason(StrEnum):
     PADDED = "padded"
 
 
-class JudgeEndpoint(Frozen):
+class JudgeEndpoint(ServerConfig):
     """Server and model of the judge reward."""
 
-    url: str = Field(pattern=r"^https?://\S+$")
-    """Base URL of a server that speaks the OpenAI protocol, such as http://127.0.0.1:8000/v1."""
     model: str = Field(min_length=1)
     """Name of the model on the server."""
-    key: VariableName | None = None
-    """NAME of the environment variable that holds the key."""
     votes: int = Field(default=1, ge=1, le=15)
     """Verdicts requested for each answer; a majority decides."""
     temperature: float = Field(default=0.0, ge=0, le=2)

@@ -13,7 +13,7 @@ content.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -23,6 +23,7 @@ from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.observations import ReadingError, read_answers
 from pipeline.rendering.tagged import TaggedRendering, open_thought
 from pipeline.rendering.tool_calls import RESPONSE_TAGS, ToolRendering
+from pipeline.rewards.call_notations import Notation, find_notation, read_content, read_turn, split_turns
 from pipeline.rewards.messages import clean_text, make_message, read_messages
 from schemas.renderings import ChatMessage, ChatRole, QuestionKind, RenderedQuestion, RenderingName
 
@@ -30,7 +31,7 @@ Completion = str | Sequence[Mapping[str, Any]]
 """One text, or messages with `role`, `content` and perhaps `tool_calls`."""
 
 _END_OF_TURN = re.compile(
-    r"(?:<[|｜](?:[\w▁]*?(?:end|eo[stmd]|pad|return|stop)[\w▁]*|reserved_special_token_\d+|user|observation)[|｜]>"
+    r"(?:<[|｜](?!tool_)(?:[\w▁]*?(?:end|eo[stmd]|pad|return|stop)[\w▁]*|reserved_special_token_\d+|user|observation)[|｜]>"
     r"|</s>|<eos>|<pad>|<unk>|\[(?:PAD|EOS)\]|<end_of_(?:turn|sentence)>|<turn\|>|<SPECIAL_\d+>)[\s\u200b\ufeff]*",
     re.IGNORECASE,
 )
@@ -40,8 +41,8 @@ _BOX = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
 _NUMBER = re.compile(r"\A\s*\d{1,2}\s*[.、:)）．]\s*")
 # What a chat template leaves between a call and its results, special tokens decoded or not.
 _GLUE = (
-    r"(?:\s|<[|｜][\w▁]{1,30}[|｜]>|<\|turn>|<turn\|>|</s>|<(?:start|end)_of_turn>|\[e~\[|\]~b\]"
-    r"|\b(?:user|tool|assistant|model|ai)\b)*+"
+    r"(?:\s|<[|｜][\w▁]{1,30}[|｜]>|<\|turn>|<turn\|>|</s>|<(?:start|end|beginning)_of_(?:turn|sentence)>|\[e~\[|\]~b\]"
+    r"|\b(?:user|tool|assistant|model|ai|name=\w+)\b)*+"
 )
 
 
@@ -78,7 +79,7 @@ def _read_tagged(form: TaggedRendering, question: RenderedQuestion, completion: 
 
 
 def _read_tools(form: ToolRendering, question: RenderedQuestion, completion: Completion) -> Reading:
-    messages = _split_messages(completion) if isinstance(completion, str) else _end_turns(read_messages(completion))
+    messages = _list_messages(form, completion)
     own, shown = [], []
     for message in messages:
         if message.role is ChatRole.ASSISTANT:
@@ -88,6 +89,33 @@ def _read_tools(form: ToolRendering, question: RenderedQuestion, completion: Com
     in_form = bool(own) and messages[-1].role is ChatRole.ASSISTANT
     in_form = in_form and _is_read(lambda: form.check_turns(question, messages))
     return _finish("".join(own), tuple(shown), in_form, question.answers, boxed=False)
+
+
+def _list_messages(form: ToolRendering, completion: Completion) -> tuple[ChatMessage, ...]:
+    """Return the messages of a completion, the calls in their text parsed."""
+    if not isinstance(completion, str):
+        messages = _end_turns(read_messages(completion))
+        return messages if form.written else tuple(map(_parse_calls, messages))
+    text = _strip_end(clean_text(completion))
+    notation = find_notation(text)
+    if notation is None or form.written:
+        return _split_messages(text, notation)
+    return tuple(_list_turns(text, notation))
+
+
+def _list_turns(text: str, notation: Notation) -> Iterator[ChatMessage]:
+    for turn in split_turns(text, notation):
+        yield make_message(ChatRole.ASSISTANT, turn.content, tools=turn.tools)
+        for result in turn.results:
+            yield make_message(ChatRole.TOOL, result)
+
+
+def _parse_calls(message: ChatMessage) -> ChatMessage:
+    """Return a message whose calls stand in its text, in the notation of some template, with them as its calls."""
+    if message.role is not ChatRole.ASSISTANT or message.tools or not (found := find_notation(message.content)):
+        return message
+    turn = read_turn(message.content, found)
+    return make_message(message.role, turn.content, tools=turn.tools)
 
 
 def _bare_response(text: str) -> str:
@@ -200,9 +228,10 @@ def _take_observations(text: str, at: int, place: _Place, most: int) -> tuple[li
     return found, opened.start() if opened else at
 
 
-def _split_messages(text: str) -> tuple[ChatMessage, ...]:
-    """Return the messages that a stream of Qwen's tags consists of."""
-    own, observations = _divide(_strip_end(clean_text(text)), _RESPONSE)
+def _split_messages(text: str, notation: Notation | None) -> tuple[ChatMessage, ...]:
+    """Return the messages that a stream of Qwen's tags consists of. `notation`: that of its thoughts, if another."""
+    own, observations = _divide(text, _RESPONSE)
+    own = own if notation is None else [read_content(written, notation) for written in own]
     messages = [make_message(ChatRole.ASSISTANT, own[0])]
     for shown, written in zip(observations, own[1:], strict=True):
         messages += [make_message(ChatRole.USER, f"<tool_response>{each}</tool_response>") for each in shown]

@@ -29,7 +29,7 @@ from pipeline.rewards.formulas import Assessed, RewardInput
 from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
-from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig
+from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig, ServerConfig
 from schemas.record import content_id
 from schemas.rewards import JudgeEndpoint
 from schemas.tasks import MASK
@@ -128,8 +128,8 @@ class JudgeReward:
 
 
 def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str]) -> JudgeReward:
-    """Open a judge behind a server. `keys`: values of environment variables by name. Raises ConfigError without its
-    key.
+    """Open a judge behind a server. `keys`: values of environment variables by name. Raises ConfigError without those
+    that it needs.
     """
     limits = LimitsConfig(
         deadline=endpoint.deadline,
@@ -138,9 +138,10 @@ def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str]) -> JudgeReward:
         max_wait=endpoint.max_wait,
         give_up=endpoint.deadline,
     )
+    server = endpoint.model_dump(include=set(ServerConfig.model_fields))
     config = LlmConfig(
         roles={"judge": RoleModelConfig(model=endpoint.model)},
-        endpoints={"judge": EndpointConfig(url=endpoint.url, key=endpoint.key, max_in_flight=endpoint.in_flight)},
+        endpoints={"judge": EndpointConfig(**server, max_in_flight=endpoint.in_flight)},
         limits=limits,
     )
     OpenAiChatModel(config, keys)  # report a missing key now rather than in the middle of training

@@ -6,10 +6,16 @@ import json
 import re
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from pipeline.rendering.chat_template import ChatTemplateError
 from pipeline.rendering.formats import RENDERINGS
+from pipeline.rendering.observations import write_documents
 from pipeline.rendering.token_masks import IGNORED, TokenMasker
+from pipeline.rendering.transcript import fold_line
 from pipeline.rewards.completions import Completion, read_completion
+from pipeline.rewards.formulas import RewardInput, assess
 from schemas.policies import STREAMED
 from schemas.renderings import (
     QuestionKind,
@@ -21,6 +27,7 @@ from schemas.renderings import (
     Step,
     Transcript,
 )
+from schemas.rewards import GamingReason
 
 QUESTION = RenderedQuestion(kind=QuestionKind.RAMP, lang="en", text="Ada\nBorn in [mask 1] in [mask 2].", answers=2)
 TRANSCRIPT = Transcript(
@@ -113,6 +120,38 @@ def _check_reward(name: RenderingName, completion: Completion) -> None:
     assert (reading.in_form, reading.answers) == (True, TRANSCRIPT.answers)
 
 
+KIMI_K3 = "<|sep|>"
+"""Mark of a template that writes turns without special tokens of the usual form; Qwen's tags in them are not read."""
+WORDS = st.text(st.sampled_from("ab\"'\\\\ {}[]<:,=()é北1.-"), min_size=1, max_size=12).map(fold_line).filter(bool)
+
+
+def _check_written(masker: TokenMasker, name: RenderingName) -> None:
+    """Rewards read the template's own text of any turn: the calls as many as they are, the results where they stand."""
+
+    @given(st.lists(st.tuples(st.lists(WORDS, min_size=1, max_size=3), WORDS), min_size=1, max_size=3))
+    @settings(max_examples=25, deadline=None)
+    def check(steps: list[tuple[list[str], str]]) -> None:
+        documents = [(ShownDocument(title="A", text=shown),) for _, shown in steps]
+        written = Transcript(
+            steps=tuple(
+                Step(think="Which one?", queries=tuple(queries), documents=found)
+                for (queries, _), found in zip(steps, documents, strict=True)
+            ),
+            think="Enough.",
+            answers=TRANSCRIPT.answers,
+        )
+        _, *rest = masker.chat.write(RENDERINGS[name].render(QUESTION, written))
+        completion = "".join(stretch.text for stretch in rest)
+        reading = read_completion(name, "en", len(written.answers), completion)
+        shown = tuple(write_documents(found, "en") for found in documents)
+        assert (reading.in_form, reading.answers, reading.observations) == (True, written.answers, shown)
+        asked = RewardInput(name, "en", "", tuple((str(answer),) for answer in written.answers))
+        assert assess(asked, completion, shown).gaming is None
+        assert assess(asked, completion, ()).gaming is GamingReason.WRITTEN_RESULTS
+
+    check()
+
+
 def _compare(masker: TokenMasker, rendered: Rendered, text: str, tokenizer: Any) -> str:
     form = masker.chat.find_layout(rendered.rendering).form
     messages = [form.write(message) for message in rendered.messages]
@@ -123,6 +162,8 @@ def _compare(masker: TokenMasker, rendered: Rendered, text: str, tokenizer: Any)
     }
     whole = tokenizer.apply_chat_template(messages, **options)
     _check_reward(rendered.rendering, messages[2:])
+    if not (rendered.rendering is RenderingName.QWEN_TOOLS and KIMI_K3 in text):
+        _check_written(masker, rendered.rendering)
     if text in (whole, whole + tokenizer.eos_token):
         return "identical"
     for end in range(2, len(messages), 2):

@@ -10,6 +10,7 @@ runs where verl is installed. What cost others time, and is settled here:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -116,10 +117,14 @@ def _list_reward(request: RlRequest) -> dict[str, object]:
 
 
 def _list_judge(judge: JudgeEndpoint | None) -> dict[str, object]:
-    return {f"judge_{name}": value for name, value in judge if value is not None} if judge else {}
+    given = judge.model_dump(mode="json", exclude_none=True) if judge else {}
+    return {f"judge_{name}": value for name, value in given.items() if value not in ({}, [])}
 
 
 def _write(value: object) -> str:
     if isinstance(value, bool):
         return "True" if value else "False"
+    if isinstance(value, dict | list):  # as JSON in a text of Hydra, whose interpolations have the form of ours
+        text = json.dumps(value, ensure_ascii=False).replace("'", "\\'").replace("${", "\\${")
+        return f"'{text}'"
     return str(value)
