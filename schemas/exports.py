@@ -84,6 +84,9 @@ class ExportSettings(Frozen):
     """Maximum tokens of a conversation; longer ones are left out, never truncated. Needs a tokenizer."""
     train_observations: bool = False
     """Also train on search results (an auxiliary loss); needs a tokenizer."""
+    single_queries: bool = True
+    """In formats of tags, one query in each search, with all that it found, as other trainers read them; else a step's
+    queries stand on lines of one search, as our own rollouts read them."""
     seed: int = 0
     """Seed of the shuffle."""
 
@@ -125,6 +128,8 @@ class TrainingExample(Frozen):
     """Question as given to the solver."""
     transcript: Transcript | None
     """Thoughts, searches and answers; None where the trajectory cannot be used for training."""
+    single_queries: bool = False
+    """Whether each step of the transcript has one query."""
     stream: TokenStream | None = None
     """Tokens that a trained model wrote."""
     fault: str | None

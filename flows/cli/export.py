@@ -55,7 +55,7 @@ OPTIONS = {
     name: name
     for name in (
         *("split", "order", "max_per_page", "max_per_kind", "max_tokens", "tasks", "max_closed_book"),
-        *("learnable", "train_observations", "seed"),
+        *("learnable", "train_observations", "single_queries", "seed"),
     )
 }
 """Options that are settings of an export."""

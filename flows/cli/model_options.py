@@ -69,9 +69,9 @@ def _describe(option: str, field: FieldInfo, fields: Mapping[str, str], default:
     text = " ".join((field.description or "").split()).replace("null:", "default:")
     text = re.sub(r"`(\w+)`", lambda name: _write_flag(name[1]) if name[1] in fields else name[0], text)
     flag = _write_flag(option)
-    names = (
-        [flag] if field.annotation is bool else [f"{flag}/--no{flag[1:]}"] if field.annotation == bool | None else []
-    )
+    names: list[str] = []
+    if field.annotation in (bool, bool | None):
+        names = [flag if default is False else f"{flag}/--no{flag[1:]}"]
     return typer.Option(default, *names, min=lowest, max=highest, help=text)
 
 

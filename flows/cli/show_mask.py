@@ -19,6 +19,7 @@ from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow, fin
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import TrainingExample
+from schemas.policies import STREAMED
 from schemas.renderings import RenderingName, SegmentKind
 
 COLOURS = {
@@ -82,10 +83,11 @@ def read_run(
     """Return the accepted trajectories of a run as tokens. Raises MaskFaultError for one that must
     not be trained on.
     """
-    from flows.exporting.dataset import read_examples
+    from flows.exporting.read_examples import open_documents, read_examples
     from pipeline.exporting.samples import render_example
 
-    for example in read_examples(RunFolder(folder)):
+    run = RunFolder(folder)
+    for example in read_examples(run, find=open_documents(run) if rendering in STREAMED else None):
         if example.trajectory_id == row and example.fault:
             raise MaskFaultError(
                 f"{row} is not a demonstration: {example.fault} {example.fault_detail}", "use another row"

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import orjson
 
 from flows import trainer_rewards
 from flows.configuration.provenance import rampforge_version
 from flows.exporting.decontamination import Screen, Screening
+from flows.exporting.read_examples import open_documents, read_examples
 from pipeline.errors import ConfigError
 from pipeline.exporting.card import CardFacts, write_card
-from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill, make_example
+from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill
 from pipeline.exporting.samples import make_samples
 from pipeline.exporting.selection import REASONS, UNFIT, Choice, ExampleIndex
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
@@ -30,22 +30,16 @@ from pipeline.rendering.template_check import check_format
 from pipeline.rendering.token_masks import MaskError, TokenMasker
 from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
-from pipeline.storage.shards import ShardWriter, read_rows
+from pipeline.storage.shards import ShardWriter
 from pipeline.training.launching import copy_source
 from schemas.config import StageName
-from schemas.difficulties import Difficulty
 from schemas.exports import ExportSettings, Purpose, Split, TrainingExample
 from schemas.funnel import FunnelStep, Reject
-from schemas.judgements import Judgement
-from schemas.record import Record
-from schemas.streams import TokenStream
-from schemas.tasks import MaskTask
-from schemas.trajectories import Trajectory
+from schemas.policies import STREAMED
 
 REJECTS, STATISTICS, CARD = "rejects.parquet", "statistics.json", "README.md"
 SOURCE = "source"
 """Folder of the modules that a reward imports."""
-R = TypeVar("R", bound=Record)
 DEFAULT_SHOWN = 3
 """Passages of a search where the rows show none."""
 LEAST_SEARCHES = 4
@@ -92,7 +86,8 @@ def export_dataset(
         index = ExampleIndex(settings)
         rejects = stack.enter_context(ShardWriter(out, REJECTS, Reject, {"version": rampforge_version()}))
         screening = Screening(screen, rejects)
-        for example in read_examples(run, screening.admits):
+        find = open_documents(run) if settings.single_queries and settings.rendering in STREAMED else None
+        for example in read_examples(run, screening.admits, find):
             with wrap_os_errors(out):
                 index.append(example, spill.append(example))
         work = _Work(out, settings, exporter, masker, spill, index, rejects)
@@ -103,22 +98,6 @@ def export_dataset(
     return _describe(run, work, done, screening, base)
 
 
-def read_examples(
-    run: RunFolder, admits: Callable[[MaskTask, Trajectory], bool] = lambda *_: True
-) -> Iterator[TrainingExample]:
-    """Return every admitted judged trajectory of a run, joined with its task, shard by shard."""
-    for shard in run.manifest(StageName.JUDGEMENTS).shards:
-        name = shard.shard
-        tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
-        judged = {row.trajectory_id: row for row in read_rows(run.part(Judgement.dataset, name, ""), Judgement)}
-        streams, measured = _read_beside(run, name, TokenStream), _read_beside(run, name, Difficulty)
-        for trajectory in read_rows(run.part(Trajectory.dataset, name, ""), Trajectory):
-            judgement, task = judged.get(trajectory.trajectory_id), tasks[trajectory.task_id]
-            if judgement and admits(task, trajectory):  # without a judgement it was rejected by the judge
-                stream, difficulty = streams.get(trajectory.trajectory_id), measured.get(trajectory.task_id)
-                yield make_example(task, trajectory, judgement, stream, difficulty)
-
-
 def read_day(folder: RunFolder) -> date | None:
     """Return the day on which a run, or the run of an export, began."""
     if record := folder.find_record():
@@ -126,12 +105,6 @@ def read_day(folder: RunFolder) -> date | None:
     statistics = folder.root / STATISTICS
     day = orjson.loads(statistics.read_bytes()).get("day") if statistics.is_file() else None
     return date.fromisoformat(day) if day else None
-
-
-def _read_beside(run: RunFolder, shard: str, model: type[R]) -> dict[str, R]:
-    """Return the rows, by id, of a dataset that not every run has."""
-    path = run.find_part(model.dataset, shard)
-    return {row.key: row for row in read_rows(path, model)} if path else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 
 from flows.configuration.provenance import rampforge_version
+from flows.exporting.passage_texts import open_texts
 from pipeline.errors import ConfigError
 from pipeline.exporting.simulator_tuning import (
-    FindPassage,
     JudgedSearch,
     SearchChoice,
     SimulatorExportSettings,
@@ -20,9 +20,6 @@ from pipeline.exporting.simulator_tuning import (
     settle_search,
     sum_searches,
 )
-from pipeline.search.cache import SearchCache
-from pipeline.search.engine import FoundPassage
-from pipeline.search.index.passage_store import PassageStore
 from pipeline.storage.files import wrap_os_errors, write_atomically
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter, read_rows
@@ -61,7 +58,7 @@ def read_searches(
     run: RunFolder, settings: SimulatorExportSettings
 ) -> Iterator[tuple[str, SimulationExample | Reject]]:
     """Return every search of a run, in order, with its example or the reason for having none."""
-    find = _open_texts(run)
+    find = open_texts(run)
     for shard in run.manifest(StageName.JUDGEMENTS).shards:
         name = shard.shard
         tasks = {task.task_id: task for task in read_rows(run.part(MaskTask.dataset, name, ""), MaskTask)}
@@ -95,16 +92,3 @@ def _write_rows(
         for writer in (train, validation, rejects):
             writer.close()
     return sum_searches(rows.total(), reasons), dict(rows)
-
-
-def _open_texts(run: RunFolder) -> FindPassage:
-    """Open the texts of hits that were not shown: from the run's index, and the cached answers of its searches."""
-    store = PassageStore(run.index / "passages") if (run.index / "passages").is_dir() else None
-    caches = [SearchCache(path, str) for path in sorted((run.root / "searches").glob("*.jsonl"))]
-
-    def find(passage_id: str) -> FoundPassage | None:
-        if store is not None and store.find_row(passage_id) is not None:
-            return store.read([passage_id])[0]
-        return next((passage for cache in caches if (passage := cache.find_passage(passage_id))), None)
-
-    return find

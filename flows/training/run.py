@@ -170,7 +170,13 @@ def _write_sft_rows(launch: Launch, request: SftRequest) -> FunnelStep:
         order = RowOrder.CURRICULUM if request.curriculum else RowOrder.MIXED
         name = Path(request.base).name
         settings = ExportSettings(
-            trainer=Trainer.TRL, rendering=launch.rendering, tokenizer=name, order=order, split=0.0, seed=request.seed
+            trainer=Trainer.TRL,
+            rendering=launch.rendering,
+            tokenizer=name,
+            order=order,
+            split=0.0,
+            single_queries=False,
+            seed=request.seed,
         )
         screen = open_run_screen(run, cache_folder())
         export_dataset(run, data, settings, EXPORTERS[Trainer.TRL], masker, screen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from pipeline.rendering.transcript import TranscriptError, ask, transcribe
+from pipeline.rendering.transcript import FindDocument, QuerySplit, TranscriptError, ask, transcribe
 from schemas.difficulties import Difficulty
 from schemas.exports import TrainingExample
 from schemas.judgements import Judgement
@@ -26,12 +26,15 @@ def make_example(
     judgement: Judgement,
     stream: TokenStream | None = None,
     measured: Difficulty | None = None,
+    find: FindDocument | None = None,
 ) -> TrainingExample:
     """Make the example of a trajectory.
 
-    `stream`: its tokens, where a trained model wrote it; `measured`: how often its task was solved.
+    `stream`: its tokens, where a trained model wrote it; `measured`: how often its task was solved; `find`: where the
+    documents of hits are, to give each query of a step a search of its own, unless a trained model wrote it.
     """
-    transcript, fault, detail = _transcribe(trajectory, judgement)
+    split = QuerySplit(find, task.lang) if find and stream is None else None
+    transcript, fault, detail = _transcribe(trajectory, judgement, split)
     return TrainingExample(
         trajectory_id=trajectory.trajectory_id,
         task_id=task.task_id,
@@ -50,17 +53,20 @@ def make_example(
         golds=tuple(span.forms for span in task.spans),
         question=ask(task),
         transcript=transcript,
+        single_queries=split is not None,
         stream=stream if transcript else None,
         fault=fault,
         fault_detail=detail,
     )
 
 
-def _transcribe(trajectory: Trajectory, judgement: Judgement) -> tuple[Transcript | None, str | None, str]:
+def _transcribe(
+    trajectory: Trajectory, judgement: Judgement, split: QuerySplit | None
+) -> tuple[Transcript | None, str | None, str]:
     if not judgement.accepted:
         return None, NOT_ACCEPTED, judgement.reject_reason or judgement.verdict
     try:
-        transcript = transcribe(trajectory)
+        transcript = transcribe(trajectory, split)
     except TranscriptError as error:
         return None, error.reason, error.detail
     if None in transcript.answers:

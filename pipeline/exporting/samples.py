@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.rendering.chat_template import INLINE, MessageForm
-from pipeline.rendering.formats import RENDERINGS
+from pipeline.rendering.formats import choose_rendering
 from pipeline.rendering.token_masks import MaskError, TokenMasker, TokenRow
 from schemas.exports import ExportSettings, Purpose, TrainingExample
 from schemas.renderings import ChatMessage, Rendered, RenderingName
@@ -44,7 +44,7 @@ def make_samples(
     written_as: MessageForm = INLINE,
 ) -> Iterator[Sample | MaskError]:
     """Return the sample of each example, or the reason for having none. `written_as`: form of the messages."""
-    form = RENDERINGS[settings.rendering]
+    form = choose_rendering(settings.rendering, single_queries=settings.single_queries)
     if purpose is Purpose.RL:
         for example in examples:
             tools = form.describe_tools(example.question.lang)
@@ -79,4 +79,5 @@ def render_example(example: TrainingExample, rendering: RenderingName) -> Render
     """Return the conversation of a usable example. Raises ValueError for any other."""
     if example.transcript is None:
         raise ValueError(f"{example.trajectory_id} has no transcript: {example.fault}")
-    return RENDERINGS[rendering].render(example.question, example.transcript)
+    form = choose_rendering(rendering, single_queries=example.single_queries)
+    return form.render(example.question, example.transcript)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from pipeline.rendering.tagged import RESEARCH, SEARCH_R1
@@ -43,3 +44,14 @@ RENDERINGS: dict[RenderingName, Rendering] = {
     rendering.name: rendering for rendering in (SEARCH_R1, RESEARCH, MASKSEARCH, OPENAI_TOOLS, QWEN_TOOLS)
 }
 """Every format."""
+_SINGLE: dict[RenderingName, Rendering] = {
+    rendering.name: replace(rendering, instruction="solve_tagged_single") for rendering in (SEARCH_R1, RESEARCH)
+}
+
+
+def choose_rendering(name: RenderingName, *, single_queries: bool) -> Rendering:
+    """Return a format.
+
+    `single_queries`: of a format of tags, the one whose prompt asks for one query in a search, as others read it.
+    """
+    return _SINGLE.get(name, RENDERINGS[name]) if single_queries else RENDERINGS[name]

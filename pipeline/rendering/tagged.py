@@ -46,6 +46,8 @@ class TaggedRendering:
     """Tag around results."""
     boxed: bool
     """The answer stands in `\\boxed{}`."""
+    instruction: str = "solve_tagged"
+    """Template of the instructions."""
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ class TaggedRendering:
 
     def prompt(self, question: RenderedQuestion) -> tuple[ChatMessage, ...]:
         """Return the prompt: the format's instructions and the question in one message, as for base models."""
-        words = write_instruction("solve_tagged", question, results=self.results, boxed=self.boxed)
+        words = write_instruction(self.instruction, question, results=self.results, boxed=self.boxed)
         segment = Segment(kind=SegmentKind.PROMPT, text=f"{words}\n\n{write_question(question)}")
         return (ChatMessage(role=ChatRole.USER, segments=(segment,)),)
 

@@ -7,11 +7,12 @@ was shown a failed search has no transcript.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.rendering.task_text import number_masks, write_page
-from prompts.library import make_inert
+from prompts.library import load_template, make_inert
 from schemas.renderings import QuestionKind, RenderedQuestion, ShownDocument, Step, Transcript
 from schemas.trajectories import SearchStatus, Trajectory, Turn
 
@@ -60,19 +61,51 @@ def ask(task: MaskedText) -> RenderedQuestion:
     return RenderedQuestion(kind=QuestionKind.RAMP, lang=task.lang, text=text, answers=task.mask_count)
 
 
-def transcribe(trajectory: Trajectory) -> Transcript:
+FindDocument = Callable[[str], ShownDocument | None]
+"""From the id of a passage to its document; None where its text is not at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySplit:
+    """Split of steps with several queries into steps of one, each with all that its query found."""
+
+    find: FindDocument
+    """Documents of hits that were not shown."""
+    lang: str
+    """Language of the thoughts between the queries."""
+
+
+def transcribe(trajectory: Trajectory, split: QuerySplit | None = None) -> Transcript:
     """Return what was thought, searched, shown and answered.
 
     The conclusion of a step starts the thought of the next one. Raises TranscriptError with reason `failed_search` when
-    a search ended with an error, `no_query` when a step did not search.
+    a search ended with an error, `no_query` when a step did not search, `no_text` when a hit to be shown has no text.
     """
     conclusion = ""
     steps: list[Step] = []
     for number, turn in enumerate(trajectory.turns, start=1):
-        steps.append(_read_turn(turn, conclusion, f"turn {number}"))
+        step = _read_turn(turn, conclusion, f"turn {number}")
+        steps += _split_step(step, turn, split, f"turn {number}") if split and len(step.queries) > 1 else [step]
         conclusion = turn.conclusion
     answers = tuple(fold_line(answer.answer or "") or None for answer in trajectory.answers)
     return Transcript(steps=tuple(steps), think=_join((conclusion, trajectory.final_think)), answers=answers)
+
+
+def _split_step(step: Step, turn: Turn, split: QuerySplit, where: str) -> Iterator[Step]:
+    shown = {passage.passage_id: write_document(passage.title, passage.text) for passage in turn.shown}
+    think: str | None = step.think
+    for call in turn.calls:
+        if not (query := fold_line(call.query)):
+            continue
+        documents = []
+        for hit in call.hits:
+            document = shown.get(hit.passage_id) or split.find(hit.passage_id)
+            if document is None:
+                raise TranscriptError("no_text", f"{where}: the text of {hit.passage_id} is not in the run")
+            documents.append(document)
+        words = think if think is not None else load_template("next_query", split.lang).fill(query=query).strip()
+        yield Step(think=words, queries=(query,), documents=tuple(documents))
+        think = None
 
 
 def fold_line(text: str) -> str:

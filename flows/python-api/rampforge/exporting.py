@@ -35,6 +35,7 @@ class ExportOptions(TypedDict, total=False):
     learnable: bool
     max_tokens: int | None
     train_observations: bool
+    single_queries: bool
     seed: int
 
 
