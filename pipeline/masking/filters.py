@@ -1,7 +1,6 @@
 """Filter of candidates, with the reason why one may not be masked.
 
-A span must not be revealed by the passage itself: by the title, by a second mention in any inflection or alias, by its
-initials, or by a surname. It must be a whole fact, and its sentence must be complete.
+A span must not be given away by its question (`giveaways`). It must be a whole fact, and its sentence must be complete.
 """
 
 from __future__ import annotations
@@ -9,18 +8,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-from pipeline.masking.aliases import drop_qualifier
 from pipeline.masking.candidates import SpanCandidate
+from pipeline.masking.giveaways import GiveAways
 from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
-from pipeline.masking.words import PassageWords, Roots
+from pipeline.masking.words import PassageWords, Roots, is_wide
 from pipeline.passages.sentences import find_sentences
 from schemas.documents import HOLE, LIST_MARK
 from schemas.masking_config import MaskingConfig
 from schemas.passages import Passage
 from schemas.tasks import MASK, SpanKind
 
-IN_TITLE = "in_title"
-REPEATED = "repeated"
 TEMPLATE_HOLE = "template_hole"
 TOO_SHORT = "too_short"
 TOO_LONG = "too_long"
@@ -66,9 +63,8 @@ class SpanFilter:
         self._roots = roots
         self._config = config
         self._words = PassageWords(passage.text, roots)
-        self._title = roots.encode(drop_qualifier(passage.title))
+        self._giveaways = GiveAways(passage, self._words, roots)
         self._holes = _find_holes(passage.text)
-        self._capitals = {word for word in self._words.words if len(word) > 1 and word.isupper()}
 
     def check(self, candidate: SpanCandidate, aliases: Sequence[str]) -> str | None:
         """Return the reason why a candidate may not be masked, or None."""
@@ -78,9 +74,8 @@ class SpanFilter:
             lambda: self._check_length(span, low, high),
             lambda: HALF_FACT if is_half_fact(self._plain, candidate.start, candidate.end, self._lang) else None,
             lambda: WEAK if self._is_weak(candidate, low, high) else None,
-            lambda: IN_TITLE if self._words.encode_range(low, high) in self._title else None,
             lambda: TEMPLATE_HOLE if self._stands_by_hole(candidate) else None,
-            lambda: REPEATED if self._is_repeated(candidate, low, high, aliases) else None,
+            lambda: self._giveaways.find(candidate, low, high, aliases),
         )
         return next((reason for check in checks if (reason := check())), None)
 
@@ -88,7 +83,7 @@ class SpanFilter:
         if low == high or (len(span) < self._config.min_chars and not span.isdigit()):
             return TOO_SHORT
         words = self._words.words[low:high]
-        wide = sum(1 for word in words if len(word) == 1 and word > "\u3040")
+        wide = sum(map(is_wide, words))
         if len(words) - wide + wide / CHARACTERS_PER_WORD > self._config.max_words:
             return TOO_LONG
         return None
@@ -107,30 +102,6 @@ class SpanFilter:
 
     def _stands_by_hole(self, candidate: SpanCandidate) -> bool:
         return any(start < candidate.end and candidate.start < end for start, end in self._holes)
-
-    def _is_repeated(self, candidate: SpanCandidate, low: int, high: int, aliases: Sequence[str]) -> bool:
-        count = self._words.count
-        if count(self._words.encode_range(low, high)) > 1:
-            return True
-        names = candidate.kind in (SpanKind.ENTITY, SpanKind.TERM)
-        if names and high - low > 1:
-            if candidate.label in ("PERSON", "PER") and count(self._words.encode_range(high - 1, high)) > 1:
-                return True
-            if self._shows_initials(low, high):
-                return True
-        return any(self._shows_alias(alias, low, high) for alias in aliases)
-
-    def _shows_initials(self, low: int, high: int) -> bool:
-        initials = "".join(word[0] for word in self._words.words[low:high] if word[0].isupper())
-        return len(initials) > 1 and (initials in self._capitals or ".".join(initials) + "." in self._text)
-
-    def _shows_alias(self, alias: str, low: int, high: int) -> bool:
-        """Return whether an alias is visible outside the span; one that is part of the span is counted there too."""
-        encoded = self._roots.encode(alias)
-        if not encoded:
-            return False
-        inside = self._words.encode_range(low, high).count(encoded)
-        return self._words.count(encoded) > inside
 
 
 def _find_holes(text: str) -> list[tuple[int, int]]:

@@ -1,4 +1,5 @@
-"""Words of a passage reduced to their roots, so that a name matches in any inflection.
+"""Words of a passage reduced to their roots, so that a name matches in any inflection and with or
+without its accents.
 
 A passage is tokenised into words once; a span's words are then a slice. Roots come from the Snowball stemmer of the
 language and from removing the endings that make an adjective of a place name ("Canada", "Canadian"; "Italy",
@@ -14,6 +15,8 @@ from functools import lru_cache
 
 import Stemmer
 
+from pipeline.text.folding import fold
+
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\d+(?:[.,]\d+)+|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 PLACE_ENDING = re.compile(r"(?<=....)(?:ian|ani|ia|an|es|a|i|e)$")
 STEMMERS = {
@@ -25,6 +28,11 @@ STEMMERS = {
 }  # fmt: skip
 
 
+def is_wide(word: str) -> bool:
+    """Return whether a word is one character of a script without spaces."""
+    return len(word) == 1 and word > "\u3040"
+
+
 class Roots:
     """Stemmer from words to roots, in one language."""
 
@@ -34,7 +42,7 @@ class Roots:
 
         @lru_cache(maxsize=200_000)
         def find(word: str) -> str:
-            return "\x1f" + PLACE_ENDING.sub("", stem(word.casefold())) + "\x1e"
+            return "\x1f" + PLACE_ENDING.sub("", stem(fold(word))) + "\x1e"
 
         self.find = find
         """Function from a word to its encoded root."""

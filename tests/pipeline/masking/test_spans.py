@@ -148,7 +148,7 @@ REPEATS = {
     "twice": ("He left Rome, and Rome fell.", "Rome", "repeated"),
     "possessive": ("He left Rome, for Rome's walls fell.", "Rome", "repeated"),
     "adjective": ("Born in Canada, she was a Canadian author.", "Canada", "repeated"),
-    "initials": ("The World Bank Group (WBG) lends.", "World Bank Group", "repeated"),
+    "initials": ("The World Bank Group (WBG) lends.", "World Bank Group", "initials"),
     "hole": (f"He left Rome {HOLE} on foot.", "Rome", "template_hole"),
     "short": ("The letter X marks it.", "X", "too_short"),
     "long": (
