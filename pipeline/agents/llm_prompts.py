@@ -17,7 +17,7 @@ from schemas.trajectories import MaskAnswer, PromptUse
 
 TEMPLATES = (
     *("plan", "rewrite", "observe", "ask_again"),
-    *("shown_passage", "past_step", "known_answer", "agent_words"),
+    *("shown_passage", "past_step", "known_answer", "answer_evidence", "agent_words"),
 )
 FOR_QUESTIONS = {
     **{"plan": "plan_question", "rewrite": "rewrite_question", "observe": "observe_question"},
@@ -25,6 +25,7 @@ FOR_QUESTIONS = {
 }
 """Replacements of templates for attempts at questions."""
 DATED = "dated_system"
+BESIDE = 100  # characters of evidence quoted on each side of an answer
 
 
 def list_prompts(lang: str, dated: bool, kind: QuestionKind = QuestionKind.RAMP) -> tuple[PromptUse, ...]:
@@ -49,6 +50,7 @@ def write_rewrite(progress: TrajectoryProgress, plan: PlannedQuestion, count: in
     return _load("rewrite", progress).fill(
         **_write_task(progress),
         plan=_write_plan(progress, plan),
+        answers=_write_answers(progress),
         tried="\n".join(f"- {query}" for query in tried) or _words(progress)["none"],
         count=str(count),
     )
@@ -119,13 +121,24 @@ def _write_steps(progress: TrajectoryProgress) -> Block:
 def _write_answers(progress: TrajectoryProgress) -> Block:
     task, words = progress.task, _words(progress)
     template = _load("known_answer", progress)
-    numbers = {passage.passage_id: str(number) for number, passage in enumerate(progress.seen, start=1)}
+    numbers = {passage.passage_id: number for number, passage in enumerate(progress.seen, start=1)}
 
     def write(answer: MaskAnswer) -> Block:
-        number = {"number": str(answer.mask + 1)} if "number" in template.fields else {}
-        passage = numbers.get(answer.evidence or "", words["no_passage"])
-        return Block(template.fill(answer=answer.answer or words["unknown"], passage=passage, **number))
+        place = {"number": str(answer.mask + 1)} if "number" in template.fields else {}
+        number = numbers.get(answer.evidence or "")
+        evidence = words["no_passage"] if number is None else _write_evidence(progress, number, answer.answer or "")
+        return Block(template.fill(answer=answer.answer or words["unknown"], evidence=evidence, **place))
 
     known = {answer.mask: answer for answer in progress.answers}
     answers = (known.get(mask, MaskAnswer(mask=mask, answer=None, evidence=None)) for mask in range(task.mask_count))
     return join_blocks(map(write, answers), words["none"])
+
+
+def _write_evidence(progress: TrajectoryProgress, number: int, answer: str) -> str:
+    """Return the number and title of a passage, and its text around an answer."""
+    passage = progress.seen[number - 1]
+    at = max(0, passage.text.find(answer))
+    start, end = max(0, at - BESIDE), at + len(answer) + BESIDE
+    snippet = " ".join(passage.text[start:end].split())
+    template = load_template("answer_evidence", progress.task.lang)
+    return template.fill(number=str(number), title=passage.title, snippet=snippet).strip()

@@ -23,6 +23,7 @@ from schemas.config import AgentsConfig, JudgingConfig
 from schemas.funnel import Reject
 from schemas.judgements import Verdict
 from schemas.llm_config import RoleModelConfig
+from schemas.roles import AGENT_ROLES
 from schemas.search_config import SearchConfig
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, SearchCall, SearchStatus, StopReason, Trajectory
@@ -132,7 +133,11 @@ def test_earlier_answers_stay_until_withdrawn() -> None:
     trajectory = read_one(outcome)
     assert [answer.answer for answer in trajectory.answers] == ["Ion Vasile", "1871"]
     assert trajectory.stop_reason is StopReason.ANSWERED
-    assert "[mask 1]: Ion Vasile (passage 1)" in model.prompts("planner")[1]
+    for role in AGENT_ROLES:  # every role sees the gaps, the answers, and the text that they were read from
+        prompt = model.prompts(role)[1]
+        assert '[mask 1]: Ion Vasile (passage 1, "' in prompt
+        assert "the stone bridge over the Mara was built by Ion Vasile in 1871" in prompt
+        assert "[mask 2]: unknown (no passage)" in prompt
     assert "- Old Bridge Mara builder" in model.prompts("rewriter")[1]
     withdrawn = [steps[0], observe((1, None, None), step="give_up")]
     outcome, _ = run_task(by_role(planner=PLAN, rewriter=QUERIES, observer=withdrawn), task)
