@@ -68,6 +68,10 @@ class ExportSettings(Frozen):
     """Name of the model whose tokenizer makes tokens; None where the trainer tokenises."""
     tasks: TaskSelection = TaskSelection.ACCEPTED
     """Tasks that become prompts: solved ones, or all. Demonstrations are always accepted trajectories."""
+    where: str | None = None
+    """Condition in SQL over the attempts, as of `inspect`, such as "hide = 'passage' AND turns > 1"."""
+    reviewed: bool = False
+    """Leave out what people marked bad in the inspector."""
     order: RowOrder = RowOrder.MIXED
     """Order of the rows: shuffled, or from few masks to many and from easy to hard."""
     split: float = Field(default=0.02, ge=0, le=0.5)

@@ -54,7 +54,17 @@ DryRun = Annotated[
 OPTIONS = {
     name: name
     for name in (
-        *("split", "order", "max_per_page", "max_per_kind", "max_tokens", "tasks", "max_closed_book"),
+        *(
+            "where",
+            "reviewed",
+            "split",
+            "order",
+            "max_per_page",
+            "max_per_kind",
+            "max_tokens",
+            "tasks",
+            "max_closed_book",
+        ),
         *("learnable", "train_observations", "single_queries", "seed"),
     )
 }

@@ -17,6 +17,7 @@ from flows import trainer_rewards
 from flows.configuration.provenance import rampforge_version
 from flows.exporting.decontamination import Screen, Screening
 from flows.exporting.read_examples import open_documents, read_examples
+from flows.exporting.row_selection import RowSelection
 from pipeline.errors import ConfigError
 from pipeline.exporting.card import CardFacts, write_card
 from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill
@@ -36,6 +37,8 @@ from schemas.config import StageName
 from schemas.exports import ExportSettings, Purpose, Split, TrainingExample
 from schemas.funnel import FunnelStep, Reject
 from schemas.policies import STREAMED
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
 
 REJECTS, STATISTICS, CARD = "rejects.parquet", "statistics.json", "README.md"
 SOURCE = "source"
@@ -85,17 +88,17 @@ def export_dataset(
             spill = ExampleSpill(stack.enter_context(tempfile.TemporaryFile(dir=out)))
         index = ExampleIndex(settings)
         rejects = stack.enter_context(ShardWriter(out, REJECTS, Reject, {"version": rampforge_version()}))
-        screening = Screening(screen, rejects)
+        gate = _Gate(RowSelection(run, settings, rejects), Screening(screen, rejects))
         find = open_documents(run) if settings.single_queries and settings.rendering in STREAMED else None
-        for example in read_examples(run, screening.admits, find):
+        for example in read_examples(run, gate.admits, find):
             with wrap_os_errors(out):
                 index.append(example, spill.append(example))
         work = _Work(out, settings, exporter, masker, spill, index, rejects)
         done = {table.purpose: work.write(table) for table in work.tables}
         if empty := next((table for table in done.values() if not table.rows[Split.TRAIN]), None):
-            raise ConfigError(*_explain_nothing(run, empty.step))
+            raise ConfigError(*_explain_nothing(run, empty.step, gate))
         rejects.close()
-    return _describe(run, work, done, screening, base)
+    return _describe(run, work, done, gate, base)
 
 
 def read_day(folder: RunFolder) -> date | None:
@@ -105,6 +108,22 @@ def read_day(folder: RunFolder) -> date | None:
     statistics = folder.root / STATISTICS
     day = orjson.loads(statistics.read_bytes()).get("day") if statistics.is_file() else None
     return date.fromisoformat(day) if day else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """What decides on a trajectory before it becomes an example."""
+
+    selection: RowSelection
+    screening: Screening
+
+    def admits(self, task: MaskTask, trajectory: Trajectory) -> bool:
+        """Whether a trajectory may become an example."""
+        return self.selection.admits(trajectory) and self.screening.admits(task, trajectory)
+
+    def funnel(self) -> tuple[FunnelStep, ...]:
+        """Return the totals."""
+        return (*self.selection.funnel(), *self.screening.funnel())
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +211,11 @@ def _reject(stage: str, example: TrainingExample, reason: str, detail: str = "")
     return Reject(stage=stage, unit="trajectory", input_id=example.trajectory_id, reason=reason, detail=detail)
 
 
-def _explain_nothing(run: RunFolder, step: FunnelStep) -> tuple[str, str]:
+def _explain_nothing(run: RunFolder, step: FunnelStep, gate: _Gate) -> tuple[str, str]:
     """Return the reason why there is no row to train on, and the fix."""
+    if not step.entered and any(before.entered for before in gate.funnel()):
+        reasons = ", ".join(f"{why} {count:,}" for before in gate.funnel() for why, count in before.rejected.items())
+        return f"nothing to export: no trajectory is left ({reasons})", "loosen --where"
     if step.passed:
         return (
             f"nothing to train on: all {step.passed:,} rows fell into validation",
@@ -208,9 +230,7 @@ def _explain_nothing(run: RunFolder, step: FunnelStep) -> tuple[str, str]:
     return f"nothing to export: of {step.entered:,} trajectories none is left ({reasons})", fix
 
 
-def _describe(
-    run: RunFolder, work: _Work, done: dict[Purpose, _Done], screening: Screening, base: str | None
-) -> Exported:
+def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], gate: _Gate, base: str | None) -> Exported:
     """Write the description of the rows: the trainer's configuration, statistics.json, README.md."""
     out, exporter, settings, record = work.out, work.exporter, work.settings, run.record()
     files = {
@@ -235,16 +255,16 @@ def _describe(
         rewards = Path(str(trainer_rewards.__file__))
         write_atomically(out / SOURCE / rewards.name, rewards.read_bytes())
     statistics = {purpose: table.statistics.describe() for purpose, table in done.items()}
-    funnel = (*screening.funnel(), *(table.step for table in done.values()))
+    funnel = (*gate.funnel(), *(table.step for table in done.values()))
     about = {
         "settings": settings.model_dump(mode="json"),
         "day": record.day,
         "tables": statistics,
         "funnel": [step.model_dump() for step in funnel],
-        "decontamination": screening.describe(),
+        "decontamination": gate.screening.describe(),
     }
     columns = {purpose: table.columns for purpose, table in done.items()}
-    card = write_card(CardFacts(exporter, written, record, statistics, funnel, columns, screening.describe()))
+    card = write_card(CardFacts(exporter, written, record, statistics, funnel, columns, gate.screening.describe()))
     for name, text in configs.items():
         write_atomically(out / name, text.encode())
     write_atomically(out / STATISTICS, orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))

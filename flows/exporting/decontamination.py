@@ -11,7 +11,6 @@ from pipeline.decontamination.overlap import STAGE, Overlap, QuestionIndex, drop
 from pipeline.evaluation.benchmarks import find_benchmark, read_benchmark
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
-from schemas.config import RunConfig
 from schemas.evaluations import DecontaminationConfig
 from schemas.funnel import FunnelStep
 from schemas.tasks import MaskTask
@@ -65,7 +64,8 @@ def open_screen(config: DecontaminationConfig, cache: Path, more: Sequence[str] 
 def open_run_screen(run: RunFolder, cache: Path, more: Sequence[str] = ()) -> Screen | None:
     """Open the screen of a run's own configuration, with further benchmarks."""
     record = run.find_record()
-    config = RunConfig.model_validate(record.config).decontamination if record else DecontaminationConfig()
+    # This section alone: a run of another version may have other keys elsewhere.
+    config = DecontaminationConfig.model_validate(record.config.get("decontamination", {}) if record else {})
     return open_screen(config, cache, more)
 
 

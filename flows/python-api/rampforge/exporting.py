@@ -26,6 +26,8 @@ Kind = TypeVar("Kind", bound=StrEnum)
 class ExportOptions(TypedDict, total=False):
     """Options of an export; `schemas.exports.ExportSettings` documents each, and its default."""
 
+    where: str | None
+    reviewed: bool
     tasks: TaskSelection | str
     order: RowOrder | str
     split: float
