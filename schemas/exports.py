@@ -28,6 +28,8 @@ class Trainer(StrEnum):
     OPENRLHF = "openrlhf"
     MS_SWIFT = "ms-swift"
     AXOLOTL = "axolotl"
+    DPO = "dpo"
+    MESSAGES = "messages"
 
 
 class Purpose(StrEnum):
@@ -37,6 +39,8 @@ class Purpose(StrEnum):
     """Demonstrations: a row is an accepted trajectory."""
     RL = "rl"
     """Prompts with their gold: a row is a task."""
+    PREFERENCE = "preference"
+    """Pairs: a row is an accepted trajectory, beside one that answered the same task wrongly."""
 
 
 class RowOrder(StrEnum):
@@ -132,6 +136,10 @@ class TrainingExample(Frozen):
     """Question as given to the solver."""
     transcript: Transcript | None
     """Thoughts, searches and answers; None where the trajectory cannot be used for training."""
+    rejected: Transcript | None = None
+    """Content of a wrong attempt at the same task, with the same part of its source withheld; only in pairs."""
+    rejected_id: str = ""
+    """Id of that attempt."""
     single_queries: bool = False
     """Whether each step of the transcript has one query."""
     stream: TokenStream | None = None

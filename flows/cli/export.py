@@ -122,7 +122,8 @@ def print_export(done: Exported, settings: ExportSettings, console: Console, run
         line = f"[yellow]{visible:,} of {sum(done.withheld.values()):,} demonstrations had their own passage in reach: "
         console.print(f"{line}--where \"hide <> 'none'\" leaves them out[/]", highlight=False, soft_wrap=True)
     console.print("next:", highlight=False)
-    for command in EXPORTERS[settings.trainer].list_commands(done.written, shlex.quote(run), shlex.quote(target)):
+    exporter = EXPORTERS[settings.trainer]
+    for command in exporter.list_commands(done.written, shlex.quote(run), shlex.quote(target)):
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
-    if about := done.written.describe_model():
+    if about := exporter.describe_model(done.written):
         console.print(f"  {about}", highlight=False, soft_wrap=True, markup=False)

@@ -21,6 +21,7 @@ from flows.exporting.row_selection import RowSelection
 from pipeline.errors import ConfigError
 from pipeline.exporting.card import CardFacts, write_card
 from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill
+from pipeline.exporting.pairs import NO_RIVAL, pair_attempts
 from pipeline.exporting.samples import make_samples
 from pipeline.exporting.selection import REASONS, UNFIT, Choice, ExampleIndex
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
@@ -90,7 +91,8 @@ def export_dataset(
         rejects = stack.enter_context(ShardWriter(out, REJECTS, Reject, {"version": rampforge_version()}))
         gate = _Gate(RowSelection(run, settings, rejects), Screening(screen, rejects))
         find = open_documents(run) if settings.single_queries and settings.rendering in STREAMED else None
-        for example in read_examples(run, gate.admits, find):
+        examples = read_examples(run, gate.admits, find, wrong=exporter.pairs)
+        for example in pair_attempts(examples) if exporter.pairs else examples:
             with wrap_os_errors(out):
                 index.append(example, spill.append(example))
         work = _Work(out, settings, exporter, masker, spill, index, rejects)
@@ -225,7 +227,9 @@ def _explain_nothing(run: RunFolder, step: FunnelStep, gate: _Gate) -> tuple[str
         return f"{run.root} has no judged trajectory", f"rampforge resume {run.root}"
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in step.rejected.items())
     fix = f"rampforge report {run.root} shows why trajectories are not accepted"
-    if set(step.rejected) - {NOT_ACCEPTED}:
+    if NO_RIVAL in step.rejected:
+        fix = "pairs need several attempts at a task: agents.attempts=4 in a new run"
+    elif set(step.rejected) - {NOT_ACCEPTED}:
         fix = f"loosen --max-tokens or the caps; {fix}"
     return f"nothing to export: of {step.entered:,} trajectories none is left ({reasons})", fix
 

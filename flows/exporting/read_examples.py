@@ -27,10 +27,12 @@ def read_examples(
     run: RunFolder,
     admits: Callable[[MaskTask, Trajectory], bool] = lambda *_: True,
     find: FindDocument | None = None,
+    wrong: bool = False,
 ) -> Iterator[TrainingExample]:
     """Return every admitted judged trajectory of a run, joined with its task, shard by shard.
 
-    `find`: documents of hits, to give each query of a step a search of its own.
+    `find`: documents of hits, to give each query of a step a search of its own; `wrong`: with the content of attempts
+    that were judged incorrect.
     """
     for shard in run.manifest(StageName.JUDGEMENTS).shards:
         name = shard.shard
@@ -41,7 +43,7 @@ def read_examples(
             judgement, task = judged.get(trajectory.trajectory_id), tasks[trajectory.task_id]
             if judgement and admits(task, trajectory):  # without a judgement it was rejected by the judge
                 stream, difficulty = streams.get(trajectory.trajectory_id), measured.get(trajectory.task_id)
-                yield make_example(task, trajectory, judgement, stream, difficulty, find)
+                yield make_example(task, trajectory, judgement, stream, difficulty, find, wrong)
 
 
 def open_documents(run: RunFolder) -> FindDocument:

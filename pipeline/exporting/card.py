@@ -21,6 +21,11 @@ from schemas.ledger import RunRecord
 
 LICENCES = ("cc-by-sa-3.0", "cc-by-sa-4.0")
 """Licences of Wikipedia's text: 4.0, and 3.0 for text written before June 2023."""
+TITLES = {
+    Purpose.SFT: "Demonstrations",
+    Purpose.RL: "Prompts with gold",
+    Purpose.PREFERENCE: "Preference pairs",
+}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 BAR = 30
 """Characters of the longest bar."""
@@ -52,6 +57,11 @@ MEANING = {
     "golden_answers": "what an answer is compared with: every combination of the forms of its masks",
     "reward_spec": "the same as `reward_model`, for SkyRL",
     "env_class": "SkyRL's environment",
+    "chosen": "what the accepted attempt said, searches and results included",
+    "rejected": "what an attempt at the same task said that answered wrongly",
+    "chosen_turn": "the same as `chosen`, for LLaMA-Factory",
+    "rejected_turn": "the same as `rejected`, for LLaMA-Factory",
+    "rejected_id": "the trajectory that answered wrongly",
     "data_source": "what the trainer chooses a scorer by",
     "ability": "what is trained",
     "agent_name": "the agent loop that plays the rollout",
@@ -141,8 +151,7 @@ def _write_body(facts: CardFacts) -> Iterator[str]:
 
 
 def _write_table(purpose: Purpose, table: Mapping[str, Any], facts: CardFacts) -> Iterator[str]:
-    title = "Demonstrations" if purpose is Purpose.SFT else "Prompts with gold"
-    yield f"## {title} (`{purpose}`)"
+    yield f"## {TITLES[purpose]} (`{purpose}`)"
     yield ""
     rows = [(split, file, table["rows"][split], table["pages"][split]) for split, file in _files(facts, purpose)]
     yield from _draw_table(("split", "file", "rows", "pages"), rows)
@@ -170,7 +179,12 @@ def _write_start(facts: CardFacts) -> Iterator[str]:
     yield "```"
     yield ""
     named = ["FOLDER is that of this card", *(["RUN that of the run"] if exporter.searches else [])]
-    yield f"{' and '.join(named)}. {written.describe_model()}".rstrip()
+    yield f"{' and '.join(named)}. {exporter.describe_model(written)}".rstrip()
+    if Purpose.PREFERENCE in written.files:
+        yield (
+            "Both attempts of a pair had the same part of the source withheld. Trainers of pairs mask nothing inside of "
+            "a completion: search results count in the probabilities of both."
+        )
     if Purpose.RL in written.files:
         yield (
             f"A search shows {written.shown} passages, as in the run; a rollout may make {written.searches}. Of the "
@@ -184,6 +198,9 @@ def _write_template(facts: CardFacts) -> Iterator[str]:
     """Write what a trainer and a server have to know of the model's chat template."""
     exporter, written = facts.exporter, facts.written
     tokens = bool(written.form and exporter.token_renderings)
+    if exporter.thought_field:
+        yield f"## Chat template\n\nThoughts stand in the field `{exporter.thought_field}` of messages.\n"
+        return
     inline = Purpose.SFT in written.files and not tokens and not (written.form and exporter.applies_template)
     if not (inline or written.notes):
         return

@@ -6,12 +6,13 @@ Guarantees: every judged trajectory gives one example; one that cannot be used f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from pipeline.rendering.transcript import FindDocument, QuerySplit, TranscriptError, ask, transcribe
 from schemas.difficulties import Difficulty
 from schemas.exports import TrainingExample
-from schemas.judgements import Judgement
+from schemas.judgements import Judgement, Verdict
 from schemas.renderings import Transcript
 from schemas.streams import TokenStream
 from schemas.tasks import MaskTask
@@ -27,14 +28,16 @@ def make_example(
     stream: TokenStream | None = None,
     measured: Difficulty | None = None,
     find: FindDocument | None = None,
+    wrong: bool = False,
 ) -> TrainingExample:
     """Make the example of a trajectory.
 
     `stream`: its tokens, where a trained model wrote it; `measured`: how often its task was solved; `find`: where the
-    documents of hits are, to give each query of a step a search of its own, unless a trained model wrote it.
+    documents of hits are, to give each query of a step a search of its own, unless a trained model wrote it; `wrong`:
+    keep the content of an attempt that was judged incorrect, too.
     """
     split = QuerySplit(find, task.lang) if find and stream is None else None
-    transcript, fault, detail = _transcribe(trajectory, judgement, split)
+    transcript, fault, detail = _transcribe(trajectory, judgement, split, wrong)
     return TrainingExample(
         trajectory_id=trajectory.trajectory_id,
         task_id=task.task_id,
@@ -61,10 +64,14 @@ def make_example(
 
 
 def _transcribe(
-    trajectory: Trajectory, judgement: Judgement, split: QuerySplit | None
+    trajectory: Trajectory, judgement: Judgement, split: QuerySplit | None, wrong: bool
 ) -> tuple[Transcript | None, str | None, str]:
     if not judgement.accepted:
-        return None, NOT_ACCEPTED, judgement.reject_reason or judgement.verdict
+        kept = None
+        if wrong and judgement.verdict is Verdict.INCORRECT and judgement.format_ok:
+            with suppress(TranscriptError):
+                kept = transcribe(trajectory, split)
+        return kept, NOT_ACCEPTED, judgement.reject_reason or judgement.verdict
     try:
         transcript = transcribe(trajectory, split)
     except TranscriptError as error:

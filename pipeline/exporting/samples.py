@@ -32,6 +32,8 @@ class Sample:
     """Conversation; for a prompt, the part given to the model."""
     tools: str | None
     """Schemas of the tools as a JSON array, for formats with tool calls as a field."""
+    rejected: tuple[ChatMessage, ...] = ()
+    """In a pair, what the wrong attempt said."""
     tokens: TokenRow | None = None
     """Conversation as tokens, where a tokenizer is named."""
 
@@ -58,7 +60,16 @@ def make_samples(
         elif row and settings.max_tokens and len(row.input_ids) > settings.max_tokens:
             yield MaskError(TOO_LONG, f"{len(row.input_ids):,} tokens")
         else:
-            yield Sample(example, form.name, written_as, conversation.messages, conversation.tools, row)
+            rejected = render_rejected(example, form.name)
+            yield Sample(example, form.name, written_as, conversation.messages, conversation.tools, rejected, row)
+
+
+def render_rejected(example: TrainingExample, rendering: RenderingName) -> tuple[ChatMessage, ...]:
+    """Return what the wrong attempt of a pair said; nothing where there is none."""
+    if example.rejected is None:
+        return ()
+    form = choose_rendering(rendering, single_queries=example.single_queries)
+    return form.render(example.question, example.rejected).messages[len(form.prompt(example.question)) :]
 
 
 def _tokenise(

@@ -96,15 +96,16 @@ class ExampleIndex:
         """Decide on every example. Duplicates and caps are resolved in the order of the shuffle, whatever the order."""
         settings, codes = self._settings, np.zeros(len(self), np.uint8)
         drawn = np.lexsort((_view(self._hashes["transcript"]), _view(self._hashes["draw"])))
-        if purpose is Purpose.SFT or settings.tasks is TaskSelection.ACCEPTED:
-            fit = _view(self._fit if purpose is Purpose.SFT else self._accepted)
+        prompts = purpose is Purpose.RL
+        if not prompts or settings.tasks is TaskSelection.ACCEPTED:
+            fit = _view(self._accepted if prompts else self._fit)
             codes[fit == 0] = REASONS.index(UNFIT)
         unlearnable = _view(self._unlearnable)
         # Demonstrations are useful also for tasks that are always solved.
-        barred = unlearnable > 0 if purpose is Purpose.RL else unlearnable == REASONS.index(MEMORISED)
+        barred = unlearnable > 0 if prompts else unlearnable == REASONS.index(MEMORISED)
         codes = np.where((codes == 0) & barred, unlearnable, codes)
         left = drawn[codes[drawn] == 0]
-        same = _view(self._hashes["transcript" if purpose is Purpose.SFT else "question"])[left]
+        same = _view(self._hashes["question" if prompts else "transcript"])[left]
         first = np.zeros(len(left), bool)
         first[np.unique(same, return_index=True)[1]] = True
         codes[left[~first]] = REASONS.index(DUPLICATE)

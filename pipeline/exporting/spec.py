@@ -91,12 +91,6 @@ class Written:
         name = self.settings.tokenizer or ""
         return self.base or (name if "/" in name else PLACEHOLDER)
 
-    def describe_model(self) -> str:
-        """Return what to do where no model was named; else nothing."""
-        if self.model != PLACEHOLDER:
-            return ""
-        return f"{PLACEHOLDER} stands for the model to be trained: put in its name, or export again with --model NAME."
-
     def choose_batch(self, split: Split = Split.TRAIN) -> int:
         """Return a batch size that the prompts fill: verl and its kin drop the last batch, and need one."""
         rows = self.rows[Purpose.RL]
@@ -125,6 +119,10 @@ class Exporter:
     """Whether the trainer writes messages with the model's chat template, rather than with one of its own."""
     sets_switches: bool = False
     """Whether its configuration sets variables of the template."""
+    thought_field: str | None = None
+    """Field of the thoughts, whatever the model; None for tags in the content, or where its template has a place."""
+    pairs: bool = False
+    """Whether a row is a pair of attempts."""
     searches: bool = False
     """Whether that training asks a search server."""
     carries_reward: bool = False
@@ -139,6 +137,14 @@ class Exporter:
             train = f"rampforge train rl {folder} -m {written.model} -o {folder}/rl-trained"
             commands.append(f"{train} --rendering {written.settings.rendering} --search {SEARCH_URL}")
         return tuple(commands)
+
+    def describe_model(self, written: Written) -> str:
+        """Return what to do where the configuration needs a model that was not named; else nothing."""
+        if written.model != PLACEHOLDER or not any(
+            PLACEHOLDER in text for text in self.write_configs(written).values()
+        ):
+            return ""
+        return f"{PLACEHOLDER} stands for the model to be trained: put in its name, or export again with --model NAME."
 
     def choose_rendering(self, rendering: RenderingName | None, tokenised: bool) -> RenderingName:
         """Return the requested format, or the default. Raises ConfigError for one in which loss would be on results."""
@@ -191,7 +197,7 @@ class Exporter:
                 f"{self.trainer} makes the loss mask itself, and keeps it off results", "--to trl, or --to axolotl"
             )
         if settings.tasks is TaskSelection.ALL and all(
-            table.purpose is Purpose.SFT for table in self.build_tables(settings.rendering, None)
+            table.purpose is not Purpose.RL for table in self.build_tables(settings.rendering, None)
         ):
             raise ConfigError(
                 f"{self.trainer} needs demonstrations, which are made from accepted trajectories only",

@@ -86,7 +86,7 @@ def test_a_format_is_taken_or_refused_with_the_way_out(
 def test_only_trainers_that_mask_inside_a_message_are_fed_with_streams_of_tags() -> None:
     taken = {trainer for trainer, exporter in EXPORTERS.items() if set(TAGGED) & set(exporter.renderings)}
     prompts = {trainer for trainer, exporter in EXPORTERS.items() if exporter.searches}
-    assert taken == {Trainer.MS_SWIFT, *prompts}
+    assert taken == {Trainer.MS_SWIFT, Trainer.DPO, *prompts}
 
 
 def test_llama_factory_turns_alternate_and_calls_are_json_after_their_thought(run: RunFolder, tmp_path: Path) -> None:

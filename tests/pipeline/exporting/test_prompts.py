@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,6 @@ from pipeline.training.rl_rows import list_export_prompts
 from schemas.exports import Trainer
 from schemas.renderings import RenderingName
 from tests.support.export_samples import export_sample, make_run, read_table
-
-ALL = pytest.mark.parametrize("trainer", list(Trainer))
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +71,3 @@ def test_targets_of_many_forms_take_no_more_time_than_they_are_many() -> None:
     targets = list_targets([[f"{mask} {form}" for form in range(1_000)] for mask in range(4)])
     assert len(set(targets)) == MOST_TARGETS
     assert targets[0] == "1. 0 0\n2. 1 0\n3. 2 0\n4. 3 0"
-
-
-@ALL
-def test_an_export_ends_with_the_commands_that_train_on_it(run: RunFolder, tmp_path: Path, trainer: Trainer) -> None:
-    done = export_sample(run, tmp_path / "unnamed", trainer)
-    card = (tmp_path / "unnamed" / "README.md").read_text()
-    for command in EXPORTERS[trainer].list_commands(done.written, "RUN", "FOLDER"):
-        assert f"\n{command}\n" in card
-    assert "--model NAME" in card
-    named = export_sample(run, tmp_path / "named", trainer, base="/secret/mine")
-    configs = "".join((tmp_path / "named" / name).read_text() for name in named.configs)
-    assert "/secret/mine" in configs
-    card = (tmp_path / "named" / "README.md").read_text()
-    assert not re.search(r"/secret|--model NAME", card)

@@ -1,0 +1,32 @@
+"""The commands that train on an export, and the model in its configuration."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.exporting.registry import EXPORTERS
+from pipeline.storage.run_folder import RunFolder
+from schemas.exports import Trainer
+from tests.support.export_samples import export_sample, make_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return make_run(tmp_path_factory.mktemp("run") / "sample")
+
+
+@pytest.mark.parametrize("trainer", list(Trainer))
+def test_an_export_ends_with_the_commands_that_train_on_it(run: RunFolder, tmp_path: Path, trainer: Trainer) -> None:
+    done = export_sample(run, tmp_path / "unnamed", trainer)
+    card = (tmp_path / "unnamed" / "README.md").read_text()
+    for command in EXPORTERS[trainer].list_commands(done.written, "RUN", "FOLDER"):
+        assert f"\n{command}\n" in card
+    assert ("--model NAME" in card) == bool(done.configs)
+    named = export_sample(run, tmp_path / "named", trainer, base="/secret/mine")
+    configs = "".join((tmp_path / "named" / name).read_text() for name in named.configs)
+    assert ("/secret/mine" in configs) == bool(named.configs)
+    card = (tmp_path / "named" / "README.md").read_text()
+    assert not re.search(r"/secret|--model NAME", card)
