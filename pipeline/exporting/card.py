@@ -182,8 +182,8 @@ def _write_start(facts: CardFacts) -> Iterator[str]:
     yield f"{' and '.join(named)}. {exporter.describe_model(written)}".rstrip()
     if Purpose.PREFERENCE in written.files:
         yield (
-            "Both attempts of a pair had the same part of the source withheld. Trainers of pairs mask nothing inside of "
-            "a completion: search results count in the probabilities of both."
+            "Both attempts of a pair had the same part of the source withheld. Trainers of pairs mask nothing inside "
+            "of a completion: search results count in the probabilities of both."
         )
     if Purpose.RL in written.files:
         yield (
