@@ -6,6 +6,7 @@ Only names are used. Dates and numbers of a recogniser ("his last years", "one")
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pipeline.errors import AssetError
@@ -24,7 +25,15 @@ NAME_LABELS = frozenset(
 NEEDED = {"ner", "tok2vec", "transformer"}
 JIEBA_LABELS = {"nr": "PERSON", "nrfg": "PERSON", "nrt": "PERSON", "ns": "GPE", "nt": "ORG", "nz": "MISC"}
 INSTITUTIONS = {"大学", "学院", "公司", "银行", "医院", "博物馆", "车站", "机场"}
-DOTS = {"·", "・", "‧"}
+FEATURES = frozenset("路街桥寺庙宫塔山河江湖岛岭")
+"""Characters that end the name of a place: one after a name is part of it."""
+BEFORE_NAMES = frozenset("今原旧前各该")
+"""Nouns and adjectives of one character that may stand before a name without being part of it."""
+PIECE_FLAGS = ("n", "a", "g", "j", "b", "z")
+"""First letters of jieba's flags of nouns, adjectives and morphemes: one character of these before a name is a piece of
+a longer name that the dictionary lacks ("列支敦斯登")."""
+DOTS = frozenset("·・‧")
+CONTINUING = DOTS | FEATURES
 BATCH = 128
 
 
@@ -62,7 +71,8 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
 
     jieba finds words, not names: "北京" and "大学" are two words of one institution, so a name and the noun of an
     institution after it are one name. Its dictionary is in simplified characters, so the text is folded first, and only
-    words of the dictionary count: guesses of the tagger for other words are rarely names.
+    words of the dictionary count: guesses of the tagger for other words are rarely names. Where the segmenter guesses a
+    longer word around a name's edge, the name is part of one that the dictionary lacks.
     """
     open_jieba()
     import jieba.posseg
@@ -72,13 +82,15 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
     for text in texts:
         folded = fold(text)
         known = folded if len(folded) == len(text) else text  # offsets must hold
-        yield _join_words([(pair.word, pair.flag) for pair in jieba.posseg.cut(known, HMM=False)])
+        names = _join_words([(pair.word, pair.flag) for pair in jieba.posseg.cut(known, HMM=False)])
+        edges = {0, *accumulate(map(len, jieba.cut(known, HMM=True)))}
+        yield [name for name in names if {name.start, name.end} <= edges]
 
 
 def _join_words(words: Sequence[tuple[str, str]]) -> list[SpanCandidate]:
     found: list[SpanCandidate] = []
     start = 0
-    dotted = False
+    dotted = piece = False
     for word, flag in words:
         end = start + len(word)
         label = JIEBA_LABELS.get(flag)
@@ -86,10 +98,11 @@ def _join_words(words: Sequence[tuple[str, str]]) -> list[SpanCandidate]:
         if last and (dotted or word in INSTITUTIONS or label == last.label):
             label = "ORG" if word in INSTITUTIONS else last.label
             found[-1] = SpanCandidate(last.start, end, SpanKind.ENTITY, label, SpanSource.NER)
-        elif last and word in DOTS:
+        elif last and word in CONTINUING:
             found[-1] = SpanCandidate(last.start, end, SpanKind.ENTITY, last.label, SpanSource.NER)
-        elif label and len(word) > 1:
+        elif label and len(word) > 1 and not piece:
             found.append(SpanCandidate(start, end, SpanKind.ENTITY, label, SpanSource.NER))
         dotted = word in DOTS
+        piece = len(word) == 1 and flag.startswith(PIECE_FLAGS) and word not in BEFORE_NAMES
         start = end
     return found

@@ -1,6 +1,7 @@
 """Filter of candidates, with the reason why one may not be masked.
 
-A span must not be given away by its question (`giveaways`). It must be a whole fact, and its sentence must be complete.
+A span must not be given away by its question (`giveaways`). It must be a whole fact or name,
+and its sentence must be complete.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pipeline.masking.candidates import SpanCandidate
 from pipeline.masking.giveaways import GiveAways
 from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
+from pipeline.masking.half_names import is_half_name
 from pipeline.masking.words import PassageWords, Roots, is_wide
 from pipeline.passages.sentences import find_sentences
 from schemas.documents import HOLE, LIST_MARK
@@ -23,6 +25,7 @@ TOO_SHORT = "too_short"
 TOO_LONG = "too_long"
 WEAK = "weak"
 HALF_FACT = "half_fact"
+HALF_NAME = "half_name"
 OVERLAPS = "overlaps"
 NO_EVIDENCE = "no_evidence"
 INFERABLE = "inferable"
@@ -73,6 +76,7 @@ class SpanFilter:
         checks: tuple[Callable[[], str | None], ...] = (
             lambda: self._check_length(span, low, high),
             lambda: HALF_FACT if is_half_fact(self._plain, candidate.start, candidate.end, self._lang) else None,
+            lambda: HALF_NAME if is_half_name(candidate, self._text) else None,
             lambda: WEAK if self._is_weak(candidate, low, high) else None,
             lambda: TEMPLATE_HOLE if self._stands_by_hole(candidate) else None,
             lambda: self._giveaways.find(candidate, low, high, aliases),

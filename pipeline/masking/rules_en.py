@@ -21,10 +21,11 @@ ERA = r"(?:BCE?|CE|AD|B\.C\.(?:E\.)?|A\.D\.|C\.E\.)"
 DASH = r" ?[–—-] ?"
 JOINED = rf"(?:{DASH}| (?:and|or|to) )"
 # A year of three digits is one only where no counted thing follows ("on 20 March 851 in Tours").
-EARLY_YEAR = (
-    r"(?:[1-9]\d\d(?:/\d{1,3})?(?![,.]?\d)(?= ?(?:$|[^\w\s°%½¼¾]| (?:in|at|on|and|or|to|by|of|near|was|were"
-    r"|is|the|he|she|his|her|as|with|when|after|before|until|from|during|for|but|under|against)\b)))"
+UNCOUNTED = (
+    r"(?![,.]?\d)(?= ?(?:$|[^\w\s°%½¼¾]| (?:in|at|on|and|or|to|by|of|near|was|were"
+    r"|is|the|he|she|his|her|as|with|when|after|before|until|from|during|for|but|under|against)\b))"
 )
+EARLY_YEAR = rf"(?:[1-9]\d\d(?:/\d{{1,3}})?{UNCOUNTED})"
 FULL_YEAR = rf"(?:{YEARS}\b(?: {ERA}(?!\w))?|\d{{1,4}} {ERA}(?!\w)|{EARLY_YEAR})"
 ORDINAL_WORD = (
     r"(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth"
@@ -49,7 +50,8 @@ DATES_EN = re.compile(
     rf"|(?P<era_year>(?:AD|A\.D\.) ?\d{{1,4}}\b(?:{JOINED}\d{{1,4}}\b)?"
     rf"|\d{{1,3}}(?:,?\d{{3}})?(?:{JOINED}\d{{1,4}})? {ERA}(?!\w))"
     rf"|(?P<year_range>{YEARS}{DASH}(?:{YEARS}|\d\d)\b(?![.,]?\d|%| (?:of )?{MONTH})"
-    rf"|{YEAR}/(?:\d{{4}}|\d{{1,2}})\b(?![.,/]?\d|%))"
+    rf"|{YEAR}/(?:\d{{4}}|\d{{1,2}})\b(?![.,/]?\d|%)"
+    rf"|{YEARS} (?:to|through|until|till) {YEARS}(?:{UNCOUNTED}|(?= (?:seasons?|period|era|term)\b)))"
     rf"|(?P<year>{YEAR}(?![\w°%′″]|[.,:]\d|-\d| ?[×]))"
     r")"
 )
@@ -61,6 +63,7 @@ FIGURE = (
 )
 SCALE = r"(?:hundred|thousand|million|billion|trillion|quadrillion|quintillion|lakh|crore)"
 POWER = r"(?: ?[×x·] ?10(?:\^ ?\(?[−–+-]?\d+\)?|\*\*[−-]?\d+|[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|[−–]\d+|\d{1,2}(?!\d))|[eE][+−-]?\d+)"
+GROUPED = r"\d{1,3}(?:,\d{3})+"
 VALUE = (
     rf"(?:[−-]?{FIGURE}{POWER}|10(?:\^[−-]?\d+|[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|[−-]?{FIGURE}(?:\s?±\s?{FIGURE})?(?:[ -]{SCALE}\b)?)"
 )
@@ -80,12 +83,15 @@ LENGTH = (
     r"(?:[kcmnµμ]?m|mi|ft|yd|nmi|AU|kilomet(?:re|er)s?|(?:centi|milli|nano|micro)?met(?:re|er)s?|(?:nautical )?miles?"
     r"|feet|foot|inch(?:es)?|in(?=\))|yards?|light[- ]years?|parsecs?|fathoms?)"
 )
+PREFIX = r"(?:kilo|mega|giga|tera|milli|micro|nano|pico)"
 UNIT = (
     rf"(?:(?:square|cubic|sq\.?|cu\.?) {LENGTH}|{LENGTH}[²³23]?|ha|hectares?|acres?|[kmμµ]?g|t|lbs?|oz"
     r"|(?:kilo|milli)?grams?|tonnes?|(?:long |short )?tons?|pounds?|ounces?"
     r"|(?<=\d )st(?= \d)|stone(?! (?!and |or )[a-z])|[mk]?[lL]|lit(?:re|er)s?|gallons?|bushels?|barrels?"
-    r"|°\s?[CFKR]?|K|kelvins?|degrees?(?: (?:Celsius|Fahrenheit))?|[kMGT]?(?:Hz|W|V|A|J|Pa|eV|B|Wh)|[kMG]?bar|psi"
-    r"|atm|hp|horsepower|[kMG]?(?:watts?|volts?|hertz|bytes?|bits?|joules?)|dB|ppm|rpm|mol|Mya|Ma|Ga"
+    r"|°\s?[CFKR]?|K|kelvins?|degrees?(?: (?:Celsius|Fahrenheit))?|[kMGTmμµ]?(?:Hz|W|V|A|J|Pa|eV|B|Wh)|[kMGm]?bar|psi"
+    r"|[kMGmμµn]?(?:Gy|Sv|Bq|Ci|lm|lx|mol|Ω)|[kMGmμµn](?:N|F|H|T|rad)|atm|hp|horsepower|dB|ppm|ppb|rpm|Mya|Ma|Ga"
+    rf"|{PREFIX}?(?:watts?|volts?|hertz|bytes?|bits?|joules?|grays?|sieverts?|becquerels?|curies?|newtons?|pascals?"
+    r"|teslas?|farads?|ohms?|moles?|lumens?|amperes?|amps?|electronvolts?|calories|seconds?)"
     r"|calories|kcal|cal|knots?|mph|kn"
     r"|/(?:sq\.? ?(?:km|mi)|(?:km|mi|m)[²³23]?|ha)|(?<=[0-9] )[mµμn]?s"
     r"|seconds?|minutes?|hours?|h|hrs?|mins?|secs?|days?|weeks?|months?|years?|decades?|centuries)"
@@ -112,7 +118,7 @@ NUMBERS_EN = re.compile(
     r"(?<![\w/^.])(?:(?=[0-9−–-])(?<!\w[-–])(?<![\d.,][.,])(?<!\bp\. )(?<!\bpp\. )(?<!ISBN )(?:"
     rf"(?P<sum>{SUM})"
     rf"|(?P<percent>(?<=etween ){VALUE} ?% and {VALUE} ?%|(?<!rom ){VALUE} ?%(?: ?[–—-] ?| to ){VALUE} ?%"
-    rf"|{RANGE}(?:\s?%|[ -]per ?cent\b| percentage points))"
+    rf"|(?!{GROUPED} or ){RANGE}(?:\s?%|[ -]per ?cent\b| percentage points))"
     rf"|(?P<quantity>{MEASURE}|\d{{1,2}}['′’] ?\d{{1,2}}(?:\.\d+|{FRACTION})?(?:[\"″”]|''))"
     rf"|(?P<clock>{CLOCK}(?:{DASH}{CLOCK})?(?![:.,–-]?\d))"
     r"|(?P<ratio>\d+(?:,\d{3})*(?:\.\d+)?(?:(?::| : )\d+(?:,\d{3})*(?:\.\d+)?)+(?!\d|[–-]\d))"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking import filters
-from pipeline.masking.aliases import find_aliases
+from pipeline.masking.aliases import find_aliases, list_titles
 from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
 from pipeline.masking.custom_spans import Extract, ExtractorError, call_extractor
 from pipeline.masking.drafts import DraftSpan, PassageDraft, reject_passage
@@ -142,7 +142,8 @@ class SpanStage:
         passed: list[DraftSpan] = []
         for candidate in candidates:
             aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
-            if reason := span_filter.check(candidate, aliases):
+            titles = list_titles(candidate.target, self._aliases_of)
+            if reason := span_filter.check(candidate, (*aliases, *titles)):
                 draft.reject(candidate, reason)
             else:
                 passed.append(DraftSpan(candidate, aliases))

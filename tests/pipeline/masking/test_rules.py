@@ -60,6 +60,15 @@ ENGLISH = [
     ("COVID-19, B-52, U-235, H2O and p. 45", []),
     ("192.168.0.1", []),
     ("You may 12 times", [("12", "cardinal")]),
+    ("from 1901 to 1961 he ruled", [("1901 to 1961", "year_range")]),
+    ("the 1998 to 2003 seasons", [("1998 to 2003", "year_range")]),
+    ("some 1200 to 1300 men fell", [("1200 to 1300", "cardinal")]),
+    ("a dose of 2 to 3 mGy a year", [("2 to 3 mGy", "quantity")]),
+    (
+        "15 milligrays, 40 kN and 3 megahertz",
+        [("15 milligrays", "quantity"), ("40 kN", "quantity"), ("3 megahertz", "quantity")],
+    ),
+    ("spoken by 2,765,610 or 98.767% of", [("2,765,610", "cardinal"), ("98.767%", "percent")]),
 ]
 
 CHINESE = [

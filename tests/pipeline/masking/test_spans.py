@@ -14,7 +14,7 @@ from pipeline.assets.store import find_asset
 from pipeline.errors import AssetError
 from pipeline.masking.aliases import find_aliases
 from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
-from pipeline.masking.entities import load_ner
+from pipeline.masking.entities import find_chinese_names, load_ner
 from pipeline.masking.perplexity import SpanContext, SpanScore
 from pipeline.masking.span_stage import SpanStage
 from pipeline.stage import Outcome
@@ -228,6 +228,21 @@ def test_a_chinese_passage() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("源如梵蒂岡、列支敦斯登等國。", ["梵蒂岡"]),
+        ("白杨浦在上海。", ["上海"]),
+        ("他住在热河路。", ["热河路"]),
+        ("今上海有北京大学。", ["上海", "北京大学"]),
+        ("哈罗德·哈代首先", []),
+    ],
+)
+def test_chinese_names_are_not_cut(text: str, names: list[str]) -> None:
+    (found,) = find_chinese_names([text])
+    assert [text[name.start : name.end] for name in found] == names
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "target", "aliases"),
     [
         ("5 May 1868", SpanKind.DATE, None, ("May 5, 1868",)),
@@ -237,13 +252,32 @@ def test_a_chinese_passage() -> None:
         ("45%", SpanKind.NUMBER, None, ("45 percent",)),
         ("300 mm (12 in)", SpanKind.NUMBER, None, ("300 mm", "12 in")),
         ("1949年10月1日", SpanKind.DATE, None, ("1949-10-01",)),
-        ("winged messenger", SpanKind.ENTITY, "Mercury (planet)", ("Mercury", "Hermes")),
+        ("hermes", SpanKind.ENTITY, "Mercury (planet)", ("Mercury",)),
+        ("Mercury", SpanKind.ENTITY, "Mercury (planet)", ("Hermes",)),
+        ("winged messenger", SpanKind.ENTITY, "Mercury (planet)", ()),
+        ("Cherry Valley", SpanKind.ENTITY, "Cherry Valley massacre", ()),
+        ("Dominica", SpanKind.ENTITY, "Invasion of Dominica", ()),
+        ("carbonate", SpanKind.TERM, "Lithium carbonate", ()),
+        ("linguists", SpanKind.TERM, "Linguistics", ()),
+        ("Carolina", SpanKind.ENTITY, "North Carolina", ()),
+        ("Lincoln", SpanKind.ENTITY, "Abraham Lincoln", ("Abraham Lincoln",)),
+        ("Batavia", SpanKind.ENTITY, "Batavia, Illinois", ("Batavia, Illinois",)),
+        (
+            "NASA",
+            SpanKind.ENTITY,
+            "National Aeronautics and Space Administration",
+            ("National Aeronautics and Space Administration",),
+        ),
+        ("four weeks", SpanKind.NUMBER, None, ("4 weeks",)),
+        ("twenty-one", SpanKind.NUMBER, None, ("21",)),
+        ("12 weeks", SpanKind.NUMBER, None, ("twelve weeks",)),
         ("airports", SpanKind.TERM, "List of airports", ()),
     ],
 )
 def test_aliases(text: str, kind: SpanKind, target: str | None, aliases: tuple[str, ...]) -> None:
     candidate = SpanCandidate(0, len(text), kind, "x", LINK if target else RULE, target)
-    assert find_aliases(candidate, text, {"Mercury (planet)": ["Hermes", "mercury"]}) == aliases
+    redirects = {"Mercury (planet)": ["Hermes", "mercury", "History of Mercury"]}
+    assert find_aliases(candidate, text, redirects) == aliases
 
 
 @pytest.mark.assets
