@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from flows.cli.assets import assets_app
+from flows.cli.audit import audit
 from flows.cli.calibrate import calibrate
 from flows.cli.deploy import deploy
 from flows.cli.distill import distill, lab
@@ -75,6 +76,7 @@ app.command("lab")(lab)
 app.command("export")(export)
 app.command("show-mask")(show_mask)
 app.command("inspect")(inspect)
+app.command("audit")(audit)
 app.command("gc")(collect_garbage)
 app.command("verify")(verify)
 app.command("eval")(evaluate_benchmark)

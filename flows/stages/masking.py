@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.configuration.run_context import RunContext
-from flows.configuration.sources import JIEBA, find_models, find_revision
+from flows.configuration.sources import JIEBA, find_models
 from flows.models.serving import names_served_scorer
 from flows.search_engines.registry import needs_index
 from flows.stages.inputs import read_dataset, reading, share_limit
 from flows.stages.library_versions import MODELS, OPENCC
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
+from flows.stages.span_resources import open_counts, open_evidence, open_ner, open_scorer
 from flows.stages.spec import RoundPart, StageSpec
-from pipeline.assets.store import resolve_model
 from pipeline.components import load_component
 from pipeline.stage import Stage
 from schemas.config import RunConfig, StageName
@@ -23,10 +23,6 @@ from schemas.passages import Passage
 from schemas.roles import Role
 from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask, Proposals, SpanSet
-
-if TYPE_CHECKING:
-    from pipeline.evidence.answer_counts import AnswerCounts
-    from pipeline.evidence.finder import EvidenceFinder
 
 EXTRACTOR_KEY = "masking.extractor_function"
 
@@ -64,8 +60,8 @@ def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
         stage = SpanStage(
             cheap,
             aliases_of=_find_redirects(context, shard),
-            evidence=_open_evidence(context),
-            counts=_open_counts(context),
+            evidence=open_evidence(context),
+            counts=open_counts(context),
         )
         spans = count_spans(stage, read_dataset(context, Passage, shard))
     return sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed, spans)
@@ -77,27 +73,6 @@ def _find_redirects(context: RunContext, shard: str) -> Mapping[str, Sequence[st
 
     targets = {link.target for passage in read_dataset(context, Passage, shard) for link in passage.links}
     return find_aliases(context.run.files(Redirect.dataset), targets)
-
-
-def _open_evidence(context: RunContext) -> EvidenceFinder | None:
-    from pipeline.evidence.finder import EvidenceFinder
-    from pipeline.search.bm25 import Bm25Engine
-
-    config = context.config.masking
-    if config.evidence is EvidenceScope.NONE:
-        return None
-    index, clues = context.run.fetch_index(), config.evidence_clues
-    return context.resources.keep("evidence", (index, clues), lambda: EvidenceFinder(Bm25Engine(index), clues))
-
-
-def _open_counts(context: RunContext) -> AnswerCounts | None:
-    from pipeline.evidence.answer_counts import AnswerCounts
-    from pipeline.search.bm25 import Bm25Engine
-
-    if not needs_index(context.config):
-        return None
-    index = context.run.fetch_index()
-    return context.resources.keep("answer counts", index, lambda: AnswerCounts(Bm25Engine(index)))
 
 
 def proposal_keys(config: RunConfig) -> tuple[str, ...]:
@@ -182,38 +157,15 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
     sampled = _sample(context, shard)
     return SpanStage(
         config,
-        _open_ner(context),
-        _open_scorer(context),
+        open_ner(context),
+        open_scorer(context),
         aliases,
         sampled,
         proposals,
         extract,
-        _open_evidence(context),
-        _open_counts(context),
+        open_evidence(context),
+        open_counts(context),
     )
-
-
-def _open_ner(context: RunContext) -> Any:
-    """The recogniser of names, unless the configuration leaves it out."""
-    from pipeline.masking.entities import load_ner
-
-    name = context.config.masking.ner
-    return load_ner(str(resolve_model(name, context.cache))) if name not in (None, JIEBA) else None
-
-
-def _open_scorer(context: RunContext) -> Any:
-    """The language model behind the surprisals, named with its revision."""
-    from flows.models.serving import open_served_scorer
-
-    name = context.config.masking.scorer
-    if name is None:
-        return None
-    if names_served_scorer(context.config):
-        return open_served_scorer(context.config, context.cache)
-    from pipeline.masking.causal_scorer import load_scorer  # imports torch
-
-    path = str(resolve_model(name, context.cache))
-    return load_scorer(path, context.config.masking.device, f"{name} {find_revision(context, name)}")
 
 
 def task_keys(_: RunConfig) -> tuple[str, ...]:

@@ -20,7 +20,22 @@ from pipeline.report.text_pieces import INVISIBLE, show_controls
 CELL_CHARS = 60
 NOTHING = "–"
 LEFT_OUT = frozenset(
-    {"task_id", "lang", "policy", "round", "attempt", "cost", "tokens", "judge", "recall", "answer_seen"}
+    {
+        "task_id",
+        "lang",
+        "policy",
+        "round",
+        "attempt",
+        "cost",
+        "tokens",
+        "judge",
+        "recall",
+        "answer_seen",
+        "co_covered",
+        "queries",
+        "verbatim_queries",
+        "chained_turns",
+    }
 )
 """Columns of `attempts` that are omitted on a terminal; JSON has them."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~&])")

@@ -56,6 +56,15 @@ class DraftSpan:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class SpanAssessment:
+    """What the filters and the model of difficulty say of a candidate."""
+
+    reason: str | None
+    """Reason for which it may not be masked, evidence aside; None for one that may."""
+    difficulty: float
+
+
 @dataclass(slots=True)
 class PassageDraft:
     """Passage in progress."""

@@ -18,7 +18,7 @@ from pipeline.masking import filters
 from pipeline.masking.aliases import find_aliases, list_titles
 from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
 from pipeline.masking.custom_spans import Extract, ExtractorError, call_extractor
-from pipeline.masking.drafts import DraftSpan, PassageDraft, reject_passage
+from pipeline.masking.drafts import DraftSpan, PassageDraft, SpanAssessment, reject_passage
 from pipeline.masking.entities import find_chinese_names, find_entities
 from pipeline.masking.filters import SpanFilter, check_passage
 from pipeline.masking.perplexity import SpanContext, SpanScore, SpanScorer
@@ -89,6 +89,29 @@ class SpanStage:
             self._score(drafts)
             for draft in drafts:
                 yield draft.finish(self._scorer.name if self._scorer else None)
+
+    def assess(self, given: Iterable[tuple[Passage, Sequence[SpanCandidate]]]) -> list[list[SpanAssessment]]:
+        """Return what becomes of candidates of passages; one that may not be masked has a difficulty all the same."""
+        drafts = [self._draft(passage, candidates) for passage, candidates in given]
+        return [
+            [self._assess(draft.passage, span, score) for span, score in zip(draft.kept, scores, strict=True)]
+            for draft, scores in zip(drafts, self._score_spans(drafts), strict=True)
+        ]
+
+    def _draft(self, passage: Passage, candidates: Sequence[SpanCandidate]) -> PassageDraft:
+        draft = PassageDraft(passage)
+        for candidate in candidates:
+            aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
+            span = DraftSpan(candidate, aliases)
+            draft.kept.append(replace(span, passages=self._count_passages(passage, span)))
+        return draft
+
+    def _assess(self, passage: Passage, unrated: DraftSpan, score: SpanScore | None) -> SpanAssessment:
+        span = self._rate(passage, unrated, score)
+        reason = SpanFilter(passage, self._roots(passage.lang), self._config).check(span.candidate, span.aliases)
+        if reason is None and (fault := self._check_bounds(span)):
+            reason, _ = fault
+        return SpanAssessment(reason, span.difficulty or 0.0)
 
     def _check_passage(self, passage: Passage) -> str | None:
         if self._sampled is not None and passage.passage_id not in self._sampled:

@@ -1,0 +1,70 @@
+"""What finds and judges spans, opened as a configuration names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flows.configuration.run_context import RunContext
+from flows.configuration.sources import JIEBA, find_revision
+from flows.models.serving import names_served_scorer
+from flows.search_engines.registry import needs_index
+from pipeline.assets.store import resolve_model
+from schemas.masking_config import EvidenceScope
+
+if TYPE_CHECKING:
+    from pipeline.evidence.answer_counts import AnswerCounts
+    from pipeline.evidence.finder import EvidenceFinder
+    from pipeline.masking.span_stage import SpanStage
+
+
+def open_evidence(context: RunContext) -> EvidenceFinder | None:
+    """The finder of evidence elsewhere in the corpus, where the configuration asks for evidence."""
+    from pipeline.evidence.finder import EvidenceFinder
+    from pipeline.search.bm25 import Bm25Engine
+
+    config = context.config.masking
+    if config.evidence is EvidenceScope.NONE:
+        return None
+    index, clues = context.run.fetch_index(), config.evidence_clues
+    return context.resources.keep("evidence", (index, clues), lambda: EvidenceFinder(Bm25Engine(index), clues))
+
+
+def open_counts(context: RunContext) -> AnswerCounts | None:
+    """The counts of passages that hold a span's words, where the run has an index."""
+    from pipeline.evidence.answer_counts import AnswerCounts
+    from pipeline.search.bm25 import Bm25Engine
+
+    if not needs_index(context.config):
+        return None
+    index = context.run.fetch_index()
+    return context.resources.keep("answer counts", index, lambda: AnswerCounts(Bm25Engine(index)))
+
+
+def open_ner(context: RunContext) -> Any:
+    """The recogniser of names, unless the configuration leaves it out."""
+    from pipeline.masking.entities import load_ner
+
+    name = context.config.masking.ner
+    return load_ner(str(resolve_model(name, context.cache))) if name not in (None, JIEBA) else None
+
+
+def open_scorer(context: RunContext) -> Any:
+    """The language model behind the surprisals, named with its revision."""
+    from flows.models.serving import open_served_scorer
+
+    name = context.config.masking.scorer
+    if name is None:
+        return None
+    if names_served_scorer(context.config):
+        return open_served_scorer(context.config, context.cache)
+    from pipeline.masking.causal_scorer import load_scorer  # imports torch
+
+    path = str(resolve_model(name, context.cache))
+    return load_scorer(path, context.config.masking.device, f"{name} {find_revision(context, name)}")
+
+
+def open_assessor(context: RunContext) -> SpanStage:
+    """The filters and the difficulty of spans, without their sources."""
+    from pipeline.masking.span_stage import SpanStage
+
+    return SpanStage(context.config.masking, scorer=open_scorer(context), counts=open_counts(context))
