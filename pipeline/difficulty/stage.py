@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.judging.scoring import read_gold, settle_answer
+from pipeline.judging.order_free import align_answers
+from pipeline.judging.scoring import equals_gold, read_gold, settle_answer
 from pipeline.llm.chat_model import ChatModel, ChatRequest, Message, RefusedRequestError
 from pipeline.llm.event_loop import gather_all
 from pipeline.rendering.questions import write_instruction, write_question
@@ -94,8 +95,11 @@ class DifficultyStage:
             return None
         completion = read_completion(RenderingName.SEARCH_R1, task.lang, task.mask_count, reply.text)
         answers = () if completion.surplus else completion.answers or ()
-        return len(answers) == task.mask_count and all(
-            answer is not None
-            and settle_answer(answer, fold_text(answer), read_gold(span), self.judging, lambda _: False)
-            for answer, span in zip(answers, task.spans, strict=True)
+        if len(answers) != task.mask_count:
+            return False
+        golds = [read_gold(span) for span in task.spans]
+        aligned = align_answers(task.masked_text, answers, lambda text, mask: equals_gold(fold_text(text), golds[mask]))
+        return all(
+            answer is not None and settle_answer(answer, fold_text(answer), gold, self.judging, lambda _: False)
+            for answer, gold in zip(aligned, golds, strict=True)
         )

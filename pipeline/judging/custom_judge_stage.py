@@ -70,7 +70,7 @@ class CustomJudgeStage:
         return ruled.model_copy(update=about | decided | {"reason": f"Wrong: {wrong}." if wrong else right})
 
     def _rescore(self, attempt: JudgedAttempt, score: MaskScore) -> MaskScore:
-        answer = read_answers(attempt.trajectory)[score.mask]
+        answer = read_answers(attempt)[score.mask]
         right = call_judge(self._decide, answer, attempt.task.spans[score.mask].forms, attempt.task.masked_text)
         # An answer that paraphrases the gold counts as seen where its own words were shown.
         seen = score.seen or (right and self._rules.is_shown(attempt, answer))

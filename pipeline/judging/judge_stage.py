@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 from pipeline.judging.leaks import count_simulated, find_leaks
-from pipeline.judging.scoring import read_gold, score_answer, settle_answer
+from pipeline.judging.order_free import align_answers
+from pipeline.judging.scoring import equals_gold, read_gold, score_answer, settle_answer
 from pipeline.judging.signatures import SignatureReader
 from pipeline.judging.trajectory_format import Fault, find_fault
 from pipeline.stage import Outcome
@@ -27,7 +28,7 @@ from schemas.tasks import MaskTask, Span
 from schemas.trajectories import StopReason, Trajectory
 
 JUDGE = "rules"
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Incremented when a rule changes any verdict, so that judgements get new ids."""
 RULE_KEYS = {"min_fuzzy", "min_recall", "require_seen"}
 """Settings of the rules."""
@@ -84,7 +85,7 @@ class JudgeStage:
             raise ValueError(
                 f"trajectory {trajectory.trajectory_id} attempted {trajectory.task_id}, not {task.task_id}"
             )
-        answers = read_answers(trajectory)
+        answers = read_answers(attempt)
         scores = self._score_masks(attempt, answers)
         fault = find_fault(trajectory, task.mask_count)
         reject = self._choose_reject(trajectory, answers, scores, fault)
@@ -162,12 +163,19 @@ class JudgeStage:
         return None
 
 
-def read_answers(trajectory: Trajectory) -> dict[int, str]:
-    """The answer to each mask; a mask answered more than once counts as unanswered."""
-    answers: dict[int, str] = {}
-    for answer in trajectory.answers:
+def read_answers(attempt: JudgedAttempt) -> dict[int, str]:
+    """The answer to each mask, order-free ones exchanged where that makes more of them right; a mask answered more than
+    once counts as unanswered.
+    """
+    task, answers = attempt.task, dict[int, str]()
+    for answer in attempt.trajectory.answers:
         answers[answer.mask] = "" if answer.mask in answers else (answer.answer or "").strip()
-    return answers
+    if len(answers) != task.mask_count or set(answers) != set(range(task.mask_count)):
+        return answers
+    golds = [read_gold(span) for span in task.spans]
+    given = [answers[mask] for mask in range(task.mask_count)]
+    aligned = align_answers(task.masked_text, given, lambda text, mask: equals_gold(fold_text(text), golds[mask]))
+    return {mask: answer or "" for mask, answer in enumerate(aligned)}
 
 
 def _choose_verdict(trajectory: Trajectory, scores: Sequence[MaskScore]) -> Verdict:

@@ -81,7 +81,7 @@ class LlmJudgeStage:
     def _choose_masks(self, attempt: JudgedAttempt, ruled: Judgement) -> list[int]:
         """The masks whose answers are sent to the model."""
         if ruled.reject_reason == RejectReason.WRONG_ANSWER:
-            answers, spans = read_answers(attempt.trajectory), attempt.task.spans
+            answers, spans = read_answers(attempt), attempt.task.spans
             wrong = [score.mask for score in ruled.scores if not score.right]
             return [] if any(is_plainly_wrong(answers[mask], spans[mask]) for mask in wrong) else wrong
         if ruled.verdict is Verdict.CORRECT and ruled.format_ok and self._is_audited(attempt):
@@ -96,7 +96,7 @@ class LlmJudgeStage:
     ) -> Judgement:
         verdict = min((ruling.verdict for ruling in rulings.values()), key=WORST.index)
         right = {mask for mask, ruling in rulings.items() if ruling.verdict is Verdict.CORRECT}
-        answers = read_answers(attempt.trajectory)
+        answers = read_answers(attempt)
 
         def rescore(score: MaskScore) -> MaskScore:
             if score.mask not in right:
@@ -112,7 +112,7 @@ class LlmJudgeStage:
 
 def make_question(attempt: JudgedAttempt, mask: int) -> JudgeQuestion:
     """The question about one answer of an attempt for the judge."""
-    task, answer = attempt.task, read_answers(attempt.trajectory).get(mask, "")
+    task, answer = attempt.task, read_answers(attempt).get(mask, "")
     golds = task.spans[mask].forms
     return JudgeQuestion(task.lang, task.title, task.section, task.masked_text, mask, golds, answer)
 

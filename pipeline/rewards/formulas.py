@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from pipeline.judging.scoring import GoldForm, Scores, read_gold, score_answer
+from pipeline.judging.order_free import align_answers
+from pipeline.judging.scoring import GoldForm, Scores, equals_gold, read_gold, score_answer
 from pipeline.rewards.completions import Completion, Reading, read_completion
 from pipeline.rewards.gaming import find_gaming
 from pipeline.text.normalisation import fold_text, holds_tokens
@@ -61,7 +62,11 @@ def assess(row: RewardInput, completion: Completion, observations: Sequence[str]
     reading = read_completion(row.rendering, row.lang, len(row.golds), completion)
     spans, golds = zip(*map(_fold_golds, row.golds), strict=True)
     gaming = find_gaming(reading, golds, _fold_question(row.question), observations)
-    answers = reading.answers or (None,) * len(golds)
+    answers = align_answers(
+        row.question,
+        reading.answers or (None,) * len(golds),
+        lambda answer, mask: equals_gold(fold_text(answer), golds[mask]),
+    )
     scores = tuple(
         score_answer(fold_text(answer or ""), forms, span)
         for answer, forms, span in zip(answers, golds, spans, strict=True)

@@ -104,6 +104,13 @@ def judge(attempt: JudgedAttempt, **config: object) -> Judgement:
     return JudgeStage(JudgingConfig.model_validate(config)).judge(attempt)
 
 
+@pytest.mark.parametrize(("text", "accepted"), [("{} and {} met.", True), ("{} met {}.", False)])
+def test_answers_of_order_free_masks_may_be_exchanged(text: str, accepted: bool) -> None:
+    golds = ("Ada Byron", "Mary Shelley")
+    verdict = judge(make_attempt(text.format(*golds), golds, golds[::-1], shown="Ada Byron, Mary Shelley."))
+    assert (verdict.accepted, verdict.exact) == (accepted, float(accepted))
+
+
 @pytest.mark.parametrize(
     ("text", "gold", "answer"),
     [

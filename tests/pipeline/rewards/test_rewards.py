@@ -45,6 +45,13 @@ def test_the_set_covers_every_reason_in_both_languages() -> None:
     assert len({(attack.name, attack.row.rendering) for attack in ATTACKS}) >= len(STREAMS) * 80
 
 
+@pytest.mark.parametrize(("question", "paid"), [("[mask 1] and [mask 2] met.", 1.0), ("[mask 1] met [mask 2].", 0.0)])
+def test_answers_of_order_free_masks_may_be_exchanged(question: str, paid: float) -> None:
+    asked = make_asked(RenderingName.SEARCH_R1, gaps=2, question=question)
+    completion = write_completion(asked, make_transcript([forms[0] for forms in asked.golds][::-1]))
+    assert reward_all(asked, completion)[RewardName.EM] == paid
+
+
 @RENDERING
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize("gaps", [1, 2, 3, 4])
