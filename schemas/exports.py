@@ -30,6 +30,7 @@ class Trainer(StrEnum):
     AXOLOTL = "axolotl"
     DPO = "dpo"
     MESSAGES = "messages"
+    ATIF = "atif"
 
 
 class Purpose(StrEnum):

@@ -150,5 +150,7 @@ class RunRecord(Frozen):
     """Cost of these calls."""
     day: date | None = None
     """Day on which the run began: the date that chat templates write into prompts."""
+    imported: str | None = None
+    """Formats of the rows that its tasks and trajectories were imported from; None where they were made here."""
     spending: RunSpending | None = None
     """The same by role, with calls and time, and per accepted trajectory; None before the first call."""

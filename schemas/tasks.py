@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from schemas.evidence import Evidence
 from schemas.record import Frozen, Record
+from schemas.renderings import QuestionKind
 
 MASK = "[mask]"
 """Placeholder of a hidden span in a masked text."""
@@ -30,6 +31,8 @@ class SpanSource(StrEnum):
     LLM = "llm"
     CUSTOM = "custom"
     """A function of the user (`masking.extractor_function`)."""
+    IMPORTED = "imported"
+    """The right answer of a row that was imported."""
 
 
 class Span(Frozen):
@@ -119,7 +122,7 @@ class AnswerStyle(StrEnum):
 
 
 class MaskTask(Record):
-    """Passage with one to four hidden spans, to be recovered by searching."""
+    """Passage with one to four hidden spans, to be recovered by searching; or an imported question."""
 
     dataset: ClassVar[str] = "tasks"
     id_field: ClassVar[str] = "task_id"
@@ -149,6 +152,14 @@ class MaskTask(Record):
     """Form of the answer that the solver is asked for; scores refer to spans in either case."""
     difficulty: float | None
     """Mean difficulty of the hidden spans; None when they have none."""
+
+    kind: QuestionKind = QuestionKind.RAMP
+    """Masks of a passage, or a question: then `masked_text` is the question, and on the next line the one mask."""
+
+    @property
+    def asked(self) -> str:
+        """Return what a solver is asked to complete: the passage with its masks, or the question alone."""
+        return self.masked_text.removesuffix(f"\n{MASK}") if self.kind is QuestionKind.QA else self.masked_text
 
     def fill(self, answers: tuple[str, ...] | list[str]) -> str:
         """Fill each mask with one answer; the gold texts restore the passage byte for byte.

@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from schemas.record import Frozen, Record
 
+SEARCH = "search"
+"""Name of the search tool."""
+
 
 class SearchStatus(StrEnum):
     """Status of a search call. Only `ok` and `empty` may be shown to a model."""
@@ -52,8 +55,8 @@ class Hit(Frozen):
 
     passage_id: str
     """Id of the passage."""
-    score: float
-    """Score of the engine; comparable within one hit list only."""
+    score: float | None
+    """Score of the engine, comparable within one hit list only; None in an imported trajectory."""
     usefulness: Usefulness | None = None
     """Label that the passage was generated for; None for one that was retrieved."""
 
@@ -69,6 +72,9 @@ class SearchCall(Frozen):
     """Hits, best first."""
     detail: str | None
     """Details of a `timeout` or `error`."""
+    tool: str = SEARCH
+    """Tool that was called. In an imported trajectory it may be another than `search`; `query` then holds its arguments
+    as JSON, and `hits` what it showed."""
 
 
 class ShownPassage(Frozen):

@@ -25,6 +25,7 @@ from flows.cli.env import env_app
 from flows.cli.evaluate import evaluate_benchmark
 from flows.cli.export import export
 from flows.cli.gc import collect_garbage
+from flows.cli.import_rows import import_files
 from flows.cli.inspect import inspect
 from flows.cli.options import Config, EngineName, OtherVersion, Overrides, RayAddress, place_work
 from flows.cli.plan import plan
@@ -75,6 +76,7 @@ app.command("distill")(distill)
 app.command("lab")(lab)
 app.command("export")(export)
 app.command("show-mask")(show_mask)
+app.command("import")(import_files)
 app.command("inspect")(inspect)
 app.command("audit")(audit)
 app.command("gc")(collect_garbage)

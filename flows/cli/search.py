@@ -158,7 +158,8 @@ def show_call(console: Console, call: SearchCall, passages: Sequence[FoundPassag
     for rank, (hit, passage) in enumerate(zip(call.hits, passages, strict=True), start=1):
         text = Text(passage.text)
         text.highlight_regex(marked, "bold yellow")
-        title = Text.assemble(f"{rank}. ", (passage.title, "bold"), f"  {hit.score:.2f}  ", (hit.passage_id, "dim"))
+        score = f"  {hit.score or 0.0:.2f}  "
+        title = Text.assemble(f"{rank}. ", (passage.title, "bold"), score, (hit.passage_id, "dim"))
         console.print(Panel(text, title=title, title_align="left", border_style="dim"))
 
 

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.configuration.run_context import RunContext
+from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
+from schemas.config import StageName
 from schemas.record import Record
+
+IMPORT = "import"
+"""Name under which the settings of an imported run have the format of its rows, and part of those of its files."""
 
 
 def reading(model: type[Record]) -> Callable[[RunContext, str], Iterator[Any]]:
@@ -19,6 +24,12 @@ def reading(model: type[Record]) -> Callable[[RunContext, str], Iterator[Any]]:
 def read_dataset(context: RunContext, model: type[Any], shard: str) -> Iterator[Any]:
     """The rows of one dataset in a shard."""
     return read_rows(context.run.part(model.dataset, shard, ""), model)
+
+
+def find_import(run: RunFolder) -> str | None:
+    """The formats of the rows that a run was imported from, so that it has no corpus; None where it was not."""
+    started = run.find_start(StageName.TASKS)
+    return started.settings.get(IMPORT) if started else None
 
 
 def list_files(context: RunContext, stage: str, model: type[Record]) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from flows.configuration.run_context import RunContext
-from flows.stages.inputs import read_dataset
+from flows.stages.inputs import find_import, read_dataset
 from flows.stages.library_versions import OPENCC, is_chinese
 from flows.stages.spec import RoundPart, StageSpec
 from pipeline.components import identify_component, load_component
@@ -52,12 +52,14 @@ def read_attempts(context: RunContext, shard: str) -> Iterator[Any]:
     pages = _group_by_page(context, shard)
     for trajectory in read_dataset(context, Trajectory, shard):
         task = tasks[trajectory.task_id]
-        yield JudgedAttempt(trajectory, task, pages[task.document_id])
+        yield JudgedAttempt(trajectory, task, pages.get(task.document_id, frozenset()))
 
 
 def _group_by_page(context: RunContext, shard: str) -> dict[str, frozenset[str]]:
-    """The ids of the passages of each page. A page is never divided between shards."""
+    """The ids of the passages of each page; none in an imported run. A page is never divided between shards."""
     columns = ["document_id", "passage_id"]
+    if find_import(context.run):
+        return {}
     path = context.run.part(Passage.dataset, shard, StageName.DEDUP)
     with reading_boundary(path):
         table = pq.read_table(path, columns=columns)

@@ -11,6 +11,7 @@ from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import describe_sources
 from flows.configuration.sources import find_models, find_sources
 from flows.models.usage import locate_usage_log, open_budget
+from flows.stages.inputs import find_import
 from flows.stages.registry import STAGES
 from pipeline.planning.spending import count_accepted, sum_spending
 from pipeline.storage.run_folder import RunFolder
@@ -67,6 +68,7 @@ def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunReco
     manifests = {stage: context.run.find_manifest(stage) for stage in STAGES}
     funnel = collect_funnel(context.run)
     spending = collect_spending(context, funnel)
+    prompts, imported = digest_templates() | use_prompts(context.config), find_import(context.run)
     record = RunRecord(
         run=context.run.name,
         version=rampforge_version(),
@@ -76,7 +78,8 @@ def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunReco
         config=context.config.model_dump(mode="json"),
         sources=describe_sources(context.run) or fingerprint_sources(find_sources(context)),
         models=find_models(context),
-        prompts=digest_templates() | use_prompts(context.config),
+        prompts={} if imported and context.config.judging.judge != "llm" else prompts,
+        imported=imported,
         fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest}
         | name_engine(context.run),
         funnel=funnel,

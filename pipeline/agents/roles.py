@@ -37,10 +37,15 @@ class OpenTask:
     kind: QuestionKind = QuestionKind.RAMP
     """Masks to fill, or a question to answer: then `masked_text` is the question, and its answer is that to mask 0."""
 
+    @property
+    def asked(self) -> str:
+        """Return the passage with its masks, or the question."""
+        return self.masked_text
+
 
 def open_task(task: MaskTask) -> OpenTask:
     """Return a task without anything that reveals the gold, its ids (hashes of offsets) included."""
-    return OpenTask(task.title, task.section, task.masked_text, task.mask_count, task.lang, task.answer_style)
+    return OpenTask(task.title, task.section, task.asked, task.mask_count, task.lang, task.answer_style, task.kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,12 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 BAR = 30
 """Characters of the longest bar."""
 MEANING = {
+    "schema_version": "version of ATIF",
+    "trajectory_id": "the trajectory",
+    "session_id": "the same",
+    "agent": "who attempted the task, and the tools it had",
+    "steps": "what was asked, thought, called, shown and answered",
+    "extra": "under `rampforge` the task with its gold, and what is known of the attempt",
     "spans": "every stretch of the conversation as JSON: message, speaker, kind (prompt, think, query, observation, "
     "answer) and text; make any loss mask from it",
     "token_spans": "runs of tokens as JSON: kind, whether they are trained, how many",
@@ -112,7 +118,7 @@ def _build_header(facts: CardFacts) -> dict[str, Any]:
     ]
     rows = max(sum(table["rows"].values()) for table in facts.statistics.values())
     return {
-        "license": list(LICENCES),
+        "license": "unknown" if facts.record.imported else list(LICENCES),
         "language": sorted({lang.split("-")[0] for lang in languages}),
         "pretty_name": f"{facts.record.run} for {facts.exporter.trainer}",
         "task_categories": ["text-generation", "question-answering"],
@@ -126,11 +132,17 @@ def _write_body(facts: CardFacts) -> Iterator[str]:
     settings, record = facts.written.settings, facts.record
     yield f"# {_clean(record.run)} for {facts.exporter.trainer}"
     yield ""
-    yield (
-        "Trajectories that recover facts hidden in Wikipedia passages by searching (RAMP, retrieval-augmented mask "
-        f"prediction, arXiv 2505.20285), made by rampforge {_clean(record.version)} in the format "
-        f"`{settings.rendering}`."
-    )
+    if record.imported:
+        yield (
+            f"Trajectories imported from rows of {_clean(record.imported)} by rampforge {_clean(record.version)}, in "
+            f"the format `{settings.rendering}`. What made them, and under which licence they stand, their source says."
+        )
+    else:
+        yield (
+            "Trajectories that recover facts hidden in Wikipedia passages by searching (RAMP, retrieval-augmented mask "
+            f"prediction, arXiv 2505.20285), made by rampforge {_clean(record.version)} in the format "
+            f"`{settings.rendering}`."
+        )
     yield ""
     for purpose, table in facts.statistics.items():
         yield from _write_table(purpose, table, facts)
@@ -172,6 +184,8 @@ def _write_table(purpose: Purpose, table: Mapping[str, Any], facts: CardFacts) -
 def _write_start(facts: CardFacts) -> Iterator[str]:
     """Write how to train on the files. FOLDER and RUN stand for paths, which the card does not disclose."""
     exporter, written = facts.exporter, facts.written
+    if not exporter.command:
+        return
     yield "## Train on it"
     yield ""
     yield "```"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.exporting.formats.atif import ATIF
 from pipeline.exporting.formats.axolotl import AXOLOTL
 from pipeline.exporting.formats.dpo import DPO
 from pipeline.exporting.formats.llama_factory import LLAMA_FACTORY
@@ -18,7 +19,7 @@ EXPORTERS: dict[Trainer, Exporter] = {
     exporter.trainer: exporter
     for exporter in (
         *(TRL, LLAMA_FACTORY, VERL_SFT, VERL_RL, SEARCH_R1, RESEARCH, SKYRL, SLIME, OPENRLHF, MS_SWIFT, AXOLOTL),
-        *(DPO, MESSAGES),
+        *(DPO, MESSAGES, ATIF),
     )
 }
 """All exporters."""

@@ -112,7 +112,7 @@ class Exporter:
     write_configs: Callable[[Written], dict[str, str]]
     """Function that returns the trainer's own configuration: file names and texts."""
     command: str
-    """Command that starts the training in the folder of the export."""
+    """Command that starts the training in the folder of the export; empty for files that nobody trains on as such."""
     token_renderings: tuple[RenderingName, ...] = ()
     """Formats that are exported as tokens, if a tokenizer is named; none if the trainer takes no tokens."""
     applies_template: bool = True
@@ -132,7 +132,7 @@ class Exporter:
         """Return the commands that start the training, in order; `run` and `folder`: of the run and of the export."""
         serve = f"rampforge search serve {run} --port {SEARCH_PORT}"
         start = f"cd {folder} && {self.command}"
-        commands = [serve, start] if self.searches else [start]
+        commands = [serve, start] if self.searches else [start] if self.command else []
         if Purpose.RL in written.files and Purpose.SFT in written.files and written.settings.rendering in STREAMED:
             train = f"rampforge train rl {folder} -m {written.model} -o {folder}/rl-trained"
             commands.append(f"{train} --rendering {written.settings.rendering} --search {SEARCH_URL}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.exporting.samples import Sample
 from schemas.exports import Split
+from schemas.renderings import QuestionKind
 
 HISTOGRAMS = ("masks", "mask kinds", "source withheld", "turns", "languages", "difficulty")
 """Histograms of every row; `mask kinds` and `difficulty` count masks."""
@@ -31,7 +32,8 @@ class ExportStatistics:
         self._pages[split].add(example.document_id)
         self.histograms["masks"][str(len(example.golds))] += 1
         self.histograms["mask kinds"].update(map(str, example.mask_kinds))
-        self.histograms["source withheld"][str(example.hide)] += 1
+        if example.question.kind is QuestionKind.RAMP:  # a question has no source to withhold
+            self.histograms["source withheld"][str(example.hide)] += 1
         self.most_shown = max(self.most_shown, *map(len, example.shown), 0)
         self.histograms["languages"][example.question.lang] += 1
         self.histograms["difficulty"].update(_name_fifth(value) for value in example.difficulties)

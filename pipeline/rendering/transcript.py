@@ -14,7 +14,7 @@ from typing import Protocol
 from pipeline.rendering.task_text import number_masks, write_page
 from prompts.library import load_template, make_inert
 from schemas.renderings import QuestionKind, RenderedQuestion, ShownDocument, Step, Transcript
-from schemas.trajectories import SearchStatus, Trajectory, Turn
+from schemas.trajectories import SEARCH, SearchStatus, Trajectory, Turn
 
 
 class TranscriptError(ValueError):
@@ -40,8 +40,13 @@ class MaskedText(Protocol):
         ...
 
     @property
-    def masked_text(self) -> str:
-        """Return the passage with its masks."""
+    def asked(self) -> str:
+        """Return the passage with its masks, or the question."""
+        ...
+
+    @property
+    def kind(self) -> QuestionKind:
+        """Return what is asked."""
         ...
 
     @property
@@ -57,8 +62,10 @@ class MaskedText(Protocol):
 
 def ask(task: MaskedText) -> RenderedQuestion:
     """Return a task as given to a model, without anything that could reveal the gold."""
-    text = f"{write_page(task.title, task.section)}\n{number_masks(task.masked_text)}"
-    return RenderedQuestion(kind=QuestionKind.RAMP, lang=task.lang, text=text, answers=task.mask_count)
+    text = task.asked
+    if task.kind is QuestionKind.RAMP:
+        text = f"{write_page(task.title, task.section)}\n{number_masks(text)}"
+    return RenderedQuestion(kind=task.kind, lang=task.lang, text=text, answers=task.mask_count)
 
 
 FindDocument = Callable[[str], ShownDocument | None]
@@ -114,6 +121,8 @@ def fold_line(text: str) -> str:
 
 
 def _read_turn(turn: Turn, conclusion: str, where: str) -> Step:
+    if others := sorted({call.tool for call in turn.calls} - {SEARCH}):
+        raise TranscriptError("other_tool", f"{where}: {', '.join(others)} was called, and the formats only search")
     failed = [call for call in turn.calls if call.status not in (SearchStatus.OK, SearchStatus.EMPTY)]
     if failed:
         raise TranscriptError("failed_search", f"{where}: a search ended with {failed[0].status}")

@@ -61,9 +61,14 @@ def build_report(data: ReportData) -> str:
         charts=[layout.lay_histogram(histogram) for histogram in data.histograms],
         frame=layout,
         speeds=_sum_speeds(data.record),
-        settings=list(flatten_settings(data.record.config)),
+        settings=list(flatten_settings(_choose_settings(data.record))),
         examples=[view_example(number, example) for number, example in enumerate(data.examples, start=1)],
     )
+
+
+def _choose_settings(record: RunRecord) -> dict[str, object]:
+    """Return the configuration as far as it decided anything: of an imported run, how it was judged."""
+    return {"judging": record.config["judging"]} if record.imported else record.config
 
 
 def open_environment(*packages: str) -> Environment:

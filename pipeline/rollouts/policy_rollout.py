@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, TypeVar, TypeVarTuple
 
-from pipeline.agents.roles import OpenTask
 from pipeline.agents.solving import Provenance, Rollout, TaskAttempt, search_step, show
 from pipeline.llm.chat_model import ChatModel, ChatReply, ChatRequest, RefusedRequestError
 from pipeline.llm.structured_output import TokenUsage
@@ -113,7 +112,7 @@ class PolicyRollout:
 
         Raises ModelError: RefusedRequestError for a prompt that is too long, or that the server will never answer.
         """
-        question = write_question(attempt.task)
+        question = ask(attempt.task)
         one, track = await self._apart(self._begin, question), _Track()
         while one.end is None:
             reply = await self._write(one, attempt.number)
@@ -216,13 +215,6 @@ class PolicyRollout:
         )
         answers = _ground(reading.answers, [passage for turn in turns for passage in turn.shown])
         return Rollout(reading.stop_reason, turns, answers, reading.thoughts[-1], track.failed, stream)
-
-
-def write_question(task: OpenTask) -> RenderedQuestion:
-    """Return a task or a question as given to the policy."""
-    if task.kind is QuestionKind.QA:
-        return RenderedQuestion(kind=QuestionKind.QA, lang=task.lang, text=task.masked_text, answers=1)
-    return ask(task)
 
 
 def _ground(answers: Sequence[str | None], shown: Sequence[ShownPassage]) -> tuple[MaskAnswer, ...]:

@@ -63,7 +63,7 @@ class HybridEngine:
         scored = [
             Hit(passage_id=hit.passage_id, score=round(score, DIGITS)) for hit, score in zip(hits, scores, strict=True)
         ]
-        return sorted(scored, key=lambda hit: -hit.score)
+        return sorted(scored, key=lambda hit: -(hit.score or 0.0))
 
 
 def fuse_ranks(lists: Sequence[tuple[float, Sequence[Hit]]], constant: float) -> list[Hit]:

@@ -35,7 +35,7 @@ class ReplyWriter:
         lists: list[bytes] = []
         for call in calls:
             documents = [
-                form % ((write(hit.passage_id), _write_score(hit.score)) if scores else (write(hit.passage_id),))
+                form % ((write(hit.passage_id), _write_score(hit.score or 0.0)) if scores else (write(hit.passage_id),))
                 for hit in call.hits
             ]
             lists.append(b"[%b]" % b",".join(documents))
@@ -48,7 +48,7 @@ class ReplyWriter:
 
     def write_zerosearch(self, call: SearchCall) -> bytes:
         """ZeroSearch's reply."""
-        documents = [self._zero(hit.passage_id) + b',"score":%b}' % _write_score(hit.score) for hit in call.hits]
+        documents = [self._zero(hit.passage_id) + b',"score":%b}' % _write_score(hit.score or 0.0) for hit in call.hits]
         return b"[%b]" % b",".join(documents)
 
     def _read(self, passage_id: str) -> dict[str, Any]:

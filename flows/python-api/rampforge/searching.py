@@ -77,4 +77,4 @@ class Search:
             raise SearchError(f"the search for {call.query[:80]!r} failed: {call.detail or call.status.value}")
         passages = self._engine.read([hit.passage_id for hit in call.hits])
         found = zip(passages, call.hits, strict=True)
-        return [FoundText(passage.passage_id, passage.title, passage.text, hit.score) for passage, hit in found]
+        return [FoundText(passage.passage_id, passage.title, passage.text, hit.score or 0.0) for passage, hit in found]

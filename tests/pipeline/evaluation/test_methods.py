@@ -14,7 +14,7 @@ from pipeline.agents.solving import Provenance, Rollout, TaskAttempt, ask_questi
 from pipeline.evaluation.evaluation_stage import EvaluationStage, FinalAnswer, sum_up
 from pipeline.evaluation.rag_solver import RagSolver
 from pipeline.llm.structured_output import TokenUsage
-from pipeline.rollouts.policy_rollout import write_question
+from pipeline.rendering.transcript import ask
 from pipeline.search.engine import FoundPassage, SearchRequest, fail_call
 from schemas.config import AgentsConfig
 from schemas.evaluations import EvalMethod, EvalQuestion, Evaluation
@@ -66,7 +66,7 @@ class StubPolicy:
         return Provenance("policy", "m", (), "{}", "one")
 
     async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
-        self.asked.append(write_question(attempt.task))
+        self.asked.append(ask(attempt.task))
         turns = (make_turn([("p2", "Tarn", "Its mayor is Jon Vale.")]),)
         return Rollout(self.stop, turns, (MaskAnswer(mask=0, answer=self.answer, evidence=None),), "")
 

@@ -51,14 +51,20 @@ def test_an_export_is_whole_and_always_the_same(run: RunFolder, tmp_path: Path, 
     for file, count in done.files.items():
         rows = read_table(tmp_path / "a" / file)
         assert len(rows) == count
-        assert all(find_spans(row) for row in rows)
-        pages.append({(row.get("extra_info") or row)["document_id"] for row in rows})
+        assert all(find_spans(row) for row in rows if trainer is not Trainer.ATIF)
+        pages.append({find_facts(row)["document_id"] for row in rows})
     assert not pages[0] & pages[1]
     rejects = list(read_rows(tmp_path / "a" / "rejects.parquet", Reject))
     for step in done.funnel:
         reasons = [reject.reason for reject in rejects if reject.stage == step.stage]
         assert step.entered == 48
         assert {reason: reasons.count(reason) for reason in set(reasons)} == step.rejected
+
+
+def find_facts(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row says of its task, wherever its format has a place for that."""
+    facts: dict[str, Any] = row.get("extra_info") or row.get("extra", {}).get("rampforge") or row
+    return facts
 
 
 def find_spans(row: dict[str, Any]) -> bool:

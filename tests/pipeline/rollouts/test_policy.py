@@ -23,7 +23,7 @@ from pipeline.rendering.tagged import RESEARCH, SEARCH_R1
 from pipeline.rendering.token_masks import digest_tokenizer
 from pipeline.rendering.transcript import ask, transcribe
 from pipeline.rollouts.model_fingerprint import fingerprint_model
-from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout, write_question
+from pipeline.rollouts.policy_rollout import PolicyFacts, PolicyRollout
 from pipeline.rollouts.tokenizer import open_tokenizer
 from pipeline.stage import Outcome
 from schemas.config import JudgingConfig
@@ -212,7 +212,7 @@ def test_whatever_it_writes_masks_add_up_and_tokens_are_the_text(turns: list[str
     whole = done.end is not StreamEnd.CUT  # what is cut may end amid a character
     assert read(ids) == done.text or not whole
     if rollout.stop_reason is StopReason.ANSWERED:
-        parsed = SEARCH_R1.parse_stream(write_question(QUESTION.task), done.text)
+        parsed = SEARCH_R1.parse_stream(ask(QUESTION.task), done.text)
         assert parsed.answers == tuple(answer.answer for answer in rollout.answers)
 
 

@@ -59,7 +59,7 @@ def test_results_are_those_of_brute_force(engine: DenseEngine, passages: list[Pa
         calls = engine.search([SearchRequest(query) for query in QUERIES], k)
         for query, call in zip(QUERIES, calls, strict=True):
             expected = rank_all(passages, query)[:k]
-            np.testing.assert_allclose([h.score for h in call.hits], [s for _, s in expected], atol=2e-5)
+            np.testing.assert_allclose([h.score or 0.0 for h in call.hits], [s for _, s in expected], atol=2e-5)
             assert len({h.passage_id for h in call.hits} & {name for name, _ in expected}) >= len(expected) - 1
 
 
@@ -146,8 +146,8 @@ def test_inexact_indexes_find_most_of_the_best(tmp_path: Path, kind: DenseIndex)
     requests = [SearchRequest(query) for query in QUERIES]
     found = shared = 0
     for one, two in zip(inexact.search(requests, 10), flat.search(requests, 10), strict=True):
-        scores = {hit.passage_id: hit.score for hit in flat.search([SearchRequest(one.query)], 3000)[0].hits}
-        assert all(abs(scores[hit.passage_id] - hit.score) < 2e-5 for hit in one.hits)
+        scores = {hit.passage_id: hit.score or 0.0 for hit in flat.search([SearchRequest(one.query)], 3000)[0].hits}
+        assert all(abs(scores[hit.passage_id] - (hit.score or 0.0)) < 2e-5 for hit in one.hits)
         found, shared = found + len(two.hits), shared + len(set(one.hits) & set(two.hits))
     assert shared >= 0.9 * found
     assert inexact.fingerprint != flat.fingerprint

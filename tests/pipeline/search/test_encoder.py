@@ -115,7 +115,7 @@ def test_prompts_beside_a_model_are_the_default(tmp_path: Path) -> None:
         encoder.encode_queries(["query: bridge"])
         @ encoder.encode([f"passage: {text}. {text}" for text in ("stone bridge", "a river")]).T
     )
-    np.testing.assert_allclose([hit.score for hit in call.hits], sorted(told[0], reverse=True), atol=1e-5)
+    np.testing.assert_allclose([hit.score or 0.0 for hit in call.hits], sorted(told[0], reverse=True), atol=1e-5)
     plain = DenseEngine(tmp_path / "index", DenseConfig(query_prefix=""), encoder)
     assert plain.fingerprint != engine.fingerprint
     with pytest.raises(SearchError, match="other settings"):

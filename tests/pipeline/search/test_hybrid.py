@@ -118,7 +118,7 @@ def test_a_cross_encoder_orders_the_best_anew(index: Path, tmp_path: Path) -> No
             ids = {key: torch.tensor([value]) for key, value in pair.items()}
             expected[passage.passage_id] = float(model.train(False)(**ids).logits[0, 0])
     best = sorted(expected.values(), reverse=True)[:5]
-    np.testing.assert_allclose([hit.score for hit in call.hits], best, atol=2e-5)
+    np.testing.assert_allclose([hit.score or 0.0 for hit in call.hits], best, atol=2e-5)
     assert [hit.passage_id for hit in call.hits] != [hit.passage_id for hit in before.hits]
     assert len({engine.fingerprint, plain.fingerprint, open_hybrid(index, HybridConfig(constant=1)).fingerprint}) == 3
 

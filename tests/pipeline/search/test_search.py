@@ -48,7 +48,7 @@ def test_scores_equal_those_of_bare_bm25s(engine: Bm25Engine, passages: list[Pas
     model.index([tokenize(f"{p.title}. {p.text}") for p in rows], show_progress=False)
     _, scores = model.retrieve([tokenize(q) for q in queries], k=7, show_progress=False)
     calls = engine.search([SearchRequest(q) for q in queries], 7)
-    np.testing.assert_allclose([[hit.score for hit in call.hits] for call in calls], scores, rtol=1e-5)
+    np.testing.assert_allclose([[hit.score or 0.0 for hit in call.hits] for call in calls], scores, rtol=1e-5)
 
 
 def test_hiding_is_as_if_the_source_had_never_been_there(engine: Bm25Engine, passages: list[Passage]) -> None:

@@ -232,7 +232,7 @@ def test_odd_documents_are_read() -> None:
     assert [(p.passage_id, p.title, p.text) for p in answer.passages] == [
         ("7", "", "one line"), ("d", "", "text"), ("e", "Title", "lines\nmore"),
     ]  # fmt: skip
-    assert all(hit.score > 0 for hit in answer.call.hits)
+    assert all((hit.score or 0.0) > 0 for hit in answer.call.hits)
 
 
 def test_a_server_whose_index_was_changed_is_not_believed() -> None:

@@ -1,0 +1,193 @@
+"""Import of foreign rows into a run folder: tasks and trajectories, with ledgers that say where they come from.
+
+Guarantees: each row is a trajectory, a task alone, or a reject with its reason; a task stands in one shard, beside all
+of its trajectories; the same files make the same shards; memory does not grow with the rows, but for some tens of bytes
+for each. The run has no corpus: it can be inspected, judged, exported and reported, and not resumed from a source.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from flows.configuration.cache import cache_folder
+from flows.configuration.provenance import rampforge_version
+from flows.configuration.run_context import RunContext
+from flows.configuration.source_ledger import look_at_sources, write_source_records
+from flows.stages.inputs import IMPORT
+from flows.stages.run_record import write_record
+from pipeline.errors import ConfigError
+from pipeline.importing.attempt import RowError
+from pipeline.importing.reading import detect_format, read_attempt, read_rows
+from pipeline.importing.records import make_task, make_trajectory
+from pipeline.storage.files import wrap_os_errors
+from pipeline.storage.hashing import hash_file
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import ShardWriter
+from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage
+from schemas.config import CorpusConfig, RunConfig, StageName
+from schemas.funnel import FunnelStep, Reject
+from schemas.imports import ImportFormat
+from schemas.ledger import ShardCommit, ShardFile
+from schemas.masking_config import MaskingConfig
+from schemas.record import content_id
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
+
+SHARD_BYTES = 1 << 27
+MOST_SHARDS = 64
+REPEATED = "repeated"
+ROW = "row"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """Outcome of an import."""
+
+    run: RunFolder
+    formats: tuple[ImportFormat, ...]
+    """Format of each file."""
+    tasks: int
+    trajectories: int
+    funnel: FunnelStep
+    """Totals of the rows."""
+
+
+def import_rows(files: Sequence[Path], out: Path, format_: ImportFormat | None = None) -> Imported:
+    """Import rows into a new run. `format_`: that of all files; None to detect it.
+
+    Raises ConfigError for a folder that is not empty, SourceError for a file that is not rows, StorageError.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists, and is not empty", "--out OTHER")
+    formats = tuple(format_ or detect_format(file) for file in files)
+    records = [
+        record.model_copy(update={"sha256": hash_file(file)})
+        for record, file in zip(look_at_sources([str(file) for file in files]), files, strict=True)
+    ]
+    run = RunFolder(out)
+    settings = {IMPORT: ", ".join(dict.fromkeys(formats))} | {
+        f"{IMPORT} {record.name}": str(record.sha256) for record in records
+    }
+    with wrap_os_errors(out), run.locked():
+        write_source_records(run, records)
+        work = _RunWriter(run, settings, _count_shards(files))
+        work.write(files, formats)
+        context = RunContext(run, _configure(), cache_folder())
+        write_record(context, ())
+    return Imported(run, formats, work.tasks, work.trajectories, work.total)
+
+
+def _configure() -> RunConfig:
+    """Return the configuration of a run whose tasks and trajectories were not made here."""
+    masking = MaskingConfig(ner=None, scorer=None, links=False, rules=False)
+    return RunConfig(corpus=CorpusConfig(), masking=masking)
+
+
+def _count_shards(files: Sequence[Path]) -> int:
+    return max(1, min(MOST_SHARDS, sum(file.stat().st_size for file in files) // SHARD_BYTES))
+
+
+@dataclass(slots=True)
+class _Shard:
+    """Shard being written."""
+
+    tasks: ShardWriter
+    trajectories: ShardWriter
+    rejects: ShardWriter
+    attempts: Counter[str] = field(default_factory=Counter)
+    """Trajectories of each task."""
+    passed: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+class _RunWriter:
+    def __init__(self, run: RunFolder, settings: dict[str, str], shards: int) -> None:
+        self.run, self._settings = run, settings
+        self._names = [f"000-{number:05d}" for number in range(shards)]
+        self._versions = {"rampforge": rampforge_version()}
+        self._seen: set[int] = set()
+        self.tasks = self.trajectories = 0
+        self.total = FunnelStep.count(StageName.TASKS, ROW, 0, {})
+
+    def write(self, files: Sequence[Path], formats: Sequence[ImportFormat]) -> None:
+        """Write all rows, and the ledgers."""
+        open_stage(self.run, StageName.TASKS, self._settings, None, self._versions)
+        with ExitStack() as stack:
+            shards = [self._open(name, stack) for name in self._names]
+            for file, format_ in zip(files, formats, strict=True):
+                for number, row in enumerate(read_rows(file)):
+                    self._take(shards, row, format_, f"{file.name}:{number}")
+            self._commit(shards)
+
+    def _open(self, name: str, stack: ExitStack) -> _Shard:
+        facts = {"stage": IMPORT, "shard": name, **self._settings}
+
+        def open_one(model: type[MaskTask] | type[Trajectory] | type[Reject]) -> ShardWriter:
+            path = self.run.shard(model.dataset, name, StageName.TASKS)
+            return stack.enter_context(ShardWriter(path.parent, path.name, model, facts))
+
+        return _Shard(open_one(MaskTask), open_one(Trajectory), open_one(Reject))
+
+    def _take(self, shards: Sequence[_Shard], row: object, format_: ImportFormat, place: str) -> None:
+        """Write the records of a row, or its reject."""
+        shard = shards[0]
+        try:
+            attempt = read_attempt(row, format_)
+            task = make_task(attempt)
+            shard = shards[hash_key(task.task_id) % len(shards)]
+            trajectory = None
+            if attempt.dialogue is not None:
+                identity = content_id(orjson.dumps(row, default=str).decode())
+                trajectory = make_trajectory(task, attempt, identity, max(shard.attempts[task.task_id], 0))
+            self._remember(trajectory.trajectory_id if trajectory else f"task {task.task_id}")
+        except RowError as error:
+            shard.reasons[error.reason] += 1
+            reject = Reject(stage=StageName.TASKS, unit=ROW, input_id=place, reason=error.reason, detail=error.detail)
+            shard.rejects.append(reject.model_dump(mode="json"))
+            return
+        shard.passed += 1
+        if task.task_id not in shard.attempts:
+            self.tasks += 1
+            shard.attempts[task.task_id] = 0
+            shard.tasks.append(task.model_dump(mode="json"))
+        if trajectory:
+            self.trajectories += 1
+            shard.attempts[task.task_id] += 1
+            shard.trajectories.append(trajectory.model_dump(mode="json"))
+
+    def _remember(self, key: str) -> None:
+        """Raise RowError for a trajectory, or a task alone, that was there before."""
+        number = hash_key(key)
+        if number in self._seen:
+            raise RowError(REPEATED, key)
+        self._seen.add(number)
+
+    def _commit(self, shards: Sequence[_Shard]) -> None:
+        files = [(shard.tasks.close(), shard.rejects.close(), shard.trajectories.close()) for shard in shards]
+        for name, shard, (tasks, rejects, _) in zip(self._names, shards, files, strict=True):
+            step = FunnelStep.count(StageName.TASKS, ROW, shard.passed, dict(sorted(shard.reasons.items())))
+            self.total = self.total + step
+            self.run.commit(self._describe(StageName.TASKS, name, step, (tasks, rejects)))
+        manifest = close_stage(self.run, StageName.TASKS, self._names)
+        upstream = digest_manifest(manifest)
+        open_stage(self.run, StageName.TRAJECTORIES, self._settings, upstream, self._versions)
+        for name, (_, _, trajectories) in zip(self._names, files, strict=True):
+            step = FunnelStep.count(StageName.TRAJECTORIES, "trajectory", trajectories.rows, {})
+            self.run.commit(self._describe(StageName.TRAJECTORIES, name, step, (trajectories,)))
+        close_stage(self.run, StageName.TRAJECTORIES, self._names)
+
+    def _describe(self, stage: StageName, name: str, step: FunnelStep, files: tuple[ShardFile, ...]) -> ShardCommit:
+        return ShardCommit(
+            stage=stage, shard=name, inputs=step.entered, files=files, funnel=(step,), versions=self._versions
+        )
+
+
+def hash_key(key: str) -> int:
+    """Return a number that two keys have in common only by chance."""
+    return int(content_id(key)[:16], 16)
