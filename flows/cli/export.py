@@ -121,9 +121,12 @@ def print_export(done: Exported, settings: ExportSettings, console: Console, run
     if 2 * visible > sum(done.withheld.values()):
         line = f"[yellow]{visible:,} of {sum(done.withheld.values()):,} demonstrations had their own passage in reach: "
         console.print(f"{line}--where \"hide <> 'none'\" leaves them out[/]", highlight=False, soft_wrap=True)
-    console.print("next:", highlight=False)
     exporter = EXPORTERS[settings.trainer]
-    for command in exporter.list_commands(done.written, shlex.quote(run), shlex.quote(target)):
+    commands = exporter.list_commands(done.written, shlex.quote(run), shlex.quote(target))
+    if not commands:
+        return
+    console.print("next:", highlight=False)
+    for command in commands:
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
     if about := exporter.describe_model(done.written):
         console.print(f"  {about}", highlight=False, soft_wrap=True, markup=False)

@@ -154,6 +154,8 @@ def _write_body(facts: CardFacts) -> Iterator[str]:
     yield _clean(facts.decontamination)
     yield ""
     yield from _write_provenance(facts)
+    if record.imported:
+        return
     yield "## Licence"
     yield ""
     yield (
