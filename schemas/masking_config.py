@@ -21,6 +21,14 @@ class Selection(StrEnum):
     DIFFICULTY = "difficulty"
 
 
+class Precision(StrEnum):
+    """Number format in which a local scorer computes."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 class EvidenceScope(StrEnum):
     """Where the answer of a hidden span must stand besides its own passage."""
 
@@ -56,6 +64,9 @@ class MaskingConfig(Frozen):
     """Causal language model for surprisals: an asset, a folder or a hub name; null: none."""
     device: str = "auto"
     """Device of the scorer: auto, cpu, cuda, cuda:1, mps."""
+    precision: Precision = Precision.AUTO
+    """Number format of the scorer. `auto`: bfloat16 on CPUs with instructions for it (AVX512-BF16, AMX), a third of the
+    time there, and float32 elsewhere. On a cluster of different CPUs name one, since it decides the numbers."""
     min_chars: int = Field(default=2, ge=1)
     """Minimum characters of a span; shorter ones are dropped, except digits."""
     max_words: int = Field(default=8, ge=1)

@@ -15,6 +15,7 @@ from flows.stages.round_tasks import find_plan, open_fresh, round_facts
 from flows.stages.span_resources import open_counts, open_evidence, open_ner, open_scorer
 from flows.stages.spec import RoundPart, StageSpec
 from pipeline.components import load_component
+from pipeline.masking.precision import resolve_precision
 from pipeline.stage import Stage
 from schemas.config import RunConfig, StageName
 from schemas.documents import Redirect
@@ -102,7 +103,7 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
     keys = [*sample_keys(config), *evidence_keys(config)]
     keys += [f"masking.{key}" for key in ("extractor", "ner", "links", "rules", "scorer", "min_chars", "max_words")]
     if config.masking.scorer is not None and not names_served_scorer(config):
-        keys.append("masking.device")
+        keys += ["masking.device", "masking.precision"]
     if is_bounded(config):
         keys.append("masking.min_difficulty")
         if config.masking.scorer is not None:
@@ -125,7 +126,9 @@ def _name_bounds(context: RunContext) -> Mapping[str, str]:
 def _span_fingerprints(context: RunContext) -> Mapping[str, str]:
     counts = {"passages with a span's words": "counted" if needs_index(context.config) else "unknown"}
     models = {f"model {name}": revision for name, revision in find_models(context).items()}
-    return {**_name_bounds(context), **counts, **models}
+    masking, local = context.config.masking, not names_served_scorer(context.config)
+    precision = {"precision": resolve_precision(masking.precision).value} if masking.scorer and local else {}
+    return {**_name_bounds(context), **counts, **models, **precision}
 
 
 def _list_functions(config: RunConfig) -> Mapping[str, str]:

@@ -60,7 +60,8 @@ def open_scorer(context: RunContext) -> Any:
     from pipeline.masking.causal_scorer import load_scorer  # imports torch
 
     path = str(resolve_model(name, context.cache))
-    return load_scorer(path, context.config.masking.device, f"{name} {find_revision(context, name)}")
+    config = context.config.masking
+    return load_scorer(path, config.device, f"{name} {find_revision(context, name)}", config.precision)
 
 
 def open_assessor(context: RunContext) -> SpanStage:

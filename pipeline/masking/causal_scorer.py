@@ -10,7 +10,9 @@ import torch
 from pipeline.devices import choose_device
 from pipeline.errors import AssetError
 from pipeline.masking.perplexity import SpanContext, SpanScore
+from pipeline.masking.precision import resolve_precision
 from pipeline.masking.span_trees import TreeRow, build_batch, encode_contexts, plant_rows
+from schemas.masking_config import Precision
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,24 +27,27 @@ DEFAULT_CONTEXT = 2048
 
 
 def load_scorer(
-    path: str, device: str = "auto", name: str | None = None, dtype: torch.dtype = torch.float32
+    path: str, device: str = "auto", name: str | None = None, precision: Precision = Precision.FLOAT32
 ) -> CausalScorer:
     """Load a causal model and its tokenizer.
 
-    `path`: a folder or a name on the hub; `name`: its name in the rows. In a `dtype` shorter than float32 a score
-    depends slightly on the rest of the batch. Raises AssetError when the model cannot be loaded.
+    `path`: a folder or a name on the hub; `name`: its name in the rows, to which a precision other than float32 is
+    added. In bfloat16 a score depends slightly on the rest of its batch, which on a CPU is its own passage. Raises
+    AssetError when the model cannot be loaded.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     place = choose_device(device)
+    resolved = resolve_precision(precision, place.type)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, attn_implementation="sdpa")
+        model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=str(resolved), attn_implementation="sdpa")
     except (OSError, ValueError) as error:
         what = str(error).strip().split("\n", 1)[0]
         fix = "run `rampforge assets get smollm2-135m-instruct`, or set masking.scorer to another model"
         raise AssetError(f"cannot load the language model {path}: {what}", fix) from error
-    return CausalScorer(model.to(place), tokenizer, name or path)
+    shown = name or path
+    return CausalScorer(model.to(place), tokenizer, shown if resolved is Precision.FLOAT32 else f"{shown} {resolved}")
 
 
 class CausalScorer:
