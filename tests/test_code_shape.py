@@ -34,8 +34,6 @@ PIPELINE = (
     "report",
     "exporting",
     "importing",
-    "evidence",
-    "masking",
     "rollouts",
     "serving",
     "training",
