@@ -77,6 +77,8 @@ class ExportSettings(Frozen):
     """Condition in SQL over the attempts, as of `inspect`, such as "hide = 'passage' AND turns > 1"."""
     reviewed: bool = False
     """Leave out what people marked bad in the inspector."""
+    shortcuts: bool = False
+    """Keep attempts that were shown the source passage or a near-copy of it."""
     order: RowOrder = RowOrder.MIXED
     """Order of the rows: shuffled, or from few masks to many and from easy to hard."""
     split: float = Field(default=0.02, ge=0, le=0.5)
@@ -121,6 +123,8 @@ class TrainingExample(Frozen):
     """Whether the judge accepted it."""
     hide: HideMode
     """What the search engine withheld of the task's source."""
+    shortcut: bool
+    """Whether the source passage or a near-copy of it was shown."""
     shown: tuple[tuple[str, ...], ...]
     """Ids of the passages shown, step by step."""
     mask_kinds: tuple[SpanKind, ...]

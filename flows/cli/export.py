@@ -18,7 +18,6 @@ from pipeline.storage.remote.transfer import put_when_done
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import ExportSettings, Trainer
 from schemas.renderings import RenderingName
-from schemas.trajectories import HideMode
 
 if TYPE_CHECKING:
     from flows.exporting.dataset import Exported
@@ -57,6 +56,7 @@ OPTIONS = {
         *(
             "where",
             "reviewed",
+            "shortcuts",
             "split",
             "order",
             "max_per_page",
@@ -117,10 +117,6 @@ def print_export(done: Exported, settings: ExportSettings, console: Console, run
         console.print("[yellow]not decontaminated: give the questions of a benchmark with --decontaminate FILE[/]")
     if settings.split and not any("validation" in file for file in done.files):
         console.print("[yellow]the validation split is empty: raise --split[/]")
-    visible = done.withheld.get(HideMode.NONE, 0)
-    if 2 * visible > sum(done.withheld.values()):
-        line = f"[yellow]{visible:,} of {sum(done.withheld.values()):,} demonstrations had their own passage in reach: "
-        console.print(f"{line}--where \"hide <> 'none'\" leaves them out[/]", highlight=False, soft_wrap=True)
     exporter = EXPORTERS[settings.trainer]
     commands = exporter.list_commands(done.written, shlex.quote(run), shlex.quote(target))
     if not commands:

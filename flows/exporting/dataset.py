@@ -23,7 +23,7 @@ from pipeline.exporting.card import CardFacts, write_card
 from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill
 from pipeline.exporting.pairs import NO_RIVAL, pair_attempts
 from pipeline.exporting.samples import make_samples
-from pipeline.exporting.selection import REASONS, UNFIT, Choice, ExampleIndex
+from pipeline.exporting.selection import REASONS, SHORTCUT, UNFIT, Choice, ExampleIndex
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from pipeline.exporting.statistics import ExportStatistics
 from pipeline.exporting.table_files import TableFile
@@ -62,8 +62,6 @@ class Exported:
     configs: tuple[str, ...]
     written: Written
     """What the configuration was made from."""
-    withheld: dict[str, int]
-    """Demonstrations by what was withheld of their source."""
     funnel: tuple[FunnelStep, ...]
 
 
@@ -229,6 +227,10 @@ def _explain_nothing(run: RunFolder, step: FunnelStep, gate: _Gate) -> tuple[str
     fix = f"rampforge report {run.root} shows why trajectories are not accepted"
     if NO_RIVAL in step.rejected:
         fix = "pairs need several attempts at a task: agents.attempts=4 in a new run"
+    elif SHORTCUT in step.rejected:
+        fix = (
+            "--shortcuts keeps attempts that were shown their own passage; masking.evidence=passage makes tasks without"
+        )
     elif set(step.rejected) - {NOT_ACCEPTED}:
         fix = f"loosen --max-tokens or the caps; {fix}"
     return f"nothing to export: of {step.entered:,} trajectories none is left ({reasons})", fix
@@ -274,5 +276,4 @@ def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], gate: _Ga
     write_atomically(out / STATISTICS, orjson.dumps(about, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
     write_atomically(out / CARD, card.encode())
     rows = {file: done[purpose].rows[split] for purpose, some in files.items() for split, file in some.items()}
-    shown = statistics.get(Purpose.SFT, {}).get("histograms", {}).get("source withheld", {})
-    return Exported(out, rows, tuple(configs), written, shown, funnel)
+    return Exported(out, rows, tuple(configs), written, funnel)

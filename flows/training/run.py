@@ -176,6 +176,7 @@ def _write_sft_rows(launch: Launch, request: SftRequest) -> FunnelStep:
             order=order,
             split=0.0,
             single_queries=False,
+            shortcuts=True,
             seed=request.seed,
         )
         screen = open_run_screen(run, cache_folder())

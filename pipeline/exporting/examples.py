@@ -48,6 +48,7 @@ def make_example(
         policy=trajectory.policy,
         accepted=judgement.accepted,
         hide=trajectory.hide,
+        shortcut=judgement.signature.shortcut,
         shown=tuple(tuple(passage.passage_id for passage in turn.shown) for turn in trajectory.turns),
         mask_kinds=tuple(span.kind for span in task.spans),
         difficulties=tuple(span.difficulty for span in task.spans),

@@ -22,8 +22,9 @@ from schemas.exports import ExportSettings, Purpose, RowOrder, Split, TaskSelect
 from schemas.record import content_id
 from schemas.tasks import SpanKind
 
-UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND = "unfit", "duplicate", "over_page_cap", "over_kind_cap"
-REASONS = ("", UNFIT, DUPLICATE, OVER_PAGE, OVER_KIND, MEMORISED, IMPOSSIBLE, ALWAYS)
+UNFIT, SHORTCUT, DUPLICATE = "unfit", "shortcut", "duplicate"
+OVER_PAGE, OVER_KIND = "over_page_cap", "over_kind_cap"
+REASONS = ("", UNFIT, SHORTCUT, DUPLICATE, OVER_PAGE, OVER_KIND, MEMORISED, IMPOSSIBLE, ALWAYS)
 """Reasons for leaving out an example, by code; `unfit` stands for a reason of the example's own."""
 KINDS = tuple(SpanKind)
 
@@ -60,7 +61,7 @@ class ExampleIndex:
         self._learnable = Learnable(settings.max_closed_book, settings.learnable)
         self._unlearnable = array("B")
         self._masks, self._kinds = array("B"), array("B")
-        self._fit, self._accepted, self._apart = array("B"), array("B"), array("B")
+        self._fit, self._accepted, self._apart, self._shortcuts = array("B"), array("B"), array("B"), array("B")
 
     def __len__(self) -> int:
         return len(self._places)
@@ -86,6 +87,7 @@ class ExampleIndex:
         self._kinds.append(sum(1 << KINDS.index(kind) for kind in set(example.mask_kinds)))
         self._fit.append(transcript is not None)
         self._accepted.append(example.accepted)
+        self._shortcuts.append(example.shortcut and not self._settings.shortcuts)
         self._apart.append(choose_split(example.document_id, self._settings.split) is Split.VALIDATION)
 
     def places(self, numbers: NDArray[np.int64]) -> list[int]:
@@ -100,6 +102,7 @@ class ExampleIndex:
         if not prompts or settings.tasks is TaskSelection.ACCEPTED:
             fit = _view(self._accepted if prompts else self._fit)
             codes[fit == 0] = REASONS.index(UNFIT)
+            codes[(codes == 0) & (_view(self._shortcuts) == 1)] = REASONS.index(SHORTCUT)
         unlearnable = _view(self._unlearnable)
         # Demonstrations are useful also for tasks that are always solved.
         barred = unlearnable > 0 if prompts else unlearnable == REASONS.index(MEMORISED)

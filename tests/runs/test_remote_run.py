@@ -57,7 +57,7 @@ def test_killed_run_goes_on_on_another_machine_and_ends_with_the_same_bytes(
         assert b"hush-hush" not in (store.read(name) or b"")
     code, output = rampforge(machines[2], "search", "query", "town", "--index", run)
     assert code == 0, output
-    code, output = rampforge(machines[2], "export", run, "--to", "trl", "--rendering", "qwen-tools")
+    code, output = rampforge(machines[2], "export", run, "--to", "trl", "--rendering", "qwen-tools", "--shortcuts")
     assert code == 0, output
     assert "exports/trl/README.md" in store.find("exports")
 

@@ -28,6 +28,7 @@ class ExportOptions(TypedDict, total=False):
 
     where: str | None
     reviewed: bool
+    shortcuts: bool
     tasks: TaskSelection | str
     order: RowOrder | str
     split: float

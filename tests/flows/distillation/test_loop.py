@@ -88,7 +88,7 @@ def test_rounds_share_common_stages(finished: Lab) -> None:
         for path in sorted((folder.base.root / "passages").glob("*.parquet")):
             assert path.samefile(folder.round(number).root / "passages" / path.name)
     union = folder.union(2).root
-    words = ("export", str(union), "--to", "verl-rl", "--out", str(finished.folder / "exported"))
+    words = ("export", str(union), "--to", "verl-rl", "--shortcuts", "--out", str(finished.folder / "exported"))
     code, output = finished.command(*words)
     assert code == 0, output
     attempts = [row for number in (0, 1) for row in read(folder.round(number).root, "trajectories")]

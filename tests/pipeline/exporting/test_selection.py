@@ -8,11 +8,12 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.exporting.examples import ExampleSpill
-from pipeline.exporting.selection import DUPLICATE, OVER_KIND, OVER_PAGE, REASONS, UNFIT, ExampleIndex
+from pipeline.exporting.selection import DUPLICATE, OVER_KIND, OVER_PAGE, REASONS, SHORTCUT, UNFIT, ExampleIndex
 from schemas.exports import ExportSettings, Purpose, RowOrder, Split, TaskSelection, Trainer, TrainingExample
 from schemas.renderings import QuestionKind, RenderedQuestion, RenderingName, Transcript
 from schemas.tasks import SpanKind
@@ -41,6 +42,7 @@ def make_example(
         policy="extractive",
         accepted=accepted,
         hide=HideMode.PASSAGE,
+        shortcut=False,
         shown=(),
         mask_kinds=tuple(kinds),
         difficulties=(None,) * len(kinds),
@@ -129,6 +131,19 @@ def test_prompts_are_one_a_task_and_may_be_of_tasks_that_nobody_solved() -> None
     assert Counter(reasons.values()) == {"": 1, UNFIT: 3}
     reasons, rows = choose(examples, make_settings(tasks=TaskSelection.ALL), Purpose.RL)
     assert Counter(reasons.values()) == {"": 2, DUPLICATE: 2}
+
+
+@pytest.mark.parametrize("purpose", [Purpose.SFT, Purpose.RL])
+def test_shortcuts_are_left_out_unless_they_are_asked_for(purpose: Purpose) -> None:
+    examples = [
+        make_example(n, n, n, [SpanKind.DATE], 1.0, accepted=n < 3).model_copy(update={"shortcut": n % 2 == 0})
+        for n in range(4)
+    ]
+    reasons, rows = choose(examples, make_settings(), purpose)
+    assert rows == ["trajectory 1"]
+    assert Counter(reasons.values()) == {"": 1, SHORTCUT: 2, UNFIT: 1}
+    _, rows = choose(examples, make_settings(shortcuts=True), purpose)
+    assert len(rows) == 3
 
 
 @given(st.lists(st.text(), max_size=5), st.randoms())
