@@ -20,7 +20,7 @@ from schemas.exports import Purpose, Split, Trainer
 from schemas.policies import STREAMED
 from schemas.renderings import RenderingName
 
-NAME = "rampforge"
+NAME, FOLDER = "rampforge", "pairs"
 PAIRS = pa.schema(
     [
         ("prompt", pa.list_(MESSAGE)),
@@ -53,7 +53,7 @@ def write_pair(sample: Sample, place: RowPlace) -> dict[str, Any]:
 
 def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Table, ...]:
     """Pairs."""
-    return (Table(Purpose.PREFERENCE, write_pair, PAIRS),)
+    return (Table(Purpose.PREFERENCE, write_pair, PAIRS, FOLDER),)
 
 
 def write_configs(written: Written) -> dict[str, str]:
@@ -61,7 +61,7 @@ def write_configs(written: Written) -> dict[str, str]:
     files = written.files[Purpose.PREFERENCE]
     trl: dict[str, Any] = {
         "model_name_or_path": written.model,
-        "dataset_name": ".",
+        "dataset_name": FOLDER,
         "dataset_train_split": "train",
         "max_length": None,
         "output_dir": "trained",

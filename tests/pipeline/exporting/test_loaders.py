@@ -90,6 +90,17 @@ def test_trl_hands_the_gold_to_rewards(run: RunFolder, tmp_path: Path, model: Pa
     assert "[mask 1]" in seen["text"]
 
 
+def test_trl_takes_pairs(run: RunFolder, tmp_path: Path, model: Path) -> None:
+    done = export_sample(run, tmp_path, Trainer.DPO)
+    seen = run_loader("trl", "trl_dpo", tmp_path, model)
+    assert seen["rows"] == done.files["pairs/train.parquet"]
+    assert seen["loss"] > 0
+    asked, chosen, rejected = (seen["texts"][f"{name}_ids"] for name in ("prompt", "chosen", "rejected"))
+    assert "[mask 1]" in asked
+    assert "1868</answer>" in chosen or "Ada Byron</answer>" in chosen
+    assert "1900</answer>" in rejected
+
+
 @pytest.mark.parametrize("rendering", TOOLS)
 def test_verl_puts_loss_on_messages_of_the_assistant(
     run: RunFolder, tmp_path: Path, model: Path, rendering: RenderingName
@@ -105,7 +116,8 @@ def test_verl_takes_prompts_and_ground_truth(
     done = export_sample(run, tmp_path, Trainer.VERL_RL, rendering=rendering)
     seen = run_loader("verl", "verl_rl", tmp_path, model)
     assert seen["rows"] == done.files["train.parquet"]
-    assert seen["ground_truth"]["target"][0] == ["1868"]
+    assert json.loads(seen["extra_info"]["golds"])[0] == ["1868"]
+    assert seen["ground_truth"]["target"] in (["1868"], ["1. 1868\n2. Ada Byron"])
     assert seen["extra_info"]["need_tools_kwargs"] is False
     assert seen["agent"] == (None if rendering is RenderingName.SEARCH_R1 else "tool_agent")
     assert "[mask 1]" in seen["text"]

@@ -35,7 +35,7 @@ def test_a_pair_is_a_right_and_a_wrong_attempt_at_one_task(
 ) -> None:
     done = export_sample(run, tmp_path, Trainer.DPO, rendering=rendering)
     assert sum(done.files.values()) == 24
-    for row in read_table(tmp_path / "train.parquet"):
+    for row in read_table(tmp_path / "pairs" / "train.parquet"):
         (asked,), (chosen,), (rejected,) = row["prompt"], row["chosen"], row["rejected"]
         assert [message["role"] for message in (asked, chosen, rejected)] == ["user", "assistant", "assistant"]
         assert (row["chosen_turn"], row["rejected_turn"]) == (chosen, rejected)
