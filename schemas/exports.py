@@ -31,6 +31,7 @@ class Trainer(StrEnum):
     DPO = "dpo"
     MESSAGES = "messages"
     ATIF = "atif"
+    SESSION_TRACES = "session-traces"
 
 
 class Purpose(StrEnum):

@@ -26,7 +26,7 @@ from pipeline.exporting.samples import make_samples
 from pipeline.exporting.selection import REASONS, SHORTCUT, UNFIT, Choice, ExampleIndex
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
 from pipeline.exporting.statistics import ExportStatistics
-from pipeline.exporting.table_files import TableFile
+from pipeline.exporting.table_files import SessionFiles, TableFile
 from pipeline.rendering.chat_template import INLINE
 from pipeline.rendering.template_check import check_format
 from pipeline.rendering.token_masks import MaskError, TokenMasker
@@ -167,7 +167,8 @@ class _Work:
         columns: tuple[str, ...] = ()
         for split in Split:
             path = self.out / table.name_file(split)
-            with TableFile(path, table.schema, self._facts) as file:
+            opened = SessionFiles(path.parent) if table.sessions else TableFile(path, table.schema, self._facts)
+            with opened as file:
                 for reject in self._fill(file, table, split, choice, statistics):
                     reasons[reject.reason] += 1
                     self._rejects.append(reject.model_dump(mode="json"))
@@ -185,7 +186,7 @@ class _Work:
         return _Done(step, rows, statistics, columns)
 
     def _fill(
-        self, file: TableFile, table: Table, split: Split, choice: Choice, statistics: ExportStatistics
+        self, file: TableFile | SessionFiles, table: Table, split: Split, choice: Choice, statistics: ExportStatistics
     ) -> Iterator[Reject]:
         """Write the rows of a split; return as rejects those that cannot become rows."""
         examples = self._spill.read(self._index.places(choice.splits[split]))

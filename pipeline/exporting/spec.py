@@ -40,7 +40,7 @@ class RowPlace:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Kind of row, with one file per split."""
+    """Kind of row, with one file per split, or one per row."""
 
     purpose: Purpose
     """Purpose of the rows."""
@@ -50,9 +50,13 @@ class Table:
     """Columns of a Parquet file; None for JSON lines."""
     folder: str = ""
     """Folder inside the export."""
+    sessions: bool = False
+    """Whether a row is a file of its own: its `lines`, named by its `id`."""
 
     def name_file(self, split: Split) -> str:
-        """Return the path of the file inside the export."""
+        """Return the path of the file inside the export, or the pattern of its files."""
+        if self.sessions:
+            return f"{split}/*.jsonl"
         name = f"{split}.{'jsonl' if self.schema is None else 'parquet'}"
         return f"{self.folder}/{name}" if self.folder else name
 

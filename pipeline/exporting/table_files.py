@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self
@@ -10,8 +11,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors
+from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors, write_atomically
+from schemas.record import content_id
 
+PLAIN_NAME = re.compile(r"[\w-]{1,80}", re.ASCII)
+"""Id that can name a file."""
 ROWS_PER_GROUP = 256
 """Rows per row group, which bounds the memory: rows are long."""
 
@@ -68,6 +72,34 @@ class TableFile:
                 self.path.unlink(missing_ok=True)  # of an earlier export
         finally:
             self._temporary.unlink(missing_ok=True)
+
+
+class SessionFiles:
+    """Writer of one file per row, from its `lines`, in a folder that holds no other files."""
+
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows = 0
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Write a row."""
+        name = row["id"] if PLAIN_NAME.fullmatch(row["id"]) else content_id(row["id"])
+        lines = (orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in row["lines"])
+        with wrap_os_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / f"{name}.jsonl", b"".join(lines))
+        self.rows += 1
+
+    def __enter__(self) -> Self:
+        with wrap_os_errors(self.folder):
+            for path in self.folder.glob("*.jsonl"):  # of an earlier export
+                path.unlink()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: each file is complete."""
 
 
 class _Parquet:
