@@ -3,7 +3,7 @@
 A question is the page's title, the headings above the passage, and the passage itself. A span is given away by its
 whole text or an alias, by a telling word of a name, in any inflection or derived from the same stem ("Aristotelian"),
 by its initials, and by the words that it abbreviates ("graphical user interface (GUI)"). A month, a unit or a small
-number gives nothing away unless every word of the date or measure is shown.
+number gives nothing away unless every longer word and number of the date or measure is shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ PARTLY_SHOWN = "partly_shown"
 INITIALS = "initials"
 
 TELLING_LETTERS = 3
-"""Letters of the shortest word of a name that can tell it."""
+"""Letters of the shortest word of a name that can tell it, unless it is in capitals."""
+HEAVY_LETTERS = 4
+"""Letters of a word of a date or measure that count towards all its words; figures and capitals count from two."""
 NUMBER = re.compile(r"\d[\d.,]{2,}")
 """Figures of a number that can tell a date or a measure, at the start of a word ("1990s")."""
 STEM_LETTERS = 5
@@ -114,9 +116,8 @@ class GiveAways:
         shown = {word for word in words if any(self._shown[key] > own[key] for key in self._list_keys(word))}
         if candidate.kind not in FIGURES:
             return any(map(_is_telling, shown))
-        return any(NUMBER.match(word) for word in shown) or shown.issuperset(
-            word for word in words if _is_content(word)
-        )
+        heavy = {word for word in words if len(word) >= HEAVY_LETTERS or (len(word) > 1 and not word.islower())}
+        return any(NUMBER.match(word) for word in shown) or (bool(heavy) and heavy <= shown)
 
     def _shows_half(self, low: int, high: int) -> bool:
         """Return whether half of a name in a script without spaces, two characters at least, is shown outside it."""
@@ -141,12 +142,8 @@ class GiveAways:
         return self._roots.find(word), folded[:STEM_LETTERS]
 
 
-def _is_content(word: str) -> bool:
-    return fold(word) not in STOPWORDS_EN
-
-
 def _is_telling(word: str) -> bool:
-    return len(word) >= TELLING_LETTERS and _is_content(word)
+    return (len(word) >= TELLING_LETTERS or (len(word) > 1 and word.isupper())) and fold(word) not in STOPWORDS_EN
 
 
 def _join_initials(words: Iterable[str]) -> str:

@@ -12,8 +12,9 @@ from schemas.passages import Passage
 from schemas.record import content_id
 from schemas.tasks import SpanSet
 
-OVERSAMPLING = 1.2
-"""Passages examined per requested task. On the sample dump 93% of the passages can hide a span, 71% four."""
+OVERSAMPLING = 1.6
+"""Passages examined per requested task. On the sample dump 71% of the passages keep a span at the default bounds, 26%
+four."""
 
 MOST_MASKS = 4
 """Largest number of masks of a task."""
