@@ -21,7 +21,7 @@ from flows.configuration.run_context import RunContext
 from flows.configuration.source_ledger import look_at_sources, write_source_records
 from flows.stages.inputs import IMPORT
 from flows.stages.run_record import write_record
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, SourceError
 from pipeline.importing.attempt import RowError
 from pipeline.importing.reading import detect_format, read_attempt, read_rows
 from pipeline.importing.records import make_task, make_trajectory
@@ -65,6 +65,8 @@ def import_rows(files: Sequence[Path], out: Path, format_: ImportFormat | None =
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists, and is not empty", "--out OTHER")
+    if wrong := next((file for file in files if not file.is_file()), None):
+        raise SourceError(f"{wrong} is no file", "name files of rows: .jsonl, .json or .parquet")
     formats = tuple(format_ or detect_format(file) for file in files)
     records = [
         record.model_copy(update={"sha256": hash_file(file)})

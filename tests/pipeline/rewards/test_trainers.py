@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from schemas.renderings import RenderingName
 from schemas.rewards import JudgeEndpoint, RewardName
 from tests.support.fault_server import FaultServer, prompt_of
 from tests.support.reward_samples import GOLDS, make_asked, make_transcript, write_completion, write_gold
+from tests.support.scripted_http import Said, ScriptedHttp
 from tests.support.scripted_roles import RoleModel, by_role, write
 
 RIGHT, WRONG = write(reason="Same.", verdict="correct"), write(reason="Other.", verdict="incorrect")
@@ -178,6 +180,27 @@ def test_the_judge_is_named_by_arguments_or_environment(server: FaultServer, mon
     monkeypatch.setenv("RAMPFORGE_JUDGE_URL", server.url)
     monkeypatch.setenv("RAMPFORGE_JUDGE_MODEL", "m")
     assert trainer_rewards.judge_reward([""], [other], golds=[asked.golds]) == [1.0]
+
+
+def test_the_judge_has_the_credentials_of_any_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = {"role": "assistant", "content": RIGHT}
+    said = json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}).encode()
+    asked, _ = make_item()
+    text = str(write_completion(asked, make_transcript([WORDS])))
+    monkeypatch.setenv("SOME_TEAM", "my-team")
+    with ScriptedHttp(lambda request, body, number: Said(body=said)) as server:
+        options: dict[str, Any] = {
+            "judge_url": f"{server.url}/v1",
+            "judge_model": "m",
+            "judge_headers": '{"X-Title": "${SOME_TEAM}"}',
+            "judge_key_command": [sys.executable, "-c", "print('secret-token')"],
+        }
+        score = trainer_rewards.compute_score("wiki", text, asked.golds, reward="judge", **options)
+        assert (score["score"], score["valid"]) == (1.0, 1.0)
+        assert server.headers[-1]["x-title"] == "my-team"
+        assert server.headers[-1]["authorization"] == "Bearer secret-token"
+    with pytest.raises(ConfigError, match="judge_headers"):
+        trainer_rewards.compute_score("wiki", text, asked.golds, reward="judge", **options | {"judge_headers": "X: y"})
 
 
 def test_bad_rows_are_errors_and_no_zeros() -> None:

@@ -29,6 +29,7 @@ from pipeline.training.rl_rows import list_export_prompts, list_run_prompts, wri
 from pipeline.training.verl.files import write_verl_files
 from pipeline.training.verl.overrides import list_overrides
 from schemas.renderings import RenderingName, ShownDocument
+from schemas.rewards import JudgeEndpoint
 from schemas.training import Advantage, Backend, Layout, RlRequest, Rollouts, SearchEndpoint, Tuning, Weights
 from tests.support.places import REPOSITORY
 from tests.support.trajectory_samples import make_task
@@ -113,6 +114,12 @@ def test_overrides_say_what_was_asked(tmp_path: Path) -> None:
     assert said["critic.model.path"] == "model"
     assert said["actor_rollout_ref.model.lora_rank"] == "16"
     assert said["trainer.total_training_steps"] == "7"
+    judge = JudgeEndpoint(url="http://j/v1", model="m", headers={"X-Title": "${TEAM}'s"})
+    rollouts = Rollouts(search=SearchEndpoint(url="http://s"), reward="judge", judge=judge)
+    said = dict(line.split("=", 1) for line in list_overrides(ppo.model_copy(update={"rollouts": rollouts}), files, 8))
+    # Hydra reads a text in quotes, and leaves an interpolation with a backslash before it.
+    headers = said["+reward.custom_reward_function.reward_kwargs.judge_headers"]
+    assert headers == '\'{"X-Title": "\\${TEAM}\\\'s"}\''
 
 
 @contextmanager
