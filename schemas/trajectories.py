@@ -171,3 +171,5 @@ class Trajectory(Record):
     """Sampling settings, a JSON object as text."""
     engine: str
     """Fingerprint of the search engine: kind, settings and corpus."""
+    cold_start: bool = False
+    """Whether the thoughts are filled templates: they teach the format, not how to think, so use few of them."""

@@ -6,25 +6,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.run_context import RunContext
+from flows.configuration.sources import find_revision
 from flows.models.policy import locate_policy, name_weights, open_tokenizer, read_day
+from pipeline.assets.store import resolve_model
+from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import find_role
 from pipeline.search.engine import AsyncSearchEngine
 from schemas.roles import Role
 
 if TYPE_CHECKING:
+    from pipeline.agents.extractive.filling import FillingScorer
     from pipeline.agents.solving import Solver
 
 
 def open_extractive(context: RunContext, engine: AsyncSearchEngine, index: Path) -> Solver:
-    """The extractive agents; `index` gives word frequencies. Raises SearchError."""
+    """The extractive agents; `index` gives word frequencies. Raises SearchError, ConfigError, AssetError."""
     from pipeline.agents.extractive.agents import ExtractiveAgents
     from pipeline.agents.extractive.solver import ExtractiveSolver
     from pipeline.search.bm25 import Bm25Engine
 
     config, terms = context.config.agents, Bm25Engine(index)
-    agents = ExtractiveAgents(terms.lang, terms.rarity, config.queries_per_turn, config.max_turns)
+    scorer = _open_filling_scorer(context) if config.rerank else None
+    agents = ExtractiveAgents(terms.lang, terms.rarity, config.queries_per_turn, config.max_turns, scorer)
     return ExtractiveSolver(engine, agents, config, context.config.search.k)
+
+
+def _open_filling_scorer(context: RunContext) -> FillingScorer:
+    from flows.models.serving import names_served_scorer
+    from pipeline.masking.causal_scorer import load_scorer  # imports torch
+
+    masking = context.config.masking
+    name = masking.scorer
+    if name is None or names_served_scorer(context.config):
+        raise ConfigError(
+            "agents.rerank needs a model on this machine, and masking.scorer names none",
+            "set masking.scorer=smollm2-135m-instruct, or agents.rerank=false",
+        )
+    path, revision = str(resolve_model(name, context.cache)), f"{name} {find_revision(context, name)}"
+    key = path, masking.device, masking.precision
+    return context.resources.keep(
+        "reranker", key, lambda: load_scorer(path, masking.device, revision, masking.precision)
+    )
 
 
 def open_asking(context: RunContext, policy: str, engine: AsyncSearchEngine, model: ChatModel) -> Solver:

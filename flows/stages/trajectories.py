@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.configuration.run_context import RunContext
+from flows.configuration.sources import find_revision
 from flows.models.policy import plays_policy, policy_facts
 from flows.search_engines.registry import TERM_KEYS, find_engine, needs_index, read_fingerprint
 from flows.search_engines.remote import FUNCTION_KEY
 from flows.stages.inputs import reading
-from flows.stages.library_versions import is_chinese
+from flows.stages.library_versions import MODELS, is_chinese
 from flows.stages.search_index import index_packages
 from flows.stages.spec import RoundPart, StageSpec
 from pipeline.llm.prices import PriceTable
 from pipeline.llm.roles import find_role
+from pipeline.masking.precision import resolve_precision
 from pipeline.stage import Stage
 from schemas.config import RunConfig, StageName
 from schemas.roles import AGENT_ROLES, Role
@@ -40,12 +42,21 @@ def _price_fingerprints(context: RunContext) -> Mapping[str, str]:
 
 
 def _attempt_fingerprints(context: RunContext) -> Mapping[str, str]:
-    return {"engine": read_fingerprint(context), **_price_fingerprints(context), **policy_facts(context)}
+    facts = {"engine": read_fingerprint(context), **_price_fingerprints(context), **policy_facts(context)}
+    if reranks(context.config) and (name := context.config.masking.scorer):
+        facts[f"model {name}"] = find_revision(context, name)
+        facts["precision"] = resolve_precision(context.config.masking.precision).value
+    return facts
 
 
 def _list_functions(config: RunConfig) -> Mapping[str, str]:
     used = FUNCTION_KEY in find_engine(config).config_keys
     return {FUNCTION_KEY: config.search.function} if used and config.search.function else {}
+
+
+def reranks(config: RunConfig) -> bool:
+    """Whether a language model on this machine reranks the answers of the extractive agents."""
+    return config.agents.policy == "extractive" and config.agents.rerank
 
 
 def attempt_keys(config: RunConfig) -> tuple[str, ...]:
@@ -56,7 +67,10 @@ def attempt_keys(config: RunConfig) -> tuple[str, ...]:
     if config.agents.policy == "agents":
         return (*search, "agents")
     keys = (*search, "agents.policy", "agents.attempts")
-    return keys if plays_policy(config) else (*keys, "agents.max_turns", "agents.queries_per_turn")
+    if plays_policy(config):
+        return keys
+    keys = (*keys, "agents.max_turns", "agents.queries_per_turn", "agents.rerank")
+    return (*keys, "masking.scorer", "masking.device", "masking.precision") if reranks(config) else keys
 
 
 def attempt_packages(config: RunConfig) -> tuple[str, ...]:
@@ -65,6 +79,7 @@ def attempt_packages(config: RunConfig) -> tuple[str, ...]:
     if config.agents.policy == "extractive":
         found += ["PyStemmer"] if config.corpus.lang.startswith("en") else []
         found += ["jieba"] if is_chinese(config) else []
+        found += MODELS if reranks(config) else ()
     if config.agents.policy == "policy":
         found.append("transformers")
     return tuple(dict.fromkeys(found))

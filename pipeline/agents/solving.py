@@ -90,6 +90,8 @@ class Provenance:
     """Settings, a JSON object as text."""
     engine: str
     """Fingerprint of the search engine."""
+    cold_start: bool = False
+    """Whether the thoughts are filled templates."""
 
     @property
     def digests(self) -> list[str]:

@@ -77,6 +77,7 @@ class TrajectoryStage:
             prompts=made_by.prompts,
             sampling=made_by.sampling,
             engine=made_by.engine,
+            cold_start=made_by.cold_start,
         )
         stream = rollout.stream
         return row, stream and stream.model_copy(update={"trajectory_id": trajectory_id})

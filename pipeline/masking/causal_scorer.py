@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pipeline.agents.extractive.filling import Filling
 from pipeline.devices import choose_device
 from pipeline.errors import AssetError
 from pipeline.masking.perplexity import SpanContext, SpanScore
 from pipeline.masking.precision import resolve_precision
-from pipeline.masking.span_trees import TreeRow, build_batch, encode_contexts, plant_rows
+from pipeline.masking.span_trees import SpanTokens, TreeRow, build_batch, encode_contexts, plant_rows
 from schemas.masking_config import Precision
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ CPU_BATCH_TOKENS = 1
 padding. One row per pass also makes the numbers independent, to the last bit, of the other passages."""
 GPU_BATCH_TOKENS = 16_384
 """Token budget per pass on an accelerator, padding included."""
+BEFORE = 64
+"""Tokens before a mask that a filling is scored after."""
+AFTER = 8
+"""Tokens after a mask that are scored with a filling."""
+DIGITS = 2
+"""Digits of the score of a filling, so that all machines choose the same one."""
 DEFAULT_CONTEXT = 2048
 """Context of a model whose configuration gives none, in tokens."""
 
@@ -79,6 +86,23 @@ class CausalScorer:
         for owner, found in zip(owners, scores, strict=True):
             by_item[owner].extend(found)
         return by_item
+
+    def score_filling(self, filling: Filling) -> list[float]:
+        """Return for each text the log-likelihood of it and of the tokens after the mask, in nats; the tokens before
+        the mask are computed once.
+        """
+        opening = self._tokenizer.bos_token_id
+        title, before = self._encode(f"{filling.title}\n"), self._encode(filling.before.rstrip())
+        trunk = [*([] if opening is None else [opening]), *title, *before[-BEFORE:]]
+        space = " " if filling.before[-1:].isspace() else ""
+        after = self._encode(filling.after)[:AFTER]
+        branches = [[*self._encode(space + text), *after] for text in filling.texts]
+        rows = plant_rows(SpanTokens(trunk, [len(trunk)] * len(branches), branches), self._context)
+        return [round(-score.surprisal, DIGITS) for row in rows for score in self._score_rows([row])[0]]
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        return ids
 
     @torch.inference_mode()
     def _score_rows(self, rows: Sequence[TreeRow]) -> list[list[SpanScore]]:

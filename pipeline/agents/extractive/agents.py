@@ -15,7 +15,8 @@ import numpy as np
 from pipeline.agents.extractive.answer_places import find_listed, gather_places
 from pipeline.agents.extractive.candidates import find_candidates
 from pipeline.agents.extractive.features import AnswerPlace, MaskView, PassageFeatures, mask_views, read_facts
-from pipeline.agents.extractive.labels import load_labels
+from pipeline.agents.extractive.filling import TOP, FillingScorer, weigh_texts, write_filling
+from pipeline.agents.extractive.labels import load_labels, name_by_signs
 from pipeline.agents.extractive.phrasing import AnswerFinding, Wording
 from pipeline.agents.extractive.queries import Keyword, build_queries, make_keyword_cutter
 from pipeline.agents.extractive.ranking import load_trees, rank_texts
@@ -32,26 +33,34 @@ from pipeline.agents.roles import (
     TrajectoryProgress,
 )
 from pipeline.search.engine import FoundPassage
+from schemas.documents import HOLE
 from schemas.trajectories import MaskAnswer
 
-LEAST_BELIEF = 0.002  # minimum belief of a guess
+LEAST_BELIEF = 0.1  # minimum belief of an answer: of those just above, one in eight is right
 FED_BELIEF = 0.1  # minimum belief of an answer that is put into queries
 FIRM_BELIEF = 0.5
+SURE_BELIEF = 0.9  # from here on the likeliest answers are not compared
 PATIENCE = 2  # steps for one mask that has no firm answer
 CACHE_ENTRIES = 4096
 MAX_TURNS = 5
-LEAST_LABEL = 0.5  # minimum probability of a label that a thought mentions
+LEAST_LABEL = 0.75  # minimum probability of a label that a thought mentions
 
 
 class ExtractiveAgents:
     """Planner, rewriter and observer by rules, for one language."""
 
     def __init__(
-        self, lang: str, rarity: Callable[[str], float], queries: int = MIN_QUERIES, max_turns: int = MAX_TURNS
+        self,
+        lang: str,
+        rarity: Callable[[str], float],
+        queries: int = MIN_QUERIES,
+        max_turns: int = MAX_TURNS,
+        scorer: FillingScorer | None = None,
     ) -> None:
         """`rarity`: inverse document frequency of an index term in the corpus; `queries`: number per step;
-        `max_turns`: steps after which the agents answer with what they have.
+        `max_turns`: steps after which the agents answer with what they have; `scorer`: compares the likeliest answers.
         """
+        self._scorer = scorer
         self._lang = lang
         self._queries = queries
         self._max_turns = max_turns
@@ -64,6 +73,11 @@ class ExtractiveAgents:
         self._find = lru_cache(maxsize=CACHE_ENTRIES)(self._find_answers)
         self._views = lru_cache(maxsize=CACHE_ENTRIES)(self._make_views)
         self._source = lru_cache(maxsize=CACHE_ENTRIES)(self._make_source)
+
+    @property
+    def model(self) -> str:
+        """Name of the language model that compares answers; empty without one."""
+        return self._scorer.name if self._scorer else ""
 
     async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         """Choose the weakest unsettled mask, with the reason."""
@@ -98,6 +112,10 @@ class ExtractiveAgents:
         task, turn = progress.task, len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         findings = self._find(task, progress.seen)
+        searched = self._list_searched(progress, turn + 1)
+        last = turn + 1 >= self._max_turns or not self._list_owed(task, findings, searched)
+        if last and self._scorer:
+            findings = self._find(task, progress.seen, True)
         lines = [] if progress.seen else [wording.say("empty")]
         lines += [_describe(wording, mask, view, findings.get(mask)) for mask, view in enumerate(self._views(task))]
         answers = tuple(
@@ -106,9 +124,8 @@ class ExtractiveAgents:
             else MaskAnswer(mask=m, answer=None, evidence=None)
             for m in range(task.mask_count)
         )
-        searched = self._list_searched(progress, turn + 1)
         step = NextStep.SEARCH_ON
-        if turn + 1 >= self._max_turns or not self._list_owed(task, findings, searched):
+        if last:
             step = NextStep.ANSWER if len(findings) == task.mask_count else NextStep.GIVE_UP
         count, found = str(task.mask_count), str(len(findings))
         if findings:
@@ -142,8 +159,12 @@ class ExtractiveAgents:
             if searched.count(mask) < PATIENCE and (mask not in findings or findings[mask].belief < FIRM_BELIEF)
         ]
 
-    def _find_answers(self, task: OpenTask, seen: tuple[FoundPassage, ...]) -> dict[int, AnswerFinding]:
-        """Return the best answer to each mask from all passages shown, each answer used once."""
+    def _find_answers(
+        self, task: OpenTask, seen: tuple[FoundPassage, ...], rerank: bool = False
+    ) -> dict[int, AnswerFinding]:
+        """Return the best answer to each mask from all passages shown, each answer used once; `rerank`: the scorer
+        compares the likeliest.
+        """
         findings: dict[int, AnswerFinding] = {}
         for passage in seen:
             for mask, (start, end) in restore_masks(task.masked_text, passage.text).items():
@@ -151,7 +172,7 @@ class ExtractiveAgents:
         open_masks = [mask for mask in range(task.mask_count) if mask not in findings]
         if not open_masks or not seen:
             return findings
-        ranked = [(mask, answer) for mask in open_masks for answer in self._rank(task, mask, seen)]
+        ranked = [(mask, answer) for mask in open_masks for answer in self._rank(task, mask, seen, rerank)]
         used = {finding.answer.casefold() for finding in findings.values()}
         for mask, answer in sorted(ranked, key=lambda item: (-item[1].belief, item[0], item[1].answer)):
             if mask not in findings and answer.answer.casefold() not in used:
@@ -159,7 +180,7 @@ class ExtractiveAgents:
                 used.add(answer.answer.casefold())
         return findings
 
-    def _rank(self, task: OpenTask, mask: int, seen: tuple[FoundPassage, ...]) -> list[AnswerFinding]:
+    def _rank(self, task: OpenTask, mask: int, seen: tuple[FoundPassage, ...], rerank: bool) -> list[AnswerFinding]:
         """Return the most likely answers to a mask, each at the place where it fits best."""
         view = self._views(task)[mask]
         passages = {passage.passage_id: passage for passage in seen}
@@ -175,7 +196,12 @@ class ExtractiveAgents:
             key = place.candidate.text.casefold()
             if key not in best or score > best[key][0]:
                 best[key] = (score, place)
-        top = sorted(belief, key=lambda key: (-belief[key], key))[: task.mask_count + 1]
+        if rerank and self._scorer and max(belief.values()) < SURE_BELIEF:
+            likeliest = {key: best[key][1].candidate.text for key in _sort_texts(belief)[:TOP]}
+            others = {m: f.answer for m, f in self._find(task, seen).items() if m != mask}
+            filling = write_filling(task.title, task.masked_text, mask, tuple(likeliest.values()), others)
+            belief = weigh_texts(belief, dict(zip(likeliest, self._scorer.score_filling(filling), strict=True)))
+        top = _sort_texts(belief)[: task.mask_count + 1]
         chosen = [(best[key][1], belief[key]) for key in top if belief[key] >= LEAST_BELIEF]
         return [
             AnswerFinding(p.candidate.text, passages[p.source.passage_id], p.candidate.start, p.candidate.end, share)
@@ -194,6 +220,9 @@ class ExtractiveAgents:
         return {text: present * share for text, share in shares.items()}
 
     def _guess_label(self, view: MaskView) -> str | None:
+        if self._lang.split("-")[0] == "zh":
+            text, at = view.words.text, view.offset
+            return name_by_signs(text[:at], text[at + len(HOLE) :])
         return self._labels.name_likely(self._labels.read_context(view.around), LEAST_LABEL)
 
     def _keywords(self, task: OpenTask) -> list[Keyword]:
@@ -205,7 +234,13 @@ class ExtractiveAgents:
     def _make_source(self, passage: FoundPassage) -> PassageFeatures:
         candidates = tuple(find_candidates(passage.text, self._lang, passage.anchors))
         words = self._cut(passage.text)
-        return PassageFeatures(passage.passage_id, passage.title, words, candidates, frozenset(passage.anchors))
+        title_terms = frozenset(term for term in self._cut(passage.title).terms if term)
+        anchors = frozenset(passage.anchors)
+        return PassageFeatures(passage.passage_id, passage.title, words, candidates, anchors, title_terms)
+
+
+def _sort_texts(belief: Mapping[str, float]) -> list[str]:
+    return sorted(belief, key=lambda text: (-belief[text], text))
 
 
 def _describe(wording: Wording, mask: int, view: MaskView, finding: AnswerFinding | None) -> str:

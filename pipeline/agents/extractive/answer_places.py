@@ -7,7 +7,7 @@ is not part of the page's title, so that text of the masked passage or of the ti
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.agents.extractive.candidates import MAX_CHARS, AnswerCandidate, CandidateKind, find_candidates
 from pipeline.agents.extractive.features import AnswerPlace, MaskView, PassageFeatures
@@ -16,6 +16,8 @@ from schemas.documents import HOLE
 
 LIST_JOINT = re.compile(r",|(?:, ?)?(?:and|or|&)|[、和与及]")
 LONGEST_JOINT = 6  # maximum characters between two items of an enumeration
+LEAST_CLUES = 2  # rare terms that a sentence shares with the mask's, whose plain words may be answers
+SHORTEST_TERM = 4  # characters
 GAP_WORDS = 6  # maximum words between a mask's neighbours
 
 
@@ -26,8 +28,9 @@ def gather_places(view: MaskView, sources: Sequence[PassageFeatures], title: str
     places = []
     for source in sources:
         known = {(c.start, c.end) for c in source.candidates}
-        gaps = [c for c in _find_gaps(view, source) if (c.start, c.end) not in known]
-        for candidate in (*source.candidates, *gaps):
+        more = {(c.start, c.end): c for c in (*_find_gaps(view, source), *_find_terms(view, source))}
+        more = {span: candidate for span, candidate in more.items() if span not in known}
+        for candidate in (*source.candidates, *more.values()):
             first, last = source.words.span_words(candidate.start, candidate.end)
             words = _spaced(source.words.lower[first:last])
             if first < last and words not in titled and _spaced(_take_roots(source.words, first, last)) not in masked:
@@ -75,3 +78,24 @@ def _find_gaps(view: MaskView, source: PassageFeatures) -> list[AnswerCandidate]
                     gaps.append(AnswerCandidate(start, end, words.text[start:end], CandidateKind.TERM))
                 break
     return gaps
+
+
+def _find_terms(view: MaskView, source: PassageFeatures) -> Iterator[AnswerCandidate]:
+    """Yield the words in lower case, and pairs of them, of the sentences that share `LEAST_CLUES` with the mask's."""
+    words = source.words
+    for begin, end, terms in source.sentences:
+        if len(terms & view.clues) < LEAST_CLUES:
+            continue
+        for at in range(begin, end):
+            if not _is_plain(words, at):
+                continue
+            start = words.starts[at]
+            yield AnswerCandidate(start, words.ends[at], words.text[start : words.ends[at]], CandidateKind.TERM)
+            if at + 1 < end and _is_plain(words, at + 1) and words.starts[at + 1] == words.ends[at] + 1:
+                stop = words.ends[at + 1]
+                yield AnswerCandidate(start, stop, words.text[start:stop], CandidateKind.TERM)
+
+
+def _is_plain(words: Words, at: int) -> bool:
+    word = words.text[words.starts[at] : words.ends[at]]
+    return len(word) >= SHORTEST_TERM and words.terms[at] != "" and word.isascii() and word.isalpha() and word.islower()

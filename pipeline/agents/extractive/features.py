@@ -26,6 +26,7 @@ REACH = 10  # words of context on each side
 FEW_PASSAGES = 3
 NEXT = 6  # words on each side that are searched for the next index term
 PAIRED = 8  # words on each side whose pairs are compared
+RARE = 3.9  # inverse document frequency from which a term is a clue: that of one in 2% of the passages
 YEAR = re.compile(r"(?<!\d)(?:1\d{3}|20\d\d)(?!\d)")
 
 
@@ -67,6 +68,8 @@ class PassageFeatures:
     candidates: tuple[AnswerCandidate, ...]
     anchors: frozenset[tuple[int, int]]
     """Bounds of its links."""
+    title_terms: frozenset[str] = frozenset()
+    """Index terms of the title."""
     facts: dict[tuple[int, int], AnswerFacts] = field(default_factory=dict, compare=False)
     """Cache of `read_facts`, by bounds."""
 
@@ -78,6 +81,13 @@ class PassageFeatures:
             if term:
                 found.setdefault(term, []).append(place)
         return found
+
+    @cached_property
+    def sentences(self) -> list[tuple[int, int, frozenset[str]]]:
+        """Return each sentence: the number of its first word, of the word after its last, its index terms."""
+        starts = (*self.words.sentences, len(self.words.text))
+        bounds = [self.words.span_words(*pair) for pair in pairwise(starts)]
+        return [(first, last, frozenset(self.words.terms[first:last])) for first, last in bounds]
 
 
 def read_facts(source: PassageFeatures, candidate: AnswerCandidate, labels: LabelTable) -> AnswerFacts:
@@ -139,6 +149,9 @@ class MaskView:
         self.pairs = _pair_words(words.lower, at, at)
         self.left_term = next((term for term in words.terms[max(0, at - NEXT) : at][::-1] if term), "")
         self.right_term = next((term for term in words.terms[at : at + NEXT] if term), "")
+        self.clues = frozenset(t for t in self.sentence | self.title_terms if rarity(t) >= RARE)
+        self.before_mask = frozenset(words.terms[self.begin : at])
+        self.after_mask = frozenset(words.terms[at : self.end])
         self.years = [int(year) for year in YEAR.findall(words.text)]
         self.near: dict[str, float] = {}
         self.wide: dict[str, float] = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,36 @@ from pipeline.agents.extractive.candidates import CandidateKind
 
 TRUST = 0.5  # weight of a candidate's context relative to its own words
 OTHER_LABEL = "term"  # label of everything that no other fits
+BROADER = {
+    "name": ("person", "place", "people", "group", "work", "event", "thing"),
+    "number": ("count", "order", "amount"),
+    "moment": ("time", "year", "date"),
+}
+"""Labels by what they have in common, for a thought where no single one is likely."""
+_SIGNS_ZH = (
+    ("work", r"[《〈]$", r"[》〉]"),
+    ("order", r"第$", ""),
+    (
+        "moment",
+        r"[于於自从從至到在]$",
+        r"(?:年|月|日|出生|逝世|去世|成立|建成|建立|举行|舉行|开始|開始|期间|期間|以来|以來|年间|年間)",
+    ),
+    ("moment", r"[年月]$", r"[，,。日]"),
+    ("person", r"", r"(?:出生|生于|生於|认为|認為|表示|担任|擔任|先生|女士|教授|博士|饰演|飾演|执导|執導)"),
+    (
+        "person",
+        r"(?:导演|導演|作者|总统|總統|主席|皇帝|国王|國王|将军|將軍|演员|演員|歌手|作家|教授|其子|其父|妻子|父亲|父親|母亲|母親)$",
+        "",
+    ),
+    ("place", r"(?:位于|位於|前往|来到|來到|抵达|抵達|出生于|出生於|生于|生於|迁往|遷往)$", ""),
+    ("place", r"", r"(?:省|市|县|縣|州|区|區|岛|島|境内|境內|地区|地區)"),
+    ("group", r"", r"(?:公司|大学|大學|学院|學院|集团|集團|乐团|樂團|球队|球隊)"),
+    ("people", r"", r"[族语語]"),
+    ("number", r"(?:约|約|共有|多达|多達|达到|達到|超过|超過|近)$", ""),
+    ("number", r"", r"(?:名|个|個|座|岁|歲|公里|公尺|平方|次|艘|架|部|万人|萬人|人口)"),
+)
+SIGNS_ZH = tuple((label, re.compile(rf"(?:{before})"), re.compile(after)) for label, before, after in _SIGNS_ZH)
+"""What a Chinese mask hides, by the characters before and after it; the first that applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +107,17 @@ class LabelTable:
         return math.log(float((one * other) @ self._oddity) + 1e-3) if self.labels else 0.0
 
     def name_likely(self, distribution: np.ndarray, least: float) -> str | None:
-        """Return the label with at least that probability, if any but `OTHER_LABEL` has it."""
-        best = int(distribution.argmax()) if self.labels else 0
-        sure = self.labels and distribution[best] >= least and self.labels[best] != OTHER_LABEL
-        return self.labels[best] if sure else None
+        """Return the label with at least that probability, or the name in `BROADER` of several that have it together,
+        if any.
+        """
+        shares = dict(zip(self.labels, distribution.tolist(), strict=True))
+        single = {label: share for label, share in shares.items() if label != OTHER_LABEL}
+        together = {name: sum(shares.get(label, 0.0) for label in some) for name, some in BROADER.items()}
+        for likely in (single, together):
+            best = max(likely, key=lambda name: likely[name], default=None)
+            if best is not None and likely[best] >= least:
+                return best
+        return None
 
     def _add(self, signs: Iterable[str]) -> np.ndarray:
         rows = [row for sign in signs if (row := self._rows.get(sign)) is not None]
@@ -108,3 +146,8 @@ def load_labels(lang: str) -> LabelTable:
     if not path.is_file():
         return LabelTable((), (), {})
     return LabelTable(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def name_by_signs(before: str, after: str) -> str | None:
+    """Return what a Chinese mask hides, by the text on each side of it; a name in `BROADER` or a label, if any fits."""
+    return next((label for label, left, right in SIGNS_ZH if left.search(before) and right.match(after)), None)

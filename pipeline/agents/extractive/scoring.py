@@ -30,6 +30,9 @@ from pipeline.agents.extractive.labels import LabelTable, Surroundings
 from pipeline.agents.extractive.weights import OF_PLACE, WEIGHTS
 from pipeline.agents.extractive.words import Words
 
+CLUES = 3  # clues that a sentence of evidence has, as in `masking.evidence_clues`
+BESIDE = 4  # words on each side of an item in which its neighbours are looked for
+JOINTS = frozenset({"and", "or", "和", "与", "及"})
 RUN = 4  # words compared from the mask outwards
 PLAIN = 0.1  # weight of an equal stopword; that of a rare word is about 0.8
 RARITY_UNIT = 10.0
@@ -68,11 +71,13 @@ def measure_places(
     shared: dict[str, Shared] = {}
     fits: dict[str, list[Fit]] = {}
     order = []
+    peers_words = [view.words.lower_of(c.start, c.end) for c in listed]
     for place in places:
         source = place.source
         if source.passage_id not in shared:
-            shared[source.passage_id] = _share(view, source, title)
-        fit = _fit_place(view, place, shared[source.passage_id], read_facts(source, place.candidate, labels))
+            shared[source.passage_id] = _share(view, source, title, len(shared))
+        facts = read_facts(source, place.candidate, labels)
+        fit = _fit_place(view, place, shared[source.passage_id], facts, peers_words)
         fits.setdefault(place.candidate.text.casefold(), []).append(fit)
         order.append(fit)
     expected = labels.read_context(view.around)
@@ -85,7 +90,7 @@ def measure_places(
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(WEIGHTS))
 
 
-def _share(view: MaskView, source: PassageFeatures, title: str) -> Shared:
+def _share(view: MaskView, source: PassageFeatures, title: str, number: int) -> Shared:
     places = source.places
     terms = tuple(
         (term, tuple(places[term]), weight, view.wide[term], view.rarity(term) if term in view.sentence else 0.0)
@@ -94,12 +99,14 @@ def _share(view: MaskView, source: PassageFeatures, title: str) -> Shared:
     )
     named = source.title != title and source.title.lower() in view.words.text.lower()
     shared = sum(view.rarity(term) for term, *_ in terms) / view.terms_sum
-    return Shared(terms, (float(source.title == title), float(named), shared))
+    return Shared(terms, (float(source.title == title), float(named), shared, math.log1p(number)))
 
 
-def _fit_place(view: MaskView, place: AnswerPlace, shared: Shared, facts: AnswerFacts) -> Fit:
+def _fit_place(
+    view: MaskView, place: AnswerPlace, shared: Shared, facts: AnswerFacts, peers: Sequence[tuple[str, ...]]
+) -> Fit:
     first, last, begin, end = facts.first, facts.last, facts.begin, facts.end
-    near = wide = sentence = rare = 0.0
+    near = wide = sentence = rare = same_side = 0.0
     for term, places, near_weight, wide_weight, rarity in shared.terms:
         if term in facts.own:
             continue
@@ -109,13 +116,55 @@ def _fit_place(view: MaskView, place: AnswerPlace, shared: Shared, facts: Answer
         if rarity and begin <= at < end:
             sentence += rarity
             rare = max(rare, rarity)
+            same_side += rarity * (term in (view.before_mask if at < first else view.after_mask))
     left = len(view.left) > 1 and view.left[:2] == facts.around.left[:2]
     right = len(view.right) > 1 and view.right[:2] == facts.around.right[:2]
     sums = (near / view.near_sum, near / RARITY_UNIT, wide / RARITY_UNIT, rare / RARITY_UNIT, float(left), float(right))
     beside = _compare_sides(view, facts.around)
+    clues = _count_clues(view, place.source, facts)
+    form = _compare_form(view, place, facts, peers)
+    sides = same_side / sentence if sentence else 0.5
     return Fit(
-        place, facts, (*sums, *beside, sentence / view.sentence_sum, *_compare(view, place, facts), *shared.values)
+        place,
+        facts,
+        (
+            *sums,
+            *beside,
+            sentence / view.sentence_sum,
+            *_compare(view, place, facts),
+            *shared.values,
+            *clues,
+            sides,
+            *form,
+        ),
     )
+
+
+def _count_clues(view: MaskView, source: PassageFeatures, facts: AnswerFacts) -> tuple[float, float, float]:
+    """Return the features `clues` to `clued`: rare terms of the mask's sentence and title in the candidate's."""
+    clues = len((facts.sentence - facts.own) & view.clues)
+    titled = len(((facts.sentence | source.title_terms) - facts.own) & view.clues)
+    return min(clues, 8.0), min(titled, 8.0), float(clues >= CLUES)
+
+
+def _compare_form(
+    view: MaskView, place: AnswerPlace, facts: AnswerFacts, peers: Sequence[tuple[str, ...]]
+) -> tuple[float, ...]:
+    """Return the features `right_one` to `peers`: the article, the place in an enumeration."""
+    around = facts.around
+    right_one = float(view.right[:1] == around.right[:1] != ())
+    the = float((view.left_word == "the") == (around.left[:1] == ("the",)))
+    vowel = place.candidate.text[:1].lower() in "aeiou"
+    clash = float((view.left_word == "an" and not vowel) or (view.left_word == "a" and vowel))
+    item = float(_is_item(view.around) == _is_item(around))
+    words = place.source.words.lower
+    beside = {*words[max(0, facts.first - BESIDE) : facts.first], *words[facts.last : facts.last + BESIDE]}
+    return right_one, the, clash, item, float(sum(beside.issuperset(peer) for peer in peers))
+
+
+def _is_item(around: Surroundings) -> bool:
+    joints = around.left[:1] + around.right[:1]
+    return "," in (around.before, around.after) or not JOINTS.isdisjoint(joints)
 
 
 def _compare_sides(view: MaskView, around: Surroundings) -> tuple[float, float, float]:

@@ -21,7 +21,7 @@ from schemas.renderings import QuestionKind
 from schemas.tasks import MASK
 
 POLICY = "extractive"
-MODEL = "extractive-2"
+MODEL = "extractive-3"
 _ASKING = {
     "en": re.compile(
         r"\b(?:who|whom|whose|what|which|where|when|how (?:many|much|old|long|far|often|tall|high)|how)\b"
@@ -41,13 +41,18 @@ class ExtractiveSolver:
         self._agents = agents
         self._max_turns = config.max_turns
         self._k = k
-        settings = {"k": k, "max_turns": config.max_turns, "queries_per_turn": config.queries_per_turn}
+        settings: dict[str, int | str] = {
+            "k": k,
+            "max_turns": config.max_turns,
+            "queries_per_turn": config.queries_per_turn,
+        }
+        settings |= {"rerank": agents.model} if agents.model else {}
         self._sampling = json.dumps(settings, sort_keys=True)
 
     def describe(self, attempt: TaskAttempt) -> Provenance:
         """Return the provenance: no language model, and the templates of the thoughts."""
         prompts = use_templates(TEMPLATES, attempt.task.lang)
-        return Provenance(POLICY, MODEL, prompts, self._sampling, self._engine.fingerprint)
+        return Provenance(POLICY, MODEL, prompts, self._sampling, self._engine.fingerprint, cold_start=True)
 
     async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:
         """Run steps until every mask has an answer, or the turns are used up."""

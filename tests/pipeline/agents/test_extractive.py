@@ -205,9 +205,9 @@ def test_nothing_found_is_an_honest_failure() -> None:
 
 
 def test_a_weak_answer_is_called_a_guess() -> None:
-    weak = "The bridge at Tisa was built by Petra Stan, who never saw Lumea."
+    weak = "A bridge at Tisa was built by Petra Stan and Radu Lup, who never saw Lumea."
     (trajectory,) = run_stage(ScriptedEngine([weak]), [make_task(BRIDGE, ["Ion Vasile"])])
-    assert trajectory.answers[0].answer is not None
+    assert trajectory.answers[0].answer == "Petra Stan"
     assert trajectory.final_think.count("(only a guess)") == 1
 
 

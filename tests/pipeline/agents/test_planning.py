@@ -17,8 +17,8 @@ from pipeline.agents.extractive.words import make_word_cutter
 from pipeline.agents.roles import TrajectoryProgress, open_task
 from pipeline.search.engine import FoundPassage
 from schemas.tasks import MASK
-from schemas.trajectories import ShownPassage, Turn
-from tests.pipeline.agents.test_extractive import BRIDGE, ZH_COPY, make_task, rate_rare
+from schemas.trajectories import MaskAnswer, ShownPassage, StopReason, Turn
+from tests.pipeline.agents.test_extractive import BRIDGE, ZH_COPY, ScriptedEngine, make_task, rate_rare, run_stage
 
 BUILDER = FoundPassage("s0", "Lumea", "The bridge over the Mara was built by Ion Vasile and it carries the coast road.")
 
@@ -79,3 +79,11 @@ def test_the_next_step_is_for_the_mask_that_is_least_settled() -> None:
     )
     assert first == 0
     assert second == min((1, 2), key=lambda mask: (findings[mask].belief if mask in findings else 0.0, mask))
+
+
+def test_a_name_that_nothing_connects_with_the_gap_is_no_answer() -> None:
+    stray = "Ana Pop sold salt to Radu Lup and Mihai Dan at Tisa."
+    (trajectory,) = run_stage(ScriptedEngine([stray]), [make_task(BRIDGE, ["Ion Vasile"])])
+    assert trajectory.answers == (MaskAnswer(mask=0, answer=None, evidence=None),)
+    assert trajectory.stop_reason is StopReason.GAVE_UP
+    assert len(trajectory.turns) == 2  # it looked twice
