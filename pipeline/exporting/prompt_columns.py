@@ -1,13 +1,14 @@
 """Rows of prompts with their gold, as verl (0.9.1), Search-R1 and those who took over its columns read them.
 
 The scorers of Search-R1 know flat lists of right answers: `target` holds the answer in every combination of the forms
-of its masks, as our formats write it. `extra_info.golds` has the forms of each mask, which our rewards prefer.
+of its masks, as our formats write it, with order-free masks in every order. `extra_info.golds` has the forms of each
+mask, which our rewards prefer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, permutations, product
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow as pa
 from pipeline.exporting.columns import FACTS, MESSAGE, TEXT, list_facts, write_golds, write_messages, write_spans
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import RowPlace
+from pipeline.judging.order_free import group_masks
 from pipeline.rendering.observations import write_answers
 
 MOST_TARGETS = 64
@@ -51,7 +53,7 @@ def write_prompt_row(
         "data_source": data_source,
         "prompt": prompt,
         "ability": "fact-reasoning",
-        "reward_model": {"style": "rule", "ground_truth": {"target": list_targets(golds)}},
+        "reward_model": {"style": "rule", "ground_truth": {"target": list_targets(golds, extra["question"])}},
         "extra_info": extra,
     }
 
@@ -79,13 +81,25 @@ def write_shared(sample: Sample, place: RowPlace, data_source: str) -> dict[str,
     }
 
 
-def list_targets(golds: Sequence[Sequence[str]]) -> list[str]:
+def list_targets(golds: Sequence[Sequence[str]], question: str = "") -> list[str]:
     """Return the right answers to a question, at most `MOST_TARGETS`, without duplicates: the first has the first form
-    of each mask, and later ones have forms further down the lists.
+    of each mask, and later ones have forms further down the lists, each in every order that counts as right.
     """
-    combinations = islice(_combine([len(forms) for forms in golds]), MOST_TARGETS)
-    answers = (write_answers([forms[n] for forms, n in zip(golds, row, strict=True)]) for row in combinations)
-    return list(dict.fromkeys(answers))
+    orders = list(_list_orders(question, len(golds)))
+    chosen = (
+        [forms[n] for forms, n in zip(golds, row, strict=True)] for row in _combine([len(forms) for forms in golds])
+    )
+    answers = (write_answers([forms[mask] for mask in order]) for forms in chosen for order in orders)
+    return list(dict.fromkeys(islice(answers, MOST_TARGETS)))
+
+
+def _list_orders(question: str, masks: int) -> Iterator[tuple[int, ...]]:
+    """Yield the orders of masks that count as right, the given one first."""
+    groups = {group.start: group for group in group_masks(question, masks)}
+    inside = {mask for group in groups.values() for mask in group}
+    pieces = [permutations(groups.get(mask, (mask,))) for mask in range(masks) if mask in groups or mask not in inside]
+    for order in product(*pieces):
+        yield tuple(mask for piece in order for mask in piece)
 
 
 def _combine(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:

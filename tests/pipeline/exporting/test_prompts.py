@@ -67,6 +67,14 @@ def test_targets_are_the_combinations_of_forms_earlier_forms_first(golds: list[l
     assert list_targets(golds) == list(dict.fromkeys(wanted[:MOST_TARGETS]))
 
 
+def test_targets_have_the_answers_of_order_free_masks_in_every_order() -> None:
+    golds = [["Ada"], ["Mary", "Mrs Shelley"], ["1868"]]
+    wanted = ["1. Ada\n2. {}\n3. 1868", "1. {}\n2. Ada\n3. 1868"]
+    either = [line.format(name) for name in ("Mary", "Mrs Shelley") for line in wanted]
+    assert list_targets(golds, "[mask 1] and [mask 2] met in [mask 3].") == either
+    assert list_targets(golds, "[mask 1] met [mask 2] in [mask 3].") == either[::2]
+
+
 def test_targets_of_many_forms_take_no_more_time_than_they_are_many() -> None:
     targets = list_targets([[f"{mask} {form}" for form in range(1_000)] for mask in range(4)])
     assert len(set(targets)) == MOST_TARGETS
