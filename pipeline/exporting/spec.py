@@ -139,7 +139,7 @@ class Exporter:
         commands = [serve, start] if self.searches else [start] if self.command else []
         if Purpose.RL in written.files and Purpose.SFT in written.files and written.settings.rendering in STREAMED:
             train = f"rampforge train rl {folder} -m {written.model} -o {folder}/rl-trained"
-            commands.append(f"{train} --rendering {written.settings.rendering} --search {SEARCH_URL}")
+            commands += [serve, f"{train} --rendering {written.settings.rendering} --search {SEARCH_URL}"]
         return tuple(commands)
 
     def describe_model(self, written: Written) -> str:
