@@ -15,6 +15,7 @@ from pipeline.passages.sentences import find_sentences
 from pipeline.text.near_copies import is_copy
 from pipeline.text.normalisation import holds_tokens, is_unspaced
 from schemas.judgements import AttemptSignature, MaskSignature, ShownBy
+from schemas.renderings import QuestionKind
 from schemas.tasks import MASK, MaskTask
 from schemas.trajectories import ShownPassage, Trajectory
 
@@ -101,10 +102,11 @@ class SignatureReader:
         return max((len(context & (title | set(_list_terms(text)))) for text in holding), default=0)
 
     def _list_context(self, mask: int) -> Iterator[str]:
-        """Yield the terms of the gap's sentence and of the page's title, the gold's left out."""
+        """Yield the terms of the gap's sentence, or of a question, and of the page's title, the gold's left out."""
         gold = {term for form in self._golds[mask] for term in _list_terms(form.folded)}
-        start = self._task.spans[mask].start
-        sentence = next(self._source[a:b] for a, b in find_sentences(self._source) if a <= start < b)
+        sentence, start = self._task.asked, self._task.spans[mask].start
+        if self._task.kind is QuestionKind.RAMP:
+            sentence = next((self._source[a:b] for a, b in find_sentences(self._source) if a <= start < b), sentence)
         terms = [*_list_terms(self._fold(sentence)), *_list_terms(self._fold(self._task.title))]
         return (term for term in terms if term not in gold and _is_clue(term))
 

@@ -7,6 +7,7 @@ import pytest
 from pipeline.judging.signatures import SignatureReader
 from pipeline.text.normalisation import fold_text
 from schemas.judgements import AttemptSignature, ShownBy
+from schemas.renderings import QuestionKind
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, MaskAnswer, SearchCall, SearchStatus, Trajectory, Turn
 from tests.support.growth import LINEAR, cpu_growth
@@ -66,6 +67,12 @@ def test_nothing_shown_and_an_answer_that_was_asked_for() -> None:
     assert [mask.queried_before_shown for mask in signature.masks] == [True, True]
     assert [mask.shown_turn for mask in signature.masks] == [2, None]
     assert (signature.queries_until_shown, signature.masks[0].support) == (None, None)
+
+
+def test_an_imported_question_is_its_own_context() -> None:
+    task = make_task("Who founded the school above Lumea?\nVera Holt", ["Vera Holt"], kind=QuestionKind.QA)
+    found = ("p", "Schools", "The school above Lumea is Vera Holt's.")
+    assert sign(step([found], "Lumea"), task=task, cited=("p",)).masks[0].support == 3
 
 
 def test_chinese() -> None:
