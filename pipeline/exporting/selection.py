@@ -102,6 +102,7 @@ class ExampleIndex:
         if not prompts or settings.tasks is TaskSelection.ACCEPTED:
             fit = _view(self._accepted if prompts else self._fit)
             codes[fit == 0] = REASONS.index(UNFIT)
+        if not prompts:  # what the policy will be shown is up to its own search
             codes[(codes == 0) & (_view(self._shortcuts) == 1)] = REASONS.index(SHORTCUT)
         unlearnable = _view(self._unlearnable)
         # Demonstrations are useful also for tasks that are always solved.

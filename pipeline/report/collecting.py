@@ -16,6 +16,7 @@ from typing import TypeVar
 import duckdb
 import pyarrow.parquet as pq
 
+from pipeline.auditing.audit import audit_corpus
 from pipeline.charts.layout import Bar, Histogram
 from pipeline.report.leaks import count_leaks, sum_simulated
 from pipeline.report.report_data import Acceptance, DatasetSize, ReportData, ReportExample
@@ -52,6 +53,9 @@ def collect_report(record: RunRecord, shards: Mapping[str, Sequence[Path]], exam
             datasets=tuple(_measure(name, files) for name, files in shards.items() if files),
             histograms=tuple(histogram for histogram in _count_histograms(db) if histogram.bars),
             acceptance=count_acceptance(db),
+            audit=audit_corpus(
+                lambda sql: db.execute(sql).fetchall(), [name for name, files in shards.items() if files]
+            ),
             simulated=sum_simulated(db),
             leaks=count_leaks(db),
             examples=choose_examples(db, examples),

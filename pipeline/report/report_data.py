@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.charts.layout import Histogram
 from pipeline.report.leaks import LeakRate
+from schemas.audit import Measure
 from schemas.judgements import Judgement, SimulatedEvidence
 from schemas.ledger import RunRecord
 from schemas.tasks import MaskTask
@@ -65,6 +66,8 @@ class ReportData:
     acceptance: tuple[Acceptance, ...]
     """One row for each hide mode and mask count, and one for the sum of each hide mode."""
     examples: tuple[ReportExample, ...]
+    audit: tuple[Measure, ...] = ()
+    """Measures that need no reader."""
     simulated: SimulatedEvidence | None = None
     """Totals of a simulated search engine; None when nothing was simulated."""
     leaks: LeakRate | None = None

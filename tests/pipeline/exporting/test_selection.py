@@ -8,7 +8,6 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,17 +132,16 @@ def test_prompts_are_one_a_task_and_may_be_of_tasks_that_nobody_solved() -> None
     assert Counter(reasons.values()) == {"": 2, DUPLICATE: 2}
 
 
-@pytest.mark.parametrize("purpose", [Purpose.SFT, Purpose.RL])
-def test_shortcuts_are_left_out_unless_they_are_asked_for(purpose: Purpose) -> None:
+def test_demonstrations_by_a_shortcut_are_left_out_unless_they_are_asked_for() -> None:
     examples = [
         make_example(n, n, n, [SpanKind.DATE], 1.0, accepted=n < 3).model_copy(update={"shortcut": n % 2 == 0})
         for n in range(4)
     ]
-    reasons, rows = choose(examples, make_settings(), purpose)
+    reasons, rows = choose(examples, make_settings(), Purpose.SFT)
     assert rows == ["trajectory 1"]
     assert Counter(reasons.values()) == {"": 1, SHORTCUT: 2, UNFIT: 1}
-    _, rows = choose(examples, make_settings(shortcuts=True), purpose)
-    assert len(rows) == 3
+    for settings, purpose in ((make_settings(shortcuts=True), Purpose.SFT), (make_settings(), Purpose.RL)):
+        assert len(choose(examples, settings, purpose)[1]) == 3
 
 
 @given(st.lists(st.text(), max_size=5), st.randoms())
