@@ -101,7 +101,7 @@ class AgentsConfig(Frozen):
     attempts: int = Field(default=1, ge=1, le=64)
     """Attempts at each task, for each hide mode."""
     rerank: bool = False
-    """Rerank the likeliest answers of the extractive agents by the model `masking.scorer`: more are right, at about
+    """Rerank the likeliest answers of the extractive agents by the model `masking.scorer`. More of them are right, at
     half a second of a CPU core for each mask."""
     max_turns: int = Field(default=5, ge=1, le=20)
     """Maximum steps of a trajectory."""

@@ -1,8 +1,8 @@
 """Comparison of the likeliest answers to a mask by a causal language model: after which of them the text reads on best.
 
-What the wording of the passages leaves open, such as the kind of thing that is sought, a small language model settles. Of
-160 masks whose answer was among the eight likeliest by wording, the share answered right rose from 48 to 62%, and of 121
-tasks with one mask and its source hidden, from 42 to 52%.
+What the wording of the passages leaves open, such as the kind of thing that is sought, a small language model settles.
+Of 160 masks whose answer was among the eight likeliest by wording, the share answered right rose from 48 to 62%, and of
+121 tasks with one mask and its source hidden, from 42 to 52%.
 """
 
 from __future__ import annotations
