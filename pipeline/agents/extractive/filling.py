@@ -2,7 +2,7 @@
 
 What the wording of the passages leaves open, such as the kind of thing that is sought, a small language model settles.
 Of 160 masks whose answer was among the eight likeliest by wording, the share answered right rose from 48 to 62%, and of
-121 tasks with one mask and its source hidden, from 42 to 52%.
+121 tasks with one mask and its source hidden, from 42 to 52%; the masks and the tasks are of the same pages.
 """
 
 from __future__ import annotations
