@@ -242,4 +242,4 @@ def test_reading_is_linear_in_the_completion(family: str) -> None:
     asked = make_asked(RenderingName.OPENAI_TOOLS, question="")
     opening = writer.turn(["who"]).rpartition("who")[0]
     for unit in (writer.turn(["who"]) + writer.shown("x"), opening, writer.shown("x"), writer.think("x")):
-        assert cpu_growth(lambda size, unit=unit: unit * size, lambda text: assess(asked, text)) <= LINEAR  # type: ignore[misc]
+        assert cpu_growth(lambda size, unit=unit: unit * size, lambda text: assess(asked, text), 100) <= LINEAR  # type: ignore[misc]
