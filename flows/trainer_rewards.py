@@ -72,11 +72,9 @@ def _decode(value: Any) -> Any:
 
 @lru_cache(maxsize=8)  # one thread, one set of connections and one cache of verdicts per process
 def _open_once(endpoint: str) -> JudgeReward:
-    from flows.models.credentials import read_keys
     from pipeline.rewards.judge_reward import open_judge
 
-    opened = JudgeEndpoint.model_validate_json(endpoint)
-    return open_judge(opened, read_keys(opened.variables))
+    return open_judge(JudgeEndpoint.model_validate_json(endpoint))
 
 
 format_reward = make_trl_reward(RewardName.FORMAT)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -127,10 +128,11 @@ class JudgeReward:
             await model.close()
 
 
-def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str]) -> JudgeReward:
-    """Open a judge behind a server. `keys`: values of environment variables by name. Raises ConfigError without those
-    that it needs.
+def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str] | None = None) -> JudgeReward:
+    """Open a judge behind a server. `keys`: values of environment variables by name, by default those of the trainer's
+    process. Raises ConfigError without those that it needs.
     """
+    keys = os.environ if keys is None else keys
     limits = LimitsConfig(
         deadline=endpoint.deadline,
         min_deadline=min(5.0, endpoint.deadline),

@@ -123,6 +123,7 @@ def make_example(number: int, passage: Passage, around: list[Passage]) -> Traini
         policy="bench",
         accepted=True,
         hide=HideMode.PASSAGE,
+        shortcut=False,
         shown=(),
         mask_kinds=(),
         difficulties=(),

@@ -191,7 +191,7 @@ def _open_judge(request: RlRequest) -> Any:
         return None
     from pipeline.rewards.judge_reward import open_judge
 
-    return open_judge(request.rollouts.judge, os.environ)
+    return open_judge(request.rollouts.judge)
 
 
 if __name__ == "__main__":

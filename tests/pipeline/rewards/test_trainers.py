@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from pipeline.rewards.formulas import Assessed, RewardInput, assess
 from pipeline.rewards.judge_reward import JudgeReward, make_question, open_judge
 from pipeline.rewards.overlong import penalise_length
 from pipeline.rewards.trainers import make_trl_overlong, make_trl_reward, read_row
+from pipeline.training.launching import copy_source
 from schemas.renderings import RenderingName
 from schemas.rewards import JudgeEndpoint, RewardName
 from tests.support.fault_server import FaultServer, prompt_of
@@ -25,6 +29,8 @@ from tests.support.scripted_http import Said, ScriptedHttp
 from tests.support.scripted_roles import RoleModel, by_role, write
 
 RIGHT, WRONG = write(reason="Same.", verdict="correct"), write(reason="Other.", verdict="incorrect")
+SITES = [folder for folder in sys.path if folder and "python3" in folder]
+"""Where the interpreter finds its own modules and installed packages."""
 WORDS = "the lady of the north"
 """An answer that no rule settles."""
 
@@ -242,3 +248,19 @@ def test_only_own_tokens_count_as_length() -> None:
 def test_every_reward_has_a_name_of_its_own_in_logs() -> None:
     names = {f"{reward.value.replace('-', '_')}_reward" for reward in RewardName}
     assert all(getattr(trainer_rewards, name).__name__ == name for name in names)
+
+
+def test_the_judge_opens_from_the_source_that_trainers_carry(tmp_path: Path) -> None:
+    copy_source(tmp_path / "source")
+    shutil.copy(str(trainer_rewards.__file__), tmp_path / "source")
+    endpoint = JudgeEndpoint(url="http://127.0.0.1:1/v1", model="m").model_dump_json()
+    script = f"import trainer_rewards as t; print(type(t._open_once({endpoint!r})).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {[str(tmp_path / 'source'), *SITES]!r}; {script}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.stdout.strip() == "JudgeReward", done.stderr
