@@ -55,6 +55,8 @@ class Notation:
     """What stands between a thought and the content."""
     tail: re.Pattern[str] = _NOTHING
     """What ends a content."""
+    quotes: bool = False
+    """Whether results are written as texts in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ def _take_results(text: str, at: int, notation: Notation, most: int) -> tuple[tu
         end = notation.result_end.search(text, opening.end())
         if end is None:
             break
-        found.append(_unquote(text[opening.end() : end.start()]))
+        result = text[opening.end() : end.start()]
+        found.append(_unquote(result) if notation.quotes else result)
         at = end.end()
     return tuple(found), at
 
@@ -184,6 +187,7 @@ NOTATIONS = (
         re.compile(r"<\|start\|>assistant(?! to=)"),
         thought=("<|channel|>analysis<|message|>", "<|end|>"),
         lead=re.compile(r"(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>"),
+        quotes=True,
     ),
     Notation(
         "Gemma 4",
