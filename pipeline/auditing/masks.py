@@ -122,15 +122,16 @@ def _is_acronym_beside(gold: str, before: str, after: str) -> bool:
 
 
 def _is_cut(gold: str, before: str, after: str) -> bool:
-    first, last = gold[:1], gold[-1:]
-    joined = (before[-1:].isalnum() and first.isalnum() and not is_unspaced(first)) or (
-        after[:1].isalnum() and last.isalnum() and not is_unspaced(last)
-    )
-    ranged = bool(re.search(r"\d\s?[–—-]$", before) and first.isdigit()) or bool(
-        re.match(r"[–—-]\s?\d", after) and last.isdigit()
+    joined = _is_one_word(before[-1:], gold[:1]) or _is_one_word(gold[-1:], after[:1])
+    ranged = bool(re.search(r"\d\s?[–—-]$", before) and gold[:1].isdigit()) or bool(
+        re.match(r"[–—-]\s?\d", after) and gold[-1:].isdigit()
     )
     unbalanced = any(gold.count(pair[0]) != gold.count(pair[1]) for pair in PAIRS) or gold.count('"') % 2 == 1
     return joined or ranged or unbalanced
+
+
+def _is_one_word(left: str, right: str) -> bool:
+    return left.isalnum() and right.isalnum() and not (is_unspaced(left) or is_unspaced(right))
 
 
 def _are_exchangeable(one: Mapping[str, Any], between: str, other: Mapping[str, Any]) -> bool:

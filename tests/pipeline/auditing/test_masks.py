@@ -36,6 +36,7 @@ def list_faults(text: str, golds: list[str], title: str = "Lumea", section: tupl
         ("Animal cells and plant cells differ.", ["plant cells"], {}, {"hinted"}),
         ("It took 35–36 days.", ["36"], {}, {"cut_units"}),
         ("The Liechtensteiner came.", ["Liechtenstein"], {}, {"cut_units"}),
+        ("他於2013年来。", ["2013年"], {}, set()),
         ("Cities such as Kasrok grew.", ["Kasrok"], {}, {"open_lists"}),
         ("Barok and the Dervin met.", ["Barok", "Dervin"], {}, {"exchangeable"}),
     ],
