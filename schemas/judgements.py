@@ -72,8 +72,8 @@ class MaskSignature(Frozen):
     queried_before_shown: bool
     """Whether a query held the gold or an alias before a passage with it was shown."""
     support: int | None
-    """Words of the gap's sentence and of the page's title that a sentence with the answer shares in the passage cited;
-    None for an answer that cites none."""
+    """Words of the gap's sentence, without those of the page's title, that a sentence with the answer shares in the
+    passage cited; None for an answer that cites none."""
 
 
 class AttemptSignature(Frozen):

@@ -50,6 +50,7 @@ SELECT t.trajectory_id, t.task_id, k.title, k.lang, k.mask_count AS masks,
        CASE WHEN j.signature.shortcut THEN 'source' WHEN j.answer_seen THEN 'elsewhere'
             WHEN NOT j.answer_seen THEN 'nowhere' END AS shown_by,
        j.signature.co_covered, j.signature.queries::INT AS queries,
+       list_min(list_transform(j.signature.masks, lambda one: one.support))::INT AS support,
        j.signature.verbatim_queries::INT AS verbatim_queries, j.signature.chained_turns::INT AS chained_turns,
        t.file_index::INT AS t_file, t.file_row_number::INT AS t_row,
        k.file_index::INT AS k_file, k.file_row_number::INT AS k_row,

@@ -32,6 +32,7 @@ LEFT_OUT = frozenset(
         "recall",
         "answer_seen",
         "co_covered",
+        "support",
         "queries",
         "verbatim_queries",
         "chained_turns",

@@ -95,20 +95,19 @@ class SignatureReader:
         golds = {form.folded for form in self._golds[mask]}
         answer = self._fold(given.answer)
         forms = golds if answer in golds else {answer}
-        title = set(_list_terms(self._fold(cited.title)))
         context = set(self._list_context(mask)) - set(_list_terms(answer))
         sentences = [self._fold(cited.text[start:end]) for start, end in find_sentences(cited.text)]
         holding = [text for text in sentences if any(holds_tokens(text, form) for form in forms)]
-        return max((len(context & (title | set(_list_terms(text)))) for text in holding), default=0)
+        return max((len(context.intersection(_list_terms(text))) for text in holding), default=0)
 
     def _list_context(self, mask: int) -> Iterator[str]:
-        """Yield the terms of the gap's sentence, or of a question, and of the page's title, the gold's left out."""
-        gold = {term for form in self._golds[mask] for term in _list_terms(form.folded)}
+        """Yield the terms of the gap's sentence, or of a question, without those of the gold and of the title."""
+        known = {term for form in self._golds[mask] for term in _list_terms(form.folded)}
+        known.update(_list_terms(self._fold(self._task.title)))
         sentence, start = self._task.asked, self._task.spans[mask].start
         if self._task.kind is QuestionKind.RAMP:
             sentence = next((self._source[a:b] for a, b in find_sentences(self._source) if a <= start < b), sentence)
-        terms = [*_list_terms(self._fold(sentence)), *_list_terms(self._fold(self._task.title))]
-        return (term for term in terms if term not in gold and _is_clue(term))
+        return (term for term in _list_terms(self._fold(sentence)) if term not in known and _is_clue(term))
 
     def _find_chained(self) -> Iterator[bool]:
         """Tell for each turn after the first whether a query of it names what an earlier turn showed first."""
