@@ -50,8 +50,11 @@ TAG = r"(?:<(?:\w+:)?think>|<\|channel\|?>(?:analysis<\|message\|>|thought))"
 DOUBLED = re.compile(rf"{TAG}\s*{TAG}|</think>\s*{TAG}|</think>\s*</think>")
 
 
-def judge_cell(tokenizer: Any, name: RenderingName) -> str:
-    """`refused`, `identical` or `as served`; a cell that is none of these fails."""
+def judge_cell(tokenizer: Any, name: RenderingName, known: bool = True) -> str:
+    """`refused`, `identical` or `as served`; a cell that is none of these fails.
+
+    `known`: the template writes calls and results as one of the families that rewards read.
+    """
     rendered = RENDERINGS[name].render(QUESTION, TRANSCRIPT)
     masker = TokenMasker(tokenizer)
     try:
@@ -69,6 +72,8 @@ def judge_cell(tokenizer: Any, name: RenderingName) -> str:
     if name in STREAMED:
         _check_stream(masker, rendered, text, tokenizer)
         return "identical"
+    if known and not (name is RenderingName.QWEN_TOOLS and KIMI_K3 in text):
+        _check_written(masker, name)
     return _compare(masker, rendered, text, tokenizer)
 
 
@@ -162,8 +167,6 @@ def _compare(masker: TokenMasker, rendered: Rendered, text: str, tokenizer: Any)
     }
     whole = tokenizer.apply_chat_template(messages, **options)
     _check_reward(rendered.rendering, messages[2:])
-    if not (rendered.rendering is RenderingName.QWEN_TOOLS and KIMI_K3 in text):
-        _check_written(masker, rendered.rendering)
     if text in (whole, whole + tokenizer.eos_token):
         return "identical"
     for end in range(2, len(messages), 2):
