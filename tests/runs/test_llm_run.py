@@ -53,7 +53,7 @@ def test_agents_and_judge_over_http(prefect_server: Mapping[str, str], words: li
         assert len(rows) == 12
         assert {row["policy"] for row in rows} == {"agents"}
         assert {row["stop_reason"] for row in rows} == {"gave_up"}
-        assert all(call["status"] == "ok" for row in rows for turn in row["turns"] for call in turn["calls"])
+        assert all(call["status"] in ("ok", "empty") for row in rows for turn in row["turns"] for call in turn["calls"])
         asked = sum(server.answered.values())
         record = json.loads((tmp_path / "run" / "run.json").read_bytes())
         assert record["tokens"] == 15 * (asked + 4), "a token of each role before the first page is counted too"

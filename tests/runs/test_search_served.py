@@ -77,7 +77,7 @@ def test_trajectories_over_a_server_are_those_over_its_index(run: Path) -> None:
 
 
 def test_copies_of_the_source_are_withheld_from_every_engine(run: Path) -> None:
-    source = SearchRequest(BRIDGE, HideMode.PASSAGE, "p0000", 0, "Page 0", BRIDGE)
+    source = SearchRequest(BRIDGE, HideMode.PASSAGE, "p0000", 0, "Page 0", f"It is known that {AGAIN}")
     (bare,) = open_engine(make_place(run, search={"hide_copies": False}), "s").search([source], 3)
     (without,) = open_engine(make_place(run), "s").search([source], 3)
     assert "p0001" in [hit.passage_id for hit in bare.hits]

@@ -42,8 +42,9 @@ from tests.support.passage_samples import make_passage
 
 BRIDGE = "The Old Bridge over the Mara was built by Ion Vasile in 1871 and it carries the coast road to Lumea harbour."
 AGAIN = (
-    "Engineer Ion Vasile came from Lumea; the stone bridge over the Mara was built by Ion Vasile in 1871 for the crown."
+    "Engineer Ion Vasile came from Lumea; in 1871 the stone bridge over the Mara was built by Ion Vasile for the crown."
 )
+"""The same fact, in no ten words in a row that are those of the other."""
 ZH_COPY = "王立强生于山城。马拉河上的老桥由工程师王立强于1871年建成，后来几经重修。"
 OTHER = "The harbour of Lumea ships grain and salt, and its market opens on every second Sunday of the month."
 

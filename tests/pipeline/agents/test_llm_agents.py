@@ -136,7 +136,7 @@ def test_earlier_answers_stay_until_withdrawn() -> None:
     for role in AGENT_ROLES:  # every role sees the gaps, the answers, and the text that they were read from
         prompt = model.prompts(role)[1]
         assert '[mask 1]: Ion Vasile (passage 1, "' in prompt
-        assert "the stone bridge over the Mara was built by Ion Vasile in 1871" in prompt
+        assert "in 1871 the stone bridge over the Mara was built by Ion Vasile" in prompt
         assert "[mask 2]: unknown (no passage)" in prompt
     assert "- Old Bridge Mara builder" in model.prompts("rewriter")[1]
     withdrawn = [steps[0], observe((1, None, None), step="give_up")]
