@@ -76,7 +76,7 @@ class MaskingConfig(Frozen):
     are exempt, since a language model finds every digit easy."""
     max_surprisal: float | None = Field(default=None, gt=0)
     """Upper bound of the band, in nats: spans above it are noise. Null: none are."""
-    min_difficulty: float = Field(default=0.5, ge=0, lt=1)
+    min_difficulty: float = Field(default=0.4, ge=0, lt=1)
     """Lower bound of a span's difficulty, the estimated probability that only a search recovers it, from its kind, its
     surprisal and the number of passages with its words; what is not known (no scorer, no index) is left out."""
     selection: Selection = Selection.BAND
