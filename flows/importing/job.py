@@ -41,7 +41,9 @@ from schemas.trajectories import Trajectory
 
 SHARD_BYTES = 1 << 27
 MOST_SHARDS = 64
-REPEATED = "repeated"
+REPEATED, BAD_ROW = "repeated", "bad_row"
+MALFORMED = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError)
+"""What reading a row of other types than its format's raises."""
 ROW = "row"
 
 
@@ -148,7 +150,10 @@ class _RunWriter:
                 identity = content_id(orjson.dumps(row, default=str).decode())
                 trajectory = make_trajectory(task, attempt, identity, max(shard.attempts[task.task_id], 0))
             self._remember(trajectory.trajectory_id if trajectory else f"task {task.task_id}")
-        except RowError as error:
+        except (RowError, *MALFORMED) as fault:
+            error = (
+                fault if isinstance(fault, RowError) else RowError(BAD_ROW, f"{type(fault).__name__}: {fault}"[:200])
+            )
             shard.reasons[error.reason] += 1
             reject = Reject(stage=StageName.TASKS, unit=ROW, input_id=place, reason=error.reason, detail=error.detail)
             shard.rejects.append(reject.model_dump(mode="json"))

@@ -8,6 +8,7 @@ same codes under `second_rater`. A mask needs a search, or is a bad unit, where 
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,10 @@ def read_labels(path: Path) -> Iterator[LabelledPassage]:
     """Yield the passages of a file. Raises ConfigError for a line that is not one, OSError."""
     content = path.read_bytes()
     if content.startswith(GZIP_MAGIC):
-        content = gzip.decompress(content)
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ConfigError(f"{path} is damaged gzip: {error}", "name a whole file of labels") from None
     for number, line in enumerate(content.splitlines(), start=1):
         try:
             labelled = LabelledPassage.model_validate_json(line)

@@ -90,17 +90,19 @@ def _restore_task(facts: Mapping[str, Any]) -> MaskTask:
     """Make a task again from what the export of its trajectory says."""
     kind, text, golds = QuestionKind(facts["kind"]), str(facts["question"]), facts["golds"]
     title, section = str(facts["title"]), ""
+    if abs(facts["page_id"]) >> 63:
+        raise ValueError("page_id is no 64-bit number")
     if kind is QuestionKind.QA:
         masked = f"{text}\n{MASK}"
     else:
         page, _, masked = text.partition("\n")
         section, masked = page.removeprefix(title).removeprefix(" > "), _MASKS.sub(MASK, masked)
     pieces = masked.split(MASK)
-    if len(pieces) - 1 != len(golds):
+    if len(pieces) - 1 != len(golds) or not golds or not all(any(forms) for forms in golds):
         raise ValueError(f"{len(pieces) - 1} masks, {len(golds)} golds")
     spans, at = [], 0
     for piece, forms, mask_kind, difficulty in zip(
-        pieces, golds, facts["mask_kinds"], facts["difficulties"], strict=False
+        pieces[:-1], golds, facts["mask_kinds"], facts["difficulties"], strict=True
     ):
         spans.append(_make_span(at + len(piece), forms, SpanKind(mask_kind), difficulty))
         at = spans[-1].end

@@ -45,5 +45,5 @@ MESSAGES = Exporter(
     thought_field=FORM.thought_field,
     build_tables=build_tables,
     write_configs=write_configs,
-    command='python -c \'import datasets; print(datasets.load_dataset("json", data_files="*.jsonl"))\'',
+    command='python -c \'import datasets; print(datasets.load_dataset("json", data_files={"train": "train.jsonl"}))\'',
 )

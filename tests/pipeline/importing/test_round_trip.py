@@ -191,6 +191,25 @@ def test_what_does_not_fit_is_a_reject_with_its_reason(tmp_path: Path) -> None:
     assert [reject.input_id for reject in read_all(done.run, Reject)] == [f"lines.jsonl:{n}" for n in (1, 2, 3)]
 
 
+@pytest.mark.parametrize(
+    ("reason", "changed"),
+    [
+        ("bad_row", {"shown": [1, 2, 3]}),
+        ("bad_facts", {"page_id": 3 << 62}),
+        ("bad_facts", {"mask_kinds": []}),
+        ("bad_facts", {"golds": [], "mask_kinds": [], "difficulties": [], "question": "T\nno masks"}),
+        ("bad_facts", {"golds": [[""]]}),
+    ],
+)
+def test_facts_of_other_types_reject_their_row_alone(tmp_path: Path, reason: str, changed: dict[str, object]) -> None:
+    export_sample(make_run(tmp_path / "run"), tmp_path / "a", Trainer.ATIF, split=0.0)
+    good, wrong, *_ = map(orjson.loads, (tmp_path / "a" / "train.jsonl").read_bytes().splitlines())
+    wrong["extra"]["rampforge"].update(changed)
+    done = import_rows([write_lines(tmp_path / "rows.jsonl", [good, wrong])], tmp_path / "imported")
+    assert (done.funnel.passed, done.funnel.rejected) == (1, {reason: 1})
+    judge(done.run)
+
+
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="rows of no known format") as raised:
         import_rows([write_lines(tmp_path / "x.jsonl", [{"a": 1}])], tmp_path / "run")
