@@ -31,12 +31,13 @@ Completion = str | Sequence[Mapping[str, Any]]
 """One text, or messages with `role`, `content` and perhaps `tool_calls`."""
 
 _END_OF_TURN = re.compile(
-    r"(?:<[|｜](?!tool_)(?:[\w▁]*?(?:end|eo[stmd]|pad|return|stop)[\w▁]*|reserved_special_token_\d+|user|observation)[|｜]>"
+    r"(?:<[|｜](?!tool_)(?=[\w▁]{2,64}[|｜]>)"
+    r"(?:[\w▁]*?(?:end|eo[stmd]|pad|return|stop)[\w▁]*|reserved_special_token_\d+|user|observation)[|｜]>"
     r"|</s>|<eos>|<pad>|<unk>|\[(?:PAD|EOS)\]|<end_of_(?:turn|sentence)>|<turn\|>|<SPECIAL_\d+>)[\s\u200b\ufeff]*",
     re.IGNORECASE,
 )
 MINIMAX_END = "[e~["
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+OPEN, CLOSE = "<answer>", "</answer>"
 _BOX = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
 _NUMBER = re.compile(r"\A\s*\d{1,2}\s*[.、:)）．]\s*")
 # What a chat template leaves between a call and its results, special tokens decoded or not.
@@ -130,10 +131,10 @@ def _join_contents(completion: Completion) -> str:
 
 
 def _finish(own: str, observations: tuple[str, ...], in_form: bool, count: int, boxed: bool) -> Reading:
-    found = ANSWER.findall(own)
-    if not found:
+    found = _find_last_answer(own)
+    if found is None:
         return Reading(own, observations, in_form=False, answers=None, surplus=False)
-    inside = found[-1].strip()
+    inside = found.strip()
     twice = boxed and inside.count("\\boxed{") > 1
     if boxed and (box := _BOX.fullmatch(inside)):
         inside = box[1]
@@ -143,6 +144,14 @@ def _finish(own: str, observations: tuple[str, ...], in_form: bool, count: int, 
         lines = [_NUMBER.sub("", line).strip() for line in inside.split("\n") if line.strip()]
         answers = tuple(line or None for line in lines[:count]) + (None,) * (count - len(lines))
         return Reading(own, observations, in_form=False, answers=answers, surplus=twice or len(lines) > count)
+
+
+def _find_last_answer(text: str) -> str | None:
+    """Return what stands between the last tags that are opened and closed."""
+    answer, at = None, 0
+    while (start := text.find(OPEN, at)) >= 0 and (end := text.find(CLOSE, start)) >= 0:
+        answer, at = text[start + len(OPEN) : end], end + len(CLOSE)
+    return answer
 
 
 def _is_read(parse: Callable[[], object]) -> bool:

@@ -284,7 +284,7 @@ def test_whatever_a_completion_is_it_is_read(completion: Any, rendering: Renderi
 
 UNITS = [
     "<think>a</think><search>q</search><information></information>",
-    *("<|im_end|>", "<pad>", "[PAD]", "</think>", "<", "</search>"),
+    *("<|im_end|>", "<pad>", "[PAD]", "</think>", "<", "</search>", "<answer>", "<|end"),
 ]
 
 
