@@ -43,8 +43,8 @@ FORMAT_CREDIT = 0.2
 def open_configured_judge(options: Mapping[str, Any] | None = None) -> AnswerJudge:
     """Open the judge of `judge_url`, `judge_model`, `judge_key`, `judge_headers`, ... or else of the environment.
 
-    `options`: fields of `JudgeEndpoint`, those that are no text or number also as JSON. Raises ConfigError if neither
-    gives a server and a model, or for a field that is not valid.
+    `options`: fields of `JudgeEndpoint`; objects and lists may be JSON text. Raises ConfigError if neither gives a
+    server and a model, or for a field that is not valid.
     """
     given = {name.removeprefix("judge_"): _decode(value) for name, value in (options or {}).items()}
     for name in ("url", "model", "key"):

@@ -68,7 +68,7 @@ def import_rows(files: Sequence[Path], out: Path, format_: ImportFormat | None =
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists, and is not empty", "--out OTHER")
     if wrong := next((file for file in files if not file.is_file()), None):
-        raise SourceError(f"{wrong} is no file", "name files of rows: .jsonl, .json or .parquet")
+        raise SourceError(f"{wrong} is not a file", "name files of rows: .jsonl, .json or .parquet")
     formats = tuple(format_ or detect_format(file) for file in files)
     records = [
         record.model_copy(update={"sha256": hash_file(file)})

@@ -122,7 +122,7 @@ def score_labels(passages: Sequence[LabelledPassage], assess: Assess) -> LabelSc
         (
             _count("kept_share", kept, len(rated), "labelled masks that the filters keep"),
             _count("needs_search_share", filter(_needs_search, kept), len(kept), "kept masks that need a search"),
-            _count("bad_units_kept", filter(_is_bad_unit, kept), len(kept), "kept masks that are no sensible unit"),
+            _count("bad_units_kept", filter(_is_bad_unit, kept), len(kept), "kept masks with wrong bounds"),
         ),
         _measure_auc(rated),
         _measure_auc(names),

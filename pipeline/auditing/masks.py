@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.auditing.attempts import Query
+from pipeline.judging.order_free import group_masks
 from pipeline.search.tokens import Tokenizer, make_tokenizer
 from pipeline.text.normalisation import fold_text, holds_tokens, is_unspaced
 from schemas.audit import Measure
@@ -26,7 +27,6 @@ STEM = 5
 """Letters that a derived word has in common with its root."""
 ACRONYM = re.compile(r"[^\W\d_]{2,6}")
 OPEN_LISTS = re.compile(r"\b(?:such as|including|e\.g\.|for example|like)\s*$", re.IGNORECASE)
-BETWEEN_EQUALS = re.compile(r"\s*(?:and|or|/|&|和|與|与|或|、)\s*(?:the\s+)?")
 PAIRS = ("()", "[]", "“”", "「」", "《》", "（）")
 
 _TASKS = f"""
@@ -39,7 +39,7 @@ ABOUT: Mapping[str, str] = {
     "in_section": "masks whose gold or an alias stands in the headings",
     "cut_units": "masks that are part of a word, a range or a quotation",
     "open_lists": "masks after words such as 'such as', which many fillings fit",
-    "exchangeable": "tasks with two masks of one kind joined by 'and' or 'or', whose answers may be exchanged",
+    "exchangeable": "tasks with masks whose answers may be exchanged, and so are scored as a set",
 }
 
 
@@ -101,7 +101,7 @@ def find_faults(task: TaskRow, tokenize: Tokenizer) -> Iterator[str]:
             yield "cut_units"
         if OPEN_LISTS.search(before):
             yield "open_lists"
-    if any(_are_exchangeable(*pair) for pair in zip(task.spans, pieces[1:], task.spans[1:], strict=False)):
+    if any(group_masks(task.masked_text, len(task.spans))):
         yield "exchangeable"
 
 
@@ -132,7 +132,3 @@ def _is_cut(gold: str, before: str, after: str) -> bool:
 
 def _is_one_word(left: str, right: str) -> bool:
     return left.isalnum() and right.isalnum() and not (is_unspaced(left) or is_unspaced(right))
-
-
-def _are_exchangeable(one: Mapping[str, Any], between: str, other: Mapping[str, Any]) -> bool:
-    return one["kind"] == other["kind"] and BETWEEN_EQUALS.fullmatch(between) is not None

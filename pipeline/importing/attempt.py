@@ -8,7 +8,7 @@ from typing import Any
 
 
 class RowError(ValueError):
-    """A row that is no attempt; `reason` is a code."""
+    """A row that cannot be read as an attempt; `reason` is a code."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}")

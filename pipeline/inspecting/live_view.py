@@ -46,7 +46,7 @@ ReadLive = Callable[[Path], LiveView]
 def read_latest(run: Path) -> tuple[list[Finished], int]:
     """Return the last inputs of the newest journal, and the total size of all journals in bytes.
 
-    Inputs that were only rejected are included only when there are no others.
+    Rejected inputs are included only when there are no others.
     """
     journals = [path for path in (run / "journals").glob("*/*.jsonl") if path.is_file()]
     if not journals:

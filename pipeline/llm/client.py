@@ -40,7 +40,7 @@ NO_KEY = "none"
 TELEMETRY = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
 UNSENT_DEFAULTS = {f"X-Stainless-{name}": openai.omit for name in TELEMETRY}
 UNSENT = {"x-stainless-retry-count": openai.omit, "x-stainless-read-timeout": openai.omit}
-"""Headers of `openai` that describe the machine; to write them costs a tenth of a request's CPU time."""
+"""Headers of `openai` that describe the machine and the client."""
 FAULTS = (openai.APIConnectionError, httpx2.HTTPError, aiohttp.ClientError, OSError, UnicodeError)
 """What libraries raise where a connection fails, an unknown host of an odd name included."""
 RESENT = (307, 308)

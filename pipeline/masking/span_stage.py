@@ -92,23 +92,21 @@ class SpanStage:
 
     def assess(self, given: Iterable[tuple[Passage, Sequence[SpanCandidate]]]) -> list[list[SpanAssessment]]:
         """Return what becomes of candidates of passages; one that may not be masked has a difficulty all the same."""
-        drafts = [self._draft(passage, candidates) for passage, candidates in given]
+        drafts, reasons = list[PassageDraft](), list[list[str | None]]()
+        for passage, candidates in given:
+            checked = list(self._check(passage, candidates))
+            kept = [replace(span, passages=self._count_passages(passage, span)) for span, _ in checked]
+            drafts.append(PassageDraft(passage, kept=kept))
+            reasons.append([reason for _, reason in checked])
         return [
-            [self._assess(draft.passage, span, score) for span, score in zip(draft.kept, scores, strict=True)]
-            for draft, scores in zip(drafts, self._score_spans(drafts), strict=True)
+            [self._assess(draft.passage, *each) for each in zip(draft.kept, scores, found, strict=True)]
+            for draft, scores, found in zip(drafts, self._score_spans(drafts), reasons, strict=True)
         ]
 
-    def _draft(self, passage: Passage, candidates: Sequence[SpanCandidate]) -> PassageDraft:
-        draft = PassageDraft(passage)
-        for candidate in candidates:
-            aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
-            span = DraftSpan(candidate, aliases)
-            draft.kept.append(replace(span, passages=self._count_passages(passage, span)))
-        return draft
-
-    def _assess(self, passage: Passage, unrated: DraftSpan, score: SpanScore | None) -> SpanAssessment:
+    def _assess(
+        self, passage: Passage, unrated: DraftSpan, score: SpanScore | None, reason: str | None
+    ) -> SpanAssessment:
         span = self._rate(passage, unrated, score)
-        reason = SpanFilter(passage, self._roots(passage.lang), self._config).check(span.candidate, span.aliases)
         if reason is None and (fault := self._check_bounds(span)):
             reason, _ = fault
         return SpanAssessment(reason, span.difficulty or 0.0)
@@ -159,17 +157,21 @@ class SpanStage:
                 names[index] = candidates
         return names
 
-    def _filter(self, draft: PassageDraft, candidates: Sequence[SpanCandidate]) -> None:
-        passage = draft.passage
+    def _check(self, passage: Passage, candidates: Iterable[SpanCandidate]) -> Iterator[tuple[DraftSpan, str | None]]:
+        """Yield each candidate with its aliases, and the reason why it may not be masked, or None."""
         span_filter = SpanFilter(passage, self._roots(passage.lang), self._config)
-        passed: list[DraftSpan] = []
         for candidate in candidates:
             aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
             titles = list_titles(candidate.target, self._aliases_of)
-            if reason := span_filter.check(candidate, (*aliases, *titles)):
-                draft.reject(candidate, reason)
+            yield DraftSpan(candidate, aliases), span_filter.check(candidate, (*aliases, *titles))
+
+    def _filter(self, draft: PassageDraft, candidates: Iterable[SpanCandidate]) -> None:
+        passage, passed = draft.passage, list[DraftSpan]()
+        for span, reason in self._check(passage, candidates):
+            if reason:
+                draft.reject(span.candidate, reason)
             else:
-                passed.append(DraftSpan(candidate, aliases))
+                passed.append(span)
         for span, evidence in zip(passed, self._find_evidence(passage, passed), strict=True):
             if self._lacks_evidence(passage, evidence):
                 draft.reject(span.candidate, filters.NO_EVIDENCE)

@@ -113,7 +113,7 @@ class ExtractiveAgents:
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         findings = self._find(task, progress.seen)
         searched = self._list_searched(progress, turn + 1)
-        last = turn + 1 >= self._max_turns or not self._list_owed(task, findings, searched)
+        last = turn + 1 >= self._max_turns or not self._list_unsettled(task, findings, searched)
         if last and self._scorer:
             findings = self._find(task, progress.seen, True)
         lines = [] if progress.seen else [wording.say("empty")]
@@ -137,21 +137,23 @@ class ExtractiveAgents:
         return Observation("\n".join(lines), step, answers, closing)
 
     def _list_searched(self, progress: TrajectoryProgress, steps: int) -> list[int]:
-        """Return the masks that the first steps search for: of those owed the one searched for least, and of these the
-        one of least belief.
+        """Return the masks that the first steps search for: each time the unsettled mask that was searched for least,
+        of several the one with the least certain answer.
         """
         task, shown, searched = progress.task, set[str](), list[int]()
         for step in range(steps):
             findings = self._find(task, progress.seen[: len(shown)])
-            owed = self._list_owed(task, findings, searched) or list(range(task.mask_count))
+            unsettled = self._list_unsettled(task, findings, searched) or list(range(task.mask_count))
             searched.append(
-                min(owed, key=lambda m: (searched.count(m), findings[m].belief if m in findings else 0.0, m))
+                min(unsettled, key=lambda m: (searched.count(m), findings[m].belief if m in findings else 0.0, m))
             )
             if step < len(progress.turns):
                 shown.update(passage.passage_id for passage in progress.turns[step].shown)
         return searched
 
-    def _list_owed(self, task: OpenTask, findings: Mapping[int, AnswerFinding], searched: Sequence[int]) -> list[int]:
+    def _list_unsettled(
+        self, task: OpenTask, findings: Mapping[int, AnswerFinding], searched: Sequence[int]
+    ) -> list[int]:
         """Return the masks without a firm answer that were searched for less than `PATIENCE` times."""
         return [
             mask

@@ -218,7 +218,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="neither JSON nor Parquet"):
         import_rows([tmp_path / "x.txt"], tmp_path / "run")
     for wrong in (tmp_path, tmp_path / "none.jsonl"):
-        with pytest.raises(SourceError, match="is no file"):
+        with pytest.raises(SourceError, match="is not a file"):
             import_rows([wrong], tmp_path / "run")
     with pytest.raises(ConfigError, match="not empty"):
         import_rows([tmp_path / "x.jsonl"], tmp_path)
