@@ -113,9 +113,9 @@ class Exporter:
     """Formats in which all loss is in the right position, the default first."""
     build_tables: Callable[[RenderingName, MessageForm | None], tuple[Table, ...]]
     """Function that returns the tables of a format; a form of messages is given where there is a tokenizer."""
-    write_configs: Callable[[Written], dict[str, str]]
+    write_configs: Callable[[Written], dict[str, str]] = lambda _: {}
     """Function that returns the trainer's own configuration: file names and texts."""
-    command: str
+    command: str = ""
     """Command that starts the training in the folder of the export; empty for files that nobody trains on as such."""
     token_renderings: tuple[RenderingName, ...] = ()
     """Formats that are exported as tokens, if a tokenizer is named; none if the trainer takes no tokens."""

@@ -13,7 +13,7 @@ import orjson
 
 from pipeline.exporting.columns import list_facts
 from pipeline.exporting.samples import Sample
-from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
+from pipeline.exporting.spec import Exporter, RowPlace, Table
 from pipeline.rendering.chat_template import MessageForm
 from schemas.exports import Purpose, Trainer
 from schemas.renderings import ChatMessage, ChatRole, RenderingName
@@ -80,17 +80,10 @@ def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Ta
     return (Table(Purpose.SFT, write_trajectory),)
 
 
-def write_configs(written: Written) -> dict[str, str]:
-    """Return nothing: no trainer is configured."""
-    return {}
-
-
 ATIF = Exporter(
     trainer=Trainer.ATIF,
     summary="trajectories in ATIF v1.8, one a line",
     renderings=(RenderingName.OPENAI_TOOLS, RenderingName.MASKSEARCH),
     build_tables=build_tables,
-    write_configs=write_configs,
-    command="",
     applies_template=False,
 )

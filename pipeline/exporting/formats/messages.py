@@ -12,7 +12,7 @@ import orjson
 
 from pipeline.exporting.columns import list_facts, write_messages, write_spans
 from pipeline.exporting.samples import Sample
-from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
+from pipeline.exporting.spec import Exporter, RowPlace, Table
 from pipeline.rendering.chat_template import MessageForm
 from schemas.exports import Purpose, Trainer
 from schemas.renderings import THOUGHT_FIELDS, RenderingName
@@ -32,11 +32,6 @@ def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Ta
     return (Table(Purpose.SFT, write_row),)
 
 
-def write_configs(written: Written) -> dict[str, str]:
-    """Nothing: no trainer is meant."""
-    return {}
-
-
 MESSAGES = Exporter(
     trainer=Trainer.MESSAGES,
     summary="chat messages with reasoning_content and tool_calls",
@@ -44,6 +39,5 @@ MESSAGES = Exporter(
     applies_template=False,
     thought_field=FORM.thought_field,
     build_tables=build_tables,
-    write_configs=write_configs,
     command='python -c \'import datasets; print(datasets.load_dataset("json", data_files={"train": "train.jsonl"}))\'',
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.exporting.columns import list_facts
 from pipeline.exporting.samples import Sample
-from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
+from pipeline.exporting.spec import Exporter, RowPlace, Table
 from pipeline.rendering.chat_template import MessageForm
 from schemas.exports import Purpose, Trainer
 from schemas.renderings import ChatMessage, RenderingName
@@ -48,17 +48,10 @@ def build_tables(rendering: RenderingName, form: MessageForm | None) -> tuple[Ta
     return (Table(Purpose.SFT, write_session, sessions=True),)
 
 
-def write_configs(written: Written) -> dict[str, str]:
-    """Return nothing: no trainer is configured."""
-    return {}
-
-
 SESSION_TRACES = Exporter(
     trainer=Trainer.SESSION_TRACES,
     summary="session traces for the viewer of the Hugging Face Hub, a file a trajectory",
     renderings=(RenderingName.OPENAI_TOOLS, RenderingName.MASKSEARCH),
     build_tables=build_tables,
-    write_configs=write_configs,
-    command="",
     applies_template=False,
 )
