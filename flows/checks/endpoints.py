@@ -17,7 +17,6 @@ from flows.models.credentials import open_credentials
 from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.client import ApiClient
 from pipeline.llm.credentials import Credentials
 from schemas.llm_config import EndpointConfig
 
@@ -84,6 +83,8 @@ def read_cards(endpoint: EndpointConfig, credentials: Credentials) -> list[dict[
 
     Raises UnlistedError if it has no list, RefusedKeyError, and EndpointError if it does not answer.
     """
+    from pipeline.llm.client import ApiClient
+
     url = endpoint.url
     try:
         with ApiClient(endpoint, credentials, WAIT_SECONDS) as client:

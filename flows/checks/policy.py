@@ -17,7 +17,6 @@ from flows.models.serving import MANAGED
 from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.client import ApiClient
 from pipeline.llm.credentials import Credentials
 from pipeline.llm.roles import find_role
 from pipeline.rollouts.model_fingerprint import fingerprint_model
@@ -96,6 +95,8 @@ def _compare_tokens(
     """
     base = endpoint.url.rstrip("/").removesuffix("/v1")
     model = find_role(config.llm, Role.POLICY).model
+    from pipeline.llm.client import ApiClient
+
     text = PROBE + str(tokenizer.eos_token)
     body = {"model": model, "prompt": text, "content": text, "add_special_tokens": False, "add_special": False}
     try:

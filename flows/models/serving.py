@@ -14,7 +14,6 @@ from flows.models.tokenizers import read_tokenizer
 from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.client import ApiClient
 from pipeline.serving.environments import clean_variables
 from pipeline.serving.managed_server import ManagedServer, ServerSpec
 from schemas.config import RunConfig
@@ -80,6 +79,7 @@ def open_served_scorer(config: RunConfig, cache: Path, limits: LimitsConfig | No
     `masking.scorer` is the same model, whose tokeniser is loaded here; `limits`: instead of those configured. Raises
     ConfigError, AssetError, EndpointError.
     """
+    from pipeline.llm.client import ApiClient
     from pipeline.masking.served_scorer import ServedScorer  # with it comes torch: two seconds
 
     role = config.llm.roles.get(Role.SCORER)

@@ -26,13 +26,13 @@ from schemas.trajectories import Trajectory
 ATTEMPTS = "attempts"
 RESIDENT = 4_000_000
 BUILD_SECONDS = 900.0
-NO_KINDS = pa.schema(
+KINDS = pa.schema(
     {
         "file_index": pa.int32(),
         "file_row_number": pa.int64(),
         "items": pa.list_(pa.struct({"kind": pa.string()})),
     }
-).empty_table()
+)
 JOINED: tuple[type[Record], ...] = (Trajectory, MaskTask, Judgement)
 
 _TABLE = """
@@ -103,7 +103,7 @@ def _read_leaves(database: ReadonlyDatabase) -> None:
     datasets = database.listing.datasets
     turns = read_leaf(datasets[Trajectory.dataset], "turns")
     spans = datasets.get(MaskTask.dataset)
-    kinds = read_leaf(spans, "spans", "kind") if spans else NO_KINDS
+    kinds = read_leaf(spans, "spans", "kind") if spans else KINDS.empty_table()
     for name, table in zip(LEAVES, (turns, kinds), strict=True):
         with database.cursor(BUILD_SECONDS) as cursor:
             cursor.from_arrow(table).create(name)

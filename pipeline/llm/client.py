@@ -6,6 +6,8 @@ is returned as bytes, so that it can be read whatever its shape; a status other 
 every failure of a connection a ConnectionError. A key is sent to its own server and is in no message; without one none
 is sent, whatever OPENAI_API_KEY holds. No more than `MOST_BYTES` of a reply are read, `MOST_STREAM_BYTES` of a stream.
 An asynchronous client belongs to one event loop.
+
+`openai` takes a second to import and few commands and workers need it: this module is imported where a client is made.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 import ssl
 from contextlib import aclosing, suppress
 from typing import Any, Self
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 import httpx2
@@ -220,14 +222,6 @@ def _client_options(endpoint: EndpointConfig, credentials: Credentials, transpor
         "default_query": dict(parse_qsl(parts.query, keep_blank_values=True)),
         "http_client": transport,
     }
-
-
-def locate(endpoint: EndpointConfig, path: str, model: str) -> str:
-    """The path of a request below the base URL: in Azure, of the model's deployment unless the URL names one."""
-    base = urlsplit(endpoint.url).path.rstrip("/")
-    if endpoint.api_version is None or "/deployments/" in base or base.endswith("/v1"):
-        return path
-    return f"/deployments/{quote(model, safe='')}{path}"
 
 
 def _authorize(endpoint: EndpointConfig, credentials: Credentials, key: str) -> openai.RequestOptions:

@@ -10,18 +10,21 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from pipeline.http.circuit_breaker import CircuitBreaker
 from pipeline.http.errors import HttpStatusError
 from pipeline.http.proxies import find_proxy
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.client import AsyncApiClient, locate
 from pipeline.llm.concurrency_limit import AdaptiveTimeout, ConcurrencyLimit
 from pipeline.llm.credentials import Credentials
 from pipeline.llm.deadlines import Deadlines
-from pipeline.llm.request_form import ReplyFormat, RequestForm, make_form
+from pipeline.llm.request_form import ReplyFormat, RequestForm, locate, make_form
 from schemas.live import EndpointLive
 from schemas.llm_config import EndpointConfig, LimitsConfig, RoleModelConfig
+
+if TYPE_CHECKING:
+    from pipeline.llm.client import AsyncApiClient
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +126,8 @@ class Endpoint:
         return await self._deadlines.wait_for(reply, self.timeout(role), hangs)
 
     def _connect(self) -> AsyncApiClient:
+        from pipeline.llm.client import AsyncApiClient
+
         if self._client is None:
             # One more than requests, for the queue.
             self._client = AsyncApiClient(self.config, self._credentials, self.flow.maximum + 1)

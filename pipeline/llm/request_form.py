@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from pipeline.http.errors import HttpStatusError
 from schemas.llm_config import EndpointConfig, RoleModelConfig
@@ -120,3 +121,11 @@ def find_unsupported(text: str, body: Mapping[str, Any]) -> str | None:
         return None
     names = (name for name in body if name not in ("model", "messages", "prompt"))
     return next((name for name in names if re.search(rf"\b{re.escape(name)}\b", text)), None)
+
+
+def locate(endpoint: EndpointConfig, path: str, model: str) -> str:
+    """The path of a request below the base URL: in Azure, of the model's deployment unless the URL names one."""
+    base = urlsplit(endpoint.url).path.rstrip("/")
+    if endpoint.api_version is None or "/deployments/" in base or base.endswith("/v1"):
+        return path
+    return f"/deployments/{quote(model, safe='')}{path}"

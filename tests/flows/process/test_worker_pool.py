@@ -52,7 +52,7 @@ def tell_threads() -> list[str | None]:
 def list_heavy() -> list[str]:
     import flows.execution.shard  # noqa: F401 - what a worker imports to do its work
 
-    return [name for name in ("torch", "transformers", "prefect", "spacy") if name in sys.modules]
+    return [name for name in ("torch", "transformers", "prefect", "spacy", "openai", "pandas") if name in sys.modules]
 
 
 def test_a_worker_starts_without_what_few_stages_need() -> None:

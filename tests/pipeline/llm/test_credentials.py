@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from pipeline.errors import ConfigError
 from pipeline.http.errors import HttpStatusError
 from pipeline.llm.chat_model import EndpointError
-from pipeline.llm.client import locate
 from pipeline.llm.credentials import read_key_output
 from pipeline.llm.openai_chat_model import OpenAiChatModel
+from pipeline.llm.request_form import locate
 from schemas.llm_config import EndpointConfig, LimitsConfig, LlmConfig, RoleModelConfig
 from schemas.secrets import list_secrets
 from tests.support.api_clients import make_endpoint, open_async, open_sync
