@@ -90,6 +90,10 @@ class MaskingConfig(Frozen):
     evidence_clues: int = Field(default=3, ge=1, le=8)
     """Rare words that a sentence of evidence must share with the span's sentence or its page's title: fewer give more
     tasks, more give tasks that are solved more often."""
+    reachable: bool = True
+    """With `evidence`, and a search engine over the run's own passages: keep only tasks that an oracle finishes within
+    `agents.max_turns` while the source is withheld. The oracle knows golds and evidence, but its queries hold only what
+    was shown to it."""
     mask_counts: tuple[int, ...] = (1, 2, 3, 4)
     """Allowed numbers of masks; tasks are balanced over them as far as passages allow."""
     answer_style: AnswerStyle = AnswerStyle.SPANS

@@ -152,6 +152,9 @@ class MaskTask(Record):
     """Form of the answer that the solver is asked for; scores refer to spans in either case."""
     difficulty: float | None
     """Mean difficulty of the hidden spans; None when they have none."""
+    searches: int | None = None
+    """Queries that the oracle sent until it had found evidence for every mask (`masking.reachable`); None where it did
+    not play."""
 
     kind: QuestionKind = QuestionKind.RAMP
     """Masks of a passage, or a question: then `masked_text` is the question, and on the next line the one mask."""

@@ -26,6 +26,7 @@ PIPELINE = (
     "decontamination",
     "evidence",
     "masking",
+    "reachability",
     "judging",
     "auditing",
     "rewards",

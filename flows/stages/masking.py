@@ -11,6 +11,7 @@ from flows.models.serving import names_served_scorer
 from flows.search_engines.registry import needs_index
 from flows.stages.inputs import read_dataset, reading, share_limit
 from flows.stages.library_versions import MODELS, OPENCC
+from flows.stages.reachability import open_play, play_fingerprints, play_keys, play_packages, plays_tasks
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
 from flows.stages.span_resources import open_counts, open_evidence, open_ner, open_scorer
 from flows.stages.spec import RoundPart, StageSpec
@@ -21,6 +22,7 @@ from schemas.config import RunConfig, StageName
 from schemas.documents import Redirect
 from schemas.masking_config import EvidenceScope, Selection
 from schemas.passages import Passage
+from schemas.reachability import Reachability
 from schemas.roles import Role
 from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask, Proposals, SpanSet
@@ -171,10 +173,10 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
     )
 
 
-def task_keys(_: RunConfig) -> tuple[str, ...]:
-    """Keys that decide which of the spans are hidden."""
+def task_keys(config: RunConfig) -> tuple[str, ...]:
+    """Keys that decide which of the spans are hidden, and which tasks are kept."""
     names = ("limit", "tasks_per_passage", "selection", "mask_counts", "answer_style")
-    return ("seed", *(f"masking.{name}" for name in names))
+    return ("seed", *(f"masking.{name}" for name in names), *play_keys(config))
 
 
 def read_spanned(context: RunContext, shard: str) -> Iterator[Any]:
@@ -188,13 +190,25 @@ def read_spanned(context: RunContext, shard: str) -> Iterator[Any]:
 
 
 def open_tasks(context: RunContext, shard: str) -> Stage[Any]:
-    """The stage from spans to tasks."""
+    """The stage from spans to tasks; where the tasks are played, they are made first, which is cheap."""
+    stage = _open_choice(context, shard)
+    if not plays_tasks(context.config):
+        return stage
+    made = {outcome.key: outcome for outcome in stage.run(read_spanned(context, shard))}
+    return open_play(context, shard, made)
+
+
+def _open_choice(context: RunContext, shard: str) -> Stage[Any]:
     from pipeline.masking.task_stage import TaskStage
 
     if plan := find_plan(context.run):
         return open_fresh(context, shard, plan)
     quota = share_limit(context, StageName.SPANS, SpanSet, shard, context.config.masking.limit)
     return TaskStage(context.config.masking, context.config.seed, quota=quota)
+
+
+def _task_fingerprints(context: RunContext) -> Mapping[str, str]:
+    return {**round_facts(context), **play_fingerprints(context)}
 
 
 PROPOSALS = StageSpec(
@@ -238,16 +252,19 @@ SPANS = StageSpec(
 
 TASKS = StageSpec(
     StageName.TASKS,
-    "Make RAMP tasks (tasks/).",
-    inputs=(StageName.SPANS,),
+    "Make RAMP tasks, and play them with an oracle (tasks/, reachability/).",
+    inputs=(StageName.SPANS, StageName.INDEX),
     unit="passage",
     scales_with=ScaleUnit.PASSAGES,
     config_keys=task_keys,
+    packages=play_packages,
     counted=SpanSet,
     outputs=(MaskTask,),
+    optional_outputs=(Reachability,),
+    writes_optional=plays_tasks,
     read=read_spanned,
     open=open_tasks,
-    fingerprint_inputs=round_facts,
+    fingerprint_inputs=_task_fingerprints,
     part_of_round=RoundPart.ROUND,
     command="mask",
 )

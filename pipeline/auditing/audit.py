@@ -6,9 +6,11 @@ from collections.abc import Collection
 
 from pipeline.auditing.attempts import Query, measure_attempts
 from pipeline.auditing.masks import measure_masks
+from pipeline.auditing.reach import measure_reach
 from pipeline.auditing.wording import measure_wording
 from schemas.audit import Measure
 from schemas.judgements import Judgement
+from schemas.reachability import Reachability
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
@@ -18,6 +20,8 @@ def audit_corpus(query: Query, datasets: Collection[str]) -> tuple[Measure, ...]
     measures: list[Measure] = []
     if MaskTask.dataset in datasets:
         measures += measure_masks(query)
+    if Reachability.dataset in datasets:
+        measures += measure_reach(query)
     if {Trajectory.dataset, Judgement.dataset} <= set(datasets):
         measures += [*measure_attempts(query), *measure_wording(query)]
     return tuple(measures)

@@ -23,13 +23,14 @@ from pipeline.report.report_data import Acceptance, DatasetSize, ReportData, Rep
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement
 from schemas.ledger import RunRecord
+from schemas.reachability import Reachability
 from schemas.record import Record
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
 Row = TypeVar("Row", bound=Record)
 
-QUERIED: tuple[type[Record], ...] = (MaskTask, Trajectory, Judgement)
+QUERIED: tuple[type[Record], ...] = (MaskTask, Reachability, Trajectory, Judgement)
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "autoinstall_known_extensions": "false",
@@ -85,6 +86,7 @@ def _count_histograms(db: duckdb.DuckDBPyConnection) -> list[Histogram]:
         _histogram(db, "Turns", "turns taken", "trajectories", "turns", "accepted", attempts),
         _histogram(db, "Why they stopped", "stop reason", "trajectories", "stop_reason", "accepted", attempts),
         _histogram(db, "Kinds of mask", "kind", "masks", "kind", None, spans),
+        _histogram(db, "Searches of the oracle", "queries sent", "tasks", "searches", "reached", "reachability"),
         _histogram(db, "Who found the spans", "source", "masks", "source", None, spans),
         _fill_gaps(
             _histogram(db, "Difficulty", "needs a search, from", "masks", _TENTH.format("difficulty"), None, spans),
