@@ -91,6 +91,9 @@ class AttemptSignature(Frozen):
     """Queries up to the turn in which the last gold was first shown; None where one was never shown."""
     verbatim_queries: int
     """Queries that are a stretch of the masked text, its gaps closed."""
+    clue_selectivity: int | None = None
+    """Passages of the corpus that hold the rarest term of its queries: so few are left by the most selective clue
+    alone. None without an index, or where no passage holds a term of them."""
     later_turns: int
     """Turns after the first that searched."""
     chained_turns: int

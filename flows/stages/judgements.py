@@ -71,21 +71,23 @@ def _group_by_page(context: RunContext, shard: str) -> dict[str, frozenset[str]]
 
 def open_judgements(context: RunContext, shard: str) -> Stage[Any]:
     """The stage from trajectories to judgements."""
+    from flows.stages.span_resources import open_counts
     from pipeline.judging.judge_stage import JudgeStage
 
+    counts = None if find_import(context.run) else open_counts(context)
     if context.config.judging.judge == "llm":
         from flows.models.chat_models import make_stage, open_model
         from pipeline.judging.llm_judge_stage import LlmJudgeStage
 
         model = open_model(context, StageName.JUDGEMENTS, shard)
-        stage = LlmJudgeStage(context.config.judging, model.model, context.config.llm.roles)
+        stage = LlmJudgeStage(context.config.judging, model.model, context.config.llm.roles, counts)
         return make_stage(context, stage.work, model)
     if name := _list_functions(context.config).get(FUNCTION_KEY):
         from pipeline.judging.custom_judge_stage import CustomJudgeStage
 
         decide, identity = load_component(FUNCTION_KEY, name), identify_component(FUNCTION_KEY, name)
-        return CustomJudgeStage(context.config.judging, decide, identity)
-    return JudgeStage(context.config.judging)
+        return CustomJudgeStage(context.config.judging, decide, identity, counts)
+    return JudgeStage(context.config.judging, counts)
 
 
 JUDGEMENTS = StageSpec(

@@ -14,6 +14,8 @@ Query = Callable[[str], Sequence[tuple[Any, ...]]]
 """Runs one SELECT over views named as the datasets, and returns its rows."""
 SUPPORTED = 2
 """Words of a gap's context from which on a cited sentence supports an answer."""
+SELECTIVE = 5
+"""Passages up to which a term that they hold finds each of them by itself."""
 
 _ATTEMPTS = """
     (SELECT t.hide::VARCHAR AS hide, len(j.signature.masks) AS k, len(t.turns) AS turns, j.accepted, j.answer_seen,
@@ -31,6 +33,11 @@ _COUNTS: tuple[tuple[str, str, str, str, str, str], ...] = (
         "co_covered", f"(SELECT * FROM {_ACCEPTED} WHERE k > 1)", "hide", "count_if(signature.co_covered)",  # noqa: S608 - the same
         "count(*)",
         "accepted attempts with two or more masks of which one passage shown holds all golds",
+    ),
+    (
+        "selective_clues", _ACCEPTED, "hide", f"count_if(signature.clue_selectivity <= {SELECTIVE})",
+        "count(signature.clue_selectivity)",
+        f"accepted attempts with a term in a query that {SELECTIVE} or fewer passages of the corpus hold",
     ),
     (
         "accepted", _ATTEMPTS, "hide, k", "count_if(accepted)", "count(*)",

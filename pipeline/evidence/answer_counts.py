@@ -27,6 +27,11 @@ class AnswerCounts:
             return self.passages
         return len(narrow_rows(self._engine, self._engine.rows_of(terms[0]), terms[1:]))
 
+    def count_rarest(self, texts: Iterable[str]) -> int | None:
+        """Return how many passages hold the rarest index term of some texts; None where no passage holds one."""
+        terms = {term for text in texts for term in self._engine.tokenize(text)}
+        return min((count for term in terms if (count := self._engine.count(term))), default=None)
+
 
 def narrow_rows(engine: Bm25Engine, rows: np.ndarray, terms: Iterable[str]) -> np.ndarray:
     """Return those rows whose passages hold every term, in the given order."""

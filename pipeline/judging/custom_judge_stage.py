@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage, RejectReason, conclude, overrule, read_answers
 from pipeline.stage import Outcome
 from schemas.config import JudgingConfig
@@ -40,12 +41,14 @@ class CustomJudgeStage:
 
     whole_shard = False
 
-    def __init__(self, config: JudgingConfig, decide: Decide, identity: str) -> None:
-        """`identity`: the function's name and digest."""
+    def __init__(
+        self, config: JudgingConfig, decide: Decide, identity: str, counts: AnswerCounts | None = None
+    ) -> None:
+        """`identity`: the function's name and digest; `counts`: see `JudgeStage`."""
         self._config = config
         self._decide = decide
         self._identity = identity
-        self._rules = JudgeStage(config)
+        self._rules = JudgeStage(config, counts)
 
     def run(self, inputs: Iterable[JudgedAttempt]) -> Iterator[Outcome]:
         """Judge each attempt."""

@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.judging.leaks import count_simulated, find_leaks
 from pipeline.judging.order_free import align_answers
 from pipeline.judging.scoring import equals_gold, read_gold, score_answer, settle_answer
@@ -68,8 +69,10 @@ class JudgeStage:
 
     whole_shard = False
 
-    def __init__(self, config: JudgingConfig) -> None:
+    def __init__(self, config: JudgingConfig, counts: AnswerCounts | None = None) -> None:
+        """`counts`: of the passages of the corpus, where it has an index."""
         self._config = config
+        self._counts = counts
         self._settings = (JUDGE, RULES_VERSION, config.model_dump(mode="json", include=RULE_KEYS))
         self._fold = lru_cache(REMEMBERED_PASSAGES)(fold_text)
 
@@ -90,7 +93,8 @@ class JudgeStage:
         fault = find_fault(trajectory, task.mask_count)
         reject = self._choose_reject(trajectory, answers, scores, fault)
         shown = {passage.passage_id for turn in trajectory.turns for passage in turn.shown}
-        leaks = find_leaks(trajectory, task, attempt.page_passages)
+        reader = SignatureReader(trajectory, task, self._fold, self._counts)
+        leaks = find_leaks(trajectory, task, attempt.page_passages, reader.origins)
         count = len(scores)
         return Judgement(
             judgement_id=content_id(trajectory.trajectory_id, self._settings),
@@ -110,7 +114,7 @@ class JudgeStage:
             leaked=leaks.leaked,
             copies_shown=leaks.copies,
             simulated=count_simulated(trajectory, task.spans, self._fold),
-            signature=SignatureReader(trajectory, task, self._fold).read(),
+            signature=reader.read(),
             accepted=reject is None,
             reject_reason=reject.value if reject else None,
         )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.judging.scoring import read_gold
-from pipeline.text.near_copies import is_copy
 from pipeline.text.normalisation import holds_tokens
-from schemas.judgements import SimulatedEvidence
+from schemas.judgements import ShownBy, SimulatedEvidence
 from schemas.tasks import MaskTask, Span
 from schemas.trajectories import HideMode, Trajectory, Usefulness
 
@@ -23,16 +22,18 @@ class Leaks:
     """Near-copies of the source passage that were shown."""
 
 
-def find_leaks(trajectory: Trajectory, task: MaskTask, page_passages: frozenset[str]) -> Leaks:
+def find_leaks(
+    trajectory: Trajectory, task: MaskTask, page_passages: frozenset[str], origins: Mapping[str, ShownBy]
+) -> Leaks:
     """Search everything that was shown. A page is identified by its passages' ids, and by its title where an engine has
-    its own ids."""
-    source = task.fill([span.text for span in task.spans])
+    its own ids. `origins`: what each passage shown is, by its id.
+    """
     shown = {passage.passage_id: passage for turn in trajectory.turns for passage in turn.shown}
     hidden = {task.passage_id} if trajectory.hide is not HideMode.NONE else set()
     if trajectory.hide is HideMode.PAGE:
         hidden |= page_passages | {passage_id for passage_id, p in shown.items() if p.title == task.title}
-    others = [passage for passage_id, passage in shown.items() if passage_id not in hidden | {task.passage_id}]
-    return Leaks(not hidden.isdisjoint(shown), sum(is_copy(passage.text, source) for passage in others))
+    copies = {passage_id for passage_id, origin in origins.items() if origin is ShownBy.COPY}
+    return Leaks(not hidden.isdisjoint(shown), len(copies - hidden))
 
 
 def count_simulated(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.judging.judge_stage import JudgedAttempt, JudgeStage, RejectReason, conclude, overrule, read_answers
 from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, Ruling, list_prompts
 from pipeline.judging.scoring import holds_markup
@@ -49,10 +50,16 @@ class LlmJudgeStage:
 
     whole_shard = False
 
-    def __init__(self, config: JudgingConfig, model: ChatModel, models: Mapping[str, RoleModelConfig]) -> None:
-        """`models`: the configuration's `llm.roles`, part of the ids."""
+    def __init__(
+        self,
+        config: JudgingConfig,
+        model: ChatModel,
+        models: Mapping[str, RoleModelConfig],
+        counts: AnswerCounts | None = None,
+    ) -> None:
+        """`models`: the configuration's `llm.roles`, part of the ids; `counts`: see `JudgeStage`."""
         self._config = config
-        self._rules = JudgeStage(config)
+        self._rules = JudgeStage(config, counts)
         self._judge = LlmJudge(model, config)
         self._model = describe_models(models, (Role.JUDGE,)).get(Role.JUDGE, {})
 

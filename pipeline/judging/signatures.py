@@ -1,7 +1,7 @@
 """AttemptSignature of an attempt: when, by what and from how much its answers were found.
 
-Guarantees: a signature follows from the task and the trajectory alone, whatever the verdict; time is linear in what was
-shown.
+Guarantees: a signature follows from the task, the trajectory and the corpus alone, whatever the verdict; time is linear
+in what was shown.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
+from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.judging.scoring import GoldForm, read_gold
 from pipeline.passages.sentences import find_sentences
 from pipeline.text.near_copies import is_copy
@@ -29,12 +30,13 @@ Fold = Callable[[str], str]
 class SignatureReader:
     """What one attempt was shown, folded once."""
 
-    def __init__(self, trajectory: Trajectory, task: MaskTask, fold: Fold) -> None:
-        """`fold`: `fold_text`, or a cache of it."""
-        self._task, self._fold, self._turns = task, fold, trajectory.turns
+    def __init__(self, trajectory: Trajectory, task: MaskTask, fold: Fold, counts: AnswerCounts | None = None) -> None:
+        """`fold`: `fold_text`, or a cache of it; `counts`: of the passages of the corpus, where it has an index."""
+        self._task, self._fold, self._turns, self._counts = task, fold, trajectory.turns, counts
         self._source = task.fill([span.text for span in task.spans])
         self._passages = {passage.passage_id: passage for turn in trajectory.turns for passage in turn.shown}
-        self._origins = {key: self._find_origin(passage) for key, passage in self._passages.items()}
+        self.origins = {key: self._find_origin(passage) for key, passage in self._passages.items()}
+        """What each passage shown is, by its id."""
         self._golds = [read_gold(span) for span in task.spans]
         self._holding = [set(self._find_holding(forms)) for forms in self._golds]
         self._cited = {answer.mask: answer for answer in trajectory.answers}
@@ -43,17 +45,17 @@ class SignatureReader:
         """Return the signature."""
         masks = tuple(self._sign_mask(mask) for mask in range(len(self._golds)))
         shown = [mask.shown_turn for mask in masks if mask.shown_turn is not None]
-        queries = [len(turn.calls) for turn in self._turns]
+        queries = [[call.query for call in turn.calls] for turn in self._turns]
+        sent = [query for turn in queries for query in turn]
         masked = self._fold(self._task.masked_text.replace(MASK, " "))
         return AttemptSignature(
             masks=masks,
-            shortcut=any(origin is not ShownBy.OTHER for origin in self._origins.values()),
+            shortcut=any(origin is not ShownBy.OTHER for origin in self.origins.values()),
             co_covered=bool(set.intersection(*self._holding)),
-            queries=sum(queries),
-            queries_until_shown=sum(queries[: max(shown)]) if len(shown) == len(masks) else None,
-            verbatim_queries=sum(
-                holds_tokens(masked, self._fold(call.query)) for turn in self._turns for call in turn.calls
-            ),
+            queries=len(sent),
+            queries_until_shown=sum(map(len, queries[: max(shown)])) if len(shown) == len(masks) else None,
+            verbatim_queries=sum(holds_tokens(masked, self._fold(query)) for query in sent),
+            clue_selectivity=None if self._counts is None else self._counts.count_rarest(sent),
             later_turns=sum(bool(turn.calls) for turn in self._turns[1:]),
             chained_turns=sum(self._find_chained()),
         )
@@ -75,7 +77,7 @@ class SignatureReader:
         for number, turn in enumerate(self._turns, start=1):
             queries = [self._fold(call.query) for call in turn.calls]
             queried |= any(holds_tokens(query, form.folded) for query in queries for form in self._golds[mask])
-            origins = [self._origins[passage.passage_id] for passage in turn.shown if passage.passage_id in holding]
+            origins = [self.origins[passage.passage_id] for passage in turn.shown if passage.passage_id in holding]
             if origins:
                 shown_turn = number
                 break

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.judging.signatures import SignatureReader
 from pipeline.text.normalisation import fold_text
 from schemas.judgements import AttemptSignature, ShownBy
@@ -11,6 +14,8 @@ from schemas.renderings import QuestionKind
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, MaskAnswer, SearchCall, SearchStatus, Trajectory, Turn
 from tests.support.growth import LINEAR, cpu_growth
+from tests.support.passage_samples import make_passage
+from tests.support.search_samples import open_index, write_index
 from tests.support.trajectory_samples import make_task, make_trajectory, make_turn
 
 TEXT = "The old school on the hill above Lumea was founded in 1868 by Ada Byron, and the town paid for its library."
@@ -81,6 +86,18 @@ def test_chinese() -> None:
     signature = sign(step([found], "马拉河老桥工程师"), step([], "山城人物"), task=task, cited=("p",))
     assert signature.masks[0].support == 3, "老桥 工程 程师"
     assert (signature.verbatim_queries, signature.chained_turns) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("queries", "selectivity"), [(("school hill",), 2), (("school", "hill Holts"), 1), (("bridges",), None), ((), None)]
+)
+def test_selectivity_of_the_rarest_clue(tmp_path: Path, queries: tuple[str, ...], selectivity: int | None) -> None:
+    texts = ("The school.", "A school on the hill.", "The hill of Vera Holt and a school.")
+    passages = [make_passage(number, text, number) for number, text in enumerate(texts)]
+    counts = AnswerCounts(open_index(write_index(tmp_path, passages)))
+    given = attempt(TASK, (step([YEAR], *queries),), (None, None))
+    assert SignatureReader(given, TASK, fold_text, counts).read().clue_selectivity == selectivity
+    assert SignatureReader(given, TASK, fold_text).read().clue_selectivity is None
 
 
 @pytest.mark.slow
