@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.configuration.run_context import RunContext
-from flows.configuration.sources import find_revision
 from flows.models.policy import locate_policy, name_weights, open_tokenizer, read_day
-from pipeline.assets.store import resolve_model
 from pipeline.errors import ConfigError
 from pipeline.llm.chat_model import ChatModel
 from pipeline.llm.roles import find_role
@@ -34,20 +32,15 @@ def open_extractive(context: RunContext, engine: AsyncSearchEngine, index: Path)
 
 def _open_filling_scorer(context: RunContext) -> FillingScorer:
     from flows.models.serving import names_served_scorer
-    from pipeline.masking.causal_scorer import load_scorer  # imports torch
+    from flows.stages.span_resources import open_local_scorer
 
-    masking = context.config.masking
-    name = masking.scorer
+    name = context.config.masking.scorer
     if name is None or names_served_scorer(context.config):
         raise ConfigError(
             "agents.rerank needs a model on this machine, and masking.scorer names none",
             "set masking.scorer=smollm2-135m-instruct, or agents.rerank=false",
         )
-    path, revision = str(resolve_model(name, context.cache)), f"{name} {find_revision(context, name)}"
-    key = path, masking.device, masking.precision
-    return context.resources.keep(
-        "reranker", key, lambda: load_scorer(path, masking.device, revision, masking.precision)
-    )
+    return open_local_scorer(context, name)
 
 
 def open_asking(context: RunContext, policy: str, engine: AsyncSearchEngine, model: ChatModel) -> Solver:

@@ -12,8 +12,11 @@ from pipeline.assets.store import resolve_model
 from schemas.masking_config import EvidenceScope
 
 if TYPE_CHECKING:
+    from spacy.language import Language
+
     from pipeline.evidence.answer_counts import AnswerCounts
     from pipeline.evidence.finder import EvidenceFinder
+    from pipeline.masking.causal_scorer import CausalScorer
     from pipeline.masking.span_stage import SpanStage
 
 
@@ -40,12 +43,15 @@ def open_counts(context: RunContext) -> AnswerCounts | None:
     return context.resources.keep("answer counts", index, lambda: AnswerCounts(Bm25Engine(index)))
 
 
-def open_ner(context: RunContext) -> Any:
+def open_ner(context: RunContext) -> Language | None:
     """The recogniser of names, unless the configuration leaves it out."""
     from pipeline.masking.entities import load_ner
 
     name = context.config.masking.ner
-    return load_ner(str(resolve_model(name, context.cache))) if name not in (None, JIEBA) else None
+    if name is None or name == JIEBA:
+        return None
+    path = str(resolve_model(name, context.cache))
+    return context.resources.keep("recogniser", path, lambda: load_ner(path))
 
 
 def open_scorer(context: RunContext) -> Any:
@@ -57,11 +63,17 @@ def open_scorer(context: RunContext) -> Any:
         return None
     if names_served_scorer(context.config):
         return open_served_scorer(context.config, context.cache)
+    return open_local_scorer(context, name)
+
+
+def open_local_scorer(context: RunContext, name: str) -> CausalScorer:
+    """The language model on this machine that `masking.scorer` names."""
     from pipeline.masking.causal_scorer import load_scorer  # imports torch
 
-    path = str(resolve_model(name, context.cache))
-    config = context.config.masking
-    return load_scorer(path, config.device, f"{name} {find_revision(context, name)}", config.precision)
+    config, path = context.config.masking, str(resolve_model(name, context.cache))
+    revision = f"{name} {find_revision(context, name)}"
+    key = path, config.device, config.precision
+    return context.resources.keep("scorer", key, lambda: load_scorer(path, config.device, revision, config.precision))
 
 
 def open_assessor(context: RunContext) -> SpanStage:
