@@ -13,8 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import orjson
-
 from flows.configuration.cache import cache_folder
 from flows.configuration.provenance import rampforge_version
 from flows.configuration.run_context import RunContext
@@ -22,8 +20,8 @@ from flows.configuration.source_ledger import look_at_sources, write_source_reco
 from flows.stages.inputs import IMPORT
 from flows.stages.run_record import write_record
 from pipeline.errors import ConfigError, SourceError
-from pipeline.importing.attempt import RowError
-from pipeline.importing.reading import detect_format, read_attempt, read_rows
+from pipeline.importing.errors import RowError
+from pipeline.importing.reading import detect_format, read_attempt, read_rows, serialise_row
 from pipeline.importing.records import make_task, make_trajectory
 from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.hashing import hash_file
@@ -41,9 +39,7 @@ from schemas.trajectories import Trajectory
 
 SHARD_BYTES = 1 << 27
 MOST_SHARDS = 64
-REPEATED, BAD_ROW = "repeated", "bad_row"
-MALFORMED = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError)
-"""What reading a row of other types than its format's raises."""
+REPEATED = "repeated"
 ROW = "row"
 
 
@@ -147,13 +143,10 @@ class _RunWriter:
             shard = shards[hash_key(task.task_id) % len(shards)]
             trajectory = None
             if attempt.dialogue is not None:
-                identity = content_id(orjson.dumps(row, default=str).decode())
+                identity = content_id(serialise_row(row))
                 trajectory = make_trajectory(task, attempt, identity, max(shard.attempts[task.task_id], 0))
             self._remember(trajectory.trajectory_id if trajectory else f"task {task.task_id}")
-        except (RowError, *MALFORMED) as fault:
-            error = (
-                fault if isinstance(fault, RowError) else RowError(BAD_ROW, f"{type(fault).__name__}: {fault}"[:200])
-            )
+        except RowError as error:
             shard.reasons[error.reason] += 1
             reject = Reject(stage=StageName.TASKS, unit=ROW, input_id=place, reason=error.reason, detail=error.detail)
             shard.rejects.append(reject.model_dump(mode="json"))

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-
-class RowError(ValueError):
-    """A row that cannot be read as an attempt; `reason` is a code."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
+from pipeline.importing.facts import ExportedFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +55,5 @@ class ForeignAttempt:
     """Agent that made it, by the name that the row gives, or else the format."""
     dialogue: Dialogue | None
     """Conversation; None for a row that only asks."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: ExportedFacts | None = None
     """What an export of rampforge says of the task and the attempt."""

@@ -6,30 +6,35 @@ A thought stands in a field of its own, in a message before, or between `<think>
 
 from __future__ import annotations
 
-import json
 import re
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from pipeline.importing.attempt import Dialogue, ForeignCall, ForeignStep, RowError
+import orjson
+
+from pipeline.importing.attempt import Dialogue, ForeignCall, ForeignStep
+from pipeline.importing.errors import RowError
+from pipeline.importing.fields import BAD_MESSAGES, list_objects
+from pipeline.rendering.tag_pairs import drop_pairs, find_pairs
 from pipeline.rewards.messages import read_messages
 from schemas.renderings import ChatMessage, ChatRole
 
-_THINK = re.compile(r"\A\s*(?:<think>)?(.*?)</think>", re.DOTALL)
-_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+_CALL = re.compile("<tool_call>"), "</tool_call>"
 _CALL_MARKS = re.compile(r"</?tool_calls?(?:_begin|_end)?>")
-_RESPONSE = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
-BAD_MESSAGES, NO_QUESTION, SEVERAL_QUESTIONS, BAD_CALL, STRAY_RESULT = (
-    *("bad_messages", "no_question", "several_questions", "bad_call", "stray_result"),
+_RESPONSE = re.compile("<tool_response>"), "</tool_response>"
+NO_QUESTION, SEVERAL_QUESTIONS, BAD_CALL, STRAY_RESULT = (
+    *("no_question", "several_questions", "bad_call", "stray_result"),
 )
 
 
 def read_dialogue(messages: object) -> Dialogue:
     """Return the dialogue of a list of messages. Raises RowError."""
-    if not isinstance(messages, list) or not messages or not all(isinstance(each, Mapping) for each in messages):
-        raise RowError(BAD_MESSAGES, "messages are not a list of objects")
+    if not messages:
+        raise RowError(BAD_MESSAGES, "there are no messages")
     reader = _Reader()
-    for message in read_messages([_name_role(each) for each in messages]):
+    for message in read_messages([_name_role(each) for each in list_objects(messages, "messages")]):
         reader.take(message)
     return reader.finish()
 
@@ -47,8 +52,12 @@ class _Reader:
         self._steps: list[ForeignStep] = []
         self._thoughts: list[str] = []
         self._reply = ""
-        self._waiting: list[tuple[str, str, Mapping[str, Any], str | None]] = []
-        """Calls of the last turn: id, name, arguments and result."""
+        self._waiting: list[ForeignCall] = []
+        """Calls of the last turn."""
+        self._unanswered: OrderedDict[int, str] = OrderedDict()
+        """Places and ids of those without a result."""
+        self._places: dict[str, deque[int]] = {}
+        """Their places by id."""
 
     def take(self, message: ChatMessage) -> None:
         """Take the next message. Raises RowError."""
@@ -61,7 +70,7 @@ class _Reader:
             self._take_turn(message)
 
     def _take_user(self, text: str) -> None:
-        results = [match[1].strip() for match in _RESPONSE.finditer(text)]
+        results = [pair.inside.strip() for pair in find_pairs(text, *_RESPONSE)]
         for result in results:
             self._take_result(result, None)
         if results:
@@ -71,34 +80,43 @@ class _Reader:
         self._question = text.strip()
 
     def _take_result(self, text: str, call_id: str | None) -> None:
-        open_calls = [place for place, call in enumerate(self._waiting) if call[3] is None]
-        named = [place for place in open_calls if call_id and self._waiting[place][0] == call_id]
-        if not open_calls:
+        if not self._unanswered:
             raise RowError(STRAY_RESULT, "a result answers no call")
-        place = (named or open_calls)[0]
-        self._waiting[place] = (*self._waiting[place][:3], text)
+        named = self._places.get(call_id or "")
+        place = named[0] if named else next(iter(self._unanswered))
+        self._places[self._unanswered.pop(place)].remove(place)
+        self._waiting[place] = replace(self._waiting[place], result=text)
 
     def _take_turn(self, message: ChatMessage) -> None:
         self._close_step()
         thought, text = _split_thought(message.content)
         calls = [(use.call_id, use.name, read_arguments(use.arguments)) for use in message.tools]
         if not calls:
-            calls = [("", *_read_call(match[1])) for match in _CALL.finditer(text)]
-            text = _CALL_MARKS.sub("", _CALL.sub("", text))
+            calls = [("", *_read_call(pair.inside)) for pair in find_pairs(text, *_CALL)]
+            text = _CALL_MARKS.sub("", drop_pairs(text, *_CALL))
         self._thoughts += [thought] if thought else []
         if calls:
             self._thoughts += [text.strip()] if text.strip() else []
-            self._waiting = [(*call, None) for call in calls]
+            self._wait_for(calls)
             self._reply = ""
             return
         self._thoughts += [self._reply] if self._reply else []
         self._reply = text.strip()
 
+    def _wait_for(self, calls: Iterable[tuple[str, str, Mapping[str, Any]]]) -> None:
+        """Take the calls of a turn: id, name and arguments."""
+        for place, (call_id, name, arguments) in enumerate(calls):
+            if not name.strip():
+                raise RowError(BAD_CALL, "a call has no name")
+            self._waiting.append(ForeignCall(name, arguments, None))
+            self._unanswered[place] = call_id
+            self._places.setdefault(call_id, deque()).append(place)
+
     def _close_step(self) -> None:
         if self._waiting:
-            calls = tuple(ForeignCall(name, arguments, result) for _, name, arguments, result in self._waiting)
-            self._steps.append(ForeignStep("\n\n".join(self._thoughts), calls))
+            self._steps.append(ForeignStep("\n\n".join(self._thoughts), tuple(self._waiting)))
             self._waiting, self._thoughts = [], []
+            self._unanswered, self._places = OrderedDict(), {}
 
     def finish(self) -> Dialogue:
         """Return the dialogue. Raises RowError."""
@@ -109,8 +127,8 @@ class _Reader:
 
 
 def _split_thought(text: str) -> tuple[str, str]:
-    match = _THINK.match(text)
-    return (match[1].strip(), text[match.end() :]) if match else ("", text)
+    thought, closed, rest = text.partition("</think>")
+    return (thought.strip().removeprefix("<think>").strip(), rest) if closed else ("", text)
 
 
 def _read_call(text: str) -> tuple[str, Mapping[str, Any]]:
@@ -125,22 +143,9 @@ def read_arguments(value: object) -> Mapping[str, Any]:
     """Return the arguments of a call, an object or JSON. Raises RowError."""
     if isinstance(value, str):
         try:
-            value = json.loads(value) if value.strip() else {}
-        except (ValueError, RecursionError):
+            value = orjson.loads(value) if value.strip() else {}
+        except orjson.JSONDecodeError:
             raise RowError(BAD_CALL, "the arguments of a call are not JSON") from None
     if not isinstance(value, Mapping):
         raise RowError(BAD_CALL, "the arguments of a call are not an object")
     return value
-
-
-def require_text(row: Mapping[str, Any], *names: str) -> str:
-    """Return the first of these fields that holds text; empty for none."""
-    found = (row.get(name) for name in names)
-    return next((value.strip() for value in found if isinstance(value, str) and value.strip()), "")
-
-
-def list_texts(value: object) -> tuple[str, ...]:
-    """Return the texts of a value: one, or a list of them; without blanks and repeats."""
-    values = [value] if isinstance(value, str | int | float) and not isinstance(value, bool) else value
-    texts = (str(each).strip() for each in values) if isinstance(values, Iterable) else ()
-    return tuple(dict.fromkeys(text for text in texts if text))

@@ -7,6 +7,7 @@ Parquet; a row that cannot be read is a RowError and not the end of its file.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,28 +18,38 @@ import pyarrow.parquet as pq
 
 from pipeline.corpus.readers.byte_streams import CHUNK_BYTES, TextStream, decode_head, read_head
 from pipeline.errors import SourceError
-from pipeline.importing.attempt import ForeignAttempt, RowError
+from pipeline.importing.attempt import ForeignAttempt
+from pipeline.importing.errors import RowError
 from pipeline.importing.formats.atif import is_atif, read_atif
 from pipeline.importing.formats.openresearcher import is_openresearcher, read_openresearcher
 from pipeline.importing.formats.openseeker import is_openseeker, read_openseeker
 from pipeline.importing.formats.search_r1 import is_search_r1, read_search_r1
 from schemas.imports import ImportFormat
 
-UNREADABLE, NO_OBJECT = "unreadable", "no_object"
+UNREADABLE, NO_OBJECT, OTHER_FORMAT, NO_GOLD = "unreadable", "no_object", "other_format", "no_gold"
 MOST_CHARS = 1 << 28
 """Characters of a row, and of a document that is read whole."""
 BATCH_ROWS = 16
 LOOKED_AT = 20
 """Rows among which one must be in a known format."""
-FORMATS: dict[
-    ImportFormat, tuple[Callable[[Mapping[str, Any]], bool], Callable[[Mapping[str, Any]], ForeignAttempt]]
-] = {
-    ImportFormat.ATIF: (is_atif, read_atif),
-    ImportFormat.OPENSEEKER: (is_openseeker, read_openseeker),
-    ImportFormat.OPENRESEARCHER: (is_openresearcher, read_openresearcher),
-    ImportFormat.SEARCH_R1: (is_search_r1, read_search_r1),
+
+
+@dataclass(frozen=True, slots=True)
+class RowFormat:
+    """Reader of the rows of one format."""
+
+    recognise: Callable[[Mapping[str, Any]], bool]
+    read: Callable[[Mapping[str, Any]], ForeignAttempt]
+    marks: str
+    """What its rows are recognised by."""
+
+
+FORMATS = {
+    ImportFormat.ATIF: RowFormat(is_atif, read_atif, "a list of steps, and a schema_version of ATIF"),
+    ImportFormat.OPENSEEKER: RowFormat(is_openseeker, read_openseeker, "question, answer and trajectory"),
+    ImportFormat.OPENRESEARCHER: RowFormat(is_openresearcher, read_openresearcher, "question, answer and messages"),
+    ImportFormat.SEARCH_R1: RowFormat(is_search_r1, read_search_r1, "question, and golden_answers or reward_model"),
 }
-"""How each format is recognised, and read."""
 
 
 def detect_format(path: Path) -> ImportFormat:
@@ -46,12 +57,19 @@ def detect_format(path: Path) -> ImportFormat:
     keys: list[str] = []
     for row in islice(read_rows(path), LOOKED_AT):
         if isinstance(row, dict):
-            found = next((name for name, (known, _) in FORMATS.items() if known(row)), None)
-            if found:
+            if found := _recognise(row):
                 return found
-            keys = keys or sorted(map(str, row))[:12]
+            keys = keys or _list_keys(row)
     known = ", ".join(FORMATS)
     raise SourceError(f"{path}: rows of no known format (keys: {', '.join(keys) or 'none'})", f"--as one of {known}")
+
+
+def _recognise(row: Mapping[str, Any]) -> ImportFormat | None:
+    return next((name for name, format_ in FORMATS.items() if format_.recognise(row)), None)
+
+
+def _list_keys(row: Mapping[str, Any]) -> list[str]:
+    return [key[:40] for key in sorted(map(str, row))[:12]]
 
 
 def read_attempt(row: object, format_: ImportFormat) -> ForeignAttempt:
@@ -60,7 +78,23 @@ def read_attempt(row: object, format_: ImportFormat) -> ForeignAttempt:
         raise row
     if not isinstance(row, dict):
         raise RowError(NO_OBJECT, f"not an object but {type(row).__name__}")
-    return FORMATS[format_][1](row)
+    given = FORMATS[format_]
+    if given.recognise(row):
+        return _read_judgeable(row, given)
+    if other := _recognise(row):
+        raise RowError(OTHER_FORMAT, f"a row of {other}, where {format_} is read: import it by itself, --as {other}")
+    try:
+        return _read_judgeable(row, given)
+    except RowError as error:
+        keys = ", ".join(_list_keys(row)) or "none"
+        raise RowError(OTHER_FORMAT, f"{format_} has {given.marks}, the row {keys}: {error.detail}") from None
+
+
+def _read_judgeable(row: Mapping[str, Any], given: RowFormat) -> ForeignAttempt:
+    attempt = given.read(row)
+    if not attempt.golds and attempt.facts is None:
+        raise RowError(NO_GOLD, "the row has no right answer to judge by")
+    return attempt
 
 
 def read_rows(path: Path) -> Iterator[Any]:
@@ -114,3 +148,11 @@ def _read_parquet(path: Path) -> Iterator[Any]:
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise SourceError(f"{path} is not a readable Parquet file: {' '.join(str(error).split())}", "") from None
+
+
+def serialise_row(row: object) -> str:
+    """Return a row as JSON, the same text for the same row. Raises RowError."""
+    try:
+        return orjson.dumps(row, default=str).decode()
+    except orjson.JSONEncodeError as error:  # too deep, or a number that JSON does not have
+        raise RowError(UNREADABLE, str(error)) from None

@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, repeat
 from typing import Any
 
-from pydantic import ValidationError
-
-from pipeline.importing.attempt import Dialogue, ForeignAttempt, ForeignCall, ForeignStep, RowError
+from pipeline.importing.attempt import Dialogue, ForeignAttempt, ForeignCall, ForeignStep
+from pipeline.importing.dialogues import BAD_CALL
+from pipeline.importing.errors import RowError
+from pipeline.importing.facts import BAD_FACTS, ExportedFacts
 from pipeline.rendering.observations import ReadingError, read_answers, read_documents
+from pipeline.rendering.tag_pairs import find_pairs
 from schemas.record import content_id
 from schemas.renderings import QuestionKind, ShownDocument
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSource
@@ -47,24 +50,22 @@ SEARCHES = frozenset(
 )
 """Names of tools that search, without what stands before a dot."""
 QUERY_KEYS = ("query", "queries", "q", "search_query", "search_queries")
-NO_GOLD, BAD_QUESTION, BAD_FACTS = "no_gold", "bad_question", "bad_facts"
+MOST_HITS = 1 << 16
+"""Queries times documents of one call, of which each query lists each document."""
+BAD_QUESTION, TOO_MANY_HITS = "bad_question", "too_many_hits"
 _MASKS = re.compile(r"\[mask \d+\]")
-_ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_ANSWER = re.compile("<answer>"), "</answer>"
 _BOX = re.compile(r"\\boxed\{([^{}]+)\}")
-_EXACT = re.compile(r"^\W*exact answer\W*?[:：]\W*(.+?)[\s*]*$", re.IGNORECASE | re.MULTILINE)
+_EXACT = re.compile(r"^[^\w\n]*exact answer[^\w\n:：]*[:：]", re.IGNORECASE | re.MULTILINE)
+_EMPHASIS = "*_` \t\n\r"
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 def make_task(attempt: ForeignAttempt) -> MaskTask:
     """Make the task of an attempt. Raises RowError."""
     if attempt.facts:
-        try:
-            return _restore_task(attempt.facts)
-        except (KeyError, TypeError, ValueError) as error:  # of pydantic too
-            raise RowError(BAD_FACTS, f"extra.rampforge: {_shorten(error)}") from None
+        return _restore_task(attempt.facts)
     question = attempt.question.strip()
-    if not attempt.golds:
-        raise RowError(NO_GOLD, "the row has no right answer to judge by")
     if not question or MASK in question:
         raise RowError(BAD_QUESTION, "the question is empty, or holds a mask")
     identity = content_id("question", question, attempt.golds)
@@ -86,40 +87,37 @@ def make_task(attempt: ForeignAttempt) -> MaskTask:
     )
 
 
-def _restore_task(facts: Mapping[str, Any]) -> MaskTask:
-    """Make a task again from what the export of its trajectory says."""
-    kind, text, golds = QuestionKind(facts["kind"]), str(facts["question"]), facts["golds"]
-    title, section = str(facts["title"]), ""
-    if abs(facts["page_id"]) >> 63:
-        raise ValueError("page_id is no 64-bit number")
-    if kind is QuestionKind.QA:
-        masked = f"{text}\n{MASK}"
+def _restore_task(facts: ExportedFacts) -> MaskTask:
+    """Make a task again from what the export of its trajectory says. Raises RowError."""
+    section = ""
+    if facts.kind is QuestionKind.QA:
+        masked = f"{facts.question}\n{MASK}"
     else:
-        page, _, masked = text.partition("\n")
-        section, masked = page.removeprefix(title).removeprefix(" > "), _MASKS.sub(MASK, masked)
+        page, _, masked = facts.question.partition("\n")
+        section, masked = page.removeprefix(facts.title).removeprefix(" > "), _MASKS.sub(MASK, masked)
     pieces = masked.split(MASK)
-    if len(pieces) - 1 != len(golds) or not golds or not all(any(forms) for forms in golds):
-        raise ValueError(f"{len(pieces) - 1} masks, {len(golds)} golds")
+    if len(pieces) - 1 != len(facts.golds):
+        raise RowError(BAD_FACTS, f"extra.rampforge: {len(pieces) - 1} masks, {len(facts.golds)} golds")
     spans, at = [], 0
-    for piece, forms, mask_kind, difficulty in zip(
-        pieces[:-1], golds, facts["mask_kinds"], facts["difficulties"], strict=True
+    for piece, forms, kind, difficulty in zip(
+        pieces[:-1], facts.golds, facts.mask_kinds, facts.difficulties, strict=True
     ):
-        spans.append(_make_span(at + len(piece), forms, SpanKind(mask_kind), difficulty))
+        spans.append(_make_span(at + len(piece), forms, kind, difficulty))
         at = spans[-1].end
     return MaskTask(
-        task_id=str(facts["task_id"]),
-        passage_id=str(facts["passage_id"]),
-        document_id=str(facts["document_id"]),
-        page_id=facts["page_id"],
-        lang=str(facts["lang"]),
-        title=title,
+        task_id=facts.task_id,
+        passage_id=facts.passage_id,
+        document_id=facts.document_id,
+        page_id=facts.page_id,
+        lang=facts.lang,
+        title=facts.title,
         section=tuple(section.split(" > ")) if section else (),
         masked_text=masked,
         spans=tuple(spans),
         mask_count=len(spans),
         answer_style=AnswerStyle.SPANS,
-        difficulty=facts["difficulty"],
-        kind=kind,
+        difficulty=facts.difficulty,
+        kind=facts.kind,
     )
 
 
@@ -149,35 +147,34 @@ def make_trajectory(task: MaskTask, attempt: ForeignAttempt, identity: str, numb
         raise ValueError("no dialogue")
     answer, rest = split_answer(dialogue.reply)
     answers = _read_answers(answer, task.mask_count)
-    try:
-        return Trajectory(
-            trajectory_id=str(facts.get("id") or content_id("imported", identity)),
-            task_id=task.task_id,
-            attempt=number,
-            policy=str(facts.get("policy") or attempt.policy),
-            hide=HideMode(facts.get("hide") or HideMode.NONE),
-            turns=tuple(_list_turns(dialogue, task.lang, facts.get("shown"))),
-            answers=tuple(MaskAnswer(mask=n, answer=text, evidence=None) for n, text in enumerate(answers)),
-            final_think="\n\n".join(filter(None, (dialogue.thought, rest))),
-            stop_reason=StopReason.ANSWERED if all(answers) else StopReason.NO_ANSWER,
-            usage=(),
-            prompts=(),
-            sampling="{}",
-            engine="",
-        )
-    except (ValidationError, ValueError) as error:
-        raise RowError(BAD_FACTS, f"extra.rampforge: {_shorten(error)}") from None
+    return Trajectory(
+        trajectory_id=(facts and facts.id) or content_id("imported", identity),
+        task_id=task.task_id,
+        attempt=number,
+        policy=(facts and facts.policy) or attempt.policy,
+        hide=facts.hide if facts else HideMode.NONE,
+        turns=tuple(_list_turns(dialogue, task.lang, facts.shown if facts else ())),
+        answers=tuple(MaskAnswer(mask=n, answer=text, evidence=None) for n, text in enumerate(answers)),
+        final_think="\n\n".join(filter(None, (dialogue.thought, rest))),
+        stop_reason=StopReason.ANSWERED if all(answers) else StopReason.NO_ANSWER,
+        usage=(),
+        prompts=(),
+        sampling="{}",
+        engine="",
+    )
 
 
 def split_answer(reply: str) -> tuple[str, str]:
     """Return the answer in the last text of a model, and what stands beside it; the whole where nothing marks one."""
-    if match := _ANSWER.search(reply):
-        rest = (reply[: match.start()] + reply[match.end() :]).strip()
-        box = _BOX.fullmatch(match[1].strip())
-        return (box[1] if box else match[1]).strip(), rest
-    for pattern in (_EXACT, _BOX):
-        if found := pattern.findall(reply):
-            return str(found[-1]).strip(), reply
+    if pair := next(find_pairs(reply, *_ANSWER), None):
+        rest = (reply[: pair.opening.start()] + reply[pair.end :]).strip()
+        box = _BOX.fullmatch(pair.inside.strip())
+        return (box[1] if box else pair.inside).strip(), rest
+    exact = list(_EXACT.finditer(reply))
+    if exact and (told := reply[exact[-1].end() :].strip(_EMPHASIS)):
+        return told.partition("\n")[0].strip(_EMPHASIS), reply
+    if boxes := _BOX.findall(reply):
+        return str(boxes[-1]).strip(), reply
     return reply.strip(), ""
 
 
@@ -189,10 +186,9 @@ def _read_answers(text: str, count: int) -> tuple[str | None, ...]:
         return (*lines, *(None,) * (count - len(lines)))
 
 
-def _list_turns(dialogue: Dialogue, lang: str, known: object) -> Iterator[Turn]:
+def _list_turns(dialogue: Dialogue, lang: str, known: Sequence[Sequence[str]]) -> Iterator[Turn]:
     """Yield the turns. `known`: ids of the passages shown, turn by turn, if the row has them."""
-    for number, step in enumerate(dialogue.steps):
-        ids = known[number] if isinstance(known, Sequence) and len(known) > number else ()
+    for step, ids in zip(dialogue.steps, chain(known, repeat(())), strict=False):
         yield _make_turn(step, lang, ids)
 
 
@@ -218,13 +214,24 @@ def _make_turn(step: ForeignStep, lang: str, ids: Sequence[str]) -> Turn:
 def _make_calls(call: ForeignCall, ids: Sequence[str]) -> Iterator[SearchCall]:
     searches = call.name.rpartition(".")[2].lower() in SEARCHES
     queries = _list_queries(call.arguments) if searches else []
+    if not queries and call.name == SEARCH:
+        raise RowError(BAD_CALL, f"a search has no text under {', '.join(QUERY_KEYS)}")
+    if len(queries) * len(ids) > MOST_HITS:
+        raise RowError(TOO_MANY_HITS, f"a call with {len(queries):,} queries that were shown {len(ids):,} documents")
     hits = tuple(Hit(passage_id=passage_id, score=None) for passage_id in ids)
     status = SearchStatus.OK if hits else SearchStatus.EMPTY
     if call.result is None:
         status = SearchStatus.ERROR
     detail = "the row has no result" if status is SearchStatus.ERROR else None
-    for query in queries or [json.dumps(dict(call.arguments), ensure_ascii=False)]:
+    for query in queries or [_write_arguments(call.arguments)]:
         yield SearchCall(query=query, status=status, hits=hits, detail=detail, tool=SEARCH if queries else call.name)
+
+
+def _write_arguments(arguments: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(arguments), ensure_ascii=False)
+    except RecursionError:
+        raise RowError(BAD_CALL, "the arguments of a call are nested too deeply") from None
 
 
 def _list_queries(arguments: Mapping[str, Any]) -> list[str]:
@@ -241,7 +248,3 @@ def _read_result(text: str | None, lang: str) -> tuple[ShownDocument, ...]:
         return read_documents(text.strip(), lang)
     except ReadingError:
         return (ShownDocument(title="", text=text.strip()),)
-
-
-def _shorten(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -19,6 +19,7 @@ from pipeline.rendering.observations import (
     write_documents,
 )
 from pipeline.rendering.questions import SEARCH_TOOL, describe_tool, write_instruction, write_question
+from pipeline.rendering.tag_pairs import drop_pairs, find_pairs
 from pipeline.rendering.tagged import open_thought
 from prompts.library import Block, load_template
 from schemas.renderings import (
@@ -37,12 +38,12 @@ from schemas.renderings import (
 
 CALL_TAGS = ("<tool_call>\n", "\n</tool_call>")
 RESPONSE_TAGS = ("<tool_response>\n", "\n</tool_response>")
-_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
-_RESPONSE = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
+_CALL = re.compile("<tool_call>"), "</tool_call>"
+_RESPONSE = re.compile("<tool_response>"), "</tool_response>"
 _FUNCTION = re.compile(r"<function=(\w+)>(.*)</function>", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=(\w+)>(.*?)</parameter>", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=(\w+)>"), "</parameter>"
 _NAME = re.compile(r"(\w+)\s*(<arg_key>.*)", re.DOTALL)
-_KEY_VALUE = re.compile(r"<arg_key>(\w+)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
+_KEY_VALUE = re.compile(r"<arg_key>(\w+)</arg_key>\s*<arg_value>"), "</arg_value>"
 _Call = tuple[str, tuple[str, ...], list[str]]
 """Thought, queries, and the results as written."""
 
@@ -199,11 +200,11 @@ def _read_written(text: str) -> list[tuple[object, dict[str, object]]]:
     """Parse the calls between their tags, in order."""
     calls = []
     at = 0
-    for match in _CALL.finditer(text):
-        if text[at : match.start()].strip():
+    for pair in find_pairs(text, *_CALL):
+        if text[at : pair.opening.start()].strip():
             break
-        calls.append(_read_call(match[1].strip()))
-        at = match.end()
+        calls.append(_read_call(pair.inside.strip()))
+        at = pair.end
     if text[at:].strip():
         raise ReadingError(f"{CALL_TAGS[0].strip()} is expected, {text[at : at + 20]!r} is there")
     return calls
@@ -216,7 +217,8 @@ def _read_call(text: str) -> tuple[object, dict[str, object]]:
         return call.get("name"), _read_object(call.get("arguments"))
     for name, argument in ((_FUNCTION, _PARAMETER), (_NAME, _KEY_VALUE)):
         if match := name.fullmatch(text):
-            return match[1], {key: _read_value(value.strip()) for key, value in argument.findall(match[2])}
+            pairs = find_pairs(match[2], *argument)
+            return match[1], {pair.opening[1]: _read_value(pair.inside.strip()) for pair in pairs}
     raise ReadingError("a call is neither JSON nor a function with parameters")
 
 
@@ -229,8 +231,8 @@ def _read_value(text: str) -> object:
 
 def _read_results(text: str) -> list[str]:
     """Return the results in a message: between their tags, or the whole of it."""
-    found = [match[1].strip() for match in _RESPONSE.finditer(text)]
-    return found if found and not _RESPONSE.sub("", text).strip() else [text]
+    found = [pair.inside.strip() for pair in find_pairs(text, *_RESPONSE)]
+    return found if found and not drop_pairs(text, *_RESPONSE).strip() else [text]
 
 
 def _check_ids(calls: Sequence[str], results: Sequence[str | None]) -> None:

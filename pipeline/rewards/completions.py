@@ -21,6 +21,7 @@ from typing import Any, cast
 
 from pipeline.rendering.formats import RENDERINGS
 from pipeline.rendering.observations import ReadingError, read_answers
+from pipeline.rendering.tag_pairs import find_pairs
 from pipeline.rendering.tagged import TaggedRendering, open_thought
 from pipeline.rendering.tool_calls import RESPONSE_TAGS, ToolRendering
 from pipeline.rewards.call_notations import Notation, find_notation, read_content, read_turn, split_turns
@@ -37,7 +38,7 @@ _END_OF_TURN = re.compile(
     re.IGNORECASE,
 )
 MINIMAX_END = "[e~["
-OPEN, CLOSE = "<answer>", "</answer>"
+OPEN, CLOSE = re.compile("<answer>"), "</answer>"
 _BOX = re.compile(r"\\boxed\{(.*)\}", re.DOTALL)
 _NUMBER = re.compile(r"\A\s*\d{1,2}\s*[.、:)）．]\s*")
 # What a chat template leaves between a call and its results, special tokens decoded or not.
@@ -148,9 +149,9 @@ def _finish(own: str, observations: tuple[str, ...], in_form: bool, count: int, 
 
 def _find_last_answer(text: str) -> str | None:
     """Return what stands between the last tags that are opened and closed."""
-    answer, at = None, 0
-    while (start := text.find(OPEN, at)) >= 0 and (end := text.find(CLOSE, start)) >= 0:
-        answer, at = text[start + len(OPEN) : end], end + len(CLOSE)
+    answer = None
+    for pair in find_pairs(text, OPEN, CLOSE):
+        answer = pair.inside
     return answer
 
 

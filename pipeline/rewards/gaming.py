@@ -26,7 +26,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _DOCUMENT_LINE = re.compile(r'(?:^|>)[ \t]*Doc \d+\(Title: "[^"\n]*"\)', re.MULTILINE)
-_TAGS_AROUND = re.compile(r"\A\s*(?:<[a-z_]+>)?\s*|\s*(?:</[a-z_]+>)?\s*\Z")
+_OPENING, _CLOSING = re.compile("<[a-z_]+>"), re.compile("</[a-z_]+>")
 _RESULT_MARKS = re.compile(rf"</?(?:{'|'.join(RESULT_TAGS)})>")
 _SPECIAL = re.compile(SPECIAL_TOKEN, re.IGNORECASE)
 
@@ -87,8 +87,17 @@ def _is_balanced(own: str) -> bool:
 
 def _are_theirs(found: Sequence[str], put_in: Sequence[str]) -> bool:
     """Return whether the results are those that were inserted, one by one or several of a turn at once."""
-    bare = [_TAGS_AROUND.sub("", clean_text(text)) for text in put_in]
+    bare = [_strip_tags(clean_text(text)) for text in put_in]
     return [text.strip() for text in found] == bare or _squeeze("".join(found)) == _squeeze("".join(bare))
+
+
+def _strip_tags(text: str) -> str:
+    """Return a text without a tag that opens it, and one that closes it."""
+    text = text.strip()
+    opened = _OPENING.match(text)
+    start, closed = opened.end() if opened else 0, text.rfind("</")
+    end = closed if closed >= start and _CLOSING.fullmatch(text, closed) else len(text)
+    return text[start:end].strip()
 
 
 def _squeeze(text: str) -> str:

@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.exporting.formats.atif import EXTRA
-from pipeline.importing.attempt import ForeignAttempt, RowError
-from pipeline.importing.dialogues import BAD_MESSAGES, list_texts, read_dialogue, require_text
+from pipeline.importing.attempt import ForeignAttempt
+from pipeline.importing.dialogues import read_dialogue
+from pipeline.importing.errors import RowError
+from pipeline.importing.facts import read_facts
+from pipeline.importing.fields import find_text, list_objects, read_golds
 from schemas.imports import ImportFormat
 
 GOLD_KEYS = ("answer", "golds", "golden_answers", "ground_truth")
@@ -23,40 +26,29 @@ def is_atif(row: Mapping[str, Any]) -> bool:
 
 def read_atif(row: Mapping[str, Any]) -> ForeignAttempt:
     """Return the attempt of a document. Raises RowError."""
-    steps, extra = row.get("steps"), row.get("extra")
+    steps, extra = list_objects(row.get("steps"), "steps"), row.get("extra")
     extra = extra if isinstance(extra, Mapping) else {}
-    if not isinstance(steps, list):
-        raise RowError(BAD_MESSAGES, "steps are not a list")
-    if any(isinstance(step, Mapping) and step.get("is_copied_context") for step in steps):
+    if any(step.get("is_copied_context") for step in steps):
         raise RowError("copied_context", "steps repeat those of another trajectory")
     dialogue = read_dialogue([message for step in steps for message in _list_messages(step)])
     agent = row.get("agent")
-    facts = extra.get(EXTRA)
-    golds = next((texts for key in GOLD_KEYS if (texts := list_texts(extra.get(key)))), ())
-    return ForeignAttempt(
-        dialogue.question,
-        golds,
-        require_text(agent if isinstance(agent, Mapping) else {}, "name") or ImportFormat.ATIF.value,
-        dialogue,
-        facts if isinstance(facts, Mapping) else {},
-    )
+    facts = None if extra.get(EXTRA) is None else read_facts(extra[EXTRA])
+    golds = () if facts else read_golds(*map(extra.get, GOLD_KEYS))
+    name = find_text(agent if isinstance(agent, Mapping) else {}, "name") or ImportFormat.ATIF.value
+    return ForeignAttempt(dialogue.question, golds, name, dialogue, facts)
 
 
-def _list_messages(step: object) -> Iterator[dict[str, Any]]:
-    if not isinstance(step, Mapping):
-        raise RowError(BAD_MESSAGES, "a step is not an object")
+def _list_messages(step: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if step.get("source") != "agent":
         yield {"role": step.get("source"), "content": step.get("message")}
         return
     calls = [
         {"id": call.get("tool_call_id"), "name": call.get("function_name"), "arguments": call.get("arguments")}
-        for call in step.get("tool_calls") or []
-        if isinstance(call, Mapping)
+        for call in list_objects(step.get("tool_calls"), "tool_calls")
     ]
     thought = step.get("reasoning_content")
     yield {"role": "assistant", "content": step.get("message"), "reasoning_content": thought, "tool_calls": calls}
     observation = step.get("observation")
     results = observation.get("results") if isinstance(observation, Mapping) else None
-    for result in results or []:
-        if isinstance(result, Mapping):
-            yield {"role": "tool", "content": result.get("content"), "tool_call_id": result.get("source_call_id")}
+    for result in list_objects(results, "results"):
+        yield {"role": "tool", "content": result.get("content"), "tool_call_id": result.get("source_call_id")}

@@ -6,11 +6,13 @@ of OpenAI (`reasoning_content`, `tool_calls`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipeline.importing.attempt import Dialogue, ForeignAttempt, RowError
-from pipeline.importing.dialogues import BAD_MESSAGES, list_texts, read_dialogue, require_text
+from pipeline.importing.attempt import ForeignAttempt
+from pipeline.importing.dialogues import read_dialogue
+from pipeline.importing.errors import RowError
+from pipeline.importing.fields import find_text, list_objects, read_golds
 from schemas.imports import ImportFormat
 
 FAILED = "failed_attempt"
@@ -24,21 +26,16 @@ def is_openresearcher(row: Mapping[str, Any]) -> bool:
 def read_openresearcher(row: Mapping[str, Any]) -> ForeignAttempt:
     """Return the attempt of a row. Raises RowError."""
     if row.get("status") == "fail" or row.get("error"):
-        raise RowError(FAILED, require_text(row, "error")[:200])
-    messages = row.get("messages")
-    if not isinstance(messages, list):
-        raise RowError(BAD_MESSAGES, "messages are not a list")
-    dialogue: Dialogue = read_dialogue(list(_join_channels(messages)))
-    question = require_text(row, "question") or dialogue.question
-    name = require_text(row, "model", "model_name") or ImportFormat.OPENRESEARCHER.value
-    return ForeignAttempt(question, list_texts(row.get("answer")), name, dialogue)
+        raise RowError(FAILED, find_text(row, "error")[:200])
+    dialogue = read_dialogue(list(_join_channels(list_objects(row.get("messages"), "messages"))))
+    question = find_text(row, "question") or dialogue.question
+    name = find_text(row, "model", "model_name") or ImportFormat.OPENRESEARCHER.value
+    return ForeignAttempt(question, read_golds(row.get("answer")), name, dialogue)
 
 
-def _join_channels(messages: list[Any]) -> Iterator[dict[str, Any]]:
+def _join_channels(messages: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Return Harmony's messages as OpenAI's: thoughts of the channel analysis, calls by their recipient."""
     for message in messages:
-        if not isinstance(message, Mapping):
-            raise RowError(BAD_MESSAGES, "a message is not an object")
         plain, recipient = dict(message), message.get("recipient")
         if message.get("role") == "assistant" and isinstance(recipient, str) and recipient not in ("", "assistant"):
             arguments = _join_parts(message.get("content"))

@@ -6,12 +6,14 @@ Thoughts, calls and results stand between tags in the messages of assistant and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from pipeline.importing.attempt import ForeignAttempt
-from pipeline.importing.dialogues import list_texts, read_dialogue, require_text
+from pipeline.importing.dialogues import read_dialogue
+from pipeline.importing.fields import find_text, read_golds
 from schemas.imports import ImportFormat
 
 
@@ -24,10 +26,8 @@ def read_openseeker(row: Mapping[str, Any]) -> ForeignAttempt:
     """Return the attempt of a row. Raises RowError."""
     messages = row.get("trajectory")
     if isinstance(messages, str):
-        try:
+        with suppress(orjson.JSONDecodeError):
             messages = orjson.loads(messages)
-        except orjson.JSONDecodeError:
-            messages = None
     dialogue = read_dialogue(messages)
-    question = require_text(row, "question") or dialogue.question
-    return ForeignAttempt(question, list_texts(row.get("answer")), ImportFormat.OPENSEEKER.value, dialogue)
+    question = find_text(row, "question") or dialogue.question
+    return ForeignAttempt(question, read_golds(row.get("answer")), ImportFormat.OPENSEEKER.value, dialogue)

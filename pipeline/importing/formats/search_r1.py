@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.importing.attempt import Dialogue, ForeignAttempt, ForeignCall, ForeignStep
-from pipeline.importing.dialogues import list_texts, require_text
+from pipeline.importing.fields import find_text, read_golds
+from pipeline.rendering.tag_pairs import find_pairs
 from schemas.imports import ImportFormat
 
 RESPONSES = ("response", "responses", "completion", "output", "solution_str", "sequences_str", "generated_text")
-_SEARCH = re.compile(r"<search>(.*?)</search>\s*<information>(.*?)</information>", re.DOTALL)
+_SEARCH = re.compile("<search>"), "</search>"
+_INFORMATION, _INFORMATION_END = re.compile(r"\s*<information>"), "</information>"
 _THINK = re.compile(r"</?think>")
 _PROMPT_END = re.compile(r"<\|im_start\|>assistant\s*|\nAssistant:\s*")
 
@@ -30,20 +32,24 @@ def read_search_r1(row: Mapping[str, Any]) -> ForeignAttempt:
     model = row.get("reward_model")
     truth = model.get("ground_truth") if isinstance(model, Mapping) else None
     target = truth.get("target") if isinstance(truth, Mapping) else truth
-    golds = list_texts(row.get("golden_answers")) or list_texts(target)
-    question, text = require_text(row, "question"), require_text(row, *RESPONSES)
+    golds = read_golds(row.get("golden_answers"), target)
+    question, text = find_text(row, "question"), find_text(row, *RESPONSES)
     dialogue = _read_response(question, text) if text else None
     return ForeignAttempt(question, golds, ImportFormat.SEARCH_R1.value, dialogue)
 
 
 def _read_response(question: str, text: str) -> Dialogue:
-    """Read a response, also one that begins with its prompt."""
-    if starts := [match.end() for match in _PROMPT_END.finditer(text)]:
-        text = text[starts[0] :]
+    """Read a response, also one that begins with its prompt, or that is cut off in a result."""
+    if prompt := _PROMPT_END.search(text):
+        text = text[prompt.end() :]
     steps, at = [], 0
-    for match in _SEARCH.finditer(text):
-        call = ForeignCall("search", {"query": match[1].strip()}, match[2].strip())
-        steps.append(ForeignStep(_THINK.sub("", text[at : match.start()]).strip(), (call,)))
-        at = match.end()
+    while query := next(find_pairs(text, *_SEARCH, at), None):
+        thought, result, past = _THINK.sub("", text[at : query.opening.start()]).strip(), None, query.end
+        if shown := _INFORMATION.match(text, past):
+            end = text.find(_INFORMATION_END, shown.end())
+            end, past = (end, end + len(_INFORMATION_END)) if end >= 0 else (len(text), len(text))
+            result = text[shown.end() : end].strip()
+        steps.append(ForeignStep(thought, (ForeignCall("search", {"query": query.inside.strip()}, result),)))
+        at = past
     thought, closed, reply = text[at:].rpartition("</think>")
     return Dialogue(question, tuple(steps), _THINK.sub("", thought).strip() if closed else "", reply.strip())

@@ -194,7 +194,7 @@ def test_what_does_not_fit_is_a_reject_with_its_reason(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reason", "changed"),
     [
-        ("bad_row", {"shown": [1, 2, 3]}),
+        ("bad_facts", {"shown": [1, 2, 3]}),
         ("bad_facts", {"page_id": 3 << 62}),
         ("bad_facts", {"mask_kinds": []}),
         ("bad_facts", {"golds": [], "mask_kinds": [], "difficulties": [], "question": "T\nno masks"}),

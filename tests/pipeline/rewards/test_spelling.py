@@ -284,7 +284,8 @@ def test_whatever_a_completion_is_it_is_read(completion: Any, rendering: Renderi
 
 UNITS = [
     "<think>a</think><search>q</search><information></information>",
-    *("<|im_end|>", "<pad>", "[PAD]", "</think>", "<", "</search>", "<answer>", "<|end"),
+    *("<|im_end|>", "<pad>", "[PAD]", "</think>", "<", "</search>", "<answer>", "<|end", "<tool_call>", "</tool_call>"),
+    *("<parameter=a>", "<tool_response>", "<think>a</think><tool_call>"),
 ]
 
 
@@ -294,3 +295,13 @@ UNITS = [
 def test_reading_is_linear_in_the_completion(rendering: RenderingName, unit: str) -> None:
     asked = make_asked(rendering, question="")
     assert cpu_growth(lambda size: unit * size, lambda text: assess(asked, text)) <= LINEAR
+
+
+@pytest.mark.slow
+def test_inserted_results_are_compared_in_linear_time() -> None:
+    asked = make_asked(RenderingName.SEARCH_R1, question="")
+
+    def assess_shown(shown: str) -> None:
+        assess(asked, "<think>a</think><answer>b</answer>", [shown])
+
+    assert cpu_growth(lambda size: f"x{' ' * size}x", assess_shown) <= LINEAR

@@ -1,0 +1,11 @@
+"""Error of a foreign row that is no attempt."""
+
+from __future__ import annotations
+
+
+class RowError(ValueError):
+    """A row that cannot be read as an attempt; `reason` is a code."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
