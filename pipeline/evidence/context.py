@@ -23,6 +23,7 @@ class Sentence:
 class PassageTerms:
     """A passage as sentences of index terms."""
 
+    text: str
     title: frozenset[str]
     """Terms of the page's title."""
     sentences: tuple[Sentence, ...]
@@ -37,4 +38,4 @@ class PassageTerms:
 def read_terms(title: str, text: str, tokenize: Tokenizer) -> PassageTerms:
     """Cut a passage into sentences of terms."""
     sentences = tuple(Sentence(start, end, tuple(tokenize(text[start:end]))) for start, end in find_sentences(text))
-    return PassageTerms(frozenset(tokenize(title)), sentences, cut_runs(text))
+    return PassageTerms(text, frozenset(tokenize(title)), sentences, cut_runs(text))

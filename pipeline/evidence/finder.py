@@ -3,7 +3,8 @@
 A candidate span is worth hiding only where a search can bring its answer back while its own passage is withheld. The
 finder looks for that over the postings of the run's own index: rare terms of the passage give the passages that share
 several of them, the answer's terms narrow these, and the sentences are read. The clues of a span are the rare terms of
-its own sentence and of the page's title, without the answer's. Copies of the passage do not count.
+its own sentence and of the page's title, without the answer's. Copies of the passage do not count, nor does a sentence
+with the answer in another inflection: what a solver reads there is not the answer.
 
 Cost: per passage one pass over the postings of its rare terms, of which each has at most `RAREST` entries whatever the
 size of the corpus; per span the reading of at most `READ` passages.
@@ -11,7 +12,7 @@ size of the corpus; per span the reading of at most `READ` passages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import chain
 
@@ -21,6 +22,7 @@ from pipeline.evidence.answer_counts import narrow_rows
 from pipeline.evidence.context import PassageTerms, Sentence, read_terms
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.text.near_copies import cut_ngrams
+from pipeline.text.normalisation import fold_text, holds_tokens
 from schemas.evidence import Evidence
 from schemas.passages import Passage
 
@@ -34,6 +36,9 @@ KEPT = 8
 """Evidence kept for one span."""
 KNOWN_PASSAGES = 1 << 12
 """Passages whose terms stay in memory, about 15 kB each."""
+
+Forms = Mapping[tuple[str, ...], Set[str]]
+"""The forms of an answer, folded, by their index terms."""
 
 
 class EvidenceFinder:
@@ -52,7 +57,7 @@ class EvidenceFinder:
         own_row = self._engine.store.find_row(passage.passage_id)
         clues = self._list_clues(source)
         rows = self._share_clues(clues, own_row)
-        answers = [tuple({tuple(self._engine.tokenize(form)) for form in forms} - {()}) for _, forms in spans]
+        answers = [self._read_forms(forms) for _, forms in spans]
         found = []
         for (start, _), answer in zip(spans, answers, strict=True):
             sentence = next(s for s in source.sentences if s.start <= start < s.end)
@@ -64,6 +69,13 @@ class EvidenceFinder:
         """Rare terms of the passage and of its title that other passages hold as well."""
         terms = set(chain(source.title, *(sentence.terms for sentence in source.sentences)))
         return frozenset(term for term in terms if 1 < self._engine.count(term) <= self._limit)
+
+    def _read_forms(self, forms: Iterable[str]) -> Forms:
+        read: dict[tuple[str, ...], set[str]] = {}
+        for form in forms:
+            read.setdefault(tuple(self._engine.tokenize(form)), set()).add(fold_text(form))
+        read.pop((), None)
+        return read
 
     def _share_clues(self, clues: Iterable[str], own_row: int | None) -> np.ndarray:
         """Rows of the passages that hold enough clues, those with more first."""
@@ -83,19 +95,25 @@ class EvidenceFinder:
         source: PassageTerms,
         clues: frozenset[str],
         rows: np.ndarray,
-        answer: Iterable[tuple[str, ...]],
+        answer: Forms,
     ) -> tuple[Evidence, ...]:
         found: dict[int, Evidence] = {}
-        for terms in sorted(answer):
+        for terms, folded in sorted(answer.items()):
             usable = clues.difference(terms)
             for row in narrow_rows(self._engine, rows, terms)[:READ].tolist():
-                if row not in found and (evidence := self._check(passage, source, usable, row, terms)):
+                if row not in found and (evidence := self._check(passage, source, usable, row, terms, folded)):
                     found[row] = evidence
         order = sorted(found.values(), key=lambda e: (e.page_id == passage.page_id, -e.score, e.passage_id))
         return tuple(order[:KEPT])
 
     def _check(
-        self, passage: Passage, source: PassageTerms, clues: frozenset[str], row: int, answer: tuple[str, ...]
+        self,
+        passage: Passage,
+        source: PassageTerms,
+        clues: frozenset[str],
+        row: int,
+        answer: tuple[str, ...],
+        folded: Set[str],
     ) -> Evidence | None:
         """The best sentence of a passage, where it is evidence."""
         other = self._read_row(row)
@@ -105,7 +123,10 @@ class EvidenceFinder:
                 continue
             shared = sorted(clues.intersection(sentence.terms))
             score = sum(map(self._engine.rarity, shared))
-            if len(shared) >= self._clues and (best is None or score > best[0]):
+            if len(shared) < self._clues or (best is not None and score <= best[0]):
+                continue
+            text = fold_text(other.text[sentence.start : sentence.end])
+            if any(holds_tokens(text, form) for form in folded):
                 best = score, sentence, shared
         if best is None or other.is_copy(source):
             return None

@@ -85,6 +85,18 @@ def test_the_sentence_is_named_and_copies_do_not_count(tmp_path: Path) -> None:
     assert found[0].clues == tuple(sorted(CUT("Dervin Felmel")))
 
 
+@pytest.mark.parametrize(
+    ("told", "found"), [("24 percent", 1), ("24%", 1), ("24", 0), ("24 people", 0), ("24 percents", 0)]
+)
+def test_the_answer_stands_there_as_it_is_written(tmp_path: Path, told: str, found: int) -> None:
+    source = make_passage(0, "Of Barok, 24% met Dervin and Felmel.", 0)
+    other = make_passage(1, f"Dervin and Felmel met {told} in Barok.", 1)
+    fillers = [make_passage(2 + i, f"Stone bridge {i}.", 2 + i) for i in range(400)]
+    finder = EvidenceFinder(open_index(write_index(tmp_path, [source, other, *fillers])), 2)
+    (evidence,) = finder.find(source, [(10, ("24%", "24 percent"))])
+    assert len(evidence) == found
+
+
 def test_an_alias_is_evidence_and_an_answer_without_a_term_is_not(tmp_path: Path) -> None:
     source = make_passage(0, "Barok met Dervin and Felmel.", 0)
     other = make_passage(1, "Dervin and Felmel met Gadus of Zan.", 1)
