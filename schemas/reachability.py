@@ -15,6 +15,16 @@ class MaskReach(Frozen):
     """Number of the mask, counted from 0 in document order."""
     passage_id: str | None
     """Passage of its evidence that was shown and holds the gold or an alias; None where none was."""
+    other_passage_id: str | None
+    """Passage that the same searches showed with the gold or an alias while all of its evidence was withheld; None
+    where its evidence is needed, or was not found."""
+    clues: int
+    """Clues of that evidence (of the first, where none was found) that the task shows."""
+    hidden_clues: int
+    """Clues of that evidence that masks of the task hide."""
+    rivals: int | None
+    """Sentences elsewhere with the clues shown and another answer of its kind, as far as 48 passages were read; None
+    without clues."""
 
 
 class Reachability(Record):

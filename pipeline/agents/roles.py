@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pipeline.search.engine import FoundPassage
 from schemas.renderings import QuestionKind
-from schemas.tasks import AnswerStyle, MaskTask
+from schemas.tasks import MASK, AnswerStyle, MaskTask
 from schemas.trajectories import MaskAnswer, Turn
 
 MIN_QUERIES = 3
@@ -41,6 +41,11 @@ class OpenTask:
     def asked(self) -> str:
         """Return the passage with its masks, or the question."""
         return self.masked_text
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return all that is shown, cut at the masks: title, headings, and the pieces of the passage."""
+        return (self.title, *self.section, *self.masked_text.split(MASK))
 
 
 def open_task(task: MaskTask) -> OpenTask:

@@ -29,7 +29,6 @@ from pipeline.text.normalisation import fold_text, holds_tokens
 from prompts.library import load_template, make_inert
 from prompts.replies import OBSERVE, PLAN, REWRITE
 from schemas.roles import Role
-from schemas.tasks import MASK
 
 MODEL = "oracle"
 UNKNOWN_TASK = "unknown_task"
@@ -99,7 +98,7 @@ class OracleModel:
 
     def _rewrite(self, known: KnownTask, prompt: str) -> dict[str, Any]:
         note = _read_notes(known, prompt)
-        vocabulary = read_vocabulary([*_list_texts(known.task), *note.leads], self._tokenize)
+        vocabulary = read_vocabulary([*known.task.texts, *note.leads], self._tokenize)
         evidence = [[self._read(passage) for passage in known.masks[mask - 1].evidence] for mask in note.open]
         queries = list(write_queries(evidence, vocabulary, self._rarity))
         queries.sort(key=lambda query: f"\n- {query}\n" in prompt)  # those tried before only when no other is left
@@ -127,7 +126,7 @@ class OracleModel:
             )
         )
         vocabulary = read_vocabulary((text for _, p in shown for text in (p.title, p.text)), self._tokenize)
-        new = wanted & vocabulary.keys() - read_vocabulary(_list_texts(known.task), self._tokenize).keys()
+        new = wanted & vocabulary.keys() - read_vocabulary(known.task.texts, self._tokenize).keys()
         return tuple(vocabulary[term] for term in sorted(new, key=lambda term: (-self._rarity(term), term)))[
             :MOST_LEADS
         ]
@@ -135,11 +134,6 @@ class OracleModel:
     def _read(self, passage: FoundPassage) -> frozenset[str]:
         terms: frozenset[str] = self._list_terms(f"{passage.title}. {passage.text}")
         return terms
-
-
-def _list_texts(task: OpenTask) -> list[str]:
-    """The texts of a task, cut at its masks."""
-    return [task.title, *task.section, *task.masked_text.split(MASK)]
 
 
 def _read_notes(known: KnownTask, prompt: str) -> _Note:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
+
+import numpy as np
 
 from pipeline.agents.agent_solver import LlmAgents
 from pipeline.agents.episode import run_episode
@@ -18,14 +20,17 @@ from pipeline.agents.solving import Rollout, TaskAttempt
 from pipeline.agents.trajectory_stage import sum_failures, write_requests
 from pipeline.errors import RampforgeError, SearchError
 from pipeline.llm.structured_output import Sampling, StructuredOutput, TokenUsage
-from pipeline.reachability.oracle import KnownMask, KnownTask, OracleModel
+from pipeline.reachability.necessity import Replay
+from pipeline.reachability.oracle import KEPT_PASSAGES, KnownMask, KnownTask, OracleModel
+from pipeline.reachability.rivals import RivalFinder
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.search.engine import AsyncSearchEngine
 from pipeline.search.tokens import Tokenizer
+from pipeline.text.normalisation import fold_text
 from prompts.replies import UnreadableReplyError
 from schemas.config import AgentsConfig
 from schemas.reachability import MaskReach, Reachability
-from schemas.tasks import MASK, MaskTask, Span
+from schemas.tasks import MaskTask, Span
 from schemas.trajectories import HideMode, MaskAnswer, StopReason
 
 SETTINGS = {"allow_memory": False, "dated": False, "parse_retries": 0, "temperature": 0.0}
@@ -51,8 +56,7 @@ class CheckedRoles:
     async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> tuple[str, ...]:
         """Turn a plan into queries. Raises UnseenTermError."""
         queries = await self.roles.rewrite(progress, plan)
-        task = progress.task
-        texts = [task.title, *task.section, *task.masked_text.split(MASK)]
+        texts = [*progress.task.texts]
         texts += [text for passage in progress.seen for text in (passage.title, passage.text)]
         shown = frozenset(term for text in texts for term in self.tokenize(text))
         for query in queries:
@@ -86,13 +90,15 @@ class OraclePlayer:
         self._agents = agents.model_copy(update=SETTINGS)
         self._k = k
         self._hide = hide
+        self._rivals = RivalFinder(index)
+        self._fold = lru_cache(KEPT_PASSAGES)(fold_text)
 
     async def play(self, task: MaskTask) -> Reachability:
         """Play a task once. Raises UnseenTermError, and SearchError where the engine answers no query of a step."""
         rollout = await self.attempt(task)
         if rollout.stop_reason is StopReason.SEARCH_FAILED:
             raise SearchError(f"the oracle cannot search: {sum_failures(rollout.failed)}", RESUME)
-        return self._conclude(task, rollout)
+        return await self._conclude(task, rollout)
 
     async def attempt(self, task: MaskTask) -> Rollout:
         """The play itself; a task with too few words for the queries of a step is given up."""
@@ -108,9 +114,11 @@ class OraclePlayer:
             answers = (MaskAnswer(mask=mask, answer=None, evidence=None) for mask in range(task.mask_count))
             return Rollout(StopReason.GAVE_UP, (), tuple(answers), "")
 
-    def _conclude(self, task: MaskTask, rollout: Rollout) -> Reachability:
+    async def _conclude(self, task: MaskTask, rollout: Rollout) -> Reachability:
         cited = [answer.evidence for answer in rollout.answers]
         pages = {e.passage_id: e.page_id for span in task.spans for e in span.evidence}
+        replay = Replay(self._engine, partial(write_requests, task, self._hide), self._k, self._fold)
+        others = await replay.find_others(rollout, task.spans, [self._list_evidence(span) for span in task.spans])
         return Reachability(
             task_id=task.task_id,
             passage_id=task.passage_id,
@@ -121,8 +129,33 @@ class OraclePlayer:
             turns=len(rollout.turns),
             searches=_count_searches(rollout, cited),
             pages=len({pages[passage_id] for passage_id in cited if passage_id is not None}),
-            masks=tuple(MaskReach(mask=mask, passage_id=passage_id) for mask, passage_id in enumerate(cited)),
+            masks=tuple(
+                self._conclude_mask(task, mask, *found) for mask, found in enumerate(zip(cited, others, strict=True))
+            ),
         )
+
+    def _conclude_mask(self, task: MaskTask, mask: int, cited: str | None, other: str | None) -> MaskReach:
+        span = task.spans[mask]
+        evidence = next(
+            (found for found in span.evidence if found.passage_id == cited), next(iter(span.evidence), None)
+        )
+        clues = self._rivals.show_clues(task, evidence) if evidence else frozenset()
+        return MaskReach(
+            mask=mask,
+            passage_id=cited,
+            other_passage_id=other if cited else None,
+            clues=len(clues),
+            hidden_clues=len(evidence.clues) - len(clues) if evidence else 0,
+            rivals=self._rivals.count(task, span, clues) if clues else None,
+        )
+
+    def _list_evidence(self, span: Span) -> frozenset[str]:
+        """The passages of a span's evidence; where pages are withheld, every passage of theirs."""
+        if self._hide is not HideMode.PAGE:
+            return frozenset(found.passage_id for found in span.evidence)
+        store = self._index.store
+        rows = np.flatnonzero(np.isin(store.page_ids, [found.page_id for found in span.evidence]))
+        return frozenset(map(store.id_at, rows.tolist()))
 
 
 def _count_searches(rollout: Rollout, cited: Sequence[str | None]) -> int:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking.task_stage import build_task
 from pipeline.search.batching import BatchedSearch
 from pipeline.search.bm25 import Bm25Engine, build_index
+from pipeline.search.engine import SearchRequest, make_call
 from pipeline.search.source_hiding import SourceHidingSearch
 from schemas.passages import Passage
 from schemas.search_config import SearchConfig
 from schemas.tasks import AnswerStyle, MaskTask
+from schemas.trajectories import SearchCall
 from tests.support.passage_samples import make_passage, write_shards
 from tests.support.trajectory_samples import make_span
 
@@ -61,3 +63,19 @@ def draw_tasks(passages: Sequence[Passage], index: Bm25Engine, masks: int = 4) -
 def open_search(index: Bm25Engine) -> SourceHidingSearch:
     """The engine of a run over an index."""
     return SourceHidingSearch(BatchedSearch(index), hides=True, copies=True)
+
+
+class WithoutPassages:
+    """An engine that withholds some passages."""
+
+    def __init__(self, engine: SourceHidingSearch, withheld: Set[str]) -> None:
+        self._engine = engine
+        self._withheld = withheld
+        self.fingerprint = engine.fingerprint
+        self.read = engine.read
+        self.close = engine.close
+
+    async def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
+        calls = await self._engine.search(requests, k + len(self._withheld))
+        kept = [[hit for hit in call.hits if hit.passage_id not in self._withheld][:k] for call in calls]
+        return [make_call(call.query, tuple(hits)) for call, hits in zip(calls, kept, strict=True)]

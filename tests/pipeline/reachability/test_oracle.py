@@ -20,15 +20,14 @@ from pipeline.llm.structured_output import TokenUsage
 from pipeline.reachability.oracle import OracleModel
 from pipeline.reachability.play import CheckedRoles, OraclePlayer, UnseenTermError, learn_task
 from pipeline.search.bm25 import Bm25Engine
-from pipeline.search.engine import AsyncSearchEngine, SearchRequest, make_call
-from pipeline.search.source_hiding import SourceHidingSearch
+from pipeline.search.engine import AsyncSearchEngine
 from schemas.config import AgentsConfig, JudgingConfig, RunConfig
 from schemas.llm_config import RoleModelConfig
 from schemas.roles import AGENT_ROLES, Role
 from schemas.tasks import MASK, MaskTask
-from schemas.trajectories import HideMode, SearchCall, StopReason, Trajectory
+from schemas.trajectories import HideMode, StopReason, Trajectory
 from tests.support.chat_servers import serve
-from tests.support.oracle_samples import draw_passages, draw_tasks, index_passages, open_search
+from tests.support.oracle_samples import WithoutPassages, draw_passages, draw_tasks, index_passages, open_search
 from tests.support.scripted_http import Said, ScriptedHttp
 
 CONFIG = AgentsConfig(max_turns=4)
@@ -79,27 +78,11 @@ def test_answers_are_golds_read_from_evidence_and_most_tasks_are_finished(sample
     assert attempt(index, tasks, open_search(index)) == rollouts
 
 
-class WithoutEvidence:
-    """An engine that withholds some passages."""
-
-    def __init__(self, engine: SourceHidingSearch, withheld: frozenset[str]) -> None:
-        self._engine = engine
-        self._withheld = withheld
-        self.fingerprint = engine.fingerprint
-        self.read = engine.read
-        self.close = engine.close
-
-    async def search(self, requests: Sequence[SearchRequest], k: int) -> list[SearchCall]:
-        calls = await self._engine.search(requests, k + len(self._withheld))
-        kept = [[hit for hit in call.hits if hit.passage_id not in self._withheld][:k] for call in calls]
-        return [make_call(call.query, tuple(hits)) for call, hits in zip(calls, kept, strict=True)]
-
-
 def test_it_fails_where_the_evidence_is_withheld(sample: Sample) -> None:
     index, tasks = sample
     for task in tasks[:20]:
         withheld = frozenset(found.passage_id for found in task.spans[0].evidence)
-        (rollout,) = attempt(index, [task], WithoutEvidence(open_search(index), withheld))
+        (rollout,) = attempt(index, [task], WithoutPassages(open_search(index), withheld))
         assert rollout.answers[0].answer is None
         assert rollout.stop_reason is StopReason.MAX_TURNS
 
