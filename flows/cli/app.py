@@ -27,6 +27,7 @@ from flows.cli.export import export
 from flows.cli.gc import collect_garbage
 from flows.cli.import_rows import import_files
 from flows.cli.inspect import inspect
+from flows.cli.labels import labels_app
 from flows.cli.options import Config, EngineName, OtherVersion, Overrides, RayAddress, place_work
 from flows.cli.plan import plan
 from flows.cli.review import review_app
@@ -66,6 +67,7 @@ app.add_typer(env_app, name="env")
 app.add_typer(rewards_app, name="rewards")
 app.add_typer(search_app, name="search")
 app.add_typer(review_app, name="review")
+app.add_typer(labels_app, name="labels")
 app.add_typer(templates_app, name="templates")
 app.add_typer(train_app, name="train")
 app.command("deploy")(deploy)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
+from flows.cli.label_tables import list_score_tables
 from pipeline.errors import ConfigError
 from pipeline.inspecting.text_tables import TextTable
 from schemas.audit import Measure
 
 if TYPE_CHECKING:
     from pipeline.auditing.labels import LabelScore
+    from pipeline.inspecting.readonly_database import ReadonlyDatabase
 
 
 def audit(
@@ -27,7 +33,8 @@ def audit(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="Also compare the run's filters and difficulties with masks that people labelled (JSON lines).",
+            help="Also compare the run's filters and difficulties with masks that people labelled (JSON lines, with "
+            "their passages or, for the run's own, without).",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -39,67 +46,86 @@ def audit(
     copied from the task, variety of the agents' own words.
     """
     measures = _measure(path)
-    score = _compare(path, labels) if labels is not None else None
+    score, lost = _compare(path, labels) if labels is not None else (None, 0)
+    if lost:
+        about = f"{lost} labels left out: the run does not hold their passages as they were read"
+        Console(stderr=True).print(about, soft_wrap=True, highlight=False)
     if as_json:
-        value = {"measures": [_dump(one) for one in measures], "labels": _dump_score(score) if score else None}
+        value = {"measures": [_dump(one) for one in measures], "labels": _dump_score(score, lost) if score else None}
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
     else:
         _print(measures, score)
 
 
-def _measure(path: str) -> tuple[Measure, ...]:
-    from pipeline.auditing.audit import audit_corpus
+@contextmanager
+def _open(path: str) -> Iterator[ReadonlyDatabase]:
     from pipeline.inspecting.locations import open_location
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
     from pipeline.inspecting.shard_listing import list_shards
 
-    listing = list_shards(open_location(path))
-    database = ReadonlyDatabase(listing)
+    database = ReadonlyDatabase(list_shards(open_location(path)))
     try:
-        measures = audit_corpus(lambda sql: database.query(sql, seconds=None).rows, listing.datasets)
+        yield database
     finally:
         database.close()
+
+
+def _measure(path: str) -> tuple[Measure, ...]:
+    from pipeline.auditing.audit import audit_corpus
+
+    with _open(path) as database:
+        measures = audit_corpus(lambda sql: database.query(sql, seconds=None).rows, database.listing.datasets)
     if not measures:
         raise ConfigError(f"{path} holds neither tasks nor judged trajectories", "audit a run, or its tasks")
     return measures
 
 
-def _compare(path: str, labels: Path) -> LabelScore:
+def _compare(path: str, labels: Path) -> tuple[LabelScore, int]:
+    """Return the agreement with a file of labels, and the number of those whose passages the run does not hold."""
     from flows.configuration.cache import cache_folder
     from flows.configuration.run_context import RunContext
     from flows.stages.span_resources import open_assessor
-    from pipeline.auditing.labels import read_labels, score_labels
+    from pipeline.auditing.labels import score_labels
+    from pipeline.labelling.labelled_passages import read_labels
+    from pipeline.labelling.queue import read_passages
     from pipeline.storage.remote.open_run import open_run
     from schemas.config import RunConfig
 
     run = open_run(path, cache_folder())
     context = RunContext(run, RunConfig.model_validate(run.record().config), cache_folder())
-    return score_labels(tuple(read_labels(labels)), open_assessor(context).assess)
+    with _open(path) as database:
+        joined = read_labels(labels, lambda ids: read_passages(database.select_rows, ids))
+    return score_labels(joined.passages, open_assessor(context).assess), joined.lost
 
 
 def _dump(measure: Measure) -> dict[str, Any]:
     return measure.model_dump() | {"share": measure.share, "interval": measure.interval}
 
 
-def _dump_score(score: LabelScore) -> dict[str, Any]:
+def _dump_score(score: LabelScore, lost: int) -> dict[str, Any]:
     shares = {one.name: one.share for one in score.measures}
-    intervals = {one.name: one.interval for one in score.measures}
-    return shares | {"auc": score.auc, "auc_names": score.auc_names, "intervals": intervals}
+    areas = {"auc": score.auc, "auc_names": score.auc_names, "auc_entities": score.auc_entities}
+    more = {
+        "intervals": {one.name: one.interval for one in score.measures},
+        "held_out": asdict(score.held_out) if score.held_out else None,
+        "agreement": [asdict(one) for one in score.agreement],
+        "lost": lost,
+    }
+    return shares | areas | more
 
 
 def _print(measures: tuple[Measure, ...], score: LabelScore | None) -> None:
     from flows.cli.inspect import print_grids
 
     rows = [_write_row(one) for one in (*measures, *(score.measures if score else ()))]
-    if score is not None:
-        for name, auc, of in (("auc", score.auc, "masks"), ("auc_names", score.auc_names, "names and terms")):
-            text = "–" if auc is None else f"{auc:.3f}"
-            rows.append((name, "labels", text, "", "", f"AUC of the difficulty for 'needs a search', {of}"))
     columns = ("measure", "over", "share", "95% interval", "count", "what is counted")
-    print_grids([TextTable("audit", columns, tuple(rows), frozenset({2, 3, 4}))])
+    grids = [TextTable("audit", columns, tuple(rows), frozenset({2, 3, 4}))]
+    print_grids([*grids, *(list_score_tables(score) if score else ())])
 
 
 def _write_row(measure: Measure) -> tuple[str, ...]:
-    low, high = measure.interval or (0.0, 1.0)
-    share, interval = f"{measure.share or 0:.1%}", f"{low:.1%} to {high:.1%}"
+    share, interval = "–", ""
+    if measure.share is not None and measure.interval is not None:
+        low, high = measure.interval
+        share, interval = f"{measure.share:.1%}", f"{low:.1%} to {high:.1%}"
     return measure.name, measure.part, share, interval, f"{measure.count:,} of {measure.of:,}", measure.about

@@ -6,18 +6,16 @@ question, with the mean over its runs, because answers to one question are not i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.statistics.resampling import SEED, cut_rounds, sample_counts
 from schemas.evaluations import MetricName, PairedDifference
 
 ROUNDS = 10_000
 LEVEL = 0.95
-SEED = 0
-BLOCK = 1 << 20
-"""Random numbers generated at once."""
 ROUNDING = 1e-9
 """Tolerance of sums, whose rounding depends on the order of addition."""
 
@@ -36,15 +34,9 @@ def estimate_intervals(columns: NDArray[np.float64], rounds: int = ROUNDS) -> tu
     if not size:
         raise ValueError("no values: a mean of nothing has no interval")
     dice = np.random.default_rng(SEED)
-    means = np.concatenate([_sample_counts(dice, n, size) @ columns / size for n in _cut_rounds(rounds, size)])
+    means = np.concatenate([sample_counts(dice, n, size) @ columns / size for n in cut_rounds(rounds, size)])
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return tuple(zip(low.tolist(), high.tolist(), strict=True))
-
-
-def _sample_counts(dice: np.random.Generator, rounds: int, size: int) -> NDArray[np.float64]:
-    """Number of times each question is sampled in each round, so that many means are one matrix product."""
-    sampled = dice.integers(0, size, (rounds, size)) + size * np.arange(rounds)[:, None]
-    return np.bincount(sampled.ravel(), minlength=rounds * size).reshape(rounds, size).astype(np.float64)
 
 
 def compare_paired(metric: MetricName, base: Values, other: Values, rounds: int = ROUNDS) -> PairedDifference:
@@ -77,15 +69,7 @@ def _test_signs(differences: NDArray[np.float64], rounds: int) -> float:
         return 1.0
     dice = np.random.default_rng(SEED)
     hits = 0
-    for n in _cut_rounds(rounds, len(changed)):
+    for n in cut_rounds(rounds, len(changed)):
         signs = 2.0 * dice.integers(0, 2, (n, len(changed))) - 1.0
         hits += int((np.abs(signs @ changed) >= observed).sum())
     return (hits + 1) / (rounds + 1)
-
-
-def _cut_rounds(rounds: int, size: int) -> Iterator[int]:
-    """The rounds in blocks of bounded memory."""
-    most = max(1, BLOCK // size)
-    while rounds > 0:
-        yield min(most, rounds)
-        rounds -= most

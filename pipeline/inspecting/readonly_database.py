@@ -88,6 +88,10 @@ class ReadonlyDatabase:
             names = tuple(column[0] for column in cursor.description or ())
             return QueryResult(names, cursor.fetchall())
 
+    def select_rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The rows of a statement of this package by column, without a time limit. Raises InspectError."""
+        return self.query(sql, parameters, None).as_dicts()
+
     def select(self, sql: str) -> QueryResult:
         """Run a statement with a user's SQL. Raises InspectError unless it is one SELECT."""
         check_select(sql)

@@ -8,11 +8,9 @@ answer, is `incorrect`, and the others are left out.
 
 from __future__ import annotations
 
-import fcntl
 import io
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +19,7 @@ from pydantic import ValidationError
 
 from pipeline.inspecting.errors import InspectError
 from pipeline.report.report_data import ReportExample
-from pipeline.storage.files import wrap_os_errors, write_atomically
+from pipeline.storage.files import lock_folder, write_atomically
 from pipeline.storage.shards import read_rows
 from schemas.arrow import arrow_schema
 from schemas.labelled_answers import LabelledAnswer
@@ -49,14 +47,14 @@ class ReviewStore:
 
     def save(self, review: Review) -> None:
         """Add a review; it replaces an earlier one of the same attempt. Raises StorageError."""
-        with self._locked():
+        with lock_folder(self.path.parent):
             reviews = self.read()
             reviews.pop(review.trajectory_id, None)
             self._write([*reviews.values(), review])
 
     def remove(self, trajectory_id: str) -> None:
         """Delete a review. Raises StorageError."""
-        with self._locked():
+        with lock_folder(self.path.parent):
             reviews = self.read()
             if reviews.pop(trajectory_id, None) is not None:
                 self._write(list(reviews.values()))
@@ -66,16 +64,6 @@ class ReviewStore:
         content = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(Review)), content, compression="zstd")
         write_atomically(self.path, content.getvalue())
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Exclude other writers in all processes."""
-        with wrap_os_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            lock = (self.path.parent / ".lock").open("w")
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def label_answers(review: Review, example: ReportExample) -> Iterator[LabelledAnswer]:

@@ -23,6 +23,7 @@ from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, Ruling
 from pipeline.judging.llm_judge_stage import is_plainly_wrong
 from pipeline.judging.scoring import read_gold, settle_answer
 from pipeline.llm.structured_output import TokenUsage
+from pipeline.statistics.agreement import measure_kappa
 from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
 from schemas.judgements import Verdict
@@ -98,23 +99,6 @@ def score_verdicts(judged: Iterable[Judged], verdict: Callable[[Judged], Verdict
         undecided=sum(n for (_, given), n in pairs.items() if given in (Verdict.UNJUDGEABLE, Verdict.ERROR)),
         kappa=measure_kappa(pairs),
     )
-
-
-def measure_kappa(pairs: Counter[tuple[Verdict, Verdict]]) -> float | None:
-    """Cohen's kappa (1960): agreement beyond chance; 1 is perfect, 0 chance.
-
-    None where chance alone would give full agreement, or there are no pairs.
-    """
-    total = pairs.total()
-    if not total:
-        return None
-    first, second = Counter[Verdict](), Counter[Verdict]()
-    for (one, other), n in pairs.items():
-        first[one] += n
-        second[other] += n
-    observed = sum(n for (one, other), n in pairs.items() if one is other) / total
-    chance = sum(first[each] * second[each] for each in Verdict) / total**2
-    return None if chance == 1 else (observed - chance) / (1 - chance)
 
 
 def measure_agreement(judged: Sequence[Judged]) -> tuple[int, float | None]:

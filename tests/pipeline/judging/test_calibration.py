@@ -21,7 +21,6 @@ from pipeline.judging.calibration import (
     Judged,
     judge_labelled,
     make_question,
-    measure_kappa,
     read_labelled,
     rule_answer,
     score_verdicts,
@@ -31,6 +30,7 @@ from pipeline.judging.llm_judge import LlmJudge
 from pipeline.judging.llm_judge_stage import LlmJudgeStage
 from pipeline.judging.llm_judge_stage import make_question as question_of_attempt
 from pipeline.llm.chat_model import ChatRequest, RefusedRequestError
+from pipeline.statistics.agreement import measure_kappa
 from schemas.config import JudgingConfig
 from schemas.judgements import Judgement, Verdict
 from schemas.labelled_answers import LabelledAnswer
