@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,8 @@ from pipeline.exporting.table_files import SessionFiles, TableFile
 from pipeline.rendering.chat_template import INLINE
 from pipeline.rendering.template_check import check_format
 from pipeline.rendering.token_masks import MaskError, TokenMasker
-from pipeline.storage.files import wrap_os_errors, write_atomically
+from pipeline.storage.files import write_atomically
+from pipeline.storage.new_folder import CARD, build_folder
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from pipeline.training.launching import copy_source
@@ -41,7 +42,7 @@ from schemas.policies import STREAMED
 from schemas.tasks import MaskTask
 from schemas.trajectories import Trajectory
 
-REJECTS, STATISTICS, CARD = "rejects.parquet", "statistics.json", "README.md"
+REJECTS, STATISTICS = "rejects.parquet", "statistics.json"
 SOURCE = "source"
 """Folder of the modules that a reward imports."""
 DEFAULT_SHOWN = 3
@@ -82,23 +83,29 @@ def export_dataset(
     if run.find_manifest(StageName.JUDGEMENTS) is None:
         raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
     with ExitStack() as stack:
-        with wrap_os_errors(out):
-            out.mkdir(parents=True, exist_ok=True)
-            spill = ExampleSpill(stack.enter_context(tempfile.TemporaryFile(dir=out)))
+        folder = stack.enter_context(build_folder(out))
+        spill = ExampleSpill(stack.enter_context(tempfile.TemporaryFile(dir=folder)))
         index = ExampleIndex(settings)
-        rejects = stack.enter_context(ShardWriter(out, REJECTS, Reject, {"version": rampforge_version()}))
+        rejects = stack.enter_context(ShardWriter(folder, REJECTS, Reject, {"version": rampforge_version()}))
         gate = _Gate(RowSelection(run, settings, rejects), Screening(screen, rejects))
         find = open_documents(run) if settings.single_queries and settings.rendering in STREAMED else None
         examples = read_examples(run, gate.admits, find, wrong=exporter.pairs)
         for example in pair_attempts(examples) if exporter.pairs else examples:
-            with wrap_os_errors(out):
-                index.append(example, spill.append(example))
-        work = _Work(out, settings, exporter, masker, spill, index, rejects)
+            index.append(example, spill.append(example))
+        work = _Work(folder, settings, exporter, masker, spill, index, rejects)
         done = {table.purpose: work.write(table) for table in work.tables}
         if empty := next((table for table in done.values() if not table.rows[Split.TRAIN]), None):
             raise ConfigError(*_explain_nothing(run, empty.step, gate))
         rejects.close()
-    return _describe(run, work, done, gate, base)
+        exported = _describe(run, work, done, gate, base)
+        _drop_rows(out, work.tables)
+    return replace(exported, folder=out)
+
+
+def _drop_rows(out: Path, tables: Sequence[Table]) -> None:
+    """Remove the rows of an earlier export to the same folder."""
+    for path in [path for table in tables for split in Split for path in out.glob(table.name_file(split))]:
+        path.unlink()
 
 
 def read_day(folder: RunFolder) -> date | None:

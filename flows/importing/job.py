@@ -23,8 +23,8 @@ from pipeline.errors import ConfigError, SourceError
 from pipeline.importing.errors import RowError
 from pipeline.importing.reading import detect_format, read_attempt, read_rows, serialise_row
 from pipeline.importing.records import make_task, make_trajectory
-from pipeline.storage.files import wrap_os_errors
 from pipeline.storage.hashing import hash_file
+from pipeline.storage.new_folder import build_folder
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
 from pipeline.storage.stage_ledger import close_stage, digest_manifest, open_stage
@@ -70,17 +70,17 @@ def import_rows(files: Sequence[Path], out: Path, format_: ImportFormat | None =
         record.model_copy(update={"sha256": hash_file(file)})
         for record, file in zip(look_at_sources([str(file) for file in files]), files, strict=True)
     ]
-    run = RunFolder(out)
     settings = {IMPORT: ", ".join(dict.fromkeys(formats))} | {
         f"{IMPORT} {record.name}": str(record.sha256) for record in records
     }
-    with wrap_os_errors(out), run.locked():
+    with build_folder(out) as folder:
+        run = RunFolder(folder)
         write_source_records(run, records)
         work = _RunWriter(run, settings, _count_shards(files))
         work.write(files, formats)
         context = RunContext(run, _configure(), cache_folder())
         write_record(context, ())
-    return Imported(run, formats, work.tasks, work.trajectories, work.total)
+    return Imported(RunFolder(out), formats, work.tasks, work.trajectories, work.total)
 
 
 def _configure() -> RunConfig:

@@ -93,9 +93,6 @@ class SessionFiles:
         self.rows += 1
 
     def __enter__(self) -> Self:
-        with wrap_os_errors(self.folder):
-            for path in self.folder.glob("*.jsonl"):  # of an earlier export
-                path.unlink()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from pipeline.errors import ConfigError
 from pipeline.exporting.registry import EXPORTERS
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import Trainer
@@ -30,3 +32,23 @@ def test_an_export_ends_with_the_commands_that_train_on_it(run: RunFolder, tmp_p
     assert ("/secret/mine" in configs) == bool(named.configs)
     card = (tmp_path / "named" / "README.md").read_text()
     assert not re.search(r"/secret|--model NAME", card)
+
+
+def test_an_export_that_fails_leaves_what_was_there(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "trl"
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.exporting.dataset.write_card", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            export_sample(run, out, Trainer.TRL)
+        assert not list(tmp_path.iterdir())
+    done = export_sample(run, out, Trainer.TRL)
+    assert done.folder == out
+    assert all((out / name).is_file() for name in done.files)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError):
+        export_sample(run, out, Trainer.TRL, max_closed_book=0.0, where="turns = 99")
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert {path.stem for path in map(Path, export_sample(run, out, Trainer.TRL, split=0.0).files)} == {"train"}
+    assert not list(out.rglob("validation*"))

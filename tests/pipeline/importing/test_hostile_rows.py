@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import errno
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import orjson
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.importing.job import import_rows
+from pipeline.errors import StorageError
 from pipeline.importing.errors import RowError
 from pipeline.importing.fields import read_golds
 from pipeline.importing.reading import read_attempt, serialise_row
@@ -211,3 +214,16 @@ def test_a_call_of_many_queries_does_not_list_each_document_for_each() -> None:
     with pytest.raises(RowError) as raised:
         make_records({**CHAT, "messages": messages}, ImportFormat.OPENRESEARCHER)
     assert raised.value.reason == "too_many_hits"
+
+
+def test_an_import_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(orjson.dumps(SEARCH_R1) + b"\n")
+    full = OSError(errno.ENOSPC, "full")
+    for fault, raised in ((KeyboardInterrupt(), KeyboardInterrupt), (full, StorageError)):
+        with monkeypatch.context() as patch:
+            patch.setattr("flows.importing.job.write_record", Mock(side_effect=fault))
+            with pytest.raises(raised):
+                import_rows([path], tmp_path / "run")
+        assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
+    assert import_rows([path], tmp_path / "run").run.record().run == "run"

@@ -18,7 +18,6 @@ from pipeline.rewards.formulas import assess, pay
 from pipeline.rewards.trainers import make_trl_reward
 from schemas.renderings import QuestionKind, RenderedQuestion, RenderingName
 from schemas.rewards import GamingReason, RewardName
-from tests.support.growth import LINEAR, cpu_growth
 from tests.support.reward_samples import GOLDS, make_asked, write_gold
 
 TAGGED = [RenderingName.SEARCH_R1, RenderingName.RESEARCH]
@@ -280,28 +279,3 @@ ANYTHING = st.recursive(
 @settings(max_examples=150, deadline=None)
 def test_whatever_a_completion_is_it_is_read(completion: Any, rendering: RenderingName) -> None:
     assert read_completion(rendering, "en", 1, completion).in_form is False
-
-
-UNITS = [
-    "<think>a</think><search>q</search><information></information>",
-    *("<|im_end|>", "<pad>", "[PAD]", "</think>", "<", "</search>", "<answer>", "<|end", "<tool_call>", "</tool_call>"),
-    *("<parameter=a>", "<tool_response>", "<think>a</think><tool_call>"),
-]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rendering", STREAMS)
-@pytest.mark.parametrize("unit", UNITS)
-def test_reading_is_linear_in_the_completion(rendering: RenderingName, unit: str) -> None:
-    asked = make_asked(rendering, question="")
-    assert cpu_growth(lambda size: unit * size, lambda text: assess(asked, text)) <= LINEAR
-
-
-@pytest.mark.slow
-def test_inserted_results_are_compared_in_linear_time() -> None:
-    asked = make_asked(RenderingName.SEARCH_R1, question="")
-
-    def assess_shown(shown: str) -> None:
-        assess(asked, "<think>a</think><answer>b</answer>", [shown])
-
-    assert cpu_growth(lambda size: f"x{' ' * size}x", assess_shown) <= LINEAR
