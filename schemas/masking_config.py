@@ -90,6 +90,9 @@ class MaskingConfig(Frozen):
     evidence_clues: int = Field(default=3, ge=1, le=8)
     """Rare words that a sentence of evidence must share with the span's sentence or its page's title: fewer give more
     tasks, more give tasks that are solved more often."""
+    min_pages: int = Field(default=1, ge=1, le=4)
+    """With `evidence`: choose the masks of a task so that at least so many pages must be read to answer all of
+    them, as far as evidence is known. A passage without such masks is rejected as `too_few_pages`."""
     reachable: bool = True
     """With `evidence`, and a search engine over the run's own passages: keep only tasks that an oracle finishes within
     `agents.max_turns` while the source is withheld. The oracle knows golds and evidence, but its queries hold only what
@@ -105,6 +108,10 @@ class MaskingConfig(Frozen):
             raise ValueError("min_surprisal must be below max_surprisal")
         if not self.mask_counts or not set(self.mask_counts) <= {1, 2, 3, 4}:
             raise ValueError("mask_counts takes numbers from 1 to 4")
+        if self.min_pages > 1 and self.evidence is EvidenceScope.NONE:
+            raise ValueError("min_pages above 1 needs evidence; set masking.evidence=page")
+        if self.min_pages > min(self.mask_counts):
+            raise ValueError("mask_counts must not be below min_pages: a mask needs one page")
         if self.scorer is None and self.selection is Selection.PERPLEXITY:
             raise ValueError("selection perplexity needs a scorer; set masking.selection=difficulty")
         return self

@@ -175,7 +175,7 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
 
 def task_keys(config: RunConfig) -> tuple[str, ...]:
     """Keys that decide which of the spans are hidden, and which tasks are kept."""
-    names = ("limit", "tasks_per_passage", "selection", "mask_counts", "answer_style")
+    names = ("limit", "tasks_per_passage", "selection", "mask_counts", "min_pages", "answer_style")
     return ("seed", *(f"masking.{name}" for name in names), *play_keys(config))
 
 

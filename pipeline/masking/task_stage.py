@@ -16,13 +16,14 @@ from pipeline.masking.span_difficulty import DIGITS, is_common
 from pipeline.stage import Outcome
 from schemas.config import StageName
 from schemas.funnel import FunnelStep, Reject
-from schemas.masking_config import MaskingConfig, Selection
+from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.record import content_id
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanSet
 
 OVER_LIMIT = "over_limit"
 TOO_FEW_SPANS = "too_few_spans"
+TOO_FEW_PAGES = "too_few_pages"
 
 GAP = re.compile(r"[\s,;:/()–—-]*")
 """Text that must not be all that separates two masks: a solver could not find where one answer ends."""
@@ -53,7 +54,8 @@ class TaskStage:
         self._quota = quota
 
     def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
-        """Return one outcome per passage; one without a task is rejected as `too_few_spans` or `over_limit`."""
+        """Return one outcome per passage; one without a task is rejected as `too_few_spans`, `too_few_pages` or
+        `over_limit`."""
         items = sorted(inputs, key=lambda item: content_id("task", self._seed, item.key))
         groups = [self._group_spans(item) for item in items]
         # First groups of all passages come before second ones: with a limit, more passages rather than more of one.
@@ -74,13 +76,29 @@ class TaskStage:
         groups: list[list[Span]] = []
         largest = max(self._config.mask_counts)
         while left and len(groups) < self._config.tasks_per_passage:
-            group: list[Span] = []
-            for span in left:
-                if len(group) < largest and not any(_are_neighbours(item.passage.text, span, g) for g in group):
-                    group.append(span)
+            group = self._choose_group(item, left, largest)
             groups.append(group)
             left = [span for span in left if span not in group]
         return groups
+
+    def _choose_group(self, item: SpannedPassage, spans: Sequence[Span], largest: int) -> list[Span]:
+        """Spans to hide together, in order: the first `min_pages` have no page of evidence in common."""
+        group: list[Span] = []
+        pages: set[int] = set()
+        apart = self._config.min_pages if self._config.min_pages > 1 else 0
+        for span in (*spans, *spans) if apart else spans:  # those passed over at first may come once enough are apart
+            own = self._list_pages(item, span)
+            shares = len(group) < apart and (not own or own & pages)
+            if shares or len(group) == largest or span in group:
+                continue
+            if not any(_are_neighbours(item.passage.text, span, hidden) for hidden in group):
+                group.append(span)
+                pages |= own
+        return group if len(group) >= apart else []
+
+    def _list_pages(self, item: SpannedPassage, span: Span) -> set[int]:
+        pages = {found.page_id for found in span.evidence}
+        return pages - {item.passage.page_id} if self._config.evidence is EvidenceScope.PAGE else pages
 
     def _rank_span(self, passage_id: str, span: Span) -> tuple[bool, float, str]:
         # Search can recover a fact (a name, a date, a number); a common word has many synonyms.
@@ -94,6 +112,8 @@ class TaskStage:
             return Outcome(item.key, tuple(tasks), (FunnelStep.count(StageName.TASKS, "passage", 1, {}),))
         able = max((len(group) for group in groups), default=0)
         reason = OVER_LIMIT if able >= min(self._config.mask_counts) else TOO_FEW_SPANS
+        if not able and item.span_set.spans:
+            reason = TOO_FEW_PAGES
         detail = f"{item.passage.title}: {able} spans can be hidden together"
         row = Reject(stage=StageName.TASKS, unit="passage", input_id=item.key, reason=reason, detail=detail)
         return Outcome(item.key, (row,), (FunnelStep.count(StageName.TASKS, "passage", 0, {reason: 1}),))

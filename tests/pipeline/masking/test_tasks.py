@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.masking.balance import assign_counts, balance_counts
 from pipeline.masking.sampling import count_needed, sample_passages
 from pipeline.masking.task_stage import SpannedPassage, TaskStage, build_task
+from schemas.evidence import Evidence
 from schemas.funnel import Reject
 from schemas.masking_config import MaskingConfig, Selection
 from schemas.passages import Passage
@@ -37,6 +41,10 @@ def make_item(number: int, pieces: list[str]) -> SpannedPassage:
     return SpannedPassage(passage, SpanSet(passage_id=f"p{number}", spans=tuple(spans), scorer="s"))
 
 
+def make_evidence(page: int) -> Evidence:
+    return Evidence(passage_id=f"e{page}", page_id=page, start=0, end=9, clues=("a", "b", "c"), score=9.0)
+
+
 def make_shard(capacities: list[int]) -> list[SpannedPassage]:
     return [
         make_item(n, ["It", *(x for i in range(size) for x in (f" Name{i}", " and so"))])
@@ -54,6 +62,44 @@ def make_tasks(
 
 def count_masks(tasks: list[MaskTask]) -> list[int]:
     return [sum(1 for task in tasks if task.mask_count == k) for k in (1, 2, 3, 4)]
+
+
+@given(
+    pages=st.lists(st.sets(st.integers(1, 6), max_size=3), min_size=1, max_size=8),
+    least=st.integers(1, 4),
+    scope=st.sampled_from(["passage", "page"]),
+)
+def test_masks_of_a_task_need_enough_pages(pages: list[set[int]], least: int, scope: str) -> None:
+    (item,) = make_shard([len(pages)])
+    spans = [
+        span.model_copy(update={"evidence": tuple(make_evidence(page) for page in sorted(held))})
+        for span, held in zip(item.span_set.spans, pages, strict=True)
+    ]
+    item = SpannedPassage(item.passage, item.span_set.model_copy(update={"spans": tuple(spans)}))
+    counts = tuple(range(least, 5))
+    config = MaskingConfig.model_validate({"evidence": scope, "min_pages": least, "mask_counts": counts})
+    (outcome,) = TaskStage(config, 0).run([item])
+    tasks = [row for row in outcome.rows if isinstance(row, MaskTask)]
+    usable = [held - ({item.passage.page_id} if scope == "page" else set()) for held in pages]
+    for task in tasks:
+        held = [usable[spans.index(span)] for span in task.spans]
+        assert least == 1 or sum(map(bool, held)) >= least
+        # No smaller set of pages has one of each mask that has any.
+        assert least == 1 or not any(
+            all(h & set(read) for h in held if h) for read in combinations(range(1, 7), least - 1)
+        )
+    apart = any(all(not a & b for a, b in combinations(some, 2)) for some in combinations(filter(None, usable), least))
+    if not tasks:
+        (reject,) = (row for row in outcome.rows if isinstance(row, Reject))
+        assert reject.reason == ("too_few_spans" if least == 1 else "too_few_pages")
+    if least > 1:
+        assert apart or not tasks
+
+
+def test_pages_need_evidence_and_masks() -> None:
+    for wrong in ({"min_pages": 2, "mask_counts": (2, 3)}, {"min_pages": 2, "evidence": "page"}):
+        with pytest.raises(ValidationError):
+            MaskingConfig.model_validate(wrong)
 
 
 PIECES = st.lists(st.text("ab é京\n[]m,", min_size=1, max_size=6), min_size=2, max_size=14)
