@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from pipeline.llm.async_stage import AsyncStage
 from pipeline.masking.task_stage import SpannedPassage
 from pipeline.reachability.play import OraclePlayer
 from pipeline.reachability.stage import UNREACHABLE, ReachabilityStage
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.stage import Outcome
+from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shard_run import ShardPlan, run_shard
 from schemas.config import AgentsConfig, StageName
 from schemas.funnel import FunnelStep, Reject
+from schemas.ledger import ShardCommit
 from schemas.passages import Passage
 from schemas.reachability import Reachability
 from schemas.tasks import MaskTask, SpanSet
@@ -85,6 +89,44 @@ def test_an_outcome_depends_on_its_passage_alone(passages: list[Passage], index:
     together = run_stage(open_stage(index, made), played)
     rest = run_stage(open_stage(index, made), played[len(played) // 2 :][::-1])
     assert rest == {key: together[key] for key in rest}
+
+
+def test_a_killed_shard_is_resumed_to_the_same_bytes(
+    tmp_path: Path, passages: list[Passage], index: Bm25Engine
+) -> None:
+    made = make_outcomes(passages, index)
+    items = [
+        SpannedPassage(p, SpanSet(passage_id=p.passage_id, spans=(), scorer=None))
+        for p in passages
+        if p.passage_id in made
+    ]
+
+    class Dying:
+        whole_shard = False
+
+        def __init__(self, after: int) -> None:
+            self.after = after
+            self.worked = 0
+
+        def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
+            for outcome in AsyncStage(open_stage(index, made).work, in_flight=3).run(inputs):
+                if self.worked == self.after:
+                    raise KeyboardInterrupt
+                self.worked += 1
+                yield outcome
+
+    def finish(folder: Path, stage: Dying) -> ShardCommit:
+        plan = ShardPlan(RunFolder(folder), "tasks", "000", (MaskTask, Reachability), {"stage": "tasks"})
+        return run_shard(plan, stage, items)
+
+    whole = finish(tmp_path / "whole", Dying(len(items)))
+    for after in (1, len(items) // 2, len(items) - 1):
+        folder = tmp_path / str(after)
+        with pytest.raises(KeyboardInterrupt):
+            finish(folder, Dying(after))
+        rest = Dying(len(items))
+        assert finish(folder, rest) == whole
+        assert rest.worked == len(items) - after
 
 
 def test_a_task_with_no_words_to_search_by_is_given_up(tmp_path: Path, passages: list[Passage]) -> None:
