@@ -45,6 +45,7 @@ from flows.process.logs import LogFormat, listen_to_ourselves
 from flows.stages.registry import STAGES, list_commands
 from flows.stages.spec import StageSpec
 from pipeline.errors import ConfigError, RampforgeError
+from pipeline.storage.near_runs import suggest_runs
 from pipeline.storage.remote.open_run import join_location, open_run
 from schemas.config import RunConfig, StageName
 
@@ -187,7 +188,10 @@ def _do_stages(
 def _run_stages(
     folder: str, stages: list[StageName], config: str | None, overrides: list[str], other_version: bool
 ) -> None:
-    base = _config_of(folder) if open_run(folder, cache_folder()).find_record() else None
+    run = open_run(folder, cache_folder())
+    base = _config_of(folder) if run.find_record() else None
+    if base is None and StageName.CORPUS not in stages and not run.stages():
+        raise ConfigError(f"{folder}: there is no run here", suggest_runs(folder))
     # A report shows the current state of the run, so it is always drawn anew.
     redo = StageName.REPORT if stages == [StageName.REPORT] else None
     _do_stages(folder, load_config(config, overrides, base), stages, redo, other_version)

@@ -93,8 +93,11 @@ def inspect(
     """
     if sum(option is not None for option in (row, diff, where if sample is None else sample)) > 1:
         raise ConfigError("--row, --diff and --where exclude each other", "use one of them")
+    from pipeline.inspecting.conditions import enclose_condition
     from pipeline.inspecting.locations import open_location
 
+    if where is not None:
+        enclose_condition(where)
     place = open_location(path)
     if web:
         from flows.cli.inspect_web import serve_pages

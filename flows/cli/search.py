@@ -111,6 +111,8 @@ def query(
     from flows.search_engines.by_hand import open_searcher
     from pipeline.search.engine import SearchRequest
 
+    if not all(map(str.strip, queries)):
+        raise ConfigError("a query is empty", 'rampforge search query "who founded the school" --index RUN')
     searcher = open_searcher(index, *_locate(index, engine))
     calls = searcher.search([SearchRequest(query) for query in queries], k)
     for call in calls:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.inspecting.attempts_table import ATTEMPTS, open_attempts
-from pipeline.inspecting.readonly_database import check_select
+from pipeline.inspecting.conditions import check_condition, enclose_condition
 from pipeline.inspecting.reviews import ReviewStore
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import ShardWriter
@@ -36,7 +36,7 @@ class RowSelection:
 
     def __init__(self, run: RunFolder, settings: ExportSettings, rejects: ShardWriter) -> None:
         """Raises InspectError for an invalid condition, ConfigError where nothing was reviewed."""
-        self._chosen = find_matching(run, settings.where) if settings.where else None
+        self._chosen = None if settings.where is None else find_matching(run, settings.where)
         self._bad = read_bad(run) if settings.reviewed else frozenset()
         self._active = self._chosen is not None or settings.reviewed
         self._rejects, self._reasons, self._entered = rejects, Counter[str](), 0
@@ -69,13 +69,12 @@ class RowSelection:
 
 def find_matching(run: RunFolder, where: str) -> NDArray[np.uint64]:
     """Return the hashes of the trajectories that match a condition, sorted. Raises InspectError."""
-    # The line break ends a comment at the end of the condition.
-    sql = f"SELECT trajectory_id FROM {ATTEMPTS} WHERE ({where}\n)"
-    check_select(sql)
+    enclosed = enclose_condition(where)
     database, _ = open_attempts(run.root)
     try:
+        check_condition(database, ATTEMPTS, enclosed)
         with database.cursor(SECONDS) as cursor:
-            cursor.execute(sql)
+            cursor.execute(f"SELECT trajectory_id FROM {ATTEMPTS} WHERE {enclosed}")
             hashes = np.fromiter(map(_hash, _read_ids(cursor)), np.uint64)
     finally:
         database.close()

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.inspecting.errors import InspectError
 from pipeline.storage.files import write_atomically
+from pipeline.storage.near_runs import suggest_runs
 from pipeline.storage.remote.object_store import ObjectStore
 from schemas.locations import is_url
 
@@ -51,7 +52,7 @@ class LocalData:
     def __init__(self, path: Path) -> None:
         """Raises InspectError when it does not exist."""
         if not path.exists():
-            raise InspectError(f"{path}: there is no such file or folder", "name a run, such as outputs/demo")
+            raise InspectError(f"{path}: there is no such file or folder", suggest_runs(str(path)))
         self.folder = path.resolve()
         self.address = str(self.folder)
         self.name = self.folder.name or "root"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipeline.inspecting.attempts_table import ATTEMPTS
+from pipeline.inspecting.conditions import check_condition, enclose_condition
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.reading import find_id_column
 from pipeline.inspecting.readonly_database import QueryResult, ReadonlyDatabase, quote_name
@@ -47,8 +48,11 @@ def read_rows(database: ReadonlyDatabase, query: RowQuery) -> RowPage:
     if query.dataset not in known:
         raise InspectError(f"no dataset {query.dataset!r} here", f"there are: {', '.join(sorted(known))}")
     columns = database.columns(query.dataset)
-    # The line break ends a comment at the end of the condition.
-    source = f"FROM {quote_name(query.dataset)}" + (f" WHERE ({query.where}\n)" if query.where.strip() else "")
+    source = f"FROM {quote_name(query.dataset)}"
+    if query.where:
+        enclosed = enclose_condition(query.where)
+        check_condition(database, query.dataset, enclosed)
+        source += f" WHERE {enclosed}"
     total = int(database.select(f"SELECT count(*) {source}").rows[0][0])
     shown = ", ".join(quote_name(name) for name in columns if query.dataset != ATTEMPTS or name not in PLACES)
     order = _order(query, columns)

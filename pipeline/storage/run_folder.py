@@ -27,6 +27,7 @@ from typing import TypeVar
 from pipeline.errors import StorageError
 from pipeline.storage.files import write_atomically
 from pipeline.storage.ledger_files import advise_repair, encode_record, read_record
+from pipeline.storage.near_runs import suggest_runs
 from pipeline.storage.remote.mirror import WorkingCopy
 from pipeline.storage.remote.session import hold_lease
 from pipeline.storage.run_lock import hold_folder
@@ -153,7 +154,7 @@ class RunFolder:
         """run.json. Raises StorageError when the folder is not a run."""
         found = self.find_record()
         if found is None:
-            raise StorageError(f"{self.location}: no run.json here", "name a run folder, such as outputs/demo")
+            raise StorageError(f"{self.location}: no run.json here", suggest_runs(self.location))
         return found
 
     @property

@@ -102,10 +102,14 @@ def test_a_store_that_takes_nothing(prefect_server: Mapping[str, str], own_serve
         assert "Traceback" not in output
 
 
-def test_resume_of_no_run(prefect_server: Mapping[str, str], tmp_path: Path) -> None:
-    code, output = rampforge(prefect_server, "resume", str(tmp_path))
+@pytest.mark.parametrize(("command", "said"), [("resume", "no run.json here"), ("report", "there is no run here")])
+def test_a_command_over_no_run(prefect_server: Mapping[str, str], tmp_path: Path, command: str, said: str) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "run.json").touch()
+    code, output = rampforge(prefect_server, command, str(tmp_path / "dmeo"))
     assert code == 1
-    assert "no run.json here" in output
+    assert said in output
+    assert str(tmp_path / "demo") in output
 
 
 def test_a_dump_without_articles_ends_with_an_empty_corpus_and_a_reason(

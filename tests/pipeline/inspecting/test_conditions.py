@@ -1,42 +1,69 @@
-"""Conditions that somebody wrote run apart: their time and their memory are bounded, and end with them."""
+"""Conditions are checked before rows are read: an error names the user's own words, and the columns."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pipeline.inspecting import condition_process
-from pipeline.inspecting.condition_process import read_rows_apart
+from flows.exporting.row_selection import find_matching
+from pipeline.inspecting.attempts_table import ATTEMPTS, open_attempts
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.row_query import RowQuery, read_rows
-from pipeline.inspecting.shard_listing import ShardListing, list_shards
-from tests.support.inspect_samples import make_run
-
-pytestmark = pytest.mark.processes
-
-LONG_TEXT = "length(repeat('x', 400000000) || task_id) > 1"
-LONG_TIME = "(SELECT count(*) FROM range(100000000) a, range(1000000) b WHERE a.range % 7 = b.range % 5) > 0"
+from pipeline.storage.near_runs import OTHERWISE, suggest_runs
+from pipeline.storage.run_folder import RunFolder
+from tests.support.export_samples import make_run
 
 
 @pytest.fixture(scope="module")
-def listing(tmp_path_factory: pytest.TempPathFactory) -> ShardListing:
-    return list_shards(make_run(tmp_path_factory.mktemp("conditions") / "harbour"))
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return make_run(tmp_path_factory.mktemp("run") / "sample")
 
 
-def test_rows_are_those_read_here(listing: ShardListing) -> None:
-    wanted = RowQuery("tasks", "task_id LIKE '%1'", limit=5)
-    assert read_rows_apart(listing, wanted) == read_rows(ReadonlyDatabase(listing), wanted)
-    assert read_rows_apart(listing, RowQuery("attempts", "masks >= 0")).total > 0
-    with pytest.raises(InspectError, match=r"SELECT|syntax"):
-        read_rows_apart(listing, RowQuery("tasks", "1); DROP TABLE x; --"))
+@pytest.mark.parametrize(
+    ("where", "what", "fix"),
+    [
+        (" ", "empty", "hide ="),
+        ("turns", "'turns'", "masks"),
+        ("'a'", "VARCHAR", "masks"),
+        ("NULL", "no condition", "masks"),
+        ("masks = ", '"="', "hide ="),
+        ("-- all", "syntax", "hide ="),
+        ("maskz = 2", '"maskz"', "masks"),
+        ("count(*) > 1", "aggregates", "masks"),
+        ("true) OR (true", '")"', "hide ="),
+        ("true ORDER BY 1", "ORDER", "hide ="),
+        ("true; SELECT 1", "SELECT", "condition"),
+    ],
+)
+def test_what_is_no_condition_is_refused(run: RunFolder, where: str, what: str, fix: str) -> None:
+    database, _ = open_attempts(run.root)
+    try:
+        for select in (
+            lambda: read_rows(database, RowQuery(ATTEMPTS, where)),
+            lambda: find_matching(run, where),
+        ):
+            with pytest.raises(InspectError) as raised:
+                select()
+            assert what in raised.value.what
+            assert fix in raised.value.fix
+    finally:
+        database.close()
 
 
-def test_a_condition_ends_by_memory(listing: ShardListing) -> None:
-    with pytest.raises(InspectError, match="emory"):
-        read_rows_apart(listing, RowQuery("tasks", LONG_TEXT))
+@pytest.mark.parametrize("where", ["masks >= 1", "masks >= 1 -- all", "title LIKE '%' /* a */", "masks IN (1, 2)"])
+def test_a_condition_selects(run: RunFolder, where: str) -> None:
+    database, _ = open_attempts(run.root)
+    try:
+        assert read_rows(database, RowQuery(ATTEMPTS, where)).total == len(find_matching(run, where)) > 0
+    finally:
+        database.close()
 
 
-def test_a_condition_ends_by_time(listing: ShardListing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(condition_process, "SECONDS", 4.0)
-    with pytest.raises(InspectError, match="longer than 4 s"):
-        read_rows_apart(listing, RowQuery("tasks", LONG_TIME))
+def test_near_names_of_runs_are_suggested(tmp_path: Path) -> None:
+    assert suggest_runs(str(tmp_path / "demo")) == suggest_runs("s3://bucket/demo") == OTHERWISE
+    for name in ("demo", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").touch()
+    assert suggest_runs(str(tmp_path / "dem")) == f"there are: {tmp_path / 'demo'}"
+    assert suggest_runs(str(tmp_path / "xyz")) == f"there are: {tmp_path / 'demo'}, {tmp_path / 'other'}"
