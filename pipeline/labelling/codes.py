@@ -33,7 +33,7 @@ class NamedCodes(MaskCodes):
 def read_codes(path: Path, select: Select, rater: str, at: str) -> list[MaskLabel]:
     """Return the labels in a file of codes. Raises ConfigError for a line that fits no mask, StorageError."""
     rows = [(number, parse_line(path, number, line, NamedCodes, FORM)) for number, line in read_lines(path)]
-    masks = find_masks(select, {codes.mask.rpartition(":")[0] for _, codes in rows})
+    masks = find_masks(select, [codes.mask for _, codes in rows])
     labels: dict[str, MaskLabel] = {}
     for number, codes in rows:
         if codes.mask in labels:

@@ -6,7 +6,7 @@ as they are hidden together; a larger number only adds masks at the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,9 @@ Select = Callable[[str, Sequence[Any]], Sequence[dict[str, Any]]]
 MOST_MASKS = 10_000
 _RAMP = f"kind = '{QuestionKind.RAMP}'"
 """Imported questions have no passage."""
-SAMPLE = f"""
-    SELECT task_id, mask_count FROM tasks WHERE {_RAMP}
-    ORDER BY md5(concat(?::VARCHAR, ' ', task_id)), task_id LIMIT ?::BIGINT
+_SAMPLE = f"""
+    SELECT task_id, list_transform(spans, lambda one: [one.start, one.end]) AS bounds FROM tasks WHERE {_RAMP}
+    ORDER BY md5(concat(?, ' ', task_id)), task_id LIMIT ?::BIGINT
 """  # noqa: S608 - SQL of this module alone
 _TASKS = f"SELECT * FROM tasks WHERE {_RAMP} AND task_id IN (SELECT unnest(?::VARCHAR[]))"  # noqa: S608 - the same
 _PASSAGES = "SELECT * FROM passages WHERE passage_id IN (SELECT unnest(?::VARCHAR[]))"
@@ -96,33 +96,24 @@ class QueuedMask:
             ) from None
 
 
-def list_masks(select: Select, seed: int, count: int) -> list[tuple[str, int]]:
-    """Return the task and the number of each mask of a sample, at most `count`."""
-    masks = [
-        (row["task_id"], number)
-        for row in select(SAMPLE, [str(seed), str(count)])  # every task has a mask
-        for number in range(row["mask_count"])
-    ]
-    return masks[:count]
+def list_masks(select: Select, seed: int, count: int) -> list[str]:
+    """Return the names of the masks of a sample, at most `count`."""
+    rows = select(_SAMPLE, [str(seed), str(count)])  # every task has a mask
+    return [name_mask(row["task_id"], *bounds) for row in rows for bounds in row["bounds"]][:count]
 
 
-def read_masks(select: Select, masks: Sequence[tuple[str, int]]) -> Iterator[QueuedMask]:
-    """Yield the masks of a sample."""
-    tasks = _read_tasks(select, {task_id for task_id, _ in masks})
-    for task_id, number in masks:
-        yield QueuedMask(tasks[task_id], number)
+def read_masks(select: Select, names: Sequence[str]) -> Iterator[QueuedMask]:
+    """Return the masks with these names in their order, without those that the run does not have."""
+    masks = find_masks(select, names)
+    return (masks[name] for name in names if name in masks)
 
 
-def find_masks(select: Select, task_ids: Collection[str]) -> dict[str, QueuedMask]:
-    """Return by name all masks of those of the tasks with these ids that the run has."""
-    tasks = _read_tasks(select, task_ids).values()
-    masks = (QueuedMask(task, number) for task in tasks for number in range(task.mask_count))
+def find_masks(select: Select, names: Iterable[str]) -> dict[str, QueuedMask]:
+    """Return by name all masks of the tasks that are named, as far as the run has them."""
+    rows = select(_TASKS, [sorted({name.rpartition(":")[0] for name in names})])
+    tasks = [MaskTask.model_validate(row) for row in rows]
+    masks = [QueuedMask(task, number) for task in tasks for number in range(task.mask_count)]
     return {mask.name: mask for mask in masks}
-
-
-def _read_tasks(select: Select, task_ids: Collection[str]) -> dict[str, MaskTask]:
-    rows = select(_TASKS, [sorted(task_ids)])
-    return {task.task_id: task for task in (MaskTask.model_validate(row) for row in rows)}
 
 
 def read_passages(select: Select, passage_ids: Sequence[str]) -> list[Passage]:

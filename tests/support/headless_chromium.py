@@ -62,9 +62,10 @@ class Page:
         return reply["result"].get("value")
 
     def press(self, key: str) -> None:
-        """Press and release a letter key."""
+        """Press and release a letter key or Enter."""
+        text = "\r" if key == "Enter" else key
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" else "")
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, text=text if kind == "keyDown" else "")
 
     def complaints(self) -> list[str]:
         """Everything the page logged or threw since it was opened."""

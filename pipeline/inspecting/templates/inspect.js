@@ -14,17 +14,26 @@
     return true;
   }
 
+  const isShown = (one) => one.matches("summary") || !one.closest("details:not([open])");
+  function isUnanswered(choice) {
+    const input = choice.querySelector("input[type=radio]");
+    return !input || !document.querySelector(`input[name="${input.name}"]:checked`);
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
-    if (event.target.matches("input, select, textarea")) {
-      if (event.key === "Escape") event.target.blur();
+    if (event.target.matches("input:not([type=radio]), select, textarea")) {
+      const opened = event.key === "Enter" && document.getElementById(event.target.dataset.opens);
+      if (opened) opened.open = true;
+      if (opened || event.key === "Escape") event.target.blur();
       return;
     }
     if ((event.key === "j" || event.key === "k") && step(event.key === "j" ? 1 : -1)) {
       event.preventDefault();
       return;
     }
-    const target = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key === event.key);
+    const found = [...document.querySelectorAll("[data-key]")].filter((one) => one.dataset.key === event.key && isShown(one));
+    const target = found.find(isUnanswered) || found[0];
     if (!target) return;
     event.preventDefault();
     if (target.matches("input")) { target.focus(); target.select(); } else target.click();

@@ -1,4 +1,4 @@
-"""Application of the pages. It reads runs, and writes nothing but reviews.
+"""Application of the pages. It reads runs, and writes nothing but reviews and labels.
 
 /                                   the runs
 /RUN/                               a run: lineage, funnel, acceptance, datasets
@@ -8,6 +8,7 @@
 /RUN/data/DATASET                   rows of any dataset; /RUN/rows?id=ID one row whole
 /RUN/download                       the attempts under a filter, as a file
 /RUN/reviews, /RUN/live             reviews of attempts; a running job
+/RUN/labels                         masks to label, and the agreement of their raters
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipeline.inspecting.live_view import ReadLive
 from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.web.attempt_views import AttemptViews
 from pipeline.inspecting.web.guard import App, Guard
+from pipeline.inspecting.web.label_views import LabelViews
 from pipeline.inspecting.web.opened_runs import RunOpener
 from pipeline.inspecting.web.rendering import PageRenderer
 from pipeline.inspecting.web.review_views import ReviewViews
@@ -61,6 +63,7 @@ def build_app(place: DataLocation, token: str, services: PageServices) -> App:
     runs = RunViews(opener, renderer, services.read_live)
     attempts = AttemptViews(opener, renderer, services.tokenizer, services.masker)
     reviews = ReviewViews(opener, renderer, services.now, services.reviewer)
+    labels = LabelViews(opener, renderer, services.now, services.reviewer)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     pages: dict[str, Callable[..., Any]] = {
         "/": runs.list_runs,
@@ -76,10 +79,12 @@ def build_app(place: DataLocation, token: str, services: PageServices) -> App:
         "/{run}/attempts/{key}": attempts.show_attempt,
         "/{run}/attempts/{key}/tokens": attempts.show_tokens,
         "/{run}/reviews": reviews.show_reviews,
+        "/{run}/labels": labels.show,
     }
     for address, view in pages.items():
         app.add_api_route(address, view, methods=["GET"], response_model=None)
     app.add_api_route("/{run}/attempts/{key}/review", reviews.save, methods=["POST"], response_model=None)
+    app.add_api_route("/{run}/labels", labels.save, methods=["POST"], response_model=None)
 
     def handle_error(request: Request, error: Exception) -> HTMLResponse:
         if isinstance(error, OpeningError):

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, StreamingResponse
-from pydantic import ValidationError
 
 from pipeline.inspecting.attempt_charts import lay_charts
 from pipeline.inspecting.attempt_filter import AttemptFilter, SortKey
@@ -19,8 +18,9 @@ from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.reading import list_attempts_of, read_attempt
 from pipeline.inspecting.reviews import ReviewStore
 from pipeline.inspecting.token_view import view_tokens
+from pipeline.inspecting.web.forms import read_query
 from pipeline.inspecting.web.opened_runs import OpenedRun, RunOpener
-from pipeline.inspecting.web.rendering import PageRenderer, link, pick
+from pipeline.inspecting.web.rendering import PageRenderer, link
 from pipeline.rendering.token_masks import TokenMasker
 from pipeline.report.example_view import view_example
 from schemas.renderings import RenderingName
@@ -131,9 +131,4 @@ def _pick_format(request: Request, default: Format) -> Format:
 
 def read_filter(values: Mapping[str, str]) -> AttemptFilter:
     """The filter of a query string. Raises InspectError."""
-    try:
-        return AttemptFilter.model_validate(pick(values))
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise InspectError(f"the filter's {where} cannot be used: {fault['msg']}", "choose another value") from None
+    return read_query(AttemptFilter, values, "filter")

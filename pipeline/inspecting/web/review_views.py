@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -14,11 +14,11 @@ from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.reading import read_attempt
 from pipeline.inspecting.reviews import ReviewStore
 from pipeline.inspecting.web.attempt_views import read_filter
+from pipeline.inspecting.web.forms import read_form
 from pipeline.inspecting.web.opened_runs import RunOpener
 from pipeline.inspecting.web.rendering import PageRenderer, link
 from schemas.reviews import NOTE_CHARS, Review, ReviewMark
 
-MAX_BYTES = 32_000
 TAKE_BACK = "none"
 
 
@@ -39,12 +39,7 @@ class ReviewViews:
 
     async def save(self, request: Request, run: str, key: str) -> RedirectResponse:
         """Save the review in a form, and redirect to its attempt."""
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BYTES:
-                raise InspectError("the note is too long", f"write at most {NOTE_CHARS} characters")
-        form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+        form = await read_form(request, f"write at most {NOTE_CHARS} characters")
         await run_in_threadpool(self._write, run, key, form)
         back = link(read_filter(request.query_params).as_query())
         return RedirectResponse(f"/{quote(run, safe='')}/attempts/{quote(key, safe='')}{back}", 303)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 SERVER = [sys.executable, "-m", "rampforge", "inspect", "--web", "--port", "0"]
 PAGES = (
     "", "attempts", "attempts/try001", "attempts/try001/tokens", "charts", "compare?a=try001&b=try002",
-    "data/rejects", "rows?id=try001", "reviews", "live",
+    "data/rejects", "rows?id=try001", "reviews", "labels", "labels?rater=ada&n=6&at=1", "live",
 )  # fmt: skip
 
 
@@ -99,11 +99,39 @@ def test_a_review_is_written_and_help_is_shown(page: Page, address: str) -> None
     assert page.evaluate("typeof window.broken") == "undefined"
 
 
+def test_masks_are_labelled_by_keyboard(page: Page, address: str) -> None:
+    page.open(f"{address}/harbour/labels?rater=ada&n=3", 1280)
+    page.press("1")
+    assert not page.evaluate("document.querySelectorAll(':checked').length")  # the codes are not shown yet
+    page.press("g")
+    page.evaluate("document.activeElement.value = '1868'")
+    page.press("1")
+    page.press("Enter")
+    assert page.evaluate("document.getElementById('answer').open")
+    assert page.evaluate("document.querySelectorAll(':checked').length") == 0
+    for key in ("2", "1", "4", "7", "="):
+        page.press(key)
+    assert page.evaluate("[...document.querySelectorAll(':checked')].map((one) => one.value)") == [
+        "search", "one", "good", "no"
+    ]  # fmt: skip
+    press_and_wait(page, "s")
+    assert page.evaluate("document.querySelector('progress').value") == 1
+    page.press("v")
+    assert page.evaluate("document.getElementById('answer').open")
+    press_and_wait(page, "k")
+    assert page.evaluate("document.querySelectorAll(':checked').length") == 4
+    press_and_wait(page, "u")
+    assert page.evaluate("location.pathname") == "/harbour/labels"
+    assert page.complaints() == []
+
+
 def test_text_contrasts_with_its_background(page: Page, address: str) -> None:
     """WCAG 2 AA: 4.5 to 1, for every element that holds text of its own."""
-    for name in ("", "attempts", "attempts/try001", "attempts/try001/tokens", "charts"):
+    labels = ("labels", "labels?rater=eve&n=6&at=1")
+    for name in ("", "attempts", "attempts/try001", "attempts/try001/tokens", "charts", *labels):
         for dark in (False, True):
             page.open(f"{address}/harbour/{name}", 1280, dark=dark)
+            page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
             assert page.evaluate(CONTRAST) == []
 
 

@@ -33,9 +33,9 @@ from tests.support.report_samples import make_examples
 TOKEN = "a-token"  # noqa: S105  # of a test
 BASE = "http://127.0.0.1:8377"
 PAGES = (
-    "", "attempts", "attempts?ended=rejected&sort=f1&down=1", "charts?masks=2", "reviews", "live", "data/tasks",
-    "data/rejects?sort=reason", "rows?id=try001", "attempts/try001", "attempts/try001/tokens?format=qwen-tools",
-    "compare?a=try001&b=try002",
+    "", "attempts", "attempts?ended=rejected&sort=f1&down=1", "charts?masks=2", "reviews", "labels", "live",
+    "data/tasks", "data/rejects?sort=reason", "rows?id=try001", "attempts/try001",
+    "attempts/try001/tokens?format=qwen-tools", "compare?a=try001&b=try002",
 )  # fmt: skip
 
 
