@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -138,7 +139,7 @@ class Exporter:
         start = f"cd {folder} && {self.command}"
         commands = [serve, start] if self.searches else [start] if self.command else []
         if Purpose.RL in written.files and Purpose.SFT in written.files and written.settings.rendering in STREAMED:
-            train = f"rampforge train rl {folder} -m {written.model} -o {folder}/rl-trained"
+            train = f"rampforge train rl {folder} -m {shlex.quote(written.model)} -o {folder}/rl-trained"
             commands += [serve, f"{train} --rendering {written.settings.rendering} --search {SEARCH_URL}"]
         return tuple(commands)
 

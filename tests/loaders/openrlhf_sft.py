@@ -5,7 +5,6 @@
 
 import json
 import os
-import shlex
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +15,8 @@ from transformers import AutoTokenizer
 
 export, model = sys.argv[1:]
 os.chdir(export)
-words = shlex.split(Path("arguments.txt").read_text())
-given = {word[2:]: after for word, after in zip(words, [*words[1:], ""], strict=True) if word.startswith("--")}
+words = Path("arguments.txt").read_text().splitlines()
+given = {name.removeprefix("--"): value for name, _, value in (word.partition("=") for word in words)}
 tokenizer = AutoTokenizer.from_pretrained(model)
 data = SimpleNamespace(
     input_key=given["data.input_key"],

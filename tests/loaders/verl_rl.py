@@ -18,7 +18,7 @@ os.chdir(export)
 tokenizer = AutoTokenizer.from_pretrained(model)
 folder = Path(next(iter(verl.trainer.__path__))) / "config"
 with initialize_config_dir(str(folder), version_base=None):
-    overrides = Path("overrides.txt").read_text().split()
+    overrides = Path("overrides.txt").read_text().splitlines()
     config = compose("ppo_trainer", overrides=[*overrides, "data.max_prompt_length=2048"])
 data = RLHFDataset(config.data.train_files, tokenizer, config.data)
 row = data[0]

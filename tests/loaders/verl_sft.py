@@ -18,7 +18,7 @@ os.chdir(export)
 tokenizer = AutoTokenizer.from_pretrained(model)
 folder = Path(next(iter(verl.trainer.__path__))) / "config"
 with initialize_config_dir(str(folder), version_base=None):
-    config = compose("sft_trainer_engine", overrides=Path("overrides.txt").read_text().split())
+    config = compose("sft_trainer_engine", overrides=Path("overrides.txt").read_text().splitlines())
 data = MultiTurnSFTDataset(config.data.train_files, tokenizer, config.data)
 row = data[0]
 ids, mask = row["input_ids"].tolist(), row["loss_mask"].tolist()

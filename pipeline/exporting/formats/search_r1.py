@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.exporting.columns import TEXT
+from pipeline.exporting.command_arguments import ARGUMENTS, OVERRIDES, quote_hydra, read_by, write_lines
 from pipeline.exporting.prompt_columns import SHARED, TRUTH, write_shared
 from pipeline.exporting.samples import Sample
 from pipeline.exporting.spec import SEARCH_URL, Exporter, RowPlace, Table, Written
@@ -73,7 +74,7 @@ def write_configs(written: Written) -> dict[str, str]:
         "data.max_obs_length=1024",
         "algorithm.adv_estimator=grpo",
         "algorithm.no_think_rl=false",
-        f"actor_rollout_ref.model.path={written.model}",
+        f"actor_rollout_ref.model.path={quote_hydra(written.model)}",
         f"actor_rollout_ref.actor.ppo_mini_batch_size={batch}",
         "actor_rollout_ref.actor.use_kl_loss=true",
         # Off by default there, which trains on what was retrieved.
@@ -85,7 +86,7 @@ def write_configs(written: Written) -> dict[str, str]:
         f"retriever.topk={written.shown}",
         f"max_turns={written.searches}",
     ]
-    return {"overrides.txt": "\n".join(lines) + "\n"}
+    return {OVERRIDES: write_lines(lines)}
 
 
 def write_skyrl_configs(written: Written) -> dict[str, str]:
@@ -93,7 +94,7 @@ def write_skyrl_configs(written: Written) -> dict[str, str]:
     batch, stops = written.choose_batch(), '["</search>","</answer>"]'
     lines = [
         *_list_files(written, "data.train_data=['{}']", "data.val_data=['{}']"),
-        f"trainer.policy.model.path={written.model}",
+        f"trainer.policy.model.path={quote_hydra(written.model)}",
         "trainer.algorithm.advantage_estimator=grpo",
         f"trainer.train_batch_size={batch}",
         f"trainer.policy_mini_batch_size={batch}",
@@ -111,34 +112,34 @@ def write_skyrl_configs(written: Written) -> dict[str, str]:
         f"environment.skyrl_gym.search.search_url={SEARCH_URL}/retrieve",
         f"environment.skyrl_gym.search.topk={written.shown}",
     ]
-    return {"overrides.txt": "\n".join(lines) + "\n"}
+    return {OVERRIDES: write_lines(lines)}
 
 
 def write_slime_configs(written: Written) -> dict[str, str]:
     """arguments.txt for slime's train.py with its example for Search-R1, and the settings of that example."""
     files, batch = written.files[Purpose.RL], written.choose_batch()
     lines = [
-        f"--hf-checkpoint {written.model}",
-        f"--prompt-data {files[Split.TRAIN]}",
-        "--input-key prompt",
-        "--label-key reward_model",
-        "--metadata-key extra_info",
+        f"--hf-checkpoint={written.model}",
+        f"--prompt-data={files[Split.TRAIN]}",
+        "--input-key=prompt",
+        "--label-key=reward_model",
+        "--metadata-key=extra_info",
         "--apply-chat-template",
         "--rollout-shuffle",
-        f"--rollout-batch-size {min(batch, 32)}",
-        "--n-samples-per-prompt 8",
-        f"--global-batch-size {8 * min(batch, 32)}",
-        "--rollout-max-response-len 512",
-        "--advantage-estimator grpo",
-        "--custom-generate-function-path search_generate.generate",
-        "--custom-rm-path search_generate.reward_func",
+        f"--rollout-batch-size={min(batch, 32)}",
+        "--n-samples-per-prompt=8",
+        f"--global-batch-size={8 * min(batch, 32)}",
+        "--rollout-max-response-len=512",
+        "--advantage-estimator=grpo",
+        "--custom-generate-function-path=search_generate.generate",
+        "--custom-rm-path=search_generate.reward_func",
     ]
     if Split.VALIDATION in files:
         lines += [
-            f"--eval-prompt-data rampforge {files[Split.VALIDATION]}",
-            "--eval-input-key prompt",
-            "--eval-label-key reward_model",
-            "--n-samples-per-eval-prompt 1",
+            *("--eval-prompt-data", "rampforge", files[Split.VALIDATION]),
+            "--eval-input-key=prompt",
+            "--eval-label-key=reward_model",
+            "--n-samples-per-eval-prompt=1",
         ]
     settings = {"max_turns": written.searches + 1, "topk": written.shown}
     code = f'''"""Rollouts and reward of slime's example for Search-R1, as this export needs them."""
@@ -150,7 +151,7 @@ SEARCH_R1_CONFIGS["local"]["search_url"] = "{SEARCH_URL}/retrieve"
 
 __all__ = ["generate", "reward_func"]
 '''
-    return {"arguments.txt": "\n".join(lines) + "\n", "search_generate.py": code}
+    return {ARGUMENTS: write_lines(lines), "search_generate.py": code}
 
 
 def write_question_configs(written: Written) -> dict[str, str]:
@@ -165,7 +166,7 @@ def write_question_configs(written: Written) -> dict[str, str]:
         "data.max_prompt_length=2048",
         "data.max_response_length=8192",
         "algorithm.adv_estimator=grpo",
-        f"actor_rollout_ref.model.path={written.model}",
+        f"actor_rollout_ref.model.path={quote_hydra(written.model)}",
         f"actor_rollout_ref.actor.ppo_mini_batch_size={batch}",
         "actor_rollout_ref.actor.use_dynamic_bsz=True",
         "actor_rollout_ref.actor.use_kl_loss=True",
@@ -175,7 +176,7 @@ def write_question_configs(written: Written) -> dict[str, str]:
         "reward_model.reward_manager=re_search",
         "trainer.logger=[console]",
     ]
-    return {"overrides.txt": "\n".join(lines) + "\n"}
+    return {OVERRIDES: write_lines(lines)}
 
 
 def _list_files(written: Written, train: str, validation: str) -> list[str]:
@@ -193,7 +194,7 @@ SEARCH_R1 = Exporter(
     renderings=(RenderingName.SEARCH_R1,),
     build_tables=build_tables,
     write_configs=write_configs,
-    command="PYTHONPATH=${SEARCH_R1:?its folder} python -m verl.trainer.main_ppo $(cat overrides.txt)",
+    command="PYTHONPATH=${SEARCH_R1:?its folder} " + read_by("python -m verl.trainer.main_ppo", OVERRIDES),
     searches=True,
 )
 SKYRL = Exporter(
@@ -202,7 +203,7 @@ SKYRL = Exporter(
     renderings=(RenderingName.SEARCH_R1,),
     build_tables=build_tables,
     write_configs=write_skyrl_configs,
-    command="python -m skyrl.train.entrypoints.main_base $(cat overrides.txt)",
+    command=read_by("python -m skyrl.train.entrypoints.main_base", OVERRIDES),
     searches=True,
 )
 SLIME = Exporter(
@@ -212,7 +213,7 @@ SLIME = Exporter(
     build_tables=build_tables,
     write_configs=write_slime_configs,
     command="PYTHONPATH=$PWD:${SLIME:?its folder}/examples/search-r1:${MEGATRON:?folder of Megatron-LM} "
-    "python $SLIME/train.py ${MODEL_ARGS[@]:?source one of its scripts/models} $(cat arguments.txt)",
+    + read_by('python "$SLIME/train.py" "${MODEL_ARGS[@]:?source one of its scripts/models}"', ARGUMENTS),
     searches=True,
 )
 RESEARCH = Exporter(
@@ -221,6 +222,6 @@ RESEARCH = Exporter(
     renderings=(RenderingName.RESEARCH,),
     build_tables=build_question_tables,
     write_configs=write_question_configs,
-    command="PYTHONPATH=${RESEARCH:?its folder}/src python -m verl.trainer.main_ppo $(cat overrides.txt)",
+    command="PYTHONPATH=${RESEARCH:?its folder}/src " + read_by("python -m verl.trainer.main_ppo", OVERRIDES),
     searches=True,
 )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import yaml
 
 from pipeline.exporting.columns import TEXT
+from pipeline.exporting.command_arguments import OVERRIDES, quote_hydra, read_by, write_lines
 from pipeline.exporting.prompt_columns import SHARED, write_shared
 from pipeline.exporting.rows import build_chat_schema, write_chat
 from pipeline.exporting.samples import Sample
@@ -72,10 +73,10 @@ def write_chat_configs(written: Written) -> dict[str, str]:
         "data.tools_key=tools",
         f"data.max_length={written.longest or 8192}",
         "data.truncation=error",
-        f"model.path={written.model}",
+        f"model.path={quote_hydra(written.model)}",
         *_list_switches(written),
     ]
-    return {"overrides.txt": "\n".join(lines) + "\n"}
+    return {OVERRIDES: write_lines(lines)}
 
 
 def write_prompt(sample: Sample, place: RowPlace) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def write_prompt_configs(written: Written) -> dict[str, str]:
         f"data.max_prompt_length={MOST_PROMPT}",
         f"data.max_response_length={MOST_COMPLETION}",
         "algorithm.adv_estimator=grpo",
-        f"actor_rollout_ref.model.path={written.model}",
+        f"actor_rollout_ref.model.path={quote_hydra(written.model)}",
         f"actor_rollout_ref.actor.ppo_mini_batch_size={batch}",
         "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1",
         "actor_rollout_ref.rollout.name=vllm",
@@ -123,7 +124,7 @@ def write_prompt_configs(written: Written) -> dict[str, str]:
         *_list_switches(written),
     ]
     play = {"agents.yaml": _write_agents(written)} if stream else {"search_tool.py": _write_tool(written)}
-    return {"overrides.txt": "\n".join(lines) + "\n", "reward.py": REWARD, **play}
+    return {OVERRIDES: write_lines(lines), "reward.py": REWARD, **play}
 
 
 def _write_agents(written: Written) -> str:
@@ -182,7 +183,7 @@ VERL_SFT = Exporter(
     sets_switches=True,
     build_tables=build_chat_tables,
     write_configs=write_chat_configs,
-    command="torchrun --standalone --nproc_per_node=1 -m verl.trainer.sft_trainer $(cat overrides.txt)",
+    command=read_by("torchrun --standalone --nproc_per_node=1 -m verl.trainer.sft_trainer", OVERRIDES),
 )
 VERL_RL = Exporter(
     trainer=Trainer.VERL_RL,
@@ -191,7 +192,7 @@ VERL_RL = Exporter(
     sets_switches=True,
     build_tables=build_prompt_tables,
     write_configs=write_prompt_configs,
-    command="PYTHONPATH=$PWD/source python -m verl.trainer.main_ppo $(cat overrides.txt)",
+    command="PYTHONPATH=$PWD/source " + read_by("python -m verl.trainer.main_ppo", OVERRIDES),
     searches=True,
     carries_reward=True,
 )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.exporting.command_arguments import ARGUMENTS, OVERRIDES, quote_hydra
 from pipeline.exporting.registry import EXPORTERS
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import Trainer
@@ -52,3 +58,53 @@ def test_an_export_that_fails_leaves_what_was_there(
     assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert {path.stem for path in map(Path, export_sample(run, out, Trainer.TRL, split=0.0).files)} == {"train"}
     assert not list(out.rglob("validation*"))
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        *(Trainer.VERL_SFT, Trainer.VERL_RL, Trainer.SEARCH_R1, Trainer.SKYRL, Trainer.SLIME, Trainer.RESEARCH),
+        Trainer.OPENRLHF,
+    ],
+)
+def test_a_shell_hands_the_arguments_on_whatever_the_path_of_the_model_holds(
+    run: RunFolder, tmp_path: Path, trainer: Trainer
+) -> None:
+    model = '/models/it\'s "mine" $HOME * {a,b}'
+    out = tmp_path / "the export"
+    done = export_sample(run, out, trainer, base=model)
+    (file,) = (out / name for name in done.configs if name in (OVERRIDES, ARGUMENTS))
+    fake = tmp_path / "bin" / "python"
+    fake.parent.mkdir()
+    fake.write_text(
+        f"#!{sys.executable}\nimport json, sys\njson.dump(sys.argv[1:], open({str(tmp_path / 'got')!r}, 'w'))"
+    )
+    fake.chmod(0o755)
+    for name in ("torchrun", "deepspeed"):
+        (fake.parent / name).symlink_to(fake)
+    folders = dict.fromkeys(("SEARCH_R1", "SLIME", "MEGATRON", "RESEARCH"), "/a b")
+    command = EXPORTERS[trainer].list_commands(done.written, "RUN", shlex.quote(str(out)))[-1]
+    shell = f"MODEL_ARGS=(--swiglu --layers 2)\n{command}"
+    subprocess.run(["bash", "-c", shell], check=True, env={"PATH": f"{fake.parent}:{os.environ['PATH']}", **folders})
+    given = json.loads((tmp_path / "got").read_text())
+    lines = file.read_text().splitlines()
+    assert given[-len(lines) :] == lines
+    quoted = model if file.name == ARGUMENTS else quote_hydra(model)
+    assert any(line.endswith(f"={quoted}") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("value", "quoted"),
+    [
+        ("Qwen/Qwen3-8B", "Qwen/Qwen3-8B"),
+        ("/a b", "'/a b'"),
+        ("/it's", '"/it\'s"'),
+        ('/a"b', "'/a\"b'"),
+        ("/a'\"", "'/a\\'\"'"),
+        ("/a\\", "'/a\\\\'"),
+        ("/a\\b", "'/a\\b'"),
+        ("/ä", "'/ä'"),
+    ],
+)
+def test_a_value_is_quoted_where_hydra_needs_it(value: str, quoted: str) -> None:
+    assert quote_hydra(value) == quoted
