@@ -155,6 +155,10 @@ class MaskTask(Record):
     searches: int | None = None
     """Queries that the oracle sent until it had found evidence for every mask (`masking.reachable`); None where it did
     not play."""
+    pages: int | None = None
+    """Different pages of that evidence."""
+    rivals: int | None = None
+    """Most rival answers of a mask (`MaskReach.rivals`); None where one is unknown."""
 
     kind: QuestionKind = QuestionKind.RAMP
     """Masks of a passage, or a question: then `masked_text` is the question, and on the next line the one mask."""

@@ -39,7 +39,7 @@ _TABLE = """
 CREATE {kind} attempts AS
 SELECT t.trajectory_id, t.task_id, k.title, k.lang, k.mask_count AS masks,
        array_to_string(list_sort(list_distinct(list_transform(s.items, lambda one: one.kind))), '+') AS kinds,
-       k.difficulty, t.policy,
+       k.difficulty, k.searches::INT AS searches, k.pages::INT AS pages, k.rivals::INT AS rivals, t.policy,
        coalesce(try_cast(regexp_extract(t.policy, '^teacher-r([0-9]+)$', 1) AS INT), 0) AS round,
        t.hide, t.attempt::INT AS attempt, n.items::INT AS turns, t.stop_reason,
        coalesce(list_sum(list_transform(t.usage, lambda u: u.cost)), 0)::FLOAT AS cost,

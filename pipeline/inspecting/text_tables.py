@@ -23,6 +23,9 @@ LEFT_OUT = frozenset(
     {
         "task_id",
         "lang",
+        "searches",
+        "pages",
+        "rivals",
         "policy",
         "round",
         "attempt",

@@ -48,7 +48,10 @@ class ReachabilityStage:
 
 
 def _keep(task: MaskTask, play: Reachability) -> MaskTask:
-    return task.model_copy(update={"searches": play.searches})
+    rivals = [mask.rivals for mask in play.masks]
+    most = max((count for count in rivals if count is not None), default=None)
+    update = {"searches": play.searches, "pages": play.pages, "rivals": None if None in rivals else most}
+    return task.model_copy(update=update)
 
 
 def _reject(task: MaskTask, play: Reachability) -> Reject:

@@ -30,7 +30,7 @@ from schemas.trajectories import Trajectory
 
 Row = TypeVar("Row", bound=Record)
 
-QUERIED: tuple[type[Record], ...] = (MaskTask, Reachability, Trajectory, Judgement)
+QUERIED: tuple[type[Record], ...] = (MaskTask, Trajectory, Judgement)
 SETTINGS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "autoinstall_known_extensions": "false",
@@ -47,7 +47,8 @@ _TENTH = "floor({} * 10 + 1e-9)::INT"
 def collect_report(record: RunRecord, shards: Mapping[str, Sequence[Path]], examples: int) -> ReportData:
     """Read the shards of a run, given by dataset; `examples`: number of trajectories to show in full."""
     with duckdb.connect(config=SETTINGS) as db:
-        for model in QUERIED:
+        models: tuple[type[Record], ...] = (*QUERIED, Reachability)
+        for model in models:
             _open_dataset(db, model, shards.get(model.dataset, []))
         return ReportData(
             record=record,

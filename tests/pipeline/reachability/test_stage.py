@@ -76,7 +76,9 @@ def test_every_task_is_kept_or_rejected_and_has_a_row(passages: list[Passage], i
         assert [(row.unit, row.reason, row.input_id) for row in lost] == [("task", UNREACHABLE, task.task_id)][
             : len(lost)
         ]
-        assert kept == [task.model_copy(update={"searches": play.searches})][: len(kept)]
+        rivals = [-1 if mask.rivals is None else mask.rivals for mask in play.masks]
+        update = {"searches": play.searches, "pages": play.pages, "rivals": None if -1 in rivals else max(rivals)}
+        assert kept == [task.model_copy(update=update)][: len(kept)]
         assert found[key].funnel[1].rejected == ({} if kept else {UNREACHABLE: 1})
     reached = [row.reached for outcome in found.values() for row in outcome.rows if isinstance(row, Reachability)]
     assert not any(reached[::5])
