@@ -124,5 +124,5 @@ def print_export(done: Exported, settings: ExportSettings, console: Console, run
     console.print("next:", highlight=False)
     for command in commands:
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
-    if about := exporter.describe_model(done.written):
+    for about in filter(None, (exporter.describe_model(done.written), *exporter.describe_search(done.written))):
         console.print(f"  {about}", highlight=False, soft_wrap=True, markup=False)

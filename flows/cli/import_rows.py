@@ -35,4 +35,10 @@ def import_files(
         markup=False,
         soft_wrap=True,
     )
+    if done.other_tools:
+        console.print(
+            f"{done.other_tools:,} trajectories call other tools than a search: they can be judged, and are no demonstrations",
+            highlight=False,
+            soft_wrap=True,
+        )
     console.print(f"next: rampforge judge {out}", highlight=False, markup=False, soft_wrap=True)

@@ -262,6 +262,7 @@ def _describe(run: RunFolder, work: _Work, done: dict[Purpose, _Done], gate: _Ga
         form=work.form,
         notes=work.notes,
         base=base,
+        imported=record.imported is not None,
     )
     configs = exporter.write_configs(written)
     if exporter.carries_reward:

@@ -35,7 +35,7 @@ from schemas.ledger import ShardCommit, ShardFile
 from schemas.masking_config import MaskingConfig
 from schemas.record import content_id
 from schemas.tasks import MaskTask
-from schemas.trajectories import Trajectory
+from schemas.trajectories import SEARCH, Trajectory
 
 SHARD_BYTES = 1 << 27
 MOST_SHARDS = 64
@@ -52,6 +52,8 @@ class Imported:
     """Format of each file."""
     tasks: int
     trajectories: int
+    other_tools: int
+    """Trajectories that called other tools than a search, which exports leave out."""
     funnel: FunnelStep
     """Totals of the rows."""
 
@@ -80,7 +82,7 @@ def import_rows(files: Sequence[Path], out: Path, format_: ImportFormat | None =
         work.write(files, formats)
         context = RunContext(run, _configure(), cache_folder())
         write_record(context, ())
-    return Imported(RunFolder(out), formats, work.tasks, work.trajectories, work.total)
+    return Imported(RunFolder(out), formats, work.tasks, work.trajectories, work.other_tools, work.total)
 
 
 def _configure() -> RunConfig:
@@ -112,7 +114,7 @@ class _RunWriter:
         self._names = [f"000-{number:05d}" for number in range(shards)]
         self._versions = {"rampforge": rampforge_version()}
         self._seen: set[int] = set()
-        self.tasks = self.trajectories = 0
+        self.tasks = self.trajectories = self.other_tools = 0
         self.total = FunnelStep.count(StageName.TASKS, ROW, 0, {})
 
     def write(self, files: Sequence[Path], formats: Sequence[ImportFormat]) -> None:
@@ -158,6 +160,7 @@ class _RunWriter:
             shard.tasks.append(task.model_dump(mode="json"))
         if trajectory:
             self.trajectories += 1
+            self.other_tools += any(call.tool != SEARCH for turn in trajectory.turns for call in turn.calls)
             shard.attempts[task.task_id] += 1
             shard.trajectories.append(trajectory.model_dump(mode="json"))
 

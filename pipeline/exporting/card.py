@@ -135,7 +135,8 @@ def _write_body(facts: CardFacts) -> Iterator[str]:
     if record.imported:
         yield (
             f"Trajectories imported from rows of {_clean(record.imported)} by rampforge {_clean(record.version)}, in "
-            f"the format `{settings.rendering}`. What made them, and under which licence they stand, their source says."
+            f"the format `{settings.rendering}`. What made them, and under which licence they stand, their source "
+            "says. Those that called other tools than a search are no demonstrations: they are left out as `other_tool`."
         )
     else:
         yield (
@@ -194,8 +195,13 @@ def _write_start(facts: CardFacts) -> Iterator[str]:
     yield from exporter.list_commands(replace(written, base=None), "RUN", "FOLDER")
     yield "```"
     yield ""
-    named = ["FOLDER is that of this card", *(["RUN that of the run"] if exporter.searches else [])]
-    yield f"{' and '.join(named)}. {exporter.describe_model(written)}".rstrip()
+    named = [
+        "FOLDER is that of this card",
+        *(["RUN that of the run"] if exporter.searches and not written.imported else []),
+    ]
+    yield " ".join(
+        filter(None, (f"{' and '.join(named)}.", exporter.describe_model(written), *exporter.describe_search(written)))
+    )
     if Purpose.PREFERENCE in written.files:
         yield (
             "Both attempts of a pair had the same part of the source withheld. Trainers of pairs mask nothing inside "

@@ -22,6 +22,7 @@ EVERY = tuple(RenderingName)
 SEARCH_PORT = 8000
 SEARCH_URL = f"http://127.0.0.1:{SEARCH_PORT}"
 """Search server that configurations name."""
+INDEX = "RUN_OR_INDEX"
 PLACEHOLDER = "MODEL"
 """Stands in a configuration for a model that was not named."""
 MOST_BATCH = 256
@@ -84,6 +85,8 @@ class Written:
     """What a trainer and a server have to know of the chat template."""
     base: str | None = None
     """Model to be trained, as the user named it."""
+    imported: bool = False
+    """Whether others made the run, so that it has no index to search."""
 
     @property
     def switches(self) -> tuple[tuple[str, bool], ...]:
@@ -130,12 +133,14 @@ class Exporter:
     """Whether a row is a pair of attempts."""
     searches: bool = False
     """Whether that training asks a search server."""
+    withholding: tuple[RenderingName, ...] = ()
+    """Formats in which its searches withhold the source passage of a row."""
     carries_reward: bool = False
     """Whether the export holds the reward function, and the modules that it imports."""
 
     def list_commands(self, written: Written, run: str, folder: str) -> tuple[str, ...]:
         """Return the commands that start the training, in order; `run` and `folder`: of the run and of the export."""
-        serve = f"rampforge search serve {run} --port {SEARCH_PORT}"
+        serve = f"rampforge search serve {INDEX if written.imported else run} --port {SEARCH_PORT}"
         start = f"cd {folder} && {self.command}"
         commands = [serve, start] if self.searches else [start] if self.command else []
         if Purpose.RL in written.files and Purpose.SFT in written.files and written.settings.rendering in STREAMED:
@@ -150,6 +155,22 @@ class Exporter:
         ):
             return ""
         return f"{PLACEHOLDER} stands for the model to be trained: put in its name, or export again with --model NAME."
+
+    def describe_search(self, written: Written) -> tuple[str, ...]:
+        """Return what to know of the searches of that training, in sentences."""
+        if not self.searches:
+            return ()
+        notes = []
+        if written.imported:
+            notes.append(
+                f"An imported run has no index: {INDEX} stands for a run or an index with the passages to search."
+            )
+        elif written.settings.rendering not in self.withholding:
+            notes.append(
+                "Searches withhold nothing: a rollout may be shown the passage that its row is made from "
+                "(`extra_info.passage_id`)."
+            )
+        return tuple(notes)
 
     def choose_rendering(self, rendering: RenderingName | None, tokenised: bool) -> RenderingName:
         """Return the requested format, or the default. Raises ConfigError for one in which loss would be on results."""

@@ -194,5 +194,6 @@ VERL_RL = Exporter(
     write_configs=write_prompt_configs,
     command="PYTHONPATH=$PWD/source " + read_by("python -m verl.trainer.main_ppo", OVERRIDES),
     searches=True,
+    withholding=STREAMED,
     carries_reward=True,
 )

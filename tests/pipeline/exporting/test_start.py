@@ -18,6 +18,7 @@ from pipeline.exporting.command_arguments import ARGUMENTS, OVERRIDES, quote_hyd
 from pipeline.exporting.registry import EXPORTERS
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import Trainer
+from schemas.renderings import RenderingName
 from tests.support.export_samples import export_sample, make_run
 
 
@@ -108,3 +109,20 @@ def test_a_shell_hands_the_arguments_on_whatever_the_path_of_the_model_holds(
 )
 def test_a_value_is_quoted_where_hydra_needs_it(value: str, quoted: str) -> None:
     assert quote_hydra(value) == quoted
+
+
+@pytest.mark.parametrize(
+    ("trainer", "rendering", "withholds"),
+    [
+        (Trainer.VERL_RL, RenderingName.SEARCH_R1, True),
+        (Trainer.VERL_RL, RenderingName.OPENAI_TOOLS, False),
+        (Trainer.SKYRL, None, False),
+    ],
+)
+def test_a_card_says_where_searches_withhold_nothing(
+    run: RunFolder, tmp_path: Path, trainer: Trainer, rendering: RenderingName | None, withholds: bool
+) -> None:
+    done = export_sample(run, tmp_path, trainer, rendering=rendering)
+    notes = EXPORTERS[trainer].describe_search(done.written)
+    assert len(notes) == (0 if withholds else 1)
+    assert all(note in (tmp_path / "README.md").read_text() for note in notes)

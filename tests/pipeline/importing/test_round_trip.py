@@ -20,6 +20,7 @@ from flows.stages.judgements import read_attempts
 from pipeline.errors import ConfigError, SourceError
 from pipeline.exporting.examples import make_example
 from pipeline.exporting.formats.atif import write_trajectory
+from pipeline.exporting.registry import EXPORTERS
 from pipeline.exporting.samples import make_samples
 from pipeline.exporting.spec import RowPlace
 from pipeline.importing.formats.atif import read_atif
@@ -147,13 +148,20 @@ def test_foreign_rows_become_questions_that_are_judged(tmp_path: Path, format_: 
 
 
 def test_another_tool_is_kept_and_named_where_a_format_has_no_place_for_it(tmp_path: Path) -> None:
-    run = import_rows([write_lines(tmp_path / "rows.jsonl", [OPENRESEARCHER, CHAT])], tmp_path / "run").run
+    done = import_rows([write_lines(tmp_path / "rows.jsonl", [OPENRESEARCHER, CHAT])], tmp_path / "run")
+    run = done.run
+    assert done.other_tools == 1
     tools = {call.tool for row in read_all(run, Trajectory) for turn in row.turns for call in turn.calls}
     assert tools == {"search", "browser.open"}
     judge(run)
     export_sample(run, tmp_path / "out", Trainer.TRL, split=0.0)
     rejects = list(read_rows(tmp_path / "out" / "rejects.parquet", Reject))
     assert [reject.reason for reject in rejects if reject.stage == "export-sft"] == ["other_tool"]
+    assert "`other_tool`" in (tmp_path / "out" / "README.md").read_text()
+    for trainer in (Trainer.SKYRL, Trainer.VERL_RL):
+        exported = export_sample(run, tmp_path / trainer, trainer, split=0.0)
+        assert "serve RUN_OR_INDEX " in EXPORTERS[trainer].list_commands(exported.written, "RUN", "FOLDER")[0]
+        assert "RUN_OR_INDEX" in EXPORTERS[trainer].describe_search(exported.written)[0]
 
 
 def test_what_does_not_fit_is_a_reject_with_its_reason(tmp_path: Path) -> None:
