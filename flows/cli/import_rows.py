@@ -37,7 +37,7 @@ def import_files(
     )
     if done.other_tools:
         console.print(
-            f"{done.other_tools:,} trajectories call other tools than a search: they can be judged, and are no demonstrations",
+            f"{done.other_tools:,} trajectories call other tools than a search: exports have no demonstrations of them",
             highlight=False,
             soft_wrap=True,
         )

@@ -136,7 +136,7 @@ def _write_body(facts: CardFacts) -> Iterator[str]:
         yield (
             f"Trajectories imported from rows of {_clean(record.imported)} by rampforge {_clean(record.version)}, in "
             f"the format `{settings.rendering}`. What made them, and under which licence they stand, their source "
-            "says. Those that called other tools than a search are no demonstrations: they are left out as `other_tool`."
+            "says. Those that called other tools than a search are left out of the demonstrations as `other_tool`."
         )
     else:
         yield (
