@@ -79,6 +79,11 @@ class MaskingConfig(Frozen):
     min_difficulty: float = Field(default=0.4, ge=0, lt=1)
     """Lower bound of a span's difficulty, the estimated probability that only a search recovers it, from its kind, its
     surprisal and the number of passages with its words; what is not known (no scorer, no index) is left out."""
+    closed_book_sample: int = Field(default=0, ge=0)
+    """Masks of the run, drawn evenly, that the scorer is asked to fill without a search; audit and report then tell the
+    share that it fills. 0: none. Name the model that is to be trained as the scorer."""
+    drop_known: bool = False
+    """Drop the spans that the scorer fills without a search."""
     selection: Selection = Selection.BAND
     """`random`: any span; `band`: any span within these bounds; `difficulty`: the most difficult first, within them;
     `perplexity`: those of the highest surprisal, which is the perplexity of the span as a whole, first, within them.
@@ -114,4 +119,6 @@ class MaskingConfig(Frozen):
             raise ValueError("mask_counts must not be below min_pages: a mask needs one page")
         if self.scorer is None and self.selection is Selection.PERPLEXITY:
             raise ValueError("selection perplexity needs a scorer; set masking.selection=difficulty")
+        if self.scorer is None and (self.drop_known or self.closed_book_sample):
+            raise ValueError("closed_book_sample and drop_known need a scorer")
         return self

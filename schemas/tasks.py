@@ -35,6 +35,15 @@ class SpanSource(StrEnum):
     """The right answer of a row that was imported."""
 
 
+class ClosedBook(Frozen):
+    """Whether a language model fills a span without a search (`pipeline.masking.closed_book`)."""
+
+    model: str
+    """Name and revision of the model."""
+    known: bool
+    """Whether it does."""
+
+
 class Span(Frozen):
     """Stretch of a passage that can be hidden and asked for."""
 
@@ -64,6 +73,8 @@ class Span(Frozen):
     """Negative log-likelihood of the whole span, in nats; None when no language model was used."""
     perplexity: float | None
     """Perplexity per token: exp of the surprisal over its tokens; None when no language model was used."""
+    closed_book: ClosedBook | None = None
+    """Whether the scorer fills it without a search; None where it was not checked."""
 
     @property
     def forms(self) -> tuple[str, ...]:

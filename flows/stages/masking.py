@@ -110,6 +110,8 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
         keys.append("masking.min_difficulty")
         if config.masking.scorer is not None:
             keys += ["masking.min_surprisal", "masking.max_surprisal"]
+    if config.masking.drop_known:
+        keys.append("masking.drop_known")
     if needs_index(config):
         keys.append("search.tokenizer")
     return tuple(dict.fromkeys(keys))
@@ -138,6 +140,10 @@ def _list_functions(config: RunConfig) -> Mapping[str, str]:
     return {EXTRACTOR_KEY: name} if name else {}
 
 
+def _list_roles(config: RunConfig) -> tuple[str, ...]:
+    return (Role.SCORER,) if names_served_scorer(config) else ()
+
+
 def span_packages(config: RunConfig) -> tuple[str, ...]:
     """Packages that recognise names and measure surprisals."""
     ner, scorer = config.masking.ner, config.masking.scorer
@@ -159,23 +165,26 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
     proposals = {p.passage_id: p for p in read_dataset(context, Proposals, shard)} if config.extractor else None
     aliases = _find_redirects(context, shard)
     extract = load_component(EXTRACTOR_KEY, config.extractor_function) if config.extractor_function else None
-    sampled = _sample(context, shard)
+    sampled, scorer = _sample(context, shard), open_scorer(context)
     return SpanStage(
         config,
         open_ner(context),
-        open_scorer(context),
+        scorer,
         aliases,
         sampled,
         proposals,
         extract,
         open_evidence(context),
         open_counts(context),
+        scorer if config.drop_known else None,
     )
 
 
 def task_keys(config: RunConfig) -> tuple[str, ...]:
-    """Keys that decide which of the spans are hidden, and which tasks are kept."""
-    names = ("limit", "tasks_per_passage", "selection", "mask_counts", "min_pages", "answer_style")
+    """Keys that decide which of the spans are hidden, which tasks are kept, and how many masks are checked."""
+    names = ["limit", "tasks_per_passage", "selection", "mask_counts", "min_pages", "answer_style"]
+    if config.masking.closed_book_sample:
+        names += ["closed_book_sample", "scorer"]
     return ("seed", *(f"masking.{name}" for name in names), *play_keys(config))
 
 
@@ -199,12 +208,16 @@ def open_tasks(context: RunContext, shard: str) -> Stage[Any]:
 
 
 def _open_choice(context: RunContext, shard: str) -> Stage[Any]:
+    from pipeline.masking.closed_book import ClosedBookSample
     from pipeline.masking.task_stage import TaskStage
 
     if plan := find_plan(context.run):
         return open_fresh(context, shard, plan)
-    quota = share_limit(context, StageName.SPANS, SpanSet, shard, context.config.masking.limit)
-    return TaskStage(context.config.masking, context.config.seed, quota=quota)
+    config, seed = context.config.masking, context.config.seed
+    quota = share_limit(context, StageName.SPANS, SpanSet, shard, config.limit)
+    stage = TaskStage(config, seed, quota=quota)
+    checked = share_limit(context, StageName.SPANS, SpanSet, shard, config.closed_book_sample)
+    return ClosedBookSample(stage, open_scorer(context), checked, seed) if checked else stage
 
 
 def _task_fingerprints(context: RunContext) -> Mapping[str, str]:
@@ -244,7 +257,7 @@ SPANS = StageSpec(
     open=open_spans,
     fingerprint_inputs=_span_fingerprints,
     functions=_list_functions,
-    roles=lambda config: (Role.SCORER,) if names_served_scorer(config) else (),
+    roles=_list_roles,
     part_of_round=RoundPart.SHARED,
     command="mask",
 )
@@ -265,6 +278,7 @@ TASKS = StageSpec(
     read=read_spanned,
     open=open_tasks,
     fingerprint_inputs=_task_fingerprints,
+    roles=lambda config: _list_roles(config) if config.masking.closed_book_sample else (),
     part_of_round=RoundPart.ROUND,
     command="mask",
 )

@@ -75,6 +75,14 @@ _COUNTS: tuple[tuple[str, str, str, str, str, str], ...] = (
 """Name, rows, what they are grouped by, the count, of what, and its description."""
 
 
+def measure_closed_book(query: Query) -> Iterator[Measure]:
+    """Yield the share of right attempts among those without search, where there were any."""
+    ((known, closed),) = query("SELECT coalesce(sum(known), 0), coalesce(sum(closed), 0) FROM difficulties")
+    if closed:
+        about = "attempts without search in which every answer was right"
+        yield Measure(name="closed_book_attempts", part="", count=int(known), of=int(closed), about=about)
+
+
 def measure_attempts(query: Query) -> Iterator[Measure]:
     """Yield the measures of the judged attempts, those of an empty dataset left out."""
     for name, rows, keys, count, of, about in _COUNTS:

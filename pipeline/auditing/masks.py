@@ -33,6 +33,11 @@ _TASKS = f"""
     SELECT lang, title, section, masked_text, spans FROM tasks ORDER BY task_id LIMIT {MOST_TASKS}
 """  # noqa: S608 - SQL of this module alone
 
+_CHECKED = """
+    SELECT lang, span.closed_book.model, count_if(span.closed_book.known), count(*)
+    FROM (SELECT lang, unnest(spans) AS span FROM tasks) WHERE span.closed_book IS NOT NULL GROUP BY ALL ORDER BY ALL
+"""
+
 ABOUT: Mapping[str, str] = {
     "given_away": "masks whose gold, alias, expansion or acronym, or all of whose content words stand in the task",
     "hinted": "masks of which a content word, or a word with the same five first letters, stands in the task",
@@ -72,6 +77,9 @@ def measure_masks(query: Query) -> Iterator[Measure]:
             of = several[lang] if name == "exchangeable" else masks[lang]
             if of:
                 yield Measure(name=name, part=f"lang={lang}", count=counts[lang, name], of=of, about=about)
+    for lang, model, known, checked in query(_CHECKED):
+        about = "masks that the model fills without a search, of those checked"
+        yield Measure(name="closed_book", part=f"lang={lang}, model={model}", count=known, of=checked, about=about)
 
 
 def find_faults(task: TaskRow, tokenize: Tokenizer) -> Iterator[str]:

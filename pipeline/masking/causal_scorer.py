@@ -10,6 +10,7 @@ import torch
 from pipeline.agents.extractive.filling import Filling
 from pipeline.devices import choose_device
 from pipeline.errors import AssetError
+from pipeline.masking.closed_book import TextRanks
 from pipeline.masking.perplexity import SpanContext, SpanScore
 from pipeline.masking.precision import resolve_precision
 from pipeline.masking.span_trees import SpanTokens, TreeRow, build_batch, encode_contexts, plant_rows
@@ -68,6 +69,8 @@ class CausalScorer:
         self._model: Any = model.train(False)  # most methods of transformers' models carry no types
         self._tokenizer = tokenizer
         self._context = getattr(model.config, "max_position_embeddings", None) or DEFAULT_CONTEXT
+        first = tokenizer.bos_token_id
+        self._opening: list[int] = [] if first is None else [first]
         self._batch_tokens = batch_tokens or (CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS)
 
     def score(self, items: Sequence[SpanContext]) -> list[list[SpanScore]]:
@@ -91,14 +94,30 @@ class CausalScorer:
         """Return for each text the log-likelihood of it and of the tokens after the mask, in nats; the tokens before
         the mask are computed once.
         """
-        opening = self._tokenizer.bos_token_id
         title, before = self._encode(f"{filling.title}\n"), self._encode(filling.before.rstrip())
-        trunk = [*([] if opening is None else [opening]), *title, *before[-BEFORE:]]
+        trunk = [*self._opening, *title, *before[-BEFORE:]]
         space = " " if filling.before[-1:].isspace() else ""
         after = self._encode(filling.after)[:AFTER]
         branches = [[*self._encode(space + text), *after] for text in filling.texts]
         rows = plant_rows(SpanTokens(trunk, [len(trunk)] * len(branches), branches), self._context)
         return [round(-score.surprisal, DIGITS) for row in rows for score in self._score_rows([row])[0]]
+
+    def rank_texts(self, before: str, texts: Sequence[str]) -> list[TextRanks]:
+        """Return how likely the tokens of each text are among all others; the text before is computed once."""
+        trunk = [*self._opening, *self._encode(before)]
+        # The hidden state of a text's last token, which predicts what follows, is read by a target that is ignored.
+        branches = [[*self._encode(text), 0] for text in texts]
+        rows = plant_rows(SpanTokens(trunk, [len(trunk)] * len(branches), branches), self._context)
+        return [found for row in rows for found in self._rank_row(row)]
+
+    @torch.inference_mode()
+    def _rank_row(self, row: TreeRow) -> Iterator[TextRanks]:
+        logits, targets = self._read_logits([row])
+        ranks = (logits > logits.gather(1, targets.unsqueeze(1))).sum(1).tolist()
+        likeliest, end = logits.argmax(1).tolist(), 0
+        for length in row.lengths:
+            start, end = end, end + length
+            yield TextRanks(tuple(ranks[start : end - 1]), str(self._tokenizer.decode([likeliest[end - 1]])))
 
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
@@ -106,6 +125,14 @@ class CausalScorer:
 
     @torch.inference_mode()
     def _score_rows(self, rows: Sequence[TreeRow]) -> list[list[SpanScore]]:
+        logits, targets = self._read_logits(rows)
+        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").double().cpu()
+        lengths = [length for row in rows for length in row.lengths]
+        sums = iter([chunk.sum().item() for chunk in torch.split(losses, lengths)])
+        return [[SpanScore(next(sums), length) for length in row.lengths] for row in rows]
+
+    def _read_logits(self, rows: Sequence[TreeRow]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits [R, vocabulary] at all reads of the rows, and the targets [R]."""
         device = self._model.device
         batch = build_batch(rows, pad=0)
         hidden = self._model.base_model(
@@ -116,11 +143,7 @@ class CausalScorer:
         ).last_hidden_state
         # Only the rows that predict a span's token go through the vocabulary, the widest layer of a small model.
         read = hidden.flatten(0, 1)[batch.reads.to(device)]
-        logits = self._model.get_output_embeddings()(read).float()
-        losses = torch.nn.functional.cross_entropy(logits, batch.targets.to(device), reduction="none").double().cpu()
-        lengths = [length for row in rows for length in row.lengths]
-        sums = iter([chunk.sum().item() for chunk in torch.split(losses, lengths)])
-        return [[SpanScore(next(sums), length) for length in row.lengths] for row in rows]
+        return self._model.get_output_embeddings()(read).float(), batch.targets.to(device)
 
 
 def _group_rows(rows: Sequence[TreeRow], batch_tokens: int) -> Iterator[list[int]]:

@@ -16,7 +16,7 @@ from schemas.evidence import Evidence
 from schemas.funnel import FunnelStep, Reject
 from schemas.passages import Passage
 from schemas.record import Record
-from schemas.tasks import Span, SpanKind, SpanSet
+from schemas.tasks import ClosedBook, Span, SpanKind, SpanSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class DraftSpan:
     """Passages of the corpus that hold its words."""
     score: SpanScore | None = None
     difficulty: float | None = None
+    closed_book: ClosedBook | None = None
 
     @property
     def surprisal(self) -> float | None:
@@ -53,6 +54,7 @@ class DraftSpan:
             difficulty=self.difficulty,
             surprisal=self.surprisal,
             perplexity=None if self.score is None else _round(self.score.perplexity),
+            closed_book=self.closed_book,
         )
 
 
@@ -61,7 +63,7 @@ class SpanAssessment:
     """What the filters and the model of difficulty say of a candidate."""
 
     reason: str | None
-    """Reason for which it may not be masked, evidence aside; None for one that may."""
+    """Reason for which it may not be masked, evidence and closed-book check aside; None for one that may."""
     difficulty: float
 
 

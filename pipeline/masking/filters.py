@@ -31,6 +31,7 @@ NO_EVIDENCE = "no_evidence"
 INFERABLE = "inferable"
 EASY = "easy"
 NOISE = "noise"
+KNOWN = "known"
 
 NOT_SAMPLED = "not_sampled"
 EXTRACTOR_FAILED = "extractor_failed"

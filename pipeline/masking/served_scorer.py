@@ -13,21 +13,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pipeline.http.errors import HttpStatusError, ThrottledError, UnavailableError
 from pipeline.http.retrying import Retrying, retrying
 from pipeline.llm.chat_model import EndpointError
 from pipeline.llm.client import ApiClient
+from pipeline.masking.closed_book import TextRanks
 from pipeline.masking.perplexity import SpanContext, SpanScore
-from pipeline.masking.span_trees import TreeRow, encode_contexts, plant_rows
+from pipeline.masking.span_trees import SpanTokens, TreeRow, encode_contexts, plant_rows
 from schemas.llm_config import LimitsConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 REQUEST_TOKENS = 8192
 """Prompt tokens of one request; a longer prompt is sent alone."""
@@ -90,7 +94,28 @@ class ServedScorer:
             found = iter([score for reply in replies for score in reply])
         return [[next(found) for _ in range(count)] for count in counts]
 
+    def rank_texts(self, before: str, texts: Sequence[str]) -> list[TextRanks]:
+        """Return how likely the tokens of each text are among all others. Raises EndpointError."""
+        encode = partial(self._tokenizer.encode, add_special_tokens=False)
+        first = self._tokenizer.bos_token_id
+        trunk = [*([] if first is None else [first]), *encode(before)]
+        rows = plant_rows(
+            SpanTokens(trunk, [len(trunk)] * len(texts), [encode(text) for text in texts]),
+            self._context - ANSWER_TOKENS,
+        )
+        prompts = [prompt for row in rows for prompt in write_prompts(row)]
+        return [found for group in group_prompts(prompts) for found in self._send_prompts(group, self._read_ranks)]
+
+    def _read_ranks(self, prompt: SpanPrompt, choice: dict[str, Any]) -> TextRanks:
+        tokens = self._read_tokens(prompt, choice)
+        if not all("rank" in token for token in tokens):
+            raise EndpointError(f"{self._url}: the server does not return ranks of tokens", OTHER_SCORERS)
+        return TextRanks(tuple(token["rank"] - 1 for token in tokens), choice["text"])
+
     def _score_prompts(self, prompts: Sequence[SpanPrompt]) -> list[SpanScore]:
+        return self._send_prompts(prompts, self._read_score)
+
+    def _send_prompts(self, prompts: Sequence[SpanPrompt], read: Callable[[SpanPrompt, dict[str, Any]], T]) -> list[T]:
         body = {
             "model": self._model,
             "prompt": [prompt.ids for prompt in prompts],
@@ -102,15 +127,19 @@ class ServedScorer:
         if len(choices) != len(prompts):
             raise EndpointError(f"{self._url}: {len(choices)} replies to {len(prompts)} prompts")
         ordered = sorted(choices, key=lambda choice: int(choice["index"]))
-        return [self._read_score(prompt, choice) for prompt, choice in zip(prompts, ordered, strict=True)]
+        return [read(prompt, choice) for prompt, choice in zip(prompts, ordered, strict=True)]
 
     def _read_score(self, prompt: SpanPrompt, choice: dict[str, Any]) -> SpanScore:
+        losses = [-token["logprob"] for token in self._read_tokens(prompt, choice)]
+        return SpanScore(math.fsum(losses), len(losses))
+
+    def _read_tokens(self, prompt: SpanPrompt, choice: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return what the server says of each token of the span."""
         logprobs = choice.get("prompt_logprobs")
         if not logprobs or len(logprobs) != len(prompt.ids):
             raise EndpointError(f"{self._url}: the server does not return prompt_logprobs", OTHER_SCORERS)
         at = len(prompt.ids) - prompt.span
-        losses = [-logprobs[at + i][str(token)]["logprob"] for i, token in enumerate(prompt.ids[at:])]
-        return SpanScore(math.fsum(losses), len(losses))
+        return [logprobs[at + i][str(token)] for i, token in enumerate(prompt.ids[at:])]
 
     def _read_context(self) -> int:
         """Return the context window of the server, in tokens."""

@@ -12,11 +12,13 @@ from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pipeline.agents.extractive.filling import write_filling
 from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking import filters
 from pipeline.masking.aliases import find_aliases, list_titles
-from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
+from pipeline.masking.candidates import SpanCandidate, hide_spans, merge_candidates, trim_candidate
+from pipeline.masking.closed_book import TextRanker, is_known
 from pipeline.masking.custom_spans import Extract, ExtractorError, call_extractor
 from pipeline.masking.drafts import DraftSpan, PassageDraft, SpanAssessment, reject_passage
 from pipeline.masking.entities import find_chinese_names, find_entities
@@ -30,7 +32,7 @@ from pipeline.stage import Outcome
 from schemas.evidence import Evidence
 from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
-from schemas.tasks import Proposals, SpanKind, SpanSource
+from schemas.tasks import ClosedBook, Proposals, SpanKind, SpanSource
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -55,12 +57,14 @@ class SpanStage:
         extract: Extract | None = None,
         evidence: EvidenceFinder | None = None,
         counts: AnswerCounts | None = None,
+        ranker: TextRanker | None = None,
     ) -> None:
         """`nlp`: source of names in its own language; Chinese without it uses jieba. `aliases_of`: titles that redirect
         to a title. `sampled`: ids of the passages to examine (`sample_passages`); None: all. `proposals`: spans of a
         language model by passage id, where one was used. `extract`: a span source of the user.
         `evidence`: finds what else in the corpus gives a span again, where `masking.evidence` asks for it. `counts`:
-        counts the passages that hold a span's words, where the run has an index.
+        counts the passages that hold a span's words, where the run has an index. `ranker`: drops the spans that it
+        knows, where `masking.drop_known` asks for that.
         """
         self._config = config
         self._nlp = nlp
@@ -72,6 +76,7 @@ class SpanStage:
         self._roots = cache(Roots)
         self._evidence = evidence
         self._counts = counts
+        self._ranker = ranker
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
         """Return one outcome per passage; those that cannot be masked first within each batch."""
@@ -204,6 +209,19 @@ class SpanStage:
                     draft.reject(span.candidate, *fault)
                 else:
                     draft.kept.append(span)
+            if self._ranker is not None:
+                self._drop_known(draft, self._ranker)
+
+    def _drop_known(self, draft: PassageDraft, ranker: TextRanker) -> None:
+        text, spans = draft.passage.text, draft.kept
+        masked = hide_spans(text, [(span.candidate.start, span.candidate.end) for span in spans])
+        draft.kept = []
+        for mask, span in enumerate(spans):
+            forms = text[span.candidate.start : span.candidate.end], *span.aliases
+            if is_known(ranker, write_filling(draft.passage.title, masked, mask, forms, {})):
+                draft.reject(span.candidate, filters.KNOWN)
+            else:
+                draft.kept.append(replace(span, closed_book=ClosedBook(model=ranker.name, known=False)))
 
     def _score_spans(self, drafts: Sequence[PassageDraft]) -> Sequence[Sequence[SpanScore | None]]:
         if self._scorer is None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.masking.balance import assign_counts, balance_counts
+from pipeline.masking.candidates import hide_spans
 from pipeline.masking.span_difficulty import DIGITS, is_common
 from pipeline.stage import Outcome
 from schemas.config import StageName
@@ -19,7 +20,7 @@ from schemas.funnel import FunnelStep, Reject
 from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.record import content_id
-from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanSet
+from schemas.tasks import AnswerStyle, MaskTask, Span, SpanSet
 
 OVER_LIMIT = "over_limit"
 TOO_FEW_SPANS = "too_few_spans"
@@ -122,12 +123,6 @@ class TaskStage:
 def build_task(passage: Passage, spans: Sequence[Span], style: AnswerStyle) -> MaskTask:
     """Hide the spans (at least one, disjoint, in any order) in the passage."""
     spans = sorted(spans, key=lambda span: span.start)
-    pieces: list[str] = []
-    at = 0
-    for span in spans:
-        pieces.append(passage.text[at : span.start])
-        at = span.end
-    pieces.append(passage.text[at:])
     scores = [span.difficulty for span in spans if span.difficulty is not None]
     return MaskTask(
         task_id=content_id(passage.passage_id, [[span.start, span.end] for span in spans], style.value),
@@ -137,7 +132,7 @@ def build_task(passage: Passage, spans: Sequence[Span], style: AnswerStyle) -> M
         lang=passage.lang,
         title=passage.title,
         section=passage.section,
-        masked_text=MASK.join(pieces),
+        masked_text=hide_spans(passage.text, [(span.start, span.end) for span in spans]),
         spans=tuple(spans),
         mask_count=len(spans),
         answer_style=style,

@@ -61,6 +61,7 @@ class FakeServer:
     """For each POST to come: a status to refuse it with, a body to answer, or both."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     with_logprobs: bool = True
+    with_ranks: bool = True
     lists: bool = True
     """Whether /models names what is served."""
     unlisted: int | None = None
@@ -75,17 +76,21 @@ class FakeServer:
 
     def complete(self, body: dict[str, Any]) -> dict[str, Any]:
         self.bodies.append(body)
-        choices = [{"index": i, "text": "x", **self.score(ids)} for i, ids in enumerate(body["prompt"])]
+        choices = [{"index": i, **self.score(ids)} for i, ids in enumerate(body["prompt"])]
         return {"choices": choices[::-1]}  # the index says which prompt it is
 
     def score(self, ids: list[int]) -> dict[str, Any]:
         assert len(ids) < self.context
         if not self.with_logprobs:
-            return {}
+            return {"text": "x"}
         with torch.inference_mode():
             logits = self.scorer._model(torch.tensor([ids])).logits[0].double().log_softmax(-1)
-        told = [{str(token): {"logprob": logits[i, token].item(), "rank": 1}} for i, token in enumerate(ids[1:])]
-        return {"prompt_logprobs": [None, *told]}
+        rows = list(enumerate(ids[1:]))
+        told = [{str(token): {"logprob": logits[i, token].item()}} for i, token in rows]
+        for (i, token), named in zip(rows, told, strict=True):
+            named[str(token)] |= {"rank": 1 + int((logits[i] > logits[i, token]).sum())} if self.with_ranks else {}
+        text = self.scorer._tokenizer.decode([int(logits[-1].argmax())])
+        return {"prompt_logprobs": [None, *told], "text": text}
 
 
 @contextmanager

@@ -10,7 +10,11 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from pipeline.errors import RampforgeError
-from tests.support.export_samples import PAGES, make_run
+from schemas.difficulties import Difficulty
+from schemas.record import Record
+from schemas.tasks import ClosedBook
+from tests.support.export_samples import PAGES, make_run, write_run
+from tests.support.trajectory_samples import make_task
 
 
 def audit(*arguments: str) -> str:
@@ -31,6 +35,21 @@ def test_measures_of_a_run(tmp_path: Path) -> None:
     assert 0 <= low <= high <= 1
     table = audit(str(tmp_path / "run"))
     assert all(name in table for name, _ in found)
+
+
+def test_closed_book_shares(tmp_path: Path) -> None:
+    rows: list[Record] = []
+    for number, known in enumerate([True, False, False, None]):
+        task = make_task(f"Founded in 18{number} by Vera.", [f"18{number}", "Vera"], f"t{number}", lang="en")
+        checked = None if known is None else ClosedBook(model="tiny", known=known)
+        spans = task.spans[0].model_copy(update={"closed_book": checked}), task.spans[1]
+        rows.append(task.model_copy(update={"spans": spans}))
+        rows.append(Difficulty(task_id=task.task_id, searched=1, solved=1, closed=4, known=number))
+    write_run(tmp_path / "run", [rows], Difficulty)
+    value = json.loads(audit(str(tmp_path / "run"), "--json"))
+    found = {(one["name"], one["part"]): (one["count"], one["of"]) for one in value["measures"]}
+    assert found["closed_book", "lang=en, model=tiny"] == (1, 3)
+    assert found["closed_book_attempts", ""] == (6, 16)
 
 
 def test_tasks_alone_are_audited_and_passages_are_not(tmp_path: Path) -> None:
