@@ -6,6 +6,7 @@ Only names are used. Dates and numbers of a recogniser ("his last years", "one")
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ NAME_LABELS = frozenset(
 
 NEEDED = {"ner", "tok2vec", "transformer"}
 JIEBA_LABELS = {"nr": "PERSON", "nrfg": "PERSON", "nrt": "PERSON", "ns": "GPE", "nt": "ORG", "nz": "MISC"}
+SHORT_LABELS = frozenset({"GPE", "ORG"})
+"""Labels of names that may have two characters. The dictionary calls most words of two characters that begin with a
+surname persons ("陆军", army), and many common ones proper nouns."""
 INSTITUTIONS = {"大学", "学院", "公司", "银行", "医院", "博物馆", "车站", "机场"}
 FEATURES = frozenset("路街桥寺庙宫塔山河江湖岛岭")
 """Characters that end the name of a place: one after a name is part of it."""
@@ -33,6 +37,8 @@ PIECE_FLAGS = ("n", "a", "g", "j", "b", "z")
 """First letters of jieba's flags of nouns, adjectives and morphemes: one character of these before a name is a piece of
 a longer name that the dictionary lacks ("列支敦斯登")."""
 DOTS = frozenset("·・‧")
+SHORTEST = 3
+"""Characters of the shortest name of another label."""
 CONTINUING = DOTS | FEATURES
 BATCH = 128
 
@@ -70,9 +76,10 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
     joined.
 
     jieba finds words, not names: "北京" and "大学" are two words of one institution, so a name and the noun of an
-    institution after it are one name. Its dictionary is in simplified characters, so the text is folded first, and only
-    words of the dictionary count: guesses of the tagger for other words are rarely names. Where the segmenter guesses a
-    longer word around a name's edge, the name is part of one that the dictionary lacks.
+    institution after it are one name, as are a place and the institution after it. Its dictionary is in simplified
+    characters, so the text is folded first, and only words of the dictionary count: guesses of the tagger for other
+    words are rarely names. Where the segmenter guesses a longer word around a name's edge, the name is part of one that
+    the dictionary lacks.
     """
     open_jieba()
     import jieba.posseg
@@ -82,9 +89,23 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
     for text in texts:
         folded = fold(text)
         known = folded if len(folded) == len(text) else text  # offsets must hold
-        names = _join_words([(pair.word, pair.flag) for pair in jieba.posseg.cut(known, HMM=False)])
+        names = _join_places(_join_words([(pair.word, pair.flag) for pair in jieba.posseg.cut(known, HMM=False)]))
         edges = {0, *accumulate(map(len, jieba.cut(known, HMM=True)))}
-        yield [name for name in names if {name.start, name.end} <= edges]
+        yield [name for name in names if {name.start, name.end} <= edges and not _is_short(name)]
+
+
+def _join_places(names: Iterable[SpanCandidate]) -> list[SpanCandidate]:
+    """Join each institution to the place right before it."""
+    joined: list[SpanCandidate] = []
+    for name in names:
+        if joined and name.label == "ORG" and (joined[-1].label, joined[-1].end) == ("GPE", name.start):
+            name = replace(name, start=joined.pop().start)
+        joined.append(name)
+    return joined
+
+
+def _is_short(name: SpanCandidate) -> bool:
+    return name.end - name.start < SHORTEST and name.label not in SHORT_LABELS
 
 
 def _join_words(words: Sequence[tuple[str, str]]) -> list[SpanCandidate]:

@@ -110,8 +110,8 @@ class GiveAways:
     def _shows_part(self, candidate: SpanCandidate, low: int, high: int) -> bool:
         """Return whether a telling word of the span is shown outside it."""
         words = self._words.words[low:high]
-        if any(map(is_wide, words)):
-            return candidate.kind not in FIGURES and self._shows_half(low, high)
+        if candidate.kind not in FIGURES and any(map(is_wide, words)):
+            return self._shows_half(low, high)
         own = Counter(key for word in words for key in self._list_keys(word))
         shown = {word for word in words if any(self._shown[key] > own[key] for key in self._list_keys(word))}
         if candidate.kind not in FIGURES:

@@ -74,7 +74,7 @@ CLOCK = rf"{D}{{1,2}}[:：]{D}{{2}}(?:[:：]{D}{{2}})?"
 NUMBERS_ZH = re.compile(
     rf"(?=[0-9０-９−$€£¥￥UHN摄攝華华百第〇零一二三四五六七八九十千万萬亿億兆两兩-]){NOT_FIGURE}(?<![第\w]-)(?:"
     rf"(?P<percent>百分之(?:{FIGURE}|[〇零一二三四五六七八九十百点點]++)|(?:{FIGURE})(?:{DASH}(?:{FIGURE}))?\s?[%％‰])"
-    rf"|(?P<fraction>(?<!{NUMERAL}){NUMERAL}++分之{NUMERAL}++|{D}++又{D}++[/／]{D}++(?!\s?{UNIT})|{D}+[/／]{D}+(?![0-9０-９/／年月季賽赛]))"
+    rf"|(?P<fraction>(?<!{NUMERAL}){NUMERAL}++分之{NUMERAL}++(?:\s?{PHYSICAL})?|{D}++又{D}++[/／]{D}++(?!\s?{UNIT})|{D}+[/／]{D}+(?![0-9０-９/／年月季賽赛]))"
     rf"|(?P<ordinal>第(?:{D}++(?:[-–—~～至到]第?{D}++|{CLASSIFIER}?[至到]第{D}++)?(?:季度|{UNIT}|{CLASSIFIER})?|[一二三四五六七八九十百千]++(?:季度|{CLASSIFIER})))"
     rf"|(?P<clock>{CLOCK}(?:{DASH}{CLOCK})?(?![0-9０-９:：.])|{D}{{1,2}}[点點时時]{D}{{1,2}}分(?:{D}{{1,2}}秒)?)"
     rf"|(?P<ratio>(?:{FIGURE})(?:\s?[:：比]\s?(?:{FIGURE}))+(?!{D}|[-–—~～]))"

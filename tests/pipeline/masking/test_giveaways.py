@@ -101,3 +101,15 @@ def test_growth_with_the_passage_is_linear() -> None:
 )
 def test_half_of_a_chinese_name_gives_away(text: str, span: str, reason: str | None) -> None:
     assert check(text, span, lang="zh") == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "kind", "reason"),
+    [
+        ("2013年加盟球队，2013赛季出场28次。", "2013年", DATE, "partly_shown"),
+        ("他出场得到22分，22篮板。", "22分", NUMBER, "partly_shown"),
+        ("他2月出生，1868年2月9日结婚。", "1868年2月9日", DATE, None),
+    ],
+)
+def test_figures_of_a_chinese_fact_give_it_away(text: str, span: str, kind: SpanKind, reason: str | None) -> None:
+    assert check(text, span, kind, lang="zh") == reason

@@ -218,13 +218,13 @@ def test_passages_outside_the_sample_are_not_looked_at() -> None:
 
 
 def test_a_chinese_passage() -> None:
-    text = "北京大学创办于1898年，校园位于海淀区，占地约274万平方米。胡适曾任校长。"
+    text = "北京大学创办于1898年，校园位于海淀区，占地约274万平方米。蔡元培曾任校长。"
     passage = make_passage(text, title="京师大学堂", lang="zh", 海淀区="海淀区")
     spans = {span.text: span for span in read_spans(run_one(passage, MaskingConfig(scorer=None, selection="random")))}
-    assert {"北京大学", "1898年", "海淀区", "274万平方米", "胡适"} <= set(spans)
+    assert {"北京大学", "1898年", "海淀区", "274万平方米", "蔡元培"} <= set(spans)
     assert (spans["1898年"].kind, spans["海淀区"].target) == (SpanKind.DATE, "海淀区")
-    again = make_passage("胡适生于1891年，胡适是学者。", title="安徽", lang="zh")
-    assert read_reasons(run_one(again, MaskingConfig(scorer=None, selection="random")))["胡适"] == "repeated"
+    again = make_passage("蔡元培生于1868年，蔡元培是学者。", title="浙江", lang="zh")
+    assert read_reasons(run_one(again, MaskingConfig(scorer=None, selection="random")))["蔡元培"] == "repeated"
 
 
 @pytest.mark.parametrize(
@@ -235,6 +235,8 @@ def test_a_chinese_passage() -> None:
         ("他住在热河路。", ["热河路"]),
         ("今上海有北京大学。", ["上海", "北京大学"]),
         ("哈罗德·哈代首先", []),
+        ("陆军的侯爵在屠宰。", []),
+        ("他是法国宇航公司的人。", ["法国宇航公司"]),
     ],
 )
 def test_chinese_names_are_not_cut(text: str, names: list[str]) -> None:
