@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.inspecting.errors import UnreadableError
+from pipeline.inspecting.errors import InspectError, UnreadableError
 from pipeline.inspecting.leaf_columns import read_leaf
 from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.readonly_database import ReadonlyDatabase, scan_shards
 from pipeline.inspecting.shard_listing import drop_damaged, list_shards
+from pipeline.storage.older_forms import advise_redo, describe_older
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement
 from schemas.record import Record
@@ -89,13 +90,28 @@ def make_attempts(database: ReadonlyDatabase) -> bool:
     sources = {model.dataset: _source(database, model) for model in JOINED}
     _read_leaves(database)
     kind = "TABLE" if listing.rows(Trajectory.dataset) <= RESIDENT else "VIEW"
-    database.query(_TABLE.format(kind=kind, **sources), seconds=BUILD_SECONDS)
+    try:
+        database.query(_TABLE.format(kind=kind, **sources), seconds=BUILD_SECONDS)
+    except UnreadableError:
+        raise
+    except InspectError:
+        _check_columns(database)
+        raise
     if kind == "TABLE":
         for name in LEAVES:
             database.query(f"DROP TABLE {name}")
         for column in ("trajectory_id", "task_id"):
             database.query(f"CREATE INDEX by_{column} ON attempts ({column})", seconds=BUILD_SECONDS)
     return True
+
+
+def _check_columns(database: ReadonlyDatabase) -> None:
+    """Raise InspectError for a dataset that lacks columns, the first in the order of the job."""
+    for model in (MaskTask, Trajectory, Judgement):
+        for shard in database.listing.datasets.get(model.dataset, ())[:1]:
+            if missing := [name for name in arrow_schema(model).names if name not in shard.schema.names]:
+                what = f"{database.listing.place.name}: {describe_older(model.dataset, missing)}"
+                raise InspectError(what, advise_redo(shard.schema)) from None
 
 
 def _read_leaves(database: ReadonlyDatabase) -> None:

@@ -9,11 +9,13 @@ from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from pipeline.errors import StorageError
 from pipeline.storage.files import replace_atomically, temporary_name, wrap_os_errors
 from pipeline.storage.hashing import hash_file
 from pipeline.storage.ledger_files import advise_repair
+from pipeline.storage.older_forms import advise_redo, describe_older
 from schemas.arrow import arrow_schema
 from schemas.ledger import ShardFile
 from schemas.record import Record
@@ -93,9 +95,18 @@ def read_rows(path: Path, model: type[Row]) -> Iterator[Row]:
     another schema version."""
     with wrap_os_errors(path), reading_boundary(path), pq.ParquetFile(path) as file:
         check_version(path, file.schema_arrow, model)
-        for batch in file.iter_batches(ROWS_PER_GROUP):
-            for row in batch.to_pylist():
-                yield model.model_validate(row)
+        try:
+            for batch in file.iter_batches(ROWS_PER_GROUP):
+                for row in batch.to_pylist():
+                    yield model.model_validate(row)
+        except ValidationError as error:
+            places = (fault["loc"] for fault in error.errors() if fault["type"] == "missing")
+            missing = dict.fromkeys(".".join(part for part in place if isinstance(part, str)) for place in places)
+            if not missing:
+                raise
+            raise StorageError(
+                f"{path}: {describe_older(model.dataset, missing)}", advise_redo(file.schema_arrow)
+            ) from None
 
 
 def check_version(path: Path, schema: pa.Schema, model: type[Record]) -> None:

@@ -95,11 +95,15 @@ def check_start(run: RunFolder, stage: str, started: StageStart, settings: Mappi
     differing = find_differences(started, settings, partial)
     if not differing:
         return
-    lines = "; ".join(f"{key} was {old}, now {new}" for key, (old, new) in differing.items())
+    lines = "; ".join(
+        f"{key} was {old or 'not recorded'}, now {new or 'not recorded'}" for key, (old, new) in differing.items()
+    )
+    goes_on = f"`rampforge resume {run.location}` continues this one as it was configured"
+    if any(None in pair for pair in differing.values()):
+        goes_on = "the rampforge that made this one continues it, where a setting is new or was renamed since"
     raise ConfigError(
         f"{run.location}: stage {stage} was made under another configuration: {lines}",
-        f"`--name OTHER` starts a new run; `rampforge resume {run.location}` continues this one as it was configured; "
-        f"`--redo {stage}` discards this stage and all after it",
+        f"`--name OTHER` starts a new run; {goes_on}; `--redo {stage}` discards this stage and all after it",
     )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from flows.exporting.row_selection import find_matching
+from pipeline.errors import StorageError
 from pipeline.inspecting.attempts_table import ATTEMPTS, open_attempts
 from pipeline.inspecting.errors import InspectError
 from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.storage.near_runs import OTHERWISE, suggest_runs
 from pipeline.storage.run_folder import RunFolder
+from pipeline.storage.shards import read_rows as read_shard
+from schemas.judgements import Judgement
 from tests.support.export_samples import make_run
 
 
@@ -67,3 +71,19 @@ def test_near_names_of_runs_are_suggested(tmp_path: Path) -> None:
         (tmp_path / name / "run.json").touch()
     assert suggest_runs(str(tmp_path / "dem")) == f"there are: {tmp_path / 'demo'}"
     assert suggest_runs(str(tmp_path / "xyz")) == f"there are: {tmp_path / 'demo'}, {tmp_path / 'other'}"
+
+
+def test_a_run_of_an_older_form_says_what_is_missing(tmp_path: Path) -> None:
+    old = make_run(tmp_path / "old")
+    for path in old.dataset(Judgement.dataset).glob("*.parquet"):
+        table = pq.read_table(path).drop_columns(["signature"])
+        path.unlink()
+        pq.write_table(table, path)
+        with pytest.raises(StorageError) as unread:
+            list(read_shard(path, Judgement))
+        assert "without signature" in unread.value.what
+        assert "--redo" in unread.value.fix
+    with pytest.raises(InspectError) as raised:
+        open_attempts(old.root)
+    assert "judgements, without signature" in raised.value.what
+    assert "--redo" in raised.value.fix

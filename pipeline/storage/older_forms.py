@@ -1,0 +1,23 @@
+"""Rows that an older rampforge wrote, without a column that has been added since: what is missing, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+STAGE_KEY = b"rampforge.stage"
+
+
+def describe_older(dataset: str, missing: Iterable[str]) -> str:
+    """Return what is wrong with rows that lack columns."""
+    return f"an older form of {dataset}, without {', '.join(missing)}"
+
+
+def advise_redo(schema: pa.Schema) -> str:
+    """Return the ways on from a shard of an older form. `schema`: of the shard, which names its stage."""
+    stage = (schema.metadata or {}).get(STAGE_KEY, b"STAGE").decode()
+    return (
+        f"`rampforge run ... --redo {stage}`, with the sources and settings of the run, makes {stage} and all after it "
+        "again; or use the rampforge that wrote it"
+    )
