@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from flows.cli.inspect import PLAIN_WIDTH
 from pipeline.errors import RampforgeError
 
 rewards_app = typer.Typer(
@@ -45,9 +46,12 @@ def check(as_json: Annotated[bool, typer.Option("--json", help="Print JSON inste
         for about, rewards in most.items():
             style = "bold red" if about in leaks else None
             table.add_row(about[0], about[2], about[1], *(f"{value:g}" for value in rewards.values()), style=style)
-        Console().print(table)
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=PLAIN_WIDTH)
+        console.print(table)
         count = sum(map(len, entries.values()))
-        Console().print(f"{len(entries)} attacks, {count} completions: {len(entries) - len(leaks)} stopped")
+        console.print(f"{len(entries)} attacks, {count} completions: {len(entries) - len(leaks)} stopped")
     if leaks:
         raise RampforgeError(
             f"{len(leaks)} completions of the adversarial set are not stopped, first: {leaks[0][2]}",
