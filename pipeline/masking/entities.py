@@ -78,8 +78,8 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
     jieba finds words, not names: "北京" and "大学" are two words of one institution, so a name and the noun of an
     institution after it are one name, as are a place and the institution after it. Its dictionary is in simplified
     characters, so the text is folded first, and only words of the dictionary count: guesses of the tagger for other
-    words are rarely names. Where the segmenter guesses a longer word around a name's edge, the name is part of one that
-    the dictionary lacks.
+    words are rarely names. Where the segmenter guesses a longer word around a name's edge, or a dot joins it to a word
+    that is no name, the name is part of one that the dictionary lacks.
     """
     open_jieba()
     import jieba.posseg
@@ -91,7 +91,12 @@ def find_chinese_names(texts: Iterable[str]) -> Iterator[list[SpanCandidate]]:
         known = folded if len(folded) == len(text) else text  # offsets must hold
         names = _join_places(_join_words([(pair.word, pair.flag) for pair in jieba.posseg.cut(known, HMM=False)]))
         edges = {0, *accumulate(map(len, jieba.cut(known, HMM=True)))}
-        yield [name for name in names if {name.start, name.end} <= edges and not _is_short(name)]
+        whole = (name for name in names if {name.start, name.end} <= edges and not _is_short(name))
+        yield [
+            name
+            for name in whole
+            if DOTS.isdisjoint((text[name.start - 1 : name.start], text[name.end : name.end + 1]))
+        ]
 
 
 def _join_places(names: Iterable[SpanCandidate]) -> list[SpanCandidate]:

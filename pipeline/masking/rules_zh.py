@@ -92,7 +92,7 @@ AFTER_ZH = re.compile(
 """Continuation of a Chinese fact after its end."""
 
 BEFORE_ZH = re.compile(
-    rf"(?:{D}|{D}[.．:：/／~～∼–—－-]|{D}[至到比又]|第|[−±≥≤<>＞＜$€£¥°′″]\s?|[万萬亿億兆]|{D}[米元度角]|{NUMERAL}[至到比又]|[元纪紀]前)\Z"
+    rf"(?:{D}|{D}[.．:：/／~～∼–—－-]|{D}[至到比又]|第|[−±≥≤<>＞＜$€£¥°′″]\s?|[万萬亿億兆]|{D}[米元度角]|{NUMERAL}[至到比又]|[元纪紀]前|唯)\Z"
 )
 """Text before a Chinese number that the number continues."""
 

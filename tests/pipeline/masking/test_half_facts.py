@@ -136,6 +136,7 @@ def test_facts_are_found_whole(lang: str, text: str, expected: list[str]) -> Non
         ("zh", "约", "4万", "5千人"),
         ("zh", "比例为1:", "2", "，"),
         ("zh", "至元", "二十六年", "六月初四"),
+        ("zh", "该线唯", "一一辆", "巴士"),
         ("zh", "身高", "2米", "11的他"),
     ],
 )
