@@ -13,7 +13,7 @@ from flows.stages.inputs import read_dataset, reading, share_limit
 from flows.stages.library_versions import MODELS, OPENCC
 from flows.stages.reachability import open_play, play_fingerprints, play_keys, play_packages, plays_tasks
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
-from flows.stages.span_resources import open_counts, open_evidence, open_ner, open_scorer
+from flows.stages.span_resources import open_counts, open_evidence, open_ner, open_scorer, open_tokenizer
 from flows.stages.spec import RoundPart, StageSpec
 from pipeline.components import load_component
 from pipeline.masking.precision import resolve_precision
@@ -185,7 +185,11 @@ def task_keys(config: RunConfig) -> tuple[str, ...]:
     names = ["limit", "tasks_per_passage", "selection", "mask_counts", "min_pages", "answer_style"]
     if config.masking.closed_book_sample:
         names += ["closed_book_sample", "scorer"]
-    return ("seed", *(f"masking.{name}" for name in names), *play_keys(config))
+    terms: tuple[str, ...] = ()
+    if config.masking.evidence is not EvidenceScope.NONE:
+        names += ["evidence", "evidence_clues"]
+        terms = ("search.tokenizer",)
+    return tuple(dict.fromkeys(("seed", *(f"masking.{name}" for name in names), *terms, *play_keys(config))))
 
 
 def read_spanned(context: RunContext, shard: str) -> Iterator[Any]:
@@ -215,7 +219,7 @@ def _open_choice(context: RunContext, shard: str) -> Stage[Any]:
         return open_fresh(context, shard, plan)
     config, seed = context.config.masking, context.config.seed
     quota = share_limit(context, StageName.SPANS, SpanSet, shard, config.limit)
-    stage = TaskStage(config, seed, quota=quota)
+    stage = TaskStage(config, seed, quota, open_tokenizer(context))
     checked = share_limit(context, StageName.SPANS, SpanSet, shard, config.closed_book_sample)
     return ClosedBookSample(stage, open_scorer(context), checked, seed) if checked else stage
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.evidence.finder import EvidenceFinder
     from pipeline.masking.causal_scorer import CausalScorer
     from pipeline.masking.span_stage import SpanStage
+    from pipeline.search.tokens import Tokenizer
 
 
 def open_evidence(context: RunContext) -> EvidenceFinder | None:
@@ -30,6 +31,15 @@ def open_evidence(context: RunContext) -> EvidenceFinder | None:
         return None
     index, clues = context.run.fetch_index(), config.evidence_clues
     return context.resources.keep("evidence", (index, clues), lambda: EvidenceFinder(Bm25Engine(index), clues))
+
+
+def open_tokenizer(context: RunContext) -> Tokenizer | None:
+    """The function from text to index terms, where spans have evidence."""
+    from pipeline.search.tokens import make_tokenizer
+
+    config = context.config
+    evidence = config.masking.evidence is not EvidenceScope.NONE
+    return make_tokenizer(config.corpus.lang, config.search.tokenizer) if evidence else None
 
 
 def open_counts(context: RunContext) -> AnswerCounts | None:

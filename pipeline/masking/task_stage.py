@@ -2,7 +2,8 @@
 
 Every choice follows from hashes of the seed and the content, so that the order of a shard's passages does not matter.
 Balance is over a shard, which is why the stage reads whole shards; it is cheap. Whatever the selection, a term or
-a common name is hidden only where a passage has too few other names, dates and numbers for the masks requested.
+a common name is hidden only where a passage has too few other names, dates and numbers for the masks requested. No span
+is hidden together with another whose words are clues that its evidence needs.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from dataclasses import dataclass
 from pipeline.masking.balance import assign_counts, balance_counts
 from pipeline.masking.candidates import hide_spans
 from pipeline.masking.span_difficulty import DIGITS, is_common
+from pipeline.search.tokens import Tokenizer
 from pipeline.stage import Outcome
 from schemas.config import StageName
+from schemas.evidence import Evidence
 from schemas.funnel import FunnelStep, Reject
 from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
@@ -48,11 +51,14 @@ class TaskStage:
 
     whole_shard = True
 
-    def __init__(self, config: MaskingConfig, seed: int, quota: int | None = None) -> None:
-        """`quota`: maximum tasks of this shard."""
+    def __init__(
+        self, config: MaskingConfig, seed: int, quota: int | None = None, tokenize: Tokenizer | None = None
+    ) -> None:
+        """`quota`: maximum tasks of this shard; `tokenize`: index terms of a text, where spans have evidence."""
         self._config = config
         self._seed = seed
         self._quota = quota
+        self._tokenize = tokenize
 
     def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
         """Return one outcome per passage; one without a task is rejected as `too_few_spans`, `too_few_pages` or
@@ -92,14 +98,30 @@ class TaskStage:
             shares = len(group) < apart and (not own or own & pages)
             if shares or len(group) == largest or span in group:
                 continue
-            if not any(_are_neighbours(item.passage.text, span, hidden) for hidden in group):
+            if any(_are_neighbours(item.passage.text, span, hidden) for hidden in group):
+                continue
+            if self._tokenize is None or self._keeps_clues(item, [*group, span], self._tokenize):
                 group.append(span)
                 pages |= own
         return group if len(group) >= apart else []
 
+    def _keeps_clues(self, item: SpannedPassage, group: Sequence[Span], tokenize: Tokenizer) -> bool:
+        """Whether each span of a group has evidence with enough clues that the others do not hide."""
+        terms = [set(tokenize(span.text)) for span in group]
+        return all(
+            any(
+                len(set(found.clues).difference(*terms[:place], *terms[place + 1 :])) >= self._config.evidence_clues
+                for found in self._list_evidence(item, span)
+            )
+            for place, span in enumerate(group)
+        )
+
     def _list_pages(self, item: SpannedPassage, span: Span) -> set[int]:
-        pages = {found.page_id for found in span.evidence}
-        return pages - {item.passage.page_id} if self._config.evidence is EvidenceScope.PAGE else pages
+        return {found.page_id for found in self._list_evidence(item, span)}
+
+    def _list_evidence(self, item: SpannedPassage, span: Span) -> list[Evidence]:
+        anywhere = self._config.evidence is not EvidenceScope.PAGE
+        return [found for found in span.evidence if anywhere or found.page_id != item.passage.page_id]
 
     def _rank_span(self, passage_id: str, span: Span) -> tuple[bool, float, str]:
         # Search can recover a fact (a name, a date, a number); a common word has many synonyms.

@@ -14,7 +14,7 @@ from pipeline.masking.sampling import count_needed, sample_passages
 from pipeline.masking.task_stage import SpannedPassage, TaskStage, build_task
 from schemas.evidence import Evidence
 from schemas.funnel import Reject
-from schemas.masking_config import MaskingConfig, Selection
+from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet, SpanSource
 
@@ -41,8 +41,8 @@ def make_item(number: int, pieces: list[str]) -> SpannedPassage:
     return SpannedPassage(passage, SpanSet(passage_id=f"p{number}", spans=tuple(spans), scorer="s"))
 
 
-def make_evidence(page: int) -> Evidence:
-    return Evidence(passage_id=f"e{page}", page_id=page, start=0, end=9, clues=("a", "b", "c"), score=9.0)
+def make_evidence(page: int, *clues: str) -> Evidence:
+    return Evidence(passage_id=f"e{page}", page_id=page, start=0, end=9, clues=clues or ("a", "b", "c"), score=9.0)
 
 
 def make_shard(capacities: list[int]) -> list[SpannedPassage]:
@@ -94,6 +94,22 @@ def test_masks_of_a_task_need_enough_pages(pages: list[set[int]], least: int, sc
         assert reject.reason == ("too_few_spans" if least == 1 else "too_few_pages")
     if least > 1:
         assert apart or not tasks
+
+
+@given(clues=st.lists(st.sets(st.integers(0, 7), min_size=2, max_size=4), min_size=1, max_size=8))
+def test_no_mask_hides_the_clues_of_another(clues: list[set[int]]) -> None:
+    (item,) = make_shard([len(clues)])
+    spans = [
+        span.model_copy(update={"evidence": (make_evidence(9, *(f"name{n}" for n in sorted(held)), "else"),)})
+        for span, held in zip(item.span_set.spans, clues, strict=True)
+    ]
+    item = SpannedPassage(item.passage, item.span_set.model_copy(update={"spans": tuple(spans)}))
+    config = MaskingConfig(evidence=EvidenceScope.PASSAGE, evidence_clues=2)
+    (outcome,) = TaskStage(config, 0, tokenize=lambda text: text.lower().split()).run([item])
+    (task,) = (row for row in outcome.rows if isinstance(row, MaskTask))
+    for span in task.spans:
+        hidden = {other.text.lower() for other in task.spans if other is not span}
+        assert len(set(span.evidence[0].clues) - hidden) >= 2
 
 
 def test_pages_need_evidence_and_masks() -> None:
