@@ -145,7 +145,9 @@ def _ask(database: ReadonlyDatabase, query: InspectQuestion) -> tuple[Any, Seque
         summary = summarise(database)
         record = summary.record.model_dump(mode="json") if summary.record else None
         funnel = [step.model_dump(mode="json") for step in summary.funnel]
-        return asdict(summary) | {"record": record, "funnel": funnel}, summary_tables(summary)
+        ceilings = {part: measure.model_dump(mode="json") for part, measure in summary.ceilings.items()}
+        values = asdict(summary) | {"record": record, "funnel": funnel, "ceilings": ceilings}
+        return values, summary_tables(summary)
     row_query = RowQuery(
         dataset=query.dataset or _choose_dataset(database),
         where=query.where or "",

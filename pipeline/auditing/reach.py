@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pipeline.auditing.attempts import Query
 from schemas.audit import Measure
@@ -34,3 +34,8 @@ def measure_reach(query: Query) -> Iterator[Measure]:
             part = "" if masks is None else f"k={masks}"
             for name, count in zip(names, counts, strict=True) if total else ():
                 yield Measure(name=name, part=part, count=count, of=total, about=ABOUT[name])
+
+
+def find_ceilings(measures: Iterable[Measure]) -> dict[str, Measure]:
+    """The shares of tasks that were reached among some measures, by their part."""
+    return {measure.part: measure for measure in measures if measure.name == REACHABLE}

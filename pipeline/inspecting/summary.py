@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.auditing.reach import find_ceilings, measure_reach
 from pipeline.errors import StorageError
 from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.shard_listing import BrokenFile
 from pipeline.report.collecting import QUERIED, count_acceptance
 from pipeline.report.report_data import Acceptance, DatasetSize
 from pipeline.storage.run_folder import RunFolder
+from schemas.audit import Measure
 from schemas.funnel import FunnelStep
 from schemas.ledger import RunRecord
+from schemas.reachability import Reachability
 
 TOP = 12
 
@@ -37,6 +40,8 @@ class Summary:
     datasets: tuple[DatasetSize, ...]
     funnel: tuple[FunnelStep, ...]
     acceptance: tuple[Acceptance, ...]
+    ceilings: dict[str, Measure]
+    """Shares of the tasks that an oracle finished, by number of masks."""
     rejects: tuple[RejectCount, ...]
     """Most common first."""
     broken: tuple[BrokenFile, ...]
@@ -49,6 +54,8 @@ def summarise(database: ReadonlyDatabase) -> Summary:
     judged = all(model.dataset in listing.datasets for model in QUERIED)
     with database.cursor() as cursor:
         acceptance = count_acceptance(cursor) if judged else ()
+        played = Reachability.dataset in listing.datasets
+        ceilings = find_ceilings(measure_reach(lambda sql: cursor.execute(sql).fetchall())) if played else {}
     return Summary(
         path=listing.place.address,
         record=record,
@@ -60,6 +67,7 @@ def summarise(database: ReadonlyDatabase) -> Summary:
         ),
         funnel=record.funnel if record else (),
         acceptance=acceptance,
+        ceilings=ceilings,
         rejects=_count_rejects(database),
         broken=listing.broken,
     )

@@ -18,7 +18,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.auditing.reach import REACHABLE
+from pipeline.auditing.reach import find_ceilings
 from pipeline.charts import layout
 from pipeline.charts.funnel import lay_funnel
 from pipeline.report.agreement import compare_steps, drop_comparisons
@@ -54,7 +54,7 @@ def build_report(data: ReportData) -> str:
         style=Markup(style),  # noqa: S704  # own file, not outside text
         script=Markup(script),  # noqa: S704  # own file, not outside text
         policy=write_policy(style, script),
-        ceilings={measure.part: measure for measure in data.audit if measure.name == REACHABLE},
+        ceilings=find_ceilings(data.audit),
         attempts=sum(row.attempts for row in totals),
         accepted=sum(row.accepted for row in totals),
         sizes={size.name: size.rows for size in data.datasets},

@@ -60,7 +60,7 @@ class RunViews:
             funnel=lay_funnel(drop_comparisons(summary.funnel)),
             comparisons=compare_steps(summary.funnel),
             data={"acceptance": summary.acceptance, "leaks": None, "simulated": None},
-            ceilings={},
+            ceilings=summary.ceilings,
             live=self._read_state(opened.place),
             reject_link=lambda stage, reason: _link_rejects(run, stage, reason, opened.has_attempts),
         )

@@ -23,7 +23,9 @@ from pipeline.inspecting.reading import read_attempt
 from pipeline.inspecting.readonly_database import ReadonlyDatabase
 from pipeline.inspecting.shard_listing import list_shards
 from pipeline.storage.seals import seal_file
-from tests.support.inspect_samples import make_poisoned_run, make_run
+from schemas.reachability import Reachability
+from schemas.trajectories import HideMode, StopReason
+from tests.support.inspect_samples import make_poisoned_run, make_run, write_dataset
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
@@ -199,3 +201,29 @@ def test_a_file_is_opened_as_well_as_its_folder(run: Path) -> None:
     assert list(list_shards(run / "tasks" / "part-0000.parquet").datasets) == ["tasks"]
     os.remove(run / "judgements" / "part-0000.parquet")
     assert read_page(open_run(run), AttemptFilter(ended=Ending.UNJUDGED), 1).total == 12
+
+
+def test_summary_has_the_ceiling_of_an_oracle(run: Path) -> None:
+    assert json.loads(inspect(str(run), "--json").stdout)["ceilings"] == {}
+    plays = [
+        Reachability(
+            task_id=f"t{number}",
+            passage_id=f"p{number}",
+            mask_count=1 + number % 2,
+            hide=HideMode.PASSAGE,
+            reached=number > 1,
+            stop_reason=StopReason.ANSWERED,
+            turns=1,
+            searches=1,
+            pages=1,
+            masks=(),
+        )
+        for number in range(5)
+    ]
+    write_dataset(run / "reachability" / "part-000-00000.parquet", plays)
+    found = json.loads(inspect(str(run), "--json").stdout)["ceilings"]
+    assert {part: (one["count"], one["of"]) for part, one in found.items()} == {
+        "": (3, 5),
+        "k=1": (2, 3),
+        "k=2": (1, 2),
+    }
