@@ -126,7 +126,7 @@ def draw_scale(plan: ScalePlan, terminal: bool) -> Iterator[RenderableType]:
         yield Text(f"memory: {_write_bytes(plan.index_memory)} on the machine that builds the index")
     if plan.machine_money is not None:
         yield Text(
-            f"price of the machines: {plan.machine_money:,.0f} ({fleet.machines:,} of them, {plan.hours:,.1f} hours each)"
+            f"price of the machines: {plan.machine_money:,.0f} ({fleet.machines:,}, {plan.hours:,.1f} hours each)"
         )
     worst = plan.bottleneck
     yield Text(f"bottleneck: {worst.stage}, {(worst.hours or 0) / max(plan.hours, 1e-9):.0%} of the time", style="bold")
