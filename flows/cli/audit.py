@@ -72,8 +72,10 @@ def _open(path: str) -> Iterator[ReadonlyDatabase]:
 
 def _measure(path: str) -> tuple[Measure, ...]:
     from pipeline.auditing.audit import audit_corpus
+    from pipeline.inspecting.attempts_table import check_columns
 
     with _open(path) as database:
+        check_columns(database)
         measures = audit_corpus(lambda sql: database.query(sql, seconds=None).rows, database.listing.datasets)
     if not measures:
         raise ConfigError(f"{path} holds neither tasks nor judged trajectories", "audit a run, or its tasks")

@@ -17,7 +17,7 @@ from pipeline.inspecting.leaf_columns import read_leaf
 from pipeline.inspecting.locations import DataLocation
 from pipeline.inspecting.readonly_database import ReadonlyDatabase, scan_shards
 from pipeline.inspecting.shard_listing import drop_damaged, list_shards
-from pipeline.storage.older_forms import advise_redo, describe_older
+from pipeline.storage.older_forms import advise_redo, describe_older, list_columns
 from schemas.arrow import arrow_schema
 from schemas.judgements import Judgement
 from schemas.record import Record
@@ -95,7 +95,7 @@ def make_attempts(database: ReadonlyDatabase) -> bool:
     except UnreadableError:
         raise
     except InspectError:
-        _check_columns(database)
+        check_columns(database)
         raise
     if kind == "TABLE":
         for name in LEAVES:
@@ -105,11 +105,12 @@ def make_attempts(database: ReadonlyDatabase) -> bool:
     return True
 
 
-def _check_columns(database: ReadonlyDatabase) -> None:
-    """Raise InspectError for a dataset that lacks columns, the first in the order of the job."""
+def check_columns(database: ReadonlyDatabase) -> None:
+    """Raise InspectError for a dataset of attempts that lacks columns, the first in the order of the job."""
     for model in (MaskTask, Trajectory, Judgement):
         for shard in database.listing.datasets.get(model.dataset, ())[:1]:
-            if missing := [name for name in arrow_schema(model).names if name not in shard.schema.names]:
+            held = set(list_columns(shard.schema))
+            if missing := [name for name in list_columns(arrow_schema(model)) if name not in held]:
                 what = f"{database.listing.place.name}: {describe_older(model.dataset, missing)}"
                 raise InspectError(what, advise_redo(shard.schema)) from None
 

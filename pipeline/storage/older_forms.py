@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
 STAGE_KEY = b"rampforge.stage"
+
+
+def list_columns(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[str]:
+    """Yield the columns of a schema, those in structs and lists of structs as `struct.column`."""
+    for field in fields:
+        kind = field.type
+        while pa.types.is_list(kind):
+            kind = kind.value_type
+        yield prefix + field.name
+        if pa.types.is_struct(kind):
+            yield from list_columns(kind, f"{prefix}{field.name}.")
 
 
 def describe_older(dataset: str, missing: Iterable[str]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -73,13 +76,37 @@ def test_near_names_of_runs_are_suggested(tmp_path: Path) -> None:
     assert suggest_runs(str(tmp_path / "xyz")) == f"there are: {tmp_path / 'demo'}, {tmp_path / 'other'}"
 
 
+def drop_columns(run: RunFolder, drop: Callable[[pa.Table], pa.Table]) -> list[Path]:
+    """Write the judgements of a run anew without some columns."""
+    paths = sorted(run.dataset(Judgement.dataset).glob("*.parquet"))
+    for path in paths:
+        table = pq.read_table(path)
+        path.unlink()
+        pq.write_table(drop(table), path)
+    return paths
+
+
+def drop_queries(table: pa.Table) -> pa.Table:
+    signatures = [
+        {name: value for name, value in row.items() if name != "queries"} for row in table["signature"].to_pylist()
+    ]
+    return table.set_column(table.schema.get_field_index("signature"), "signature", pa.array(signatures))
+
+
 def test_a_run_of_an_older_form_says_what_is_missing(tmp_path: Path) -> None:
     old = make_run(tmp_path / "old")
-    for path in old.dataset(Judgement.dataset).glob("*.parquet"):
-        table = pq.read_table(path).drop_columns(["signature"])
-        path.unlink()
-        pq.write_table(table, path)
+    for path in drop_columns(old, lambda table: table.drop_columns(["signature"])):
         with pytest.raises(StorageError) as unread:
             list(read_shard(path, Judgement))
         assert "without signature" in unread.value.what
         assert "--redo" in unread.value.fix
+
+
+def test_conditions_on_a_run_of_an_older_form_say_what_is_missing(tmp_path: Path) -> None:
+    old = make_run(tmp_path / "old")
+    drop_columns(old, drop_queries)
+    shutil.rmtree(old.root / "ledger")  # which knows the sizes of the shards
+    with pytest.raises(InspectError) as unread:
+        open_attempts(old.root)
+    assert unread.value.what.endswith("without signature.queries")
+    assert "--redo" in unread.value.fix
