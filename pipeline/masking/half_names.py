@@ -24,6 +24,8 @@ DIRECTION = (
 SHARES_NOUN = re.compile(rf"(?:{DIRECTION})\Z")
 SHARED_NOUN = re.compile(rf",? (?:and|or|to|&) (?:the )?(?:{DIRECTION}) [A-Z]|, (?:{DIRECTION}),? (?:and|or) ")
 ADJECTIVE = re.compile(r"[^\W\d_]+(?:ic|ical|ary|ial|ual|ish|ese|ean|ist|istic|ous)\Z")
+ADVERB = re.compile(r"[^\W\d_]{4,}ally\Z")
+"""A word before a comma, as the recogniser may take one at the start of a sentence for a name."""
 COMMON_NOUN = re.compile(r"(?:-| )[a-z]")
 SUFFIX = r"(?:Inc|Ltd|LLC|LLP|Co|Corp|Jr|Sr|II|III|IV|PLC|plc|S\.A|GmbH|KG|AG|[A-Z]\.[A-Z])\b"
 LISTED = re.compile(rf"\A[^,&]+, (?!{SUFFIX})(?!.*(?:&| and ))|\A[A-Z]\w+ and [A-Z]\w+\Z")
@@ -47,9 +49,16 @@ def is_half_name(candidate: SpanCandidate, text: str) -> bool:
         return True
     if candidate.source is not SpanSource.NER:
         return False
-    if ADJECTIVE.match(span) and COMMON_NOUN.match(text, candidate.end):
+    if _describes(span, candidate.label) and COMMON_NOUN.match(text, candidate.end):
+        return True
+    if ADVERB.match(span) and text.startswith(",", candidate.end):
         return True
     return candidate.label in LIST_LABELS and LISTED.search(span) is not None
+
+
+def _describes(span: str, label: str) -> bool:
+    """Return whether a name may be an adjective: by its ending, or as the name of a group that is no plural."""
+    return ADJECTIVE.match(span) is not None or (label == "NORP" and not span.endswith("s"))
 
 
 def _is_unbalanced(span: str) -> bool:

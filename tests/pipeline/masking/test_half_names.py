@@ -26,6 +26,7 @@ def check(text: str, source: SpanSource = NER, label: str = "ORG", kind: SpanKin
         ("in <East> and West Florida", NER),
         ("in <North>, South and Central America", NER),
         ("an <Olympic> gold medal", NER),
+        ("<Alphabetically>, it comes first", NER),
         ("<Federer, Djokovic> won", NER),
         ("under <Floyd and Pillow>, a decision", NER),
         ('the <ASCII "Network Virtual Terminal>"', NER),
@@ -45,6 +46,7 @@ def test_what_is_not_one_whole_name(text: str, source: SpanSource) -> None:
         ("in <Paris>-based firms", NER),
         ("in <East Florida> and West Florida", NER),
         ("the <Atlantic>.", NER),
+        ("<Sally>, who sang", NER),
         ("<JVC America, Inc.> opened", NER),
         ("<Alton, Smith & Co> opened", NER),
         ("the <National Institute of Standards and Technology>", NER),
@@ -55,6 +57,13 @@ def test_what_is_not_one_whole_name(text: str, source: SpanSource) -> None:
 )
 def test_what_is_a_whole_name(text: str, source: SpanSource) -> None:
     assert not check(text, source)
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"), [("the <Tamil> scripture", True), ("the <Tamils> came", False), ("born a <Tamil>.", False)]
+)
+def test_a_group_that_describes_is_no_name(text: str, cut: bool) -> None:
+    assert check(text, label="NORP") is cut
 
 
 def test_figures_and_places_are_left_to_others() -> None:
