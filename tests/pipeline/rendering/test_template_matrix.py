@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from flows.configuration.cache import cache_folder
+from flows.configuration.environments import environments_folder
 from pipeline.assets.store import resolve_model
 from schemas.renderings import RenderingName
 from tests.support.template_matrix import judge_cell
@@ -71,7 +72,7 @@ def list_folders() -> list[Path]:
     named = [Path(name) for name in os.environ.get("RAMPFORGE_CHAT_TEMPLATES", "").split(os.pathsep) if name]
     spec = find_spec("trl")
     installed = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
-    environment = (cache_folder() / "envs" / "trl").glob("lib/python*/site-packages/trl")
+    environment = (environments_folder() / "trl").glob("lib/python*/site-packages/trl")
     return [*named, *(place / "chat_templates" for place in (*installed, *environment))]
 
 
