@@ -26,9 +26,11 @@ CARD = "README.md"
 def build_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder of the same name to write into; where `path` exists, its files of other names stay.
 
-    Raises StorageError, also where another process builds it now.
+    Raises StorageError, also where another process builds it now, and for the root, which has no name.
     """
-    target = path.absolute()
+    target = path.resolve()  # so that no part of it is "..", which would lead out of the temporary folder
+    if not target.name:
+        raise StorageError(f"{path} is the root of the file system", "name a folder")
     temporary = temporary_name(target)
     built = temporary / target.name
     with wrap_os_errors(path):
@@ -54,7 +56,8 @@ def build_folder(path: Path) -> Iterator[Path]:
 
 
 def _publish(built: Path, target: Path) -> None:
-    if target.exists() and any(target.iterdir()):
+    """Move the files; an existing folder stays the same one, since somebody may stand in it."""
+    if target.exists():
         files = (file for file in built.rglob("*") if file.is_file())
         (target / CARD).unlink(missing_ok=True)
         for file in sorted(files, key=lambda file: (file.name == CARD, file)):

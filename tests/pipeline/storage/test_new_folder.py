@@ -83,3 +83,27 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(StorageError), build_folder(tmp_path / "out"):
         pass
     assert list_all(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("out", [".", "..", "new/..", "../beside", "link", "dangling"])
+def test_folders_of_any_spelling_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+    work = tmp_path / "parent" / "work"
+    (work / "run").mkdir(parents=True)
+    (work / "run" / "rows").touch()
+    (tmp_path / "real").mkdir()
+    (work / "link").symlink_to(tmp_path / "real")
+    (work / "dangling").symlink_to(tmp_path / "later")
+    monkeypatch.chdir(work)
+    before, identity = list_all(tmp_path), work.stat().st_ino
+    with build_folder(Path(out)) as folder:
+        (folder / "new rows").touch()
+    assert (Path(out).resolve() / "new rows").is_file()
+    added = {name for name in list_all(tmp_path) if name not in before}
+    assert {Path(name).name for name in added} <= {"new rows", "beside", "later"}
+    assert set(before) <= set(list_all(tmp_path))
+    assert work.stat().st_ino == identity
+
+
+def test_the_root_has_no_name() -> None:
+    with pytest.raises(StorageError), build_folder(Path("/")):
+        pass
