@@ -15,6 +15,8 @@ from schemas.record import Frozen
 from schemas.tasks import SpanKind, SpanSource
 
 RATER_CHARS = 80
+RATER = "^[^\\s\\x00-\\x1f\\x7f](?:[^\\x00-\\x1f\\x7f\u2028\u2029]*[^\\s\\x00-\\x1f\\x7f])?$"
+"""Names of raters: one line, without space at their ends."""
 
 
 class NeedsCode(StrEnum):
@@ -111,7 +113,7 @@ class MaskLabel(MaskCodes):
     """How many answers are right."""
     aliases: AliasesCode
     """Whether its aliases are right."""
-    rater: str = Field(min_length=1, max_length=RATER_CHARS)
+    rater: str = Field(max_length=RATER_CHARS, pattern=RATER)
     """Name of the rater."""
     at: str
     """Time of the label, ISO 8601 in UTC."""

@@ -60,7 +60,9 @@ def add(
     with open_tasks(run) as select:
         labels = read_codes(codes, select, rater, at)
     replaced = LabelStore(run).save(labels)
-    console.print(f"{len(labels)} labels of {rater} in {LabelStore(run).path}, {replaced} of them anew", soft_wrap=True)
+    console.print(
+        f"{len(labels)} labels of {labels[0].rater} in {LabelStore(run).path}, {replaced} of them anew", soft_wrap=True
+    )
 
 
 @labels_app.command()

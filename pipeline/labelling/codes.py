@@ -9,12 +9,13 @@ are those of `schemas.mask_labels`.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.labelling.lines import parse_line, read_lines, refuse_line
 from pipeline.labelling.queue import QueuedMask, Select, find_masks
-from schemas.mask_labels import AliasesCode, FillingsCode, MaskCodes, MaskLabel
+from schemas.mask_labels import RATER, RATER_CHARS, AliasesCode, FillingsCode, MaskCodes, MaskLabel
 
 FORM = "`rampforge labels sample --help` shows the form"
 
@@ -31,7 +32,11 @@ class NamedCodes(MaskCodes):
 
 
 def read_codes(path: Path, select: Select, rater: str, at: str) -> list[MaskLabel]:
-    """Return the labels in a file of codes. Raises ConfigError for a line that fits no mask, StorageError."""
+    """Return the labels in a file of codes. Raises ConfigError for a line that fits no mask, StorageError.
+
+    `rater`: a name, without its outer space.
+    """
+    rater = _read_name(rater)
     rows = [(number, parse_line(path, number, line, NamedCodes, FORM)) for number, line in read_lines(path)]
     masks = find_masks(select, [codes.mask for _, codes in rows])
     labels: dict[str, MaskLabel] = {}
@@ -45,6 +50,13 @@ def read_codes(path: Path, select: Select, rater: str, at: str) -> list[MaskLabe
     if not labels:
         raise ConfigError(f"{path} holds no codes", FORM)
     return list(labels.values())
+
+
+def _read_name(rater: str) -> str:
+    name = rater.strip()
+    if len(name) > RATER_CHARS or not re.fullmatch(RATER, name):
+        raise ConfigError(f"{rater!r} is no name of a rater", f"use one line of at most {RATER_CHARS} characters")
+    return name
 
 
 def _label(queued: QueuedMask | None, codes: NamedCodes, rater: str, at: str) -> MaskLabel:

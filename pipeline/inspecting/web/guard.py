@@ -85,7 +85,7 @@ def find_fault(headers: Mapping[bytes, bytes]) -> str | None:
     if headers.get(b"sec-fetch-site", b"none") not in OWN_SITES:
         return "requests from other sites are refused; open the address yourself"
     origin = headers.get(b"origin")
-    if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+    if origin is not None and _netloc(origin.decode("latin-1")) != host:
         return "requests from other origins are refused"
     return None
 
@@ -93,6 +93,13 @@ def find_fault(headers: Mapping[bytes, bytes]) -> str | None:
 def _hostname(address: str) -> str | None:
     try:
         return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _netloc(address: str) -> str | None:
+    try:
+        return urlsplit(address).netloc
     except ValueError:
         return None
 

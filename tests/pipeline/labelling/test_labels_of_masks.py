@@ -95,6 +95,14 @@ def test_a_mask_is_coded_once_and_a_file_holds_codes(select: Select, tmp_path: P
         read_codes(path, select, "ada", AT)
 
 
+@pytest.mark.parametrize("rater", ["", "  ", "a\u2028b", "a\nb", "a" * 81])
+def test_raters_have_names(select: Select, tmp_path: Path, rater: str) -> None:
+    codes = write_codes(tmp_path / "codes.jsonl", list(read_masks(select, list_masks(select, 1, 2))))
+    with pytest.raises(ConfigError):
+        read_codes(codes, select, rater, AT)
+    assert {label.rater for label in read_codes(codes, select, " Ada L. ", AT)} == {"Ada L."}
+
+
 def test_labels_of_many_writers_are_all_kept_and_the_last_counts(select: Select, tmp_path: Path) -> None:
     labels = [one for rater in "abcd" for one in label(select, 6, rater)]
     with ThreadPoolExecutor(8) as pool:
