@@ -9,6 +9,9 @@ from pydantic import model_validator
 
 from schemas.record import Frozen, Record
 
+NOT_SAMPLED = "not_sampled"
+"""Reason of items that a sample left out unread."""
+
 
 def pluralise(unit: str) -> str:
     """The plural of a unit: pages, trajectories."""
@@ -63,6 +66,11 @@ class FunnelStep(Frozen):
                 f"{self.stage}: {self.entered} {self.unit}s entered, {self.passed} passed, {self.rejected}"
             )
         return self
+
+    @property
+    def looked_at(self) -> int:
+        """Return the number of items that no sample left out."""
+        return self.entered - self.rejected.get(NOT_SAMPLED, 0)
 
     def __add__(self, other: FunnelStep) -> FunnelStep:
         if (self.stage, self.unit) != (other.stage, other.unit):

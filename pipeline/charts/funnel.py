@@ -72,7 +72,8 @@ def lay_funnel(steps: Sequence[FunnelStep]) -> tuple[FunnelBand, ...]:
 def _bridge(before: FunnelStep, step: FunnelStep) -> str:
     if not before.passed or before.unit == step.unit:
         return ""
-    ratio = step.entered / before.passed
+    sources = before.looked_at if before.stage == step.stage else before.passed
+    ratio = step.entered / sources
     if ratio >= 1:
         return f"{ratio:,.1f} {pluralise(step.unit)} from each {before.unit}"
-    return f"{step.entered:,} {pluralise(step.unit)} from {before.passed:,} {pluralise(before.unit)}"
+    return f"{step.entered:,} {pluralise(step.unit)} from {sources:,} {pluralise(before.unit)}"

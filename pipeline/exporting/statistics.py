@@ -38,7 +38,7 @@ class ExportStatistics:
         self.histograms["languages"][example.question.lang] += 1
         self.histograms["difficulty"].update(_name_fifth(value) for value in example.difficulties)
         if example.transcript:
-            self.histograms["turns"][str(len(example.transcript.steps))] += 1
+            self.histograms["turns"][str(len(example.shown))] += 1
             self.most_searches = max(self.most_searches, len(example.transcript.steps))
         if sample.tokens:
             self.longest = max(self.longest, len(sample.tokens.input_ids))

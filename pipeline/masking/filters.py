@@ -33,7 +33,6 @@ EASY = "easy"
 NOISE = "noise"
 KNOWN = "known"
 
-NOT_SAMPLED = "not_sampled"
 EXTRACTOR_FAILED = "extractor_failed"
 NO_SPAN = "no_span"
 CONTAINS_MASK = "contains_mask"

@@ -12,14 +12,14 @@ from collections.abc import Container, Mapping
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.roles import describe_models
 from pipeline.llm.structured_output import UNREADABLE, Prompt, Sampling, StructuredOutput, TokenUsage
-from pipeline.masking.filters import NOT_SAMPLED, check_passage
+from pipeline.masking.filters import check_passage
 from pipeline.masking.proposals import locate_spans
 from pipeline.rendering.task_text import use_templates, write_page
 from pipeline.stage import Outcome
 from prompts.library import load_template
 from prompts.replies import EXTRACT, ExtractReply, UnreadableReplyError
 from schemas.config import StageName
-from schemas.funnel import FunnelStep, Reject
+from schemas.funnel import NOT_SAMPLED, FunnelStep, Reject
 from schemas.llm_config import RoleModelConfig
 from schemas.passages import Passage
 from schemas.record import Record, content_id

@@ -30,6 +30,7 @@ from pipeline.masking.span_difficulty import FIGURES, estimate_difficulty, scale
 from pipeline.masking.words import Roots
 from pipeline.stage import Outcome
 from schemas.evidence import Evidence
+from schemas.funnel import NOT_SAMPLED
 from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
 from schemas.tasks import ClosedBook, Proposals, SpanKind, SpanSource
@@ -118,7 +119,7 @@ class SpanStage:
 
     def _check_passage(self, passage: Passage) -> str | None:
         if self._sampled is not None and passage.passage_id not in self._sampled:
-            return filters.NOT_SAMPLED
+            return NOT_SAMPLED
         return check_passage(passage.text)
 
     def _find(self, drafts: Sequence[PassageDraft]) -> None:

@@ -16,7 +16,6 @@ import duckdb
 
 from pipeline.errors import ConfigError
 from pipeline.llm.usage_log import BusyTime, CallUsage
-from pipeline.masking.filters import NOT_SAMPLED
 from pipeline.masking.task_stage import OVER_LIMIT
 from pipeline.planning.spread import Spread, around
 from schemas.config import RunConfig, StageName
@@ -110,7 +109,7 @@ def _count_units(funnel: Sequence[FunnelStep], role: str, turns: Sequence[TurnCo
     attempts = find_step(funnel, StageName.TRAJECTORIES, "trajectory")
     if role == Role.EXTRACTOR:
         proposed = find_step(funnel, StageName.PROPOSALS, "passage")
-        return proposed.entered - proposed.rejected.get(NOT_SAMPLED, 0) if proposed else 0
+        return proposed.looked_at if proposed else 0
     if attempts is None:
         return 0
     if role == Role.JUDGE:
@@ -155,7 +154,7 @@ def _measure_yield(record: RunRecord) -> Yield | None:
     searched, masked = (find_step(record.funnel, stage, "passage") for stage in (StageName.SPANS, StageName.TASKS))
     if passages is None or searched is None or masked is None or not all(sizes):
         return None
-    seen = searched.entered - searched.rejected.get(NOT_SAMPLED, 0)
+    seen = searched.looked_at
     tasks = masked.passed + masked.rejected.get(OVER_LIMIT, 0)
     return Yield(
         source_bytes=sum(int(size[1]) for size in sizes if size),

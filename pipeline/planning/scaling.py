@@ -13,7 +13,6 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import ConfigError
-from pipeline.masking.filters import NOT_SAMPLED
 from pipeline.planning.measuring import find_step
 from pipeline.search.index.memory import estimate_sizes
 from pipeline.search.index.passages import BLOCK_ROWS
@@ -107,7 +106,7 @@ def measure_amounts(run: RunFolder, record: RunRecord) -> Amounts:
     return Amounts(
         words=_sum(_WORDS, run.files(Document.dataset)),
         passages=float(passages.passed),
-        looked_at=float(looked.entered - looked.rejected.get(NOT_SAMPLED, 0)),
+        looked_at=float(looked.looked_at),
         tasks=float(tasks.entered),
         attempts=float(attempts.entered),
     )

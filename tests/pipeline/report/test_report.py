@@ -17,6 +17,7 @@ from pipeline.report.collecting import collect_report
 from pipeline.report.page import build_report
 from pipeline.report.report_data import ReportData, ReportExample
 from pipeline.report.text_pieces import cut_at_masks, mark_forms, show_controls
+from schemas.funnel import NOT_SAMPLED, FunnelStep
 from schemas.judgements import Judgement
 from schemas.tasks import MASK
 from tests.support.report_samples import COMPARISONS, GOLDS, POISON, TEXT, make_examples, make_record, write_shards
@@ -157,6 +158,12 @@ def test_funnel_bands_join_inside_a_unit_and_start_afresh_after() -> None:
     assert steps[2].bridge == "16.7 passages from each page"
     assert steps[-1].bridge == "1.0 trajectories from each task"
     assert all(step.lost == sum(loss.count for loss in step.losses) for step in steps)
+
+
+def test_units_come_from_the_items_that_were_looked_at() -> None:
+    passages = FunnelStep.count("spans", "passage", 2, {"no_span": 8, NOT_SAMPLED: 90})
+    spans = FunnelStep.count("spans", "span", 5, {"weak": 15})
+    assert lay_funnel([passages, spans])[1].bridge == "2.0 spans from each passage"
 
 
 def test_comparisons_are_described_and_not_part_of_the_funnel() -> None:
