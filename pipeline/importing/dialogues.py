@@ -80,12 +80,21 @@ class _Reader:
         self._question = text.strip()
 
     def _take_result(self, text: str, call_id: str | None) -> None:
-        if not self._unanswered:
-            raise RowError(STRAY_RESULT, "a result answers no call")
-        named = self._places.get(call_id or "")
-        place = named[0] if named else next(iter(self._unanswered))
+        place = self._find_call(call_id or "")
         self._places[self._unanswered.pop(place)].remove(place)
         self._waiting[place] = replace(self._waiting[place], result=text)
+
+    def _find_call(self, call_id: str) -> int:
+        """Return the place of the open call that a result answers: by its id, by its order where it or they have none.
+
+        Raises RowError.
+        """
+        if named := self._places.get(call_id):
+            return named[0]
+        nameless = len(self._places.get("", ())) == len(self._unanswered) and call_id not in self._places
+        if not self._unanswered or (call_id and not nameless):
+            raise RowError(STRAY_RESULT, f"a result answers no open call: {call_id[:100]!r}")
+        return next(iter(self._unanswered))
 
     def _take_turn(self, message: ChatMessage) -> None:
         self._close_step()

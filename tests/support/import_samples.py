@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipeline.importing.reading import read_attempt, serialise_row
+from pipeline.importing.records import make_task, make_trajectory
 from schemas.imports import ImportFormat
+from schemas.tasks import MaskTask
+from schemas.trajectories import Trajectory
 
 WHO = "Who wrote the example book?"
 
@@ -97,3 +101,10 @@ ROWS: dict[ImportFormat, list[dict[str, Any]]] = {
     ImportFormat.OPENSEEKER: [OPENSEEKER],
     ImportFormat.SEARCH_R1: [SEARCH_R1],
 }
+
+
+def make_records(row: object, format_: ImportFormat) -> tuple[MaskTask, Trajectory | None]:
+    """Make the records of a row as an import does. Raises RowError."""
+    attempt = read_attempt(row, format_)
+    task = make_task(attempt)
+    return task, make_trajectory(task, attempt, serialise_row(row), 0) if attempt.dialogue else None

@@ -19,15 +19,13 @@ from flows.importing.job import import_rows
 from pipeline.errors import StorageError
 from pipeline.importing.errors import RowError
 from pipeline.importing.fields import read_golds
-from pipeline.importing.reading import read_attempt, serialise_row
-from pipeline.importing.records import make_task, make_trajectory, split_answer
+from pipeline.importing.records import split_answer
 from pipeline.storage.shards import read_rows
 from schemas.funnel import Reject
 from schemas.imports import ImportFormat
-from schemas.tasks import MaskTask
-from schemas.trajectories import SearchStatus, Trajectory
+from schemas.trajectories import SearchStatus
 from tests.support.growth import LINEAR, cpu_growth
-from tests.support.import_samples import CHAT, MINIMAL, OPENSEEKER, ROWS, SEARCH_R1, WHO
+from tests.support.import_samples import CHAT, MINIMAL, OPENSEEKER, ROWS, SEARCH_R1, WHO, make_records
 
 FACTS = {
     **{"kind": "ramp", "question": "T > S\nIn [mask 1].", "golds": [["1868"]], "mask_kinds": ["date"]},
@@ -41,13 +39,6 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
     max_leaves=6,
 )
-
-
-def make_records(row: object, format_: ImportFormat) -> tuple[MaskTask, Trajectory | None]:
-    """Make the records of a row as an import does. Raises RowError."""
-    attempt = read_attempt(row, format_)
-    task = make_task(attempt)
-    return task, make_trajectory(task, attempt, serialise_row(row), 0) if attempt.dialogue else None
 
 
 def list_places(value: object, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -141,17 +132,6 @@ def test_a_search_without_a_query_and_a_call_without_a_name_are_rejected() -> No
         with pytest.raises(RowError) as raised:
             make_records({**CHAT, "messages": messages}, ImportFormat.OPENRESEARCHER)
         assert raised.value.reason == "bad_call"
-
-
-def test_results_go_to_the_calls_that_they_name() -> None:
-    calls = [{"id": name, "function": {"name": "search", "arguments": {"query": name}}} for name in "abb"]
-    results = [{"role": "tool", "tool_call_id": name, "content": f"of {name}"} for name in "bab"]
-    messages = [{"role": "user", "content": WHO}, {"role": "assistant", "content": "", "tool_calls": calls}, *results]
-    _, trajectory = make_records({**CHAT, "messages": messages}, ImportFormat.OPENRESEARCHER)
-    assert trajectory is not None
-    (turn,) = trajectory.turns
-    texts = {passage.passage_id: passage.text for passage in turn.shown}
-    assert [texts[call.hits[0].passage_id] for call in turn.calls] == ["of a", "of b", "of b"]
 
 
 UNITS = [
