@@ -19,7 +19,14 @@ RESPONSES = ("response", "responses", "completion", "output", "solution_str", "s
 _SEARCH = re.compile("<search>"), "</search>"
 _INFORMATION, _INFORMATION_END = re.compile(r"\s*<information>"), "</information>"
 _THINK = re.compile(r"</?think>")
-_PROMPT_END = re.compile(r"<\|im_start\|>assistant\s*|\nAssistant:\s*")
+_SHOWN = re.compile(r"</search>\s*<information>")
+_TAG = re.compile("<(?:think|search|information|answer)>")
+_CHAT, _CHAT_REPLY = (
+    re.compile(r"(?:<\|endoftext\|>\s*)*<\|im_start\|>"),
+    re.compile(r"^<\|im_start\|>assistant\s*", re.MULTILINE),
+)
+_USER, _REPLY = re.compile("^User:", re.MULTILINE), re.compile(r"\nAssistant:\s*")
+_REPLY_AT_ONCE = re.compile(r"[\s?]*(?:<\|im_end\|>\s*)?(?:<\|im_start\|>assistant|(?<=\n)Assistant:)\s*")
 
 
 def is_search_r1(row: Mapping[str, Any]) -> bool:
@@ -40,9 +47,8 @@ def read_search_r1(row: Mapping[str, Any]) -> ForeignAttempt:
 
 def _read_response(question: str, text: str) -> Dialogue:
     """Read a response, also one that begins with its prompt, or that is cut off in a result."""
-    if prompt := _PROMPT_END.search(text):
-        text = text[prompt.end() :]
-    steps, at = [], 0
+    steps: list[ForeignStep] = []
+    at = _find_prompt_end(question, text)
     while query := next(find_pairs(text, *_SEARCH, at), None):
         thought, result, past = _THINK.sub("", text[at : query.opening.start()]).strip(), None, query.end
         if shown := _INFORMATION.match(text, past):
@@ -53,3 +59,24 @@ def _read_response(question: str, text: str) -> Dialogue:
         at = past
     thought, closed, reply = text[at:].rpartition("</think>")
     return Dialogue(question, tuple(steps), _THINK.sub("", thought).strip() if closed else "", reply.strip())
+
+
+def _find_prompt_end(question: str, text: str) -> int:
+    """Return the offset after the prompt that a text begins with; 0 for none.
+
+    A prompt is a chat up to its first turn of the assistant, or text before the first result that holds the question
+    and either ends with it or has a line of `User:` before it. Its instructions may name the tags: they show a search
+    and a result, but not one right after the other.
+    """
+    if _CHAT.match(text):
+        reply = _CHAT_REPLY.search(text)
+        return reply.end() if reply else 0
+    shown = _SHOWN.search(text)
+    end = shown.start() if shown else len(text)
+    asked = text.find(question, 0, end)
+    if asked < 0 or _TAG.match(text):
+        return 0
+    past = asked + len(question)
+    find = _REPLY.search if _USER.search(text, 0, asked) else _REPLY_AT_ONCE.match
+    reply = find(text, past, end)
+    return reply.end() if reply else 0
