@@ -1,8 +1,9 @@
 """Import of foreign rows into a run folder: tasks and trajectories, with ledgers that say where they come from.
 
-Guarantees: each row is a trajectory, a task alone, or a reject with its reason; a task stands in one shard, beside all
-of its trajectories; the same files make the same shards; memory does not grow with the rows, but for some tens of bytes
-for each. The run has no corpus: it can be inspected, judged, exported and reported, and not resumed from a source.
+Guarantees: each row is a trajectory, a task alone, or a reject with its reason; an id has one task, that of its first
+row; a task stands in one shard, beside all of its trajectories; the same files make the same shards; memory does not
+grow with the rows, but for some tens of bytes for each. The run has no corpus: it can be inspected, judged, exported
+and reported, and not resumed from a source.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from schemas.trajectories import SEARCH, Trajectory
 
 SHARD_BYTES = 1 << 27
 MOST_SHARDS = 64
-REPEATED = "repeated"
+REPEATED, OTHER_TASK = "repeated", "other_task"
 ROW = "row"
 
 
@@ -104,6 +105,8 @@ class _Shard:
     rejects: ShardWriter
     attempts: Counter[str] = field(default_factory=Counter)
     """Trajectories of each task."""
+    digests: dict[str, int] = field(default_factory=dict)
+    """Digest of each task, by its id."""
     passed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -143,10 +146,13 @@ class _RunWriter:
             attempt = read_attempt(row, format_)
             task = make_task(attempt)
             shard = shards[hash_key(task.task_id) % len(shards)]
+            digest = hash_key(task.model_dump_json())
+            if shard.digests.get(task.task_id, digest) != digest:
+                raise RowError(OTHER_TASK, f"another row has the id {task.task_id} for another task")
             trajectory = None
             if attempt.dialogue is not None:
                 identity = content_id(serialise_row(row))
-                trajectory = make_trajectory(task, attempt, identity, max(shard.attempts[task.task_id], 0))
+                trajectory = make_trajectory(task, attempt, identity, shard.attempts[task.task_id])
             self._remember(trajectory.trajectory_id if trajectory else f"task {task.task_id}")
         except RowError as error:
             shard.reasons[error.reason] += 1
@@ -154,9 +160,9 @@ class _RunWriter:
             shard.rejects.append(reject.model_dump(mode="json"))
             return
         shard.passed += 1
-        if task.task_id not in shard.attempts:
+        if task.task_id not in shard.digests:
             self.tasks += 1
-            shard.attempts[task.task_id] = 0
+            shard.digests[task.task_id] = digest
             shard.tasks.append(task.model_dump(mode="json"))
         if trajectory:
             self.trajectories += 1

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.importing.errors import RowError
+from prompts.library import LANGUAGES
 from schemas.renderings import QuestionKind
 from schemas.tasks import SpanKind
 from schemas.trajectories import HideMode
@@ -15,6 +16,7 @@ BAD_FACTS = "bad_facts"
 _Difficulty = Annotated[float, Field(strict=True)] | None
 _Forms = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 _INT64 = 1 << 63
+_Lang = Annotated[str, Field(pattern=rf"^({'|'.join(LANGUAGES)})(-[a-z]+)?$")]
 
 
 class ExportedFacts(BaseModel):
@@ -32,7 +34,7 @@ class ExportedFacts(BaseModel):
     task_id: str
     passage_id: str
     document_id: str
-    lang: str
+    lang: _Lang
     difficulty: _Difficulty
     id: str = ""
     policy: str = ""

@@ -207,6 +207,7 @@ def test_what_does_not_fit_is_a_reject_with_its_reason(tmp_path: Path) -> None:
         ("bad_facts", {"mask_kinds": []}),
         ("bad_facts", {"golds": [], "mask_kinds": [], "difficulties": [], "question": "T\nno masks"}),
         ("bad_facts", {"golds": [[""]]}),
+        *(("bad_facts", {"lang": lang}) for lang in ("", "fr", "../../x", "en/../x", "zh\n", "EN", "eng", "zh-")),
     ],
 )
 def test_facts_of_other_types_reject_their_row_alone(tmp_path: Path, reason: str, changed: dict[str, object]) -> None:
@@ -216,6 +217,25 @@ def test_facts_of_other_types_reject_their_row_alone(tmp_path: Path, reason: str
     done = import_rows([write_lines(tmp_path / "rows.jsonl", [good, wrong])], tmp_path / "imported")
     assert (done.funnel.passed, done.funnel.rejected) == (1, {reason: 1})
     judge(done.run)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"golds": [["1999"]] * 3}, {"title": "Another"}, {"lang": "zh-hant"}, {"difficulty": 0.125}]
+)
+def test_an_attempt_at_another_task_of_the_same_id_is_rejected(tmp_path: Path, changed: dict[str, object]) -> None:
+    export_sample(make_run(tmp_path / "run"), tmp_path / "a", Trainer.ATIF, split=0.0)
+    first = orjson.loads((tmp_path / "a" / "train.jsonl").read_bytes().splitlines()[0])
+    again, other = (json.loads(json.dumps(first)) for _ in range(2))
+    again["extra"]["rampforge"]["id"] = "again"
+    if golds := changed.get("golds"):
+        assert isinstance(golds, list)
+        changed = {"golds": golds[: len(first["extra"]["rampforge"]["golds"])]}
+    other["extra"]["rampforge"].update(changed, id="other")
+    done = import_rows([write_lines(tmp_path / "rows.jsonl", [first, other, again])], tmp_path / "imported")
+    assert (done.tasks, done.trajectories, done.funnel.rejected) == (1, 2, {"other_task": 1})
+    assert [row.attempt for row in read_all(done.run, Trajectory)] == [0, 1]
+    judge(done.run)
+    assert all(judgement.accepted for judgement in read_all(done.run, Judgement))
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
