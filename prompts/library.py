@@ -18,8 +18,6 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "templates"
-LANGUAGES = ("en", "zh")
-"""Languages that every template is written in."""
 PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([^{}|]*)\|([^{}|]*))?\}")
 DIVIDER = re.compile(r"^---$\n?", re.MULTILINE)
 TAGS = (

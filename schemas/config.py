@@ -24,6 +24,9 @@ from schemas.serving_config import ServingConfig
 from schemas.store_config import StoreConfig
 from schemas.watch_config import WatchConfig
 
+LANG = r"^[a-z]{2,3}(-[a-z]+)?$"
+"""Codes of languages: `en`, `zh-hant`."""
+
 
 class StageName(StrEnum):
     """Stages of a run, in order."""
@@ -61,7 +64,7 @@ class CorpusConfig(Frozen):
     """Format of the sources; `auto` detects it from the first bytes and the names. `folder` means page files, in
     folders or named one by one: a `.txt` or `.md` file holds the text of the page its name is the title of, a `.json`
     file an object."""
-    lang: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[a-z]+)?$")
+    lang: str = Field(default="en", pattern=LANG)
     """Language code of the wiki."""
     simplify_chinese: bool = False
     """Fold traditional Chinese characters to simplified ones (lang zh only)."""

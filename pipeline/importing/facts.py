@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.importing.errors import RowError
-from prompts.library import LANGUAGES
+from schemas.config import LANG
 from schemas.renderings import QuestionKind
 from schemas.tasks import SpanKind
 from schemas.trajectories import HideMode
@@ -16,7 +16,7 @@ BAD_FACTS = "bad_facts"
 _Difficulty = Annotated[float, Field(strict=True)] | None
 _Forms = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 _INT64 = 1 << 63
-_Lang = Annotated[str, Field(pattern=rf"^({'|'.join(LANGUAGES)})(-[a-z]+)?$")]
+_Lang = Annotated[str, Field(pattern=LANG)]
 
 
 class ExportedFacts(BaseModel):
