@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 from fastapi.responses import PlainTextResponse, RedirectResponse
 
@@ -80,28 +80,22 @@ class Guard:
 def find_fault(headers: Mapping[bytes, bytes]) -> str | None:
     """The reason to refuse a request, or None."""
     host = headers.get(b"host", b"").decode("latin-1")
-    if _hostname(f"//{host}") not in HOSTS:
+    if _split(f"//{host}").hostname not in HOSTS:
         return "this page answers to 127.0.0.1 and localhost only"
     if headers.get(b"sec-fetch-site", b"none") not in OWN_SITES:
         return "requests from other sites are refused; open the address yourself"
     origin = headers.get(b"origin")
-    if origin is not None and _netloc(origin.decode("latin-1")) != host:
+    if origin is not None and _split(origin.decode("latin-1")).netloc != host:
         return "requests from other origins are refused"
     return None
 
 
-def _hostname(address: str) -> str | None:
+def _split(address: str) -> SplitResult:
+    """Return the parts of an address; of one that cannot be read, empty parts, which belong to no host."""
     try:
-        return urlsplit(address).hostname
+        return urlsplit(address)
     except ValueError:
-        return None
-
-
-def _netloc(address: str) -> str | None:
-    try:
-        return urlsplit(address).netloc
-    except ValueError:
-        return None
+        return urlsplit("")
 
 
 def _read_cookie(headers: Mapping[bytes, bytes], name: str) -> str:
