@@ -82,6 +82,7 @@ def export_dataset(
     """
     if run.find_manifest(StageName.JUDGEMENTS) is None:
         raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
+    _refuse_others(out, exporter.build_tables(settings.rendering, None))
     with ExitStack() as stack:
         folder = stack.enter_context(build_folder(out))
         spill = ExampleSpill(stack.enter_context(tempfile.TemporaryFile(dir=folder)))
@@ -102,10 +103,21 @@ def export_dataset(
     return replace(exported, folder=out)
 
 
+def _refuse_others(out: Path, tables: Sequence[Table]) -> None:
+    """Raise ConfigError for a folder with files that an export would replace and that no export wrote."""
+    kept = [path for path in (out / CARD, *_list_rows(out, tables)) if path.exists()]
+    if kept and not (out / STATISTICS).exists():
+        raise ConfigError(f"{kept[0]} is not part of an export, and would be replaced", "name another folder")
+
+
 def _drop_rows(out: Path, tables: Sequence[Table]) -> None:
     """Remove the rows of an earlier export to the same folder."""
-    for path in [path for table in tables for split in Split for path in out.glob(table.name_file(split))]:
+    for path in _list_rows(out, tables):
         path.unlink()
+
+
+def _list_rows(out: Path, tables: Sequence[Table]) -> list[Path]:
+    return [path for table in tables for split in Split for path in out.glob(table.name_file(split))]
 
 
 def read_day(folder: RunFolder) -> date | None:

@@ -38,6 +38,14 @@ def hash_folder(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.parametrize("name", ["README.md", "train.jsonl"])
+def test_files_of_others_are_not_replaced(run: RunFolder, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ConfigError):
+        export_sample(run, tmp_path, Trainer.MESSAGES)
+    assert hash_folder(tmp_path) == {name: b"mine"}
+
+
 @ALL
 def test_an_export_is_whole_and_always_the_same(run: RunFolder, tmp_path: Path, trainer: Trainer) -> None:
     done = export_sample(run, tmp_path / "a", trainer)

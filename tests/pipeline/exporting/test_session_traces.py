@@ -15,6 +15,7 @@ def test_each_trajectory_is_a_session_of_the_hub(tmp_path: Path) -> None:
     stale = tmp_path / "out" / "train" / "stale.jsonl"
     stale.parent.mkdir(parents=True)
     stale.touch()
+    (tmp_path / "out" / "statistics.json").touch()  # of an earlier export
     done = export_sample(run, tmp_path / "out", Trainer.SESSION_TRACES)
     assert sum(done.files.values()) == 24
     assert not stale.exists()
