@@ -191,7 +191,7 @@ def _run_stages(
     run = open_run(folder, cache_folder())
     base = _config_of(folder) if run.find_record() else None
     if base is None and StageName.CORPUS not in stages and not run.stages():
-        raise ConfigError(f"{folder}: there is no run here", suggest_runs(folder))
+        raise ConfigError(f"{folder} is not a run", suggest_runs(folder))
     # A report shows the current state of the run, so it is always drawn anew.
     redo = StageName.REPORT if stages == [StageName.REPORT] else None
     _do_stages(folder, load_config(config, overrides, base), stages, redo, other_version)

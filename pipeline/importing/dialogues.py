@@ -32,7 +32,7 @@ NO_QUESTION, SEVERAL_QUESTIONS, BAD_CALL, STRAY_RESULT = (
 def read_dialogue(messages: object) -> Dialogue:
     """Return the dialogue of a list of messages. Raises RowError."""
     if not messages:
-        raise RowError(BAD_MESSAGES, "there are no messages")
+        raise RowError(BAD_MESSAGES, "the row has no messages")
     reader = _Reader()
     for message in read_messages([_name_role(each) for each in list_objects(messages, "messages")]):
         reader.take(message)

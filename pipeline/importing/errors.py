@@ -1,4 +1,4 @@
-"""Error of a foreign row that is no attempt."""
+"""Error of an imported row that cannot be read as an attempt."""
 
 from __future__ import annotations
 

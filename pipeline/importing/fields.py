@@ -1,4 +1,4 @@
-"""Fields of foreign rows: texts, lists of objects, right answers. A value of another type rejects its row by name."""
+"""Fields of imported rows: texts, lists of objects, right answers. A value of another type rejects its row by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def find_text(row: Mapping[str, Any], *names: str) -> str:
 
 
 def list_objects(value: object, name: str) -> list[Mapping[str, Any]]:
-    """Return the objects of a list; none where there is no list. Raises RowError for anything else."""
+    """Return the objects of a list, of a missing one an empty list. Raises RowError for anything else."""
     listed = [] if value is None else value
     if not isinstance(listed, list) or not all(isinstance(each, Mapping) for each in listed):
         raise RowError(BAD_MESSAGES, f"{name} are not a list of objects")

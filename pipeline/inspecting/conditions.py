@@ -28,4 +28,4 @@ def check_condition(database: ReadonlyDatabase, dataset: str, enclosed: str) -> 
         raise InspectError(error.what, columns) from None
     kind = described.rows[0][1]
     if kind != "BOOLEAN":
-        raise InspectError(f"{enclosed[1:-1].strip()!r} is no condition but a value ({kind})", f"{EXAMPLE}; {columns}")
+        raise InspectError(f"{enclosed[1:-1].strip()!r} is a value ({kind}), not a condition", f"{EXAMPLE}; {columns}")

@@ -52,7 +52,7 @@ class LocalData:
     def __init__(self, path: Path) -> None:
         """Raises InspectError when it does not exist."""
         if not path.exists():
-            raise InspectError(f"{path}: there is no such file or folder", suggest_runs(str(path)))
+            raise InspectError(f"{path}: no such file or folder", suggest_runs(str(path)))
         self.folder = path.resolve()
         self.address = str(self.folder)
         self.name = self.folder.name or "root"

@@ -55,7 +55,9 @@ def read_codes(path: Path, select: Select, rater: str, at: str) -> list[MaskLabe
 def _read_name(rater: str) -> str:
     name = rater.strip()
     if len(name) > RATER_CHARS or not re.fullmatch(RATER, name):
-        raise ConfigError(f"{rater!r} is no name of a rater", f"use one line of at most {RATER_CHARS} characters")
+        raise ConfigError(
+            f"{rater!r} cannot be the name of a rater", f"use one line of at most {RATER_CHARS} characters"
+        )
     return name
 
 

@@ -102,7 +102,7 @@ def test_a_store_that_takes_nothing(prefect_server: Mapping[str, str], own_serve
         assert "Traceback" not in output
 
 
-@pytest.mark.parametrize(("command", "said"), [("resume", "no run.json here"), ("report", "there is no run here")])
+@pytest.mark.parametrize(("command", "said"), [("resume", "no run.json here"), ("report", "is not a run")])
 def test_a_command_over_no_run(prefect_server: Mapping[str, str], tmp_path: Path, command: str, said: str) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "run.json").touch()

@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         (" ", "empty", "hide ="),
         ("turns", "'turns'", "masks"),
         ("'a'", "VARCHAR", "masks"),
-        ("NULL", "no condition", "masks"),
+        ("NULL", "not a condition", "masks"),
         ("masks = ", '"="', "hide ="),
         ("-- all", "syntax", "hide ="),
         ("maskz = 2", '"maskz"', "masks"),
