@@ -150,6 +150,9 @@ class RunRecord(Frozen):
     """Cost of these calls."""
     day: date | None = None
     """Day on which the run began: the date that chat templates write into prompts."""
+    asked_tasks: int | None = None
+    """Number of tasks asked for, by `masking.limit` or by the plan of a round; None where every passage may give some,
+    and for an imported run."""
     imported: str | None = None
     """Formats of the rows that its tasks and trajectories were imported from; None where they were made here."""
     spending: RunSpending | None = None

@@ -14,6 +14,7 @@ from typing import Any
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 from rich.console import Console
+from rich.text import Text
 
 from flows.checks.session import open_session, settle_config
 from flows.checks.start import require_start
@@ -37,12 +38,14 @@ from flows.stages.spec import StageSpec
 from pipeline.errors import RampforgeError
 from pipeline.llm.call_journal import drop_refusals
 from pipeline.llm.usage_log import CallUsage
+from pipeline.report.shortfall import describe_shortfall
 from pipeline.storage.remote.object_store import refuse_secrets
 from pipeline.storage.remote.open_run import name_run, open_run
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.stage_ledger import discard_stage
-from schemas.config import Engine, ExecutionConfig, RunConfig
-from schemas.ledger import StageStart
+from schemas.config import Engine, ExecutionConfig, RunConfig, StageName
+from schemas.ledger import RunRecord, StageStart
+from schemas.tasks import MaskTask
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +110,18 @@ def run_stages_here(
         for name in requested:
             before = len(session.timings)
             run_corpus(session) if name == CORPUS.name else run_stage(session, find_spec(name))
-            write_record(context, session.timings[before:])
+            record = write_record(context, session.timings[before:])
+            if name == StageName.TASKS and session.timings[before:]:
+                tell_shortfall(session, record)
             watch.note_stage_end()
     publish_run(context)
+
+
+def tell_shortfall(session: RunSession, record: RunRecord) -> None:
+    """Print how many of the tasks asked for are missing, and why."""
+    made = session.context.run.manifest(StageName.TASKS).rows(MaskTask.dataset)
+    if line := describe_shortfall(record, made):
+        session.board.console.print(Text(line, style="yellow"), soft_wrap=True)
 
 
 def check_ledgers(

@@ -13,6 +13,7 @@ from flows.configuration.sources import find_models, find_sources
 from flows.models.usage import locate_usage_log, open_budget
 from flows.stages.inputs import find_import
 from flows.stages.registry import STAGES
+from flows.stages.round_tasks import find_plan
 from pipeline.planning.spending import count_accepted, sum_spending
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shard_run import sum_funnel
@@ -62,6 +63,11 @@ def list_made_with(run: RunFolder) -> dict[str, dict[str, str]]:
     return made
 
 
+def _count_asked(context: RunContext) -> int | None:
+    plan = find_plan(context.run)
+    return plan.tasks if plan else context.config.masking.limit
+
+
 def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunRecord:
     """Write run.json, adding the timings of this session to those of earlier ones."""
     earlier = context.run.find_record()
@@ -79,6 +85,7 @@ def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunReco
         sources=describe_sources(context.run) or fingerprint_sources(find_sources(context)),
         models=find_models(context),
         prompts={} if imported and context.config.judging.judge != "llm" else prompts,
+        asked_tasks=None if imported else _count_asked(context),
         imported=imported,
         fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest}
         | name_engine(context.run),

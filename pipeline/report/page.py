@@ -25,8 +25,10 @@ from pipeline.report.agreement import compare_steps, drop_comparisons
 from pipeline.report.example_view import view_example
 from pipeline.report.leaks import describe_leaks, warn_of_gold
 from pipeline.report.report_data import ReportData
+from pipeline.report.shortfall import describe_shortfall
 from pipeline.report.text_pieces import show_controls
 from schemas.ledger import RunRecord
+from schemas.tasks import MaskTask
 
 TEMPLATES = files("pipeline.report") / "templates"
 
@@ -47,6 +49,7 @@ def build_report(data: ReportData) -> str:
     """The report as one HTML document."""
     environment = open_environment("pipeline.report")
     style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    sizes = {size.name: size.rows for size in data.datasets}
     totals = [row for row in data.acceptance if not row.masks]
     return environment.get_template("report.html").render(
         data=data,
@@ -57,7 +60,8 @@ def build_report(data: ReportData) -> str:
         ceilings=find_ceilings(data.audit),
         attempts=sum(row.attempts for row in totals),
         accepted=sum(row.accepted for row in totals),
-        sizes={size.name: size.rows for size in data.datasets},
+        sizes=sizes,
+        shortfall=describe_shortfall(data.record, sizes.get(MaskTask.dataset, 0)),
         funnel=lay_funnel(drop_comparisons(data.record.funnel)),
         comparisons=compare_steps(data.record.funnel),
         charts=[layout.lay_histogram(histogram) for histogram in data.histograms],

@@ -30,7 +30,9 @@ KILLED = ("chunk", "index", "trajectories")
 tests/pipeline/storage covers. The other stages are killed by the slow tests."""
 # No model: the job of every stage is done, in seconds.
 LIGHT = "masking.ner=null masking.scorer=null masking.selection=random corpus.pages_per_shard=25 execution.workers=2"
-SETTINGS = [part for setting in LIGHT.split() for part in ("--set", setting)]
+ASKED = 5_000
+"""Tasks asked for: more than the passages give."""
+SETTINGS = [part for setting in [*LIGHT.split(), f"masking.limit={ASKED}"] for part in ("--set", setting)]
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +45,8 @@ def whole_run(prefect_server: Mapping[str, str], dump: Path, tmp_path_factory: p
     out = tmp_path_factory.mktemp("whole")
     code, output = rampforge(prefect_server, "run", str(dump), "--out", str(out), "--name", "whole", *SETTINGS)
     assert code == 0, output
+    made = RunFolder(out / "whole").manifest("tasks").rows("tasks")
+    assert output.count(f"{made:,} of the {ASKED:,} tasks") == 1, output
     return out / "whole"
 
 
@@ -66,7 +70,9 @@ def test_a_whole_run_leaves_readable_shards(whole_run: Path) -> None:
         cache = str(whole_run.parent / "hf")
         loaded = datasets.load_dataset("parquet", data_dir=str(folder), split="train", cache_dir=cache)
         assert count_rows(folder / "*.parquet") == loaded.num_rows
-    assert (whole_run / "report.html").read_text().startswith("<!doctype html>")
+    report = (whole_run / "report.html").read_text()
+    assert report.startswith("<!doctype html>")
+    assert report.count(f"of the {ASKED:,} tasks") == 1
 
 
 def test_funnel_of_every_stage_meets_the_next(whole_run: Path) -> None:

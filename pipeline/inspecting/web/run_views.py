@@ -20,10 +20,12 @@ from pipeline.inspecting.row_query import RowQuery, read_rows
 from pipeline.inspecting.web.opened_runs import RunOpener
 from pipeline.inspecting.web.rendering import PageRenderer, link, pick
 from pipeline.report.agreement import compare_steps, drop_comparisons
+from pipeline.report.shortfall import describe_shortfall
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import StageName
 from schemas.ledger import RunRecord
 from schemas.live import RunState
+from schemas.tasks import MaskTask
 
 PAGE_ROWS = 50
 
@@ -58,6 +60,7 @@ class RunViews:
             rounds=next((view for view in self.opener.find_rounds() if run.startswith(view.prefix)), None),
             exports=find_exports(self.opener.place.folder, record) if opened.place.is_local else (),
             funnel=lay_funnel(drop_comparisons(summary.funnel)),
+            shortfall=describe_shortfall(record, opened.database.listing.rows(MaskTask.dataset)) if record else "",
             comparisons=compare_steps(summary.funnel),
             data={"acceptance": summary.acceptance, "leaks": None, "simulated": None},
             ceilings=summary.ceilings,
