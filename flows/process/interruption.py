@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from pipeline.errors import RampforgeError
@@ -69,13 +70,33 @@ class Interruption:
 
 
 @contextmanager
-def ignore_sigint() -> Iterator[None]:
-    """Block SIGINT in processes started inside the block, from their first instruction until `install_handlers`."""
+def defer_interrupts() -> Iterator[None]:
+    """Defer SIGINT and SIGTERM of this process to the end of the block: a worker whose start is broken off prints a
+    traceback. Processes started inside block SIGINT from their first instruction until `install_handlers`.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _defer_handlers() if threading.current_thread() is threading.main_thread() else nullcontext():
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _defer_handlers() -> Iterator[None]:
+    """A signal that any thread receives is handled in the main thread, whatever that one blocks."""
+    caught: list[tuple[int, FrameType | None]] = []
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {int(number): handler for number, handler in found.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda *signalled: caught.append(signalled))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number, frame in caught[:1]:
+            handlers[number](number, frame)
 
 
 INTERRUPTION = Interruption()

@@ -21,7 +21,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, Self, TypeVar
 
-from flows.process.interruption import INTERRUPTION, StoppedError, ignore_sigint
+from flows.process.interruption import INTERRUPTION, StoppedError, defer_interrupts
 from flows.process.logs import listen_to_ourselves
 from flows.process.spawning import ScriptlessContext
 
@@ -52,7 +52,7 @@ class WorkerPool:
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in some process. Function and arguments must be picklable."""
         resource_tracker.ensure_running()  # started together with a worker, it would re-enable SIGINT in the worker
-        with self._lock, ignore_sigint():
+        with defer_interrupts(), self._lock:
             if self.stopping:
                 raise StoppedError("the run is being stopped")
             if self._executor is None:
