@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,15 +13,19 @@ from rich.table import Table
 from flows.cli.locations import fetch_whole_run
 from flows.cli.model_options import take_options
 from flows.configuration.cache import cache_folder
+from flows.configuration.environments import environments_folder, read_recipe
 from pipeline.decontamination.overlap import STAGE as DECONTAMINATION
+from pipeline.serving.environments import find_environment, locate_python
 from pipeline.storage.remote.open_run import join_location
 from pipeline.storage.remote.transfer import put_when_done
 from pipeline.storage.run_folder import RunFolder
 from schemas.exports import ExportSettings, Trainer
+from schemas.locations import is_url
 from schemas.renderings import RenderingName
 
 if TYPE_CHECKING:
     from flows.exporting.dataset import Exported
+    from pipeline.exporting.spec import Exporter, Written
 
 Tokenizer = Annotated[
     str | None,
@@ -50,6 +55,8 @@ DryRun = Annotated[
 ]
 
 
+FOLDER = "FOLDER"
+"""What stands for a folder of this machine, where an export is on a store."""
 OPTIONS = {
     name: name
     for name in (
@@ -118,11 +125,25 @@ def print_export(done: Exported, settings: ExportSettings, console: Console, run
     if settings.split and not any("validation" in file for file in done.files):
         console.print("[yellow]the validation split is empty: raise --split[/]")
     exporter = EXPORTERS[settings.trainer]
-    commands = exporter.list_commands(done.written, shlex.quote(run), shlex.quote(target))
-    if not commands:
+    lines = [*list_next_commands(exporter, done.written, run, target)]
+    if not lines:
         return
+    lines += filter(None, (exporter.describe_model(done.written), *exporter.describe_search(done.written)))
+    if is_url(target):
+        lines.append(f"{FOLDER} stands for a copy of {target} on this machine.")
     console.print("next:", highlight=False)
-    for command in commands:
-        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
-    for about in filter(None, (exporter.describe_model(done.written), *exporter.describe_search(done.written))):
-        console.print(f"  {about}", highlight=False, soft_wrap=True, markup=False)
+    for line in lines:
+        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+
+
+def list_next_commands(exporter: Exporter, written: Written, run: str, target: str) -> Iterator[str]:
+    """Return the commands that train on an export, first the one that builds the trainer's environment, if it is
+    missing."""
+    programs = ""
+    if exporter.environment:
+        recipe, root = read_recipe(exporter.environment), environments_folder()
+        if find_environment(recipe, root) is None:
+            yield f"rampforge env create {recipe.name}"
+        programs = shlex.quote(str(locate_python(root / recipe.name).parent))
+    folder = FOLDER if is_url(target) else shlex.quote(target)
+    yield from exporter.list_commands(written, shlex.quote(run), folder, programs)

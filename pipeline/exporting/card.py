@@ -199,9 +199,8 @@ def _write_start(facts: CardFacts) -> Iterator[str]:
         "FOLDER is that of this card",
         *(["RUN that of the run"] if exporter.searches and not written.imported else []),
     ]
-    yield " ".join(
-        filter(None, (f"{' and '.join(named)}.", exporter.describe_model(written), *exporter.describe_search(written)))
-    )
+    notes = (exporter.describe_environment(), exporter.describe_model(written), *exporter.describe_search(written))
+    yield " ".join(filter(None, (f"{' and '.join(named)}.", *notes)))
     if Purpose.PREFERENCE in written.files:
         yield (
             "Both attempts of a pair had the same part of the source withheld. Trainers of pairs mask nothing inside "

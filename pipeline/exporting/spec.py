@@ -121,6 +121,8 @@ class Exporter:
     """Function that returns the trainer's own configuration: file names and texts."""
     command: str = ""
     """Command that starts the training in the folder of the export; empty for files that nobody trains on as such."""
+    environment: str = ""
+    """The environment of `rampforge env create` that holds the trainer, if any does."""
     token_renderings: tuple[RenderingName, ...] = ()
     """Formats that are exported as tokens, if a tokenizer is named; none if the trainer takes no tokens."""
     applies_template: bool = True
@@ -138,10 +140,15 @@ class Exporter:
     carries_reward: bool = False
     """Whether the export holds the reward function, and the modules that it imports."""
 
-    def list_commands(self, written: Written, run: str, folder: str) -> tuple[str, ...]:
-        """Return the commands that start the training, in order; `run` and `folder`: of the run and of the export."""
+    def list_commands(self, written: Written, run: str, folder: str, programs: str = "") -> tuple[str, ...]:
+        """Return the commands that start the training, in order, each for the shell's present folder.
+
+        `run` and `folder`: of the run and of the export; `programs`: of the trainer's programs, if not on the PATH. All
+        are quoted for a shell.
+        """
         serve = f"rampforge search serve {INDEX if written.imported else run} --port {SEARCH_PORT}"
-        start = f"cd {folder} && {self.command}"
+        path = f"PATH={programs}:$PATH " if programs else ""
+        start = f"(cd {folder} && {path}{self.command})"
         commands = [serve, start] if self.searches else [start] if self.command else []
         if Purpose.RL in written.files and Purpose.SFT in written.files and written.settings.rendering in STREAMED:
             train = f"rampforge train rl {folder} -m {shlex.quote(written.model)} -o {folder}/rl-trained"
@@ -155,6 +162,11 @@ class Exporter:
         ):
             return ""
         return f"{PLACEHOLDER} stands for the model to be trained: put in its name, or export again with --model NAME."
+
+    def describe_environment(self) -> str:
+        """Return how to get the trainer's programs; nothing where they are the user's own matter."""
+        name = self.environment
+        return f"`rampforge env create {name}` makes an environment that holds the trainer." if name else ""
 
     def describe_search(self, written: Written) -> tuple[str, ...]:
         """Return what to know of the searches of that training, in sentences."""

@@ -111,5 +111,6 @@ DPO = Exporter(
     build_tables=build_tables,
     write_configs=write_configs,
     command="trl dpo --config dpo.yaml",
+    environment="trl",
     pairs=True,
 )

@@ -77,4 +77,5 @@ TRL = Exporter(
     build_tables=build_tables,
     write_configs=write_configs,
     command="trl sft --config sft.yaml",
+    environment="trl",
 )

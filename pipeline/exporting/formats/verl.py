@@ -184,6 +184,7 @@ VERL_SFT = Exporter(
     build_tables=build_chat_tables,
     write_configs=write_chat_configs,
     command=read_by("torchrun --standalone --nproc_per_node=1 -m verl.trainer.sft_trainer", OVERRIDES),
+    environment="verl",
 )
 VERL_RL = Exporter(
     trainer=Trainer.VERL_RL,
@@ -193,6 +194,7 @@ VERL_RL = Exporter(
     build_tables=build_prompt_tables,
     write_configs=write_prompt_configs,
     command="PYTHONPATH=$PWD/source " + read_by("python -m verl.trainer.main_ppo", OVERRIDES),
+    environment="verl",
     searches=True,
     withholding=STREAMED,
     carries_reward=True,

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -39,6 +40,31 @@ def test_an_export_ends_with_the_commands_that_train_on_it(run: RunFolder, tmp_p
     assert ("/secret/mine" in configs) == bool(named.configs)
     card = (tmp_path / "named" / "README.md").read_text()
     assert not re.search(r"/secret|--model NAME", card)
+
+
+@pytest.mark.parametrize("trainer", [Trainer.TRL, Trainer.DPO, Trainer.VERL_RL, Trainer.LLAMA_FACTORY])
+def test_commands_are_run_one_after_the_other_in_one_shell(run: RunFolder, tmp_path: Path, trainer: Trainer) -> None:
+    """The folder is named relative to where the export was made, and the programs are in the trainer's environment."""
+    done = export_sample(run, tmp_path / "an export", trainer)
+    stream = done.written.settings.model_copy(update={"rendering": RenderingName.SEARCH_R1})
+    written = replace(done.written, settings=stream)
+    programs = tmp_path / "programs of it"
+    programs.mkdir()
+    for name in ("rampforge", "trl", "python", "llamafactory-cli"):
+        (programs / name).write_text(f'#!/bin/sh\necho {name} $1 $(basename "$PWD")\n')
+        (programs / name).chmod(0o755)
+    commands = EXPORTERS[trainer].list_commands(written, "RUN", shlex.quote("an export"), shlex.quote(str(programs)))
+    # The programs of rampforge itself are on the PATH, those of the trainer in its environment only.
+    (tmp_path / "bin").mkdir()
+    (programs / "rampforge").rename(tmp_path / "bin" / "rampforge")
+    env = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+    shell = subprocess.run(
+        ["bash", "-ec", "\n".join(commands)], cwd=tmp_path, env=env, check=True, capture_output=True, text=True
+    )
+    places = {line.split()[0]: line.split(maxsplit=2)[2] for line in shell.stdout.splitlines()}
+    assert len(shell.stdout.splitlines()) == len(commands)
+    assert {place for program, place in places.items() if program != "rampforge"} == {"an export"}
+    assert places.get("rampforge", tmp_path.name) == tmp_path.name
 
 
 def test_an_export_that_fails_leaves_what_was_there(
