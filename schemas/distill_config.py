@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from schemas.record import Frozen
 from schemas.rewards import Reward, RewardName
+from schemas.tasks import MOST_MASKS
 from schemas.training import Tuning
 
 
@@ -200,8 +201,8 @@ class DistillConfig(Frozen):
         if not self.tasks or min(self.tasks) < 1:
             raise ValueError("tasks needs at least one number, each 1 or more")
         entries = (*self.curriculum, self.validation.mask_counts)
-        if not self.curriculum or not all(entry and set(entry) <= {1, 2, 3, 4} for entry in entries):
-            raise ValueError("curriculum and validation.mask_counts take numbers from 1 to 4")
+        if not self.curriculum or not all(entry and set(entry) <= set(range(1, MOST_MASKS + 1)) for entry in entries):
+            raise ValueError(f"curriculum and validation.mask_counts take numbers from 1 to {MOST_MASKS}")
         return self
 
     def tasks_of(self, number: int) -> int:

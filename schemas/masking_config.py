@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from schemas.custom_parts import COMPONENT
 from schemas.record import Frozen
-from schemas.tasks import AnswerStyle
+from schemas.tasks import MOST_MASKS, AnswerStyle
 
 
 class Selection(StrEnum):
@@ -95,7 +95,7 @@ class MaskingConfig(Frozen):
     evidence_clues: int = Field(default=3, ge=1, le=8)
     """Rare words that a sentence of evidence must share with the span's sentence or its page's title: fewer give more
     tasks, more give tasks that are solved more often."""
-    min_pages: int = Field(default=1, ge=1, le=4)
+    min_pages: int = Field(default=1, ge=1, le=MOST_MASKS)
     """With `evidence`: choose the masks of a task so that at least so many pages must be read to answer all of
     them, as far as evidence is known. A passage without such masks is rejected as `too_few_pages`."""
     reachable: bool = True
@@ -103,7 +103,7 @@ class MaskingConfig(Frozen):
     `agents.max_turns` while the source is withheld. The oracle knows golds and evidence, but its queries hold only what
     was shown to it."""
     mask_counts: tuple[int, ...] = (1, 2, 3, 4)
-    """Allowed numbers of masks; tasks are balanced over them as far as passages allow."""
+    """Allowed numbers of masks, 1 to 8; tasks are balanced over them as far as passages allow."""
     answer_style: AnswerStyle = AnswerStyle.SPANS
     """Form of the answer that the solver is asked for."""
 
@@ -111,8 +111,8 @@ class MaskingConfig(Frozen):
     def _bounds(self) -> Self:
         if self.max_surprisal is not None and self.min_surprisal >= self.max_surprisal:
             raise ValueError("min_surprisal must be below max_surprisal")
-        if not self.mask_counts or not set(self.mask_counts) <= {1, 2, 3, 4}:
-            raise ValueError("mask_counts takes numbers from 1 to 4")
+        if not self.mask_counts or not set(self.mask_counts) <= set(range(1, MOST_MASKS + 1)):
+            raise ValueError(f"mask_counts takes numbers from 1 to {MOST_MASKS}")
         if self.min_pages > 1 and self.evidence is EvidenceScope.NONE:
             raise ValueError("min_pages above 1 needs evidence; set masking.evidence=page")
         if self.min_pages > min(self.mask_counts):

@@ -11,6 +11,8 @@ from schemas.renderings import QuestionKind
 
 MASK = "[mask]"
 """Placeholder of a hidden span in a masked text."""
+MOST_MASKS = 8
+"""Largest number of masks of a task."""
 
 
 class SpanKind(StrEnum):
@@ -133,7 +135,7 @@ class AnswerStyle(StrEnum):
 
 
 class MaskTask(Record):
-    """Passage with one to four hidden spans, to be recovered by searching; or an imported question."""
+    """Passage with one to `MOST_MASKS` hidden spans, to be recovered by searching; or an imported question."""
 
     dataset: ClassVar[str] = "tasks"
     id_field: ClassVar[str] = "task_id"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from flows.configuration.run_context import RunContext
@@ -67,7 +68,16 @@ def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
             counts=open_counts(context),
         )
         spans = count_spans(stage, read_dataset(context, Passage, shard))
-    return sample_passages(read_dataset(context, Passage, shard), quota, context.config.seed, spans)
+    passages = read_dataset(context, Passage, shard)
+    return sample_passages(passages, quota, context.config.seed, spans, _count_masks(context.config))
+
+
+def _count_masks(config: RunConfig) -> int:
+    """Spans that a passage of the sample should have, for the largest tasks of this run or of a distillation."""
+    from pipeline.masking.sampling import USUAL_MASKS
+
+    counts = (config.masking.mask_counts, *config.distill.curriculum, config.distill.validation.mask_counts)
+    return max(USUAL_MASKS, *chain.from_iterable(counts))
 
 
 def _find_redirects(context: RunContext, shard: str) -> Mapping[str, Sequence[str]]:
@@ -119,8 +129,13 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
 
 def _sample_fingerprints(context: RunContext) -> Mapping[str, str]:
     """What the sample depends on besides `sample_keys`."""
+    from pipeline.masking.sampling import USUAL_MASKS
+
     masking = context.config.masking
-    return _name_bounds(context) if masking.limit and masking.evidence is not EvidenceScope.NONE else {}
+    if not masking.limit or masking.evidence is EvidenceScope.NONE:
+        return {}
+    most = _count_masks(context.config)
+    return {**_name_bounds(context), **({"spans preferred": str(most)} if most > USUAL_MASKS else {})}
 
 
 def _name_bounds(context: RunContext) -> Mapping[str, str]:
@@ -132,7 +147,7 @@ def _span_fingerprints(context: RunContext) -> Mapping[str, str]:
     models = {f"model {name}": revision for name, revision in find_models(context).items()}
     masking, local = context.config.masking, not names_served_scorer(context.config)
     precision = {"precision": resolve_precision(masking.precision).value} if masking.scorer and local else {}
-    return {**_name_bounds(context), **counts, **models, **precision}
+    return {**_sample_fingerprints(context), **_name_bounds(context), **counts, **models, **precision}
 
 
 def _list_functions(config: RunConfig) -> Mapping[str, str]:

@@ -85,7 +85,7 @@ def list_targets(golds: Sequence[Sequence[str]], question: str = "") -> list[str
     """Return the right answers to a question, at most `MOST_TARGETS`, without duplicates: the first has the first form
     of each mask, and later ones have forms further down the lists, each in every order that counts as right.
     """
-    orders = list(_list_orders(question, len(golds)))
+    orders = list(islice(_list_orders(question, len(golds)), MOST_TARGETS))
     chosen = (
         [forms[n] for forms, n in zip(golds, row, strict=True)] for row in _combine([len(forms) for forms in golds])
     )
@@ -94,11 +94,11 @@ def list_targets(golds: Sequence[Sequence[str]], question: str = "") -> list[str
 
 
 def _list_orders(question: str, masks: int) -> Iterator[tuple[int, ...]]:
-    """Yield the orders of masks that count as right, the given one first."""
+    """Yield the orders of masks that count as right, the given one first; of one group at most `MOST_TARGETS`."""
     groups = {group.start: group for group in group_masks(question, masks)}
     inside = {mask for group in groups.values() for mask in group}
-    pieces = [permutations(groups.get(mask, (mask,))) for mask in range(masks) if mask in groups or mask not in inside]
-    for order in product(*pieces):
+    pieces = [groups.get(mask, (mask,)) for mask in range(masks) if mask in groups or mask not in inside]
+    for order in product(*(islice(permutations(piece), MOST_TARGETS) for piece in pieces)):
         yield tuple(mask for piece in order for mask in piece)
 
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import permutations
+from functools import cache
+from operator import itemgetter
+
+from schemas.tasks import MOST_MASKS
 
 ANY_MASK = re.compile(r"\[mask(?: \d+)?\]")
 """A mask, in a task, or as a question numbers it."""
@@ -21,8 +24,6 @@ ORDERED_BEFORE = re.compile(r"(?:\b(?:between|from)(?: the)? |[从從自由])\Z"
 ORDERED_AFTER = re.compile(
     r"[^.!?\n。！？]*?(?:\brespectively\b|\bin (?:that|this) order\b|分别|分別|依次)", re.IGNORECASE
 )
-MOST = 4
-"""Masks of one group, so that their orders are few."""
 
 
 def group_masks(question: str, masks: int) -> Iterator[range]:
@@ -35,7 +36,7 @@ def group_masks(question: str, masks: int) -> Iterator[range]:
         if last + 1 < masks and JOINED.fullmatch(pieces[last + 1]):
             continue
         ordered = ORDERED_BEFORE.search(pieces[first][-12:]) or ORDERED_AFTER.match("".join(pieces[last + 1 :]))
-        if 1 < last + 1 - first <= MOST and not ordered:
+        if 1 < last + 1 - first <= MOST_MASKS and not ordered:
             yield range(first, last + 1)
         first = last + 1
 
@@ -51,7 +52,21 @@ def align_answers(
     for group in group_masks(question, len(answers)):
         given = [answers[mask] for mask in group]
         hits = [[answer is not None and equal(answer, mask) for answer in given] for mask in group]
-        orders = permutations(range(len(given)))  # the given order first: ties keep it
-        best = max(orders, key=lambda order: sum(hits[place][at] for place, at in enumerate(order)))
-        aligned[group.start : group.stop] = [given[at] for at in best]
+        aligned[group.start : group.stop] = [given[at] for at in _match(hits)]
     return tuple(aligned)
+
+
+def _match(hits: Sequence[Sequence[bool]]) -> tuple[int, ...]:
+    """Return which answer goes to each place, so that most are hits; of the ways to do it, the one nearest to the given
+    order, place by place.
+    """
+
+    @cache
+    def fill(free: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        """The hits of the last places with the answers that are free, and their order."""
+        place = len(hits) - len(free)
+        rests = ((at, *fill(tuple(other for other in free if other != at))) for at in free)
+        ways = ((hits[place][at] + found, (at, *order)) for at, found, order in rests)
+        return max(ways, key=itemgetter(0), default=(0, ()))
+
+    return fill(tuple(range(len(hits))))[1]

@@ -1,6 +1,6 @@
 """Balancing of mask counts: the number of tasks for each count in a shard, and their assignment to passages.
 
-A passage that can hide four spans can also hide one, but not vice versa, so passages with many spans are the scarce
+A passage that can hide many spans can also hide one, but not vice versa, so passages with many spans are the scarce
 resource: they are assigned to the largest counts first. The counts are as equal as the passages allow: no count could
 be raised without lowering one that is no larger.
 """

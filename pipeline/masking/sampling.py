@@ -16,8 +16,8 @@ OVERSAMPLING = 1.6
 """Passages examined per requested task. On the sample dump 71% of the passages keep a span at the default bounds, 26%
 four."""
 
-MOST_MASKS = 4
-"""Largest number of masks of a task."""
+USUAL_MASKS = 4
+"""Spans up to which a passage with more of them is preferred, unless a task has more masks."""
 
 
 def count_needed(tasks: int, tasks_per_passage: int = 1) -> int:
@@ -32,17 +32,17 @@ def count_spans(stage: SpanStage, passages: Iterable[Passage]) -> dict[str, int]
 
 
 def sample_passages(
-    passages: Iterable[Passage], quota: int, seed: int, spans: Mapping[str, int] | None = None
+    passages: Iterable[Passage], quota: int, seed: int, spans: Mapping[str, int] | None = None, most: int = USUAL_MASKS
 ) -> frozenset[str]:
     """Return the ids of `quota` maskable passages, spread evenly by a hash of the seed and the passage id.
 
     `spans`: number of spans that each passage can hide for certain; the passages with the most come first, up to
-    `MOST_MASKS`, since they are scarce.
+    `most`, since they are scarce.
 
     The order of the passages does not matter, and a larger quota contains the smaller one.
     """
     able = (passage.passage_id for passage in passages if check_passage(passage.text) is None)
     counts = spans or {}
     return frozenset(
-        nsmallest(quota, able, key=lambda pid: (-min(counts.get(pid, 0), MOST_MASKS), content_id("sample", seed, pid)))
+        nsmallest(quota, able, key=lambda pid: (-min(counts.get(pid, 0), most), content_id("sample", seed, pid)))
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from flows.stages.masking import sample_keys, span_keys
+from flows.stages.masking import PROPOSALS, sample_keys, span_keys
 from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking.filters import NO_EVIDENCE
@@ -19,6 +22,9 @@ from schemas.passages import Passage
 from schemas.tasks import SpanSet
 from tests.support.passage_samples import make_passage
 from tests.support.search_samples import open_index, write_index
+
+if TYPE_CHECKING:
+    from flows.configuration.run_context import RunContext
 
 SAME_PAGE = "Dervin and Felmel sailed to Gadus in 1723."
 PASSAGES = [
@@ -70,6 +76,24 @@ def test_passages_with_the_most_spans_are_sampled_first(tmp_path: Path) -> None:
     assert sample_passages(PASSAGES, 1, 13, counts) == {"p0000"}
     assert sample_passages(PASSAGES, 3, 13, counts) == {"p0000", "p0001", "p0002"}
     assert sample_passages(PASSAGES, 3, 13) <= sample_passages(PASSAGES, 9, 13)
+
+
+def test_passages_for_the_largest_tasks_are_preferred() -> None:
+    counts = {passage.passage_id: number for number, passage in enumerate(PASSAGES[:9])}
+    assert sample_passages(PASSAGES, 1, 13, counts, 8) == {PASSAGES[8].passage_id}
+    assert sample_passages(PASSAGES, 5, 13, counts) == {passage.passage_id for passage in PASSAGES[4:9]}
+
+
+def test_only_tasks_of_more_masks_than_usual_change_the_sample() -> None:
+    def name_facts(counts: list[int], **config: object) -> Mapping[str, str]:
+        masking = {"limit": 5, "evidence": "passage", "ner": None, "scorer": None, "mask_counts": counts}
+        context = SimpleNamespace(config=RunConfig.model_validate({"masking": masking, **config}))
+        return PROPOSALS.fingerprint_inputs(cast("RunContext", context))
+
+    assert name_facts([1]) == name_facts([1, 2, 3, 4])
+    assert name_facts([5]) != name_facts([1]) != name_facts([6]) != name_facts([5])
+    rounds = {"curriculum": [[1], [6]]}
+    assert name_facts([1], distill=rounds) == name_facts([6], distill=rounds)
 
 
 @pytest.mark.parametrize("keys", [sample_keys, span_keys])

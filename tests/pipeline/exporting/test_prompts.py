@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,17 @@ def test_targets_of_many_forms_take_no_more_time_than_they_are_many() -> None:
     targets = list_targets([[f"{mask} {form}" for form in range(1_000)] for mask in range(4)])
     assert len(set(targets)) == MOST_TARGETS
     assert targets[0] == "1. 0 0\n2. 1 0\n3. 2 0\n4. 3 0"
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["#, #, # and # met #, #, # and #.", "#, #, #, #, #, #, # and # met.", "# and # met # and # in #, # and #. #."],
+)
+def test_targets_of_eight_masks_begin_with_the_first_orders(question: str) -> None:
+    numbers = iter(range(1, 9))
+    numbered = re.sub("#", lambda _: f"[mask {next(numbers)}]", question)
+    targets = list_targets([[name] for name in "abcdefgh"], numbered)
+    orders = list(dict.fromkeys(tuple(line[3:] for line in target.splitlines()) for target in targets))
+    assert orders[0] == tuple("abcdefgh")
+    assert len(orders) == min(MOST_TARGETS, 2 * 2 * 6 if "in" in question else MOST_TARGETS)
+    assert orders == sorted(orders)

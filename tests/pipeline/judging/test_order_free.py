@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.judging.order_free import align_answers, group_masks
-from schemas.tasks import MASK
+from schemas.tasks import MASK, MOST_MASKS
 from tests.support.growth import LINEAR, cpu_growth
 
 
@@ -46,6 +46,26 @@ def test_any_order_of_the_right_answers_is_right(answers: list[str], left_out: i
     aligned = align_answers(f"{MASK}, {MASK} and {MASK}.", given_answers, lambda text, mask: text == golds[mask])
     assert sorted(map(str, aligned)) == sorted(map(str, given_answers))
     assert sum(one == gold for one, gold in zip(aligned, golds, strict=True)) == 3 - (left_out < 3)
+
+
+@given(
+    st.integers(2, 5).flatmap(
+        lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=n, max_size=n)
+    )
+)
+def test_the_first_of_the_best_orders_is_taken(hits: list[list[bool]]) -> None:
+    places = range(len(hits))
+    best = max(permutations(places), key=lambda order: sum(hits[mask][at] for mask, at in enumerate(order)))
+    question = f"{', '.join([MASK] * (len(hits) - 1))} and {MASK}."
+    answers = [str(at) for at in places]
+    assert align_answers(question, answers, lambda text, mask: hits[mask][int(text)]) == tuple(map(str, best))
+
+
+def test_as_many_masks_as_a_task_may_have_are_exchanged() -> None:
+    question = f"{', '.join([MASK] * (MOST_MASKS - 1))} and {MASK}."
+    golds = "abcdefgh"
+    for answers in (golds[::-1], golds[3:] + golds[:3]):
+        assert "".join(map(str, align_answers(question, answers, lambda text, mask: text == golds[mask]))) == golds
 
 
 def test_order_stays_where_nothing_is_gained() -> None:

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from pipeline.masking.balance import assign_counts, balance_counts
 from pipeline.masking.sampling import count_needed, sample_passages
 from pipeline.masking.task_stage import SpannedPassage, TaskStage, build_task
+from schemas.distill_config import DistillConfig
 from schemas.evidence import Evidence
 from schemas.funnel import Reject
 from schemas.masking_config import EvidenceScope, MaskingConfig, Selection
 from schemas.passages import Passage
-from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSet, SpanSource
+from schemas.tasks import MASK, MOST_MASKS, AnswerStyle, MaskTask, Span, SpanKind, SpanSet, SpanSource
 
 
 def make_item(number: int, pieces: list[str]) -> SpannedPassage:
@@ -65,8 +66,8 @@ def count_masks(tasks: list[MaskTask]) -> list[int]:
 
 
 @given(
-    pages=st.lists(st.sets(st.integers(1, 6), max_size=3), min_size=1, max_size=8),
-    least=st.integers(1, 4),
+    pages=st.lists(st.sets(st.integers(1, 9), max_size=3), min_size=1, max_size=12),
+    least=st.integers(1, MOST_MASKS),
     scope=st.sampled_from(["passage", "page"]),
 )
 def test_masks_of_a_task_need_enough_pages(pages: list[set[int]], least: int, scope: str) -> None:
@@ -76,7 +77,7 @@ def test_masks_of_a_task_need_enough_pages(pages: list[set[int]], least: int, sc
         for span, held in zip(item.span_set.spans, pages, strict=True)
     ]
     item = SpannedPassage(item.passage, item.span_set.model_copy(update={"spans": tuple(spans)}))
-    counts = tuple(range(least, 5))
+    counts = tuple(range(least, MOST_MASKS + 1))
     config = MaskingConfig.model_validate({"evidence": scope, "min_pages": least, "mask_counts": counts})
     (outcome,) = TaskStage(config, 0).run([item])
     tasks = [row for row in outcome.rows if isinstance(row, MaskTask)]
@@ -86,7 +87,7 @@ def test_masks_of_a_task_need_enough_pages(pages: list[set[int]], least: int, sc
         assert least == 1 or sum(map(bool, held)) >= least
         # No smaller set of pages has one of each mask that has any.
         assert least == 1 or not any(
-            all(h & set(read) for h in held if h) for read in combinations(range(1, 7), least - 1)
+            all(h & set(read) for h in held if h) for read in combinations(range(1, 10), least - 1)
         )
     apart = any(all(not a & b for a, b in combinations(some, 2)) for some in combinations(filter(None, usable), least))
     if not tasks:
@@ -118,6 +119,21 @@ def test_pages_need_evidence_and_masks() -> None:
             MaskingConfig.model_validate(wrong)
 
 
+@pytest.mark.parametrize("counts", [(), (0,), (MOST_MASKS + 1,), (1, 99)])
+def test_a_task_has_one_to_eight_masks(counts: tuple[int, ...]) -> None:
+    assert MaskingConfig(mask_counts=(1, MOST_MASKS)).mask_counts == (1, 8)
+    with pytest.raises(ValidationError):
+        MaskingConfig(mask_counts=counts)
+    with pytest.raises(ValidationError):
+        DistillConfig(curriculum=(counts,))
+
+
+def test_tasks_of_many_masks_are_balanced() -> None:
+    tasks = make_tasks(make_shard([8, 9, 12, 6, 5, 5, 3]), MaskingConfig(mask_counts=(5, 6, 8)))
+    assert sorted(task.mask_count for task in tasks) == [5, 5, 6, 6, 8, 8]
+    assert MaskingConfig().mask_counts == (1, 2, 3, 4)
+
+
 PIECES = st.lists(st.text("ab é京\n[]m,", min_size=1, max_size=6), min_size=2, max_size=14)
 
 
@@ -134,7 +150,7 @@ def test_filling_restores_the_passage(shard: list[list[str]], seed: int, selecti
         assert [span.start for span in task.spans] == sorted(span.start for span in task.spans)
 
 
-@given(st.lists(st.integers(0, 6), max_size=40), st.sets(st.integers(1, 4), min_size=1), st.integers(0, 50))
+@given(st.lists(st.integers(0, 9), max_size=40), st.sets(st.integers(1, MOST_MASKS), min_size=1), st.integers(0, 50))
 def test_counts_are_as_equal_as_passages_allow(capacities: list[int], wanted: set[int], limit: int) -> None:
     counts = balance_counts(capacities, tuple(wanted), limit, turn=limit)
     able = sum(1 for capacity in capacities if capacity >= min(wanted))

@@ -70,6 +70,20 @@ def test_examples_mix_everything_and_are_always_the_same(data: ReportData, tmp_p
     assert build_report(data) == build_report(data)
 
 
+def test_tasks_of_eight_masks_have_rows_and_examples(tmp_path: Path) -> None:
+    golds = (*GOLDS, "41 years", "12 kilometres", "first", "paraffin")
+    examples = make_examples(48, golds=golds)
+    data = collect_report(make_record(), write_shards(tmp_path, examples), examples=48)
+    tried = Counter(e.task.mask_count for e in examples)
+    rows = Counter[int]()
+    for row in data.acceptance:
+        rows[row.masks] += row.attempts
+    assert rows == {**tried, 0: len(examples)}
+    page = build_report(data)
+    assert "8 masks" in page
+    assert page.index(">7<") < page.index(">8<")
+
+
 def test_a_run_without_anything_still_has_a_report() -> None:
     record = make_record().model_copy(update={"funnel": (), "timings": ()})
     page = build_report(collect_report(record, {}, examples=20))
