@@ -95,6 +95,9 @@ class MaskingConfig(Frozen):
     evidence_clues: int = Field(default=3, ge=1, le=8)
     """Rare words that a sentence of evidence must share with the span's sentence or its page's title: fewer give more
     tasks, more give tasks that are solved more often."""
+    drop_ambiguous: bool = False
+    """With `evidence`: drop the spans that have a rival, which is another answer of the kind in a sentence elsewhere
+    with the same clues, and hide no span whose hiding would give another one a rival."""
     min_pages: int = Field(default=1, ge=1, le=MOST_MASKS)
     """With `evidence`: choose the masks of a task so that at least so many pages must be read to answer all of
     them, as far as evidence is known. A passage without such masks is rejected as `too_few_pages`."""
@@ -115,6 +118,8 @@ class MaskingConfig(Frozen):
             raise ValueError(f"mask_counts takes numbers from 1 to {MOST_MASKS}")
         if self.min_pages > 1 and self.evidence is EvidenceScope.NONE:
             raise ValueError("min_pages above 1 needs evidence; set masking.evidence=page")
+        if self.drop_ambiguous and self.evidence is EvidenceScope.NONE:
+            raise ValueError("drop_ambiguous needs evidence; set masking.evidence=passage")
         if self.min_pages > min(self.mask_counts):
             raise ValueError("mask_counts must not be below min_pages: a mask needs one page")
         if self.scorer is None and self.selection is Selection.PERPLEXITY:

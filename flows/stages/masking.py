@@ -14,7 +14,14 @@ from flows.stages.inputs import read_dataset, reading, share_limit
 from flows.stages.library_versions import MODELS, OPENCC
 from flows.stages.reachability import open_play, play_fingerprints, play_keys, play_packages, plays_tasks
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
-from flows.stages.span_resources import open_counts, open_evidence, open_ner, open_scorer, open_tokenizer
+from flows.stages.span_resources import (
+    open_ambiguity,
+    open_counts,
+    open_evidence,
+    open_ner,
+    open_scorer,
+    open_tokenizer,
+)
 from flows.stages.spec import RoundPart, StageSpec
 from pipeline.components import load_component
 from pipeline.masking.precision import resolve_precision
@@ -43,6 +50,8 @@ def evidence_keys(config: RunConfig) -> tuple[str, ...]:
     if config.masking.evidence is EvidenceScope.NONE:
         return ("masking.evidence",)
     names = ["evidence", "evidence_clues", "links", "rules", "min_chars", "max_words"]
+    if config.masking.drop_ambiguous:
+        names.append("drop_ambiguous")
     if is_bounded(config):
         names.append("min_difficulty")
     return (*(f"masking.{name}" for name in names), "search.tokenizer")
@@ -66,6 +75,7 @@ def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
             aliases_of=_find_redirects(context, shard),
             evidence=open_evidence(context),
             counts=open_counts(context),
+            ambiguity=open_ambiguity(context),
         )
         spans = count_spans(stage, read_dataset(context, Passage, shard))
     passages = read_dataset(context, Passage, shard)
@@ -192,6 +202,7 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
         open_evidence(context),
         open_counts(context),
         scorer if config.drop_known else None,
+        open_ambiguity(context),
     )
 
 
@@ -202,7 +213,7 @@ def task_keys(config: RunConfig) -> tuple[str, ...]:
         names += ["closed_book_sample", "scorer"]
     terms: tuple[str, ...] = ()
     if config.masking.evidence is not EvidenceScope.NONE:
-        names += ["evidence", "evidence_clues"]
+        names += ["evidence", "evidence_clues", *(["drop_ambiguous"] if config.masking.drop_ambiguous else [])]
         terms = ("search.tokenizer",)
     return tuple(dict.fromkeys(("seed", *(f"masking.{name}" for name in names), *terms, *play_keys(config))))
 
@@ -234,7 +245,7 @@ def _open_choice(context: RunContext, shard: str) -> Stage[Any]:
         return open_fresh(context, shard, plan)
     config, seed = context.config.masking, context.config.seed
     quota = share_limit(context, StageName.SPANS, SpanSet, shard, config.limit)
-    stage = TaskStage(config, seed, quota, open_tokenizer(context))
+    stage = TaskStage(config, seed, quota, open_tokenizer(context), open_ambiguity(context))
     checked = share_limit(context, StageName.SPANS, SpanSet, shard, config.closed_book_sample)
     return ClosedBookSample(stage, open_scorer(context), checked, seed) if checked else stage
 

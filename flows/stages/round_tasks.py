@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.configuration.run_context import RunContext
 from flows.stages.inputs import share_out
-from flows.stages.span_resources import open_tokenizer
+from flows.stages.span_resources import open_ambiguity, open_tokenizer
 from pipeline.stage import Stage
 from pipeline.storage.files import write_atomically
 from pipeline.storage.run_folder import RunFolder
@@ -94,7 +94,8 @@ def open_fresh(context: RunContext, shard: str, plan: RoundPlan) -> Stage[Any]:
     # Another draw each round: otherwise the same passages would come first again and again.
     seed = int(content_id("round", context.config.seed, plan.number)[:8], 16)
     screen = _open_screen(context)
-    stage = TaskStage(context.config.masking, seed, plan.shares.get(shard, 0), open_tokenizer(context))
+    quota, tokenize, ambiguity = plan.shares.get(shard, 0), open_tokenizer(context), open_ambiguity(context)
+    stage = TaskStage(context.config.masking, seed, quota, tokenize, ambiguity)
     return FreshTasks(stage, plan, used, screen.index if screen else None)
 
 

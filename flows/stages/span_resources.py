@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pipeline.evidence.answer_counts import AnswerCounts
     from pipeline.evidence.finder import EvidenceFinder
+    from pipeline.masking.ambiguity import AmbiguityCheck
     from pipeline.masking.causal_scorer import CausalScorer
     from pipeline.masking.span_stage import SpanStage
     from pipeline.search.tokens import Tokenizer
@@ -31,6 +32,23 @@ def open_evidence(context: RunContext) -> EvidenceFinder | None:
         return None
     index, clues = context.run.fetch_index(), config.evidence_clues
     return context.resources.keep("evidence", (index, clues), lambda: EvidenceFinder(Bm25Engine(index), clues))
+
+
+def open_ambiguity(context: RunContext) -> AmbiguityCheck | None:
+    """The check of spans for rival answers, where the configuration drops those that have one."""
+    from pipeline.masking.ambiguity import AmbiguityCheck
+    from pipeline.reachability.rivals import RivalFinder
+    from pipeline.search.bm25 import Bm25Engine
+
+    if not context.config.masking.drop_ambiguous:
+        return None
+    index, scope = context.run.fetch_index(), context.config.masking.evidence
+
+    def open_check() -> AmbiguityCheck:
+        engine = Bm25Engine(index)
+        return AmbiguityCheck(engine.tokenize, RivalFinder(engine), scope)
+
+    return context.resources.keep("rival answers", (index, scope), open_check)
 
 
 def open_tokenizer(context: RunContext) -> Tokenizer | None:

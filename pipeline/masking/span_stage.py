@@ -17,6 +17,7 @@ from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking import filters
 from pipeline.masking.aliases import find_aliases, list_titles
+from pipeline.masking.ambiguity import AmbiguityCheck
 from pipeline.masking.candidates import SpanCandidate, hide_spans, merge_candidates, trim_candidate
 from pipeline.masking.closed_book import TextRanker, is_known
 from pipeline.masking.custom_spans import Extract, ExtractorError, call_extractor
@@ -59,13 +60,15 @@ class SpanStage:
         evidence: EvidenceFinder | None = None,
         counts: AnswerCounts | None = None,
         ranker: TextRanker | None = None,
+        ambiguity: AmbiguityCheck | None = None,
     ) -> None:
         """`nlp`: source of names in its own language; Chinese without it uses jieba. `aliases_of`: titles that redirect
         to a title. `sampled`: ids of the passages to examine (`sample_passages`); None: all. `proposals`: spans of a
         language model by passage id, where one was used. `extract`: a span source of the user.
         `evidence`: finds what else in the corpus gives a span again, where `masking.evidence` asks for it. `counts`:
         counts the passages that hold a span's words, where the run has an index. `ranker`: drops the spans that it
-        knows, where `masking.drop_known` asks for that.
+        knows, where `masking.drop_known` asks for that. `ambiguity`: finds the spans with a rival, where
+        `masking.drop_ambiguous` asks for that.
         """
         self._config = config
         self._nlp = nlp
@@ -78,6 +81,7 @@ class SpanStage:
         self._evidence = evidence
         self._counts = counts
         self._ranker = ranker
+        self._ambiguity = ambiguity
 
     def run(self, inputs: Iterable[Passage]) -> Iterator[Outcome]:
         """Return one outcome per passage; those that cannot be masked first within each batch."""
@@ -179,10 +183,13 @@ class SpanStage:
             else:
                 passed.append(span)
         for span, evidence in zip(passed, self._find_evidence(passage, passed), strict=True):
+            found = replace(span, evidence=evidence, passages=self._count_passages(passage, span))
             if self._lacks_evidence(passage, evidence):
                 draft.reject(span.candidate, filters.NO_EVIDENCE)
+            elif self._ambiguity and self._ambiguity.find(passage, [found.build(passage.text)]):
+                draft.reject(span.candidate, filters.AMBIGUOUS)
             else:
-                draft.kept.append(replace(span, evidence=evidence, passages=self._count_passages(passage, span)))
+                draft.kept.append(found)
 
     def _find_evidence(self, passage: Passage, spans: Sequence[DraftSpan]) -> list[tuple[Evidence, ...]]:
         if self._evidence is None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.masking.ambiguity import AmbiguityCheck
 from pipeline.masking.balance import assign_counts, balance_counts
 from pipeline.masking.candidates import hide_spans
 from pipeline.masking.span_difficulty import DIGITS, is_common
@@ -52,13 +53,21 @@ class TaskStage:
     whole_shard = True
 
     def __init__(
-        self, config: MaskingConfig, seed: int, quota: int | None = None, tokenize: Tokenizer | None = None
+        self,
+        config: MaskingConfig,
+        seed: int,
+        quota: int | None = None,
+        tokenize: Tokenizer | None = None,
+        ambiguity: AmbiguityCheck | None = None,
     ) -> None:
-        """`quota`: maximum tasks of this shard; `tokenize`: index terms of a text, where spans have evidence."""
+        """`quota`: maximum tasks of this shard; `tokenize`: index terms of a text, where spans have evidence;
+        `ambiguity`: finds the spans with a rival, where `masking.drop_ambiguous` asks for that.
+        """
         self._config = config
         self._seed = seed
         self._quota = quota
         self._tokenize = tokenize
+        self._ambiguity = ambiguity
 
     def run(self, inputs: Iterable[SpannedPassage]) -> Iterator[Outcome]:
         """Return one outcome per passage; one without a task is rejected as `too_few_spans`, `too_few_pages` or
@@ -100,10 +109,17 @@ class TaskStage:
                 continue
             if any(_are_neighbours(item.passage.text, span, hidden) for hidden in group):
                 continue
-            if self._tokenize is None or self._keeps_clues(item, [*group, span], self._tokenize):
+            if self._can_be_told(item, [*group, span]):
                 group.append(span)
                 pages |= own
         return group if len(group) >= apart else []
+
+    def _can_be_told(self, item: SpannedPassage, group: Sequence[Span]) -> bool:
+        """Whether each span of a group can be told from what is shown, as far as the configuration asks for it."""
+        if self._tokenize is not None and not self._keeps_clues(item, group, self._tokenize):
+            return False
+        ordered = sorted(group, key=lambda span: span.start)
+        return self._ambiguity is None or not self._ambiguity.find(item.passage, ordered)
 
     def _keeps_clues(self, item: SpannedPassage, group: Sequence[Span], tokenize: Tokenizer) -> bool:
         """Whether each span of a group has evidence with enough clues that the others do not hide."""

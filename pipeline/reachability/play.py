@@ -140,13 +140,14 @@ class OraclePlayer:
             (found for found in span.evidence if found.passage_id == cited), next(iter(span.evidence), None)
         )
         clues = self._rivals.show_clues(task, evidence) if evidence else frozenset()
+        source = task.fill([hidden.text for hidden in task.spans])
         return MaskReach(
             mask=mask,
             passage_id=cited,
             other_passage_id=other if cited else None,
             clues=len(clues),
             hidden_clues=len(evidence.clues) - len(clues) if evidence else 0,
-            rivals=self._rivals.count(task, span, clues) if clues else None,
+            rivals=self._rivals.count(task.passage_id, source, span, clues) if clues else None,
         )
 
     def _list_evidence(self, span: Span) -> frozenset[str]:

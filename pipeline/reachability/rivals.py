@@ -35,10 +35,11 @@ class RivalFinder:
         shown = frozenset(term for text in open_task(task).texts for term in self._index.tokenize(text))
         return shown.intersection(evidence.clues)
 
-    def count(self, task: MaskTask, span: Span, clues: Set[str]) -> int:
-        """How many sentences hold the clues and a rival, over the first `READ` passages with all clues."""
-        known = {task.passage_id, *(found.passage_id for found in span.evidence)}
-        source = task.fill([hidden.text for hidden in task.spans])
+    def count(self, passage_id: str, source: str, span: Span, clues: Set[str]) -> int:
+        """How many sentences hold the clues and a rival, over the first `READ` passages with all clues. `source`: text
+        of the span's passage.
+        """
+        known = {passage_id, *(found.passage_id for found in span.evidence)}
         forms = [fold_text(form) for form in span.forms]
         return sum(
             self._holds_rival(passage, start, end, span, forms)
