@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flows.configuration.run_context import RunContext
@@ -12,6 +11,15 @@ from flows.models.serving import names_served_scorer
 from flows.search_engines.registry import needs_index
 from flows.stages.inputs import read_dataset, reading, share_limit
 from flows.stages.library_versions import MODELS, OPENCC
+from flows.stages.passage_sample import (
+    evidence_keys,
+    find_redirects,
+    find_sample,
+    is_bounded,
+    name_bounds,
+    sample_fingerprints,
+    sample_keys,
+)
 from flows.stages.reachability import open_play, play_fingerprints, play_keys, play_packages, plays_tasks
 from flows.stages.round_tasks import find_plan, open_fresh, round_facts
 from flows.stages.span_resources import (
@@ -27,8 +35,7 @@ from pipeline.components import load_component
 from pipeline.masking.precision import resolve_precision
 from pipeline.stage import Stage
 from schemas.config import RunConfig, StageName
-from schemas.documents import Redirect
-from schemas.masking_config import EvidenceScope, Selection
+from schemas.masking_config import EvidenceScope
 from schemas.passages import Passage
 from schemas.reachability import Reachability
 from schemas.roles import Role
@@ -36,66 +43,6 @@ from schemas.scale_plan import ScaleUnit
 from schemas.tasks import MaskTask, Proposals, SpanSet
 
 EXTRACTOR_KEY = "masking.extractor_function"
-
-
-def sample_keys(config: RunConfig) -> tuple[str, ...]:
-    """Keys that decide which passages are searched for spans."""
-    if config.masking.limit is None:
-        return ("masking.limit",)
-    return ("masking.limit", "seed", "masking.tasks_per_passage", *evidence_keys(config))
-
-
-def evidence_keys(config: RunConfig) -> tuple[str, ...]:
-    """Keys that decide which spans have evidence, and so which passages are sampled first."""
-    if config.masking.evidence is EvidenceScope.NONE:
-        return ("masking.evidence",)
-    names = ["evidence", "evidence_clues", "links", "rules", "min_chars", "max_words"]
-    if config.masking.drop_ambiguous:
-        names.append("drop_ambiguous")
-    if is_bounded(config):
-        names.append("min_difficulty")
-    return (*(f"masking.{name}" for name in names), "search.tokenizer")
-
-
-def _sample(context: RunContext, shard: str) -> frozenset[str] | None:
-    """Ids of the passages of a shard that spans are sought in; None for all."""
-    from pipeline.masking.sampling import count_needed, count_spans, sample_passages
-    from pipeline.masking.span_stage import SpanStage
-
-    config = context.config.masking
-    needed = count_needed(config.limit, config.tasks_per_passage) if config.limit else None
-    quota = share_limit(context, StageName.DEDUP, Passage, shard, needed)
-    if quota is None:
-        return None
-    spans = None
-    if config.evidence is not EvidenceScope.NONE:
-        cheap = config.model_copy(update={"ner": None})
-        stage = SpanStage(
-            cheap,
-            aliases_of=_find_redirects(context, shard),
-            evidence=open_evidence(context),
-            counts=open_counts(context),
-            ambiguity=open_ambiguity(context),
-        )
-        spans = count_spans(stage, read_dataset(context, Passage, shard))
-    passages = read_dataset(context, Passage, shard)
-    return sample_passages(passages, quota, context.config.seed, spans, _count_masks(context.config))
-
-
-def _count_masks(config: RunConfig) -> int:
-    """Spans that a passage of the sample should have, for the largest tasks of this run or of a distillation."""
-    from pipeline.masking.sampling import USUAL_MASKS
-
-    counts = (config.masking.mask_counts, *config.distill.curriculum, config.distill.validation.mask_counts)
-    return max(USUAL_MASKS, *chain.from_iterable(counts))
-
-
-def _find_redirects(context: RunContext, shard: str) -> Mapping[str, Sequence[str]]:
-    """The titles that redirect to what a shard's passages link to."""
-    from pipeline.masking.redirect_aliases import find_aliases
-
-    targets = {link.target for passage in read_dataset(context, Passage, shard) for link in passage.links}
-    return find_aliases(context.run.files(Redirect.dataset), targets)
 
 
 def proposal_keys(config: RunConfig) -> tuple[str, ...]:
@@ -111,13 +58,8 @@ def open_proposals(context: RunContext, shard: str) -> Stage[Any]:
 
     config, model = context.config, open_model(context, StageName.PROPOSALS, shard)
     sampling = Sampling(0.0, config.masking.extractor_tokens, config.agents.parse_retries)
-    stage = ProposalStage(model.model, sampling, config.llm.roles, _sample(context, shard))
+    stage = ProposalStage(model.model, sampling, config.llm.roles, find_sample(context, shard))
     return make_stage(context, stage.work, model)
-
-
-def is_bounded(config: RunConfig) -> bool:
-    """Whether spans are dropped for their surprisal and difficulty."""
-    return config.masking.selection is not Selection.RANDOM
 
 
 def span_keys(config: RunConfig) -> tuple[str, ...]:
@@ -137,27 +79,12 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys(keys))
 
 
-def _sample_fingerprints(context: RunContext) -> Mapping[str, str]:
-    """What the sample depends on besides `sample_keys`."""
-    from pipeline.masking.sampling import USUAL_MASKS
-
-    masking = context.config.masking
-    if not masking.limit or masking.evidence is EvidenceScope.NONE:
-        return {}
-    most = _count_masks(context.config)
-    return {**_name_bounds(context), **({"spans preferred": str(most)} if most > USUAL_MASKS else {})}
-
-
-def _name_bounds(context: RunContext) -> Mapping[str, str]:
-    return {"bounds": "used" if is_bounded(context.config) else "unused"}
-
-
 def _span_fingerprints(context: RunContext) -> Mapping[str, str]:
     counts = {"passages with a span's words": "counted" if needs_index(context.config) else "unknown"}
     models = {f"model {name}": revision for name, revision in find_models(context).items()}
     masking, local = context.config.masking, not names_served_scorer(context.config)
     precision = {"precision": resolve_precision(masking.precision).value} if masking.scorer and local else {}
-    return {**_sample_fingerprints(context), **_name_bounds(context), **counts, **models, **precision}
+    return {**sample_fingerprints(context), **name_bounds(context), **counts, **models, **precision}
 
 
 def _list_functions(config: RunConfig) -> Mapping[str, str]:
@@ -188,9 +115,9 @@ def open_spans(context: RunContext, shard: str) -> Stage[Any]:
 
     config = context.config.masking
     proposals = {p.passage_id: p for p in read_dataset(context, Proposals, shard)} if config.extractor else None
-    aliases = _find_redirects(context, shard)
+    aliases = find_redirects(context, shard)
     extract = load_component(EXTRACTOR_KEY, config.extractor_function) if config.extractor_function else None
-    sampled, scorer = _sample(context, shard), open_scorer(context)
+    sampled, scorer = find_sample(context, shard), open_scorer(context)
     return SpanStage(
         config,
         open_ner(context),
@@ -265,7 +192,7 @@ PROPOSALS = StageSpec(
     outputs=(Proposals,),
     read=reading(Passage),
     open=open_proposals,
-    fingerprint_inputs=_sample_fingerprints,
+    fingerprint_inputs=sample_fingerprints,
     enabled=lambda config: config.masking.extractor,
     roles=lambda _: (Role.EXTRACTOR,),
     part_of_round=RoundPart.SHARED,

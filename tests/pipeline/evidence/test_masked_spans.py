@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from flows.stages.masking import PROPOSALS, sample_keys, span_keys
+from flows.stages.masking import PROPOSALS, span_keys
+from flows.stages.passage_sample import sample_keys
 from pipeline.evidence.answer_counts import AnswerCounts
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking.filters import NO_EVIDENCE

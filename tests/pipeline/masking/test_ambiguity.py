@@ -10,7 +10,8 @@ from random import Random
 import pytest
 from pydantic import ValidationError
 
-from flows.stages.masking import sample_keys, span_keys, task_keys
+from flows.stages.masking import span_keys, task_keys
+from flows.stages.passage_sample import sample_keys
 from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking.ambiguity import AmbiguityCheck
 from pipeline.masking.filters import AMBIGUOUS
