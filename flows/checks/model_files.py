@@ -6,16 +6,14 @@ Guarantees: cheap; a model on the hub costs one short request, and none when it 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
-
 from flows.checks.findings import Finding, look_at
 from flows.configuration.run_context import RunContext
 from flows.configuration.sources import JIEBA, find_revision
+from flows.models.hub import DESCRIPTION, find_on_hub
 from flows.models.policy import locate_policy, plays_policy
 from flows.models.serving import names_served_scorer
 from flows.search_engines.local import ENDPOINT, VECTORS, open_encoder
@@ -23,13 +21,8 @@ from flows.search_engines.registry import find_engine
 from flows.stages.spec import StageSpec
 from pipeline.assets.store import resolve_model
 from pipeline.errors import AssetError
-from pipeline.http.proxies import open_client
 from schemas.config import StageName
 
-HUB = "https://huggingface.co"
-HUB_SECONDS = 5.0
-DESCRIPTION = "config.json"
-"""File that every model on the hub has."""
 TOKENIZER = "tokenizer_config.json"
 NO_SCORER = "masking.scorer=null"
 
@@ -83,34 +76,6 @@ def find_model(context: RunContext, name: str, fix: str, needs: str = DESCRIPTIO
     if not (where / needs).is_file():
         raise AssetError(f"{where} is not a model folder: it has no {needs}", fix)
     return find_revision(context, name)
-
-
-def find_on_hub(name: str, fix: str) -> str:
-    """Check that the hub's cache on this machine, or the hub itself, has a model. Raises AssetError."""
-    from huggingface_hub import constants, get_token, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        if isinstance(try_to_load_from_cache(name, DESCRIPTION), str):
-            return "in the hub's cache on this machine"
-    except HFValidationError as error:
-        raise AssetError(f"{name} is not a valid model name: {error}", fix) from None
-    base = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-    if constants.HF_HUB_OFFLINE:
-        raise AssetError(f"the model {name} is not in the hub's cache, and HF_HUB_OFFLINE is set", fix)
-    token = get_token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    try:
-        with open_client(base, timeout=HUB_SECONDS) as client:
-            status = client.head(f"{base}/{name}/resolve/main/{DESCRIPTION}", headers=headers).status_code
-    except httpx.HTTPError as error:
-        what = f"the model {name} is not an asset, not a folder and not cached, and {base} does not answer"
-        raise AssetError(f"{what} ({type(error).__name__})", fix) from None
-    if status >= httpx.codes.BAD_REQUEST:
-        raise AssetError(
-            f"the model {name} is not an asset and not a folder, and is not on {base} (HTTP {status})", fix
-        )
-    return f"will be downloaded from {base}"
 
 
 def _find_encoder(context: RunContext) -> str:

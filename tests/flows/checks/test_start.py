@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.checks.findings import Finding, State, join_fixes, require
-from flows.checks.model_files import find_on_hub
+from flows.models.hub import find_on_hub
 from pipeline.errors import AssetError, ConfigError
 from tests.support.chat_servers import DEAD
 from tests.support.command_line import rampforge
