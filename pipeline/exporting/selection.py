@@ -21,12 +21,15 @@ from schemas.difficulties import Difficulty
 from schemas.exports import ExportSettings, Purpose, RowOrder, Split, TaskSelection, TrainingExample
 from schemas.record import content_id
 from schemas.tasks import SpanKind
+from schemas.trajectories import HideMode
 
 UNFIT, SHORTCUT, DUPLICATE = "unfit", "shortcut", "duplicate"
 OVER_PAGE, OVER_KIND = "over_page_cap", "over_kind_cap"
 REASONS = ("", UNFIT, SHORTCUT, DUPLICATE, OVER_PAGE, OVER_KIND, MEMORISED, IMPOSSIBLE, ALWAYS)
 """Reasons for leaving out an example, by code; `unfit` stands for a reason of the example's own."""
 KINDS = tuple(SpanKind)
+WITHHELD = (HideMode.NONE, HideMode.PASSAGE, HideMode.PAGE)
+"""From nothing to all of a task's source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class ExampleIndex:
         self._unsolved, self._difficulties = array("d"), array("d")
         self._learnable = Learnable(settings.max_closed_book, settings.learnable)
         self._unlearnable = array("B")
-        self._masks, self._kinds = array("B"), array("B")
+        self._masks, self._kinds, self._withheld = array("B"), array("B"), array("b")
         self._fit, self._accepted, self._apart, self._shortcuts = array("B"), array("B"), array("B"), array("B")
 
     def __len__(self) -> int:
@@ -85,6 +88,7 @@ class ExampleIndex:
         self._unlearnable.append(REASONS.index(self._learnable.find_fault(example.measured) or ""))
         self._masks.append(masks)
         self._kinds.append(sum(1 << KINDS.index(kind) for kind in set(example.mask_kinds)))
+        self._withheld.append(WITHHELD.index(example.hide))
         self._fit.append(transcript is not None)
         self._accepted.append(example.accepted)
         self._shortcuts.append(example.shortcut and not self._settings.shortcuts)
@@ -109,11 +113,13 @@ class ExampleIndex:
         barred = unlearnable > 0 if prompts else unlearnable == REASONS.index(MEMORISED)
         codes = np.where((codes == 0) & barred, unlearnable, codes)
         left = drawn[codes[drawn] == 0]
+        if prompts:  # a task is one prompt, told by the attempt from which most was withheld
+            left = left[np.argsort(-_view(self._withheld)[left], kind="stable")]
         same = _view(self._hashes["question" if prompts else "transcript"])[left]
         first = np.zeros(len(left), bool)
         first[np.unique(same, return_index=True)[1]] = True
         codes[left[~first]] = REASONS.index(DUPLICATE)
-        self._cap(left[first], codes)
+        self._cap(drawn[codes[drawn] == 0], codes)
         ranked = drawn if settings.order is RowOrder.MIXED else self._grade(drawn)
         kept = ranked[codes[ranked] == 0]
         apart = _view(self._apart)[kept] == 1

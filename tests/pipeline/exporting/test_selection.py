@@ -156,3 +156,27 @@ def test_examples_come_back_from_disk_in_any_order(texts: list[str], shuffle: An
     places = [(spill.append(example), example) for example in examples]
     shuffle.shuffle(places)
     assert list(spill.read(place for place, _ in places)) == [example for _, example in places]
+
+
+@given(
+    attempts=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from(list(HideMode)), st.booleans()), min_size=1, max_size=20
+    ),
+    tasks=st.sampled_from(list(TaskSelection)),
+    shuffle=st.randoms(),
+)
+def test_a_task_is_one_prompt_told_by_the_attempt_from_which_most_was_withheld(
+    attempts: list[tuple[int, HideMode, bool]], tasks: TaskSelection, shuffle: Any
+) -> None:
+    examples = [
+        make_example(number, 0, task, [SpanKind.DATE], None, accepted).model_copy(update={"hide": hide})
+        for number, (task, hide, accepted) in enumerate(attempts)
+    ]
+    shuffle.shuffle(examples)
+    _, rows = choose(examples, make_settings(tasks=tasks), Purpose.RL)
+    kept = {one.task_id: one for one in examples if one.trajectory_id in rows}
+    assert len(kept) == len(rows)
+    able = [one for one in examples if one.accepted or tasks is TaskSelection.ALL]
+    assert kept.keys() == {one.task_id for one in able}
+    for one in able:
+        assert list(HideMode).index(kept[one.task_id].hide) >= list(HideMode).index(one.hide)
