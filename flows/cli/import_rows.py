@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -41,4 +42,7 @@ def import_files(
             highlight=False,
             soft_wrap=True,
         )
-    console.print(f"next: rampforge judge {out}", highlight=False, markup=False, soft_wrap=True)
+    if not done.trajectories:
+        console.print("no trajectories: there is nothing to judge, or to export", highlight=False, soft_wrap=True)
+    command = "judge" if done.trajectories else "inspect"
+    console.print(f"next: rampforge {command} {shlex.quote(str(out))}", highlight=False, markup=False, soft_wrap=True)
