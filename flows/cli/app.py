@@ -28,7 +28,7 @@ from flows.cli.gc import collect_garbage
 from flows.cli.import_rows import import_files
 from flows.cli.inspect import inspect
 from flows.cli.labels import labels_app
-from flows.cli.options import Config, EngineName, OtherVersion, Overrides, RayAddress, place_work
+from flows.cli.options import Config, EngineName, OtherVersion, Overrides, PlainHelpCommand, RayAddress, place_work
 from flows.cli.plan import plan
 from flows.cli.review import review_app
 from flows.cli.rewards import rewards_app
@@ -77,7 +77,7 @@ app.command("plan")(plan)
 app.command("calibrate")(calibrate)
 app.command("distill")(distill)
 app.command("lab")(lab)
-app.command("export")(export)
+app.command("export", cls=PlainHelpCommand)(export)
 app.command("show-mask")(show_mask)
 app.command("import")(import_files)
 app.command("inspect")(inspect)
@@ -90,6 +90,7 @@ console = Console(stderr=True)
 Sources = Annotated[
     list[str] | None, typer.Argument(help="Dumps, Parquet or JSON Lines files, folders; default: corpus.sources.")
 ]
+Redo = Annotated[str | None, typer.Option(metavar="STAGE", help="Discard this stage and all later ones first.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Folder of the run, e.g. outputs/demo, or its URL.")]
 
 
@@ -116,9 +117,7 @@ def run(
     ] = "outputs",
     limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of tasks (masking.limit).")] = None,
     overrides: Overrides = None,
-    redo: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Discard this stage and all later ones first.")
-    ] = None,
+    redo: Redo = None,
     engine: EngineName = None,
     ray_address: RayAddress = None,
     other_version: OtherVersion = False,
@@ -139,16 +138,17 @@ def run(
 def resume(
     folder: RunArgument,
     overrides: Overrides = None,
+    redo: Redo = None,
     engine: EngineName = None,
     ray_address: RayAddress = None,
     other_version: OtherVersion = False,
 ) -> None:
-    """Resume an interrupted run with its own configuration.
+    """Resume an interrupted run with its own configuration, or make it again from a stage on.
 
     `--set` may change settings that do not affect rows, such as llm.budget.money.
     """
     changes = [*(overrides or []), *place_work(engine, ray_address)]
-    _do_stages(folder, load_config(None, changes, _config_of(folder)), other_version=other_version)
+    _do_stages(folder, load_config(None, changes, _config_of(folder)), redo=redo, other_version=other_version)
 
 
 @app.command("config")

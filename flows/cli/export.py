@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from flows.exporting.dataset import Exported
     from pipeline.exporting.spec import Exporter, Written
 
+Rendering = Annotated[
+    RenderingName | None,
+    typer.Option(metavar="FORMAT", help=f"Format: {', '.join(RenderingName)}; default: that of the trainer."),
+]
 Tokenizer = Annotated[
     str | None,
     typer.Option(
@@ -81,8 +85,8 @@ OPTIONS = {
 @take_options(ExportSettings, OPTIONS)
 def export(
     folder: Annotated[str, typer.Argument(metavar="RUN", help="Folder or URL of a judged run.")],
-    to: Annotated[Trainer, typer.Option(help="Trainer to write files for.")],
-    rendering: Annotated[RenderingName | None, typer.Option(help="Format; default: that of the trainer.")] = None,
+    to: Annotated[Trainer, typer.Option(metavar="TRAINER", help=f"Trainer to write files for: {', '.join(Trainer)}.")],
+    rendering: Rendering = None,
     tokenizer: Tokenizer = None,
     model: Model = None,
     out: Annotated[str | None, typer.Option(help="Folder or URL; default: RUN/exports/TRAINER.")] = None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from flows.configuration.run_config import list_presets
 from schemas.config import Engine
@@ -32,6 +33,13 @@ OtherVersion = Annotated[
         "--other-version", help="Resume a run that was started with another version of rampforge or of its libraries."
     ),
 ]
+
+
+class PlainHelpCommand(TyperCommand):
+    """Command with so many and long options that a table would cut their names in 80 columns: its help is a list."""
+
+    def __init__(self, *args: Any, **values: Any) -> None:
+        super().__init__(*args, **values | {"rich_markup_mode": None})
 
 
 def place_work(engine: Engine | None, ray_address: str | None) -> list[str]:

@@ -64,14 +64,17 @@ def _put(values: dict[str, Any], path: list[str], text: str) -> None:
         return
     value = json.loads(text)
     if path[:2] == ROLES:
-        roles = values["llm"]["roles"]
+        roles = values["llm"].setdefault("roles", {})
         if (roles.get(path[2]) or roles.get("default")) != value:  # otherwise `default` is already this model
             roles[path[2]] = value
         return
     place = values
     for part in path[:-1]:
-        place = place[part]
-    if isinstance(value, dict) and isinstance(place[path[-1]], dict):
+        inner = place.get(part)
+        if not isinstance(inner, dict):  # a setting that was renamed since, which the check of the values names
+            inner = place[part] = {}
+        place = inner
+    if isinstance(value, dict) and isinstance(place.get(path[-1]), dict):
         place[path[-1]] |= value
     else:
         place[path[-1]] = value

@@ -112,7 +112,7 @@ def check_columns(database: ReadonlyDatabase) -> None:
             held = set(list_columns(shard.schema))
             if missing := [name for name in list_columns(arrow_schema(model)) if name not in held]:
                 what = f"{database.listing.place.name}: {describe_older(model.dataset, missing)}"
-                raise InspectError(what, advise_redo(shard.schema)) from None
+                raise InspectError(what, advise_redo(database.listing.place.address, shard.schema)) from None
 
 
 def _read_leaves(database: ReadonlyDatabase) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pyarrow as pa
 
 STAGE_KEY = b"rampforge.stage"
+IMPORTED = "import"
+"""What stands for the stage in rows that were imported."""
 
 
 def list_columns(fields: Iterable[pa.Field], prefix: str = "") -> Iterator[str]:
@@ -25,10 +29,12 @@ def describe_older(dataset: str, missing: Iterable[str]) -> str:
     return f"an older form of {dataset}, without {', '.join(missing)}"
 
 
-def advise_redo(schema: pa.Schema) -> str:
+def advise_redo(run: str | Path, schema: pa.Schema) -> str:
     """Return the ways on from a shard of an older form. `schema`: of the shard, which names its stage."""
     stage = (schema.metadata or {}).get(STAGE_KEY, b"STAGE").decode()
+    if stage == IMPORTED:
+        return "import the rows again, into another folder: `rampforge import FILE... --out OTHER`"
     return (
-        f"`rampforge run ... --redo {stage}`, with the sources and settings of the run, makes {stage} and all after it "
-        "again; or use the rampforge that wrote it"
+        f"`rampforge resume {shlex.quote(str(run))} --redo {stage}` makes {stage} and all after it again; or use the "
+        "rampforge that wrote it"
     )

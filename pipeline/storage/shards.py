@@ -104,9 +104,8 @@ def read_rows(path: Path, model: type[Row]) -> Iterator[Row]:
             missing = dict.fromkeys(".".join(part for part in place if isinstance(part, str)) for place in places)
             if not missing:
                 raise
-            raise StorageError(
-                f"{path}: {describe_older(model.dataset, missing)}", advise_redo(file.schema_arrow)
-            ) from None
+            what = f"{path}: {describe_older(model.dataset, missing)}"
+            raise StorageError(what, advise_redo(path.parent.parent, file.schema_arrow)) from None
 
 
 def check_version(path: Path, schema: pa.Schema, model: type[Record]) -> None:
@@ -116,5 +115,5 @@ def check_version(path: Path, schema: pa.Schema, model: type[Record]) -> None:
     if (dataset, found) != (model.dataset, str(model.version)):
         raise StorageError(
             f"{path}: holds {dataset} of schema version {found}; this needs {model.dataset} of version {model.version}",
-            "use the rampforge that wrote it, or make the stage again: `rampforge run ... --redo STAGE`",
+            advise_redo(path.parent.parent, schema),
         )

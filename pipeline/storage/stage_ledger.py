@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -112,7 +113,7 @@ def check_upstream(run: RunFolder, stage: str, started: StageStart, upstream: st
     if started.upstream != upstream:
         raise StorageError(
             f"{run.location}: stage {stage} was made from other shards than those that are here now",
-            f"`--redo {stage}` makes it, and all after it, again",
+            f"`rampforge resume {shlex.quote(run.location)} --redo {stage}` makes it, and all after it, again",
         )
 
 

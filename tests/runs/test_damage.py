@@ -183,10 +183,9 @@ def test_other_commands_name_the_file_and_the_way_out(
     shutil.copytree(finished, run)
     damage(run / name)
     redone = "judgements" if name.startswith("tasks") else "chunk"
-    dump = str(finished.parent / "towns.xml.bz2")
     words = {
         "resume": ["resume", str(run)],
-        "redo": ["run", dump, "--out", str(tmp_path), "--name", "whole", *SETTINGS, "--redo", redone],
+        "redo": ["resume", str(run), "--redo", redone],
         "export": ["export", str(run), "--to", "trl", "--out", str(tmp_path / "out")],
         "report": ["report", str(run)],
     }[command]

@@ -20,7 +20,7 @@ from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.seals import read_file, seal_file
 from schemas.config import StageName
 
-FIX = "make it again: `rampforge run ... --redo index`"
+FIX = "make it again: `rampforge resume RUN --redo index`"
 INDEX_VERSION = 2
 ABOUT = "about.json"
 PLAN = "plan.json"

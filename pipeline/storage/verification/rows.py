@@ -88,6 +88,6 @@ def check_reference(
 
 
 def _find(dataset: str, name: str, stage: str, what: str) -> VerificationFinding:
-    fix = f"`--redo {stage}` makes the stage, and all after it, again"
+    fix = f"`rampforge resume RUN --redo {stage}` makes the stage, and all after it, again"
     file = f"{dataset}/{name}" if name else dataset
     return VerificationFinding(file=file, fault=FileFault.DAMAGED, what=what, part=Part.ROWS, stage=stage, fix=fix)

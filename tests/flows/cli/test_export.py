@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli.app import app
 from flows.cli.export import FOLDER, list_next_commands
 from flows.configuration.environments import environments_folder, read_recipe
 from pipeline.exporting.registry import EXPORTERS
@@ -55,3 +58,12 @@ def test_an_export_on_a_store_is_trained_on_from_a_copy() -> None:
     for command in list_commands(Trainer.TRL, "s3://bucket/export"):
         assert "s3://" not in command
     assert f"cd {FOLDER} " in command
+
+
+def test_help_is_whole_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = CliRunner().invoke(app, ["export", "--help"]).stdout
+    # A line may end with the hyphen of a word.
+    words = set(re.split(r"[\s,;.]+", re.sub(r"(?<=-)\n +", "", text)))
+    assert words >= {*Trainer, *RenderingName, "--decontaminate-run", "--no-single-queries", "--max-closed-book"}
+    assert max(map(len, text.splitlines())) <= 80
