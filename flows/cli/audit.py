@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +14,13 @@ import typer
 from rich.console import Console
 
 from flows.cli.label_tables import list_score_tables
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, StorageError
 from pipeline.inspecting.text_tables import TextTable
 from schemas.audit import Measure
 
 if TYPE_CHECKING:
     from pipeline.auditing.labels import LabelScore
+    from pipeline.inspecting.locations import DataLocation
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
 
 
@@ -77,9 +78,30 @@ def _measure(path: str) -> tuple[Measure, ...]:
     with _open(path) as database:
         check_columns(database)
         measures = audit_corpus(lambda sql: database.query(sql, seconds=None).rows, database.listing.datasets)
+        unfinished = _find_unfinished(database.listing.place)
+    if unfinished and measures:
+        line = f"measured is what is there: {unfinished.what}; {unfinished.fix}"
+        Console(stderr=True).print(line, soft_wrap=True, highlight=False, markup=False)
     if not measures:
-        raise ConfigError(f"{path} holds neither tasks nor judged trajectories", "audit a run, or its tasks")
+        raise unfinished or ConfigError(
+            f"{path} holds neither tasks nor judged trajectories", "audit a run, or its tasks"
+        )
     return measures
+
+
+def _find_unfinished(place: DataLocation) -> StorageError | None:
+    """Return what is to say of a run that is not finished; None for other folders and files."""
+    from flows.configuration.cache import cache_folder
+    from pipeline.storage.remote.open_run import open_run
+    from schemas.config import StageName
+
+    run = open_run(place.address, cache_folder()) if place.is_run() else None
+    try:
+        if run and run.stages():
+            run.manifest(StageName.JUDGEMENTS)
+    except StorageError as error:
+        return error
+    return None
 
 
 def _compare(path: str, labels: Path) -> tuple[LabelScore, int]:
@@ -119,15 +141,23 @@ def _dump_score(score: LabelScore, lost: int) -> dict[str, Any]:
 def _print(measures: tuple[Measure, ...], score: LabelScore | None) -> None:
     from flows.cli.inspect import print_grids
 
-    rows = [_write_row(one) for one in (*measures, *(score.measures if score else ()))]
-    columns = ("measure", "over", "share", "95% interval", "count", "what is counted")
-    grids = [TextTable("audit", columns, tuple(rows), frozenset({2, 3, 4}))]
-    print_grids([*grids, *(list_score_tables(score) if score else ())])
+    scores = list_score_tables(score) if score else ()
+    print_grids([*list_measure_tables([*measures, *(score.measures if score else ())]), *scores])
+
+
+def list_measure_tables(measures: Sequence[Measure]) -> list[TextTable]:
+    """Return measures as a table of numbers, in 80 columns, and one of what each of them counts."""
+    columns, whole = ("measure", "over", "share", "95% interval", "count"), frozenset({0})
+    counted = tuple({one.name: (one.name, one.about) for one in measures}.values())
+    return [
+        TextTable("audit", columns, tuple(map(_write_row, measures)), frozenset({2, 3, 4}), whole),
+        TextTable("what is counted", ("measure", "share of"), counted, whole=whole),
+    ]
 
 
 def _write_row(measure: Measure) -> tuple[str, ...]:
     share, interval = "–", ""
     if measure.share is not None and measure.interval is not None:
         low, high = measure.interval
-        share, interval = f"{measure.share:.1%}", f"{low:.1%} to {high:.1%}"
-    return measure.name, measure.part, share, interval, f"{measure.count:,} of {measure.of:,}", measure.about
+        share, interval = f"{measure.share:.1%}", f"{100 * low:.1f} to {high:.1%}"
+    return measure.name, measure.part, share, interval, f"{measure.count:,} of {measure.of:,}"

@@ -20,17 +20,17 @@ PLAIN_WIDTH = 220
 """Width without a terminal, beyond which cells are folded."""
 
 
-def print_grids(grids: Sequence[TextTable]) -> None:
+def print_grids(grids: Sequence[TextTable], console: Console | None = None) -> None:
     """Print tables, one below the other."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PLAIN_WIDTH)
+    console = console or (Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH))
     for grid in grids:
-        table = Table(title=Text(make_harmless(grid.title)), title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(title=Text(make_harmless(grid.title)), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
         for number, name in enumerate(grid.columns):
-            right = number in grid.numbers
             table.add_column(
-                Text(make_harmless(name)), justify="right" if right else "left", overflow="fold", no_wrap=right
+                Text(make_harmless(name)),
+                justify="right" if number in grid.numbers else "left",
+                overflow="fold",
+                no_wrap=number in grid.numbers | grid.whole,
             )
         for row in grid.rows:
             table.add_row(*(Text(make_harmless(cell)) for cell in row))
@@ -165,7 +165,8 @@ def _read(database: ReadonlyDatabase, query: RowQuery) -> tuple[Any, Sequence[Te
     if query.dataset == ATTEMPTS:
         make_attempts(database)
     page = read_rows(database, query)
-    return {"dataset": page.dataset, "total": page.total, "rows": page.result.as_dicts()}, [page_table(page)]
+    values = {"dataset": page.dataset, "total": page.total, "searched": page.searched, "rows": page.result.as_dicts()}
+    return values, [page_table(page)]
 
 
 def _find_row(database: ReadonlyDatabase, key: str) -> tuple[Any, Sequence[TextTable]]:

@@ -97,15 +97,20 @@ def export(
 
 @contextmanager
 def open_tasks(run: Path) -> Iterator[Select]:
-    """Open the datasets of a run that has tasks. Raises ConfigError, InspectError."""
+    """Open the datasets of a run that has tasks. Raises RampforgeError, also while they are being made."""
     from pipeline.inspecting.locations import open_location
     from pipeline.inspecting.readonly_database import ReadonlyDatabase
     from pipeline.inspecting.shard_listing import list_shards
+    from pipeline.storage.run_folder import RunFolder
+    from schemas.config import StageName
     from schemas.tasks import MaskTask
 
-    listing = list_shards(open_location(run))
-    if MaskTask.dataset not in listing.datasets:
-        raise ConfigError(f"{run} has no tasks", f"rampforge mask {run}")
+    listing, folder = list_shards(open_location(run)), RunFolder(run)
+    here = MaskTask.dataset in listing.datasets
+    if not here or folder.find_start(StageName.TASKS):  # of half the tasks another sample would be drawn
+        folder.manifest(StageName.TASKS)
+    if not here:
+        raise ConfigError(f"{run} has no tasks", f"rampforge report {run} shows what was rejected, and why")
     database = ReadonlyDatabase(listing)
     try:
         yield database.select_rows

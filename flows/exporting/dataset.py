@@ -78,10 +78,9 @@ def export_dataset(
     """Write the files of a trainer, its configuration, rejects, statistics and a card.
 
     `screen`: benchmark questions; examples that overlap them are left out. `base`: model to be trained, for the
-    configuration. Raises ConfigError if the run is not judged or nothing is left, StorageError.
+    configuration. Raises ConfigError if nothing is left, StorageError, also where the run is not judged.
     """
-    if run.find_manifest(StageName.JUDGEMENTS) is None:
-        raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
+    run.manifest(StageName.JUDGEMENTS)
     _refuse_others(out, exporter.build_tables(settings.rendering, None))
     with ExitStack() as stack:
         folder = stack.enter_context(build_folder(out))
@@ -242,7 +241,7 @@ def _explain_nothing(run: RunFolder, step: FunnelStep, gate: _Gate) -> tuple[str
             "lower --split, or use more pages",
         )
     if not step.entered:
-        return f"{run.root} has no judged trajectory", f"rampforge resume {run.root}"
+        return f"{run.root} has no trajectories", f"rampforge report {run.root} shows what was rejected, and why"
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in step.rejected.items())
     fix = f"rampforge report {run.root} shows why trajectories are not accepted"
     if NO_RIVAL in step.rejected:

@@ -10,7 +10,6 @@ import orjson
 
 from flows.configuration.provenance import rampforge_version
 from flows.exporting.passage_texts import open_texts
-from pipeline.errors import ConfigError
 from pipeline.exporting.simulator_tuning import (
     JudgedSearch,
     SearchChoice,
@@ -40,10 +39,9 @@ def export_simulation(
 ) -> tuple[FunnelStep, dict[str, int]]:
     """Write the examples of a run; return the totals over its searches, and the number of rows by split and label.
 
-    The run is read twice, so that only ids are held in memory. Raises StorageError, ConfigError.
+    The run is read twice, so that only ids are held in memory. Raises StorageError, also where the run is not judged.
     """
-    if run.find_manifest(StageName.JUDGEMENTS) is None:
-        raise ConfigError(f"{run.root} is not judged", f"rampforge judge {run.root}")
+    run.manifest(StageName.JUDGEMENTS)
     found = (
         (name, example) for name, example in read_searches(run, settings) if isinstance(example, SimulationExample)
     )

@@ -39,6 +39,8 @@ class RowPage:
     dataset: str
     total: int
     """Rows that match the condition."""
+    searched: int
+    """Rows of the dataset, whether they match or not."""
     result: QueryResult = field(repr=False)
 
 
@@ -57,7 +59,8 @@ def read_rows(database: ReadonlyDatabase, query: RowQuery) -> RowPage:
     shown = ", ".join(quote_name(name) for name in columns if query.dataset != ATTEMPTS or name not in PLACES)
     order = _order(query, columns)
     result = database.select(f"SELECT {shown} {source} {order} LIMIT {query.limit} OFFSET {query.offset}")
-    return RowPage(query.dataset, total, result)
+    searched = database.listing.rows(Trajectory.dataset if query.dataset == ATTEMPTS else query.dataset)
+    return RowPage(query.dataset, total, searched, result)
 
 
 def has_attempts(database: ReadonlyDatabase) -> bool:

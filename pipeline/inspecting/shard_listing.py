@@ -6,6 +6,7 @@ Guarantees: an incomplete Parquet file, or one that differs from the run's ledge
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import StorageError
 from pipeline.inspecting.errors import InspectError
-from pipeline.inspecting.locations import DataFile, DataLocation, open_location
+from pipeline.inspecting.locations import DataFile, DataLocation, LocalData, open_location
 from pipeline.storage.ledger_files import advise_repair
 from pipeline.storage.run_folder import RunFolder
 from schemas.funnel import Reject
@@ -24,6 +25,8 @@ from schemas.ledger import ShardFile
 
 SUFFIX = ".parquet"
 FOOTERS_AT_ONCE = 16
+_SHARD = re.compile(r"[^/]+/\.?part-[^/]*")
+"""A shard that a stage wrote: exports and notes of a run have other names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +162,14 @@ def _stamp(files: list[DataFile]) -> str:
 
 
 def _find_files(place: DataLocation) -> list[DataFile]:
-    alone = place.is_file()
-    return [file for file in place.files() if alone or file.name.endswith((SUFFIX, f"{SUFFIX}.tmp"))]
+    """The files that may be shards; of a run, those in its datasets, which are the folders with shards of stages."""
+    if place.is_file():
+        return list(place.files())
+    found = [file for file in place.files() if file.name.endswith((SUFFIX, f"{SUFFIX}.tmp"))]
+    if not LocalData(place.folder).is_run():  # of a store, `files` has copied what tells
+        return found
+    datasets = {file.name.partition("/")[0] for file in found if _SHARD.fullmatch(file.name)}
+    return [file for file in found if file.name.count("/") == 1 and file.name.partition("/")[0] in datasets]
 
 
 def _open_shard(place: DataLocation, file: DataFile, alone: bool) -> Shard | str:

@@ -54,6 +54,8 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
     numbers: frozenset[int] = frozenset()
     """Columns aligned to the right."""
+    whole: frozenset[int] = frozenset()
+    """Columns whose cells stay on one line, besides these."""
 
 
 def summary_tables(summary: Summary) -> list[TextTable]:
@@ -95,6 +97,8 @@ def page_table(page: RowPage) -> TextTable:
     places = [n for n, name in enumerate(page.result.columns) if page.dataset != ATTEMPTS or name not in LEFT_OUT]
     rows = tuple(tuple(write_cell(row[n]) for n in places) for row in page.result.rows)
     title = f"{page.dataset}: {len(rows):,} of {page.total:,} rows"
+    if page.total != page.searched:
+        title = f"{title} that match, of {page.searched:,} looked at"
     first = [page.result.rows[0][n] for n in places] if page.result.rows else []
     numbers = (n for n, value in enumerate(first) if isinstance(value, int | float) and not isinstance(value, bool))
     return TextTable(title, tuple(page.result.columns[n] for n in places), rows, frozenset(numbers))

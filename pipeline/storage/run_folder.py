@@ -18,6 +18,7 @@ the order in which they are written: rows, commits, manifest. Journals, live fil
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -139,10 +140,15 @@ class RunFolder:
         return self._find_shared(self.ledger(stage) / "manifest.json", StageManifest)
 
     def manifest(self, stage: str) -> StageManifest:
-        """The manifest of a stage. Raises StorageError when it is not finished."""
+        """The manifest of a stage. Raises StorageError when the folder is not a run, and, with the command that
+        continues the run, when the stage is not finished."""
         found = self.find_manifest(stage)
         if found is None:
-            raise StorageError(f"{self.location}: stage {stage} is not finished", f"rampforge resume {self.location}")
+            # An imported run has no sources to resume from.
+            command = "judge" if self.record().imported else "resume"
+            raise StorageError(
+                f"{self.location}: stage {stage} is not finished", f"rampforge {command} {shlex.quote(self.location)}"
+            )
         return found
 
     def find_record(self) -> RunRecord | None:

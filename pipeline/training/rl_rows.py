@@ -27,6 +27,7 @@ from pipeline.storage.shards import read_rows
 from pipeline.training.folders import TrainingFolder
 from pipeline.training.requests import TrainingError
 from pipeline.training.sft_rows import read_parquet
+from schemas.config import StageName
 from schemas.difficulties import Difficulty
 from schemas.funnel import FunnelStep
 from schemas.renderings import ChatMessage, ChatRole, RenderingName, Segment, SegmentKind
@@ -57,7 +58,8 @@ def read_tasks(run: RunFolder) -> Iterator[MaskTask]:
     """Return all tasks of a run. Raises StorageError when it has none."""
     files = run.files(MaskTask.dataset)
     if not files:
-        raise StorageError(f"{run.root} has no tasks", f"make them: rampforge mask {run.root}")
+        run.manifest(StageName.TASKS)
+        raise StorageError(f"{run.root} has no tasks", f"rampforge report {run.root} shows what was rejected, and why")
     for path in files:
         yield from read_rows(path, MaskTask)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.cli.audit import list_measure_tables
+from flows.cli.inspect import print_grids
 from pipeline.errors import RampforgeError
+from schemas.audit import Measure
 from schemas.difficulties import Difficulty
 from schemas.record import Record
 from schemas.tasks import ClosedBook
@@ -35,6 +41,18 @@ def test_measures_of_a_run(tmp_path: Path) -> None:
     assert 0 <= low <= high <= 1
     table = audit(str(tmp_path / "run"))
     assert all(name in table for name, _ in found)
+
+
+def test_tables_hold_their_words_in_80_columns(tmp_path: Path) -> None:
+    make_run(tmp_path / "run")
+    value = json.loads(audit(str(tmp_path / "run"), "--json"))
+    console = Console(width=80, record=True, file=io.StringIO())
+    measures = [Measure(**{k: v for k, v in one.items() if k in Measure.model_fields}) for one in value["measures"]]
+    print_grids(list_measure_tables(measures), console)
+    text = console.export_text()
+    for measure in measures:
+        assert re.search(rf"^ *{measure.name} +{measure.part} +[\d.]+%", text, re.MULTILINE)
+        assert set(measure.about.split()) <= set(text.split())
 
 
 def test_closed_book_shares(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.exporting.simulation_data import export_simulation
-from pipeline.errors import ConfigError
+from pipeline.errors import StorageError
 from pipeline.exporting.simulator_tuning import (
     JudgedSearch,
     SimulatorExportSettings,
@@ -209,5 +209,5 @@ def test_files_sums_and_a_second_export(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_not_judged_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is not judged"):
+    with pytest.raises(StorageError):
         export_simulation(RunFolder(tmp_path), tmp_path / "out", SimulatorExportSettings())

@@ -26,6 +26,7 @@ from pipeline.storage.seals import seal_file
 from schemas.reachability import Reachability
 from schemas.trajectories import HideMode, StopReason
 from tests.support.inspect_samples import make_poisoned_run, make_run, write_dataset
+from tests.support.report_samples import make_examples
 
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 
@@ -72,6 +73,27 @@ def test_rows_are_found_by_condition_sample_and_id(run: Path) -> None:
     assert first == again != other
     rows = json.loads(inspect(str(run), "--row", "try003", "--json").stdout)
     assert {row["dataset"] for row in rows} == {"trajectories", "judgements"}
+
+
+def test_what_lies_in_a_run_besides_its_datasets_is_no_dataset(run: Path) -> None:
+    """Exports, in the usual place and in another, and the list of the spans that rounds have used."""
+    before = set(list_shards(run).datasets)
+    rows = list(make_examples(4))
+    for name in ("exports/trl/sft/train", "exports/verl-rl/train", "mine/train", "mine/rejects", "round/used"):
+        write_dataset(run / f"{name}.parquet", [example.task for example in rows])
+    assert set(list_shards(run).datasets) == before
+    assert not list_shards(run).broken
+    assert set(list_shards(run / "exports").datasets) == {"trl_sft", "verl-rl"}
+
+
+def test_a_condition_without_hits_tells_how_many_rows_were_looked_at(run: Path) -> None:
+    found = json.loads(inspect(str(run), "--where", "masks = 77", "--json").stdout)
+    assert (found["total"], found["searched"], found["rows"]) == (0, 24, [])
+    assert re.findall(r"\d+", inspect(str(run), "--where", "masks = 77").stdout.splitlines()[0]) == ["0", "0", "24"]
+    found = json.loads(inspect(str(run), "--dataset", "rejects", "--where", "reason = 'in_title'", "--json").stdout)
+    assert (found["total"], found["searched"]) == (6, 9)
+    whole = inspect(str(run), "--dataset", "rejects").stdout.splitlines()[0]
+    assert re.findall(r"\d+", whole) == ["9", "9"]
 
 
 @pytest.mark.parametrize(

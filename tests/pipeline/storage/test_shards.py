@@ -185,7 +185,7 @@ def test_discarded_stage_leaves_no_rows(tmp_path: Path) -> None:
     assert run.manifest("demo").rows("redirects") == 4
     discard_stage(run, "demo")
     assert list(tmp_path.rglob("*.parquet")) == []
-    with pytest.raises(StorageError, match="not finished"):
+    with pytest.raises(StorageError):
         run.manifest("demo")
 
 
