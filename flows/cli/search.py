@@ -23,7 +23,7 @@ from pipeline.search.tokens import STOPWORDS_EN
 from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind
-from schemas.trajectories import SearchCall, SearchStatus
+from schemas.trajectories import HideMode, SearchCall, SearchStatus
 
 search_app = typer.Typer(no_args_is_help=True, help="Serve a search index, or query a search engine.")
 QUERY_CHARS = 200
@@ -45,9 +45,20 @@ def serve(
     token_env: Annotated[
         str | None, typer.Option(help="NAME of the environment variable with the token that clients must send.")
     ] = None,
+    hide: Annotated[
+        HideMode,
+        typer.Option(help="What of its source is hidden from each task; a request must then name a task of the run."),
+    ] = HideMode.NONE,
     engine: Engine = None,
 ) -> None:
-    """Serve an index with the protocols of Search-R1 and ZeroSearch, at POST /retrieve. See /docs for the protocol.
+    """Serve an index with the protocols of the field's retrieval servers, and its pages. See /docs for the protocols.
+
+    Search-R1, ZeroSearch, SkyRL, verl, slime and ASearcher send POST /retrieve; ReSearch and ReCall /search and
+    /batch_search; R1-Searcher /queries; OpenResearcher and clients of Serper /search. POST /open, /find, /access and
+    /get_content read the pages of the corpus.
+
+    With --hide passage (or page) a request names its task by the header `x-rampforge-task: TASK_ID` or by
+    `?task=TASK_ID`, and neither searches nor pages show its source or near-copies of it.
 
     Remote, simulated and custom engines are served by a single process. With --token-env, clients send
     `Authorization: Bearer TOKEN`; clients that accept only a URL use http://HOST:PORT/t/TOKEN/retrieve.
@@ -55,6 +66,7 @@ def serve(
     from flows.models.credentials import read_token
     from flows.search_engines.by_hand import open_searcher
     from flows.search_engines.registry import ENGINES
+    from flows.search_engines.task_sources import read_sources
     from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
     from pipeline.search_server.supervisor import SearchServer
 
@@ -70,8 +82,15 @@ def serve(
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // (workers or cores))))
     if ENGINES[kind].open_source:
         workers = 1  # its answers are cached in files with a single writer
+    sources = partial(read_sources, folder, hide) if hide is not HideMode.NONE else None
+    if sources and ENGINES[kind].open_source:
+        raise ConfigError(f"the engine {kind} hides no sources of tasks", "serve an index: --engine bm25")
+    if sources:
+        console.print(f"sources of {len(sources()):,} tasks are hidden: a request names its task")
     settings = ServerSettings(
         open_engine=partial(open_searcher, folder, index, config, "served"),
+        index=None if ENGINES[kind].open_source else index,
+        open_sources=sources,
         host=host,
         port=port,
         workers=workers or cores,
@@ -88,7 +107,7 @@ def serve(
         if server.ready:
             url = f"http://{host}:{server.port}"
             console.print(f"{kind} over {index} at {url}, {settings.workers} workers", soft_wrap=True)
-            console.print("POST /retrieve, GET /healthz /metrics /docs; stop with Ctrl-C")
+            console.print("POST /retrieve /search /open /find, GET /healthz /metrics /docs; stop with Ctrl-C")
             if token_env:
                 console.print(f"for clients that accept only a URL: {url}/t/${token_env}/retrieve", soft_wrap=True)
         server.watch()

@@ -112,7 +112,7 @@ class Bm25Engine:
         if not spans:
             return make_call(query, ())
         postings = sum(end - start for start, end in spans)
-        hidden = self.store.hidden_rows(request)
+        hidden = self.store.hidden_rows(request.hide, request.passage_id, request.page_id)
         if postings < len(self.store) * SPARSE:
             rows, scores = self._score_matching(spans)
             scores[np.isin(rows, hidden)] = 0.0

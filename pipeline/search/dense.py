@@ -82,7 +82,8 @@ class DenseEngine:
             return calls
         for start in range(0, len(valid), QUERIES_AT_ONCE):
             group, queries = valid[start : start + QUERIES_AT_ONCE], vectors[start : start + QUERIES_AT_ONCE]
-            hidden = [self.store.hidden_rows(requests[index]) for index in group]
+            asked = [requests[index] for index in group]
+            hidden = [self.store.hidden_rows(r.hide, r.passage_id, r.page_id) for r in asked]
             select = self._select_exact if self._approximate is None else self._select_near
             candidates = select(queries, hidden, min(k, len(self.store)))
             for index, query, rows in zip(group, queries, candidates, strict=True):

@@ -48,6 +48,10 @@ class FoundPassage:
     text: str
     anchors: tuple[tuple[int, int], ...] = ()
     """Start and end of the wikilinks in the text; empty where the engine does not have them."""
+    page_id: int | None = None
+    """Its page; None where the engine does not know it."""
+    section: tuple[str, ...] = ()
+    """Headings above it, outermost first."""
 
 
 class SearchEngine(Protocol):

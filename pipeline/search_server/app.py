@@ -1,13 +1,16 @@
 """ASGI application of a retrieval server's worker.
 
-    POST /retrieve       Search-R1's request and response, SkyRL's or ZeroSearch's (requests.py)
-    everything else      pages.py
+    POST /retrieve, /search, /batch_search, /queries   searches, in the forms of the field's servers (requests.py)
+    POST /open, /find, /access, /get_content           pages of the corpus (page_requests.py)
+    everything else                                    pages.py
 
-Every path may have surplus slashes, and the prefix `/t/TOKEN` for clients that accept only a URL.
+Every path may have surplus slashes, and the prefix `/t/TOKEN` for clients that accept only a URL. A task is named by
+the header `x-rampforge-task`, or by `?task=` in the URL.
 
 Guarantees: an invalid request is answered with the reason, as JSON, and an invalid query refuses only itself; no body
 is read before the token is checked, nor beyond the limit; when the queue is full a request is refused at once with 503
-and the seconds to wait; a failed search never has documents; the token is compared in constant time, and no path, which
+and the seconds to wait; a failed search never has documents; where sources are hidden by task, a request without a
+known task is refused; the token is compared in constant time, and no path, which
 may contain it, is logged.
 """
 
@@ -19,22 +22,28 @@ import logging
 import re
 from collections.abc import Sequence
 from functools import partial
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import parse_qs, unquote, unquote_to_bytes
 
+import orjson
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from pipeline.search.engine import SearchEngine
+from pipeline.search.engine import SearchEngine, make_call
+from pipeline.search.index.passage_store import KIND, PassageStore
+from pipeline.search.page_reader import PageReader
 from pipeline.search.remote.retrieve_protocol import ENGINE_HEADER
+from pipeline.search.source_hiding import SPARE
 from pipeline.search_server.metrics import Metrics
+from pipeline.search_server.page_requests import PAGE_PATHS, answer_page_request
 from pipeline.search_server.pages import HEALTH, JSON, make_pages, write_error
 from pipeline.search_server.query_queue import Outcome, QueryQueue, QueueFullError
-from pipeline.search_server.requests import QueryRequest, read_request
+from pipeline.search_server.requests import SEARCH_PATHS, Exclusion, QueryRequest, read_request
 from pipeline.search_server.responses import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
+from pipeline.text.near_copies import is_copy
 from schemas.trajectories import SearchCall, SearchStatus
 
 log = logging.getLogger(__name__)
@@ -42,6 +51,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = "1"
 FAILED = (SearchStatus.TIMEOUT, SearchStatus.ERROR)
 RETRIEVE = "/retrieve"
+TASK_HEADER = b"x-rampforge-task"
 TOKEN_PREFIX = re.compile(r"/+t/([^/]+)(/.*)?", re.DOTALL)
 """A token within a path."""
 
@@ -59,11 +69,14 @@ class RetrievalApp:
         """`registry`: the source of /metrics."""
         self._settings = settings
         self._metrics = metrics
+        self._engine = engine
         self._queue = QueryQueue(engine, settings.queue, settings.gather)
         self._replies = ReplyWriter(engine)
         self._token = settings.token.encode() if settings.token else None
         self._headers = {ENGINE_HEADER: engine.fingerprint}
         self._pages = make_pages(settings, engine.fingerprint, registry)
+        self._reader = PageReader(PassageStore(settings.index / KIND)) if settings.index else None
+        self._sources = settings.open_sources() if settings.open_sources else None
 
     @property
     def waiting(self) -> int:
@@ -80,8 +93,7 @@ class RetrievalApp:
 
         try:
             path = self._authorize(scope)
-            searches = path == RETRIEVE and scope["method"] == "POST"
-            response = await self._retrieve(scope, receive) if searches else None
+            response = await self._answer(path, scope, receive) if scope["method"] == "POST" else None
         except ClientDisconnect:
             return
         except EarlyRefusalError as error:
@@ -115,16 +127,58 @@ class RetrievalApp:
                 raise EarlyRefusalError(401, what, {"www-authenticate": "Bearer"})
         return path
 
-    async def _retrieve(self, scope: Scope, receive: Receive) -> Response:
-        body = await read_body(scope, receive, self._settings.max_body)
+    async def _answer(self, path: str, scope: Scope, receive: Receive) -> Response | None:
+        """The reply to a search or a request of a page; None for another path. Raises HTTPException."""
+        if path in SEARCH_PATHS:
+            withheld = self._find_source(scope)
+            return await self._retrieve(path, withheld, await read_body(scope, receive, self._settings.max_body))
+        if path in PAGE_PATHS:
+            withheld = self._find_source(scope)
+            return await self._read_page(path, withheld, await read_body(scope, receive, self._settings.max_body))
+        return None
+
+    def _find_source(self, scope: Scope) -> Exclusion | None:
+        """What is hidden from the task that a request names. Raises HTTPException."""
+        if self._sources is None:
+            return None
+        named = dict(scope["headers"]).get(TASK_HEADER, b"").decode("latin-1")
+        asked = parse_qs(scope["query_string"].decode("latin-1")).get("task", [])
+        tasks = {task for task in (named, *asked) if task}
+        if len(tasks) != 1:
+            what = "a request names one task, by the header x-rampforge-task or by ?task= in the URL"
+            raise EarlyRefusalError(403, what)
+        source = self._sources.get(tasks.pop())
+        if source is None:
+            raise EarlyRefusalError(403, "the run has no such task")
+        return source
+
+    async def _read_page(self, path: str, withheld: Exclusion | None, body: bytes) -> Response:
+        if self._reader is None:
+            raise HTTPException(404, "this engine has no pages to open, only passages to search for")
+        # In a thread: a page may be long.
+        reply = await asyncio.to_thread(answer_page_request, self._reader, path, body, withheld)
+        return Response(orjson.dumps(reply), headers=self._headers, media_type=JSON)
+
+    async def _retrieve(self, path: str, withheld: Exclusion | None, body: bytes) -> Response:
         loop = asyncio.get_running_loop()
         started = loop.time()
-        request = read_request(body)
+        request = read_request(body, path, withheld)
         queued: asyncio.Future[list[SearchCall]] = loop.create_future()
-        calls = self._queue.search(request.searches, request.k or self._settings.k, partial(settle, queued))
-        response = self._write_reply(request, await queued if calls is None else calls)
+        k = request.k or self._settings.k
+        depth = k + SPARE if withheld else k
+        calls = self._queue.search(request.searches, depth, partial(settle, queued))
+        calls = await queued if calls is None else calls
+        response = self._write_reply(request, [self._drop_copies(c, withheld, k) for c in calls] if withheld else calls)
         self._metrics.seconds.observe(loop.time() - started)
         return response
+
+    def _drop_copies(self, call: SearchCall, withheld: Exclusion, k: int) -> SearchCall:
+        """The k best hits that are no near-copies of a source."""
+        if not call.hits:
+            return call
+        source, *passages = self._engine.read([withheld.passage_id, *(hit.passage_id for hit in call.hits)])
+        pairs = zip(call.hits, passages, strict=True)
+        return make_call(call.query, tuple(hit for hit, passage in pairs if not is_copy(passage.text, source.text))[:k])
 
     def _write_reply(self, request: QueryRequest, searched: Sequence[SearchCall]) -> Response:
         """The reply. Raises HTTPException for a failed search that the reply cannot report."""
@@ -138,11 +192,7 @@ class RetrievalApp:
         if failed and not request.details:
             what = f"the search of {len(failed)} queries failed; query {failed[0][0]}: {failed[0][1]}"
             raise HTTPException(502, what)
-        if request.bare:
-            body = self._replies.write_zerosearch(calls[0])
-        else:
-            body = self._replies.write_result(calls, request.scores, request.details, request.list_errors())
-        return Response(body, headers=self._headers, media_type=JSON)
+        return Response(self._replies.write(request, calls), headers=self._headers, media_type=JSON)
 
 
 def settle(queued: asyncio.Future[list[SearchCall]], outcome: Outcome) -> None:

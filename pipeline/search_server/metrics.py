@@ -12,7 +12,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-CODES = (200, 400, 401, 404, 405, 413, 422, 500, 502, 503)
+CODES = (200, 400, 401, 403, 404, 405, 413, 422, 500, 502, 503)
 STATUSES = ("ok", "empty", "timeout", "error", "refused")
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds of the latency buckets, in seconds."""

@@ -1,8 +1,13 @@
-"""Requests to POST /retrieve, in the forms of Search-R1, SkyRL and ZeroSearch.
+"""Requests to search, in the forms of the field's retrieval servers.
+
+    POST /retrieve       Search-R1, verl, slime, ASearcher: `queries`; ZeroSearch, SkyRL: `query`
+    POST /search         ReSearch, ReCall: `query`, `top_n`; OpenResearcher: `query`, `topn`; Serper's clients: `q`
+    POST /batch_search   ReSearch: `query`, a list
+    POST /queries        R1-Searcher: `queries`, `k`
 
 Contract: unknown fields are ignored, as those servers do; a count of 0 or null is the server's default. An invalid
-query is refused by itself, with the reason, and the rest of its batch is searched. An invalid request raises
-HTTPException.
+query is refused by itself, with the reason, and the rest of its batch is searched, where the reply has a place for the
+reason; elsewhere it refuses the request. An invalid request raises HTTPException.
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from enum import StrEnum
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import orjson
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -27,7 +33,23 @@ HALF_PAIR = re.compile("[\ud800-\udfff]")
 JSON_KINDS = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", list: "a list"}
 SEARCH_R1_FIELDS = {"topk", "return_scores", "details"}
 """A request of one query with one of these is from a client that reads Search-R1's reply, such as SkyRL."""
+SEARCH_PATHS = ("/retrieve", "/search", "/batch_search", "/queries")
 
+
+class ReplyForm(StrEnum):
+    """Form of a reply, named after who reads it."""
+
+    SEARCH_R1 = "search-r1"
+    ZEROSEARCH = "zerosearch"
+    RESEARCH = "research"
+    RESEARCH_BATCH = "research-batch"
+    R1_SEARCHER = "r1-searcher"
+    OPEN_RESEARCHER = "open-researcher"
+    SERPER = "serper"
+
+
+B = TypeVar("B", bound=BaseModel)
+COUNTS = ("topk", "top_k", "k", "top_n", "topn", "num")
 Query = Annotated[Any, WithJsonSchema({"type": "string", "maxLength": MAX_QUERY_CHARS})]
 
 
@@ -52,9 +74,10 @@ class RetrieveRequest(BaseModel):
     query: Query = None
     """One query, in place of `queries`. The reply is ZeroSearch's list of documents; with `topk`, `return_scores` or
     `details` it is Search-R1's reply for a batch of one, as SkyRL reads it."""
-    topk: int | None = Field(default=None, ge=0, le=MAX_K, validation_alias=AliasChoices("topk", "top_k", "k"))
-    """Documents for each query; 0 or null: as many as the server was started with. `top_k` and `k` mean the same."""
-    return_scores: bool = False
+    topk: int | None = Field(default=None, ge=0, le=MAX_K, validation_alias=AliasChoices(*COUNTS))
+    """Documents for each query; 0 or null: as many as the server was started with. `top_k`, `k`, `top_n`, `topn` and
+    `num` mean the same."""
+    return_scores: bool = Field(default=False, validation_alias=AliasChoices("return_scores", "return_score"))
     """Whether each document comes with its score."""
     exclude: list[Exclusion | None] | None = None
     """For each query, what of the corpus is hidden from it."""
@@ -78,8 +101,7 @@ class QueryRequest:
     """Whether the reply has scores."""
     details: bool
     """Whether the reply has the status of each query."""
-    bare: bool
-    """Whether the reply is ZeroSearch's: a list of documents."""
+    form: ReplyForm = ReplyForm.SEARCH_R1
 
     def merge(self, searched: Sequence[SearchCall]) -> Sequence[SearchCall]:
         """The calls of all queries in order, given those of the searches."""
@@ -94,23 +116,52 @@ class QueryRequest:
         return [self.refused[i].detail if i in self.refused else None for i in range(count)] if self.refused else None
 
 
-def read_request(body: bytes) -> QueryRequest:
-    """The request in a body. Raises HTTPException with the reason for an invalid one."""
-    value = _parse(body)
-    fields = value if isinstance(value, dict) else {}
-    single = fields.get("queries") is None
-    if single == (fields.get("query") is None):
-        raise HTTPException(
-            422, "the body is an object with `queries` (Search-R1), or with `query` (ZeroSearch, SkyRL)"
-        )
-    bare = single and not SEARCH_R1_FIELDS & fields.keys()
-    request = _validate({**fields, "queries": [fields["query"]]} if single else fields)
+def read_request(body: bytes, path: str = "/retrieve", withheld: Exclusion | None = None) -> QueryRequest:
+    """The request in a body. `withheld`: the source of the task that the client named, hidden from all its queries.
+
+    Raises HTTPException with the reason for an invalid one.
+    """
+    fields = parse_object(body)
+    form, queries = _tell_form(fields, path)
+    request = validate(RetrieveRequest, {**fields, "queries": queries})
+    if withheld is not None:
+        if request.exclude is not None:
+            raise HTTPException(422, "`exclude` says what is hidden, and so does the task; send one of them")
+        request.exclude = [withheld] * len(request.queries)
     refused = {index: call for index, query in enumerate(request.queries) if (call := _refuse(query)) is not None}
-    if bare and refused and refused[0].status is SearchStatus.ERROR:
-        raise HTTPException(422, str(refused[0].detail))  # a bare list cannot report it
-    return QueryRequest(
-        _read_searches(request, refused), refused, request.topk, request.return_scores, request.details, bare
-    )
+    errors = [call for call in refused.values() if call.status is SearchStatus.ERROR]
+    if errors and form is not ReplyForm.SEARCH_R1:
+        raise HTTPException(422, str(errors[0].detail))  # the reply has no place for it
+    searches = _read_searches(request, refused)
+    return QueryRequest(searches, refused, request.topk, request.return_scores, request.details, form)
+
+
+def _tell_form(fields: Mapping[str, Any], path: str) -> tuple[ReplyForm, Any]:
+    """The form of the reply and the queries. Raises HTTPException for a body without queries."""
+    if path == "/retrieve":
+        single = fields.get("queries") is None
+        if single == (fields.get("query") is None):
+            raise HTTPException(
+                422, "the body is an object with `queries` (Search-R1), or with `query` (ZeroSearch, SkyRL)"
+            )
+        bare = single and not SEARCH_R1_FIELDS & fields.keys()
+        form = ReplyForm.ZEROSEARCH if bare else ReplyForm.SEARCH_R1
+        return form, [fields["query"]] if single else fields["queries"]
+    if path == "/search" and fields.get("q") is not None:
+        return ReplyForm.SERPER, [fields["q"]]
+    name = "queries" if path == "/queries" else "query"
+    queries = fields.get(name)
+    if queries is None:
+        raise HTTPException(422, f"the body is an object with `{name}`")
+    if path == "/search":
+        return ReplyForm.OPEN_RESEARCHER if "topn" in fields else ReplyForm.RESEARCH, [queries]
+    return ReplyForm.R1_SEARCHER if path == "/queries" else ReplyForm.RESEARCH_BATCH, queries
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; an empty one for another value. Raises HTTPException."""
+    value = _parse(body)
+    return value if isinstance(value, dict) else {}
 
 
 def _parse(body: bytes) -> Any:
@@ -131,9 +182,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _validate(fields: dict[str, Any]) -> RetrieveRequest:
+def validate(kind: type[B], fields: dict[str, Any]) -> B:
+    """The body of a request. Raises HTTPException with the first error."""
     try:
-        return RetrieveRequest.model_validate(fields)
+        return kind.model_validate(fields)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         where = ".".join(map(str, errors[0]["loc"]))

@@ -9,7 +9,9 @@ from typing import Any
 import orjson
 
 from pipeline.search.engine import SearchEngine
+from pipeline.search.page_reader import write_address
 from pipeline.search.remote.retrieve_protocol import write_contents
+from pipeline.search_server.requests import QueryRequest, ReplyForm
 from schemas.trajectories import SearchCall
 
 CACHED = 1 << 14
@@ -25,7 +27,41 @@ class ReplyWriter:
         self._detailed = lru_cache(CACHED)(self._write_detailed)
         self._zero = lru_cache(CACHED)(self._write_zero)
 
-    def write_result(
+    def write(self, request: QueryRequest, calls: Sequence[SearchCall]) -> bytes:
+        """The reply to a request in its form. `calls`: of all its queries, in order."""
+        if request.form is ReplyForm.SEARCH_R1:
+            return self._write_result(calls, request.scores, request.details, request.list_errors())
+        if request.form is ReplyForm.ZEROSEARCH:
+            return self._write_zerosearch(calls[0])
+        return orjson.dumps(self._describe(request, calls))
+
+    def _describe(self, request: QueryRequest, calls: Sequence[SearchCall]) -> Any:
+        """The reply in the forms that are rarer and larger than a search."""
+        lists = [[self._read(hit.passage_id) for hit in call.hits] for call in calls]
+        scores = [[hit.score or 0.0 for hit in call.hits] for call in calls]
+        match request.form:
+            case ReplyForm.SERPER:
+                return {
+                    "searchParameters": {"q": calls[0].query, "type": "search"},
+                    "organic": [
+                        {"title": d["title"], "link": d["url"], "snippet": d["text"], "position": place}
+                        for place, d in enumerate(lists[0], 1)
+                    ],
+                }
+            case ReplyForm.OPEN_RESEARCHER:
+                pairs = zip(lists[0], scores[0], strict=True)
+                return [
+                    {"docid": d["id"], "url": d["url"], "score": score, "text": d["contents"]} for d, score in pairs
+                ]
+            case ReplyForm.R1_SEARCHER:
+                answers = [[f"{d['id']} {d['contents']}" for d in documents] for documents in lists]
+                return {"queries": [call.query for call in calls], "answers": answers}
+        plain = [[{"id": d["id"], "contents": d["contents"]} for d in documents] for documents in lists]
+        if request.form is ReplyForm.RESEARCH:
+            return [plain[0], scores[0]] if request.scores else plain[0]
+        return [plain, scores] if request.scores else plain
+
+    def _write_result(
         self, calls: Sequence[SearchCall], scores: bool, details: bool, errors: Sequence[str | None] | None = None
     ) -> bytes:
         """Search-R1's reply; with `details`, the status of each query and the parts of each document; with `errors`,
@@ -46,19 +82,20 @@ class ReplyWriter:
             body += b',"errors":' + orjson.dumps(errors)
         return body + b"}"
 
-    def write_zerosearch(self, call: SearchCall) -> bytes:
+    def _write_zerosearch(self, call: SearchCall) -> bytes:
         """ZeroSearch's reply."""
         documents = [self._zero(hit.passage_id) + b',"score":%b}' % _write_score(hit.score or 0.0) for hit in call.hits]
         return b"[%b]" % b",".join(documents)
 
     def _read(self, passage_id: str) -> dict[str, Any]:
         (passage,) = self._engine.read([passage_id])
+        url = passage.passage_id if passage.page_id is None else write_address(passage.page_id)
         parts = {"title": passage.title, "text": passage.text, "anchors": passage.anchors}
-        return {"id": passage.passage_id, "contents": write_contents(passage), **parts}
+        return {"id": passage.passage_id, "contents": write_contents(passage), "url": url, **parts}
 
     def _write_plain(self, passage_id: str) -> bytes:
         document = self._read(passage_id)
-        return orjson.dumps({name: document[name] for name in ("id", "contents")})
+        return orjson.dumps({name: document[name] for name in ("id", "contents", "url")})
 
     def _write_detailed(self, passage_id: str) -> bytes:
         return orjson.dumps(self._read(passage_id))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipeline.search.engine import SearchEngine
+from pipeline.search_server.requests import Exclusion
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -16,6 +18,11 @@ class ServerSettings:
 
     open_engine: Callable[[], SearchEngine]
     """Opens the engine in a worker; picklable."""
+    index: Path | None = None
+    """Index whose pages may be opened; None: no pages are served."""
+    open_sources: Callable[[], Mapping[str, Exclusion]] | None = None
+    """Reads, in a worker, what is hidden from each task, by task id; picklable. With it a request must name its task.
+    None: all of the corpus is served to all."""
     host: str = "127.0.0.1"
     port: int = 8000
     """0 for any free one."""

@@ -33,7 +33,7 @@ from schemas.record import Record
 from schemas.tasks import MaskTask
 from schemas.trajectories import HideMode, SearchStatus, Trajectory
 from tests.pipeline.agents.test_extractive import AGAIN, BRIDGE, OTHER, make_task
-from tests.support.export_samples import make_record
+from tests.support.export_samples import make_record, write_run
 from tests.support.fault_server import FaultServer
 from tests.support.passage_samples import draw_passages, make_passage
 from tests.support.search_samples import serve_index, serving, write_index
@@ -147,6 +147,23 @@ def test_serve_leaves_nobody_behind(run: Path, number: signal.Signals) -> None:
         wait_for(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
 
 
+def test_each_task_is_served_without_its_source(tmp_path: Path) -> None:
+    texts = [make_passage(i, text, i) for i, text in enumerate((BRIDGE, AGAIN, OTHER))]
+    write_index(tmp_path, texts)
+    write_run(tmp_path, [TASKS])
+    (tmp_path / "run.json").write_bytes(encode_record(make_record(config=RunConfig().model_dump(mode="json"))))
+    with served(tmp_path, "--hide", "page") as (_, url):
+        for task in TASKS:
+            named = {"x-rampforge-task": task.task_id}
+            asked = {"queries": ["bridge over the Mara"], "topk": 3}
+            (found,) = httpx.post(f"{url}/retrieve", json=asked, headers=named, trust_env=False).json()["result"]
+            assert found
+            assert task.passage_id not in {document["id"] for document in found}
+            part = httpx.post(f"{url}/open?task={task.task_id}", json={"page": str(task.page_id)}, trust_env=False)
+            assert part.json()["status"] == "no_page"
+        assert httpx.post(f"{url}/retrieve", json=asked, trust_env=False).status_code == 403
+
+
 def test_a_simulated_engine_is_served(tmp_path: Path) -> None:
     """The whole way: a run's configuration, the served engine, a model behind HTTP, and what it wrote, kept."""
     with FaultServer() as model:
@@ -189,6 +206,7 @@ def test_query_shows_what_comes_back(run: Path) -> None:
         (["serve", "INDEX", "--host", "0.0.0.0", "--token-env", "NO_SUCH_TOKEN"], "NO_SUCH_TOKEN"),  # noqa: S104
         (["serve", "INDEX", "--host", "203.0.113.7", "--token-env", "PATH"], "cannot listen"),
         (["serve", "NOWHERE"], "NOWHERE"),
+        (["serve", "INDEX", "--hide", "page"], "no tasks"),
         (["query", "x", "--index", "NOWHERE"], "NOWHERE"),
         (["query", "x", "--index", "BARE"], "rampforge index BARE"),
         (["query", "x", "--index", "INDEX", "--engine", "http"], "search_service.url"),

@@ -89,3 +89,8 @@ def post(url: str, content: Any, **headers: str) -> httpx.Response:
     """What a server answers to a body for /retrieve: values, or bytes as they are."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return CLIENT.post(f"{url}/retrieve", content=body, headers=headers)
+
+
+def serve_pages(index: Path, workers: int = 1) -> ServerSettings:
+    """Settings to serve an index and its pages."""
+    return replace(serve_index(index, workers), index=index)

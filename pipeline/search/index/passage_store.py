@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import SearchError
-from pipeline.search.engine import FoundPassage, SearchRequest
+from pipeline.search.engine import FoundPassage
+from pipeline.search.index.page_table import PageTable
 from pipeline.search.index.parts import FIX, advise_rebuild, open_part
 from schemas.trajectories import HideMode, Hit
 
@@ -62,6 +63,7 @@ class PassageStore:
             self._hashes, self._rows, self.page_ids = (
                 np.asarray(np.load(folder / name, mmap_mode="r")) for name in (HASHES, ROWS, PAGES)
             )
+            self.pages = PageTable(folder, self.page_ids)
         except (OSError, ValueError, pa.ArrowInvalid) as error:
             raise SearchError(
                 f"the passage texts of the index in {folder} cannot be read: {error}", advise_rebuild(folder.parent)
@@ -92,13 +94,13 @@ class PassageStore:
             position += 1
         return None
 
-    def hidden_rows(self, request: SearchRequest) -> np.ndarray:
-        """Rows hidden from a request."""
-        if request.hide is HideMode.NONE:
+    def hidden_rows(self, hide: HideMode, passage_id: str, page_id: int | None) -> np.ndarray:
+        """Rows of the source, as far as it is hidden."""
+        if hide is HideMode.NONE:
             return np.zeros(0, dtype=np.int64)
-        if request.hide is HideMode.PAGE and request.page_id is not None:
-            return np.flatnonzero(self.page_ids == request.page_id)
-        row = self.find_row(request.passage_id)
+        if hide is HideMode.PAGE and page_id is not None:
+            return self.pages.rows_of(page_id)
+        row = self.find_row(passage_id)
         return np.array([] if row is None else [row], dtype=np.int64)
 
     def make_hits(self, rows: np.ndarray, scores: np.ndarray) -> tuple[Hit, ...]:
@@ -110,7 +112,15 @@ class PassageStore:
 
     def read(self, passage_ids: Sequence[str]) -> list[FoundPassage]:
         """Read passages in the given order. Raises SearchError for an unknown id."""
-        return [self._read_row(self._require_row(passage_id)) for passage_id in passage_ids]
+        return [self.read_row(self._require_row(passage_id)) for passage_id in passage_ids]
+
+    def read_row(self, row: int) -> FoundPassage:
+        """Read a passage by its row."""
+        batch, offset = self._locate(row)
+        columns = (column[offset].as_py() for column in self._batches[batch].columns)
+        passage_id, page_id, title, text, section, anchors, _ = columns
+        places = tuple((anchor["start"], anchor["end"]) for anchor in anchors)
+        return FoundPassage(passage_id, title, text, places, page_id, tuple(section))
 
     def read_texts(self, start: int, end: int) -> Iterator[str]:
         """The indexed texts of a range of rows."""
@@ -130,11 +140,6 @@ class PassageStore:
     def _read_id(self, row: int) -> str:
         batch, offset = self._locate(row)
         return str(self._batches[batch].column(0)[offset].as_py())
-
-    def _read_row(self, row: int) -> FoundPassage:
-        batch, offset = self._locate(row)
-        passage_id, _, title, text, anchors, _ = (column[offset].as_py() for column in self._batches[batch].columns)
-        return FoundPassage(passage_id, title, text, tuple((a["start"], a["end"]) for a in anchors))
 
     def _locate(self, row: int) -> tuple[int, int]:
         batch = bisect_right(self._starts, row) - 1

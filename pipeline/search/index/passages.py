@@ -1,6 +1,6 @@
 """Builds the `passages` part of an index from Parquet shards: Arrow files of some ten thousand passages each.
 
-Guarantees: memory does not grow with the corpus but for 32 bytes per passage at the end; the bytes do not depend on the
+Guarantees: memory does not grow with the corpus but for 48 bytes per passage at the end; the bytes do not depend on the
 number of processes, nor on how often the build was killed.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.search.index.page_table import TitleRows
 from pipeline.search.index.parts import RunBlocks, finish_part, nothing_to_index, open_part, start_part
 from pipeline.search.index.passage_store import HASHES, KIND, PAGES, ROWS, hash_id, name_part, read_batches
 from pipeline.storage.files import replace_atomically, temporary_name
@@ -24,12 +25,12 @@ from pipeline.storage.hashing import hash_file
 
 BLOCK_ROWS = 65_536
 BATCH_ROWS = 4_096
-COLUMNS = ["passage_id", "page_id", "title", "text", "links"]
+COLUMNS = ["passage_id", "page_id", "title", "section", "text", "links"]
 ANCHOR = pa.struct([pa.field("start", pa.int32()), pa.field("end", pa.int32())])
 SCHEMA = pa.schema(
     [
         ("passage_id", pa.string()), ("page_id", pa.int64()), ("title", pa.string()), ("text", pa.string()),
-        ("anchors", pa.list_(ANCHOR)), ("id_hash", pa.uint64()),
+        ("section", pa.list_(pa.string())), ("anchors", pa.list_(ANCHOR)), ("id_hash", pa.uint64()),
     ]
 )  # fmt: skip
 
@@ -103,18 +104,23 @@ def _reshape(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _write_ids(building: Path, parts: int) -> dict[str, Any]:
-    """Write page ids by row and rows by id hash; the number of passages and the fingerprint of the corpus."""
+    """Write page ids by row, rows by id hash and the page table; the number of passages and the fingerprint of the
+    corpus."""
     digest = hashlib.blake2b(digest_size=10)
     hashes: list[np.ndarray] = []
     pages: list[np.ndarray] = []
+    titles = TitleRows()
     for number in range(parts):
         for batch in read_batches(building / name_part(number)):
             digest.update("".join(f"{passage_id}\n" for passage_id in batch.column(0).to_pylist()).encode())
             pages.append(batch.column(1).to_numpy(zero_copy_only=False))
-            hashes.append(batch.column(5).to_numpy())
+            titles.add(pages[-1].tolist(), batch.column(2).to_pylist())
+            hashes.append(batch.column(6).to_numpy())
     joined = np.concatenate(hashes)
     order = np.argsort(joined, kind="stable")  # stable: of equal ids, the earlier row
     np.save(building / HASHES, joined[order])
     np.save(building / ROWS, order.astype(np.int64))
-    np.save(building / PAGES, np.concatenate(pages))
+    page_ids = np.concatenate(pages)
+    np.save(building / PAGES, page_ids)
+    titles.write(building, page_ids)
     return {"passages": len(joined), "corpus": digest.hexdigest()}

@@ -119,6 +119,7 @@ def test_rebuilding_gives_the_same_index(tmp_path: Path, passages: list[Passage]
 
 _PARTS = """
 passages/about.json passages/passages-00000.arrow passages/id_hashes.npy passages/id_rows.npy passages/page_ids.npy
+passages/page_rows.npy passages/title_hashes.npy passages/title_rows.npy
 bm25/about.json bm25/scores.npy bm25/rows.npy bm25/ends.npy bm25/terms.bytes bm25/terms.ends.npy
 """
 

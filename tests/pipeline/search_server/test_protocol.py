@@ -34,7 +34,14 @@ def test_search_r1s_shape(url: str, index: Path) -> None:
     assert list(reply.json()) == ["result"]
     assert reply.json()["result"] == [
         [
-            {"document": {"id": hit.passage_id, "contents": f'"{p.title}"\n{p.text}'}, "score": hit.score}
+            {
+                "document": {
+                    "id": hit.passage_id,
+                    "contents": f'"{p.title}"\n{p.text}',
+                    "url": f"page://{p.page_id}",
+                },
+                "score": hit.score,
+            }
             for hit, p in zip(call.hits, engine.read([hit.passage_id for hit in call.hits]), strict=True)
         ]
         for call in calls
