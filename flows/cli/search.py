@@ -9,7 +9,7 @@ import signal
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,6 +24,9 @@ from pipeline.storage.run_folder import RunFolder
 from schemas.config import RunConfig
 from schemas.search_config import EngineKind
 from schemas.trajectories import HideMode, SearchCall, SearchStatus
+
+if TYPE_CHECKING:
+    from pipeline.search_server.settings import ServerSettings
 
 search_app = typer.Typer(no_args_is_help=True, help="Serve a search index, or query a search engine.")
 QUERY_CHARS = 200
@@ -63,50 +66,63 @@ def serve(
     Remote, simulated and custom engines are served by a single process. With --token-env, clients send
     `Authorization: Bearer TOKEN`; clients that accept only a URL use http://HOST:PORT/t/TOKEN/retrieve.
     """
-    from flows.models.credentials import read_token
     from flows.search_engines.by_hand import open_searcher
     from flows.search_engines.registry import ENGINES
     from flows.search_engines.task_sources import read_sources
-    from pipeline.search_server.settings import LOOPBACK_HOSTS, ServerSettings
-    from pipeline.search_server.supervisor import SearchServer
+    from pipeline.search_server.settings import ServerSettings
 
-    if host not in LOOPBACK_HOSTS and token_env is None:
-        what = f"{host} is reachable from other machines: a token is required"
-        raise ConfigError(what, "export NAME=..., then --token-env NAME")
-    token = read_token(token_env, "--token-env")
+    token = _read_token(host, token_env)
     index, config = _locate(folder, engine)
     kind, cores = config.search.engine, os.cpu_count() or 1
     console = Console(stderr=True)
     console.print(describe_memory(index), soft_wrap=True)
     # Workers that each use every core for one batch would slow each other down.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // (workers or cores))))
-    if ENGINES[kind].open_source:
-        workers = 1  # its answers are cached in files with a single writer
-    sources = partial(read_sources, folder, hide) if hide is not HideMode.NONE else None
-    if sources and ENGINES[kind].open_source:
+    # The answers of a remote engine are cached in files with a single writer.
+    workers = 1 if ENGINES[kind].open_source else workers or cores
+    if hide is not HideMode.NONE and ENGINES[kind].open_source:
         raise ConfigError(f"the engine {kind} hides no sources of tasks", "serve an index: --engine bm25")
-    if sources:
-        console.print(f"sources of {len(sources()):,} tasks are hidden: a request names its task")
+    sources = partial(read_sources, folder, hide) if hide is not HideMode.NONE else None
     settings = ServerSettings(
         open_engine=partial(open_searcher, folder, index, config, "served"),
         index=None if ENGINES[kind].open_source else index,
         open_sources=sources,
         host=host,
         port=port,
-        workers=workers or cores,
+        workers=workers,
         queue=queue,
         gather=ENGINES[kind].batch,
         hang_seconds=ENGINES[kind].hang_seconds,
         k=k or config.search.k,
         token=token,
     )
+    _serve(settings, f"{kind} over {index}", token_env, console)
+
+
+def _read_token(host: str, token_env: str | None) -> str | None:
+    """The token that clients must send. Raises ConfigError where other machines could connect without one."""
+    from flows.models.credentials import read_token
+    from pipeline.search_server.settings import LOOPBACK_HOSTS
+
+    if host not in LOOPBACK_HOSTS and token_env is None:
+        what = f"{host} is reachable from other machines: a token is required"
+        raise ConfigError(what, "export NAME=..., then --token-env NAME")
+    return read_token(token_env, "--token-env")
+
+
+def _serve(settings: ServerSettings, engine: str, token_env: str | None, console: Console) -> None:
+    """Serve until a signal. `engine`: what is served, for a message."""
+    from pipeline.search_server.supervisor import SearchServer
+
+    if settings.open_sources:
+        console.print(f"sources of {len(settings.open_sources()):,} tasks are hidden: a request names its task")
     with SearchServer(settings) as server:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.stop())
         server.watch(until_ready=True)
         if server.ready:
-            url = f"http://{host}:{server.port}"
-            console.print(f"{kind} over {index} at {url}, {settings.workers} workers", soft_wrap=True)
+            url = f"http://{settings.host}:{server.port}"
+            console.print(f"{engine} at {url}, {settings.workers} workers", soft_wrap=True)
             console.print("POST /retrieve /search /open /find, GET /healthz /metrics /docs; stop with Ctrl-C")
             if token_env:
                 console.print(f"for clients that accept only a URL: {url}/t/${token_env}/retrieve", soft_wrap=True)
