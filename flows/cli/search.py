@@ -71,7 +71,6 @@ def serve(
     from flows.search_engines.task_sources import read_sources
     from pipeline.search_server.settings import ServerSettings
 
-    token = _read_token(host, token_env)
     index, config = _locate(folder, engine)
     kind, cores = config.search.engine, os.cpu_count() or 1
     console = Console(stderr=True)
@@ -94,7 +93,7 @@ def serve(
         gather=ENGINES[kind].batch,
         hang_seconds=ENGINES[kind].hang_seconds,
         k=k or config.search.k,
-        token=token,
+        token=_read_token(host, token_env),
     )
     _serve(settings, f"{kind} over {index}", token_env, console)
 
