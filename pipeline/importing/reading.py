@@ -125,11 +125,21 @@ def _read_document(path: Path, start: str) -> Any:
         return None
     text = TextStream(path).start(MOST_CHARS + 1)
     if len(text) > MOST_CHARS:
+        if _holds_rows(path, start):
+            return None
         raise SourceError(f"{path} is one JSON document of more than {MOST_CHARS:,} characters", "write a row a line")
     parsed = _parse(text)
     if isinstance(parsed, RowError):
         return None
     return parsed
+
+
+def _holds_rows(path: Path, start: str) -> bool:
+    """Whether objects stand alone on the first lines after one that is damaged. In a list that is laid out over lines,
+    the last may."""
+    lines = islice(TextStream(path).lines(MOST_CHARS), 1, LOOKED_AT)
+    found = sum(line is not None and isinstance(_parse(line), dict) for line in lines)
+    return found >= (2 if start.startswith("[") else 1)
 
 
 def _parse(line: str | None) -> Any:

@@ -20,20 +20,31 @@ Row = TypeVar("Row", bound=BaseModel)
 
 GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
+MOST_BYTES = 1 << 26
+"""Bytes of a file, decompressed."""
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the content of each line that is not blank. Raises ConfigError, StorageError."""
-    with wrap_os_errors(path):
-        content = path.read_bytes()
-    if content.startswith(GZIP_MAGIC):
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ConfigError(f"{path} is damaged gzip: {error}", "name a whole file of labels") from None
+    content = _read(path)
+    if len(content) > MOST_BYTES:
+        raise ConfigError(f"{path} holds more than {MOST_BYTES:,} bytes", "name a file of labels; divide a larger one")
     for number, line in enumerate(content.removeprefix(BOM).splitlines(), start=1):
         if line.strip():
             yield number, line
+
+
+def _read(path: Path) -> bytes:
+    """Return the content, decompressed, up to a byte more than is allowed."""
+    with wrap_os_errors(path), path.open("rb") as file:
+        packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        file.seek(0)
+        if not packed:
+            return file.read(MOST_BYTES + 1)
+        try:
+            return gzip.GzipFile(fileobj=file).read(MOST_BYTES + 1)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ConfigError(f"{path} is damaged gzip: {error}", "name a whole file of labels") from None
 
 
 def parse_line(path: Path, number: int, line: bytes, model: type[Row], fix: str) -> Row:
