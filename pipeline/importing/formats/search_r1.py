@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.importing.attempt import Dialogue, ForeignAttempt, ForeignCall, ForeignStep
+from pipeline.importing.errors import RowError
 from pipeline.importing.fields import find_text, read_golds
 from pipeline.rendering.tag_pairs import find_pairs
 from schemas.imports import ImportFormat
 
 RESPONSES = ("response", "responses", "completion", "output", "solution_str", "sequences_str", "generated_text")
 _SEARCH = re.compile("<search>"), "</search>"
-_INFORMATION, _INFORMATION_END = re.compile(r"\s*<information>"), "</information>"
+_RESULT = "<information>"
+_INFORMATION, _INFORMATION_END = re.compile(rf"\s*{_RESULT}"), "</information>"
 _THINK = re.compile(r"</?think>")
 _SHOWN = re.compile(r"</search>\s*<information>")
 _TAG = re.compile("<(?:think|search|information|answer)>")
@@ -26,7 +28,13 @@ _CHAT, _CHAT_REPLY = (
     re.compile(r"^<\|im_start\|>assistant\s*", re.MULTILINE),
 )
 _USER, _REPLY = re.compile("^User:", re.MULTILINE), re.compile(r"\nAssistant:\s*")
-_REPLY_AT_ONCE = re.compile(r"[\s?]*(?:<\|im_end\|>\s*)?(?:<\|im_start\|>assistant|(?<=\n)Assistant:)\s*")
+_REPLY_AT_ONCE = re.compile(
+    r"[\s?]*(?:<\|im_end\|>\s*)?(?:<\|im_start\|>assistant|(?<=\n)Assistant:|(?:assistant|model)(?=\s*\n)|\[/INST\])\s*"
+)
+# What decoding without special tokens leaves of the marks of a chat.
+_BARE_CHAT, _BARE_REPLY = re.compile(r"\s*(?:system|user)\n"), re.compile(r"^(?:assistant|model)\s*\n", re.MULTILINE)
+_PAST_QUESTION = re.compile(r"[\s?]*")
+UNCLEAR_PROMPT = "unclear_prompt"
 
 
 def is_search_r1(row: Mapping[str, Any]) -> bool:
@@ -64,19 +72,29 @@ def _read_response(question: str, text: str) -> Dialogue:
 def _find_prompt_end(question: str, text: str) -> int:
     """Return the offset after the prompt that a text begins with; 0 for none.
 
-    A prompt is a chat up to its first turn of the assistant, or text before the first result that holds the question
-    and either ends with it or has a line of `User:` before it. Its instructions may name the tags: they show a search
-    and a result, but not one right after the other.
+    A prompt is a chat up to its first turn of the assistant, its marks decoded or not, or text before the first result
+    that holds the question and either ends with it or has a line of `User:` before it. Its instructions may name the
+    tags: they show a search and a result, but not one right after the other. Raises RowError for instructions whose end
+    cannot be told: their examples would count as searches.
     """
     if _CHAT.match(text):
         reply = _CHAT_REPLY.search(text)
         return reply.end() if reply else 0
+    if _TAG.match(text):
+        return 0
     shown = _SHOWN.search(text)
     end = shown.start() if shown else len(text)
     asked = text.find(question, 0, end)
-    if asked < 0 or _TAG.match(text):
-        return 0
-    past = asked + len(question)
-    find = _REPLY.search if _USER.search(text, 0, asked) else _REPLY_AT_ONCE.match
-    reply = find(text, past, end)
-    return reply.end() if reply else 0
+    if asked >= 0:
+        past = asked + len(question)
+        find = _REPLY.search if _USER.search(text, 0, asked) else _REPLY_AT_ONCE.match
+        reply = find(text, past, end)
+        if reply is None and _BARE_CHAT.match(text):
+            reply = _BARE_REPLY.search(text, past, end)
+        if reply is None and _RESULT in text[:asked]:
+            reply = _PAST_QUESTION.match(text, past)
+        if reply:
+            return reply.end()
+    if _RESULT in text[:end]:
+        raise RowError(UNCLEAR_PROMPT, "the response begins with a prompt whose end cannot be told")
+    return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.importing.errors import RowError
 from schemas.imports import ImportFormat
 from tests.support.import_samples import SEARCH_R1, WHO, make_records
 
@@ -21,6 +22,12 @@ PROMPTS = (
     f"<|endoftext|><|im_start|>user\n{RULES} <search>a</search><information>b</information>{WHO} Show.{ASSISTANT}",
     f"{RULES}Question: {WHO}?{ASSISTANT}",
     "<|im_start|>assistant\n",
+    # As decoding without special tokens leaves them, and prompts without a role.
+    f"system\nHelp.\nuser\n{RULES}Question: {WHO}\n\nassistant\n",
+    f"system\n\nCutting Knowledge Date: December 2023\n\nuser\n\n{RULES}Question: {WHO}assistant\n\n",
+    f"user\n{WHO} {RULES}\nmodel\n",
+    f"[INST] {RULES}Question: {WHO} [/INST]",
+    f"{RULES}Question: {WHO}\n",
 )
 
 
@@ -48,3 +55,10 @@ def test_a_response_without_a_thought_keeps_its_first_search(opening: str, mark:
     _, trajectory = make_records({**SEARCH_R1, "response": text}, ImportFormat.SEARCH_R1)
     assert trajectory is not None
     assert [call.query for turn in trajectory.turns for call in turn.calls] == [WHO]
+
+
+@pytest.mark.parametrize("prompt", [f"{WHO} {RULES}\n", f"{RULES}Question: something else\n", RULES])
+def test_instructions_whose_end_cannot_be_told_are_no_searches(prompt: str) -> None:
+    with pytest.raises(RowError) as raised:
+        make_records({**SEARCH_R1, "response": f"{prompt}{SEARCH_R1['response']}"}, ImportFormat.SEARCH_R1)
+    assert raised.value.reason == "unclear_prompt"
