@@ -28,7 +28,8 @@ Measured = Annotated[
     typer.Option(
         "--from",
         metavar="RUN",
-        help="Use the means of this run, or those saved with --save-means.",
+        help="Use the means of this run, whose stages that called language models must be finished, or those saved by "
+        "--save-means. Without --config, its configuration is planned.",
         parser=fetch_measured,
     ),
 ]
