@@ -21,7 +21,7 @@ from flows.exporting.row_selection import RowSelection
 from pipeline.errors import ConfigError
 from pipeline.exporting.card import CardFacts, write_card
 from pipeline.exporting.examples import NOT_ACCEPTED, ExampleSpill
-from pipeline.exporting.pairs import NO_RIVAL, pair_attempts
+from pipeline.exporting.pairs import NO_RIVAL, advise_pairs, pair_attempts
 from pipeline.exporting.samples import make_samples
 from pipeline.exporting.selection import REASONS, SHORTCUT, UNFIT, Choice, ExampleIndex
 from pipeline.exporting.spec import Exporter, RowPlace, Table, Written
@@ -245,7 +245,7 @@ def _explain_nothing(run: RunFolder, step: FunnelStep, gate: _Gate) -> tuple[str
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in step.rejected.items())
     fix = f"rampforge report {run.root} shows why trajectories are not accepted"
     if NO_RIVAL in step.rejected:
-        fix = "pairs need several attempts at a task: agents.attempts=4 in a new run"
+        fix = advise_pairs(run.record(), run.location)
     elif SHORTCUT in step.rejected:
         fix = (
             "--shortcuts keeps attempts that were shown their own passage; masking.evidence=passage makes tasks without"

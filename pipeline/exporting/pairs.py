@@ -6,10 +6,12 @@ the reason as their fault. Memory holds the attempts at one task.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import cycle, groupby
 
 from schemas.exports import TrainingExample
+from schemas.ledger import RunRecord
 
 NO_RIVAL = "no_rival"
 
@@ -36,3 +38,22 @@ def _pair(attempts: list[TrainingExample]) -> Iterator[TrainingExample]:
             yield one.model_copy(update={"rejected": rival.transcript, "rejected_id": rival.trajectory_id})
         else:
             yield one.model_copy(update={"transcript": None, "fault": NO_RIVAL})
+
+
+def advise_pairs(record: RunRecord, run: str) -> str:
+    """Return how a run without pairs would have some. `run`: its location."""
+    agents = record.config.get("agents")
+    agents = agents if isinstance(agents, Mapping) else {}
+    if record.imported:
+        return "import right and wrong attempts at the same tasks"
+    if agents.get("policy", "extractive") == "extractive":
+        return (
+            "attempts of the extractive agents at a task answer alike: pairs need a run with agents.policy=agents (or "
+            "policy) and agents.attempts=4"
+        )
+    if agents.get("attempts", 1) == 1:
+        return (
+            f"`rampforge resume {shlex.quote(run)} --redo trajectories --set agents.attempts=4` makes several attempts "
+            "at a task, which pairs need"
+        )
+    return "no task has a right and a wrong attempt with the same part of its source withheld: raise agents.attempts"

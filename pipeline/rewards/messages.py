@@ -42,8 +42,9 @@ def _read_message(message: object) -> ChatMessage:
     role = ChatRole(name) if isinstance(name, str) and name in list(ChatRole) else ChatRole.USER
     text, thought = _read_content(_plain(message.get("content")))
     if role is not ChatRole.ASSISTANT:
-        answers = message.get("tool_call_id")
-        return make_message(role, text, answers_call=clean_text(answers) if isinstance(answers, str) else None)
+        answers = _plain(message.get("tool_call_id"))
+        # An id that is no text, which APIs do not have, is written as that of its call is.
+        return make_message(role, text, answers_call=None if answers is None else clean_text(answers))
     thought = thought or _read_thought(message)
     if thought.strip() and not text.lstrip().startswith("<think>"):
         text = f"<think>\n{thought}\n</think>\n\n{text}"
@@ -84,7 +85,7 @@ def _read_use(call: object) -> ToolUse:
     function = inner if isinstance(inner, Mapping) else fields
     arguments = _plain(function.get("arguments"))
     return ToolUse(
-        call_id=clean_text(fields.get("id")),
+        call_id=clean_text(_plain(fields.get("id"))),
         name=clean_text(function.get("name")),
         arguments=clean_text(arguments) if isinstance(arguments, str) else _write(arguments),
     )

@@ -217,7 +217,7 @@ def test_a_shard_of_another_version_is_named(tmp_path: Path) -> None:
     run.write_record(run.ledger("judgements") / "manifest.json", StageManifest.model_validate(manifest))
     with pytest.raises(StorageError, match="holds tasks of schema version 99") as raised:
         export_sample(run, tmp_path / "out", Trainer.TRL)
-    assert raised.value.fix.startswith("use the rampforge that wrote it")
+    assert "the rampforge that wrote it" in raised.value.fix
 
 
 def test_messages_for_trl_say_what_template_they_need(run: RunFolder, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.exporting.pairs import NO_RIVAL, pair_attempts
+from pipeline.exporting.pairs import NO_RIVAL, advise_pairs, pair_attempts
 from pipeline.storage.run_folder import RunFolder
 from pipeline.storage.shards import read_rows
 from schemas.exports import Trainer
@@ -21,7 +21,7 @@ from schemas.renderings import RenderingName, Transcript
 from schemas.tasks import MaskTask, SpanKind
 from schemas.trajectories import HideMode, Trajectory
 from tests.pipeline.exporting.test_selection import make_example
-from tests.support.export_samples import export_sample, make_run, read_table, write_run
+from tests.support.export_samples import export_sample, make_record, make_run, read_table, write_run
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,20 @@ def test_a_run_without_wrong_attempts_says_what_pairs_need(run: RunFolder, tmp_p
     with pytest.raises(ConfigError, match="no_rival") as raised:
         export_sample(write_run(tmp_path / "run", shards), tmp_path / "out", Trainer.DPO)
     assert "agents.attempts" in raised.value.fix
+
+
+@pytest.mark.parametrize(
+    ("agents", "imported", "names"),
+    [
+        ({}, None, "agents.policy=agents"),
+        ({"policy": "extractive", "attempts": 4}, None, "agents.policy=agents"),
+        ({"policy": "agents"}, None, "rampforge resume 'a run' --redo trajectories --set agents.attempts=4"),
+        ({"policy": "policy", "attempts": 8}, None, "withheld"),
+        ({"policy": "agents"}, "atif", "import"),
+    ],
+)
+def test_what_a_run_without_pairs_lacks(agents: dict[str, Any], imported: str | None, names: str) -> None:
+    assert names in advise_pairs(make_record(config={"agents": agents}, imported=imported), "a run")
 
 
 def test_plain_messages_have_thoughts_and_calls_in_fields(run: RunFolder, tmp_path: Path) -> None:

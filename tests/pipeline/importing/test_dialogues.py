@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipeline.importing.errors import RowError
@@ -55,3 +57,26 @@ def test_a_result_goes_to_an_open_call_or_is_stray(calls: str, results: str, sho
     (made,) = trajectory.turns
     texts = {passage.passage_id: passage.text for passage in made.shown}
     assert [texts[call.hits[0].passage_id] for call in made.calls] == [f"{results[int(n)]}{n}" for n in shown]
+
+
+@pytest.mark.parametrize(
+    "ids", [(1, 2), (2, 1), (0, -1), (1.5, 2), ([1], [2]), ({"n": 1}, {"n": 2}), (True, False), (1, "2")]
+)
+def test_an_id_that_is_no_text_still_names_its_call(ids: tuple[Any, Any]) -> None:
+    turn = [{"id": one, "function": {"name": "search", "arguments": {"query": "q"}}} for one in ids]
+    told = [{"role": "tool", "tool_call_id": one, "content": f"of {n}"} for n, one in reversed(list(enumerate(ids)))]
+    messages = [{"role": "user", "content": WHO}, {"role": "assistant", "content": "", "tool_calls": turn}, *told]
+    _, trajectory = make_records({**CHAT, "messages": messages}, ImportFormat.OPENRESEARCHER)
+    assert trajectory is not None
+    (made,) = trajectory.turns
+    texts = {passage.passage_id: passage.text for passage in made.shown}
+    assert [texts[call.hits[0].passage_id] for call in made.calls] == ["of 0", "of 1"]
+
+
+def test_an_id_that_is_no_text_and_names_no_call_is_stray() -> None:
+    turn = [{"id": "a", "function": {"name": "search", "arguments": {"query": "q"}}}]
+    told = {"role": "tool", "tool_call_id": 7, "content": "of another"}
+    messages = [{"role": "user", "content": WHO}, {"role": "assistant", "content": "", "tool_calls": turn}, told]
+    with pytest.raises(RowError) as raised:
+        make_records({**CHAT, "messages": messages}, ImportFormat.OPENRESEARCHER)
+    assert raised.value.reason == "stray_result"
