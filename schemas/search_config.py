@@ -77,7 +77,12 @@ class HttpProtocol(StrEnum):
     """Protocol of a search server."""
 
     SEARCH_R1 = "search-r1"
+    ASEARCHER = "asearcher"
     ZEROSEARCH = "zerosearch"
+    SKYRL = "skyrl"
+    RESEARCH = "research"
+    R1_SEARCHER = "r1-searcher"
+    OPEN_RESEARCHER = "open-researcher"
 
 
 class WebProvider(StrEnum):

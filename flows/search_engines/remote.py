@@ -74,11 +74,12 @@ def probe_server(config: RunConfig) -> ServerAbout:
 
     from pipeline.http.proxies import open_client
     from pipeline.search.remote.http_source import ServerAbout
+    from pipeline.search.remote.protocols import locate_server
 
     url = config.search_service.url
     if url is None:
         raise ConfigError("engine http needs a server", "set search_service.url, such as http://127.0.0.1:8000")
-    base = url.rstrip("/").removesuffix("/retrieve")
+    base = locate_server(url)
     try:
         with open_client(base, timeout=PROBE_SECONDS) as client:
             reply = client.get(f"{base}/healthz")

@@ -1,4 +1,4 @@
-"""Source of passages behind POST /retrieve: a server of rampforge's, Search-R1's or ZeroSearch's kind.
+"""Source of passages behind a retrieval server, rampforge's or one of the field's.
 
 Guarantees: failures become statuses; a rampforge server hides sources itself, and an answer from another index than at
 opening is an error.
@@ -12,21 +12,12 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from pipeline.search.engine import Answer, SearchRequest, check_query, fail_call, make_call
-from pipeline.search.remote.retrieve_protocol import (
-    ENGINE_HEADER,
-    MAX_K,
-    read_search_r1,
-    read_zerosearch,
-    write_search_r1,
-    write_zerosearch,
-)
+from pipeline.search.remote.protocols import PROTOCOLS, locate_server, read_reply, write_request
+from pipeline.search.remote.retrieve_protocol import ENGINE_HEADER, MAX_K
 from pipeline.search.remote.service import FailedCallError, HttpRequest, SearchService, ServiceReply
 from schemas.record import content_id
 from schemas.search_config import HttpProtocol
 from schemas.trajectories import HideMode, SearchStatus
-
-QUERIES_PER_REQUEST = 32
-"""Few enough that the workers of a server share the queries of one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +41,7 @@ class HttpSource:
     def __init__(self, service: SearchService, about: ServerAbout, token: str | None = None) -> None:
         self._service = service
         self._about = about
-        self._url = about.url.rstrip("/").removesuffix("/retrieve") + "/retrieve"
+        self._url = locate_server(about.url) + PROTOCOLS[about.protocol].path
         self._headers = {"content-type": "application/json"}
         if token:
             self._headers["authorization"] = f"Bearer {token}"
@@ -81,7 +72,7 @@ class HttpSource:
                 answers[i] = Answer(refused or make_call(query, ()))
             else:
                 valid[i] = replace(request, query=query)
-        size = QUERIES_PER_REQUEST if self._about.protocol is HttpProtocol.SEARCH_R1 else 1
+        size = PROTOCOLS[self._about.protocol].batch
         batches = [list(valid.values())[start : start + size] for start in range(0, len(valid), size)]
         replies = await asyncio.gather(*(self._send(batch, min(k, MAX_K)) for batch in batches))
         answers |= zip(valid, chain.from_iterable(replies), strict=True)
@@ -96,17 +87,10 @@ class HttpSource:
             engine = reply.headers.get(ENGINE_HEADER)
             if engine != self._about.engine:
                 raise FailedCallError(SearchStatus.ERROR, f"the server now serves another index ({engine})")
-            if self._about.protocol is HttpProtocol.ZEROSEARCH:
-                return [read_zerosearch(reply.content, requests[0], k)]
-            return read_search_r1(reply.content, requests, k)
+            return read_reply(self._about.protocol, reply.content, requests, k)
 
         try:
-            body = self._write(requests, k)
+            body = write_request(self._about.protocol, requests, k, self.hides)
             return await self._service.call(HttpRequest("POST", self._url, body=body, headers=self._headers), read)
         except FailedCallError as error:
             return [Answer(fail_call(request.query, error.detail, error.status)) for request in requests]
-
-    def _write(self, requests: Sequence[SearchRequest], k: int) -> bytes:
-        if self._about.protocol is HttpProtocol.ZEROSEARCH:
-            return write_zerosearch(requests[0], k)
-        return write_search_r1(requests, k, self.hides)

@@ -33,45 +33,28 @@ def write_contents(passage: FoundPassage) -> str:
     return f'"{passage.title}"\n{passage.text}'
 
 
-def write_search_r1(requests: Sequence[SearchRequest], k: int, own_server: bool) -> bytes:
-    """The body of a request. `own_server`: for a rampforge server, which hides sources."""
-    body: dict[str, Any] = {"queries": [request.query for request in requests], "topk": k, "return_scores": True}
-    if own_server:
-        body |= {"details": True, "exclude": [_write_exclusion(request) for request in requests]}
-    return orjson.dumps(body)
-
-
-def _write_exclusion(request: SearchRequest) -> dict[str, str | int | None] | None:
+def write_exclusion(request: SearchRequest) -> dict[str, str | int | None] | None:
+    """What a rampforge server is to hide from a query."""
     if request.hide is HideMode.NONE:
         return None
     page_id = request.page_id if request.hide is HideMode.PAGE else None
     return {"passage_id": request.passage_id, "page_id": page_id}
 
 
-def write_zerosearch(request: SearchRequest, k: int) -> bytes:
-    """The body of a request."""
-    return orjson.dumps({"query": request.query, "top_k": k})
-
-
-def read_search_r1(content: bytes, requests: Sequence[SearchRequest], k: int) -> list[Answer]:
-    """The answers in a reply. Raises UnreadableSearchReplyError."""
-    reply = _parse(content)
+def read_result(reply: Any, queries: Sequence[str], k: int) -> list[Answer]:
+    """The answers in Search-R1's reply. Raises UnreadableSearchReplyError."""
     lists = reply.get("result") if isinstance(reply, dict) else None
-    if not isinstance(lists, list) or len(lists) != len(requests):
-        raise UnreadableSearchReplyError(f"the reply holds no `result` for {len(requests)} queries")
+    if not isinstance(lists, list) or len(lists) != len(queries):
+        raise UnreadableSearchReplyError(f"the reply holds no `result` for {len(queries)} queries")
     statuses = reply.get("statuses") or [None] * len(lists)
     return [
-        read_documents(request.query, documents, k, status)
-        for request, documents, status in zip(requests, lists, statuses, strict=False)
+        read_documents(query, documents, k, status)
+        for query, documents, status in zip(queries, lists, statuses, strict=False)
     ]
 
 
-def read_zerosearch(content: bytes, request: SearchRequest, k: int) -> Answer:
-    """The answer in a reply. Raises UnreadableSearchReplyError."""
-    return read_documents(request.query, _parse(content), k, None)
-
-
-def _parse(content: bytes) -> Any:
+def parse_reply(content: bytes) -> Any:
+    """The JSON value of a reply. Raises UnreadableSearchReplyError."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:

@@ -220,6 +220,31 @@ def test_replies_that_make_no_sense_are_statuses(reply: bytes) -> None:
     assert not answer.call.hits
 
 
+def always(reply: bytes) -> Callable[[web.Request, bytes, int], Said]:
+    return lambda request, body, number: Said(body=reply)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "replies"),
+    [
+        (
+            "research",
+            [b"[]", b"{}", b"[[1]]", b'[[{"contents": "a"}], [[1, 2]]]', b'[[[{"contents": "a"}]], [[1, 2]]]'],
+        ),
+        ("r1-searcher", [b"[]", b"{}", b'{"answers": []}', b'{"answers": [7]}', b'{"answers": [[7]]}']),
+        ("open-researcher", [b"{}", b"[7]", b'[{"docid": "a"}]', b'"text"']),
+        ("skyrl", [b"[]", b'{"result": []}', b'{"result": [7]}']),
+        ("asearcher", [b"[]", b'{"result": []}', b'{"result": [[{"url": "u"}]]}']),
+    ],
+)
+def test_replies_that_make_no_sense_are_statuses_in_every_protocol(protocol: str, replies: list[bytes]) -> None:
+    for reply in replies:
+        with ScriptedHttp(always(reply)) as server:
+            (answer,) = find(server, [SearchRequest("q")], protocol=protocol)
+        assert answer.call.status is ERROR, reply
+        assert not answer.call.hits
+
+
 def test_odd_documents_are_read() -> None:
     documents: list[Any] = [
         {"document": {"id": 7, "contents": "one line"}, "score": "high"},

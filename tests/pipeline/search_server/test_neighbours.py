@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,13 @@ import httpx
 import pytest
 
 from pipeline.search.bm25 import Bm25Engine
-from pipeline.search.engine import SearchRequest
+from pipeline.search.engine import Answer, SearchRequest
+from pipeline.search.remote.http_source import HttpSource, ServerAbout
+from pipeline.search.remote.protocols import PROTOCOLS
+from pipeline.search.remote.service import SearchService
 from pipeline.search_server.pages import DESCRIBED
+from schemas.search_config import HttpProtocol, SearchServiceConfig
+from schemas.trajectories import SearchStatus
 from tests.support.passage_samples import draw_passages
 from tests.support.search_samples import CLIENT, serve_pages, serving, write_index
 
@@ -164,6 +170,29 @@ def test_every_described_example_is_answered(url: str) -> None:
             assert isinstance(answered.json(), type(reply))
     paths = CLIENT.get(f"{url}/openapi.json").json()["paths"]
     assert paths.keys() >= DESCRIBED.keys()
+
+
+@pytest.mark.parametrize("protocol", HttpProtocol)
+def test_our_own_client_speaks_every_protocol(
+    url: str, found: list[list[tuple[str, str, str, float]]], protocol: HttpProtocol
+) -> None:
+    """As to a foreign server: without our fields."""
+
+    async def run() -> list[Answer]:
+        engine = CLIENT.get(f"{url}/healthz").json()["engine"]
+        about = ServerAbout(url + PROTOCOLS[protocol].path, protocol, engine)
+        source = HttpSource(SearchService(url, SearchServiceConfig()), about)
+        try:
+            return await source.find([SearchRequest(query) for query in [*QUERIES, "zzzz"]], 4)
+        finally:
+            await source.close()
+
+    answers = asyncio.run(run())
+    for answer, rows in zip(answers, found, strict=False):
+        assert [(p.passage_id, p.title, p.text) for p in answer.passages] == [row[:3] for row in rows]
+        if protocol not in (HttpProtocol.ASEARCHER, HttpProtocol.R1_SEARCHER):  # they have no scores
+            assert [hit.score for hit in answer.call.hits] == pytest.approx([row[3] for row in rows])
+    assert answers[2].call.status is SearchStatus.EMPTY
 
 
 def test_an_engine_without_pages_says_so(index: Path) -> None:
