@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def list_deep_findings(run: RunFolder, found: Verification) -> list[Verification
 def compare_sources(context: RunContext) -> Iterator[VerificationFinding]:
     """Return the sources that differ from what was read. Those on a store or a hub are skipped."""
     known = {record.name: record for record in list_source_records(context.run)}
-    fix = "put the file back as it was; `--redo corpus` reads it anew"
+    again = f"rampforge resume {shlex.quote(context.run.location)} --redo corpus"
+    fix = f"put the file back as it was; `{again}` reads it anew"
     try:
         sources = find_sources(context)
         names = dict(zip((record.name for record in look_at_sources(sources)), sources, strict=True))

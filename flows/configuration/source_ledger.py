@@ -7,6 +7,7 @@ touched, or changed in its middle) is a source read again to compare its hash.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,5 +118,6 @@ def _find_time(source: str) -> int | None:
 def _changed(run: RunFolder, source: str) -> SourceError:
     return SourceError(
         f"{run.location}: the source {source} changed after it was first read",
-        "restore the file; or use `--redo corpus` to read it again, or `--name OTHER` to start a new run",
+        f"restore the file; or read it again, `rampforge resume {shlex.quote(run.location)} --redo corpus`, or start "
+        "another run, `--name OTHER`",
     )
