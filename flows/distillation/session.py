@@ -94,7 +94,7 @@ class DistillationSession:
             except RampforgeError as error:
                 raise DistillError(*explain_failure(number, step or stages[-1], error)) from error
             finally:
-                for timing in _read_timings(run)[len(before) :]:
+                for timing in (timing for timing in _read_timings(run) if timing not in before):
                     attempting = find_spec(timing.stage).scales_with is ScaleUnit.ATTEMPTS
                     name = step if step and attempting else timing.stage
                     self.step_log.add(number, name, timing.seconds)

@@ -69,9 +69,13 @@ def _count_asked(context: RunContext) -> int | None:
 
 
 def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunRecord:
-    """Write run.json, adding the timings of this session to those of earlier ones."""
+    """Write run.json, adding the timings of this session to those of earlier ones; stages that were discarded since
+    have none.
+    """
     earlier = context.run.find_record()
     manifests = {stage: context.run.find_manifest(stage) for stage in STAGES}
+    finished = {stage for stage, manifest in manifests.items() if manifest}
+    kept = [timing for timing in earlier.timings if timing.stage in finished] if earlier else []
     funnel = collect_funnel(context.run)
     spending = collect_spending(context, funnel)
     prompts, imported = digest_templates() | use_prompts(context.config), find_import(context.run)
@@ -90,7 +94,7 @@ def write_record(context: RunContext, timings: Sequence[StageTiming]) -> RunReco
         fingerprints={stage: digest_manifest(manifest) for stage, manifest in manifests.items() if manifest}
         | name_engine(context.run),
         funnel=funnel,
-        timings=(*(earlier.timings if earlier else ()), *timings),
+        timings=(*kept, *timings),
         tokens=sum(role.prompt_tokens + role.completion_tokens for role in spending.roles) if spending else 0,
         cost=sum(role.cost for role in spending.roles) if spending else 0.0,
         day=(earlier.day if earlier else None) or date.today(),

@@ -60,10 +60,18 @@ def scale_up(
 ) -> ScalePlan:
     """The needs of `attempts` attempts over a whole wiki, at the rates of a finished run.
 
-    `scaled`: the unit that the work of each stage scales with. Raises ConfigError for a run without attempts.
+    `scaled`: the unit that the work of each stage scales with. Raises ConfigError for a run without attempts, and for
+    more attempts than the wiki has passages for.
     """
     seen = measure_amounts(run, record)
     whole = multiply(seen, wiki, attempts)
+    if round(whole.looked_at) > round(whole.passages):
+        most = int(attempts * whole.passages / whole.looked_at)
+        raise ConfigError(
+            f"{attempts:,} attempts need spans from {whole.looked_at:,.0f} passages, and {wiki.name} has about "
+            f"{whole.passages:,.0f}",
+            f"--trajectories {most}, or --from a run with more masking.tasks_per_passage or agents.attempts",
+        )
     stages = [
         scale_stage(run, record, stage, unit, seen, whole, fleet)
         for stage, unit in scaled.items()
@@ -79,7 +87,7 @@ def scale_up(
         stages=tuple(stages),
         index_memory=_index_memory(run, seen, whole, fleet),
         models=None,
-        notes=tuple(_notes(seen, whole)),
+        notes=_notes(seen),
     )
 
 
@@ -167,14 +175,8 @@ def _sum(expression: str, shards: Sequence[Path]) -> float:
     return float(total)
 
 
-def _notes(seen: Amounts, whole: Amounts) -> Sequence[str]:
-    notes = [
+def _notes(seen: Amounts) -> tuple[str, ...]:
+    return (
         f"measured on {seen.words:,.0f} words, {seen.attempts:,.0f} attempts; cores as fast as those that ran it",
         "stages run one after the other, every core at full load; network and queues are not in it",
-    ]
-    if whole.looked_at > whole.passages:
-        notes.append(
-            f"{whole.looked_at:,.0f} passages would have to be looked at, and there are about {whole.passages:,.0f}: "
-            "raise masking.tasks_per_passage or agents.attempts"
-        )
-    return notes
+    )

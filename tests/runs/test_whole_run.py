@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from collections.abc import Mapping
@@ -178,7 +179,8 @@ def test_a_plan_for_the_size_of_the_run_matches_it(whole_run: Path) -> None:
 def test_a_plan_for_twice_the_words_doubles_the_chunking_only(whole_run: Path) -> None:
     run = RunFolder(whole_run)
     record = run.record()
-    words = int(measure_amounts(run, record).words)
+    seen = measure_amounts(run, record)
+    words, attempts = int(seen.words), int(seen.attempts)
     once, twice = (
         {
             need.stage: need
@@ -186,7 +188,7 @@ def test_a_plan_for_twice_the_words_doubles_the_chunking_only(whole_run: Path) -
                 run,
                 record,
                 WikiSize(name="w", articles=1, words=words * times, dump_bytes=1, source="-"),
-                500,
+                attempts,
                 MachineFleet(machines=times, cores=2),
                 list_scaled_stages(),
             ).stages
@@ -207,6 +209,11 @@ def test_a_plan_for_an_unknown_wiki_is_refused(
     assert "enwiki" in output
     mine = tmp_path / "mine.yaml"
     mine.write_text("{articles: 10, words: 7000, dump_bytes: 1, source: me}")
-    code, output = rampforge(prefect_server, "plan", "--scale", str(mine), "--from", str(whole_run), "--json")
+    words = ("plan", "--scale", str(mine), "--from", str(whole_run), "--json")
+    code, output = rampforge(prefect_server, *words)
+    assert code == 1, "ten million attempts need more passages than there are"
+    (most,) = re.findall(r"--trajectories (\d+)", output)
+    code, output = rampforge(prefect_server, *words, "--trajectories", most)
     assert code == 0, output
     assert json.loads(output)["wiki"]["words"] == 7000
+    assert rampforge(prefect_server, *words, "--trajectories", str(int(most) + 9))[0] == 1
