@@ -95,6 +95,9 @@ class MaskingConfig(Frozen):
     evidence_clues: int = Field(default=3, ge=1, le=8)
     """Rare words that a sentence of evidence must share with the span's sentence or its page's title: fewer give more
     tasks, more give tasks that are solved more often."""
+    hide_mentions: bool = False
+    """Also hide the other mentions of an answer in the passage, its headings and its title (its text, an alias, for a
+    person the bare surname), as `[=mask N]`. Otherwise a span with a mention is dropped, since that gives it away."""
     drop_ambiguous: bool = False
     """With `evidence`: drop the spans that have a rival, which is another answer of the kind in a sentence elsewhere
     with the same clues, and hide no span whose hiding would give another one a rival."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import ClassVar
 
@@ -11,8 +12,17 @@ from schemas.renderings import QuestionKind
 
 MASK = "[mask]"
 """Placeholder of a hidden span in a masked text."""
+REPEAT = re.compile(r"\[=mask (\d{1,2})\]")
+"""Placeholder of another mention of a hidden span, with the number of its mask, counted from 1."""
+GAP = re.compile(r"\[mask\]|\[=mask \d{1,2}\]")
+"""Either placeholder."""
 MOST_MASKS = 8
 """Largest number of masks of a task."""
+
+
+def write_repeat(mask: int) -> str:
+    """Return the placeholder of a mention. `mask`: number of its mask, counted from 0."""
+    return f"[=mask {mask + 1}]"
 
 
 class SpanKind(StrEnum):
@@ -134,6 +144,15 @@ class AnswerStyle(StrEnum):
     PARAGRAPH = "paragraph"
 
 
+class Mention(Frozen):
+    """Another mention of a hidden span, which is hidden too (`masking.hide_mentions`)."""
+
+    mask: int
+    """Number of the span's mask, counted from 0."""
+    text: str
+    """What its placeholder stands for."""
+
+
 class MaskTask(Record):
     """Passage with one to `MOST_MASKS` hidden spans, to be recovered by searching; or an imported question."""
 
@@ -152,11 +171,11 @@ class MaskTask(Record):
     lang: str
     """Language code."""
     title: str
-    """The page's title."""
+    """The page's title, mentions hidden."""
     section: tuple[str, ...]
-    """Headings above the passage."""
+    """Headings above the passage, mentions hidden."""
     masked_text: str
-    """The passage with each span replaced by `MASK`."""
+    """The passage with each span replaced by `MASK`, and each hidden mention by `[=mask N]`."""
     spans: tuple[Span, ...]
     """The hidden spans, in document order: gold, never shown to a solver."""
     mask_count: int
@@ -172,6 +191,8 @@ class MaskTask(Record):
     """Different pages of that evidence."""
     rivals: int | None = None
     """Most rival answers of a mask (`MaskReach.rivals`); None where one is unknown."""
+    mentions: tuple[Mention, ...] = ()
+    """What stands behind the placeholders of mentions, in the order of title, headings and passage."""
 
     kind: QuestionKind = QuestionKind.RAMP
     """Masks of a passage, or a question: then `masked_text` is the question, and on the next line the one mask."""
@@ -181,12 +202,27 @@ class MaskTask(Record):
         """Return what a solver is asked to complete: the passage with its masks, or the question alone."""
         return self.masked_text.removesuffix(f"\n{MASK}") if self.kind is QuestionKind.QA else self.masked_text
 
+    @property
+    def page_title(self) -> str:
+        """Return the page's title, nothing hidden."""
+        forms = iter(self.mentions)
+        return REPEAT.sub(lambda match: form.text if (form := next(forms, None)) else match[0], self.title)
+
     def fill(self, answers: tuple[str, ...] | list[str]) -> str:
-        """Fill each mask with one answer; the gold texts restore the passage byte for byte.
+        """Fill each mask with one answer, and its mentions too; the gold texts restore the passage byte for byte.
 
         Raises ValueError when there are not exactly `mask_count` answers.
         """
         pieces = self.masked_text.split(MASK)
         if len(answers) != len(pieces) - 1:
             raise ValueError(f"{len(pieces) - 1} masks but {len(answers)} answers")
+        forms = iter(self.mentions[len(REPEAT.findall(" ".join((self.title, *self.section)))) :])
+
+        def repeat(match: re.Match[str]) -> str:
+            form, mask = next(forms, None), int(match[1]) - 1
+            if not 0 <= mask < len(answers):
+                return match[0]
+            return form.text if form and answers[mask] == self.spans[mask].text else answers[mask]
+
+        pieces = [REPEAT.sub(repeat, piece) for piece in pieces]
         return "".join(piece + answer for piece, answer in zip(pieces, [*answers, ""], strict=True))

@@ -13,7 +13,7 @@ OWN: dict[StageName, frozenset[str]] = {
     StageName.JUDGEMENTS: frozenset({"judge_answer", "judge_question"}),
 }
 """Templates of one stage alone."""
-SHARED = "ask_again"
+SHARED = frozenset({"ask_again", "repeated_gaps"})
 SOLVING = (StageName.TRAJECTORIES, StageName.DIFFICULTIES)
 """Stages that use all other templates."""
 
@@ -35,7 +35,7 @@ def digest_prompts(config: RunConfig, stage: StageName) -> dict[str, str]:
     if stage not in OWN and stage not in SOLVING:
         return {}
     others = frozenset[str]().union(*OWN.values()) - OWN.get(stage, frozenset())
-    names = OWN.get(stage, frozenset()) | {SHARED}
+    names = OWN.get(stage, frozenset()) | SHARED
     found = {
         name: digest
         for name, digest in use_prompts(config).items()

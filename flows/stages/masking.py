@@ -72,8 +72,7 @@ def span_keys(config: RunConfig) -> tuple[str, ...]:
         keys.append("masking.min_difficulty")
         if config.masking.scorer is not None:
             keys += ["masking.min_surprisal", "masking.max_surprisal"]
-    if config.masking.drop_known:
-        keys.append("masking.drop_known")
+    keys += [f"masking.{name}" for name in ("drop_known", "hide_mentions") if getattr(config.masking, name)]
     if needs_index(config):
         keys.append("search.tokenizer")
     return tuple(dict.fromkeys(keys))
@@ -138,6 +137,8 @@ def task_keys(config: RunConfig) -> tuple[str, ...]:
     names = ["limit", "tasks_per_passage", "selection", "mask_counts", "min_pages", "answer_style"]
     if config.masking.closed_book_sample:
         names += ["closed_book_sample", "scorer"]
+    if config.masking.hide_mentions:
+        names.append("hide_mentions")
     terms: tuple[str, ...] = ()
     if config.masking.evidence is not EvidenceScope.NONE:
         names += ["evidence", "evidence_clues", *(["drop_ambiguous"] if config.masking.drop_ambiguous else [])]

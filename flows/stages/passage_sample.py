@@ -26,8 +26,7 @@ def evidence_keys(config: RunConfig) -> tuple[str, ...]:
     if config.masking.evidence is EvidenceScope.NONE:
         return ("masking.evidence",)
     names = ["evidence", "evidence_clues", "links", "rules", "min_chars", "max_words"]
-    if config.masking.drop_ambiguous:
-        names.append("drop_ambiguous")
+    names += [name for name in ("drop_ambiguous", "hide_mentions") if getattr(config.masking, name)]
     if is_bounded(config):
         names.append("min_difficulty")
     return (*(f"masking.{name}" for name in names), "search.tokenizer")

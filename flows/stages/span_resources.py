@@ -42,13 +42,14 @@ def open_ambiguity(context: RunContext) -> AmbiguityCheck | None:
 
     if not context.config.masking.drop_ambiguous:
         return None
-    index, scope = context.run.fetch_index(), context.config.masking.evidence
+    index, masking = context.run.fetch_index(), context.config.masking
+    scope, mentions = masking.evidence, masking.hide_mentions
 
     def open_check() -> AmbiguityCheck:
         engine = Bm25Engine(index)
-        return AmbiguityCheck(engine.tokenize, RivalFinder(engine), scope)
+        return AmbiguityCheck(engine.tokenize, RivalFinder(engine), scope, mentions)
 
-    return context.resources.keep("rival answers", (index, scope), open_check)
+    return context.resources.keep("rival answers", (index, scope, mentions), open_check)
 
 
 def open_tokenizer(context: RunContext) -> Tokenizer | None:

@@ -62,7 +62,7 @@ class AgentSolver:
             date = self._draw_date(attempt)
             settings |= {"allow_memory": config.allow_memory} | ({"date": date} if date else {})
         sampling = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-        prompts = list_prompts(task.lang, config.dated, task.kind)
+        prompts = list_prompts(task.lang, config.dated, task.kind, task.repeats)
         return Provenance(POLICY, name_models(self._models), prompts, sampling, self._engine.fingerprint)
 
     async def solve(self, attempt: TaskAttempt, usage: TokenUsage) -> Rollout:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.agents.roles import PlannedQuestion, TrajectoryProgress
-from pipeline.rendering.task_text import number_masks, use_templates, write_page
+from pipeline.rendering.task_text import REPEATED, describe_repeats, number_masks, use_templates, write_page
 from pipeline.search.engine import FoundPassage
 from prompts.library import Block, Template, join_blocks, load_template, load_words
 from schemas.renderings import QuestionKind
@@ -28,9 +28,11 @@ DATED = "dated_system"
 BESIDE = 100  # characters of evidence quoted on each side of an answer
 
 
-def list_prompts(lang: str, dated: bool, kind: QuestionKind = QuestionKind.RAMP) -> tuple[PromptUse, ...]:
-    """Return the templates that affect a trajectory in a language."""
-    names = [_name(name, kind) for name in TEMPLATES]
+def list_prompts(
+    lang: str, dated: bool, kind: QuestionKind = QuestionKind.RAMP, repeats: bool = False
+) -> tuple[PromptUse, ...]:
+    """Return the templates that affect a trajectory in a language. `repeats`: whether its task hides mentions."""
+    names = [*(_name(name, kind) for name in TEMPLATES), *([REPEATED] if repeats else [])]
     return use_templates([*names, DATED] if dated else names, lang)
 
 
@@ -94,7 +96,8 @@ def _write_task(progress: TrajectoryProgress) -> dict[str, str]:
     task = progress.task
     if task.kind is QuestionKind.QA:
         return {"text": task.masked_text}
-    return {"page": write_page(task.title, task.section), "text": number_masks(task.masked_text)}
+    note = describe_repeats((task.title, *task.section, task.masked_text), task.lang)
+    return {"page": write_page(task.title, task.section), "text": number_masks(task.masked_text) + note}
 
 
 def _write_plan(progress: TrajectoryProgress, plan: PlannedQuestion) -> str:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from pipeline.search.engine import FoundPassage
 from schemas.renderings import QuestionKind
-from schemas.tasks import MASK, AnswerStyle, MaskTask
+from schemas.tasks import GAP, REPEAT, AnswerStyle, MaskTask
 from schemas.trajectories import MaskAnswer, Turn
 
 MIN_QUERIES = 3
@@ -43,9 +43,19 @@ class OpenTask:
         return self.masked_text
 
     @property
+    def repeats(self) -> bool:
+        """Return whether mentions of answers are hidden too."""
+        return any(map(REPEAT.search, (self.title, *self.section, self.masked_text)))
+
+    @property
     def texts(self) -> tuple[str, ...]:
-        """Return all that is shown, cut at the masks: title, headings, and the pieces of the passage."""
-        return (self.title, *self.section, *self.masked_text.split(MASK))
+        """Return all that is shown, cut at placeholders: title, headings, and the pieces of the passage."""
+        return tuple(piece for text in (self.title, *self.section, self.masked_text) for piece in GAP.split(text))
+
+
+def read_plainly(text: str) -> str:
+    """Return a text with an ellipsis for each placeholder of a mention."""
+    return REPEAT.sub("…", text)
 
 
 def open_task(task: MaskTask) -> OpenTask:

@@ -91,7 +91,7 @@ def write_requests(task: MaskTask, hide: HideMode, queries: Iterable[str]) -> li
         hide=hide,
         passage_id=task.passage_id,
         page_id=task.page_id,
-        title=task.title,
+        title=task.page_title,
         text=task.fill(answers),
         question=task.masked_text,
         answers=answers,

@@ -17,7 +17,7 @@ from pipeline.judging.order_free import group_masks
 from pipeline.search.tokens import Tokenizer, make_tokenizer
 from pipeline.text.normalisation import fold_text, holds_tokens, is_unspaced
 from schemas.audit import Measure
-from schemas.tasks import MASK
+from schemas.tasks import MASK, REPEAT
 
 MOST_TASKS = 20_000
 """Tasks that are read: those with the smallest ids."""
@@ -84,10 +84,11 @@ def measure_masks(query: Query) -> Iterator[Measure]:
 
 def find_faults(task: TaskRow, tokenize: Tokenizer) -> Iterator[str]:
     """Yield the name of each measure that each mask of a task counts in, and `exchangeable` once for the task."""
-    pieces = task.masked_text.split(MASK)
+    pieces = [REPEAT.sub(" ", piece) for piece in task.masked_text.split(MASK)]
+    around = [REPEAT.sub(" ", text) for text in (task.title, *task.section)]
     plain = fold_text(" ".join(pieces))
-    heading = fold_text(" ".join((task.title, *task.section)))
-    given = set(tokenize(" ".join((*pieces, task.title, *task.section))))
+    heading = fold_text(" ".join(around))
+    given = set(tokenize(" ".join((*pieces, *around))))
     stems = {term[:STEM] for term in given if len(term) >= STEM and not is_unspaced(term[0])}
     for number, span in enumerate(task.spans):
         before, after = pieces[number], pieces[number + 1]

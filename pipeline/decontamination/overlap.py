@@ -76,7 +76,7 @@ class QuestionIndex:
 
     def check_task(self, task: MaskTask) -> Overlap | None:
         """The strongest overlap, or None."""
-        title = fold_title(task.title)
+        title = fold_title(task.page_title)
         hidden = list(_fold_hidden(task))
         text = fold_text(task.fill([span.text for span in task.spans]))
         overlap = self._find_answer(title, hidden, f"{title} {text}") or self._find_step(title, hidden)

@@ -51,17 +51,25 @@ class EvidenceFinder:
         self._limit = min(max(2, int(RARE_SHARE * len(engine.store))), RAREST)
         self._read_row = lru_cache(maxsize=KNOWN_PASSAGES)(self._read_terms)
 
-    def find(self, passage: Passage, spans: Sequence[tuple[int, Sequence[str]]]) -> list[tuple[Evidence, ...]]:
-        """Return the evidence for each span, given as its offset and the forms of its answer; other pages first."""
+    def find(
+        self, passage: Passage, spans: Sequence[tuple[int, Sequence[str]]], shown: Sequence[Passage] = ()
+    ) -> list[tuple[Evidence, ...]]:
+        """Return the evidence for each span, given as its offset and the forms of its answer; other pages first.
+
+        `shown`: for each span the passage with what is hidden besides the span written over, where there is such.
+        """
         source = read_terms(passage.title, passage.text, self._engine.tokenize)
         own_row = self._engine.store.find_row(passage.passage_id)
         clues = self._list_clues(source)
         rows = self._share_clues(clues, own_row)
         answers = [self._read_forms(forms) for _, forms in spans]
         found = []
-        for (start, _), answer in zip(spans, answers, strict=True):
+        for (start, _), answer, seen in zip(spans, answers, shown or [passage] * len(spans), strict=True):
             sentence = next(s for s in source.sentences if s.start <= start < s.end)
             usable = clues & source.title.union(sentence.terms)
+            if seen != passage:
+                texts = seen.title, seen.text[sentence.start : sentence.end]
+                usable &= {term for text in texts for term in self._engine.tokenize(text)}
             found.append(self._find_one(passage, source, usable, rows, answer))
         return found
 

@@ -20,9 +20,10 @@ from pipeline.importing.errors import RowError
 from pipeline.importing.facts import BAD_FACTS, ExportedFacts
 from pipeline.rendering.observations import ReadingError, read_answers, read_documents
 from pipeline.rendering.tag_pairs import find_pairs
+from pipeline.rendering.task_text import describe_repeats
 from schemas.record import content_id
 from schemas.renderings import QuestionKind, ShownDocument
-from schemas.tasks import MASK, AnswerStyle, MaskTask, Span, SpanKind, SpanSource
+from schemas.tasks import GAP, MASK, REPEAT, AnswerStyle, MaskTask, Span, SpanKind, SpanSource
 from schemas.trajectories import (
     SEARCH,
     HideMode,
@@ -66,7 +67,7 @@ def make_task(attempt: ForeignAttempt) -> MaskTask:
     if attempt.facts:
         return _restore_task(attempt.facts)
     question = attempt.question.strip()
-    if not question or MASK in question:
+    if not question or GAP.search(question):
         raise RowError(BAD_QUESTION, "the question is empty, or holds a mask")
     identity = content_id("question", question, attempt.golds)
     text, *aliases = attempt.golds
@@ -93,7 +94,8 @@ def _restore_task(facts: ExportedFacts) -> MaskTask:
     if facts.kind is QuestionKind.QA:
         masked = f"{facts.question}\n{MASK}"
     else:
-        page, _, masked = facts.question.partition("\n")
+        question = facts.question.removesuffix(describe_repeats((facts.question,), facts.lang))
+        page, _, masked = question.partition("\n")
         section, masked = page.removeprefix(facts.title).removeprefix(" > "), _MASKS.sub(MASK, masked)
     pieces = masked.split(MASK)
     if len(pieces) - 1 != len(facts.golds):
@@ -102,7 +104,8 @@ def _restore_task(facts: ExportedFacts) -> MaskTask:
     for piece, forms, kind, difficulty in zip(
         pieces[:-1], facts.golds, facts.mask_kinds, facts.difficulties, strict=True
     ):
-        spans.append(_make_span(at + len(piece), forms, kind, difficulty))
+        filled = REPEAT.sub(lambda match: _repeat_gold(facts.golds, match), piece)
+        spans.append(_make_span(at + len(filled), forms, kind, difficulty))
         at = spans[-1].end
     return MaskTask(
         task_id=facts.task_id,
@@ -119,6 +122,11 @@ def _restore_task(facts: ExportedFacts) -> MaskTask:
         difficulty=facts.difficulty,
         kind=facts.kind,
     )
+
+
+def _repeat_gold(golds: Sequence[Sequence[str]], match: re.Match[str]) -> str:
+    number = int(match[1])
+    return golds[number - 1][0] if 1 <= number <= len(golds) else match[0]
 
 
 def _make_span(start: int, forms: Sequence[str], kind: SpanKind, difficulty: float | None) -> Span:

@@ -31,7 +31,7 @@ def find_leaks(
     shown = {passage.passage_id: passage for turn in trajectory.turns for passage in turn.shown}
     hidden = {task.passage_id} if trajectory.hide is not HideMode.NONE else set()
     if trajectory.hide is HideMode.PAGE:
-        hidden |= page_passages | {passage_id for passage_id, p in shown.items() if p.title == task.title}
+        hidden |= page_passages | {passage_id for passage_id, p in shown.items() if p.title == task.page_title}
     copies = {passage_id for passage_id, origin in origins.items() if origin is ShownBy.COPY}
     return Leaks(not hidden.isdisjoint(shown), len(copies - hidden))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pipeline.llm.chat_model import ChatModel, RefusedRequestError
 from pipeline.llm.event_loop import gather_all
 from pipeline.llm.structured_output import Prompt, Sampling, StructuredOutput, TokenUsage
-from pipeline.rendering.task_text import number_masks, use_templates, write_page
+from pipeline.rendering.task_text import REPEATED, describe_repeats, number_masks, use_templates, write_page
 from prompts.library import load_template
 from prompts.replies import JUDGE, JudgeReply, UnreadableReplyError
 from schemas.config import JudgingConfig
@@ -101,15 +101,16 @@ def count_votes(reasoned: Sequence[tuple[Verdict, str]]) -> Ruling:
 
 def write_question(question: JudgeQuestion) -> str:
     """The judge's prompt. The answer is a JSON string in it, so that no quotation in it can pass for a verdict."""
+    note = describe_repeats((question.title, *question.section, question.masked_text), question.lang)
     return load_template("judge_answer", question.lang).fill(
         page=write_page(question.title, question.section),
-        text=number_masks(question.masked_text),
+        text=number_masks(question.masked_text) + note,
         number=str(question.mask + 1),
         gold="\n".join(dict.fromkeys(question.golds)),
         answer=json.dumps(question.answer[:ANSWER_CHARS], ensure_ascii=False),
     )
 
 
-def list_prompts(lang: str) -> tuple[PromptUse, ...]:
-    """The templates used for a verdict in a language."""
-    return use_templates(("judge_answer",), lang)
+def list_prompts(lang: str, repeats: bool = False) -> tuple[PromptUse, ...]:
+    """The templates used for a verdict in a language. `repeats`: whether the task hides mentions."""
+    return use_templates(("judge_answer", *([REPEATED] if repeats else [])), lang)

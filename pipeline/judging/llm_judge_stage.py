@@ -80,7 +80,7 @@ class LlmJudgeStage:
 
     def _identify(self, attempt: JudgedAttempt, ruled: Judgement) -> str:
         config = self._config
-        digests = [prompt.digest for prompt in list_prompts(attempt.task.lang)]
+        digests = [prompt.digest for prompt in list_prompts(attempt.task.lang, bool(attempt.task.mentions))]
         return content_id(
             ruled.judgement_id, Role.JUDGE, self._model, digests, config.votes, config.temperature, config.max_tokens
         )

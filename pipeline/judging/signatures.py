@@ -17,7 +17,7 @@ from pipeline.text.near_copies import is_copy
 from pipeline.text.normalisation import holds_tokens, is_unspaced
 from schemas.judgements import AttemptSignature, MaskSignature, ShownBy
 from schemas.renderings import QuestionKind
-from schemas.tasks import MASK, MaskTask
+from schemas.tasks import GAP, MaskTask
 from schemas.trajectories import ShownPassage, Trajectory
 
 WORD_IN_SENTENCE = re.compile(r"(?<=[^\s.!?] )[^\W\d_]\w+|\d+")
@@ -47,7 +47,7 @@ class SignatureReader:
         shown = [mask.shown_turn for mask in masks if mask.shown_turn is not None]
         queries = [[call.query for call in turn.calls] for turn in self._turns]
         sent = [query for turn in queries for query in turn]
-        masked = self._fold(self._task.masked_text.replace(MASK, " "))
+        masked = self._fold(GAP.sub(" ", self._task.masked_text))
         return AttemptSignature(
             masks=masks,
             shortcut=any(origin is not ShownBy.OTHER for origin in self.origins.values()),
@@ -114,7 +114,8 @@ class SignatureReader:
     def _find_chained(self) -> Iterator[bool]:
         """Tell for each turn after the first whether a query of it names what an earlier turn showed first."""
         task = self._task
-        known = set(_list_terms(self._fold(" ".join((task.title, *task.section, task.masked_text.replace(MASK, " "))))))
+        shown = GAP.sub(" ", " ".join((task.title, *task.section, task.masked_text)))
+        known = set(_list_terms(self._fold(shown)))
         found = set[str]()
         for turn in self._turns:
             yield any(not found.isdisjoint(_list_terms(self._fold(call.query))) for call in turn.calls)

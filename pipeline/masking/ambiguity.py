@@ -10,12 +10,12 @@ from collections.abc import Sequence, Set
 from functools import lru_cache
 from typing import Protocol
 
-from pipeline.masking.candidates import hide_spans
+from pipeline.masking.mentions import hide_question, hide_span
 from pipeline.search.tokens import Tokenizer
 from schemas.evidence import Evidence
 from schemas.masking_config import EvidenceScope
 from schemas.passages import Passage
-from schemas.tasks import MASK, Span
+from schemas.tasks import GAP, Span
 
 KEPT_COUNTS = 1 << 12
 """Counts of rivals that stay in memory."""
@@ -32,18 +32,21 @@ class RivalCounter(Protocol):
 class AmbiguityCheck:
     """Check of spans that are hidden together."""
 
-    def __init__(self, tokenize: Tokenizer, rivals: RivalCounter, scope: EvidenceScope) -> None:
-        """`tokenize`: index terms of a text; `scope`: of the evidence that counts."""
+    def __init__(self, tokenize: Tokenizer, rivals: RivalCounter, scope: EvidenceScope, mentions: bool = False) -> None:
+        """`tokenize`: index terms of a text; `scope`: of the evidence that counts; `mentions`: whether mentions are
+        hidden too.
+        """
         self._tokenize = tokenize
         self._rivals = rivals
         self._scope = scope
+        self._mentions = mentions
         self._has_rival = lru_cache(KEPT_COUNTS)(self._count_rivals)
 
     def find(self, passage: Passage, spans: Sequence[Span]) -> list[Span]:
         """Return the ambiguous ones of spans that are hidden together, given in document order."""
-        pieces = hide_spans(passage.text, [(span.start, span.end) for span in spans]).split(MASK)
-        texts = (passage.title, *passage.section, *pieces)
-        shown = frozenset(term for text in texts for term in self._tokenize(text))
+        question = hide_question(passage, [hide_span(passage, span, self._mentions) for span in spans])
+        pieces = (piece for text in question.texts for piece in GAP.split(text))
+        shown = frozenset(term for piece in pieces for term in self._tokenize(piece))
         return [
             span
             for span in spans

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from schemas.tasks import MASK, SpanKind, SpanSource
+from schemas.tasks import SpanKind, SpanSource
 
 RANK = {SpanSource.LINK: 0, SpanSource.RULE: 1, SpanSource.CUSTOM: 2, SpanSource.LLM: 3, SpanSource.NER: 4}
 EXACT = (SpanSource.LINK, SpanSource.RULE)
@@ -41,16 +41,6 @@ class SpanCandidate:
     source: SpanSource
     target: str | None = None
     aliases: tuple[str, ...] = ()
-
-
-def hide_spans(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """Replace spans, given by their bounds, disjoint and in document order, by masks."""
-    pieces: list[str] = []
-    at = 0
-    for start, end in spans:
-        pieces.append(text[at:start])
-        at = end
-    return MASK.join((*pieces, text[at:]))
 
 
 def trim_candidate(candidate: SpanCandidate, text: str) -> SpanCandidate | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pipeline.masking import filters
 from pipeline.masking.candidates import SpanCandidate
+from pipeline.masking.mentions import HiddenSpan, Places
 from pipeline.masking.perplexity import SpanScore
 from pipeline.masking.proposals import BOTH
 from pipeline.stage import Outcome
@@ -25,6 +26,8 @@ class DraftSpan:
 
     candidate: SpanCandidate
     aliases: tuple[str, ...]
+    mentions: Places = ()
+    """Mentions that are hidden with it."""
     evidence: tuple[Evidence, ...] = ()
     passages: int | None = None
     """Passages of the corpus that hold its words."""
@@ -36,6 +39,11 @@ class DraftSpan:
     def surprisal(self) -> float | None:
         """Its surprisal in nats, where it was scored."""
         return None if self.score is None else _round(self.score.surprisal)
+
+    @property
+    def hidden(self) -> HiddenSpan:
+        """What is hidden with it."""
+        return HiddenSpan((self.candidate.start, self.candidate.end), self.mentions)
 
     def build(self, text: str) -> Span:
         """Return the finished span of a passage with this text."""

@@ -13,12 +13,13 @@ from pipeline.masking.candidates import SpanCandidate
 from pipeline.masking.giveaways import GiveAways
 from pipeline.masking.half_facts import PLAIN_SPACES, is_half_fact
 from pipeline.masking.half_names import is_half_name
+from pipeline.masking.mentions import Places, blank_mentions, list_texts
 from pipeline.masking.words import PassageWords, Roots, is_wide
 from pipeline.passages.sentences import find_sentences
 from schemas.documents import HOLE, LIST_MARK
 from schemas.masking_config import MaskingConfig
 from schemas.passages import Passage
-from schemas.tasks import MASK, SpanKind
+from schemas.tasks import MASK, REPEAT, SpanKind
 
 TEMPLATE_HOLE = "template_hole"
 TOO_SHORT = "too_short"
@@ -46,9 +47,10 @@ CHARACTERS_PER_WORD = 2
 """Chinese characters that count as one word, for the longest span."""
 
 
-def check_passage(text: str) -> str | None:
+def check_passage(passage: Passage) -> str | None:
     """Return why a passage cannot be masked at all, or None."""
-    if MASK in text:
+    text = passage.text
+    if MASK in text or any(map(REPEAT.search, list_texts(passage))):
         return CONTAINS_MASK
     if LIST_MARK in text:
         listed = sum(len(line) for line in text.split("\n") if line.startswith(LIST_MARK))
@@ -68,10 +70,11 @@ class SpanFilter:
         self._config = config
         self._words = PassageWords(passage.text, roots)
         self._giveaways = GiveAways(passage, self._words, roots)
+        self._passage = passage
         self._holes = _find_holes(passage.text)
 
-    def check(self, candidate: SpanCandidate, aliases: Sequence[str]) -> str | None:
-        """Return the reason why a candidate may not be masked, or None."""
+    def check(self, candidate: SpanCandidate, aliases: Sequence[str], hidden: Places = ()) -> str | None:
+        """Return the reason why a candidate may not be masked, or None. `hidden`: mentions that are hidden with it."""
         low, high = self._words.find_range(candidate.start, candidate.end)
         span = self._text[candidate.start : candidate.end]
         checks: tuple[Callable[[], str | None], ...] = (
@@ -80,9 +83,17 @@ class SpanFilter:
             lambda: HALF_NAME if is_half_name(candidate, self._text) else None,
             lambda: WEAK if self._is_weak(candidate, low, high) else None,
             lambda: TEMPLATE_HOLE if self._stands_by_hole(candidate) else None,
-            lambda: self._giveaways.find(candidate, low, high, aliases),
+            lambda: self._find_giveaway(candidate, aliases, hidden),
         )
         return next((reason for check in checks if (reason := check())), None)
+
+    def _find_giveaway(self, candidate: SpanCandidate, aliases: Sequence[str], hidden: Places) -> str | None:
+        words, giveaways = self._words, self._giveaways
+        if any(hidden):
+            passage = blank_mentions(self._passage, hidden)
+            words = PassageWords(passage.text, self._roots)
+            giveaways = GiveAways(passage, words, self._roots)
+        return giveaways.find(candidate, *words.find_range(candidate.start, candidate.end), aliases)
 
     def _check_length(self, span: str, low: int, high: int) -> str | None:
         if low == high or (len(span) < self._config.min_chars and not span.isdigit()):

@@ -52,7 +52,7 @@ class ProposalStage:
         """Return the outcome of one passage."""
         if self._sampled is not None and passage.passage_id not in self._sampled:
             return _reject_passage(passage, NOT_SAMPLED, passage.title)
-        if reason := check_passage(passage.text):
+        if reason := check_passage(passage):
             return _reject_passage(passage, reason, passage.title)
         prompt = Prompt(role=Role.EXTRACTOR, lang=passage.lang, text=write_extract(passage))
         usage = TokenUsage()

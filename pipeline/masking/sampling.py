@@ -41,7 +41,7 @@ def sample_passages(
 
     The order of the passages does not matter, and a larger quota contains the smaller one.
     """
-    able = (passage.passage_id for passage in passages if check_passage(passage.text) is None)
+    able = (passage.passage_id for passage in passages if check_passage(passage) is None)
     counts = spans or {}
     return frozenset(
         nsmallest(quota, able, key=lambda pid: (-min(counts.get(pid, 0), most), content_id("sample", seed, pid)))

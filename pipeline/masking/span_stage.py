@@ -18,12 +18,14 @@ from pipeline.evidence.finder import EvidenceFinder
 from pipeline.masking import filters
 from pipeline.masking.aliases import find_aliases, list_titles
 from pipeline.masking.ambiguity import AmbiguityCheck
-from pipeline.masking.candidates import SpanCandidate, hide_spans, merge_candidates, trim_candidate
+from pipeline.masking.candidates import SpanCandidate, merge_candidates, trim_candidate
 from pipeline.masking.closed_book import TextRanker, is_known
 from pipeline.masking.custom_spans import Extract, ExtractorError, call_extractor
 from pipeline.masking.drafts import DraftSpan, PassageDraft, SpanAssessment, reject_passage
 from pipeline.masking.entities import find_chinese_names, find_entities
 from pipeline.masking.filters import SpanFilter, check_passage
+from pipeline.masking.giveaways import REPEATED
+from pipeline.masking.mentions import Places, blank_mentions, find_mentions, hide_question, write_context
 from pipeline.masking.perplexity import SpanContext, SpanScore, SpanScorer
 from pipeline.masking.proposals import compare_proposals, read_proposals
 from pipeline.masking.rules import split_rule_spans
@@ -124,7 +126,7 @@ class SpanStage:
     def _check_passage(self, passage: Passage) -> str | None:
         if self._sampled is not None and passage.passage_id not in self._sampled:
             return NOT_SAMPLED
-        return check_passage(passage.text)
+        return check_passage(passage)
 
     def _find(self, drafts: Sequence[PassageDraft]) -> None:
         names = self._find_names([draft.passage for draft in drafts])
@@ -173,7 +175,14 @@ class SpanStage:
         for candidate in candidates:
             aliases = find_aliases(candidate, passage.text[candidate.start : candidate.end], self._aliases_of)
             titles = list_titles(candidate.target, self._aliases_of)
-            yield DraftSpan(candidate, aliases), span_filter.check(candidate, (*aliases, *titles))
+            draft = DraftSpan(candidate, aliases, self._find_mentions(passage, candidate, aliases))
+            yield draft, span_filter.check(candidate, (*aliases, *titles), draft.mentions)
+
+    def _find_mentions(self, passage: Passage, candidate: SpanCandidate, aliases: Sequence[str]) -> Places:
+        if not self._config.hide_mentions:
+            return ()
+        bounds = candidate.start, candidate.end
+        return find_mentions(passage, bounds, (passage.text[slice(*bounds)], *aliases), candidate.label)
 
     def _filter(self, draft: PassageDraft, candidates: Iterable[SpanCandidate]) -> None:
         passage, passed = draft.passage, list[DraftSpan]()
@@ -188,6 +197,8 @@ class SpanStage:
                 draft.reject(span.candidate, filters.NO_EVIDENCE)
             elif self._ambiguity and self._ambiguity.find(passage, [found.build(passage.text)]):
                 draft.reject(span.candidate, filters.AMBIGUOUS)
+            elif any(other.mentions and found.hidden.bounds in other.mentions[-1] for other in draft.kept):
+                draft.reject(span.candidate, REPEATED)  # hidden as a mention of one before it
             else:
                 draft.kept.append(found)
 
@@ -195,7 +206,8 @@ class SpanStage:
         if self._evidence is None:
             return [()] * len(spans)
         bounds = [(span.candidate.start, span.candidate.end, span.aliases) for span in spans]
-        return self._evidence.find(passage, [(a, (passage.text[a:b], *aliases)) for a, b, aliases in bounds])
+        shown = [blank_mentions(passage, span.mentions) if any(span.mentions) else passage for span in spans]
+        return self._evidence.find(passage, [(a, (passage.text[a:b], *aliases)) for a, b, aliases in bounds], shown)
 
     def _count_passages(self, passage: Passage, span: DraftSpan) -> int | None:
         text = passage.text[span.candidate.start : span.candidate.end]
@@ -222,11 +234,11 @@ class SpanStage:
 
     def _drop_known(self, draft: PassageDraft, ranker: TextRanker) -> None:
         text, spans = draft.passage.text, draft.kept
-        masked = hide_spans(text, [(span.candidate.start, span.candidate.end) for span in spans])
+        title, *_, masked = hide_question(draft.passage, [span.hidden for span in spans]).texts
         draft.kept = []
         for mask, span in enumerate(spans):
             forms = text[span.candidate.start : span.candidate.end], *span.aliases
-            if is_known(ranker, write_filling(draft.passage.title, masked, mask, forms, {})):
+            if is_known(ranker, write_filling(title, masked, mask, forms, {})):
                 draft.reject(span.candidate, filters.KNOWN)
             else:
                 draft.kept.append(replace(span, closed_book=ClosedBook(model=ranker.name, known=False)))
@@ -234,9 +246,8 @@ class SpanStage:
     def _score_spans(self, drafts: Sequence[PassageDraft]) -> Sequence[Sequence[SpanScore | None]]:
         if self._scorer is None:
             return [[None] * len(draft.kept) for draft in drafts]
-        bounds = [tuple((span.candidate.start, span.candidate.end) for span in draft.kept) for draft in drafts]
         return self._scorer.score(
-            [SpanContext(d.passage.title, d.passage.text, spans) for d, spans in zip(drafts, bounds, strict=True)]
+            [SpanContext(*write_context(draft.passage, [span.hidden for span in draft.kept])) for draft in drafts]
         )
 
     def _rate(self, passage: Passage, span: DraftSpan, score: SpanScore | None) -> DraftSpan:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pipeline.masking.ambiguity import AmbiguityCheck
 from pipeline.masking.balance import assign_counts, balance_counts
-from pipeline.masking.candidates import hide_spans
+from pipeline.masking.mentions import HiddenSpan, clash, hide_question, hide_span
 from pipeline.masking.span_difficulty import DIGITS, is_common
 from pipeline.search.tokens import Tokenizer
 from pipeline.stage import Outcome
@@ -82,7 +82,8 @@ class TaskStage:
         tasks: list[list[MaskTask]] = [[] for _ in items]
         for (i, j), k in zip(slots, assign_counts(capacities, counts), strict=True):
             if k is not None:
-                tasks[i].append(build_task(items[i].passage, groups[i][j][:k], self._config.answer_style))
+                spans, style = groups[i][j][:k], self._config.answer_style
+                tasks[i].append(build_task(items[i].passage, spans, style, self._config.hide_mentions))
         for item, group, made in zip(items, groups, tasks, strict=True):
             yield self._finish(item, group, made)
 
@@ -116,14 +117,19 @@ class TaskStage:
 
     def _can_be_told(self, item: SpannedPassage, group: Sequence[Span]) -> bool:
         """Whether each span of a group can be told from what is shown, as far as the configuration asks for it."""
-        if self._tokenize is not None and not self._keeps_clues(item, group, self._tokenize):
+        hidden = [hide_span(item.passage, span, self._config.hide_mentions) for span in group]
+        if any(clash(hidden[-1], other) for other in hidden[:-1]):
+            return False
+        if self._tokenize is not None and not self._keeps_clues(item, hidden, group, self._tokenize):
             return False
         ordered = sorted(group, key=lambda span: span.start)
         return self._ambiguity is None or not self._ambiguity.find(item.passage, ordered)
 
-    def _keeps_clues(self, item: SpannedPassage, group: Sequence[Span], tokenize: Tokenizer) -> bool:
+    def _keeps_clues(
+        self, item: SpannedPassage, hidden: Sequence[HiddenSpan], group: Sequence[Span], tokenize: Tokenizer
+    ) -> bool:
         """Whether each span of a group has evidence with enough clues that the others do not hide."""
-        terms = [set(tokenize(span.text)) for span in group]
+        terms = [{term for text in span.list_texts(item.passage) for term in tokenize(text)} for span in hidden]
         return all(
             any(
                 len(set(found.clues).difference(*terms[:place], *terms[place + 1 :])) >= self._config.evidence_clues
@@ -158,23 +164,27 @@ class TaskStage:
         return Outcome(item.key, (row,), (FunnelStep.count(StageName.TASKS, "passage", 0, {reason: 1}),))
 
 
-def build_task(passage: Passage, spans: Sequence[Span], style: AnswerStyle) -> MaskTask:
-    """Hide the spans (at least one, disjoint, in any order) in the passage."""
+def build_task(passage: Passage, spans: Sequence[Span], style: AnswerStyle, mentions: bool = False) -> MaskTask:
+    """Hide the spans (at least one, disjoint, in any order) in the passage. `mentions`: hide their mentions too."""
     spans = sorted(spans, key=lambda span: span.start)
+    question = hide_question(passage, [hide_span(passage, span, mentions) for span in spans])
+    title, *section, masked_text = question.texts
+    also = ["mentions"] if question.mentions else []
     scores = [span.difficulty for span in spans if span.difficulty is not None]
     return MaskTask(
-        task_id=content_id(passage.passage_id, [[span.start, span.end] for span in spans], style.value),
+        task_id=content_id(passage.passage_id, [[span.start, span.end] for span in spans], style.value, *also),
         passage_id=passage.passage_id,
         document_id=passage.document_id,
         page_id=passage.page_id,
         lang=passage.lang,
-        title=passage.title,
-        section=passage.section,
-        masked_text=hide_spans(passage.text, [(span.start, span.end) for span in spans]),
+        title=title,
+        section=tuple(section),
+        masked_text=masked_text,
         spans=tuple(spans),
         mask_count=len(spans),
         answer_style=style,
         difficulty=round(sum(scores) / len(scores), DIGITS) if len(scores) == len(spans) else None,
+        mentions=question.mentions,
     )
 
 

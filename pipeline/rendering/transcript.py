@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.rendering.task_text import number_masks, write_page
+from pipeline.rendering.task_text import describe_repeats, number_masks, write_page
 from prompts.library import load_template, make_inert
 from schemas.renderings import QuestionKind, RenderedQuestion, ShownDocument, Step, Transcript
 from schemas.trajectories import SEARCH, SearchStatus, Trajectory, Turn
@@ -64,7 +64,8 @@ def ask(task: MaskedText) -> RenderedQuestion:
     """Return a task as given to a model, without anything that could reveal the gold."""
     text = task.asked
     if task.kind is QuestionKind.RAMP:
-        text = f"{write_page(task.title, task.section)}\n{number_masks(text)}"
+        note = describe_repeats((task.title, *task.section, text), task.lang)
+        text = f"{write_page(task.title, task.section)}\n{number_masks(text)}{note}"
     return RenderedQuestion(kind=task.kind, lang=task.lang, text=text, answers=task.mask_count)
 
 

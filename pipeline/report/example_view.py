@@ -131,4 +131,4 @@ def _name_origin(shown: ShownPassage, task: MaskTask) -> str:
     """Whether a passage is from the task's own page: all passages of a page have its title."""
     if shown.passage_id == task.passage_id:
         return "passage"
-    return "page" if shown.title == task.title else ""
+    return "page" if shown.title == task.page_title else ""

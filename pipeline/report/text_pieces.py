@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from schemas.documents import HOLE
-from schemas.tasks import MASK
+from schemas.tasks import MASK, REPEAT
 
 INVISIBLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -21,6 +21,8 @@ class TextPiece:
     text: str
     mask: int | None = None
     """Number of the mask, counted from 0."""
+    repeats: int | None = None
+    """Number of the mask whose mention is hidden here; `text` is its placeholder."""
     mark: str | None = None
     """`gold` for a form of the gold answer, `wrong` for a wrong answer."""
 
@@ -31,12 +33,21 @@ def show_controls(text: str) -> str:
 
 
 def cut_at_masks(masked_text: str) -> tuple[TextPiece, ...]:
-    """The masked text, with a piece for each mask in order."""
+    """The masked text, with a piece for each mask and each hidden mention, in order."""
     first, *others = masked_text.split(MASK)
-    pieces = [TextPiece(first)]
+    pieces = [*_cut_at_repeats(first)]
     for number, text in enumerate(others):
-        pieces += [TextPiece("", mask=number), TextPiece(text)]
+        pieces += [TextPiece("", mask=number), *_cut_at_repeats(text)]
     return tuple(pieces)
+
+
+def _cut_at_repeats(text: str) -> Iterator[TextPiece]:
+    at = 0
+    for match in REPEAT.finditer(text):
+        yield TextPiece(text[at : match.start()])
+        yield TextPiece(match[0], repeats=int(match[1]) - 1)
+        at = match.end()
+    yield TextPiece(text[at:])
 
 
 def mark_forms(text: str, gold: Iterable[str], wrong: Iterable[str]) -> tuple[TextPiece, ...]:

@@ -26,6 +26,7 @@ from pipeline.judging.llm_judge import JudgeQuestion, LlmJudge, list_prompts
 from pipeline.llm.chat_model import EndpointError, ModelClient, ModelError
 from pipeline.llm.openai_chat_model import OpenAiChatModel
 from pipeline.llm.structured_output import TokenUsage
+from pipeline.rendering.task_text import describe_repeats
 from pipeline.rewards.formulas import Assessed, RewardInput
 from pipeline.text.normalisation import fold_text
 from schemas.config import JudgingConfig
@@ -152,7 +153,8 @@ def open_judge(endpoint: JudgeEndpoint, keys: Mapping[str, str] | None = None) -
 
 def make_question(row: RewardInput, number: int, answer: str) -> JudgeQuestion:
     """Return the question about one answer for the judge; a question without gaps gets one at its end."""
-    masked = _NUMBERED_MASK.sub(MASK, row.question)
+    shown = row.question.removesuffix(describe_repeats((row.question,), row.lang))
+    masked = _NUMBERED_MASK.sub(MASK, shown)
     title, text = "", f"{masked}\n{MASK}"
     if masked.count(MASK) == len(row.golds):
         title, _, text = masked.partition("\n") if "\n" in masked else ("", "", masked)

@@ -8,6 +8,7 @@ replies depend on the progress alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -31,6 +32,7 @@ from pipeline.agents.roles import (
     OpenTask,
     PlannedQuestion,
     TrajectoryProgress,
+    read_plainly,
 )
 from pipeline.search.engine import FoundPassage
 from schemas.documents import HOLE
@@ -81,7 +83,7 @@ class ExtractiveAgents:
 
     async def plan(self, progress: TrajectoryProgress) -> PlannedQuestion:
         """Choose the weakest unsettled mask, with the reason."""
-        task, turn = progress.task, len(progress.turns)
+        task, turn = _plainly(progress.task), len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         mask = self._list_searched(progress, turn + 1)[-1]
         view = self._views(task)[mask]
@@ -99,7 +101,7 @@ class ExtractiveAgents:
 
     async def rewrite(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> tuple[str, ...]:
         """Turn a plan into queries, with the answers found so far."""
-        task, mask = progress.task, plan.mask or 0
+        task, mask = _plainly(progress.task), plan.mask or 0
         views = self._views(task)
         findings = self._find(task, progress.seen)
         found = {views[m].offset: f.answer for m, f in findings.items() if m != mask and f.belief >= FED_BELIEF}
@@ -109,7 +111,7 @@ class ExtractiveAgents:
 
     async def observe(self, progress: TrajectoryProgress, plan: PlannedQuestion) -> Observation:
         """Rank answers from the passages shown, and decide whether to continue."""
-        task, turn = progress.task, len(progress.turns)
+        task, turn = _plainly(progress.task), len(progress.turns)
         wording = Wording(task.lang, task.masked_text, progress.attempt, turn)
         findings = self._find(task, progress.seen)
         searched = self._list_searched(progress, turn + 1)
@@ -140,7 +142,7 @@ class ExtractiveAgents:
         """Return the masks that the first steps search for: each time the unsettled mask that was searched for least,
         of several the one with the least certain answer.
         """
-        task, shown, searched = progress.task, set[str](), list[int]()
+        task, shown, searched = _plainly(progress.task), set[str](), list[int]()
         for step in range(steps):
             findings = self._find(task, progress.seen[: len(shown)])
             unsettled = self._list_unsettled(task, findings, searched) or list(range(task.mask_count))
@@ -239,6 +241,11 @@ class ExtractiveAgents:
         title_terms = frozenset(term for term in self._cut(passage.title).terms if term)
         anchors = frozenset(passage.anchors)
         return PassageFeatures(passage.passage_id, passage.title, words, candidates, anchors, title_terms)
+
+
+def _plainly(task: OpenTask) -> OpenTask:
+    """Return a task whose title and headings have no placeholders of mentions."""
+    return replace(task, title=read_plainly(task.title), section=tuple(map(read_plainly, task.section)))
 
 
 def _sort_texts(belief: Mapping[str, float]) -> list[str]:

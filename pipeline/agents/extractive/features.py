@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.agents.extractive.candidates import AnswerCandidate
 from pipeline.agents.extractive.labels import LabelTable, Surroundings
 from pipeline.agents.extractive.words import Words, class_after, class_before
+from pipeline.agents.roles import read_plainly
 from schemas.documents import HOLE
 from schemas.tasks import MASK
 
@@ -184,7 +185,7 @@ def mask_views(
     masked_text: str, cut: Callable[[str], Words], title: str, rarity: Callable[[str], float]
 ) -> list[MaskView]:
     """Return one view per mask of a text."""
-    pieces = masked_text.split(MASK)
+    pieces = read_plainly(masked_text).split(MASK)
     words = cut(HOLE.join(pieces))
     title_terms = [term for term in cut(title).terms if term]
     views, offset = [], 0

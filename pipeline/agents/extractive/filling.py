@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.agents.roles import read_plainly
 from schemas.tasks import MASK
 
 TOP = 6  # texts compared
@@ -45,10 +46,10 @@ class FillingScorer(Protocol):
 
 def write_filling(title: str, masked_text: str, mask: int, texts: Sequence[str], answers: Mapping[int, str]) -> Filling:
     """Return a mask with texts to fill in; other masks hold their best `answers` so far, or stay masks."""
-    pieces = masked_text.split(MASK)
+    pieces = read_plainly(masked_text).split(MASK)
     parts = [part for i, piece in enumerate(pieces) for part in (piece, answers.get(i, MASK))]
     before, after = "".join(parts[: 2 * mask + 1]), "".join(parts[2 * mask + 2 : -1])
-    return Filling(title, before[-BESIDE:], after[:BESIDE], tuple(texts))
+    return Filling(read_plainly(title), before[-BESIDE:], after[:BESIDE], tuple(texts))
 
 
 def weigh_texts(belief: Mapping[str, float], scores: Mapping[str, float]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from schemas.tasks import MASK
+from schemas.tasks import GAP, MASK
 
 LONGEST = 120  # maximum characters of an answer
 CONTEXT = 40  # characters compared on each side when only part of the text is repeated
@@ -22,7 +22,8 @@ def restore_masks(masked_text: str, text: str) -> dict[int, tuple[int, int]]:
         return dict(enumerate(whole))
     restored: dict[int, tuple[int, int]] = {}
     for first, last in _group_masks(pieces):
-        around = [pieces[first][-CONTEXT:], *pieces[first + 1 : last + 1], pieces[last + 1][:CONTEXT]]
+        before, after = GAP.split(pieces[first])[-1], GAP.split(pieces[last + 1])[0]
+        around = [before[-CONTEXT:], *pieces[first + 1 : last + 1], after[:CONTEXT]]
         if len(around[0].strip()) + len(around[-1].strip()) >= ENOUGH and (found := _match(around, text, whole=False)):
             restored |= {first + i: span for i, span in enumerate(found)}
     return restored
@@ -30,7 +31,7 @@ def restore_masks(masked_text: str, text: str) -> dict[int, tuple[int, int]]:
 
 def _match(pieces: list[str], text: str, whole: bool) -> list[tuple[int, int]]:
     """Return the stretches between the pieces if the text contains the pieces in order, in one place only."""
-    loose = [r"\s+".join(map(re.escape, re.split(r"\s+", piece))) for piece in pieces]
+    loose = [rf"[^\n]{{1,{LONGEST}}}?".join(map(_write_loosely, GAP.split(piece))) for piece in pieces]
     pattern = re.compile(rf"([^\n]{{1,{LONGEST}}}?)".join(loose))
     matches = [match] if whole and (match := pattern.fullmatch(text)) else []
     if not whole:
@@ -39,6 +40,10 @@ def _match(pieces: list[str], text: str, whole: bool) -> list[tuple[int, int]]:
     if len(matches) != 1:
         return []
     return [matches[0].span(i + 1) for i in range(len(pieces) - 1)]
+
+
+def _write_loosely(text: str) -> str:
+    return r"\s+".join(map(re.escape, re.split(r"\s+", text)))
 
 
 def _group_masks(pieces: list[str]) -> list[tuple[int, int]]:

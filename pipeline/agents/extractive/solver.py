@@ -18,7 +18,7 @@ from pipeline.rendering.task_text import use_templates
 from pipeline.search.engine import AsyncSearchEngine
 from schemas.config import AgentsConfig
 from schemas.renderings import QuestionKind
-from schemas.tasks import MASK
+from schemas.tasks import GAP, MASK
 
 POLICY = "extractive"
 MODEL = "extractive-3"
@@ -67,7 +67,7 @@ def put_gap(question: str, lang: str) -> str:
     """Return the question with `MASK` in place of its first question word (and an auxiliary after it), else at its
     end.
     """
-    plain = question.replace(MASK, "(mask)")
+    plain = GAP.sub("(mask)", question)
     code = lang.split("-")[0]
     stop = "。" if code == "zh" else "."
     found = _ASKING.get(code, _ASKING["en"]).search(plain)
