@@ -60,6 +60,8 @@ def serve(
     /batch_search; R1-Searcher /queries; OpenResearcher and clients of Serper /search. POST /open, /find, /access and
     /get_content read the pages of the corpus.
 
+    /mcp speaks the Model Context Protocol: tools search, open, find, fetch.
+
     With --hide passage (or page) a request names its task by the header `x-rampforge-task: TASK_ID` or by
     `?task=TASK_ID`, and neither searches nor pages show its source or near-copies of it.
 
@@ -122,10 +124,49 @@ def _serve(settings: ServerSettings, engine: str, token_env: str | None, console
         if server.ready:
             url = f"http://{settings.host}:{server.port}"
             console.print(f"{engine} at {url}, {settings.workers} workers", soft_wrap=True)
-            console.print("POST /retrieve /search /open /find, GET /healthz /metrics /docs; stop with Ctrl-C")
+            console.print("POST /retrieve /search /open /find /mcp, GET /healthz /metrics /docs; stop with Ctrl-C")
             if token_env:
                 console.print(f"for clients that accept only a URL: {url}/t/${token_env}/retrieve", soft_wrap=True)
         server.watch()
+
+
+@search_app.command("mcp")
+def serve_mcp(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_INDEX", help="Run or index, a path or a URL.", parser=fetch_index)
+    ],
+    hide: Annotated[HideMode, typer.Option(help="What of its source is hidden from each task.")] = HideMode.NONE,
+    task: Annotated[
+        str | None, typer.Option(help="Task of all calls, with --hide; default: each call names it in its `_meta`.")
+    ] = None,
+    k: Annotated[int | None, typer.Option(min=1, max=50, help="Default number of documents per query.")] = None,
+) -> None:
+    """Serve an index to one client by the Model Context Protocol, over standard input and output.
+
+    Tools: search, open, find, fetch. `rampforge search serve` serves the same at /mcp, to many clients.
+
+    Example, as the configuration of a client: `{"command": "rampforge", "args": ["search", "mcp", "outputs/demo"]}`
+    """
+    from flows.search_engines.by_hand import open_searcher
+    from flows.search_engines.registry import ENGINES
+    from flows.search_engines.task_sources import read_sources
+    from pipeline.search.index.passage_store import KIND, PassageStore
+    from pipeline.search.page_reader import PageReader
+    from pipeline.search_server.mcp_tools import IndexTools
+    from pipeline.search_server.task_sources import NoTaskError, TaskSources
+
+    index, config = _locate(folder, None)
+    if ENGINES[config.search.engine].open_source:
+        config = config.with_section("search", engine=EngineKind.BM25)
+    sources = TaskSources(None if hide is HideMode.NONE else read_sources(folder, hide))
+    try:
+        sources.find([task] if task else [])
+    except NoTaskError as error:
+        if task:
+            raise ConfigError(f"{task}: {error}", f"`rampforge inspect {folder} --dataset tasks` lists them") from None
+    engine = open_searcher(folder, index, config, "served")
+    reader = PageReader(PassageStore(index / KIND))
+    IndexTools(engine, reader, sources, k or config.search.k, task).make_server().run("stdio")
 
 
 @search_app.command()

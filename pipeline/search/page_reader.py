@@ -62,8 +62,9 @@ class PageRequest:
     """Title, page id, passage id, or an address: `page://ID`, or a URL of a wiki."""
     section: str = ""
     """Heading of a section; with it, only that section and those below it are read."""
-    cursor: int = 0
-    """Number of the first passage to show, counted from 0 over the whole page."""
+    cursor: int | None = None
+    """Number of the first passage to show, counted from 0 over the whole page; None: the passage that is named, or the
+    beginning of a page that is named."""
     find: str = ""
     """String to find; case and the kind of white space do not matter."""
     max_chars: int = PART_CHARS
@@ -142,7 +143,7 @@ class PageReader:
         page = self._locate(request)
         if isinstance(page, PageStatus):
             return PagePart(page)
-        shown = self._read(page, request.section, request.cursor or page.named)
+        shown = self._read(page, request.section, page.named if request.cursor is None else request.cursor)
         passages = list(islice(shown, 1))
         if not passages:
             return PagePart(self._explain_nothing(page, request.section), page.page_id, page.title)
@@ -175,7 +176,9 @@ class PageReader:
         pattern = re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE)
         matches: list[Match] = []
         count, status = 0, None
-        for cursor, passage in self._read(page, request.section, request.cursor or page.named):
+        for cursor, passage in self._read(
+            page, request.section, page.named if request.cursor is None else request.cursor
+        ):
             status = PageStatus.NO_MATCH
             for place in pattern.finditer(passage.text):
                 count += 1
@@ -188,7 +191,7 @@ class PageReader:
     def _locate(self, request: PageRequest) -> _Page | PageStatus:
         """The page that a request names, with what of it is hidden."""
         lengths = (len(request.page), len(request.section))
-        if not request.page.strip() or max(lengths) > MAX_NAME_CHARS or request.cursor < 0:
+        if not request.page.strip() or max(lengths) > MAX_NAME_CHARS or (request.cursor or 0) < 0:
             return PageStatus.BAD_REQUEST
         if not 1 <= request.max_chars <= MAX_PART_CHARS:
             return PageStatus.BAD_REQUEST

@@ -2,6 +2,7 @@
 
     POST /retrieve, /search, /batch_search, /queries   searches, in the forms of the field's servers (requests.py)
     POST /open, /find, /access, /get_content           pages of the corpus (page_requests.py)
+    POST /mcp                                          the Model Context Protocol (mcp_tools.py)
     everything else                                    pages.py
 
 Every path may have surplus slashes, and the prefix `/t/TOKEN` for clients that accept only a URL. A task is named by
@@ -20,7 +21,8 @@ import asyncio
 import hmac
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import parse_qs, unquote, unquote_to_bytes
 
@@ -31,11 +33,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from pipeline.search.engine import SearchEngine, make_call
+from pipeline.search.engine import SearchEngine
 from pipeline.search.index.passage_store import KIND, PassageStore
 from pipeline.search.page_reader import PageReader
 from pipeline.search.remote.retrieve_protocol import ENGINE_HEADER
 from pipeline.search.source_hiding import SPARE
+from pipeline.search_server.mcp_tools import open_tools
 from pipeline.search_server.metrics import Metrics
 from pipeline.search_server.page_requests import PAGE_PATHS, answer_page_request
 from pipeline.search_server.pages import HEALTH, JSON, make_pages, write_error
@@ -43,7 +46,7 @@ from pipeline.search_server.query_queue import Outcome, QueryQueue, QueueFullErr
 from pipeline.search_server.requests import SEARCH_PATHS, Exclusion, QueryRequest, read_request
 from pipeline.search_server.responses import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
-from pipeline.text.near_copies import is_copy
+from pipeline.search_server.task_sources import TASK_HEADER, NoTaskError, TaskSources, drop_copies
 from schemas.trajectories import SearchCall, SearchStatus
 
 log = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = "1"
 FAILED = (SearchStatus.TIMEOUT, SearchStatus.ERROR)
 RETRIEVE = "/retrieve"
-TASK_HEADER = b"x-rampforge-task"
+MCP_PATH = "/mcp"
 TOKEN_PREFIX = re.compile(r"/+t/([^/]+)(/.*)?", re.DOTALL)
 """A token within a path."""
 
@@ -76,7 +79,17 @@ class RetrievalApp:
         self._headers = {ENGINE_HEADER: engine.fingerprint}
         self._pages = make_pages(settings, engine.fingerprint, registry)
         self._reader = PageReader(PassageStore(settings.index / KIND)) if settings.index else None
-        self._sources = settings.open_sources() if settings.open_sources else None
+        self._sources = TaskSources(settings.open_sources() if settings.open_sources else None)
+        self._tools = open_tools(engine, self._reader, self._sources, settings) if self._reader else None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve the Model Context Protocol inside the block."""
+        if self._tools is None:
+            yield
+            return
+        async with self._tools.running():
+            yield
 
     @property
     def waiting(self) -> int:
@@ -93,6 +106,9 @@ class RetrievalApp:
 
         try:
             path = self._authorize(scope)
+            if path == MCP_PATH and self._tools is not None:
+                await self._tools.answer({**scope, "path": path}, receive, count_and_send)
+                return
             response = await self._answer(path, scope, receive) if scope["method"] == "POST" else None
         except ClientDisconnect:
             return
@@ -139,18 +155,12 @@ class RetrievalApp:
 
     def _find_source(self, scope: Scope) -> Exclusion | None:
         """What is hidden from the task that a request names. Raises HTTPException."""
-        if self._sources is None:
-            return None
-        named = dict(scope["headers"]).get(TASK_HEADER, b"").decode("latin-1")
+        named = dict(scope["headers"]).get(TASK_HEADER.encode(), b"").decode("latin-1")
         asked = parse_qs(scope["query_string"].decode("latin-1")).get("task", [])
-        tasks = {task for task in (named, *asked) if task}
-        if len(tasks) != 1:
-            what = "a request names one task, by the header x-rampforge-task or by ?task= in the URL"
-            raise EarlyRefusalError(403, what)
-        source = self._sources.get(tasks.pop())
-        if source is None:
-            raise EarlyRefusalError(403, "the run has no such task")
-        return source
+        try:
+            return self._sources.find([named, *asked])
+        except NoTaskError as error:
+            raise EarlyRefusalError(403, str(error)) from None
 
     async def _read_page(self, path: str, withheld: Exclusion | None, body: bytes) -> Response:
         if self._reader is None:
@@ -168,17 +178,11 @@ class RetrievalApp:
         depth = k + SPARE if withheld else k
         calls = self._queue.search(request.searches, depth, partial(settle, queued))
         calls = await queued if calls is None else calls
-        response = self._write_reply(request, [self._drop_copies(c, withheld, k) for c in calls] if withheld else calls)
+        response = self._write_reply(
+            request, [drop_copies(self._engine, c, withheld, k) for c in calls] if withheld else calls
+        )
         self._metrics.seconds.observe(loop.time() - started)
         return response
-
-    def _drop_copies(self, call: SearchCall, withheld: Exclusion, k: int) -> SearchCall:
-        """The k best hits that are no near-copies of a source."""
-        if not call.hits:
-            return call
-        source, *passages = self._engine.read([withheld.passage_id, *(hit.passage_id for hit in call.hits)])
-        pairs = zip(call.hits, passages, strict=True)
-        return make_call(call.query, tuple(hit for hit, passage in pairs if not is_copy(passage.text, source.text))[:k])
 
     def _write_reply(self, request: QueryRequest, searched: Sequence[SearchCall]) -> Response:
         """The reply. Raises HTTPException for a failed search that the reply cannot report."""

@@ -50,8 +50,8 @@ class OpenBody(PageBody):
     """Title, page id, passage id, `page://ID`, or the URL of a wiki's page."""
     section: str = Field(default="", max_length=MAX_NAME_CHARS)
     """Heading: only this section and those below it."""
-    cursor: int = Field(default=0, ge=0)
-    """First passage to show; `next_cursor` of the part before."""
+    cursor: int | None = Field(default=None, ge=0)
+    """First passage to show: `next_cursor` of the part before; null: the beginning, or the passage that is named."""
     max_chars: int = Field(default=PART_CHARS, ge=1, le=MAX_PART_CHARS)
     """Maximum characters of the part; a longer first passage is whole."""
 
@@ -65,7 +65,7 @@ class FindBody(PageBody):
     """String to find; case does not matter."""
     section: str = Field(default="", max_length=MAX_NAME_CHARS)
     """Heading: only this section and those below it."""
-    cursor: int = Field(default=0, ge=0)
+    cursor: int | None = Field(default=None, ge=0)
     """First passage to look at."""
 
 
@@ -107,7 +107,7 @@ def _find(reader: PageReader, body: FindBody) -> dict[str, Any]:
 
 
 def _access(reader: PageReader, body: AccessBody) -> dict[str, Any]:
-    parts = [reader.open(_ask(body, page=url, max_chars=MAX_PART_CHARS)) for url in body.urls]
+    parts = [reader.open(_ask(body, page=url, cursor=0, max_chars=MAX_PART_CHARS)) for url in body.urls]
     return {
         "result": [
             {"contents": f"{part.title}\n{part.text}", "url": url} if part.status is PageStatus.OK else None
@@ -117,7 +117,7 @@ def _access(reader: PageReader, body: AccessBody) -> dict[str, Any]:
 
 
 def _get_content(reader: PageReader, body: ContentBody) -> dict[str, Any]:
-    part = reader.open(_ask(body, page=body.url, max_chars=MAX_PART_CHARS))
+    part = reader.open(_ask(body, page=body.url, cursor=0, max_chars=MAX_PART_CHARS))
     if part.status is not PageStatus.OK:
         raise HTTPException(404, f"no such page ({part.status})")
     return {"url": body.url, "title": part.title, "content": part.text}

@@ -10,7 +10,7 @@ import gc
 import logging
 import socket
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from ctypes import Structure, c_double, c_uint64
 from dataclasses import dataclass
 from functools import partial
@@ -73,10 +73,12 @@ class WorkerServer(uvicorn.Server):
         self._sockets = sockets
         self._app = app
         self._metrics = metrics
+        self._running = AsyncExitStack()
         self._opening: set[asyncio.Task[object]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to receive connections."""
+        await self._running.enter_async_context(self._app.running())
         await super().startup(sockets=[])
         self._watch()
         self._sockets.state.heartbeat = time.monotonic()
@@ -98,6 +100,7 @@ class WorkerServer(uvicorn.Server):
         """Stop to receive connections, and finish the requests in progress."""
         asyncio.get_running_loop().remove_reader(self._sockets.queue.fileno())
         await super().shutdown(sockets)
+        await self._running.aclose()
 
     def _watch(self) -> None:
         asyncio.get_running_loop().add_reader(self._sockets.queue.fileno(), self._receive)

@@ -1,0 +1,51 @@
+"""Sources of tasks, hidden from the clients that work on them.
+
+Guarantees: where sources are hidden, a client that names no task, an unknown one, or two, is refused; neither the
+source nor a near-copy of it is among the hits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pipeline.search.engine import SearchEngine, make_call
+from pipeline.search_server.requests import Exclusion
+from pipeline.text.near_copies import is_copy
+from schemas.trajectories import SearchCall
+
+TASK_HEADER = "x-rampforge-task"
+
+
+class NoTaskError(Exception):
+    """A client that does not name one known task; the reason."""
+
+
+class TaskSources:
+    """What is hidden from each task."""
+
+    def __init__(self, sources: Mapping[str, Exclusion] | None) -> None:
+        """`sources`: by task id; None: nothing is hidden from anybody."""
+        self._sources = sources
+
+    def find(self, names: Iterable[str | None]) -> Exclusion | None:
+        """What is hidden from the task that a client names, in one way or several. Raises NoTaskError."""
+        if self._sources is None:
+            return None
+        tasks = {name for name in names if name}
+        if len(tasks) != 1:
+            raise NoTaskError(
+                f"a request names one task, by the header {TASK_HEADER} or by ?task= in the URL (over stdio by --task)"
+            )
+        source = self._sources.get(tasks.pop())
+        if source is None:
+            raise NoTaskError("the run has no such task")
+        return source
+
+
+def drop_copies(engine: SearchEngine, call: SearchCall, withheld: Exclusion, k: int) -> SearchCall:
+    """The k best hits that are no near-copies of a source."""
+    if not call.hits:
+        return call
+    source, *passages = engine.read([withheld.passage_id, *(hit.passage_id for hit in call.hits)])
+    pairs = zip(call.hits, passages, strict=True)
+    return make_call(call.query, tuple(hit for hit, passage in pairs if not is_copy(passage.text, source.text))[:k])
