@@ -156,7 +156,7 @@ class RetrievalApp:
     def _find_source(self, scope: Scope) -> Exclusion | None:
         """What is hidden from the task that a request names. Raises HTTPException."""
         named = dict(scope["headers"]).get(TASK_HEADER.encode(), b"").decode("latin-1")
-        asked = parse_qs(scope["query_string"].decode("latin-1")).get("task", [])
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("task", [])
         try:
             return self._sources.find([named, *asked])
         except NoTaskError as error:

@@ -3,7 +3,7 @@
 Contract: a result is structured content that fits the tool's schema, and the same as compact JSON in its text; a bad
 argument, an unknown page or a failed search is a result with its status or an error that the model can read, never a
 broken reply. Where sources are hidden, each call names its task: by the header `x-rampforge-task`, by `?task=` in the
-URL, or by `rampforge/task` in the call's `_meta`; over stdio the process serves one task, or the call's `_meta` names it.
+URL, or by `rampforge/task` in the call's `_meta`; over stdio the process may serve one task alone.
 """
 
 from __future__ import annotations
