@@ -58,9 +58,7 @@ def serve(
 
     Search-R1, ZeroSearch, SkyRL, verl, slime and ASearcher send POST /retrieve; ReSearch and ReCall /search and
     /batch_search; R1-Searcher /queries; OpenResearcher and clients of Serper /search. POST /open, /find, /access and
-    /get_content read the pages of the corpus.
-
-    /mcp speaks the Model Context Protocol: tools search, open, find, fetch.
+    /get_content read the pages of the corpus; /mcp speaks the Model Context Protocol.
 
     With --hide passage (or page) a request names its task by the header `x-rampforge-task: TASK_ID` or by
     `?task=TASK_ID`, and neither searches nor pages show its source or near-copies of it.

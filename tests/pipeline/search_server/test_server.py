@@ -22,6 +22,7 @@ import pytest
 from pipeline.errors import SearchError
 from pipeline.search.bm25 import Bm25Engine
 from pipeline.search_server.connection_balancer import SILENT_SECONDS
+from pipeline.search_server.pages import DESCRIBED
 from pipeline.search_server.settings import ServerSettings
 from pipeline.search_server.supervisor import SearchServer
 from pipeline.search_server.worker_process import SearchServerError
@@ -62,11 +63,11 @@ def test_the_protocol_is_documented(url: str) -> None:
         assert '"openapi.json"' in client.get("/docs").text.replace("'", '"')
         document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    assert list(document["paths"]) == ["/retrieve", "/healthz", "/metrics"]
+    assert list(document["paths"]) == [*DESCRIBED, "/healthz", "/metrics"]
     fields = document["components"]["schemas"]["RetrieveRequest"]["properties"]
     assert {"queries", "topk", "return_scores"} <= set(fields)
     retrieve = document["paths"]["/retrieve"]["post"]
-    assert set(retrieve["responses"]) == {"200", "400", "401", "413", "422", "502", "503"}
+    assert set(retrieve["responses"]) == {"200", "400", "401", "403", "413", "422", "502", "503"}
     (content,) = retrieve["requestBody"]["content"].values()
     assert set(content["examples"]) == set(retrieve["responses"]["200"]["content"]["application/json"]["examples"])
     for example in content["examples"].values():
