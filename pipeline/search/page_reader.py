@@ -2,8 +2,9 @@
 
 Guarantees: what is hidden from a request is neither shown nor found, whatever name leads to it, because names become
 rows first and hidden rows, near-copies of the source among them, are left out then; a hidden page is answered as one
-that does not exist; a bad name, section or cursor becomes a status, never an exception; the time of a request is linear
-in what it reads, and a part has at most `max_chars` characters unless its first passage is longer.
+that does not exist; a bad name, section or cursor becomes a status, never an exception; a page is read as a whole once,
+and from then on the time of a request is linear in what it shows or searches; a part has at most `max_chars` characters
+unless its first passage is longer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from pipeline.search.engine import FoundPassage
 from pipeline.search.index.page_table import fold_title
 from pipeline.search.index.passage_store import PassageStore
-from pipeline.text.near_copies import is_copy
+from pipeline.search.page_view import PageView, open_views, write_section
 from schemas.trajectories import HideMode
 
 PART_CHARS = 4_000
@@ -120,16 +121,13 @@ class PageMatches:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """A page that was named, and what of it is hidden."""
+    """A page that was named."""
 
     page_id: int
     title: str
-    rows: np.ndarray
+    view: PageView
     named: int
     """Number of the passage that was named; 0 where the page was."""
-    hidden: frozenset[int]
-    source: str
-    """Text of the source of the task; passages that copy it are hidden."""
 
 
 class PageReader:
@@ -137,6 +135,7 @@ class PageReader:
 
     def __init__(self, store: PassageStore) -> None:
         self._store = store
+        self._view = open_views(store)
 
     def open(self, request: PageRequest) -> PagePart:
         """The part of a page at the cursor."""
@@ -162,7 +161,7 @@ class PageReader:
             tuple(passage.passage_id for _, passage in passages),
             passages[0][0],
             following,
-            self._list_sections(page),
+            page.view.sections,
         )
 
     def find(self, request: PageRequest) -> PageMatches:
@@ -195,17 +194,16 @@ class PageReader:
             return PageStatus.BAD_REQUEST
         if not 1 <= request.max_chars <= MAX_PART_CHARS:
             return PageStatus.BAD_REQUEST
-        hidden = frozenset(self._store.hidden_rows(request.hide, request.passage_id, request.page_id).tolist())
         named = self._store.find_row(request.page)
         row = named if named is not None else self._find_page(request.page.strip())
-        if row is None or named in hidden:
+        if row is None:
             return PageStatus.NO_PAGE
         page_id = int(self._store.page_ids[row])
-        rows = self._store.pages.rows_of(page_id)
-        if hidden.issuperset(rows.tolist()):
+        view = self._view(page_id, request.hide, request.passage_id, request.page_id)
+        if named in view.hidden or len(view.hidden) == len(view.rows):
             return PageStatus.NO_PAGE
-        number = 0 if named is None else int(np.searchsorted(rows, row))
-        return _Page(page_id, self._store.read_row(row).title, rows, number, hidden, self._read_source(request))
+        number = 0 if named is None else int(np.searchsorted(view.rows, row))
+        return _Page(page_id, self._store.read_row(row).title, view, number)
 
     def _find_page(self, name: str) -> int | None:
         """A row of the page of a title, an id or an address."""
@@ -223,30 +221,19 @@ class PageReader:
         rows = self._store.pages.rows_of(int(text))
         return int(rows[0]) if len(rows) else None
 
-    def _read_source(self, request: PageRequest) -> str:
-        row = None if request.hide is HideMode.NONE else self._store.find_row(request.passage_id)
-        return "" if row is None else self._store.read_row(row).text
-
     def _read(self, page: _Page, section: str = "", start: int = 0) -> Iterator[tuple[int, FoundPassage]]:
         """Cursor and passage of what may be shown, from a cursor on."""
         folded = fold_title(section)
-        for cursor in range(start, len(page.rows)):
-            row = int(page.rows[cursor])
-            if row not in page.hidden:
+        for cursor in range(start, len(page.view.rows)):
+            row = int(page.view.rows[cursor])
+            if row not in page.view.hidden:
                 passage = self._store.read_row(row)
-                copied = page.source and is_copy(passage.text, page.source)
-                if not copied and (not folded or is_within(passage.section, folded)):
+                if not folded or is_within(passage.section, folded):
                     yield cursor, passage
-
-    def _list_sections(self, page: _Page) -> tuple[str, ...]:
-        shown = (passage.section for _, passage in self._read(page))
-        return tuple(dict.fromkeys(write_section(section) for section in shown if section))
 
     def _explain_nothing(self, page: _Page, section: str) -> PageStatus:
         """Why nothing from the cursor on may be shown."""
-        if next(self._read(page, section), None) is not None:
-            return PageStatus.PAST_END
-        return PageStatus.NO_SECTION if section and next(self._read(page), None) is not None else PageStatus.NO_PAGE
+        return PageStatus.NO_SECTION if next(self._read(page, section), None) is None else PageStatus.PAST_END
 
 
 def read_address(name: str) -> str:
@@ -270,11 +257,6 @@ def is_within(section: Sequence[str], folded: str) -> bool:
     return any(
         folded in (fold_title(section[i]), fold_title(write_section(section[: i + 1]))) for i in range(len(section))
     )
-
-
-def write_section(section: Sequence[str]) -> str:
-    """Headings, outermost first, as one line."""
-    return " > ".join(section)
 
 
 def write_text(passages: Sequence[FoundPassage]) -> str:

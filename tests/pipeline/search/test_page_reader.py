@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.search.engine import FoundPassage
 from pipeline.search.index.page_table import fold_title
 from pipeline.search.index.passage_store import PassageStore
 from pipeline.search.index.passages import build_store
-from pipeline.search.page_reader import PageReader, PageRequest, PageStatus, write_section
+from pipeline.search.page_reader import PageReader, PageRequest, PageStatus
+from pipeline.search.page_view import write_section
 from pipeline.text.near_copies import is_copy
 from schemas.arrow import arrow_schema
 from schemas.passages import Passage
@@ -218,3 +220,35 @@ def test_titles_that_differ_in_case_alone_are_apart(tmp_path: Path) -> None:
     assert [reader.open(PageRequest(name)).text for name in ("US", "us", "Us")] == ["united", "we", "united"]
     hidden = PageRequest("Us", hide=HideMode.PAGE, passage_id="p0000", page_id=1)
     assert reader.open(hidden).status is PageStatus.NO_PAGE
+
+
+@pytest.mark.parametrize("name", ["Mirror", "page://2", "p0001", "p0002"])
+@pytest.mark.parametrize("hide", [HideMode.PASSAGE, HideMode.PAGE])
+def test_a_page_of_copies_alone_is_answered_as_no_page(tmp_path: Path, hide: HideMode, name: str) -> None:
+    passages = [make_passage(0, COPIED, 1), *(make_passage(i, f"{i} {COPIED}", 2, title="Mirror") for i in (1, 2))]
+    reader = open_reader(tmp_path, passages)
+    hidden, absent = (PageRequest(n, "", 0, WORDS[0], 9, hide, "p0000", 1) for n in (name, "Nowhere"))
+    assert reader.open(hidden) == reader.open(absent)
+    assert reader.find(hidden) == reader.find(absent)
+
+
+@pytest.mark.parametrize("hide", [HideMode.NONE, HideMode.PASSAGE])
+def test_reading_a_page_part_by_part_costs_as_much_as_the_page(
+    tmp_path: Path, hide: HideMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = open_reader(tmp_path, [make_passage(i, f"text {i}", 1, title="Long") for i in range(200)])
+    read: list[int] = []
+    read_row = PassageStore.read_row
+
+    def count_row(store: PassageStore, row: int) -> FoundPassage:
+        read.append(row)
+        return read_row(store, row)
+
+    monkeypatch.setattr(PassageStore, "read_row", count_row)
+    cursor: int | None = 0
+    shown = 0
+    while cursor is not None:
+        part = reader.open(PageRequest("Long", "", cursor, max_chars=1, hide=hide, passage_id="p0007"))
+        shown, cursor = shown + len(part.passage_ids), part.next_cursor
+    assert shown == (200 if hide is HideMode.NONE else 199)
+    assert len(read) < 8 * shown
