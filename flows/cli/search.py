@@ -148,6 +148,7 @@ def serve_mcp(
     from flows.search_engines.by_hand import open_searcher
     from flows.search_engines.registry import ENGINES
     from flows.search_engines.task_sources import read_sources
+    from pipeline.search.copy_hiding import CopyHidingEngine
     from pipeline.search.index.passage_store import KIND, PassageStore
     from pipeline.search.page_reader import PageReader
     from pipeline.search_server.mcp_tools import IndexTools
@@ -164,7 +165,8 @@ def serve_mcp(
             raise ConfigError(f"{task}: {error}", f"`rampforge inspect {folder} --dataset tasks` lists them") from None
     engine = open_searcher(folder, index, config, "served")
     reader = PageReader(PassageStore(index / KIND))
-    IndexTools(engine, reader, sources, k or config.search.k, task).make_server().run("stdio")
+    searched = engine if hide is HideMode.NONE else CopyHidingEngine(engine)
+    IndexTools(searched, reader, sources, k or config.search.k, task).make_server().run("stdio")
 
 
 @search_app.command()

@@ -33,11 +33,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from pipeline.errors import SearchError
+from pipeline.search.copy_hiding import CopyHidingEngine
 from pipeline.search.engine import SearchEngine
 from pipeline.search.index.passage_store import KIND, PassageStore
 from pipeline.search.page_reader import PageReader
 from pipeline.search.remote.retrieve_protocol import ENGINE_HEADER
-from pipeline.search.source_hiding import SPARE
 from pipeline.search_server.mcp_tools import open_tools
 from pipeline.search_server.metrics import Metrics
 from pipeline.search_server.page_requests import PAGE_PATHS, answer_page_request
@@ -46,7 +47,7 @@ from pipeline.search_server.query_queue import Outcome, QueryQueue, QueueFullErr
 from pipeline.search_server.requests import SEARCH_PATHS, Exclusion, QueryRequest, read_request
 from pipeline.search_server.responses import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
-from pipeline.search_server.task_sources import TASK_HEADER, NoTaskError, TaskSources, drop_copies
+from pipeline.search_server.task_sources import TASK_HEADER, NoTaskError, TaskSources
 from schemas.trajectories import SearchCall, SearchStatus
 
 log = logging.getLogger(__name__)
@@ -72,15 +73,16 @@ class RetrievalApp:
         """`registry`: the source of /metrics."""
         self._settings = settings
         self._metrics = metrics
-        self._engine = engine
-        self._queue = QueryQueue(engine, settings.queue, settings.gather)
+        self._hiding = CopyHidingEngine(engine)
+        searched = self._hiding if settings.open_sources else engine
+        self._queue = QueryQueue(searched, settings.queue, settings.gather)
         self._replies = ReplyWriter(engine)
         self._token = settings.token.encode() if settings.token else None
         self._headers = {ENGINE_HEADER: engine.fingerprint}
         self._pages = make_pages(settings, engine.fingerprint, registry)
         self._reader = PageReader(PassageStore(settings.index / KIND)) if settings.index else None
         self._sources = TaskSources(settings.open_sources() if settings.open_sources else None)
-        self._tools = open_tools(engine, self._reader, self._sources, settings) if self._reader else None
+        self._tools = open_tools(searched, self._reader, self._sources, settings) if self._reader else None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -155,12 +157,18 @@ class RetrievalApp:
 
     def _find_source(self, scope: Scope) -> Exclusion | None:
         """What is hidden from the task that a request names. Raises HTTPException."""
-        named = dict(scope["headers"]).get(TASK_HEADER.encode(), b"").decode("latin-1")
+        named = [value.decode("latin-1") for name, value in scope["headers"] if name == TASK_HEADER.encode()]
         asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("task", [])
         try:
-            return self._sources.find([named, *asked])
+            source = self._sources.find([*named, *asked])
+            if source is not None:
+                self._hiding.read_source(source.passage_id)
         except NoTaskError as error:
             raise EarlyRefusalError(403, str(error)) from None
+        except SearchError:
+            what = "the source of the task is not in the index, so copies of it cannot be hidden"
+            raise EarlyRefusalError(403, what) from None
+        return source
 
     async def _read_page(self, path: str, withheld: Exclusion | None, body: bytes) -> Response:
         if self._reader is None:
@@ -174,13 +182,8 @@ class RetrievalApp:
         started = loop.time()
         request = read_request(body, path, withheld)
         queued: asyncio.Future[list[SearchCall]] = loop.create_future()
-        k = request.k or self._settings.k
-        depth = k + SPARE if withheld else k
-        calls = self._queue.search(request.searches, depth, partial(settle, queued))
-        calls = await queued if calls is None else calls
-        response = self._write_reply(
-            request, [drop_copies(self._engine, c, withheld, k) for c in calls] if withheld else calls
-        )
+        calls = self._queue.search(request.searches, request.k or self._settings.k, partial(settle, queued))
+        response = self._write_reply(request, await queued if calls is None else calls)
         self._metrics.seconds.observe(loop.time() - started)
         return response
 

@@ -31,10 +31,9 @@ from pipeline.search.page_reader import (
     PageStatus,
     write_address,
 )
-from pipeline.search.source_hiding import SPARE
 from pipeline.search_server.requests import Exclusion
 from pipeline.search_server.settings import ServerSettings
-from pipeline.search_server.task_sources import TASK_HEADER, NoTaskError, TaskSources, drop_copies
+from pipeline.search_server.task_sources import TASK_HEADER, NoTaskError, TaskSources
 from schemas.trajectories import HideMode, SearchStatus
 
 META_KEY = "rampforge/task"
@@ -109,7 +108,7 @@ class IndexTools:
     def __init__(
         self, engine: SearchEngine, reader: PageReader, sources: TaskSources, k: int, task: str | None = None
     ) -> None:
-        """`k`: documents of a search, unless the call says otherwise; `task`: that of all calls."""
+        """`engine`: one that hides near-copies where sources are hidden; `k`: documents of a search, unless the call says otherwise; `task`: that of all calls."""
         self._engine, self._reader, self._sources, self._k, self._task = engine, reader, sources, k, task
 
     def make_server(self) -> MCPServer[Any]:
@@ -125,12 +124,10 @@ class IndexTools:
         self, context: Context, query: Query, k: Annotated[int | None, Field(ge=1, le=MAX_RESULTS)] = None
     ) -> Annotated[CallToolResult, FoundDocuments]:
         """Search the encyclopedia. Returns passages, best first, each with the id and url of its page."""
-        withheld, k = self._find_source(context), k or self._k
-        request = SearchRequest(query, **_hide(withheld))
-        (call,) = self._engine.search([request], k + SPARE if withheld else k)
+        request = SearchRequest(query, **_hide(self._find_source(context)))
+        (call,) = self._engine.search([request], k or self._k)
         if call.status in FAILED:
             raise ToolError(str(call.detail))
-        call = drop_copies(self._engine, call, withheld, k) if withheld else call
         found = self._engine.read([hit.passage_id for hit in call.hits])
         addresses = ["" if p.page_id is None else write_address(p.page_id) for p in found]
         return _answer(FoundDocuments(results=[
@@ -191,6 +188,7 @@ def _list_tasks(context: Context) -> Iterator[str | None]:
     yield named if isinstance(named, str) else None
     request = context.request_context.request
     if request is not None:
+        yield from (value.decode("latin-1") for name, value in request.scope["headers"] if name == TASK_HEADER.encode())
         yield from parse_qs(request.scope.get("query_string", b"").decode("latin-1")).get("task", ())
 
 

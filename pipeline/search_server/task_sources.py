@@ -1,17 +1,13 @@
 """Sources of tasks, hidden from the clients that work on them.
 
-Guarantees: where sources are hidden, a client that names no task, an unknown one, or two, is refused; neither the
-source nor a near-copy of it is among the hits.
+Guarantees: where sources are hidden, a client that names no task, an unknown one, or two, is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pipeline.search.engine import SearchEngine, make_call
 from pipeline.search_server.requests import Exclusion
-from pipeline.text.near_copies import is_copy
-from schemas.trajectories import SearchCall
 
 TASK_HEADER = "x-rampforge-task"
 
@@ -40,12 +36,3 @@ class TaskSources:
         if source is None:
             raise NoTaskError("the run has no such task")
         return source
-
-
-def drop_copies(engine: SearchEngine, call: SearchCall, withheld: Exclusion, k: int) -> SearchCall:
-    """The k best hits that are no near-copies of a source."""
-    if not call.hits:
-        return call
-    source, *passages = engine.read([withheld.passage_id, *(hit.passage_id for hit in call.hits)])
-    pairs = zip(call.hits, passages, strict=True)
-    return make_call(call.query, tuple(hit for hit, passage in pairs if not is_copy(passage.text, source.text))[:k])

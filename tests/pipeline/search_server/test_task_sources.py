@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 
 from pipeline.search_server.requests import Exclusion
@@ -17,6 +18,7 @@ from tests.support.passage_samples import draw_passages, make_passage
 from tests.support.search_samples import CLIENT, serve_pages, serving, write_index
 
 COPIED = "the quick brown fox jumps over the lazy dog beside an old stone bridge"
+LONG_COPIED = "one two three four five six seven eight nine ten eleven"
 SECRETS = {"t-passage": "zanzibar", "t-page": "quixotic"}
 
 
@@ -25,6 +27,9 @@ def draw_corpus() -> list[Passage]:
     passages[8] = make_passage(8, f"stone zanzibar {COPIED}", 2)
     passages[9] = make_passage(9, "stone tower of the same page", 2)
     passages[40] = make_passage(40, f"stone zanzibar again: {COPIED}", 10)
+    passages[50] = make_passage(50, "harp solo", 12)
+    passages[51] = make_passage(51, f"harp {LONG_COPIED}", 12)
+    passages[52:76] = [make_passage(i, f"harp harp {i} {LONG_COPIED}", i // 4) for i in range(52, 76)]
     passages[20] = make_passage(20, "stone quixotic source", 5)
     passages[21] = make_passage(21, "stone quixotic elsewhere on the page", 5)
     return passages
@@ -34,6 +39,8 @@ def list_sources() -> dict[str, Exclusion]:
     return {
         "t-passage": Exclusion(passage_id="p0008"),
         "t-page": Exclusion(passage_id="p0020", page_id=5),
+        "t-copied": Exclusion(passage_id="p0051"),
+        "t-absent": Exclusion(passage_id="gone"),
     }
 
 
@@ -99,6 +106,25 @@ def test_copies_elsewhere_are_hidden_and_hits_stay_as_many(url: str) -> None:
     assert "p0040" not in part["passage_ids"]
 
 
+@pytest.mark.parametrize("k", [1, 2, 20])
+def test_more_copies_than_spare_hits_do_not_crowd_out_the_rest(url: str, k: int) -> None:
+    headers = {"x-rampforge-task": "t-copied"}
+    body = {"queries": ["harp one two three", "harp", "nowhere"], "topk": k}
+    first, second, none = CLIENT.post(f"{url}/retrieve", json=body, headers=headers).json()["result"]
+    assert [document["id"] for document in first] == [document["id"] for document in second] == ["p0050"]
+    assert none == []
+
+
+@pytest.mark.parametrize("path", ["/retrieve", "/open"])
+@pytest.mark.parametrize("tasks", [("t-page", "t-passage"), ("t-passage", "t-page"), ("unknown", "t-page")])
+def test_a_request_with_two_headers_of_different_tasks_is_refused(url: str, path: str, tasks: Any) -> None:
+    headers = httpx.Headers([("x-rampforge-task", task) for task in tasks])
+    body = {"queries": ["stone"], "page": "Page 3"}
+    assert CLIENT.post(url + path, json=body, headers=headers).status_code == 403
+    same = httpx.Headers([("x-rampforge-task", tasks[1])] * 2)
+    assert CLIENT.post(url + path, json=body, headers=same).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/retrieve", "/search", "/batch_search", "/queries", "/open", "/find", "/access"])
 @pytest.mark.parametrize(
     ("headers", "query"),
@@ -106,6 +132,7 @@ def test_copies_elsewhere_are_hidden_and_hits_stay_as_many(url: str) -> None:
         ({}, ""),
         ({"x-rampforge-task": ""}, ""),
         ({"x-rampforge-task": "unknown"}, ""),
+        ({"x-rampforge-task": "t-absent"}, ""),
         ({"x-rampforge-task": "t-page"}, "?task=t-passage"),
         ({}, "?task=t-page&task=t-passage"),
         ({}, "?Task=t-page"),
