@@ -22,6 +22,7 @@ import hmac
 import logging
 import re
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import parse_qs, unquote, unquote_to_bytes
@@ -81,6 +82,9 @@ class RetrievalApp:
         self._headers = {ENGINE_HEADER: engine.fingerprint}
         self._pages = make_pages(settings, engine.fingerprint, registry)
         self._reader = PageReader(PassageStore(settings.index / KIND)) if settings.index else None
+        # One thread: a page may be long, and each further reader would take its share of the core from the searches.
+        self._page_thread = ThreadPoolExecutor(1)
+        self._page_requests = 0
         self._sources = TaskSources(settings.open_sources() if settings.open_sources else None)
         self._tools = open_tools(searched, self._reader, self._sources, settings) if self._reader else None
 
@@ -128,7 +132,7 @@ class RetrievalApp:
 
     def _explain(self, error: Exception) -> Response:
         if isinstance(error, QueueFullError):
-            what = f"{self.waiting} queries wait already; try again"
+            what = f"{self.waiting} queries and {self._page_requests} requests of pages wait already; try again"
             error = HTTPException(503, what, {"retry-after": RETRY_AFTER})
         elif not isinstance(error, HTTPException):
             log.error("a search request failed", exc_info=error)
@@ -173,8 +177,14 @@ class RetrievalApp:
     async def _read_page(self, path: str, withheld: Exclusion | None, body: bytes) -> Response:
         if self._reader is None:
             raise HTTPException(404, "this engine has no pages to open, only passages to search for")
-        # In a thread: a page may be long.
-        reply = await asyncio.to_thread(answer_page_request, self._reader, path, body, withheld)
+        if self._page_requests >= self._settings.queue:
+            raise QueueFullError
+        self._page_requests += 1
+        answer = partial(answer_page_request, self._reader, path, body, withheld)
+        try:
+            reply = await asyncio.get_running_loop().run_in_executor(self._page_thread, answer)
+        finally:
+            self._page_requests -= 1
         return Response(orjson.dumps(reply), headers=self._headers, media_type=JSON)
 
     async def _retrieve(self, path: str, withheld: Exclusion | None, body: bytes) -> Response:

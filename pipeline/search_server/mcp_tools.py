@@ -108,7 +108,8 @@ class IndexTools:
     def __init__(
         self, engine: SearchEngine, reader: PageReader, sources: TaskSources, k: int, task: str | None = None
     ) -> None:
-        """`engine`: one that hides near-copies where sources are hidden; `k`: documents of a search, unless the call says otherwise; `task`: that of all calls."""
+        """`engine`: hides near-copies too, where sources are hidden; `k`: documents of a search, unless the call says
+        otherwise; `task`: that of all calls."""
         self._engine, self._reader, self._sources, self._k, self._task = engine, reader, sources, k, task
 
     def make_server(self) -> MCPServer[Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +19,8 @@ from pipeline.search_server.app import RetrievalApp
 from pipeline.search_server.metrics import Metrics
 from pipeline.search_server.settings import ServerSettings
 from schemas.trajectories import SearchCall
+from tests.support.passage_samples import draw_passages
+from tests.support.search_samples import write_index
 
 
 class FaultyEngine:
@@ -110,3 +114,30 @@ def test_no_body_is_read_that_is_not_wanted(path: str, settings: dict[str, Any],
 @pytest.mark.parametrize(("pieces", "status", "read"), [(4, 400, 4), (5, 413, 5), (1000, 413, 5)])
 def test_no_more_of_a_body_is_read_than_is_allowed(pieces: int, status: int, read: int) -> None:
     assert asyncio.run(stream(make_app(CollectorRegistry(), max_body=100), "/retrieve", pieces)) == (status, read)
+
+
+def test_pages_are_read_one_request_at_a_time_and_few_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many readers of long pages would take the core from the searches."""
+    go, reading, most = threading.Event(), [0], [0]
+
+    def answer(*_: Any) -> dict[str, Any]:
+        reading[0] += 1
+        most[0] = max(most[0], reading[0])
+        go.wait(10)
+        reading[0] -= 1
+        return {}
+
+    async def run() -> list[int]:
+        app = make_app(CollectorRegistry(), index=write_index(tmp_path, draw_passages(8)), queue=3)
+        asked = [asyncio.create_task(post(app, b"{}", "/open")) for _ in range(7)]
+        done, waiting = await asyncio.wait(asked, timeout=0.5)
+        assert {task.result().status_code for task in done} == {503}
+        assert len(waiting) == 3
+        assert (await post(app, json.dumps({"queries": ["a"]}).encode())).status_code == 200
+        go.set()
+        replies = [*await asyncio.gather(*waiting), await post(app, b"{}", "/open")]
+        return [reply.status_code for reply in replies]
+
+    monkeypatch.setattr("pipeline.search_server.app.answer_page_request", answer)
+    assert asyncio.run(run()) == [200] * 4
+    assert most == [1]
