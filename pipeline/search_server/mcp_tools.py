@@ -8,10 +8,12 @@ URL, or by `rampforge/task` in the call's `_meta`; over stdio the process may se
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs
 
 import orjson
@@ -20,6 +22,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
+from pipeline.errors import SearchError
 from pipeline.search.engine import MAX_QUERY_CHARS, SearchEngine, SearchRequest
 from pipeline.search.page_reader import (
     MAX_NAME_CHARS,
@@ -34,7 +37,9 @@ from pipeline.search.page_reader import (
 from pipeline.search_server.requests import Exclusion
 from pipeline.search_server.settings import ServerSettings
 from pipeline.search_server.task_sources import TASK_HEADER, NoTaskError, TaskSources
-from schemas.trajectories import HideMode, SearchStatus
+from schemas.trajectories import SearchStatus
+
+T = TypeVar("T")
 
 META_KEY = "rampforge/task"
 MAX_RESULTS = 50
@@ -111,6 +116,7 @@ class IndexTools:
         """`engine`: hides near-copies too, where sources are hidden; `k`: documents of a search, unless the call says
         otherwise; `task`: that of all calls."""
         self._engine, self._reader, self._sources, self._k, self._task = engine, reader, sources, k, task
+        self._page_thread = ThreadPoolExecutor(1)  # a page may be long; searches go on meanwhile
 
     def make_server(self) -> MCPServer[Any]:
         """The server of the protocol."""
@@ -138,9 +144,8 @@ class IndexTools:
 
     async def fetch(self, context: Context, id: Page) -> Annotated[CallToolResult, FetchedDocument]:
         """Fetch a whole page by the id or url of a search result."""
-        part = self._reader.open(
-            PageRequest(id, cursor=0, max_chars=MAX_PART_CHARS, **_hide(self._find_source(context)))
-        )
+        request = PageRequest(id, cursor=0, max_chars=MAX_PART_CHARS, **_hide(self._find_source(context)))
+        part = await self._read(self._reader.open, request)
         if part.status is not PageStatus.OK or part.page_id is None:
             raise ToolError(f"no such page ({part.status})")
         return _answer(FetchedDocument(id=id, title=part.title, text=part.text, url=write_address(part.page_id)))
@@ -155,7 +160,8 @@ class IndexTools:
     ) -> Annotated[CallToolResult, OpenedPart]:
         """Open a page, or a section of it, part by part."""
         hidden = _hide(self._find_source(context))
-        part = self._reader.open(PageRequest(page, section, cursor, max_chars=max_chars, **hidden))
+        request = PageRequest(page, section, cursor, max_chars=max_chars, **hidden)
+        part = await self._read(self._reader.open, request)
         url = "" if part.page_id is None else write_address(part.page_id)
         kept = {name: value for name, value in asdict(part).items() if name in OpenedPart.model_fields}
         return _answer(OpenedPart(**kept, url=url))
@@ -169,16 +175,26 @@ class IndexTools:
         cursor: Cursor = None,
     ) -> Annotated[CallToolResult, FoundPlaces]:
         """Find a string in a page; case does not matter."""
-        found = self._reader.find(PageRequest(page, section, cursor, text, **_hide(self._find_source(context))))
+        request = PageRequest(page, section, cursor, text, **_hide(self._find_source(context)))
+        found = await self._read(self._reader.find, request)
         return _answer(FoundPlaces(
             status=found.status, title=found.title, count=found.count, matches=list(map(_describe, found.matches))
         ))  # fmt: skip
 
     def _find_source(self, context: Context) -> Exclusion | None:
+        """What is hidden from a call. Raises ToolError where it cannot be told, or copies of it cannot be found."""
         try:
-            return self._sources.find([self._task, *_list_tasks(context)])
+            source = self._sources.find([self._task, *_list_tasks(context)])
+            if source is not None:
+                self._engine.read([source.passage_id])
         except NoTaskError as error:
             raise ToolError(str(error)) from None
+        except SearchError:
+            raise ToolError("the source of the task is not in the index, so copies of it cannot be hidden") from None
+        return source
+
+    async def _read(self, read: Callable[[PageRequest], T], request: PageRequest) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._page_thread, read, request)
 
 
 def _list_tasks(context: Context) -> Iterator[str | None]:
@@ -196,8 +212,7 @@ def _list_tasks(context: Context) -> Iterator[str | None]:
 def _hide(withheld: Exclusion | None) -> dict[str, Any]:
     if withheld is None:
         return {}
-    hide = HideMode.PASSAGE if withheld.page_id is None else HideMode.PAGE
-    return {"hide": hide, "passage_id": withheld.passage_id, "page_id": withheld.page_id}
+    return {"hide": withheld.hide, "passage_id": withheld.passage_id, "page_id": withheld.page_id}
 
 
 def _describe(match: Match) -> FoundPlace:

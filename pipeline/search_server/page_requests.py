@@ -28,7 +28,6 @@ from pipeline.search.page_reader import (
     write_address,
 )
 from pipeline.search_server.requests import Exclusion, parse_object, validate
-from schemas.trajectories import HideMode
 
 MAX_URLS = 64
 """Per request to /access."""
@@ -124,10 +123,10 @@ def _get_content(reader: PageReader, body: ContentBody) -> dict[str, Any]:
 
 
 def _ask(body: PageBody, **fields: Any) -> PageRequest:
-    if body.exclude is None:
+    hidden = body.exclude
+    if hidden is None:
         return PageRequest(**fields)
-    hide = HideMode.PASSAGE if body.exclude.page_id is None else HideMode.PAGE
-    return PageRequest(**fields, hide=hide, passage_id=body.exclude.passage_id, page_id=body.exclude.page_id)
+    return PageRequest(**fields, hide=hidden.hide, passage_id=hidden.passage_id, page_id=hidden.page_id)
 
 
 PAGE_PATHS: dict[str, tuple[type[PageBody], Callable[[PageReader, Any], dict[str, Any]]]] = {

@@ -63,6 +63,11 @@ class Exclusion(BaseModel):
     page_id: int | None = None
     """The source page, where all of it is hidden."""
 
+    @property
+    def hide(self) -> HideMode:
+        """How much of the source is hidden."""
+        return HideMode.PASSAGE if self.page_id is None else HideMode.PAGE
+
 
 class RetrieveRequest(BaseModel):
     """The body of POST /retrieve. Fields that are not listed here are ignored."""
@@ -215,5 +220,4 @@ def _read_searches(request: RetrieveRequest, refused: Mapping[int, SearchCall]) 
 def _read_search(query: str, exclusion: Exclusion | None, progress: float | None) -> SearchRequest:
     if exclusion is None:
         return SearchRequest(query, progress=progress)
-    hide = HideMode.PASSAGE if exclusion.page_id is None else HideMode.PAGE
-    return SearchRequest(query, hide, exclusion.passage_id, exclusion.page_id, progress=progress)
+    return SearchRequest(query, exclusion.hide, exclusion.passage_id, exclusion.page_id, progress=progress)

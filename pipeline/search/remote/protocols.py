@@ -42,7 +42,7 @@ class ServerProtocol:
 
     path: str
     write: Callable[[Queries, int], dict[str, Any]]
-    """The body that asks for so many documents of each query."""
+    """The body that asks for k documents of each query."""
     read: Callable[[Any, Queries, int], list[Answer]]
     """The answers in a reply. Raises UnreadableSearchReplyError."""
     batch: int = 1

@@ -149,6 +149,17 @@ def test_a_call_without_one_known_task_is_an_error(hiding: str, mode: str) -> No
     assert not call(hiding, mode, "search", {"query": "stone"}, **{"x-rampforge-task": "t-page"}).is_error
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_task_whose_source_is_not_in_the_index_is_an_error(tmp_path: Path, mode: str) -> None:
+    settings = replace(serve_pages(write_index(tmp_path, draw_passages(20))), open_sources=list_sources)
+    with serving(settings) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        for tool, arguments in (("search", {"query": "stone"}), ("open", {"page": "Page 1"}), ("fetch", {"id": "1"})):
+            result = call(url, mode, tool, arguments, **{"x-rampforge-task": "t-page"})
+            assert result.is_error
+            assert "not in the index" in result.content[0].text
+
+
 def test_a_task_in_the_url_or_in_the_call(hiding: str) -> None:
     async def run() -> list[bool]:
         async with open_client(f"{hiding}/mcp?task=t-page") as client:
