@@ -21,7 +21,7 @@ from pipeline.storage.seals import read_file, seal_file
 from schemas.config import StageName
 
 FIX = "make it again: `rampforge resume RUN --redo index`"
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 ABOUT = "about.json"
 PLAN = "plan.json"
 SCRATCH = "blocks"
