@@ -36,7 +36,7 @@ OtherVersion = Annotated[
 
 
 class PlainHelpCommand(TyperCommand):
-    """Command with so many and long options that a table would cut their names in 80 columns: its help is a list."""
+    """Command whose help lists its options, because a table of 80 columns would cut their names."""
 
     def __init__(self, *args: Any, **values: Any) -> None:
         super().__init__(*args, **values | {"rich_markup_mode": None})

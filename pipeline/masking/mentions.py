@@ -62,7 +62,7 @@ TITLES = frozenset(
         "st",
     ]
 )
-"""Words before a surname that are no first name."""
+"""Words before a surname that are not first names."""
 
 
 def list_texts(passage: Passage) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def _read_message(message: object) -> ChatMessage:
     text, thought = _read_content(_plain(message.get("content")))
     if role is not ChatRole.ASSISTANT:
         answers = _plain(message.get("tool_call_id"))
-        # An id that is no text, which APIs do not have, is written as that of its call is.
+        # An id of another type is written as text, as the id of its call is.
         return make_message(role, text, answers_call=None if answers is None else clean_text(answers))
     thought = thought or _read_thought(message)
     if thought.strip() and not text.lstrip().startswith("<think>"):

@@ -51,7 +51,7 @@ class CopyHidingEngine:
         return self._engine.read(passage_ids)
 
     def _drop_copies(self, request: SearchRequest, hits: Sequence[Hit], k: int) -> list[Hit]:
-        """The k best hits that are no near-copies."""
+        """The k best hits, without near-copies of the source."""
         source = self.read_source(request.passage_id)
         kept: list[Hit] = []
         for hit in hits:

@@ -126,8 +126,8 @@ class _Page:
     page_id: int
     title: str
     view: PageView
-    named: int
-    """Number of the passage that was named; 0 where the page was."""
+    start: int
+    """Number of the first passage to read."""
 
 
 class PageReader:
@@ -142,7 +142,7 @@ class PageReader:
         page = self._locate(request)
         if isinstance(page, PageStatus):
             return PagePart(page)
-        shown = self._read(page, request.section, page.named if request.cursor is None else request.cursor)
+        shown = self._read(page, request.section, page.start)
         passages = list(islice(shown, 1))
         if not passages:
             return PagePart(self._explain_nothing(page, request.section), page.page_id, page.title)
@@ -175,9 +175,7 @@ class PageReader:
         pattern = re.compile(r"\s+".join(map(re.escape, words)), re.IGNORECASE)
         matches: list[Match] = []
         count, status = 0, None
-        for cursor, passage in self._read(
-            page, request.section, page.named if request.cursor is None else request.cursor
-        ):
+        for cursor, passage in self._read(page, request.section, page.start):
             status = PageStatus.NO_MATCH
             for place in pattern.finditer(passage.text):
                 count += 1
@@ -202,8 +200,10 @@ class PageReader:
         view = self._view(page_id, request.hide, request.passage_id, request.page_id)
         if named in view.hidden or len(view.hidden) == len(view.rows):
             return PageStatus.NO_PAGE
-        number = 0 if named is None else int(np.searchsorted(view.rows, row))
-        return _Page(page_id, self._store.read_row(row).title, view, number)
+        start = request.cursor
+        if start is None:
+            start = 0 if named is None else int(np.searchsorted(view.rows, row))
+        return _Page(page_id, self._store.read_row(row).title, view, start)
 
     def _find_page(self, name: str) -> int | None:
         """A row of the page of a title, an id or an address."""

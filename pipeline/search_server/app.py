@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from urllib.parse import parse_qs, unquote, unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import orjson
 from prometheus_client import CollectorRegistry
@@ -48,7 +48,7 @@ from pipeline.search_server.query_queue import Outcome, QueryQueue, QueueFullErr
 from pipeline.search_server.requests import SEARCH_PATHS, Exclusion, QueryRequest, read_request
 from pipeline.search_server.responses import ReplyWriter
 from pipeline.search_server.settings import ServerSettings
-from pipeline.search_server.task_sources import TASK_HEADER, NoTaskError, TaskSources
+from pipeline.search_server.task_sources import NoTaskError, TaskSources, list_tasks
 from schemas.trajectories import SearchCall, SearchStatus
 
 log = logging.getLogger(__name__)
@@ -161,10 +161,8 @@ class RetrievalApp:
 
     def _find_source(self, scope: Scope) -> Exclusion | None:
         """What is hidden from the task that a request names. Raises HTTPException."""
-        named = [value.decode("latin-1") for name, value in scope["headers"] if name == TASK_HEADER.encode()]
-        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("task", [])
         try:
-            source = self._sources.find([*named, *asked])
+            source = self._sources.find(list_tasks(scope))
             if source is not None:
                 self._hiding.read_source(source.passage_id)
         except NoTaskError as error:

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
-from urllib.parse import parse_qs
 
 import orjson
 from mcp.server.mcpserver import Context, MCPServer
@@ -36,7 +35,7 @@ from pipeline.search.page_reader import (
 )
 from pipeline.search_server.requests import Exclusion
 from pipeline.search_server.settings import ServerSettings
-from pipeline.search_server.task_sources import TASK_HEADER, NoTaskError, TaskSources
+from pipeline.search_server.task_sources import NoTaskError, TaskSources, list_tasks
 from schemas.trajectories import SearchStatus
 
 T = TypeVar("T")
@@ -199,14 +198,12 @@ class IndexTools:
 
 def _list_tasks(context: Context) -> Iterator[str | None]:
     """The ways in which a call names its task."""
-    yield (context.headers or {}).get(TASK_HEADER)
     meta: Mapping[str, Any] = context.request_context.meta or {}
     named = meta.get(META_KEY)
     yield named if isinstance(named, str) else None
     request = context.request_context.request
     if request is not None:
-        yield from (value.decode("latin-1") for name, value in request.scope["headers"] if name == TASK_HEADER.encode())
-        yield from parse_qs(request.scope.get("query_string", b"").decode("latin-1")).get("task", ())
+        yield from list_tasks(request.scope)
 
 
 def _hide(withheld: Exclusion | None) -> dict[str, Any]:

@@ -5,7 +5,10 @@ Guarantees: where sources are hidden, a client that names no task, an unknown on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import parse_qs
+
+from starlette.types import Scope
 
 from pipeline.search_server.requests import Exclusion
 
@@ -14,6 +17,12 @@ TASK_HEADER = "x-rampforge-task"
 
 class NoTaskError(Exception):
     """A client that does not name one known task; the reason."""
+
+
+def list_tasks(scope: Scope) -> Iterator[str]:
+    """The tasks that an HTTP request names, by header or in its URL."""
+    yield from (value.decode("latin-1") for name, value in scope["headers"] if name == TASK_HEADER.encode())
+    yield from parse_qs(scope.get("query_string", b"").decode("latin-1")).get("task", ())
 
 
 class TaskSources:
